@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+
+pub mod budget;
+pub mod money;
+pub mod tokens;
+pub mod window;
+
+pub use budget::{TokenLimits, Verdict};
+pub use money::{Price, Usd};
+pub use tokens::TokenUsage;
+pub use window::MonthWindow;

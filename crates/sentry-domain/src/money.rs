@@ -1,0 +1,202 @@
+//! Exact dollars. A price is per million tokens with at most six decimals, so the price of a single token is a whole number
+//! of picodollars and no amount is ever rounded.
+
+use std::fmt;
+use std::iter::Sum;
+use std::ops::Add;
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
+
+use crate::tokens::TokenUsage;
+
+/// Picodollars in a dollar.
+const SCALE: u32 = 12;
+/// Decimals that an amount shows at least, as `0.000588800`.
+const SHOWN_DECIMALS: usize = 9;
+
+/// An exact amount of US dollars, in picodollars.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Usd(u128);
+
+impl Usd {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// `picodollars` × 10⁻¹² dollars.
+    #[must_use]
+    pub const fn from_picodollars(picodollars: u128) -> Self {
+        Self(picodollars)
+    }
+}
+
+impl Add for Usd {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl Sum for Usd {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::ZERO, Add::add)
+    }
+}
+
+/// Decimal dollars with nine decimals, or more where the amount has more.
+impl fmt::Display for Usd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one = 10_u128.pow(SCALE);
+        let fraction = format!("{:012}", self.0 % one);
+        let significant = fraction.trim_end_matches('0').len().max(SHOWN_DECIMALS);
+        write!(f, "{}.{}", self.0 / one, fraction.get(..significant).unwrap_or(&fraction))
+    }
+}
+
+impl Serialize for Usd {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Why a price cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "{0:?} is not a price: dollars per million tokens as a decimal string such as \"0.80\", not negative, at most 6 decimals, below 1000000"
+)]
+pub struct InvalidRate(String);
+
+/// Dollars per million tokens, as picodollars a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(u64);
+
+impl Rate {
+    fn times(self, tokens: u64) -> Usd {
+        Usd(u128::from(self.0) * u128::from(tokens))
+    }
+}
+
+impl FromStr for Rate {
+    type Err = InvalidRate;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRate> {
+        let invalid = || InvalidRate(text.to_owned());
+        let dollars = Decimal::from_str_exact(text).map_err(|_| invalid())?;
+        if dollars.is_sign_negative() || dollars >= Decimal::from(1_000_000) {
+            return Err(invalid());
+        }
+        let picodollars_a_token = (dollars * Decimal::from(1_000_000)).normalize();
+        if picodollars_a_token.scale() != 0 {
+            return Err(invalid());
+        }
+        u64::try_from(picodollars_a_token).map(Self).map_err(|_| invalid())
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What a model costs, in dollars per million tokens of each kind; a component that is not known is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Price {
+    /// Prompt tokens from no cache.
+    pub input: Rate,
+    /// Tokens written by the model.
+    pub output: Rate,
+    /// Prompt tokens read from a cache.
+    pub cache_read: Option<Rate>,
+    /// Prompt tokens written to a cache that lives five minutes, Bedrock's default.
+    #[serde(rename = "cacheWrite5m")]
+    pub cache_write_5m: Option<Rate>,
+    /// Prompt tokens written to a cache that lives one hour.
+    #[serde(rename = "cacheWrite1h")]
+    pub cache_write_1h: Option<Rate>,
+}
+
+impl Price {
+    /// The exact cost of `usage`, cache writes at the five-minute rate.
+    ///
+    /// `None` when `usage` has tokens of a kind whose rate is unknown: an unknown price is never zero.
+    #[must_use]
+    pub fn cost(&self, usage: &TokenUsage) -> Option<Usd> {
+        let known = |rate: Option<Rate>, tokens: u64| match (rate, tokens) {
+            (_, 0) => Some(Usd::ZERO),
+            (Some(rate), tokens) => Some(rate.times(tokens)),
+            (None, _) => None,
+        };
+        [
+            known(Some(self.input), usage.input),
+            known(Some(self.output), usage.output),
+            known(self.cache_read, usage.cache_read),
+            known(self.cache_write_5m, usage.cache_write),
+        ]
+        .into_iter()
+        .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sonnet_4() -> Price {
+        serde_json::from_str(
+            r#"{"input": "3", "output": "15", "cacheRead": "0.30", "cacheWrite5m": "3.75", "cacheWrite1h": "6"}"#,
+        )
+        .unwrap()
+    }
+
+    fn usage(input: u64, output: u64, cache_read: u64, cache_write: u64) -> TokenUsage {
+        TokenUsage { input, output, cache_read, cache_write }
+    }
+
+    #[test]
+    fn the_published_check_value_is_met_exactly() {
+        let written = sonnet_4().cost(&usage(350, 900, 0, 120_000)).unwrap();
+        let read = sonnet_4().cost(&usage(350, 900, 120_000, 0)).unwrap();
+        assert_eq!((written.to_string().as_str(), read.to_string().as_str()), ("0.464550000", "0.050550000"));
+    }
+
+    #[test]
+    fn nine_decimals_are_shown_and_more_where_there_are_more() {
+        let haiku = Price { input: "0.80".parse().unwrap(), output: "4".parse().unwrap(), ..sonnet_4() };
+        assert_eq!(haiku.cost(&usage(21, 143, 0, 0)).unwrap().to_string(), "0.000588800");
+        assert_eq!(Usd::from_picodollars(8_750).to_string(), "0.00000000875");
+        assert_eq!(Usd::ZERO.to_string(), "0.000000000");
+        assert_eq!(Usd::from_picodollars(12_000_000_000_001).to_string(), "12.000000000001");
+    }
+
+    #[test]
+    fn tokens_of_a_kind_without_a_rate_have_no_cost_rather_than_none_to_pay() {
+        let price = Price { cache_read: None, ..sonnet_4() };
+        assert_eq!(price.cost(&usage(1, 1, 1, 0)), None);
+        assert!(price.cost(&usage(1, 1, 0, 0)).is_some());
+    }
+
+    #[test]
+    fn a_price_that_is_no_price_is_refused_by_its_text() {
+        for text in ["", "-1", "1e3", "0.0000001", "1000000", "three", " 3"] {
+            let refused = text.parse::<Rate>().unwrap_err();
+            assert!(refused.to_string().contains(&format!("{text:?}")), "{refused}");
+        }
+        assert!(serde_json::from_str::<Price>(r#"{"input": 3, "output": "15"}"#).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn cost_is_additive_and_never_rounded(a in 0_u64..10_000_000, b in 0_u64..10_000_000) {
+            let (price, both) = (sonnet_4(), usage(a + b, a + b, a + b, a + b));
+            let parts = price.cost(&usage(a, a, a, a)).unwrap() + price.cost(&usage(b, b, b, b)).unwrap();
+            prop_assert_eq!(price.cost(&both).unwrap(), parts);
+        }
+    }
+}
