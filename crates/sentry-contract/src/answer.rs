@@ -1,0 +1,153 @@
+//! What a client gets back.
+
+use chrono::{DateTime, Utc};
+use sentry_domain::{TokenUsage, Usd};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{ErrorBody, Outcome};
+use crate::request::{Role, Tags};
+
+/// The `usage` object: the four counts and their sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// The counts.
+    #[serde(flatten)]
+    pub tokens: TokenUsage,
+    /// Every token read or written.
+    pub total_tokens: u64,
+}
+
+impl From<TokenUsage> for Usage {
+    fn from(tokens: TokenUsage) -> Self {
+        Self { tokens, total_tokens: tokens.total() }
+    }
+}
+
+/// The `cost` object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cost {
+    /// Exact dollars; absent when the model, or a kind of token that it used, has no known price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usd: Option<Usd>,
+    /// Whether `usd` is there.
+    pub priced: bool,
+}
+
+impl From<Option<Usd>> for Cost {
+    fn from(usd: Option<Usd>) -> Self {
+        Self { priced: usd.is_some(), usd }
+    }
+}
+
+/// Why the model stopped, in Converse's words for every family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// It had said everything.
+    EndTurn,
+    /// `max_tokens` was reached.
+    MaxTokens,
+    /// It wrote a stop sequence.
+    StopSequence,
+    /// It asks for a tool.
+    ToolUse,
+    /// Content was filtered.
+    ContentFiltered,
+    /// A guardrail stepped in.
+    GuardrailIntervened,
+}
+
+/// The model's message. Its `Debug` form leaves the text out, so that no log can carry it.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct OutputMessage {
+    /// Always `assistant`.
+    pub role: Role,
+    /// The text.
+    pub content: String,
+}
+
+impl std::fmt::Debug for OutputMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OutputMessage({} bytes)", self.content.len())
+    }
+}
+
+/// The `output` object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    /// What the model said.
+    pub message: OutputMessage,
+    /// Why it stopped.
+    pub stop_reason: StopReason,
+}
+
+/// One kind of token in a `budget` entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Headroom {
+    /// Allowed in the window.
+    pub limit: u64,
+    /// Seen in the window: the figure that decided.
+    pub used: u64,
+    /// Held by requests in flight.
+    pub reserved: u64,
+    /// What is left, never below 0.
+    pub remaining: u64,
+}
+
+impl Headroom {
+    /// Computes what remains.
+    #[must_use]
+    pub fn new(limit: u64, used: u64, reserved: u64) -> Self {
+        Self { limit, used, reserved, remaining: limit.saturating_sub(used).saturating_sub(reserved) }
+    }
+}
+
+/// One scope of the `budget` list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetEntry {
+    /// Such as `model#amazon.nova-lite-v1:0`.
+    pub scope: String,
+    /// Such as `2026-11`.
+    pub window: String,
+    /// When the window ends.
+    pub resets_at: DateTime<Utc>,
+    /// Whose limit it is.
+    pub source: LimitSource,
+    /// Tokens read, if they are limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Headroom>,
+    /// Tokens written, if they are limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Headroom>,
+}
+
+/// Which limits item decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LimitSource {
+    /// An item of the model's own.
+    Model,
+    /// The item `default`.
+    Default,
+}
+
+/// The complete answer to a document that is not acceptable.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InvalidAnswer {
+    /// Always `Invalid`.
+    pub outcome: Outcome,
+    /// By code.
+    pub status_code: u16,
+    /// The acceptable ones among the request's tags, with `requestId` and `timestamp`.
+    pub tags: Tags,
+    /// `{"requested": …}`, where the document says which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Value>,
+    /// What was wrong.
+    pub error: ErrorBody,
+}

@@ -1,0 +1,158 @@
+//! Outcomes and errors as a client sees them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The model answered.
+    Succeeded,
+    /// The budget approved, the model did not answer.
+    InvocationFailed,
+    /// The budget refused, or could not be known.
+    Denied,
+    /// The document is not acceptable; nothing was counted or spent.
+    Invalid,
+}
+
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $name:ident: $outcome:ident, $status:literal, $retryable:literal;)+) => {
+        /// The stable names of everything that can go wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum ErrorCode { $($(#[$doc])* $name,)+ }
+
+        impl ErrorCode {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The name, as clients and state machines match it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+
+            /// The outcome of a request that ends with this code.
+            #[must_use]
+            pub const fn outcome(self) -> Outcome {
+                match self { $(Self::$name => Outcome::$outcome,)+ }
+            }
+
+            /// The HTTP status that fits.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)+ }
+            }
+
+            /// Whether the same request can succeed later without anyone changing anything.
+            #[must_use]
+            pub const fn retryable(self) -> bool {
+                match self { $(Self::$name => $retryable,)+ }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// A field of the document is missing, unknown or wrong; `details.path` names it.
+    InvalidRequest: Invalid, 400, false;
+    /// Neither an alias nor a model that the catalogue knows.
+    UnknownModel: Invalid, 400, false;
+    /// The window's limit is spent.
+    BudgetExceeded: Denied, 429, false;
+    /// No limits item for the model and no `default`.
+    LimitNotConfigured: Denied, 403, false;
+    /// The limits item cannot be understood; `details.field` names what is wrong.
+    LimitMalformed: Denied, 403, false;
+    /// The month's usage cannot be known.
+    UsageUnavailable: Denied, 503, true;
+    /// The limits cannot be read, or the decision cannot be made.
+    LedgerUnavailable: Denied, 503, true;
+    /// Bedrock throttled the call, or a quota is used up.
+    ModelThrottled: InvocationFailed, 429, true;
+    /// The model did not answer in time.
+    ModelTimeout: InvocationFailed, 504, true;
+    /// Bedrock is not available, not ready, or the connection was lost.
+    ModelUnavailable: InvocationFailed, 503, true;
+    /// This account or role may not use the model.
+    ModelAccessDenied: InvocationFailed, 502, false;
+    /// Bedrock refused the request as invalid, or the model does not exist.
+    ModelRejectedRequest: InvocationFailed, 502, false;
+    /// The model failed, or its answer cannot be understood.
+    ModelError: InvocationFailed, 502, false;
+    /// The answer does not fit into a workflow's output.
+    OutputTooLarge: InvocationFailed, 502, false;
+}
+
+impl ErrorCode {
+    /// Seconds after which a retry is worth it; `None` where a retry does not help.
+    #[must_use]
+    pub const fn retry_after_seconds(self) -> Option<u64> {
+        match self {
+            Self::UsageUnavailable | Self::LedgerUnavailable => Some(5),
+            Self::ModelThrottled | Self::ModelUnavailable => Some(30),
+            Self::ModelTimeout => Some(60),
+            _ => None,
+        }
+    }
+}
+
+/// The `error` object of an answer. It never carries text of a prompt or of a model's answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorBody {
+    /// The stable name.
+    pub code: ErrorCode,
+    /// What was wrong and what to do.
+    pub message: String,
+    /// Whether a retry of the same request can succeed.
+    pub retryable: bool,
+    /// When to retry, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_seconds: Option<u64>,
+    /// Facts for a machine; empty where there are none.
+    pub details: Map<String, Value>,
+}
+
+impl ErrorBody {
+    /// An error without details.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            retryable: code.retryable(),
+            retry_after_seconds: code.retry_after_seconds(),
+            details: Map::new(),
+        }
+    }
+
+    /// The error with one more detail.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(key.to_owned(), value.into());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_codes_is_the_public_one() {
+        let table: String = ErrorCode::ALL
+            .iter()
+            .map(|code| format!("{} {:?} {} {}\n", code.name(), code.outcome(), code.status(), code.retryable()))
+            .collect();
+        insta::assert_snapshot!(table);
+    }
+
+    #[test]
+    fn a_code_is_written_as_its_name_and_only_retryable_ones_say_when() {
+        for code in ErrorCode::ALL {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.name());
+            assert_eq!(code.retry_after_seconds().is_some(), code.retryable(), "{}", code.name());
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A request as it travels after validation.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The tags of a request: the client's own and those that the sentry writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tags(pub BTreeMap<String, String>);
+
+impl Tags {
+    /// Tag names that have a meaning of their own.
+    pub const APPLICATION_ID: &'static str = "applicationId";
+    /// Who pays.
+    pub const COST_CENTER: &'static str = "costCenter";
+    /// Such as `production`.
+    pub const ENVIRONMENT: &'static str = "environment";
+    /// The idempotency key.
+    pub const REQUEST_ID: &'static str = "requestId";
+    /// When the request came in; written by the sentry.
+    pub const TIMESTAMP: &'static str = "timestamp";
+    /// The model's `ModelId` dimension in `AWS/Bedrock`; written by the sentry.
+    pub const MODEL_METRIC: &'static str = "modelMetric";
+
+    /// The tag's value, if it is set.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Sets a tag.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+}
+
+/// The families of models, each with an adapter of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// Claude 3 and later, through Converse.
+    Anthropic,
+    /// Claude v2 and Instant text completion, through InvokeModel.
+    AnthropicText,
+    /// Amazon Nova, through Converse.
+    Nova,
+    /// Any other model that Converse serves.
+    Converse,
+}
+
+/// The model of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Model {
+    /// As the client spelt it.
+    pub requested: String,
+    /// The model id, cross-Region profile id or ARN that is sent to Bedrock.
+    pub model_id: String,
+    /// What `AWS/Bedrock` calls it: the id, or the bare id at the end of an ARN.
+    pub model_metric: String,
+    /// Its adapter.
+    pub family: Family,
+}
+
+/// Who says a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Instructions to the model.
+    System,
+    /// The person or program that asks.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One message of a conversation. Its `Debug` form leaves the text out, so that no log can carry it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who says it.
+    pub role: Role,
+    /// What is said.
+    pub content: String,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Message({:?}, {} bytes)", self.role, self.content.len())
+    }
+}
+
+/// The inference parameters of a request; validation fills in the catalogue's defaults.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// Most tokens to write, 1 or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// 0 or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u32>,
+    /// Texts that end the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop_sequences: Vec<String>,
+}
+
+/// What the model is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prompt {
+    /// At least one that is not `system`.
+    pub messages: Vec<Message>,
+    /// How to answer.
+    #[serde(default)]
+    pub parameters: Parameters,
+}
+
+/// A validated request: what the rate limiter keeps and what the model router gets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The client's tags and the sentry's own.
+    pub tags: Tags,
+    /// The model it goes to.
+    pub model: Model,
+    /// What is asked.
+    pub prompt: Prompt,
+}
