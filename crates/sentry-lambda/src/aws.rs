@@ -1,0 +1,53 @@
+//! SDK configuration.
+
+use std::error::Error;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+
+/// The SDK configuration of this environment: three attempts with jittered backoff, a second to connect, `attempt_timeout` an attempt.
+///
+/// `AWS_ENDPOINT_URL_<SERVICE>` is honoured, as everywhere in the SDK.
+pub async fn aws_config(attempt_timeout: Duration) -> SdkConfig {
+    let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let timeouts =
+        TimeoutConfig::builder().connect_timeout(Duration::from_secs(1)).operation_attempt_timeout(attempt_timeout);
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(https)
+        .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(100)))
+        .timeout_config(timeouts.build())
+        .load()
+        .await
+}
+
+/// `error` with every cause behind it, for a log line: the SDK's own `Display` says only "service error".
+pub fn cause(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// For tests: an SDK configuration that talks to `http_client` instead of a network, with made-up credentials and a single attempt.
+#[cfg(feature = "offline")]
+pub fn offline_config(http_client: impl aws_smithy_runtime_api::client::http::HttpClient + 'static) -> SdkConfig {
+    use aws_credential_types::Credentials;
+    use aws_credential_types::provider::SharedCredentialsProvider;
+
+    let credentials = Credentials::new("test", "test", None, None, "offline");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(aws_config::Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(http_client)
+        .retry_config(RetryConfig::disabled())
+        .build()
+}
