@@ -1,0 +1,8 @@
+#![doc = include_str!("../README.md")]
+
+#[cfg(feature = "adapters")]
+pub mod adapters;
+pub mod catalogue;
+mod ids;
+
+pub use catalogue::{Catalogue, InvalidCatalogue, Unresolved};
