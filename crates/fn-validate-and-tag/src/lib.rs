@@ -1,0 +1,94 @@
+#![doc = include_str!("../README.md")]
+
+mod document;
+mod field;
+mod tags;
+
+use chrono::{DateTime, Utc};
+use sentry_contract::answer::InvalidAnswer;
+use sentry_contract::request::{Request, Tags};
+use sentry_contract::states::{Validated, timestamp};
+use sentry_contract::{ErrorBody, ErrorCode, MAX_PAYLOAD_BYTES, escaped_len};
+use sentry_models::Catalogue;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::field::Offence;
+
+/// Room that a state payload keeps for what stands beside the document, in bytes: tags, budget, ARNs, service metadata.
+const PAYLOAD_RESERVE_BYTES: usize = 4_096;
+
+/// Checks `document` and gives the tagged request, or the answer that says what is wrong with it.
+///
+/// `now` becomes the timestamp and `id` the `requestId`, unless the document gives one.
+#[must_use]
+pub fn validate_and_tag(document: &RawValue, catalogue: &Catalogue, now: DateTime<Utc>, id: Uuid) -> Validated {
+    match serde_json::from_str::<Value>(document.get()) {
+        Ok(parsed) => match check(&parsed, catalogue, now, id) {
+            Ok(request) => request.into(),
+            Err(offence) => invalid(&parsed, offence, now, id).into(),
+        },
+        // The engine sent JSON, so what a parser can still dislike is its depth.
+        Err(_) => {
+            let offence = Offence::new("$", "is nested too deeply (more than 127 levels)");
+            invalid(&Value::Null, offence, now, id).into()
+        }
+    }
+}
+
+fn check(parsed: &Value, catalogue: &Catalogue, now: DateTime<Utc>, id: Uuid) -> Result<Request, Offence> {
+    let bytes = parsed.to_string().len();
+    if bytes > MAX_PAYLOAD_BYTES {
+        return Err(Offence::new("$", format!("has {bytes} bytes; at most {MAX_PAYLOAD_BYTES} are accepted")));
+    }
+    let mut request = document::read(parsed, catalogue)?;
+    if request.tags.get(Tags::REQUEST_ID).is_none() {
+        request.tags.set(Tags::REQUEST_ID, id.to_string());
+    }
+    request.tags.set(Tags::TIMESTAMP, timestamp(now));
+    request.tags.set(Tags::MODEL_METRIC, request.model.model_metric.clone());
+    fits_the_router(&request)?;
+    Ok(request)
+}
+
+/// The request travels to the model router as a JSON string inside a payload, with every quote escaped once more.
+fn fits_the_router(request: &Request) -> Result<(), Offence> {
+    let inner = serde_json::to_string(request).map_err(|_| Offence::new("$", "cannot be passed on"))?;
+    let bytes = escaped_len(&inner);
+    let most = MAX_PAYLOAD_BYTES - PAYLOAD_RESERVE_BYTES;
+    if bytes > most {
+        return Err(Offence::new(
+            "$",
+            format!(
+                "takes {bytes} bytes on its way to the model, with quotes and line ends escaped; at most {most} fit. Shorten the prompt"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn invalid(parsed: &Value, offence: Offence, now: DateTime<Utc>, id: Uuid) -> InvalidAnswer {
+    let mut tags = tags::acceptable(parsed);
+    if tags.get(Tags::REQUEST_ID).is_none() {
+        tags.set(Tags::REQUEST_ID, id.to_string());
+    }
+    tags.set(Tags::TIMESTAMP, timestamp(now));
+    let Offence { code, path, problem } = offence;
+    InvalidAnswer {
+        outcome: code.outcome(),
+        status_code: code.status(),
+        tags,
+        model: document::requested_model(parsed).map(|name| serde_json::json!({"requested": name})),
+        error: ErrorBody::new(code, format!("{path} {problem}.")).with("path", path),
+    }
+}
+
+impl Offence {
+    fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { code: ErrorCode::InvalidRequest, path: path.into(), problem: problem.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

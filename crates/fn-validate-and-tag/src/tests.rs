@@ -1,0 +1,211 @@
+//! Documents and what is found in them.
+
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
+use sentry_contract::states::Validated;
+use sentry_models::Catalogue;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::validate_and_tag;
+
+fn run(raw: &RawValue) -> Value {
+    let now: DateTime<Utc> = "2026-11-21T05:00:00.123456Z".parse().unwrap();
+    let validated: Validated = validate_and_tag(raw, &Catalogue::bundled().unwrap(), now, Uuid::nil());
+    serde_json::to_value(validated).unwrap()
+}
+
+fn validate(document: &Value) -> Value {
+    run(&to_raw_value(document).unwrap())
+}
+
+fn request() -> Value {
+    json!({
+        "model": "claude-3-5-haiku",
+        "prompt": {
+            "messages": [{"role": "user", "content": "Explain."}, {"role": "assistant", "content": "S3 is"}],
+            "parameters": {"max_tokens": 2000, "temperature": 0.7, "top_p": 0.9, "top_k": 50}
+        },
+        "tags": {"applicationId": "helper", "costCenter": "support", "environment": "production"}
+    })
+}
+
+/// The request with the value at `pointer` replaced or added.
+fn with(pointer: &str, value: Value) -> Value {
+    let mut document = request();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    document.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(name.to_owned(), value);
+    document
+}
+
+fn without(pointer: &str) -> Value {
+    let mut document = request();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    document.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name);
+    document
+}
+
+#[test]
+fn the_contracts_document_is_tagged_and_its_model_resolved() {
+    let validated = validate(&request());
+    assert_eq!(validated["valid"], true);
+    let id = "us.anthropic.claude-3-5-haiku-20241022-v1:0";
+    let tags = &validated["request"]["tags"];
+    assert_eq!(tags["requestId"], "00000000-0000-0000-0000-000000000000");
+    assert_eq!(tags["timestamp"], "2026-11-21T05:00:00.123456Z");
+    assert_eq!(tags["modelMetric"], id);
+    let model = json!({"requested": "claude-3-5-haiku", "modelId": id, "modelMetric": id, "family": "anthropic"});
+    assert_eq!(validated["request"]["model"], model);
+    assert_eq!(validated["request"]["prompt"]["parameters"], request()["prompt"]["parameters"]);
+}
+
+#[test]
+fn the_older_spelling_and_missing_parameters_are_fine() {
+    let mut older = without("/prompt/parameters");
+    let fields = older.as_object_mut().unwrap();
+    let model = fields.remove("model").unwrap();
+    fields.insert("modelId".to_owned(), model);
+    let validated = validate(&older);
+    assert_eq!(validated["request"]["prompt"]["parameters"], json!({"max_tokens": 2048}));
+}
+
+#[test]
+fn an_own_request_id_and_whole_floats_are_kept() {
+    let validated = validate(&with("/tags/requestId", json!("order-7_a")));
+    assert_eq!(validated["request"]["tags"]["requestId"], "order-7_a");
+    let validated = validate(&with("/prompt/parameters/max_tokens", json!(5.0)));
+    assert_eq!(validated["request"]["prompt"]["parameters"]["max_tokens"], 5);
+}
+
+#[test]
+fn each_offence_is_named_by_its_path() {
+    let thirteen: Value = (0..13).map(|n| (format!("tag{n}"), "x")).chain([("applicationId".into(), "x")]).collect();
+    let cases = [
+        (json!("text"), "$"),
+        (json!([]), "$"),
+        (json!(null), "$"),
+        (json!({}), "model"),
+        (without("/model"), "model"),
+        (with("/modelId", json!("nova-lite")), "modelId"),
+        (with("/model", json!(7)), "model"),
+        (with("/model", json!("")), "model"),
+        (with("/modle", json!("x")), "modle"),
+        (without("/prompt"), "prompt"),
+        (with("/prompt", json!("hi")), "prompt"),
+        (with("/prompt/message", json!([])), "prompt.message"),
+        (without("/prompt/messages"), "prompt.messages"),
+        (with("/prompt/messages", json!([])), "prompt.messages"),
+        (with("/prompt/messages", json!([{"role": "system", "content": "x"}])), "prompt.messages"),
+        (with("/prompt/messages", json!([{"role": "robot", "content": "x"}])), "prompt.messages[0].role"),
+        (with("/prompt/messages", json!([{"role": "user"}])), "prompt.messages[0].content"),
+        (with("/prompt/messages", json!([{"role": "user", "content": ""}])), "prompt.messages[0].content"),
+        (with("/prompt/messages", json!([{"role": "user", "content": "x", "name": "y"}])), "prompt.messages[0].name"),
+        (with("/prompt/messages", json!([7])), "prompt.messages[0]"),
+        (with("/prompt/parameters/temprature", json!(1)), "prompt.parameters.temprature"),
+        (with("/prompt/parameters/max_tokens", json!(0)), "prompt.parameters.max_tokens"),
+        (with("/prompt/parameters/max_tokens", json!(1.5)), "prompt.parameters.max_tokens"),
+        (with("/prompt/parameters/max_tokens", json!(1e30)), "prompt.parameters.max_tokens"),
+        (with("/prompt/parameters/max_tokens", json!(true)), "prompt.parameters.max_tokens"),
+        (with("/prompt/parameters/temperature", json!(1.01)), "prompt.parameters.temperature"),
+        (with("/prompt/parameters/top_p", json!("0.9")), "prompt.parameters.top_p"),
+        (with("/prompt/parameters/top_k", json!(-1)), "prompt.parameters.top_k"),
+        (with("/prompt/parameters/stop_sequences", json!("x")), "prompt.parameters.stop_sequences"),
+        (with("/prompt/parameters/stop_sequences", json!(["a", 1])), "prompt.parameters.stop_sequences[1]"),
+        (without("/tags"), "tags"),
+        (without("/tags/applicationId"), "tags.applicationId"),
+        (with("/tags/applicationId", json!("")), "tags.applicationId"),
+        (with("/tags/costCenter", json!(7)), "tags.costCenter"),
+        (with("/tags/costCenter", json!("größe")), "tags.costCenter"),
+        (with("/tags/costCenter", json!("a\u{7}")), "tags.costCenter"),
+        (with("/tags/costCenter", json!(":a")), "tags.costCenter"),
+        (with("/tags/costCenter", json!("  ")), "tags.costCenter"),
+        (with("/tags/costCenter", json!("a".repeat(256))), "tags.costCenter"),
+        (with("/tags/requestId", json!("a b")), "tags.requestId"),
+        (with("/tags/timestamp", json!("now")), "tags.timestamp"),
+        (with("/tags/modelMetric", json!("x")), "tags.modelMetric"),
+        (with("/tags/größe", json!("x")), "tags"),
+        (with("/tags", thirteen), "tags"),
+        (with("/prompt/messages", json!([{"role": "user", "content": "x".repeat(262_144)}])), "$"),
+    ];
+    for (document, path) in cases {
+        let validated = validate(&document);
+        assert_eq!(validated["valid"], false, "{path}: {validated}");
+        let answer = &validated["answer"];
+        assert_eq!(answer["error"]["details"]["path"], path, "{answer}");
+        assert_eq!((&answer["outcome"], &answer["statusCode"]), (&json!("Invalid"), &json!(400)));
+        assert_eq!(answer["error"]["code"], "InvalidRequest");
+    }
+}
+
+#[test]
+fn an_unknown_model_has_a_code_of_its_own() {
+    let answer = validate(&with("/model", json!("gpt-4")))["answer"].clone();
+    assert_eq!(
+        (&answer["error"]["code"], &answer["error"]["details"]["path"]),
+        (&json!("UnknownModel"), &json!("model"))
+    );
+    assert_eq!(answer["model"], json!({"requested": "gpt-4"}));
+}
+
+#[test]
+fn an_answer_to_a_refused_document_keeps_the_tags_that_are_acceptable() {
+    let mut document = with("/tags/costCenter", json!("größe"));
+    document["tags"]["requestId"] = json!("mine");
+    let tags = validate(&document)["answer"]["tags"].clone();
+    let expected = json!({"applicationId": "helper", "environment": "production", "requestId": "mine",
+                          "timestamp": "2026-11-21T05:00:00.123456Z"});
+    assert_eq!(tags, expected);
+}
+
+#[test]
+fn a_document_deeper_than_the_parser_is_refused_rather_than_failing() {
+    let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+    let answer = run(&RawValue::from_string(deep).unwrap())["answer"].clone();
+    assert_eq!(answer["error"]["details"]["path"], "$");
+}
+
+#[test]
+fn a_prompt_that_escaping_makes_too_large_for_the_router_is_refused_before_it_is_sent() {
+    let quotes = |count| with("/prompt/messages", json!([{"role": "user", "content": "\"".repeat(count)}]));
+    assert_eq!(validate(&quotes(60_000))["valid"], true);
+    let answer = validate(&quotes(70_000))["answer"].clone();
+    assert_eq!(answer["error"]["details"]["path"], "$");
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "\\PC{0,20}".prop_map(Value::from),
+        Just(Value::from("user")),
+    ];
+    let name =
+        prop_oneof!["[a-z]{0,5}", Just("role".to_owned()), Just("content".to_owned()), Just("messages".to_owned())];
+    leaf.prop_recursive(4, 30, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::hash_map(name.clone(), inner, 0..5).prop_map(|map| map.into_iter().collect()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_document_gets_a_verdict_that_quotes_no_prompt(
+        value in any_json(),
+        place in prop::sample::select(vec!["/model", "/prompt", "/prompt/messages", "/prompt/parameters", "/tags"]),
+    ) {
+        let secret = json!([{"role": "user", "content": "a-secret-prompt"}, value.clone()]);
+        for document in [value.clone(), with(place, value.clone()), with("/prompt/messages", secret)] {
+            let verdict = validate(&document);
+            prop_assert!(verdict["valid"].is_boolean());
+            if verdict["valid"] == false {
+                prop_assert!(verdict["answer"]["error"]["details"]["path"].is_string());
+                prop_assert!(!verdict["answer"].to_string().contains("a-secret-prompt"));
+            }
+        }
+    }
+}
