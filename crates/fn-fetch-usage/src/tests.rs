@@ -1,0 +1,130 @@
+//! What CloudWatch answers, and what follows from it.
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::error::ErrorMetadata;
+use aws_sdk_cloudwatch::operation::get_metric_data::{GetMetricDataError, GetMetricDataOutput};
+use aws_sdk_cloudwatch::types::{MetricDataResult, StatusCode};
+use aws_smithy_mocks::{MockResponseInterceptor, Rule, create_mock_http_client, mock};
+use sentry_contract::states::{FetchUsageInput, UsageFigure};
+use sentry_lambda::{Failure, offline_config};
+
+use crate::UsageSource;
+
+const IDS: [&str; 6] = ["input", "output", "cacheRead", "cacheReadCount", "cacheWrite", "cacheWriteCount"];
+
+fn input(window: &str) -> FetchUsageInput {
+    serde_json::from_value(serde_json::json!({
+        "modelMetric": "amazon.nova-lite-v1:0",
+        "range": {"window": window, "start": "2026-11-01T00:00:00Z", "end": "2026-11-21T05:41:13.123Z",
+                  "resetsAt": "2026-12-01T00:00:00Z"}
+    }))
+    .unwrap()
+}
+
+fn result(id: &str, values: &[f64], status: StatusCode) -> MetricDataResult {
+    MetricDataResult::builder().id(id).set_values(Some(values.to_vec())).status_code(status).build()
+}
+
+/// One page with the given values of each metric, in the order of `IDS`.
+fn page(values: [&[f64]; 6]) -> GetMetricDataOutput {
+    let results = IDS.iter().zip(values).map(|(id, values)| result(id, values, StatusCode::Complete)).collect();
+    GetMetricDataOutput::builder().set_metric_data_results(Some(results)).build()
+}
+
+fn source(rules: &[&Rule], max_age: u64) -> UsageSource {
+    let config = aws_sdk_cloudwatch::config::Builder::from(&offline_config(create_mock_http_client()));
+    let answers = rules.iter().fold(MockResponseInterceptor::new(), |answers, rule| answers.with_rule(rule));
+    UsageSource::new(Client::from_conf(config.interceptor(answers).build()), Duration::from_secs(max_age))
+}
+
+async fn fetch(rules: &[&Rule]) -> Result<UsageFigure, Failure> {
+    source(rules, 0).month_to_date(&input("2026-11"), Instant::now()).await
+}
+
+#[tokio::test]
+async fn every_metric_is_asked_for_exactly_and_from_the_first_of_the_month() {
+    let rule = mock!(Client::get_metric_data)
+        .match_requests(|request| {
+            request.start_time().unwrap().secs() == 1_793_491_200
+                && request.end_time().unwrap().secs() == 1_795_239_674
+                && request.metric_data_queries().len() == 6
+                && request.metric_data_queries().iter().all(|query| {
+                    let stat = query.metric_stat().unwrap();
+                    let metric = stat.metric().unwrap();
+                    let dimension = &metric.dimensions()[0];
+                    query.expression().is_none()
+                        && (stat.period(), stat.stat()) == (Some(86_400), Some("Sum"))
+                        && metric.namespace() == Some("AWS/Bedrock")
+                        && metric.dimensions().len() == 1
+                        && (dimension.name(), dimension.value()) == (Some("ModelId"), Some("amazon.nova-lite-v1:0"))
+                })
+        })
+        .then_output(|| page([&[1.0, 2.0], &[40.0], &[], &[], &[], &[]]));
+    let figure = fetch(&[&rule]).await.unwrap();
+    assert_eq!((figure.input_tokens, figure.output_tokens), (3, 40));
+    assert_eq!(figure.window, "2026-11");
+}
+
+#[tokio::test]
+async fn no_data_is_zero_and_cached_tokens_count_once_whatever_their_spelling() {
+    let nothing = mock!(Client::get_metric_data).then_output(|| page([&[], &[], &[], &[], &[], &[]]));
+    let figure = fetch(&[&nothing]).await.unwrap();
+    assert_eq!((figure.input_tokens, figure.output_tokens), (0, 0));
+    let cached = mock!(Client::get_metric_data).then_output(|| page([&[1.0], &[], &[10.0], &[12.0], &[200.0], &[]]));
+    assert_eq!(fetch(&[&cached]).await.unwrap().input_tokens, 213);
+}
+
+#[tokio::test]
+async fn every_page_counts_and_only_the_last_ones_status() {
+    let first =
+        mock!(Client::get_metric_data).match_requests(|request| request.next_token().is_none()).then_output(|| {
+            let results = vec![result("input", &[1.0], StatusCode::PartialData)];
+            GetMetricDataOutput::builder().set_metric_data_results(Some(results)).next_token("more").build()
+        });
+    let second = mock!(Client::get_metric_data)
+        .match_requests(|request| request.next_token() == Some("more"))
+        .then_output(|| page([&[2.0], &[], &[], &[], &[], &[]]));
+    assert_eq!(fetch(&[&first, &second]).await.unwrap().input_tokens, 3);
+}
+
+#[tokio::test]
+async fn what_is_not_complete_is_never_zero() {
+    let status = |status: StatusCode| {
+        mock!(Client::get_metric_data).then_output(move || {
+            let mut output = page([&[], &[], &[], &[], &[], &[]]);
+            output.metric_data_results.as_mut().unwrap()[3] = result("cacheReadCount", &[], status.clone());
+            output
+        })
+    };
+    let missing = mock!(Client::get_metric_data).then_output(|| GetMetricDataOutput::builder().build());
+    let negative = mock!(Client::get_metric_data).then_output(|| page([&[-1.0], &[], &[], &[], &[], &[]]));
+    let failed = mock!(Client::get_metric_data)
+        .then_error(|| GetMetricDataError::generic(ErrorMetadata::builder().code("Throttling").build()));
+    let rules = [
+        status(StatusCode::PartialData),
+        status(StatusCode::InternalError),
+        status(StatusCode::Forbidden),
+        missing,
+        negative,
+        failed,
+    ];
+    for rule in rules {
+        assert_eq!(fetch(&[&rule]).await.unwrap_err().name(), "UsageUnavailable");
+    }
+}
+
+#[tokio::test]
+async fn a_figure_is_used_again_for_its_time_and_its_month_only() {
+    let answer = |tokens: f64| move || page([&[tokens], &[], &[], &[], &[], &[]]);
+    let rule =
+        mock!(Client::get_metric_data).sequence().output(answer(1.0)).output(answer(2.0)).output(answer(3.0)).build();
+    let source = source(&[&rule], 60);
+    let (start, november, december) = (Instant::now(), input("2026-11"), input("2026-12"));
+    let at = |seconds| start + Duration::from_secs(seconds);
+    assert_eq!(source.month_to_date(&november, at(0)).await.unwrap().input_tokens, 1);
+    assert_eq!(source.month_to_date(&november, at(59)).await.unwrap().input_tokens, 1);
+    assert_eq!(source.month_to_date(&november, at(60)).await.unwrap().input_tokens, 2);
+    assert_eq!(source.month_to_date(&december, at(61)).await.unwrap().input_tokens, 3);
+}
