@@ -1,0 +1,19 @@
+//! The Lambda function behind the state `Lookup Limit`.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use fn_lookup_limit::LimitsTable;
+use sentry_contract::states::LookupLimitInput;
+use sentry_lambda::{StartError, env};
+
+/// A read takes milliseconds; past this the attempt is repeated.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), StartError> {
+    let name = env::required("SENTRY_LIMITS_TABLE")?;
+    let client = Client::new(&sentry_lambda::aws_config(ATTEMPT_TIMEOUT).await);
+    let table = &LimitsTable::new(client, name);
+    sentry_lambda::run(move |input: LookupLimitInput| async move { table.lookup(&input.model).await }).await
+}
