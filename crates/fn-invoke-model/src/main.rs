@@ -1,0 +1,22 @@
+//! The Lambda function behind the state `Invoke Model`.
+
+use std::time::Duration;
+
+use aws_sdk_bedrockruntime::Client;
+use aws_sdk_bedrockruntime::config::Builder;
+use aws_sdk_bedrockruntime::config::retry::RetryConfig;
+use fn_invoke_model::Invoker;
+use sentry_lambda::{StartError, env};
+use sentry_models::Catalogue;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), StartError> {
+    let seconds = env::parsed("SENTRY_MODEL_TIMEOUT_SECONDS", "a whole number of seconds")?;
+    let timeout = Duration::from_secs(seconds);
+    let catalogue = Catalogue::bundled().map_err(|error| StartError::Unusable(error.to_string()))?;
+    let config = sentry_lambda::aws_config(timeout).await;
+    // The SDK would also repeat what may have been paid for; the invoker knows what is safe.
+    let client = Client::from_conf(Builder::from(&config).retry_config(RetryConfig::disabled()).build());
+    let invoker = &Invoker::new(client, catalogue, timeout);
+    sentry_lambda::run(move |event| async move { Ok(invoker.invoke(event).await) }).await
+}

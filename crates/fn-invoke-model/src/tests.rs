@@ -1,0 +1,223 @@
+//! What goes over the wire to Bedrock, what comes back, and what follows from it.
+
+use std::time::Duration;
+
+use aws_sdk_bedrockruntime::Client;
+use aws_sdk_bedrockruntime::config::Builder;
+use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
+use aws_smithy_types::body::SdkBody;
+use sentry_lambda::offline_config;
+use sentry_models::Catalogue;
+use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
+
+use crate::Invoker;
+
+/// One HTTP answer of Bedrock.
+fn http(status: u16, headers: &[(&str, &str)], body: &str) -> ReplayEvent {
+    let request = http_1x::Request::builder().uri("http://localhost").body(SdkBody::empty()).unwrap();
+    let response = headers.iter().fold(http_1x::Response::builder().status(status), |r, (k, v)| r.header(*k, *v));
+    ReplayEvent::new(request, response.body(SdkBody::from(body)).unwrap())
+}
+
+fn converse(content: &str) -> ReplayEvent {
+    let body = json!({
+        "output": {"message": {"role": "assistant", "content": [{"text": content}]}},
+        "stopReason": "end_turn",
+        "usage": {"inputTokens": 21, "outputTokens": 143, "totalTokens": 164},
+        "metrics": {"latencyMs": 1}
+    });
+    http(200, &[], &body.to_string())
+}
+
+fn error(status: u16, name: &str) -> ReplayEvent {
+    http(
+        status,
+        &[("x-amzn-errortype", name), ("x-amzn-requestid", "r-1")],
+        r#"{"message": "quotes the secret prompt"}"#,
+    )
+}
+
+fn completion(stop: &Value) -> ReplayEvent {
+    let counts = [("x-amzn-bedrock-input-token-count", "12"), ("x-amzn-bedrock-output-token-count", "34")];
+    http(200, &counts, &json!({"completion": " Hello.", "stop_reason": "stop_sequence", "stop": stop}).to_string())
+}
+
+fn input(model_id: &str, family: &str, messages: Value, parameters: Value) -> Value {
+    json!({"model": {"modelId": model_id, "family": family, "requested": "x"},
+           "prompt": {"messages": messages, "parameters": parameters},
+           "tags": {"applicationId": "helper", "note": "what (?)", "requestId": "r-7"}})
+}
+
+fn plain() -> Value {
+    input(
+        "us.anthropic.claude-3-5-haiku-20241022-v1:0",
+        "anthropic",
+        json!([{"role": "user", "content": "Hi"}]),
+        json!({}),
+    )
+}
+
+/// What the invoker answers, and the requests that it sent.
+async fn invoke(input: &Value, answers: Vec<ReplayEvent>) -> (Value, Vec<Value>) {
+    let wire = StaticReplayClient::new(answers);
+    let client = Client::from_conf(Builder::from(&offline_config(wire.clone())).build());
+    let invoker = Invoker::new(client, Catalogue::bundled().unwrap(), Duration::from_secs(240));
+    let answer = serde_json::to_value(invoker.invoke(to_raw_value(input).unwrap()).await).unwrap();
+    let sent = wire.actual_requests().map(|request| {
+        let body: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
+        json!({"path": request.uri().split("amazonaws.com").last().unwrap(), "body": body})
+    });
+    (answer, sent.collect())
+}
+
+#[tokio::test]
+async fn claude_and_nova_go_through_converse_with_every_parameter() {
+    let messages = json!([
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "One."},
+        {"role": "user", "content": "Two."},
+        {"role": "assistant", "content": "Three"}
+    ]);
+    let parameters =
+        json!({"max_tokens": 2000, "temperature": 0.5, "top_p": 0.25, "top_k": 50, "stop_sequences": ["END"]});
+    let cases = [
+        ("us.anthropic.claude-3-5-haiku-20241022-v1:0", "anthropic", json!({"top_k": 50})),
+        ("amazon.nova-lite-v1:0", "nova", json!({"inferenceConfig": {"topK": 50}})),
+        ("arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/p1", "converse", json!({"top_k": 50})),
+    ];
+    for (model_id, family, additional) in cases {
+        let (answer, sent) =
+            invoke(&input(model_id, family, messages.clone(), parameters.clone()), vec![converse("S3")]).await;
+        let path = model_id.replace(':', "%3A").replace('/', "%2F");
+        let body = json!({
+            "system": [{"text": "Be brief."}],
+            "messages": [
+                {"role": "user", "content": [{"text": "One."}, {"text": "Two."}]},
+                {"role": "assistant", "content": [{"text": "Three"}]}
+            ],
+            "inferenceConfig": {"maxTokens": 2000, "temperature": 0.5, "topP": 0.25, "stopSequences": ["END"]},
+            "additionalModelRequestFields": additional,
+            "requestMetadata": {"applicationId": "helper", "requestId": "r-7"}
+        });
+        assert_eq!(sent, [json!({"path": format!("/model/{path}/converse"), "body": body})]);
+        assert_eq!(
+            answer["answer"]["output"],
+            json!({"message": {"role": "assistant", "content": "S3"}, "stopReason": "end_turn"})
+        );
+    }
+}
+
+#[tokio::test]
+async fn usage_and_cost_are_exact_and_an_unpriced_model_says_so() {
+    let (answer, sent) = invoke(&plain(), vec![converse("S3")]).await;
+    let usage = json!({"inputTokens": 21, "outputTokens": 143, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 0, "totalTokens": 164});
+    assert_eq!(answer["answer"]["usage"], usage);
+    assert_eq!(answer["answer"]["cost"], json!({"usd": "0.000588800", "priced": true}));
+    assert_eq!(sent[0]["body"]["inferenceConfig"], json!({"maxTokens": 2048}));
+    let unpriced =
+        input("meta.llama3-3-70b-instruct-v1:0", "converse", json!([{"role": "user", "content": "Hi"}]), json!({}));
+    assert_eq!(invoke(&unpriced, vec![converse("S3")]).await.0["answer"]["cost"], json!({"priced": false}));
+}
+
+#[tokio::test]
+async fn claude_v2_goes_through_invoke_model_and_counts_by_header() {
+    let messages = json!([
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "One."},
+        {"role": "user", "content": "Two."},
+        {"role": "assistant", "content": "Three."},
+        {"role": "user", "content": "Four."}
+    ]);
+    let parameters = json!({"max_tokens": 9, "temperature": 0.7, "top_k": 5, "stop_sequences": ["END"]});
+    let request = input("anthropic.claude-v2:0", "anthropic-text", messages, parameters);
+    for (stop, reason) in
+        [(json!("\n\nHuman:"), "end_turn"), (json!(null), "end_turn"), (json!("END"), "stop_sequence")]
+    {
+        let (answer, sent) = invoke(&request, vec![completion(&stop)]).await;
+        let prompt = "Be brief.\n\nHuman: One.\n\nTwo.\n\nAssistant: Three.\n\nHuman: Four.\n\nAssistant:";
+        let body = json!({"prompt": prompt, "max_tokens_to_sample": 9, "temperature": 0.7, "top_k": 5, "stop_sequences": ["END"]});
+        assert_eq!(sent, [json!({"path": "/model/anthropic.claude-v2%3A0/invoke", "body": body})]);
+        assert_eq!(
+            answer["answer"]["output"],
+            json!({"message": {"role": "assistant", "content": "Hello."}, "stopReason": reason})
+        );
+        assert_eq!(
+            (&answer["answer"]["usage"]["inputTokens"], &answer["answer"]["usage"]["outputTokens"]),
+            (&json!(12), &json!(34))
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_error_of_bedrock_has_its_code_and_only_safe_ones_are_repeated() {
+    let cases = [
+        (429, "ThrottlingException", "ModelThrottled", 429, 4),
+        (503, "ServiceUnavailableException", "ModelUnavailable", 503, 4),
+        (429, "ModelNotReadyException", "ModelUnavailable", 503, 4),
+        (400, "ServiceQuotaExceededException", "ModelThrottled", 429, 1),
+        (500, "InternalServerException", "ModelUnavailable", 503, 1),
+        (408, "ModelTimeoutException", "ModelTimeout", 504, 1),
+        (424, "ModelErrorException", "ModelError", 502, 1),
+        (403, "AccessDeniedException", "ModelAccessDenied", 502, 1),
+        (403, "UnrecognizedClientException", "ModelAccessDenied", 502, 1),
+        (400, "ValidationException", "ModelRejectedRequest", 502, 1),
+        (404, "ResourceNotFoundException", "ModelRejectedRequest", 502, 1),
+    ];
+    for (status, name, code, status_code, attempts) in cases {
+        let (answer, sent) = invoke(&plain(), (0..5).map(|_| error(status, name)).collect()).await;
+        let failure = &answer["failure"];
+        assert_eq!((&failure["error"]["code"], &failure["statusCode"]), (&json!(code), &json!(status_code)), "{name}");
+        assert_eq!(failure["error"]["details"], json!({"bedrockError": name, "bedrockRequestId": "r-1"}));
+        assert_eq!(sent.len(), attempts, "{name}");
+        assert!(!answer.to_string().contains("secret"), "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_call_that_is_served_later_succeeds() {
+    let answers = vec![error(429, "ThrottlingException"), error(503, "ServiceUnavailableException"), converse("S3")];
+    assert_eq!(invoke(&plain(), answers).await.0["answer"]["output"]["message"]["content"], "S3");
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_understood_is_a_model_error_and_keeps_a_known_usage() {
+    let message = json!({"message": {"role": "assistant", "content": [{"text": "x"}]}});
+    let usage = json!({"inputTokens": 1, "outputTokens": 2, "totalTokens": 3});
+    let empty = json!({"message": {"role": "assistant", "content": []}});
+    let cases = [
+        ("this is not JSON".to_owned(), false),
+        (json!({"output": message, "stopReason": "end_turn"}).to_string(), false),
+        (json!({"output": message, "stopReason": "bored", "usage": usage}).to_string(), true),
+        (json!({"output": empty, "stopReason": "end_turn", "usage": usage}).to_string(), true),
+        (json!({"stopReason": "end_turn", "usage": usage}).to_string(), true),
+    ];
+    for (body, usage_known) in cases {
+        let (answer, sent) = invoke(&plain(), vec![http(200, &[], &body), converse("never asked")]).await;
+        assert_eq!(answer["failure"]["error"]["code"], "ModelError", "{body}");
+        assert_eq!(answer["failure"].get("usage").is_some(), usage_known, "{body}");
+        assert_eq!(sent.len(), 1);
+    }
+    let v2 = input("anthropic.claude-v2:0", "anthropic-text", json!([{"role": "user", "content": "Hi"}]), json!({}));
+    let headerless = http(200, &[], r#"{"completion": "x", "stop_reason": "stop_sequence"}"#);
+    assert_eq!(invoke(&v2, vec![headerless]).await.0["failure"]["error"]["code"], "ModelError");
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_fit_a_workflow_reports_what_it_used() {
+    let (answer, _) = invoke(&plain(), vec![converse(&"x".repeat(200 * 1024))]).await;
+    assert_eq!(answer["answer"]["output"]["message"]["content"].as_str().unwrap().len(), 200 * 1024);
+    let (answer, _) = invoke(&plain(), vec![converse(&"x".repeat(256 * 1024))]).await;
+    assert_eq!(answer["failure"]["error"]["code"], "OutputTooLarge");
+    assert_eq!(answer["failure"]["usage"]["totalTokens"], 164);
+}
+
+#[tokio::test]
+async fn an_input_that_is_not_the_routers_is_refused_without_quoting_it() {
+    let (answer, sent) = invoke(&json!({"prompt": "a secret"}), vec![converse("never asked")]).await;
+    assert_eq!(
+        (&answer["failure"]["error"]["code"], &answer["failure"]["statusCode"]),
+        (&json!("InvalidRequest"), &json!(400))
+    );
+    assert!(sent.is_empty() && !answer.to_string().contains("secret"));
+}
