@@ -1,0 +1,99 @@
+//! Messages, and what CloudWatch gets of them.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::error::ErrorMetadata;
+use aws_sdk_cloudwatch::operation::put_metric_data::{PutMetricDataError, PutMetricDataInput, PutMetricDataOutput};
+use aws_smithy_mocks::{MockResponseInterceptor, Rule, create_mock_http_client, mock};
+use sentry_lambda::offline_config;
+use serde_json::{Value, json};
+
+use crate::{Batch, Emitter};
+
+fn emitter(rule: &Rule) -> Emitter {
+    let config = aws_sdk_cloudwatch::config::Builder::from(&offline_config(create_mock_http_client()));
+    Emitter::new(Client::from_conf(config.interceptor(MockResponseInterceptor::new().with_rule(rule)).build()))
+}
+
+fn batch(bodies: &[String]) -> Batch {
+    let records = bodies.iter().enumerate().map(|(n, body)| json!({"messageId": format!("m{n}"), "body": body}));
+    serde_json::from_value(json!({"Records": records.collect::<Vec<_>>()})).unwrap()
+}
+
+fn record(outcome: &str, more: Value) -> String {
+    let mut record = json!({
+        "outcome": outcome,
+        "tags": {"applicationId": "helper", "costCenter": "support", "timestamp": "2026-11-21T05:00:00.123456Z"},
+        "model": {"requested": "nova-lite", "modelId": "amazon.nova-lite-v1:0", "modelMetric": "amazon.nova-lite-v1:0"}
+    });
+    record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    record.to_string()
+}
+
+fn usage() -> Value {
+    json!({"usage": {"inputTokens": 21, "outputTokens": 143, "cacheReadInputTokens": 4, "cacheWriteInputTokens": 5, "totalTokens": 173}})
+}
+
+fn values(input: &PutMetricDataInput) -> BTreeMap<String, String> {
+    input.metric_data().iter().map(|d| (d.metric_name().unwrap().to_owned(), d.value().unwrap().to_string())).collect()
+}
+
+#[tokio::test]
+async fn each_outcome_puts_all_six_metrics_in_one_call() {
+    let names =
+        ["InputTokens", "InvocationFailed", "OutputTokens", "RateLimitApproved", "RateLimitDenied", "TotalRequests"];
+    let cases = [
+        ("Succeeded", usage(), ["30", "0", "143", "1", "0", "1"]),
+        ("Denied", json!({"code": "BudgetExceeded"}), ["0", "0", "0", "0", "1", "1"]),
+        ("InvocationFailed", json!({"code": "ModelThrottled"}), ["0", "1", "0", "1", "0", "1"]),
+        ("InvocationFailed", usage(), ["30", "1", "143", "1", "0", "1"]),
+    ];
+    for (outcome, more, expected) in cases {
+        let expected: BTreeMap<_, _> =
+            names.into_iter().zip(expected).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+        let rule = mock!(Client::put_metric_data)
+            .match_requests(move |input| input.namespace() == Some("GenAIRateLimiting") && values(input) == expected)
+            .then_output(|| PutMetricDataOutput::builder().build());
+        let answer = emitter(&rule).emit(batch(&[record(outcome, more)])).await;
+        assert!(answer.batch_item_failures.is_empty());
+        assert_eq!(rule.num_calls(), 1, "{outcome}");
+    }
+}
+
+#[tokio::test]
+async fn a_metric_has_five_dimensions_the_requests_time_and_counts() {
+    let rule = mock!(Client::put_metric_data)
+        .match_requests(|input| {
+            input.metric_data().iter().all(|datum| {
+                let dimensions: Vec<_> =
+                    datum.dimensions().iter().map(|d| (d.name().unwrap(), d.value().unwrap())).collect();
+                dimensions
+                    == [
+                        ("Model", "nova-lite"),
+                        ("ModelId", "amazon.nova-lite-v1:0"),
+                        ("CostCenter", "support"),
+                        ("Application", "helper"),
+                        ("Environment", "unspecified"),
+                    ]
+                    && datum.timestamp().unwrap().to_millis().unwrap() == 1_795_237_200_123
+                    && datum.unit().unwrap().as_str() == "Count"
+            })
+        })
+        .then_output(|| PutMetricDataOutput::builder().build());
+    emitter(&rule).emit(batch(&[record("Succeeded", usage())])).await;
+    assert_eq!(rule.num_calls(), 1);
+}
+
+#[tokio::test]
+async fn an_unreadable_message_fails_alone_and_a_failed_put_fails_its_messages() {
+    let fine = mock!(Client::put_metric_data).then_output(|| PutMetricDataOutput::builder().build());
+    let refused = mock!(Client::put_metric_data)
+        .then_error(|| PutMetricDataError::generic(ErrorMetadata::builder().code("Throttling").build()));
+    let bodies = [record("Succeeded", usage()), "{}".to_owned(), record("Denied", json!({}))];
+    let failed = |answer: Value| answer["batchItemFailures"].to_string();
+    let answer = serde_json::to_value(emitter(&fine).emit(batch(&bodies)).await).unwrap();
+    assert_eq!(failed(answer), r#"[{"itemIdentifier":"m1"}]"#);
+    let answer = serde_json::to_value(emitter(&refused).emit(batch(&bodies)).await).unwrap();
+    assert_eq!(failed(answer), r#"[{"itemIdentifier":"m1"},{"itemIdentifier":"m0"},{"itemIdentifier":"m2"}]"#);
+}
