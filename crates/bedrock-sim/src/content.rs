@@ -1,0 +1,71 @@
+//! Messages whose content is a list of blocks, as Converse and Nova have them.
+
+use serde_json::Value;
+
+use crate::{
+    error::ApiError,
+    fields::{self, Fields},
+    prompt::{Role, Turn},
+};
+
+/// Reads a list of messages whose content is a list of blocks.
+///
+/// # Errors
+/// A ValidationException for an unknown role, an unknown field, or content that is not text.
+pub fn turns(messages: &[Value]) -> Result<Vec<Turn>, ApiError> {
+    messages.iter().enumerate().map(|(index, message)| turn(index, message)).collect()
+}
+
+fn turn(index: usize, message: &Value) -> Result<Turn, ApiError> {
+    let place = format!("#/messages/{index}");
+    let message =
+        message.as_object().ok_or_else(|| fields::malformed(format_args!("{place}: expected type: JSONObject")))?;
+    let message = Fields::new(message, &place, &["role", "content"])?;
+    let role = match message.string("role")?.ok_or_else(|| message.missing("role"))? {
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        _ => {
+            return Err(ApiError::validation(format!(
+                "1 validation error detected: Value at 'messages.{}.member.role' failed to satisfy constraint: Member must \
+                 satisfy enum value set: [user, assistant]",
+                index.saturating_add(1)
+            )));
+        }
+    };
+    let content = texts(message.list("content")?, &format!("messages.{index}.content"))?;
+    if content.is_empty() {
+        return Err(ApiError::validation(format!(
+            "The content field in the Message object at messages.{index} is empty. Add a ContentBlock object to the content \
+             field and try again."
+        )));
+    }
+    Ok(Turn { role, text: content.join("\n") })
+}
+
+/// Reads a list of text blocks; cache points are passed over.
+///
+/// # Errors
+/// A ValidationException for a blank text or any other block.
+pub fn texts(blocks: Option<&Vec<Value>>, place: &str) -> Result<Vec<String>, ApiError> {
+    let mut texts = Vec::new();
+    for (index, block) in blocks.map(Vec::as_slice).unwrap_or_default().iter().enumerate() {
+        let place = format!("{place}.{index}");
+        let block =
+            block.as_object().ok_or_else(|| fields::malformed(format_args!("{place}: expected type: JSONObject")))?;
+        if block.len() != 1 {
+            return Err(fields::malformed(format_args!("{place}: a block must have exactly one member")));
+        }
+        let block = Fields::new(block, &place, &["text", "cachePoint"])?;
+        match block.string("text")? {
+            Some(text) if text.trim().is_empty() => {
+                return Err(ApiError::validation(format!(
+                    "The text field in the ContentBlock object at {place} is blank. Add text to the text field, and try again."
+                )));
+            }
+            Some(text) => texts.push(text.to_owned()),
+            None if block.get("cachePoint").is_some() => {}
+            None => return Err(block.missing("text")),
+        }
+    }
+    Ok(texts)
+}

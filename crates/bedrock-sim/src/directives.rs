@@ -1,0 +1,131 @@
+//! Directives in a prompt: `[[sim fault=throttling times=2]]`, `[[sim output-tokens=143]]`.
+
+use crate::{error::ApiError, faults::Fault, tokens::MAX_TOKENS};
+
+const OPEN: &str = "[[sim";
+const CLOSE: &str = "]]";
+/// The largest reply that can be asked for, in bytes.
+const MAX_OUTPUT_BYTES: u64 = 20_000_000;
+
+/// What a prompt asks the stand-in to do; what is missing is computed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Directives {
+    /// What goes wrong.
+    pub fault: Option<Fault>,
+    /// Only this many calls with the same text meet the fault.
+    pub times: Option<u64>,
+    /// Input tokens to report.
+    pub input_tokens: Option<u64>,
+    /// Output tokens to report.
+    pub output_tokens: Option<u64>,
+    /// Input tokens read from the prompt cache.
+    pub cache_read: Option<u64>,
+    /// Input tokens written to the prompt cache.
+    pub cache_write: Option<u64>,
+    /// Milliseconds that the call takes.
+    pub latency_ms: Option<u64>,
+    /// Exact size of the reply, in bytes.
+    pub output_bytes: Option<u64>,
+    /// Stop reason to report.
+    pub stop_reason: Option<String>,
+}
+
+impl Directives {
+    /// Reads all directives of a text; a later one wins.
+    ///
+    /// # Errors
+    /// A ValidationException that names the directive that cannot be read.
+    pub fn parse(text: &str) -> Result<Self, ApiError> {
+        let mut directives = Self::default();
+        let mut rest = text;
+        while let Some((_, after)) = rest.split_once(OPEN) {
+            let Some((inside, after)) = after.split_once(CLOSE) else {
+                return Err(ApiError::validation("bedrock-sim: a [[sim directive is not closed with ]]."));
+            };
+            for word in inside.split_whitespace() {
+                directives.set(word)?;
+            }
+            rest = after;
+        }
+        Ok(directives)
+    }
+
+    fn set(&mut self, word: &str) -> Result<(), ApiError> {
+        let unknown = || ApiError::validation(format!("bedrock-sim: unknown directive {word}."));
+        let (name, value) = word.split_once('=').ok_or_else(unknown)?;
+        match name {
+            "fault" => self.fault = Some(Fault::named(value).ok_or_else(unknown)?),
+            "stop-reason" => self.stop_reason = Some(value.to_owned()),
+            "times" => self.times = Some(number(word, value, u64::MAX)?),
+            "input-tokens" => self.input_tokens = Some(number(word, value, MAX_TOKENS)?),
+            "output-tokens" => self.output_tokens = Some(number(word, value, MAX_TOKENS)?),
+            "cache-read" => self.cache_read = Some(number(word, value, MAX_TOKENS)?),
+            "cache-write" => self.cache_write = Some(number(word, value, MAX_TOKENS)?),
+            "latency-ms" => self.latency_ms = Some(number(word, value, u64::MAX)?),
+            "output-bytes" => self.output_bytes = Some(number(word, value, MAX_OUTPUT_BYTES)?),
+            _ => return Err(unknown()),
+        }
+        Ok(())
+    }
+}
+
+fn number(word: &str, value: &str, max: u64) -> Result<u64, ApiError> {
+    value
+        .parse()
+        .ok()
+        .filter(|number| *number <= max)
+        .ok_or_else(|| ApiError::validation(format!("bedrock-sim: {word} is not an integer from 0 to {max}.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::Exception;
+
+    #[test]
+    fn text_without_directives_asks_for_nothing() {
+        assert_eq!(Directives::parse("Explain [[S3]] ]]").unwrap(), Directives::default());
+    }
+
+    #[test]
+    fn every_fault_can_be_asked_for_by_name() {
+        for (name, fault) in Fault::ALL {
+            let parsed = Directives::parse(&format!("Hi [[sim fault={name} times=2]]")).unwrap();
+            assert_eq!((parsed.fault, parsed.times), (Some(fault), Some(2)));
+        }
+    }
+
+    #[test]
+    fn figures_of_several_directives_are_combined() {
+        let text = "a [[sim output-tokens=143 input-tokens=21 cache-read=5]] b [[sim cache-write=7 latency-ms=300\n\
+                    output-bytes=200000 stop-reason=end_turn fault=throttling]]";
+        let expected = Directives {
+            fault: Some(Fault::Exception(Exception::Throttling)),
+            times: None,
+            input_tokens: Some(21),
+            output_tokens: Some(143),
+            cache_read: Some(5),
+            cache_write: Some(7),
+            latency_ms: Some(300),
+            output_bytes: Some(200_000),
+            stop_reason: Some("end_turn".to_owned()),
+        };
+        assert_eq!(Directives::parse(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_by_name() {
+        for (text, named) in [
+            ("[[sim fault=trottling]]", "fault=trottling"),
+            ("[[sim output-token=1]]", "output-token=1"),
+            ("[[sim output-tokens=-1]]", "output-tokens=-1"),
+            ("[[sim output-tokens=2147483648]]", "output-tokens=2147483648"),
+            ("[[sim hang]]", "hang"),
+            ("[[sim fault=hang", "not closed"),
+        ] {
+            let error = Directives::parse(text).unwrap_err();
+            assert_eq!(error.kind, "ValidationException");
+            assert!(error.message.contains(named), "{}", error.message);
+        }
+    }
+}

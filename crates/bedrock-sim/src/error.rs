@@ -1,0 +1,61 @@
+//! Errors in Bedrock's wire format: a status, the header `x-amzn-errortype`, a body with the message.
+
+use axum::{
+    Json,
+    http::{HeaderName, HeaderValue, StatusCode},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+/// Header that tells an SDK which exception a response is.
+pub const ERROR_TYPE_HEADER: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// One modelled exception of the Bedrock APIs.
+///
+/// Names and statuses are those of the service models of `bedrock-runtime` (2023-09-30) and `bedrock` (2023-04-20).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    /// Name of the exception.
+    pub kind: &'static str,
+    /// HTTP status of the exception.
+    pub status: StatusCode,
+    /// Text for the caller; never quotes a prompt.
+    pub message: String,
+}
+
+impl ApiError {
+    /// An exception of this name and status.
+    pub fn new(kind: &'static str, status: StatusCode, message: impl Into<String>) -> Self {
+        Self { kind, status, message: message.into() }
+    }
+
+    /// The request is not acceptable.
+    pub fn validation(message: impl Into<String>) -> Self {
+        Self::new("ValidationException", StatusCode::BAD_REQUEST, message)
+    }
+
+    /// The resource does not exist.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new("ResourceNotFoundException", StatusCode::NOT_FOUND, message)
+    }
+
+    /// The service cannot answer now.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new("ServiceUnavailableException", StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    fn body(&self) -> Value {
+        if self.kind == "ModelErrorException" {
+            return json!({"message": self.message, "originalStatusCode": 500, "resourceName": "bedrock-sim"});
+        }
+        json!({"message": self.message})
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body())).into_response();
+        response.headers_mut().insert(ERROR_TYPE_HEADER, HeaderValue::from_static(self.kind));
+        response
+    }
+}

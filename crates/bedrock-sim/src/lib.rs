@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+
+mod answer;
+mod call;
+mod connection;
+mod content;
+mod controls;
+mod converse;
+mod directives;
+mod error;
+mod faults;
+mod fields;
+mod invoke_anthropic_messages;
+mod invoke_nova;
+mod invoke_text_completion;
+mod metrics;
+mod models;
+mod openai;
+mod options;
+mod profiles;
+mod prompt;
+mod reply;
+mod server;
+mod state;
+mod tokens;
+#[cfg(test)]
+mod wire_tests;
+
+pub use options::Options;
+pub use server::{StartError, run};

@@ -1,0 +1,17 @@
+//! Starts the stand-in for Bedrock and serves it until SIGTERM or Ctrl-C.
+
+use std::process::ExitCode;
+
+use bedrock_sim::{Options, run};
+use clap::Parser;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bedrock-sim: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

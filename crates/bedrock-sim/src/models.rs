@@ -1,0 +1,162 @@
+//! Which model ids exist, and what the id of a call means.
+
+const VENDORS: [&str; 10] = [
+    "anthropic.",
+    "amazon.nova",
+    "amazon.titan",
+    "meta.",
+    "mistral.",
+    "cohere.",
+    "ai21.",
+    "deepseek.",
+    "openai.",
+    "qwen.",
+];
+/// Models whose Converse has no system prompt, by AWS's table of supported features (Bedrock user guide, "Supported models and
+/// model features").
+const WITHOUT_SYSTEM: [&str; 6] =
+    ["amazon.titan", "mistral.mistral-7b", "mistral.mixtral", "cohere.command-text", "cohere.command-light", "ai21.j2"];
+const MAX_PREFIX: usize = 8;
+
+/// The body that a model takes in InvokeModel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// Claude 3 and later: Messages.
+    AnthropicMessages,
+    /// Claude 2 and Instant: text completion.
+    AnthropicText,
+    /// Amazon Nova.
+    Nova,
+    /// Served through Converse only.
+    Other,
+}
+
+/// A model id taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Model<'a> {
+    /// Prefix of a cross-Region profile, such as `us`.
+    pub prefix: Option<&'a str>,
+    /// The foundation model, such as `amazon.nova-lite-v1:0`.
+    pub base: &'a str,
+}
+
+impl<'a> Model<'a> {
+    /// Reads `[region.]vendor.name`; nothing if no such model is known.
+    pub fn parse(id: &'a str) -> Option<Self> {
+        if is_foundation_model(id) {
+            return Some(Self { prefix: None, base: id });
+        }
+        let (prefix, base) = id.split_once('.')?;
+        let is_prefix =
+            (1..=MAX_PREFIX).contains(&prefix.len()) && prefix.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+        (is_prefix && is_foundation_model(base)).then_some(Self { prefix: Some(prefix), base })
+    }
+
+    /// The body this model takes in InvokeModel.
+    pub fn family(&self) -> Family {
+        match self.base {
+            base if base.starts_with("anthropic.claude-v") || base.starts_with("anthropic.claude-instant") => {
+                Family::AnthropicText
+            }
+            base if base.starts_with("anthropic.") => Family::AnthropicMessages,
+            base if base.starts_with("amazon.nova") => Family::Nova,
+            _ => Family::Other,
+        }
+    }
+
+    /// Whether Converse takes system texts for this model.
+    pub fn has_system(&self) -> bool {
+        !WITHOUT_SYSTEM.iter().any(|start| self.base.starts_with(start))
+    }
+}
+
+fn is_foundation_model(id: &str) -> bool {
+    let name_is_set = VENDORS.iter().any(|vendor| id.strip_prefix(vendor).is_some_and(|name| !name.is_empty()));
+    name_is_set && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':'))
+}
+
+/// Kind of an ARN of Bedrock that a call can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArnKind {
+    /// A foundation model.
+    FoundationModel,
+    /// A cross-Region profile that AWS defines.
+    InferenceProfile,
+    /// A profile that an account created.
+    ApplicationProfile,
+}
+
+/// Takes `arn:aws:bedrock:region:account:kind/id` apart; nothing if it is not such an ARN.
+pub fn parse_arn(text: &str) -> Option<(ArnKind, &str)> {
+    let mut parts = text.splitn(6, ':');
+    let (scheme, partition, service) = (parts.next()?, parts.next()?, parts.next()?);
+    if scheme != "arn" || !partition.starts_with("aws") || service != "bedrock" {
+        return None;
+    }
+    let (kind, id) = parts.nth(2)?.split_once('/')?;
+    let kind = match kind {
+        "foundation-model" => ArnKind::FoundationModel,
+        "inference-profile" => ArnKind::InferenceProfile,
+        "application-inference-profile" => ArnKind::ApplicationProfile,
+        _ => return None,
+    };
+    let plain = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':'));
+    plain.then_some((kind, id))
+}
+
+/// The value of the dimension `ModelId` for a call: the id, or the bare id at the end of an ARN.
+pub fn metric_id(model_id: &str) -> &str {
+    model_id.rsplit_once('/').map_or(model_id, |(_, id)| id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_ids_have_a_vendor_and_a_name() {
+        for (id, prefix, family) in [
+            ("anthropic.claude-v2:0", None, Family::AnthropicText),
+            ("anthropic.claude-instant-v1", None, Family::AnthropicText),
+            ("anthropic.claude-3-haiku-20240307-v1:0", None, Family::AnthropicMessages),
+            ("us.anthropic.claude-3-5-haiku-20241022-v1:0", Some("us"), Family::AnthropicMessages),
+            ("global.anthropic.claude-sonnet-4-20250514-v1:0", Some("global"), Family::AnthropicMessages),
+            ("us-gov.amazon.nova-lite-v1:0", Some("us-gov"), Family::Nova),
+            ("meta.llama3-3-70b-instruct-v1:0", None, Family::Other),
+            ("openai.gpt-oss-120b-1:0", None, Family::Other),
+        ] {
+            let model = Model::parse(id).unwrap();
+            assert_eq!((model.prefix, model.family()), (prefix, family), "{id}");
+        }
+    }
+
+    #[test]
+    fn other_ids_are_unknown() {
+        for id in [
+            "",
+            "anthropic",
+            "anthropic.",
+            "gpt-4",
+            "acme.model-1",
+            "us.acme.model-1",
+            "US.meta.llama",
+            "amazon.rekognition",
+            "meta.llama 3",
+            "anthropic.claude/../x",
+        ] {
+            assert_eq!(Model::parse(id), None, "{id}");
+        }
+    }
+
+    #[test]
+    fn arns_are_taken_apart() {
+        let profile = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123xyz";
+        assert_eq!(parse_arn(profile), Some((ArnKind::ApplicationProfile, "abc123xyz")));
+        assert_eq!(metric_id(profile), "abc123xyz");
+        let model = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0";
+        assert_eq!(parse_arn(model), Some((ArnKind::FoundationModel, "amazon.nova-lite-v1:0")));
+        assert_eq!(metric_id("amazon.nova-lite-v1:0"), "amazon.nova-lite-v1:0");
+        assert_eq!(parse_arn("arn:aws:s3:::bucket/key"), None);
+        assert_eq!(parse_arn("arn:aws:bedrock:us-east-1:1:application-inference-profile/"), None);
+    }
+}

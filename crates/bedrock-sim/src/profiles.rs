@@ -1,0 +1,202 @@
+//! Application inference profiles: the part of Bedrock's control plane that the sentry and its operators use.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::SystemTime,
+};
+
+use aws_sdk_cloudwatch::primitives::{DateTime, DateTimeFormat};
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, Query, State},
+    http::StatusCode,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    error::ApiError,
+    fields::{self, Fields},
+    models::{ArnKind, Model, metric_id, parse_arn},
+    reply::fingerprint,
+    state::{Sim, lock},
+};
+
+/// The account of local stand-ins.
+const ACCOUNT: &str = "000000000000";
+const MAX_NAME: usize = 64;
+
+/// The profiles of one account and Region.
+pub struct Profiles {
+    region: String,
+    created: Mutex<BTreeMap<String, Profile>>,
+}
+
+#[derive(Clone)]
+struct Profile {
+    name: String,
+    description: Option<Value>,
+    source: String,
+    tags: Value,
+    created_at: String,
+}
+
+impl Profiles {
+    /// No profiles yet.
+    pub fn new(region: &str) -> Self {
+        Self { region: region.to_owned(), created: Mutex::default() }
+    }
+
+    /// The foundation model behind a profile that was created here.
+    pub fn model_behind(&self, id: &str) -> Option<String> {
+        let profile = lock(&self.created).get(id)?.clone();
+        Model::parse(&profile.source).map(|model| model.base.to_owned())
+    }
+
+    fn create(&self, profile: Profile) -> String {
+        let mut created = lock(&self.created);
+        let id = (created.len()..)
+            .map(|number| profile_id(fingerprint(&format!("{number} {}", profile.name))))
+            .find(|id| !created.contains_key(id))
+            .unwrap_or_default();
+        let arn = self.arn("application-inference-profile", &id);
+        created.insert(id, profile);
+        arn
+    }
+
+    fn arn(&self, kind: &str, id: &str) -> String {
+        format!("arn:aws:bedrock:{}:{ACCOUNT}:{kind}/{id}", self.region)
+    }
+
+    fn describe(&self, id: &str) -> Result<Value, ApiError> {
+        if let Some(profile) = lock(&self.created).get(id) {
+            return Ok(self.description(id, profile));
+        }
+        let model = Model::parse(id).filter(|model| model.prefix.is_some()).ok_or_else(unknown)?;
+        Ok(json!({
+            "inferenceProfileName": model.base,
+            "inferenceProfileArn": self.arn("inference-profile", id),
+            "inferenceProfileId": id,
+            "models": self.models(id),
+            "status": "ACTIVE",
+            "type": "SYSTEM_DEFINED",
+        }))
+    }
+
+    fn description(&self, id: &str, profile: &Profile) -> Value {
+        let mut description = json!({
+            "inferenceProfileName": profile.name,
+            "inferenceProfileArn": self.arn("application-inference-profile", id),
+            "inferenceProfileId": id,
+            "models": self.models(&profile.source),
+            "status": "ACTIVE",
+            "type": "APPLICATION",
+            "createdAt": profile.created_at,
+            "updatedAt": profile.created_at,
+        });
+        if let (Some(text), Some(description)) = (&profile.description, description.as_object_mut()) {
+            description.insert("description".to_owned(), text.clone());
+        }
+        description
+    }
+
+    /// The foundation models that a model id routes to, one a Region.
+    fn models(&self, id: &str) -> Vec<Value> {
+        let Some(model) = Model::parse(id) else { return Vec::new() };
+        let regions = match model.prefix {
+            Some("us") => vec!["us-east-1", "us-east-2", "us-west-2"],
+            Some("eu") => vec!["eu-central-1", "eu-west-1", "eu-west-3"],
+            _ => vec![self.region.as_str()],
+        };
+        let arn = |region| json!({"modelArn": format!("arn:aws:bedrock:{region}::foundation-model/{}", model.base)});
+        regions.into_iter().map(arn).collect()
+    }
+}
+
+/// `POST /inference-profiles`.
+pub async fn create(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let body = fields::body(&body)?;
+    let known = ["inferenceProfileName", "description", "clientRequestToken", "modelSource", "tags"];
+    let fields = Fields::new(&body, "#", &known)?;
+    let name = fields.string("inferenceProfileName")?.ok_or_else(|| fields.missing("inferenceProfileName"))?;
+    let is_name = !name.is_empty()
+        && name.len() <= MAX_NAME
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '_' | '-'));
+    if !is_name {
+        return Err(ApiError::validation(
+            "1 validation error detected: Value at 'inferenceProfileName' failed to satisfy constraint: Member must satisfy \
+             regular expression pattern: ([0-9a-zA-Z][ _-]?)+",
+        ));
+    }
+    let source = fields.object("modelSource")?.ok_or_else(|| fields.missing("modelSource"))?;
+    let source = Fields::new(source, "#/modelSource", &["copyFrom"])?;
+    let arn = source.string("copyFrom")?.ok_or_else(|| source.missing("copyFrom"))?;
+    let model = match parse_arn(arn) {
+        Some((ArnKind::FoundationModel | ArnKind::InferenceProfile, id)) if Model::parse(id).is_some() => id,
+        _ => return Err(ApiError::validation("The provided model source is invalid.")),
+    };
+    let arn = sim.profiles.create(Profile {
+        name: name.to_owned(),
+        description: fields.string("description")?.map(Value::from),
+        source: model.to_owned(),
+        tags: fields.list("tags")?.cloned().map_or_else(|| json!([]), Value::Array),
+        created_at: DateTime::from(SystemTime::now()).fmt(DateTimeFormat::DateTime).unwrap_or_default(),
+    });
+    Ok((StatusCode::CREATED, Json(json!({"inferenceProfileArn": arn, "status": "ACTIVE"}))))
+}
+
+/// `GET /inference-profiles/{id or ARN}`.
+pub async fn get(State(sim): State<Arc<Sim>>, Path(identifier): Path<String>) -> Result<Json<Value>, ApiError> {
+    sim.profiles.describe(metric_id(&identifier)).map(Json)
+}
+
+/// `DELETE /inference-profiles/{id or ARN}`.
+pub async fn delete(State(sim): State<Arc<Sim>>, Path(identifier): Path<String>) -> Result<Json<Value>, ApiError> {
+    lock(&sim.profiles.created).remove(metric_id(&identifier)).map(|_| Json(json!({}))).ok_or_else(unknown)
+}
+
+/// The query of ListInferenceProfiles.
+#[derive(Deserialize)]
+pub struct ListQuery {
+    /// `APPLICATION` or `SYSTEM_DEFINED`; SDKs write `typeEquals` this way.
+    #[serde(alias = "typeEquals")]
+    r#type: Option<String>,
+}
+
+/// `GET /inference-profiles`: all in one page.
+pub async fn list(State(sim): State<Arc<Sim>>, Query(query): Query<ListQuery>) -> Json<Value> {
+    let profiles = &sim.profiles;
+    let summaries: Vec<Value> = match query.r#type.as_deref() {
+        None | Some("APPLICATION") => {
+            lock(&profiles.created).iter().map(|(id, profile)| profiles.description(id, profile)).collect()
+        }
+        Some(_) => Vec::new(),
+    };
+    Json(json!({"inferenceProfileSummaries": summaries}))
+}
+
+/// `POST /listTagsForResource`.
+pub async fn list_tags(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<Json<Value>, ApiError> {
+    let body = fields::body(&body)?;
+    let fields = Fields::new(&body, "#", &["resourceARN"])?;
+    let arn = fields.string("resourceARN")?.ok_or_else(|| fields.missing("resourceARN"))?;
+    let created = lock(&sim.profiles.created);
+    let profile = created.get(metric_id(arn)).ok_or_else(unknown)?;
+    Ok(Json(json!({"tags": profile.tags})))
+}
+
+fn unknown() -> ApiError {
+    ApiError::not_found("The inference profile was not found. Check the identifier and try again.")
+}
+
+/// Twelve lower-case letters and digits, as AWS names application inference profiles.
+fn profile_id(mut seed: u64) -> String {
+    let mut digit = || {
+        let digit = u32::try_from(seed % 36).unwrap_or(0);
+        seed /= 36;
+        char::from_digit(digit, 36).unwrap_or('0')
+    };
+    (0..12).map(|_| digit()).collect()
+}

@@ -1,0 +1,200 @@
+//! What the model writes: deterministic filler or a backend's text, cut and counted.
+
+use crate::{
+    directives::Directives,
+    faults::Fault,
+    prompt::Prompt,
+    tokens::{self, Usage},
+};
+
+const WORDS: [&str; 24] = [
+    "amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "harbor", "island", "juniper", "kelp", "lagoon",
+    "meadow", "nectar", "orchard", "pebble", "quartz", "river", "summit", "thicket", "upland", "valley", "willow",
+    "zephyr",
+];
+/// Words of a reply that nobody asked a size for: from this many ...
+const SHORTEST: u64 = 30;
+/// ... up to this many more.
+const SPREAD: u64 = 31;
+/// A reported figure of millions of tokens shall not make a reply of megabytes.
+const MOST_WORDS: u64 = 2_000;
+
+/// A text as a backend wrote it, before this call's directives.
+pub struct Draft {
+    /// The text.
+    pub text: String,
+    /// Why it ended, if the backend says so.
+    pub stop_reason: Option<&'static str>,
+    /// The backend's own count of input tokens.
+    pub input_tokens: Option<u64>,
+    /// The backend's own count of output tokens.
+    pub output_tokens: Option<u64>,
+}
+
+/// The finished reply. Has no `Debug`: answers are never written anywhere.
+pub struct Reply {
+    /// The text; nothing if the answer shall have no content.
+    pub text: Option<String>,
+    /// Why it ended, in Converse's vocabulary.
+    pub stop_reason: String,
+    /// The stop sequence that ended it.
+    pub stop_sequence: Option<String>,
+    /// The tokens of the call.
+    pub usage: Usage,
+    /// Whether the answer tells the usage.
+    pub usage_is_told: bool,
+    /// Milliseconds the call takes.
+    pub latency_ms: u64,
+}
+
+/// Writes filler for a prompt: the same prompt gets the same text.
+pub fn filler(prompt: &Prompt, directives: &Directives) -> Draft {
+    let seed = fingerprint(prompt.last_user_text());
+    let text = if directives.fault == Some(Fault::Empty) {
+        String::new()
+    } else if let Some(bytes) = directives.output_bytes {
+        exact_bytes(seed, usize::try_from(bytes).unwrap_or(0))
+    } else {
+        words(seed, directives.output_tokens.unwrap_or(SHORTEST + seed % SPREAD).min(MOST_WORDS))
+    };
+    Draft { text, stop_reason: None, input_tokens: None, output_tokens: None }
+}
+
+/// Cuts a draft where the request says so, and counts; directives replace what is computed.
+pub fn finish(prompt: &Prompt, directives: &Directives, draft: Draft) -> Reply {
+    let size_is_given = directives.output_tokens.is_some() || directives.output_bytes.is_some();
+    let cut = match draft.stop_reason {
+        Some(reason) => Cut { text: draft.text, stop_reason: reason, stop_sequence: None },
+        None if size_is_given => Cut { text: draft.text, stop_reason: "end_turn", stop_sequence: None },
+        None => cut(draft.text, prompt),
+    };
+    let usage = Usage {
+        input: directives.input_tokens.or(draft.input_tokens).unwrap_or_else(|| prompt.input_tokens()),
+        output: directives.output_tokens.or(draft.output_tokens).unwrap_or_else(|| tokens::output_tokens(&cut.text)),
+        cache_read: directives.cache_read,
+        cache_write: directives.cache_write,
+    };
+    Reply {
+        text: (directives.fault != Some(Fault::Empty)).then_some(cut.text),
+        stop_reason: directives.stop_reason.clone().unwrap_or_else(|| cut.stop_reason.to_owned()),
+        stop_sequence: cut.stop_sequence,
+        usage,
+        usage_is_told: directives.fault != Some(Fault::MissingUsage),
+        latency_ms: 0,
+    }
+}
+
+/// A number that stands for a text; the text cannot be had back from it (FNV-1a, 64 bits).
+pub fn fingerprint(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+struct Cut {
+    text: String,
+    stop_reason: &'static str,
+    stop_sequence: Option<String>,
+}
+
+fn cut(mut text: String, prompt: &Prompt) -> Cut {
+    let mut stop_reason = "end_turn";
+    let mut stop_sequence = None;
+    let found = prompt.stop_sequences.iter().filter_map(|stop| text.find(stop.as_str()).map(|at| (at, stop))).min();
+    if let Some((at, stop)) = found {
+        text.truncate(at);
+        stop_reason = "stop_sequence";
+        stop_sequence = Some(stop.clone());
+    }
+    if let Some(max) = prompt.max_tokens.filter(|max| tokens::output_tokens(&text) > *max) {
+        let kept: Vec<&str> = text.split_whitespace().take(usize::try_from(max).unwrap_or(usize::MAX)).collect();
+        text = kept.join(" ");
+        stop_reason = "max_tokens";
+        stop_sequence = None;
+    }
+    Cut { text, stop_reason, stop_sequence }
+}
+
+fn endless_words(seed: u64) -> impl Iterator<Item = &'static str> {
+    let start = usize::try_from(seed % WORDS.len() as u64).unwrap_or(0);
+    // 7 and 24 have no common divisor: every word comes up before one comes again.
+    WORDS.iter().copied().cycle().skip(start).step_by(7)
+}
+
+fn words(seed: u64, count: u64) -> String {
+    endless_words(seed).take(usize::try_from(count).unwrap_or(0)).collect::<Vec<_>>().join(" ")
+}
+
+fn exact_bytes(seed: u64, bytes: usize) -> String {
+    let mut text = String::with_capacity(bytes.saturating_add(16));
+    for word in endless_words(seed) {
+        if text.len() >= bytes {
+            break;
+        }
+        text.push_str(word);
+        text.push(' ');
+    }
+    text.truncate(bytes);
+    // A last blank would be lost by whoever trims the answer.
+    if text.ends_with(' ') {
+        text.pop();
+        text.push('.');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prompt::{Role, Turn};
+
+    fn prompt(text: &str) -> Prompt {
+        Prompt { turns: vec![Turn { role: Role::User, text: text.to_owned() }], ..Prompt::default() }
+    }
+
+    fn reply(prompt: &Prompt) -> Reply {
+        let directives = Directives::parse(prompt.last_user_text()).unwrap();
+        finish(prompt, &directives, filler(prompt, &directives))
+    }
+
+    #[test]
+    fn the_same_prompt_gets_the_same_reply_and_its_words_are_its_tokens() {
+        let (one, two) = (reply(&prompt("Explain S3")), reply(&prompt("Explain S3")));
+        assert_eq!(one.text, two.text);
+        assert_eq!(one.usage.output, tokens::output_tokens(&one.text.unwrap()));
+        assert!((SHORTEST..SHORTEST + SPREAD).contains(&one.usage.output));
+        assert_eq!((one.stop_reason.as_str(), one.usage.input), ("end_turn", 6));
+    }
+
+    #[test]
+    fn max_tokens_cuts_the_reply() {
+        let reply = reply(&Prompt { max_tokens: Some(5), ..prompt("Explain S3") });
+        assert_eq!((reply.usage.output, reply.stop_reason.as_str()), (5, "max_tokens"));
+        assert_eq!(tokens::output_tokens(&reply.text.unwrap()), 5);
+    }
+
+    #[test]
+    fn the_first_stop_sequence_cuts_the_reply() {
+        let stop_sequences = vec!["never".to_owned(), "river".to_owned()];
+        let reply = reply(&Prompt { stop_sequences, ..prompt("Explain S3") });
+        assert!(!reply.text.unwrap().contains("river"));
+        assert_eq!((reply.stop_reason.as_str(), reply.stop_sequence.as_deref()), ("stop_sequence", Some("river")));
+    }
+
+    #[test]
+    fn directives_replace_the_figures() {
+        let asked = "[[sim output-tokens=143 input-tokens=21 cache-read=5 cache-write=7 stop-reason=content_filtered]]";
+        let reply = reply(&Prompt { max_tokens: Some(10), ..prompt(asked) });
+        let expected = Usage { input: 21, output: 143, cache_read: Some(5), cache_write: Some(7) };
+        assert_eq!((reply.usage, reply.stop_reason.as_str()), (expected, "content_filtered"));
+        assert_eq!(tokens::output_tokens(&reply.text.unwrap()), 143);
+    }
+
+    #[test]
+    fn a_reply_can_be_of_an_exact_size_or_empty() {
+        for bytes in [0, 1, 6, 7, 1000, 200_000] {
+            let reply = reply(&prompt(&format!("[[sim output-bytes={bytes}]]")));
+            assert_eq!(reply.text.unwrap().len(), bytes);
+        }
+        assert!(reply(&prompt("[[sim fault=empty]]")).text.is_none());
+        assert!(!reply(&prompt("[[sim fault=missing-usage]]")).usage_is_told);
+    }
+}

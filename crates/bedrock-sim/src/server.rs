@@ -1,0 +1,101 @@
+//! The routes, and the life of the server.
+
+use std::{
+    io::{self, Write},
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{HeaderValue, StatusCode},
+    middleware::{Next, from_fn},
+    response::Response,
+    routing::{get, post},
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{
+    call,
+    connection::{Connection, DroppableListener},
+    controls,
+    error::ApiError,
+    options::Options,
+    profiles,
+    state::Sim,
+};
+
+/// Largest body of InvokeModel, in bytes (Bedrock API reference, InvokeModel).
+const MAX_BODY: usize = 25_000_000;
+
+/// Why the server did not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An option cannot be used.
+    #[error("{0}")]
+    Option(String),
+    /// The port, a signal or stdout cannot be had.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Serves until SIGTERM or Ctrl-C; calls that are still open then are dropped.
+///
+/// # Errors
+/// If an option cannot be used or the port cannot be had.
+pub async fn run(options: Options) -> Result<(), StartError> {
+    let sim = Sim::new(&options).map_err(StartError::Option)?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+    writeln!(io::stdout(), "bedrock-sim listening on http://{}", listener.local_addr()?)?;
+    tokio::select! {
+        served = serve(listener, sim) => served?,
+        _ = terminated.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    Ok(())
+}
+
+/// Answers calls on a listener for ever.
+pub async fn serve(listener: TcpListener, sim: Sim) -> io::Result<()> {
+    let service = router(Arc::new(sim)).into_make_service_with_connect_info::<Connection>();
+    axum::serve(DroppableListener(listener), service).await
+}
+
+fn router(sim: Arc<Sim>) -> Router {
+    Router::new()
+        .route("/model/{model_id}/converse", post(call::converse))
+        .route("/model/{model_id}/invoke", post(call::invoke))
+        .route("/inference-profiles", post(profiles::create).get(profiles::list))
+        .route("/inference-profiles/{identifier}", get(profiles::get).delete(profiles::delete))
+        .route("/listTagsForResource", post(profiles::list_tags))
+        .route("/_sim/health", get(controls::health))
+        .route("/_sim/calls", get(controls::calls))
+        .route("/_sim/defaults", get(controls::defaults).post(controls::set_defaults))
+        .fallback(unknown_operation)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn(with_request_id))
+        .with_state(sim)
+}
+
+async fn unknown_operation() -> ApiError {
+    ApiError::new("UnknownOperationException", StatusCode::NOT_FOUND, "bedrock-sim does not have this operation.")
+}
+
+/// SDKs report the request id of an answer.
+async fn with_request_id(request: Request, next: Next) -> Response {
+    static REQUESTS: AtomicU64 = AtomicU64::new(1);
+    let number = REQUESTS.fetch_add(1, Ordering::Relaxed);
+    let mut response = next.run(request).await;
+    if let Ok(id) = HeaderValue::try_from(format!("00000000-0000-4000-8000-{number:012x}")) {
+        response.headers_mut().insert("x-amzn-requestid", id);
+    }
+    response
+}

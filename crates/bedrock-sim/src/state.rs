@@ -1,0 +1,132 @@
+//! What the stand-in remembers while it runs.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::ApiError,
+    metrics::Publisher,
+    models::{ArnKind, Model, parse_arn},
+    openai::OpenAi,
+    options::Options,
+    profiles::Profiles,
+    reply::fingerprint,
+};
+
+/// The settings that can be changed while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Defaults {
+    /// Milliseconds that every call takes.
+    pub base_latency_ms: u64,
+    /// Milliseconds that every output token adds.
+    pub latency_ms_per_token: u64,
+    /// Seconds between a call and its metrics.
+    pub metrics_delay_seconds: u64,
+}
+
+/// How many calls arrived.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Calls {
+    /// All calls.
+    pub total: u64,
+    /// Calls by the model id they were sent with.
+    pub by_model: BTreeMap<String, u64>,
+}
+
+/// The whole state of one stand-in.
+pub struct Sim {
+    /// Inference profiles that were created here.
+    pub profiles: Profiles,
+    /// Sends metrics, if there is a CloudWatch to send them to.
+    pub metrics: Option<Publisher>,
+    /// Writes the replies, if a backend was given.
+    pub openai: Option<OpenAi>,
+    accept_any_profile: bool,
+    defaults: Mutex<Defaults>,
+    calls: Mutex<Calls>,
+    faults_met: Mutex<HashMap<u64, u64>>,
+}
+
+impl Sim {
+    /// A fresh state.
+    ///
+    /// # Errors
+    /// An error text if the OpenAI endpoint is not a plain http URL.
+    pub fn new(options: &Options) -> Result<Self, String> {
+        let openai = options.openai_endpoint.as_deref();
+        Ok(Self {
+            profiles: Profiles::new(&options.region),
+            metrics: options.cloudwatch_endpoint.as_deref().map(|endpoint| Publisher::new(endpoint, &options.region)),
+            openai: openai.map(|endpoint| OpenAi::new(endpoint, options.openai_model.clone())).transpose()?,
+            accept_any_profile: options.accept_any_profile,
+            defaults: Mutex::new(Defaults {
+                base_latency_ms: options.base_latency_ms,
+                latency_ms_per_token: options.latency_ms_per_token,
+                metrics_delay_seconds: options.metrics_delay_seconds,
+            }),
+            calls: Mutex::default(),
+            faults_met: Mutex::default(),
+        })
+    }
+
+    /// The settings as they are now.
+    pub fn defaults(&self) -> Defaults {
+        *lock(&self.defaults)
+    }
+
+    /// Replaces the settings.
+    pub fn set_defaults(&self, defaults: Defaults) {
+        *lock(&self.defaults) = defaults;
+    }
+
+    /// The calls so far.
+    pub fn calls(&self) -> Calls {
+        lock(&self.calls).clone()
+    }
+
+    /// Counts a call.
+    pub fn count_call(&self, model_id: &str) {
+        let mut calls = lock(&self.calls);
+        calls.total = calls.total.saturating_add(1);
+        let count = calls.by_model.entry(model_id.to_owned()).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Whether a fault that meets only the first `times` calls with this text meets this one too.
+    pub fn meets_fault(&self, text: &str, times: Option<u64>) -> bool {
+        let Some(times) = times else { return true };
+        let mut faults_met = lock(&self.faults_met);
+        let met = faults_met.entry(fingerprint(text)).or_default();
+        if *met >= times {
+            return false;
+        }
+        *met = met.saturating_add(1);
+        true
+    }
+
+    /// The foundation model behind a model id; nothing behind a profile that was not created here but is accepted all the same.
+    ///
+    /// # Errors
+    /// A ValidationException if no such model is known.
+    pub fn resolve(&self, model_id: &str) -> Result<Option<String>, ApiError> {
+        let known = |id: &str| Model::parse(id).map(|model| Some(model.base.to_owned()));
+        let created = |id: &str| self.profiles.model_behind(id).map(Some);
+        let resolved = match parse_arn(model_id) {
+            Some((ArnKind::ApplicationProfile, id)) => created(id).or(self.accept_any_profile.then_some(None)),
+            Some((_, id)) => known(id),
+            None => known(model_id).or_else(|| created(model_id)),
+        };
+        resolved.ok_or_else(|| ApiError::validation("The provided model identifier is invalid."))
+    }
+}
+
+/// Locks; a panic elsewhere leaves these maps and numbers whole.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
