@@ -1,0 +1,49 @@
+"""Options, and the one stack that every end-to-end test talks to."""
+
+import os
+
+import pytest
+
+from sentry_client import PLENTY, Sentry
+
+os.environ.setdefault("AWS_DISABLE_HOST_PREFIX_INJECTION", "true")
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("cost sentry")
+    group.addoption("--endpoint", help="URL of the local AWS, or `aws` for the account of the environment's credentials")
+    group.addoption("--stack-name", default="cost-sentry", help="name of the deployed stack")
+    group.addoption("--bedrock-endpoint", help="URL of the Bedrock simulator")
+    group.addoption("--log-dir", help="directory with the logs of the local AWS, searched for prompt and answer texts")
+    group.addoption("--region", help="AWS Region of the stack")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "local: injects faults or usage, so it needs the local AWS and the Bedrock simulator")
+
+
+def pytest_collection_modifyitems(config, items):
+    # The search through the logs comes last, when everything has been logged that can be.
+    items.sort(key=lambda item: item.path.name == "test_logs.py")
+    endpoint = config.getoption("--endpoint")
+    for item in items:
+        if "sentry" not in getattr(item, "fixturenames", ()):
+            continue
+        if endpoint is None:
+            item.add_marker(pytest.mark.skip(reason="no --endpoint"))
+        elif item.get_closest_marker("local") and (endpoint == "aws" or not config.getoption("--bedrock-endpoint")):
+            item.add_marker(pytest.mark.skip(reason="needs the local AWS and --bedrock-endpoint"))
+
+
+@pytest.fixture(scope="session")
+def sentry(request):
+    """The deployed stack, with a generous `default` limit for the time of the session."""
+    option = request.config.getoption
+    endpoint = option("--endpoint")
+    stack = Sentry(None if endpoint == "aws" else endpoint, option("--stack-name"), option("--bedrock-endpoint"), option("--region"))
+    try:
+        with stack.default_item({"limit": {"input": PLENTY, "output": PLENTY}}):
+            yield stack
+    finally:
+        stack.delete_own_limits()
+

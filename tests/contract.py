@@ -1,0 +1,238 @@
+"""Section 2 of the public contract as a strict checker: key sets, types, formats, and the arithmetic between fields."""
+
+import re
+from datetime import datetime, timezone
+from decimal import Decimal
+
+# code: (outcome, status, retryable)
+CODES = {
+    "InvalidRequest": ("Invalid", 400, False),
+    "UnknownModel": ("Invalid", 400, False),
+    "DuplicateRequest": ("Invalid", 409, False),
+    "BudgetExceeded": ("Denied", 429, False),
+    "BudgetReserved": ("Denied", 429, True),
+    "LimitNotConfigured": ("Denied", 403, False),
+    "LimitMalformed": ("Denied", 403, False),
+    "UsageUnavailable": ("Denied", 503, True),
+    "LedgerUnavailable": ("Denied", 503, True),
+    "ModelThrottled": ("InvocationFailed", 429, True),
+    "ModelTimeout": ("InvocationFailed", 504, True),
+    "ModelUnavailable": ("InvocationFailed", 503, True),
+    "ModelAccessDenied": ("InvocationFailed", 502, False),
+    "ModelRejectedRequest": ("InvocationFailed", 502, False),
+    "ModelError": ("InvocationFailed", 502, False),
+    "OutputTooLarge": ("InvocationFailed", 502, False),
+}
+STOP_REASONS = {"end_turn", "max_tokens", "stop_sequence", "tool_use", "content_filtered", "guardrail_intervened"}
+SOURCES = {"model", "default"}
+
+REQUEST_ID = r"[A-Za-z0-9_-]{1,64}"
+TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
+# The workflow's own clock, which speaks when validation could not.
+WORKFLOW_TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z"
+USD = r"\d+\.\d{9,12}"
+BUDGET_USD = r"\d+\.\d{2,12}"
+
+
+class Complaints(list):
+    """Everything that is wrong with a document, each with its path."""
+
+    def of(self, ok, path, what):
+        if not ok:
+            self.append(f"{path}: {what}")
+        return ok
+
+    def keys(self, value, path, required, optional=()):
+        if not self.of(isinstance(value, dict), path, f"is not an object but {value!r}"):
+            return False
+        missing, extra = set(required) - value.keys(), value.keys() - set(required) - set(optional)
+        self.of(not missing, path, f"lacks {sorted(missing)}")
+        self.of(not extra, path, f"has the unknown fields {sorted(extra)}")
+        return not missing
+
+    def text(self, value, path, pattern=None):
+        if self.of(isinstance(value, str), path, f"is not a string but {value!r}") and pattern:
+            self.of(re.fullmatch(pattern, value), path, f"{value!r} does not look like {pattern}")
+
+    def count(self, value, path):
+        return self.of(type(value) is int and value >= 0, path, f"is not a whole number from 0 but {value!r}")
+
+
+def check_answer(answer, sent=None, *, unvalidated=False):
+    """Fails with every deviation of `answer` from the contract; `sent` is the document it answers.
+
+    `unvalidated` is for the one denial that comes before the document could be read.
+    """
+    wrong = Complaints()
+    if not isinstance(answer, dict) or answer.get("outcome") not in {"Succeeded", "InvocationFailed", "Denied", "Invalid"}:
+        raise AssertionError(f"not an answer document: {answer!r}")
+    outcome = answer["outcome"]
+    if outcome == "Succeeded":
+        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "model", "output", "usage", "cost", "budget"), ("degraded",))
+        wrong.of(answer.get("statusCode") == 200, "statusCode", f"is {answer.get('statusCode')!r}")
+        _output(wrong, answer.get("output"))
+        check_usage(answer.get("usage"), wrong)
+        check_cost(answer.get("cost"), wrong)
+        wrong.of(answer.get("budget"), "budget", "is empty though the request was approved")
+    elif outcome == "Invalid":
+        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "error"), ("model",))
+        _error(wrong, answer)
+    elif unvalidated:
+        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "error"), ("model", "budget"))
+        _error(wrong, answer)
+    else:
+        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "model", "error", "budget"))
+        _error(wrong, answer)
+        if outcome == "InvocationFailed":
+            wrong.of(answer.get("budget"), "budget", "is empty though the request was approved")
+    complete = outcome != "Invalid" and not unvalidated
+    _tags(wrong, answer, sent, complete)
+    if complete:
+        _model(wrong, answer, sent)
+        _budget(wrong, answer.get("budget"))
+    assert not wrong, "the answer breaks the contract:\n  " + "\n  ".join(wrong) + f"\nthe answer without its text: {redacted(answer)}"
+    return answer
+
+
+def redacted(answer):
+    return {key: value for key, value in answer.items() if key != "output"}
+
+
+def _output(wrong, output):
+    if wrong.keys(output, "output", ("message", "stopReason")):
+        wrong.of(output["stopReason"] in STOP_REASONS, "output.stopReason", f"is {output['stopReason']!r}")
+        if wrong.keys(output["message"], "output.message", ("role", "content")):
+            wrong.of(output["message"]["role"] == "assistant", "output.message.role", f"is {output['message']['role']!r}")
+            wrong.text(output["message"]["content"], "output.message.content")
+
+
+def check_usage(usage, wrong=None):
+    mine = Complaints() if wrong is None else wrong
+    kinds = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
+    if mine.keys(usage, "usage", (*kinds, "totalTokens")) and all([mine.count(usage[kind], f"usage.{kind}") for kind in (*kinds, "totalTokens")]):
+        mine.of(usage["totalTokens"] == sum(usage[kind] for kind in kinds), "usage.totalTokens", f"is not the sum of the others in {usage}")
+    assert wrong is not None or not mine, mine
+
+
+def check_cost(cost, wrong=None):
+    mine = Complaints() if wrong is None else wrong
+    if mine.keys(cost, "cost", ("priced",), ("usd",)):
+        mine.of(type(cost["priced"]) is bool, "cost.priced", f"is {cost['priced']!r}")
+        mine.of(("usd" in cost) == (cost["priced"] is True), "cost", f"must have usd if and only if it is priced: {cost}")
+        if "usd" in cost:
+            mine.text(cost["usd"], "cost.usd", USD)
+    assert wrong is not None or not mine, mine
+
+
+def _error(wrong, answer):
+    error = answer.get("error")
+    if not wrong.keys(error, "error", ("code", "message", "retryable", "details"), ("retryAfterSeconds",)):
+        return
+    if not wrong.of(error["code"] in CODES, "error.code", f"{error['code']!r} is not in the contract"):
+        return
+    outcome, status, retryable = CODES[error["code"]]
+    wrong.of(answer["outcome"] == outcome, "outcome", f"is {answer['outcome']} with {error['code']}")
+    wrong.of(answer.get("statusCode") == status, "statusCode", f"is {answer.get('statusCode')!r} with {error['code']}")
+    wrong.of(error["retryable"] is retryable, "error.retryable", f"is {error['retryable']!r} with {error['code']}")
+    wrong.of(isinstance(error["message"], str) and len(error["message"]) >= 10, "error.message", f"says too little: {error['message']!r}")
+    wrong.of(isinstance(error["details"], dict), "error.details", f"is {error['details']!r}")
+    wait = error.get("retryAfterSeconds")
+    if retryable:
+        wrong.of(type(wait) is int and wait > 0, "error.retryAfterSeconds", f"is {wait!r} though it is retryable")
+    else:
+        wrong.of("retryAfterSeconds" not in error, "error.retryAfterSeconds", "is there though a retry does not help")
+    if error["code"] == "BudgetExceeded" and isinstance(error["details"], dict):
+        entry = next((each for each in answer.get("budget") or [] if each.get("scope") == error["details"].get("scope")), None)
+        if wrong.of(entry is not None, "error.details.scope", f"{error['details']} names none of the scopes in budget"):
+            wrong.of(error["details"].get("resetsAt") == entry["resetsAt"], "error.details.resetsAt", f"{error['details']} is not its scope's")
+            kinds = [entry[kind] for kind in ("input", "output") if kind in entry]
+            wrong.of(any(kind["remaining"] == 0 for kind in kinds) or any(kind["reserved"] for kind in kinds), "budget", f"has headroom: {entry}")
+
+
+def _tags(wrong, answer, sent, complete):
+    tags = answer.get("tags")
+    required = ("requestId", "timestamp") + (("applicationId", "modelMetric") if complete else ())
+    if not wrong.of(isinstance(tags, dict) and tags.keys() >= set(required), "tags", f"must have {required}: {tags!r}"):
+        return
+    for name, value in tags.items():
+        wrong.text(value, f"tags.{name}")
+    wrong.text(tags["requestId"], "tags.requestId", REQUEST_ID)
+    wrong.text(tags["timestamp"], "tags.timestamp", TIMESTAMP if complete or answer["outcome"] == "Invalid" else WORKFLOW_TIMESTAMP)
+    if not complete or sent is None:
+        return
+    expected = {**sent["tags"], "timestamp": tags["timestamp"], "modelMetric": tags["modelMetric"], "requestId": sent["tags"].get("requestId", tags["requestId"])}
+    wrong.of(tags == expected, "tags", f"are {tags}, not {expected}")
+    age = datetime.now(timezone.utc) - datetime.strptime(tags["timestamp"], "%Y-%m-%dT%H:%M:%S.%f%z")
+    wrong.of(-5 < age.total_seconds() < 600, "tags.timestamp", f"{tags['timestamp']} is not the time of the request")
+
+
+def _model(wrong, answer, sent):
+    model = answer.get("model")
+    if not wrong.keys(model, "model", ("requested", "modelId", "modelMetric")):
+        return
+    for name, value in model.items():
+        wrong.text(value, f"model.{name}", r".+")
+    wrong.of(model["modelMetric"] == answer["tags"].get("modelMetric"), "model.modelMetric", "is not tags.modelMetric")
+    if ":application-inference-profile/" in str(model["modelId"]):
+        wrong.of(model["modelMetric"] == model["modelId"].rsplit("/", 1)[-1], "model.modelMetric", f"is not the bare id of {model['modelId']}")
+    else:
+        wrong.of(model["modelMetric"] == model["modelId"], "model.modelMetric", f"{model['modelMetric']} is not {model['modelId']}")
+    if sent is not None:
+        requested = sent.get("model", sent.get("modelId"))
+        wrong.of(model["requested"] == requested, "model.requested", f"is {model['requested']!r}, sent was {requested!r}")
+
+
+def _budget(wrong, budget):
+    if not wrong.of(isinstance(budget, list), "budget", f"is not a list but {budget!r}"):
+        return
+    for position, entry in enumerate(budget):
+        path = f"budget[{position}]"
+        if not wrong.keys(entry, path, ("scope", "window", "resetsAt", "source"), ("input", "output", "usd")):
+            continue
+        wrong.text(entry["scope"], f"{path}.scope", r"[a-zA-Z]+#.+")
+        wrong.text(entry["window"], f"{path}.window", r"\d{4}-\d\d|\d{4}-\d\d-\d\d|\d{4}-W\d\d|\d{4}-\d\d-\d\dT\d\d")
+        wrong.text(entry["resetsAt"], f"{path}.resetsAt", r"\d{4}-\d\d-\d\dT\d\d:00:00Z")
+        wrong.of(entry["source"] in SOURCES, f"{path}.source", f"is {entry['source']!r}")
+        wrong.of({"input", "output", "usd"} & entry.keys(), path, "limits nothing")
+        if re.fullmatch(r"\d{4}-\d\d", str(entry["window"])):
+            year, month = map(int, entry["window"].split("-"))
+            first_of_next = f"{year + month // 12}-{month % 12 + 1:02}-01T00:00:00Z"
+            wrong.of(entry["resetsAt"] == first_of_next, f"{path}.resetsAt", f"{entry['resetsAt']} does not end {entry['window']}")
+        for kind in ("input", "output"):
+            if kind in entry:
+                _headroom(wrong, entry[kind], f"{path}.{kind}")
+        if "usd" in entry:
+            _dollars(wrong, entry["usd"], f"{path}.usd")
+
+
+def _headroom(wrong, room, path):
+    names = ("limit", "used", "reserved", "remaining")
+    if wrong.keys(room, path, names) and all([wrong.count(room[name], f"{path}.{name}") for name in names]):
+        remaining = max(0, room["limit"] - room["used"] - room["reserved"])
+        wrong.of(room["remaining"] == remaining, f"{path}.remaining", f"must be {remaining}: {room}")
+
+
+def _dollars(wrong, room, path):
+    names = ("limit", "used", "reserved", "remaining")
+    if not wrong.keys(room, path, names):
+        return
+    before = len(wrong)
+    for name in names:
+        wrong.text(room[name], f"{path}.{name}", BUDGET_USD)
+    if len(wrong) == before:
+        limit, used, reserved, remaining = (Decimal(room[name]) for name in names)
+        wrong.of(remaining == max(Decimal(0), limit - used - reserved), f"{path}.remaining", f"does not add up: {room}")
+
+
+def check_error(answer, code, sent=None, **options):
+    """An answer that ends with `code`, and so with its outcome, status and retryability; returns its details."""
+    check_answer(answer, sent, **options)
+    found = answer.get("error", {}).get("code")
+    assert found == code, f"expected {code}, got {answer['outcome']} {answer.get('error')}"
+    return answer["error"]["details"]
+
+
+def check_succeeded(answer, sent=None):
+    check_answer(answer, sent)
+    assert answer["outcome"] == "Succeeded", f"expected Succeeded, got {answer['outcome']} {answer.get('error')}"
+    return answer

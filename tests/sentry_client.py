@@ -1,0 +1,313 @@
+"""A client of the cost sentry that knows boto3 and the public contract, and nothing of how the sentry is built.
+
+Fault injection (`reconfigured`, `Tap`) needs the names of the functions, which it asks CloudFormation for.
+"""
+
+import io
+import json
+import secrets
+import socket
+import string
+import threading
+import time
+import urllib.request
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+METRICS = ("TotalRequests", "RateLimitApproved", "RateLimitDenied", "InvocationFailed", "InputTokens", "OutputTokens")
+PLENTY = 1_000_000_000_000
+UNREACHABLE = "http://127.0.0.1:9"
+PARALLEL_REQUESTS = 6
+
+# In every prompt text that this suite sends; test_logs.py looks for it wherever something could have been logged.
+CANARY = "canary" + secrets.token_hex(8)
+
+
+def unique(prefix):
+    """A name that no other test uses."""
+    return f"{prefix}-{secrets.token_hex(5)}"
+
+
+def text(words="Say something short.", **directives):
+    """A prompt with the canary; the directives are those of the Bedrock simulator (`output_tokens=5`, `fault="hang"`)."""
+    told = " ".join(f"{name.replace('_', '-')}={value}" for name, value in directives.items())
+    return f"{words} {CANARY} {secrets.token_hex(6)}" + (f" [[sim {told}]]" if told else "")
+
+
+def document(model="nova-lite", content=None, *, messages=None, parameters=None, tags=None, **directives):
+    """A valid document; every part can be replaced."""
+    prompt = {"messages": messages or [{"role": "user", "content": content or text(**directives)}]}
+    if parameters is not None:
+        prompt["parameters"] = parameters
+    return {"model": model, "prompt": prompt, "tags": tags or {"applicationId": unique("e2e-app")}}
+
+
+class Sentry:
+    """One deployed stack."""
+
+    def __init__(self, endpoint, stack_name, bedrock_endpoint, region):
+        self.local = endpoint is not None
+        self.endpoint, self.stack_name, self.bedrock_endpoint = endpoint, stack_name, bedrock_endpoint
+        self.answer_texts = []
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"} if self.local else {}
+        self.session = boto3.Session(region_name=region or ("us-east-1" if self.local else None), **keys)
+        self.region = self.session.region_name
+        self.cloudformation = self.client("cloudformation")
+        self.states = self.client("stepfunctions")
+        self.cloudwatch = self.client("cloudwatch")
+        self.functions = self.client("lambda")
+        self.logs = self.client("logs")
+        self.queues = self.client("sqs")
+        stack = self.cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        self.parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
+        self.account = self.client("sts").get_caller_identity()["Account"]
+        dynamodb = self.session.resource("dynamodb", endpoint_url=endpoint, config=self._config())
+        self.limits = dynamodb.Table(self.outputs["LimitsTableName"])
+        self._limit_keys = set()
+
+    @staticmethod
+    def _config():
+        # StartSyncExecution would otherwise go to the host `sync-127.0.0.1`. It runs at most once, so nothing is repeated either.
+        return Config(inject_host_prefix=False, read_timeout=320, max_pool_connections=32, retries={"total_max_attempts": 1})
+
+    def client(self, service, endpoint=None):
+        return self.session.client(service, endpoint_url=endpoint or self.endpoint, config=self._config())
+
+    # Requests
+
+    def execute(self, entry, *, machine="RateLimiterArn"):
+        """StartSyncExecution; `entry` is a document, or the text of one. Returns status, output, error and cause."""
+        raw = entry if isinstance(entry, str) else json.dumps(entry, ensure_ascii=False)
+        ended = self.states.start_sync_execution(stateMachineArn=self.outputs[machine], input=raw)
+        output = json.loads(ended["output"]) if ended["status"] == "SUCCEEDED" else None
+        if isinstance(output, dict):
+            message = (output.get("output") or {}).get("message") or {}
+            if isinstance(message.get("content"), str) and message["content"]:
+                self.answer_texts.append(message["content"])
+        return {"status": ended["status"], "output": output, "error": ended.get("error"), "cause": ended.get("cause")}
+
+    def ask(self, entry):
+        """The answer document; that there is one is part of the contract."""
+        ended = self.execute(entry)
+        assert ended["status"] == "SUCCEEDED", f"the execution ended {ended['status']}: {ended['error']}: {ended['cause']}"
+        return ended["output"]
+
+    def execute_all(self, entries):
+        """The same for a dictionary of documents, several at a time."""
+        with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+            return dict(zip(entries, pool.map(self.execute, entries.values())))
+
+    def profile_arn(self):
+        """A well-formed application inference profile ARN that nobody else uses, and its bare id."""
+        bare = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(12))
+        return f"arn:aws:bedrock:{self.region}:{self.account}:application-inference-profile/{bare}", bare
+
+    # Limits and usage
+
+    def set_limit(self, key, *limit, **attributes):
+        """Writes an item as an admin does: the limit, or by name whatever else it says; numbers may be int or Decimal."""
+        self._limit_keys.add(key)
+        item = {"modelId": key, **attributes}
+        if limit:
+            (item["limit"],) = limit
+        self.limits.put_item(Item=item)
+
+    def delete_limit(self, key):
+        self.limits.delete_item(Key={"modelId": key})
+
+    def delete_own_limits(self):
+        for key in self._limit_keys - {"default"}:
+            self.delete_limit(key)
+
+    @contextmanager
+    def default_item(self, item):
+        """While it lasts the item `default` is `item`, or absent for None. No other test runs at the same time."""
+        before = self.limits.get_item(Key={"modelId": "default"}, ConsistentRead=True).get("Item")
+        try:
+            if item is None:
+                self.delete_limit("default")
+            else:
+                self.limits.put_item(Item={"modelId": "default", **item})
+            yield
+        finally:
+            if before is None:
+                self.delete_limit("default")
+            else:
+                self.limits.put_item(Item=before)
+
+    def put_usage(self, model_metric, **tokens):
+        """Puts points as Bedrock does, e.g. `InputTokenCount=1000`. Only the local AWS lets anyone write this namespace."""
+        now = datetime.now(timezone.utc)
+        when = max(now - timedelta(seconds=2), now.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+        self.cloudwatch.put_metric_data(Namespace="AWS/Bedrock", MetricData=[
+            {"MetricName": name, "Dimensions": [{"Name": "ModelId", "Value": model_metric}], "Timestamp": when, "Value": value, "Unit": "Count"}
+            for name, value in tokens.items()
+        ])
+
+    # Metrics
+
+    @staticmethod
+    def dimensions(answer):
+        """The five dimensions that an answer's metrics must have."""
+        tags = answer["tags"]
+        return {
+            "Model": answer["model"]["requested"],
+            "ModelId": answer["model"]["modelId"],
+            "CostCenter": tags.get("costCenter", "unspecified"),
+            "Application": tags.get("applicationId", "unspecified"),
+            "Environment": tags.get("environment", "unspecified"),
+        }
+
+    def metrics(self, dimensions):
+        """`{name: (sum, number of points)}` of the six metrics with exactly these dimensions; a metric without points is absent."""
+        described = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+        now = datetime.now(timezone.utc)
+        queries = [
+            {"Id": f"{statistic.lower()}{number}",
+             "MetricStat": {"Metric": {"Namespace": "GenAIRateLimiting", "MetricName": name, "Dimensions": described}, "Period": 300, "Stat": statistic}}
+            for number, name in enumerate(METRICS) for statistic in ("Sum", "SampleCount")
+        ]
+        answer = self.cloudwatch.get_metric_data(MetricDataQueries=queries, StartTime=now - timedelta(hours=1), EndTime=now + timedelta(minutes=5))
+        found = {result["Id"]: result["Values"] for result in answer["MetricDataResults"]}
+        return {
+            name: (sum(found[f"sum{number}"]), sum(found[f"samplecount{number}"]))
+            for number, name in enumerate(METRICS) if found.get(f"samplecount{number}")
+        }
+
+    def wait_for_metrics(self, dimensions, seconds=None, points=1):
+        """Polls until all six have as many points; returns what is there at the end."""
+        deadline = time.monotonic() + (seconds or (10 if self.local else 240))
+        while True:
+            found = self.metrics(dimensions)
+            if sum(seen >= points for _, seen in found.values()) == len(METRICS) or time.monotonic() > deadline:
+                return found
+            time.sleep(0.3 if self.local else 5)
+
+    def metric_applications(self):
+        """Every value that the dimension Application has in the sentry's namespace."""
+        pages = self.cloudwatch.get_paginator("list_metrics").paginate(Namespace="GenAIRateLimiting")
+        return {
+            dimension["Value"] for page in pages for metric in page["Metrics"] for dimension in metric["Dimensions"] if dimension["Name"] == "Application"
+        }
+
+    # The Bedrock simulator
+
+    def calls(self, bare_id=None):
+        """How many requests reached the simulator: in all, or for one model or profile."""
+        with urllib.request.urlopen(f"{self.bedrock_endpoint}/_sim/calls", timeout=10) as answer:
+            counted = json.load(answer)
+        if bare_id is None:
+            return counted["total"]
+        return sum(count for name, count in counted["byModel"].items() if name == bare_id or name.endswith("/" + bare_id))
+
+    # Fault injection
+
+    def resources(self, kind):
+        """`{logical id: physical id}` of the stack's resources of a type."""
+        pages = self.cloudformation.get_paginator("list_stack_resources").paginate(StackName=self.stack_name)
+        listed = [each for page in pages for each in page["StackResourceSummaries"]]
+        return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in listed if each["ResourceType"] == kind}
+
+    def function_name(self, logical_id):
+        return self.resources("AWS::Lambda::Function")[logical_id].rsplit(":", 1)[-1]
+
+    @contextmanager
+    def reconfigured(self, logical_id, *, timeout=None, **environment):
+        """Runs a function with other environment variables or another timeout, and puts it back."""
+        name = self.function_name(logical_id)
+        before = self.functions.get_function_configuration(FunctionName=name)
+        variables = before.get("Environment", {}).get("Variables", {})
+        try:
+            self._configure(name, {**variables, **environment}, timeout or before["Timeout"])
+            yield
+        finally:
+            self._configure(name, variables, before["Timeout"])
+
+    @contextmanager
+    def crashing(self, logical_id):
+        """Runs a function whose process ends before it takes a request, and puts the real one back."""
+        name = self.function_name(logical_id)
+        with urllib.request.urlopen(self.functions.get_function(FunctionName=name)["Code"]["Location"], timeout=30) as location:
+            code = location.read()
+        try:
+            self._replace(name, crashing_code())
+            yield
+        finally:
+            self._replace(name, code)
+
+    def _replace(self, name, code):
+        self.functions.update_function_code(FunctionName=name, ZipFile=code)
+        self._await_update(name)
+
+    def _configure(self, name, variables, timeout):
+        self.functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables}, Timeout=timeout)
+        self._await_update(name)
+
+    def _await_update(self, name):
+        deadline = time.monotonic() + 30
+        while self.functions.get_function_configuration(FunctionName=name).get("LastUpdateStatus") == "InProgress":
+            assert time.monotonic() < deadline, f"{name} does not finish its update"
+            time.sleep(0.1)
+
+    def log_events(self, groups):
+        """`(group, message)` of everything in the given log groups."""
+        for group in groups:
+            try:
+                for page in self.logs.get_paginator("filter_log_events").paginate(logGroupName=group):
+                    for event in page["events"]:
+                        yield group, event["message"]
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                    raise
+
+
+def crashing_code():
+    """A deployment package whose bootstrap ends at once."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        bootstrap = zipfile.ZipInfo("bootstrap")
+        bootstrap.external_attr = 0o755 << 16
+        archive.writestr(bootstrap, "#!/bin/sh\nexit 1\n")
+    return package.getvalue()
+
+
+class Tap:
+    """A TCP port that counts who comes: it hangs up at once, or (`silent`) never says a word."""
+
+    def __init__(self, silent=False):
+        self.silent, self.connections, self._open = silent, 0, []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            if self.silent:
+                self._open.append(connection)
+            else:
+                connection.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for each in [self._listener, *self._open]:
+            each.close()
+
+
+def number(value):
+    """A number as the limits table takes it."""
+    return Decimal(str(value))

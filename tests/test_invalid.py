@@ -1,0 +1,103 @@
+"""Documents that are not acceptable: each is answered with the field's path, and reaches nothing behind the first state."""
+
+import time
+from contextlib import ExitStack
+
+import pytest
+
+import invalid_documents
+from contract import CODES, check_answer
+from invalid_documents import CASES
+from sentry_client import CANARY, Tap, document, unique
+
+TAPPED = {
+    "FetchUsageFunction": "AWS_ENDPOINT_URL_CLOUDWATCH",
+    "LookupLimitFunction": "AWS_ENDPOINT_URL_DYNAMODB",
+    "InvokeModelFunction": "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+    "EmitMetricsFunction": "AWS_ENDPOINT_URL_CLOUDWATCH",
+}
+APPLICATION = unique(invalid_documents.APPLICATION)
+# AWS refuses it at the door.
+ONLY_LOCAL = {"the document has over 262,144 bytes"}
+
+
+def sent_documents(local):
+    """The cases' documents, with an application of this run's own and the canary in their prompts."""
+    return {
+        name: raw.replace(f'"{invalid_documents.APPLICATION}"', f'"{APPLICATION}"').replace(f'"{invalid_documents.CANARY_PLACE}"', f'"{CANARY}"')
+        for name, (raw, _, _) in CASES.items() if local or name not in ONLY_LOCAL
+    }
+
+
+class Run:
+    """What came of all the documents: how each execution ended, and who asked which service meanwhile."""
+
+    def __init__(self, sentry):
+        self.calls_before = sentry.calls() if sentry.bedrock_endpoint else None
+        self.connections = {}
+        with ExitStack() as stack:
+            taps = {}
+            if sentry.local:
+                # What earlier tests have queued is to be gone before anyone listens.
+                time.sleep(3)
+                for function, variable in TAPPED.items():
+                    taps[function] = stack.enter_context(Tap())
+                    stack.enter_context(sentry.reconfigured(function, **{variable: taps[function].url}))
+            self.ended = sentry.execute_all(sent_documents(sentry.local))
+            time.sleep(2 if sentry.local else 60)
+            self.connections = {function: tap.connections for function, tap in taps.items()}
+            self.calls_after = sentry.calls() if sentry.bedrock_endpoint else None
+            self.applications = sentry.metric_applications()
+            if sentry.local:
+                self.control = sentry.ask(document())
+                self.control_connections = {function: tap.connections for function, tap in taps.items()}
+
+
+@pytest.fixture(scope="module")
+def run(sentry):
+    return Run(sentry)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.local) if name in ONLY_LOCAL else name for name in CASES])
+def test_invalid_document(run, name):
+    _, codes, paths = CASES[name]
+    ended = run.ended[name]
+    assert ended["status"] == "SUCCEEDED", f"the execution ended {ended['status']}: {ended['error']}: {ended['cause']}"
+    answer = check_answer(ended["output"])
+    error = answer.get("error", {})
+    assert (answer["outcome"], answer["statusCode"]) == ("Invalid", 400), f"{answer['outcome']} {error}"
+    assert error["code"] in codes, error
+    assert error["details"].get("path") in paths, f"expected one of {sorted(paths)}: {error}"
+    assert set(codes) <= CODES.keys()
+
+
+def test_there_are_at_least_sixty():
+    assert len(CASES) >= 60
+
+
+def test_nothing_of_an_invalid_prompt_comes_back(run):
+    assert not [name for name, ended in run.ended.items() if CANARY in str(ended["output"])]
+
+
+@pytest.mark.local
+def test_none_reached_the_model(run):
+    assert run.calls_after == run.calls_before
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("function", TAPPED)
+def test_none_reached_the_service_behind(run, function):
+    assert run.connections[function] == 0
+
+
+@pytest.mark.local
+def test_the_taps_hear_a_valid_request(run):
+    """The control of the test above: the same taps notice a request that is valid."""
+    assert run.control["error"]["code"] in {"UsageUnavailable", "LedgerUnavailable"}
+    assert run.control_connections["FetchUsageFunction"] > 0
+    assert run.control_connections["LookupLimitFunction"] > 0
+
+
+def test_none_published_a_metric(run):
+    assert APPLICATION not in run.applications
+    assert "unspecified" not in run.applications

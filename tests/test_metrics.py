@@ -1,0 +1,98 @@
+"""The six metrics with the five dimensions, after every outcome."""
+
+import pytest
+
+from contract import check_error, check_succeeded
+from sentry_client import METRICS, document, unique
+
+APPROVED = {"TotalRequests": 1, "RateLimitApproved": 1, "RateLimitDenied": 0, "InvocationFailed": 0}
+DENIED = {"TotalRequests": 1, "RateLimitApproved": 0, "RateLimitDenied": 1, "InvocationFailed": 0, "InputTokens": 0, "OutputTokens": 0}
+ALL_TAGS = {"costCenter": "research", "environment": "staging"}
+
+
+def counted(sentry, answer, dimensions):
+    """The sums under exactly these dimensions; each metric has one point, also where its value is zero."""
+    assert sentry.dimensions(answer) == dimensions
+    found = sentry.wait_for_metrics(dimensions)
+    assert {name: points for name, (_, points) in found.items()} == dict.fromkeys(METRICS, 1)
+    return {name: total for name, (total, _) in found.items()}
+
+
+@pytest.mark.parametrize("model, model_id", [
+    ("nova-lite", "amazon.nova-lite-v1:0"),
+    ("claude-2", "anthropic.claude-v2:0"),
+    ("us.anthropic.claude-3-5-haiku-20241022-v1:0", "us.anthropic.claude-3-5-haiku-20241022-v1:0"),
+])
+def test_succeeded(sentry, model, model_id):
+    application = unique("e2e-metrics")
+    sent = document(model, tags={"applicationId": application, **ALL_TAGS})
+    answer = check_succeeded(sentry.ask(sent), sent)
+    totals = counted(sentry, answer, {"Model": model, "ModelId": model_id, "CostCenter": "research", "Application": application, "Environment": "staging"})
+    assert totals == {**APPROVED, "InputTokens": answer["usage"]["inputTokens"], "OutputTokens": answer["usage"]["outputTokens"]}
+    assert totals["OutputTokens"] > 0
+
+
+@pytest.mark.local
+def test_succeeded_through_a_profile_without_optional_tags(sentry):
+    arn, _ = sentry.profile_arn()
+    application = unique("e2e-metrics")
+    sent = document(arn, tags={"applicationId": application}, input_tokens=21, output_tokens=143)
+    answer = check_succeeded(sentry.ask(sent), sent)
+    totals = counted(sentry, answer, {"Model": arn, "ModelId": arn, "CostCenter": "unspecified", "Application": application, "Environment": "unspecified"})
+    assert totals == {**APPROVED, "InputTokens": 21, "OutputTokens": 143}
+
+
+@pytest.mark.parametrize("limit, code", [({"input": 0}, "BudgetExceeded"), ({"input": "many"}, "LimitMalformed")])
+def test_denied(sentry, limit, code):
+    arn, bare = sentry.profile_arn()
+    sentry.set_limit(bare, limit)
+    application = unique("e2e-metrics")
+    sent = document(arn, tags={"applicationId": application, "costCenter": "research"})
+    answer = sentry.ask(sent)
+    check_error(answer, code, sent)
+    totals = counted(sentry, answer, {"Model": arn, "ModelId": arn, "CostCenter": "research", "Application": application, "Environment": "unspecified"})
+    assert totals == DENIED
+
+
+def test_denied_without_any_limit(sentry):
+    sent = document(sentry.profile_arn()[0])
+    with sentry.default_item(None):
+        answer = sentry.ask(sent)
+    check_error(answer, "LimitNotConfigured", sent)
+    assert counted(sentry, answer, sentry.dimensions(answer)) == DENIED
+
+
+@pytest.mark.local
+def test_invocation_failed(sentry):
+    application = unique("e2e-metrics")
+    sent = document("nova-micro", fault="model-error", tags={"applicationId": application, "environment": "staging"})
+    answer = sentry.ask(sent)
+    check_error(answer, "ModelError", sent)
+    totals = counted(sentry, answer, {
+        "Model": "nova-micro", "ModelId": "amazon.nova-micro-v1:0", "CostCenter": "unspecified", "Application": application, "Environment": "staging",
+    })
+    assert totals == {**APPROVED, "InvocationFailed": 1, "InputTokens": 0, "OutputTokens": 0}
+
+
+def test_several_requests_of_one_application_add_up(sentry):
+    application = unique("e2e-metrics")
+    sent = {number: document(tags={"applicationId": application}) for number in range(5)}
+    answers = [check_succeeded(ended["output"]) for ended in sentry.execute_all(sent).values()]
+    dimensions = sentry.dimensions(answers[0])
+    found = sentry.wait_for_metrics(dimensions, points=5)
+    totals = {name: total for name, (total, _) in found.items()}
+    assert totals == {
+        "TotalRequests": 5, "RateLimitApproved": 5, "RateLimitDenied": 0, "InvocationFailed": 0,
+        "InputTokens": sum(answer["usage"]["inputTokens"] for answer in answers), "OutputTokens": sum(answer["usage"]["outputTokens"] for answer in answers),
+    }
+
+
+def test_invalid_request_counts_nothing(sentry):
+    application = unique("e2e-metrics")
+    sent = document(tags={"applicationId": application})
+    check_error(sentry.ask({**sent, "unknown": 1}), "InvalidRequest")
+    # A later request's metrics are there, so the earlier one's would be.
+    witness = document()
+    answer = check_succeeded(sentry.ask(witness), witness)
+    assert len(sentry.wait_for_metrics(sentry.dimensions(answer))) == len(METRICS)
+    assert application not in sentry.metric_applications()

@@ -1,0 +1,128 @@
+"""Failures of what the sentry stands on: denied where the budget cannot be known, a named answer where a function breaks."""
+
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from contract import check_answer, check_error, check_succeeded
+from sentry_client import METRICS, UNREACHABLE, Tap, document, unique
+
+pytestmark = pytest.mark.local
+
+
+@pytest.fixture
+def profile(sentry):
+    return sentry.profile_arn()
+
+
+def works_again(sentry):
+    check_succeeded(sentry.ask(document()))
+
+
+@pytest.mark.parametrize("function, variable, code", [
+    ("FetchUsageFunction", "AWS_ENDPOINT_URL_CLOUDWATCH", "UsageUnavailable"),
+    ("LookupLimitFunction", "AWS_ENDPOINT_URL_DYNAMODB", "LedgerUnavailable"),
+])
+@pytest.mark.parametrize("how", ["unreachable", "hangs up"])
+def test_unreachable_service_denies_and_calls_no_model(sentry, profile, function, variable, code, how):
+    arn, bare = profile
+    sentry.set_limit(bare, {"input": 1_000_000})
+    sent = document(arn)
+    with ExitStack() as stack:
+        url = UNREACHABLE if how == "unreachable" else stack.enter_context(Tap()).url
+        stack.enter_context(sentry.reconfigured(function, **{variable: url}))
+        answer = sentry.ask(sent)
+    check_error(answer, code, sent)
+    assert sentry.calls(bare) == 0
+    works_again(sentry)
+
+
+def test_both_unreachable_denies(sentry, profile):
+    arn, bare = profile
+    sent = document(arn)
+    with sentry.reconfigured("FetchUsageFunction", AWS_ENDPOINT_URL_CLOUDWATCH=UNREACHABLE):
+        with sentry.reconfigured("LookupLimitFunction", AWS_ENDPOINT_URL_DYNAMODB=UNREACHABLE):
+            answer = sentry.ask(sent)
+    check_answer(answer, sent)
+    assert answer["outcome"] == "Denied"
+    assert answer["error"]["code"] in {"UsageUnavailable", "LedgerUnavailable"}
+    assert sentry.calls(bare) == 0
+
+
+@pytest.mark.parametrize("function, code, unvalidated", [
+    ("ValidateAndTagFunction", "LedgerUnavailable", True),
+    ("MonthRangeFunction", "UsageUnavailable", False),
+    ("FetchUsageFunction", "UsageUnavailable", False),
+    ("LookupLimitFunction", "LedgerUnavailable", False),
+    ("CheckBudgetFunction", "LedgerUnavailable", False),
+    ("InvokeModelFunction", "ModelUnavailable", False),
+])
+def test_function_that_crashes(sentry, profile, function, code, unvalidated):
+    arn, bare = profile
+    sent = document(arn)
+    with sentry.crashing(function):
+        answer = sentry.ask(sent)
+    details = check_error(answer, code, sent, unvalidated=unvalidated)
+    if function in {"ValidateAndTagFunction", "CheckBudgetFunction"}:
+        assert isinstance(details.get("reason"), str) and details["reason"]
+    assert sentry.calls(bare) == 0
+    works_again(sentry)
+
+
+@pytest.mark.parametrize("function, variable, code", [
+    ("FetchUsageFunction", "AWS_ENDPOINT_URL_CLOUDWATCH", "UsageUnavailable"),
+    ("LookupLimitFunction", "AWS_ENDPOINT_URL_DYNAMODB", "LedgerUnavailable"),
+    ("InvokeModelFunction", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "ModelTimeout"),
+])
+def test_function_that_times_out(sentry, profile, function, variable, code):
+    arn, bare = profile
+    sent = document(arn)
+    with Tap(silent=True) as silence, sentry.reconfigured(function, timeout=1, **{variable: silence.url}):
+        answer = sentry.ask(sent)
+    check_error(answer, code, sent)
+    assert silence.connections > 0
+    assert sentry.calls(bare) == 0
+    works_again(sentry)
+
+
+def test_function_that_fails_after_a_working_call(sentry, profile):
+    """A warm function's memory must not hide that CloudWatch is gone: the first figure is another model's."""
+    works_again(sentry)
+    sent = document(profile[0])
+    with sentry.reconfigured("FetchUsageFunction", AWS_ENDPOINT_URL_CLOUDWATCH=UNREACHABLE):
+        check_error(sentry.ask(sent), "UsageUnavailable", sent)
+
+
+@pytest.fixture
+def quick_redelivery(sentry):
+    """Messages that failed come back after seconds rather than minutes."""
+    before = {}
+    for queue in sentry.resources("AWS::SQS::Queue").values():
+        attributes = sentry.queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
+        before[queue] = attributes["VisibilityTimeout"]
+    try:
+        for queue in before:
+            sentry.queues.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "5"})
+        yield
+    finally:
+        for queue, seconds in before.items():
+            sentry.queues.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": seconds})
+
+
+@pytest.mark.parametrize("broken", [
+    lambda sentry: sentry.crashing("EmitMetricsFunction"),
+    lambda sentry: sentry.reconfigured("EmitMetricsFunction", AWS_ENDPOINT_URL_CLOUDWATCH=UNREACHABLE),
+], ids=["crashes", "CloudWatch unreachable"])
+def test_metrics_that_could_not_be_sent_arrive_later(sentry, quick_redelivery, broken):
+    sent = document(tags={"applicationId": unique("e2e-late-metrics")})
+    with broken(sentry):
+        answer = check_succeeded(sentry.ask(sent), sent)
+        time.sleep(3)
+        assert not sentry.metrics(sentry.dimensions(answer))
+    found = sentry.wait_for_metrics(sentry.dimensions(answer), seconds=90)
+    assert {name: total for name, (total, _) in found.items()} == {
+        "TotalRequests": 1, "RateLimitApproved": 1, "RateLimitDenied": 0, "InvocationFailed": 0,
+        "InputTokens": answer["usage"]["inputTokens"], "OutputTokens": answer["usage"]["outputTokens"],
+    }
+    assert set(found) == set(METRICS)

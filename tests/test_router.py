@@ -1,0 +1,69 @@
+"""The model router, called on its own."""
+
+import pytest
+
+from contract import STOP_REASONS, check_cost, check_usage
+from sentry_client import document, text
+
+ROUTES = {
+    "anthropic": ("us.anthropic.claude-3-5-haiku-20241022-v1:0", "anthropic"),
+    "nova": ("amazon.nova-lite-v1:0", "nova"),
+    "anthropic-text": ("anthropic.claude-v2:0", "anthropic-text"),
+    "converse": ("amazon.nova-micro-v1:0", "converse"),
+}
+
+
+def entry(model_id, family, **directives):
+    return {
+        "model": {"modelId": model_id, "family": family},
+        "prompt": {"messages": [{"role": "user", "content": text(**directives)}], "parameters": {"max_tokens": 100}},
+        "tags": {"applicationId": "e2e-router"},
+    }
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_answer(sentry, name):
+    ended = sentry.execute(entry(*ROUTES[name]), machine="ModelRouterArn")
+    assert ended["status"] == "SUCCEEDED", ended
+    answer = ended["output"]
+    assert set(answer) - {"cost"} == {"output", "usage"}
+    assert set(answer["output"]) == {"message", "stopReason"}
+    assert answer["output"]["stopReason"] in STOP_REASONS
+    assert answer["output"]["message"]["role"] == "assistant"
+    assert answer["output"]["message"]["content"]
+    check_usage(answer["usage"])
+    if "cost" in answer:
+        check_cost(answer["cost"])
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("fault, code", [
+    ("throttling", "ModelThrottled"), ("hang", "ModelTimeout"), ("unavailable", "ModelUnavailable"), ("close", "ModelUnavailable"),
+    ("access-denied", "ModelAccessDenied"), ("validation", "ModelRejectedRequest"), ("model-error", "ModelError"), ("malformed", "ModelError"),
+])
+@pytest.mark.parametrize("name", ["nova", "anthropic-text"])
+def test_failure_has_a_stable_name(sentry, name, fault, code):
+    sent = entry(*ROUTES[name], fault=fault)
+    ended = sentry.execute(sent, machine="ModelRouterArn")
+    assert (ended["status"], ended["error"]) == ("FAILED", code)
+    assert sent["prompt"]["messages"][0]["content"] not in (ended["cause"] or "")
+
+
+@pytest.mark.local
+def test_oversized_answer(sentry):
+    ended = sentry.execute(entry(*ROUTES["nova"], output_bytes=400_000), machine="ModelRouterArn")
+    assert (ended["status"], ended["error"]) == ("FAILED", "OutputTooLarge")
+
+
+@pytest.mark.local
+def test_function_that_crashes(sentry):
+    with sentry.crashing("InvokeModelFunction"):
+        ended = sentry.execute(entry(*ROUTES["nova"]), machine="ModelRouterArn")
+    assert (ended["status"], ended["error"]) == ("FAILED", "ModelUnavailable")
+
+
+def test_same_answer_as_through_the_limiter(sentry):
+    through = sentry.ask(document(parameters={"max_tokens": 100}))
+    alone = sentry.execute(entry(*ROUTES["nova"]), machine="ModelRouterArn")["output"]
+    for part in ("output", "usage", "cost"):
+        assert alone[part].keys() == through[part].keys()

@@ -1,0 +1,500 @@
+"""The template and the state machines as files: the contract's names, least privilege, and that no path is left without an end."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from contract import CODES
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Loader(yaml.SafeLoader):
+    """Reads `!GetAtt A.Arn` as `{"Fn::GetAtt": ["A", "Arn"]}`, `!Ref A` as `{"Ref": "A"}`, and so on."""
+
+
+def intrinsic(loader, suffix, node):
+    kind = {yaml.ScalarNode: loader.construct_scalar, yaml.SequenceNode: loader.construct_sequence, yaml.MappingNode: loader.construct_mapping}[type(node)]
+    value = kind(node) if isinstance(node, yaml.ScalarNode) else kind(node, deep=True)
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}": value}
+
+
+Loader.add_multi_constructor("!", intrinsic)
+
+TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), Loader)
+RESOURCES = TEMPLATE["Resources"]
+MACHINES = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "statemachines").glob("*.asl.json"))}
+
+# Actions for which IAM knows no resource, by the service authorization reference.
+WITHOUT_RESOURCE = {
+    "cloudwatch:GetMetricData", "cloudwatch:PutMetricData",
+    "xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets",
+    "logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery", "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups",
+}
+# Beside writing its own log and its own traces, and taking from its own queue, a function may do only what its name says.
+EVERY_FUNCTION_MAY = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+A_FUNCTION_MAY = {
+    "ValidateAndTagFunction": set(),
+    "MonthRangeFunction": set(),
+    "FetchUsageFunction": {"cloudwatch:GetMetricData"},
+    "LookupLimitFunction": {"dynamodb:BatchGetItem"},
+    "CheckBudgetFunction": set(),
+    "InvokeModelFunction": {"bedrock:InvokeModel"},
+    "EmitMetricsFunction": {"cloudwatch:PutMetricData", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"},
+}
+CONTRACT_PARAMETERS = {"Architecture": "arm64", "ModelTimeoutSeconds": 240, "UsageCacheSeconds": 60}
+LATER_PARAMETERS = {"HoldSeconds": 360, "ModelInvocation": "lambda"}
+
+
+def of_type(*kinds):
+    return {name: resource["Properties"] for name, resource in RESOURCES.items() if resource["Type"] in kinds}
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+STATE_MACHINES = of_type("AWS::Serverless::StateMachine")
+ROLES = of_type("AWS::IAM::Role")
+TABLES = of_type("AWS::DynamoDB::Table")
+LOG_GROUPS = of_type("AWS::Logs::LogGroup")
+GLOBALS = TEMPLATE.get("Globals", {}).get("Function", {})
+
+
+def with_globals(name):
+    """A function's properties with those that all have; SAM merges objects key by key."""
+    own = FUNCTIONS[name]
+    merged = {**GLOBALS, **own}
+    for key in GLOBALS.keys() & own.keys():
+        if isinstance(GLOBALS[key], dict) and isinstance(own[key], dict):
+            merged[key] = {**GLOBALS[key], **own[key]}
+    return merged
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def pointed_at(value):
+    """The logical id in `!Ref X` or `!GetAtt X.Arn`."""
+    if isinstance(value, dict):
+        if "Ref" in value:
+            return value["Ref"]
+        if "Fn::GetAtt" in value:
+            return value["Fn::GetAtt"][0]
+    return None
+
+
+def statements():
+    for name, role in ROLES.items():
+        for policy in role.get("Policies", []):
+            for number, statement in enumerate(listed(policy["PolicyDocument"]["Statement"])):
+                yield pytest.param(name, statement, id=f"{name}-{policy['PolicyName']}-{number}" if isinstance(policy["PolicyName"], str) else f"{name}-{number}")
+    for name, policy in of_type("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy").items():
+        for number, statement in enumerate(listed(policy["PolicyDocument"]["Statement"])):
+            yield pytest.param(name, statement, id=f"{name}-{number}")
+
+
+STATEMENTS = list(statements())
+
+
+def actions_of(role):
+    return {action for parameter in STATEMENTS if parameter.values[0] == role for action in listed(parameter.values[1]["Action"])}
+
+
+# The contract's names
+
+@pytest.mark.parametrize("output", ["RateLimiterArn", "ModelRouterArn", "LimitsTableName"])
+def test_output_of_the_contract(output):
+    assert pointed_at(TEMPLATE["Outputs"][output]["Value"]) in RESOURCES
+    assert TEMPLATE["Outputs"][output]["Description"]
+
+
+@pytest.mark.parametrize("name", TEMPLATE["Parameters"])
+def test_parameter_has_a_default_and_says_what_it_is(name):
+    assert "Default" in TEMPLATE["Parameters"][name]
+    assert TEMPLATE["Parameters"][name].get("Description")
+
+
+@pytest.mark.parametrize("name, default", CONTRACT_PARAMETERS.items())
+def test_parameter_of_the_contract(name, default):
+    assert TEMPLATE["Parameters"][name]["Default"] in (default, str(default))
+
+
+@pytest.mark.parametrize("name, default", LATER_PARAMETERS.items())
+def test_parameter_that_comes_with_its_feature(name, default):
+    assert TEMPLATE["Parameters"].get(name, {}).get("Default", default) in (default, str(default))
+
+
+def test_architecture_can_be_chosen():
+    assert set(TEMPLATE["Parameters"]["Architecture"]["AllowedValues"]) == {"arm64", "x86_64"}
+
+
+def test_usage_cache_is_at_most_a_minute():
+    parameter = TEMPLATE["Parameters"]["UsageCacheSeconds"]
+    assert (int(parameter["MinValue"]), int(parameter["MaxValue"])) == (0, 60)
+
+
+def test_model_has_less_time_than_the_workflow():
+    assert int(TEMPLATE["Parameters"]["ModelTimeoutSeconds"]["MaxValue"]) < 300
+
+
+def test_log_retention_can_be_chosen():
+    assert "LogRetentionDays" in TEMPLATE["Parameters"]
+
+
+def test_every_parameter_is_used():
+    def mentioned(node):
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if key == "Ref" and isinstance(value, str):
+                    yield value
+                if key == "Fn::Sub":
+                    yield from re.findall(r"\$\{(\w+)\}", value if isinstance(value, str) else value[0])
+                yield from mentioned(value)
+        elif isinstance(node, list):
+            for value in node:
+                yield from mentioned(value)
+
+    used = set(mentioned({key: part for key, part in TEMPLATE.items() if key not in {"Parameters", "Metadata"}}))
+    assert TEMPLATE["Parameters"].keys() <= used
+
+
+def test_stack_name_of_the_contract():
+    assert re.search(r'^\s*stack_name\s*=\s*"cost-sentry"\s*$', (ROOT / "samconfig.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+
+
+# Least privilege
+
+def test_each_function_and_workflow_has_a_role_of_its_own():
+    roles = {name: pointed_at(properties.get("Role")) for name, properties in {**FUNCTIONS, **STATE_MACHINES}.items()}
+    assert all(role in ROLES for role in roles.values()), roles
+    assert len(set(roles.values())) == len(roles), roles
+
+
+@pytest.mark.parametrize("name", {**FUNCTIONS, **STATE_MACHINES})
+def test_no_policy_is_added_beside_the_role(name):
+    assert not {"Policies", "ManagedPolicyArns"} & {**FUNCTIONS, **STATE_MACHINES}[name].keys()
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_no_managed_policy(name):
+    assert not ROLES[name].get("ManagedPolicyArns")
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_role_is_for_one_service(name):
+    trust = listed(ROLES[name]["AssumeRolePolicyDocument"]["Statement"])
+    assert len(trust) == 1
+    (service,) = listed(trust[0]["Principal"]["Service"])
+    assert service in {"lambda.amazonaws.com", "states.amazonaws.com"}
+    assert listed(trust[0]["Action"]) == ["sts:AssumeRole"]
+
+
+def test_there_are_statements():
+    assert len(STATEMENTS) >= len(ROLES)
+
+
+@pytest.mark.parametrize("role, statement", STATEMENTS)
+def test_statement_allows_named_actions_only(role, statement):
+    assert statement["Effect"] == "Allow"
+    assert not {"NotAction", "NotResource", "NotPrincipal"} & statement.keys()
+    assert not [action for action in listed(statement["Action"]) if "*" in action]
+
+
+@pytest.mark.parametrize("role, statement", STATEMENTS)
+def test_any_resource_only_where_iam_knows_none(role, statement):
+    if "*" in listed(statement["Resource"]):
+        assert set(listed(statement["Action"])) <= WITHOUT_RESOURCE
+
+
+@pytest.mark.parametrize("role, statement", STATEMENTS)
+def test_metrics_are_written_to_one_namespace_only(role, statement):
+    if "cloudwatch:PutMetricData" in listed(statement["Action"]):
+        assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": "GenAIRateLimiting"}}
+
+
+@pytest.mark.parametrize("role, statement", STATEMENTS)
+def test_bedrock_resources_are_models_and_profiles(role, statement):
+    if any(action.startswith("bedrock:") for action in listed(statement["Action"])):
+        for resource in listed(statement["Resource"]):
+            arn = resource["Fn::Sub"] if isinstance(resource, dict) else resource
+            assert re.search(r":bedrock:.*:(foundation-model|inference-profile|application-inference-profile)/", arn), arn
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_may_do_what_its_name_says(name):
+    expected = A_FUNCTION_MAY[name]
+    allowed = actions_of(pointed_at(FUNCTIONS[name]["Role"])) - EVERY_FUNCTION_MAY
+    assert allowed <= expected
+    assert {each for each in expected if not each.startswith("sqs:")} <= allowed
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_dependencies_are_the_services_of_the_policy(name):
+    manifest = tomllib.loads((ROOT / "crates" / binary_of(name) / "Cargo.toml").read_text(encoding="utf-8"))
+    used = {key.removeprefix("aws-sdk-").removesuffix("runtime") for key in manifest["dependencies"] if key.startswith("aws-sdk-")}
+    assert used == {action.split(":")[0] for action in A_FUNCTION_MAY[name]} - {"sqs"}
+
+
+# Functions
+
+def binary_of(name):
+    """FetchUsageFunction is the crate fn-fetch-usage."""
+    return "fn" + re.sub(r"([A-Z])", lambda letter: f"-{letter[1].lower()}", name.removesuffix("Function"))
+
+
+def test_the_functions_are_those_of_the_design():
+    assert A_FUNCTION_MAY.keys() == FUNCTIONS.keys()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_is_built_from_its_crate(name):
+    binary = binary_of(name)
+    metadata = RESOURCES[name]["Metadata"]
+    assert metadata["BuildMethod"] == "rust-cargolambda"
+    assert metadata["BuildProperties"]["Binary"] == binary
+    function = with_globals(name)
+    assert function["CodeUri"] in ("./", ".")
+    assert function["Runtime"] == "provided.al2023"
+    assert function["Architectures"] == [{"Ref": "Architecture"}]
+    assert function["Handler"] == "bootstrap"
+    crate = ROOT / "crates" / binary
+    assert (crate / "src" / "main.rs").is_file() and (crate / "README.md").is_file()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_is_traced(name):
+    assert with_globals(name).get("Tracing") == "Active"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_has_a_log_group_with_retention(name):
+    logging = with_globals(name)["LoggingConfig"]
+    assert pointed_at(logging["LogGroup"]) in LOG_GROUPS
+    assert logging["LogFormat"] == "JSON"
+
+
+def test_no_two_share_a_log_group():
+    groups = [pointed_at(with_globals(name)["LoggingConfig"]["LogGroup"]) for name in FUNCTIONS]
+    groups += [pointed_at(destination["CloudWatchLogsLogGroup"]["LogGroupArn"]) for machine in STATE_MACHINES.values() for destination in machine["Logging"]["Destinations"]]
+    assert len(set(groups)) == len(groups)
+
+
+@pytest.mark.parametrize("name", LOG_GROUPS)
+def test_logs_are_kept_for_the_chosen_time(name):
+    assert LOG_GROUPS[name]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+# Tables, queues
+
+@pytest.mark.parametrize("name", TABLES)
+def test_table_is_safe(name):
+    table = TABLES[name]
+    assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    assert table["SSESpecification"]["SSEEnabled"] is True
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_table_survives_a_mistake(name):
+    """What an admin wrote is not deleted with the stack."""
+    assert RESOURCES[name].get("DeletionPolicy") in {"Retain", "RetainExceptOnCreate", "Delete"}, "the policy must be a decision, not a default"
+
+
+def test_limits_table_has_the_key_of_the_contract():
+    table = TABLES[pointed_at(TEMPLATE["Outputs"]["LimitsTableName"]["Value"])]
+    assert table["KeySchema"] == [{"AttributeName": "modelId", "KeyType": "HASH"}]
+    assert {"AttributeName": "modelId", "AttributeType": "S"} in table["AttributeDefinitions"]
+
+
+@pytest.mark.parametrize("name", of_type("AWS::SQS::Queue"))
+def test_queue_is_encrypted(name):
+    queue = of_type("AWS::SQS::Queue")[name]
+    assert queue.get("SqsManagedSseEnabled") is True or "KmsMasterKeyId" in queue
+
+
+def test_metrics_that_cannot_be_read_are_kept():
+    queues = of_type("AWS::SQS::Queue")
+    redriven = [queue for queue in queues.values() if "RedrivePolicy" in queue]
+    assert redriven
+    for queue in redriven:
+        assert pointed_at(queue["RedrivePolicy"]["deadLetterTargetArn"]) in queues
+
+
+def test_resources_are_tagged():
+    def tags_of(properties):
+        tags = properties.get("Tags", {})
+        return tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
+
+    for name, properties in {**FUNCTIONS, **STATE_MACHINES, **TABLES, **of_type("AWS::SQS::Queue")}.items():
+        tags = {**tags_of(GLOBALS if name in FUNCTIONS else {}), **tags_of(properties)}
+        assert "Project" in tags, name
+
+
+# State machines
+
+def states_of(machine):
+    """`(name, state, siblings)` of all states, also those inside Parallel and Map."""
+    for name, state in machine["States"].items():
+        yield name, state, machine["States"]
+        for branch in [*state.get("Branches", []), *([state["ItemProcessor"]] if "ItemProcessor" in state else [])]:
+            yield from states_of(branch)
+
+
+STATES = [pytest.param(file, name, state, siblings, id=f"{file.removesuffix('.asl.json')}: {name}") for file, machine in MACHINES.items() for name, state, siblings in states_of(machine)]
+TASKS = [each for each in STATES if each.values[2]["Type"] == "Task"]
+
+
+def followers(state):
+    yield from filter(None, [state.get("Next"), state.get("Default")])
+    for part in [*state.get("Choices", []), *state.get("Catch", [])]:
+        yield part["Next"]
+
+
+def substitutions_of(file):
+    (machine,) = [each for each in STATE_MACHINES.values() if str(each["DefinitionUri"]).endswith(file)]
+    return machine.get("DefinitionSubstitutions", {})
+
+
+def test_both_machines_are_there():
+    assert set(MACHINES) == {"rate-limiter.asl.json", "model-router.asl.json"}
+    assert len(STATE_MACHINES) == len(MACHINES)
+
+
+@pytest.mark.parametrize("name", STATE_MACHINES)
+def test_machine_is_express_traced_and_logs_no_data(name):
+    machine = STATE_MACHINES[name]
+    assert machine["Type"] == "EXPRESS"
+    assert machine["Tracing"]["Enabled"] is True
+    assert machine["Logging"]["IncludeExecutionData"] is False
+    assert machine["Logging"]["Level"] == "ERROR"
+    for destination in machine["Logging"]["Destinations"]:
+        assert pointed_at(destination["CloudWatchLogsLogGroup"]["LogGroupArn"]) in LOG_GROUPS
+
+
+@pytest.mark.parametrize("file", MACHINES)
+def test_machine_says_what_it_is(file):
+    assert MACHINES[file]["Comment"]
+    assert MACHINES[file]["QueryLanguage"] == "JSONata"
+
+
+@pytest.mark.parametrize("file", MACHINES)
+def test_placeholders_are_filled(file):
+    used = set(re.findall(r"\$\{(\w+)\}", (ROOT / "statemachines" / file).read_text(encoding="utf-8")))
+    assert used == set(substitutions_of(file))
+
+
+@pytest.mark.parametrize("file, name, state, siblings", STATES)
+def test_state_has_a_comment(file, name, state, siblings):
+    assert len(state.get("Comment", "")) >= 10
+
+
+@pytest.mark.parametrize("file, name, state, siblings", STATES)
+def test_state_name_reads_as_a_step(file, name, state, siblings):
+    assert len(name) <= 80
+    assert re.fullmatch(r"[A-Z][A-Za-z]*( [A-Z][A-Za-z]*)*\??", name)
+    assert name.endswith("?") == (state["Type"] == "Choice")
+
+
+@pytest.mark.parametrize("file, name, state, siblings", STATES)
+def test_state_leads_on_or_ends(file, name, state, siblings):
+    assert set(followers(state)) <= siblings.keys()
+    ends = state.get("End") is True or state["Type"] in {"Succeed", "Fail"}
+    assert ends != bool(state.get("Next") or state["Type"] == "Choice")
+    if state["Type"] == "Choice":
+        assert "Default" in state
+
+
+def machines_and_branches(machine):
+    yield machine
+    for state in machine["States"].values():
+        for branch in state.get("Branches", []):
+            yield from machines_and_branches(branch)
+
+
+@pytest.mark.parametrize("file", MACHINES)
+def test_every_state_is_reached(file):
+    for machine in machines_and_branches(MACHINES[file]):
+        reached, waiting = set(), [machine["StartAt"]]
+        while waiting:
+            name = waiting.pop()
+            if name not in reached:
+                reached.add(name)
+                waiting.extend(followers(machine["States"][name]))
+        assert reached == machine["States"].keys()
+
+
+@pytest.mark.parametrize("file, name, state, siblings", TASKS)
+def test_task_has_retry_and_catch(file, name, state, siblings):
+    assert state.get("Retry") and state.get("Catch")
+
+
+@pytest.mark.parametrize("file, name, state, siblings", TASKS)
+def test_task_catches_everything(file, name, state, siblings):
+    assert "States.ALL" in [error for catcher in state["Catch"] for error in catcher["ErrorEquals"]]
+
+
+@pytest.mark.parametrize("file, name, state, siblings", TASKS)
+def test_wildcard_stands_alone_and_last(file, name, state, siblings):
+    for rules in (state["Retry"], state["Catch"]):
+        for position, rule in enumerate(rules):
+            if "States.ALL" in rule["ErrorEquals"]:
+                assert rule["ErrorEquals"] == ["States.ALL"] and position == len(rules) - 1
+
+
+@pytest.mark.parametrize("file, name, state, siblings", TASKS)
+def test_retry_is_for_what_is_safe_to_repeat(file, name, state, siblings):
+    for rule in state["Retry"]:
+        if rule["MaxAttempts"] == 0:
+            continue
+        assert not {"States.ALL", "States.Timeout", "States.Runtime"} & set(rule["ErrorEquals"])
+        assert rule.get("JitterStrategy") == "FULL"
+        assert rule["MaxAttempts"] <= 5
+
+
+@pytest.mark.parametrize("file, name, state, siblings", TASKS)
+def test_task_has_less_time_than_its_machine(file, name, state, siblings):
+    assert state["TimeoutSeconds"] < MACHINES[file]["TimeoutSeconds"] <= 300
+
+
+@pytest.mark.parametrize("name", ["Validate And Tag", "Route Model", "Invoke Model"])
+def test_oversized_payload_is_caught_by_name(name):
+    """States.ALL does not catch it, and these are the tasks that carry a document or an answer."""
+    assert "States.DataLimitExceeded" in [error for catcher in task(name)["Catch"] for error in catcher["ErrorEquals"]]
+
+
+def task(name):
+    (found,) = [each.values[2] for each in TASKS if each.values[1] == name]
+    return found
+
+
+def test_model_is_not_invoked_twice():
+    assert [rule["ErrorEquals"] for rule in task("Invoke Model")["Retry"]] == [["Lambda.TooManyRequestsException"]]
+    assert all(rule["MaxAttempts"] == 0 for rule in task("Route Model")["Retry"])
+
+
+@pytest.mark.parametrize("name", sorted(set(A_FUNCTION_MAY) - {"EmitMetricsFunction"}))
+def test_function_state_and_crate_have_one_name(name):
+    step = re.sub(r"(?<!^)([A-Z])", r" \1", name.removesuffix("Function"))
+    (used,) = re.findall(r"\$\{(\w+)\}", json.dumps(task(step)["Arguments"]) + task(step)["Resource"])
+    (file,) = [each.values[0] for each in TASKS if each.values[1] == step]
+    value = substitutions_of(file)[used]
+    assert name in json.dumps(value)
+
+
+def test_the_limiter_never_fails_by_itself():
+    assert not [name for name, state, _ in states_of(MACHINES["rate-limiter.asl.json"]) if state["Type"] == "Fail"]
+
+
+def test_the_router_fails_by_stable_names():
+    failing = [state for _, state, _ in states_of(MACHINES["model-router.asl.json"]) if state["Type"] == "Fail"]
+    assert failing
+    for state in failing:
+        assert state["Error"] in CODES or state["Error"].startswith("{%")
+        assert state["Cause"]
