@@ -23,6 +23,13 @@ pub struct Reply {
     pub usage: TokenUsage,
 }
 
+impl Reply {
+    /// The reply, if it says anything.
+    fn with_text(self) -> Result<Self, ModelFailure> {
+        if self.text.is_empty() { Err(ModelFailure::malformed("it has no text").spent(self.usage)) } else { Ok(self) }
+    }
+}
+
 /// The text stays out of logs.
 impl std::fmt::Debug for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
