@@ -1,0 +1,246 @@
+"""Measures the functions by themselves, and what the whole system adds to a request.
+
+Per function: size of the binary; start-up, from the start of the process to its first request for an event; resident memory
+after all calls; time a call, with a stub in place of AWS that answers at once (see stub_aws.py).
+
+End to end: one client sends requests that are approved, one after the other, to the deployed stack, whose model takes no
+time: what is measured is the overhead of the sentry, of the local AWS and of the client together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+import sam_template as templates
+import stub_aws
+from deploy import client, outputs, say
+from runtime_api import Function, FunctionFailed
+
+STARTS = 10
+WARM_UP = 20
+TABLE = [("function", "<28"), ("size", ">9"), ("start-up", ">9"), ("memory", ">9"), ("call", ">9"), ("call p95", ">9")]
+Figures = dict[str, Any]
+
+REQUEST = {
+    "model": "claude-3-haiku",
+    "prompt": {
+        "messages": [{"role": "user", "content": "Explain the benefits of using S3 using only 100 words."}],
+        "parameters": {"max_tokens": 200, "temperature": 0.7},
+    },
+    "tags": {"applicationId": "bench", "costCenter": "bench", "environment": "bench"},
+}
+
+
+def percentile(values: list[float], part: float) -> float:
+    """The value that `part` of all values do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+
+
+def environment_of(body: dict[str, Any], template: templates.Template, stub: str) -> dict[str, str]:
+    """The function's environment with the template's defaults, the stub as AWS, and no cache that would hide a call."""
+    own = body["Properties"].get("Environment", {}).get("Variables", {})
+    parameters = template.get("Parameters", {})
+    values = {name: literal(value, parameters) for name, value in own.items()}
+    return {
+        **values,
+        "SENTRY_USAGE_CACHE_SECONDS": "0",
+        "AWS_ENDPOINT_URL": stub,
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_LAMBDA_FUNCTION_NAME": "bench",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "RUST_LOG": "info",
+    }
+
+
+def literal(value: Any, parameters: dict[str, Any]) -> str:
+    """A parameter's default for a reference to one, a made-up name for a reference to a resource."""
+    if isinstance(value, dict):
+        return str(parameters.get(value.get("Ref"), {}).get("Default", "bench"))
+    return str(value)
+
+
+class Story:
+    """Events in the order of the workflow, each made from the answers before it, as the state machines do."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {}
+
+    def event(self, binary: str) -> Any:
+        """What the function's state sends it."""
+        return self._events()[binary]()
+
+    def _events(self) -> dict[str, Callable[[], Any]]:
+        return {
+            "fn-validate-and-tag": lambda: {"document": REQUEST},
+            "fn-month-range": lambda: {},
+            "fn-fetch-usage": self._fetch_usage,
+            "fn-lookup-limit": lambda: {"model": self._request["model"]},
+            "fn-check-budget": self._check_budget,
+            "fn-invoke-model": self._invoke_model,
+            "fn-emit-metrics": self._emit_metrics,
+        }
+
+    @property
+    def order(self) -> list[str]:
+        """The functions in the order of the workflow."""
+        return list(self._events())
+
+    @property
+    def _request(self) -> Any:
+        return self.answers["fn-validate-and-tag"]["request"]
+
+    def _fetch_usage(self) -> Any:
+        return {"modelMetric": self._request["model"]["modelMetric"], "range": self.answers["fn-month-range"]}
+
+    def _check_budget(self) -> Any:
+        usage, limit = self.answers["fn-fetch-usage"], self.answers["fn-lookup-limit"]
+        return {"modelMetric": self._request["model"]["modelMetric"], "usage": usage, "limit": limit}
+
+    def _invoke_model(self) -> Any:
+        model = {key: self._request["model"][key] for key in ("modelId", "family")}
+        return {"model": model, "prompt": self._request["prompt"], "tags": self._request["tags"]}
+
+    def _emit_metrics(self) -> Any:
+        model = {key: self._request["model"][key] for key in ("requested", "modelId", "modelMetric")}
+        usage = self.answers["fn-invoke-model"]["answer"]["usage"]
+        record = {"outcome": "Succeeded", "tags": self._request["tags"], "model": model, "usage": usage}
+        return {"Records": [{"messageId": "1", "body": json.dumps(record), "eventSource": "aws:sqs"}]}
+
+
+def measure_function(binary: Path, environment: dict[str, str], story: Story, calls: int) -> Figures:
+    """The figures of one function; its answer goes into the story."""
+    event = story.event(binary.name)
+    starts = []
+    for _ in range(STARTS):
+        function = Function(binary, environment)
+        starts.append(function.start_seconds)
+        function.stop()
+    function = Function(binary, environment)
+    try:
+        story.answers[binary.name], first = function.call(event)
+        times = [function.call(event)[1] for _ in range(calls)]
+        memory = function.resident_bytes()
+    finally:
+        function.stop()
+    return {
+        "function": binary.name,
+        "sizeBytes": binary.stat().st_size,
+        "startMs": statistics.median(starts) * 1000,
+        "residentBytes": memory,
+        "firstCallMs": first * 1000,
+        "callMs": statistics.median(times) * 1000,
+        "callP95Ms": percentile(times, 0.95) * 1000,
+    }
+
+
+def measure_functions(options: argparse.Namespace) -> list[Figures]:
+    """The figures of every function of the template that the story knows."""
+    template = templates.load(options.template)
+    bodies = {
+        body["Metadata"]["BuildProperties"]["Binary"]: body
+        for body in templates.of_type(template, templates.SERVERLESS_FUNCTION).values()
+    }
+    story, stub = Story(), stub_aws.start()
+    for unknown in bodies.keys() - set(story.order):
+        say(f"not measured, bench.py has no event for it: {unknown}")
+    figures = []
+    for name in story.order:
+        say(f"  measuring {name}")
+        environment = environment_of(bodies[name], template, stub)
+        figures.append(measure_function(options.binaries / name, environment, story, options.invocations))
+    return figures
+
+
+def measure_end_to_end(options: argparse.Namespace) -> Figures:
+    """Milliseconds of approved requests, one client."""
+    names = outputs(client("cloudformation", options.endpoint), options.stack_name)
+    limit = {"modelId": {"S": "default"}, "limit": stub_aws.LIMIT["limit"]}
+    client("dynamodb", options.endpoint).put_item(TableName=names["LimitsTableName"], Item=limit)
+    machines = client("stepfunctions", options.endpoint)
+    times = []
+    for number in range(WARM_UP + options.requests):
+        begun = time.perf_counter()
+        ended = machines.start_sync_execution(stateMachineArn=names["RateLimiterArn"], input=json.dumps(REQUEST))
+        elapsed = time.perf_counter() - begun
+        if ended["status"] != "SUCCEEDED" or json.loads(ended["output"])["outcome"] != "Succeeded":
+            raise FunctionFailed(f"a request was not approved: {ended['status']} {ended.get('output')}")
+        if number >= WARM_UP:
+            times.append(elapsed * 1000)
+    return {
+        "requests": options.requests,
+        "medianMs": statistics.median(times),
+        "p95Ms": percentile(times, 0.95),
+        "p99Ms": percentile(times, 0.99),
+    }
+
+
+def row(cells: list[str]) -> str:
+    """One line of the table, in Markdown."""
+    return "| " + " | ".join(format(cell, form) for cell, (_, form) in zip(cells, TABLE)) + " |"
+
+
+def print_functions(figures: list[Figures]) -> None:
+    """The table of the functions."""
+    print(row([title for title, _ in TABLE]))
+    print("|" + "|".join("-" * (int(form[1:]) + 2) for _, form in TABLE) + "|")
+    for each in figures:
+        sizes = [f"{each[key] / 1_000_000:.1f} MB" for key in ("sizeBytes", "residentBytes")]
+        times = [f"{each[key]:.2f} ms" for key in ("startMs", "callMs", "callP95Ms")]
+        print(row([each["function"], sizes[0], times[0], sizes[1], times[1], times[2]]))
+
+
+def print_end_to_end(figures: Figures) -> None:
+    """The overhead in one line."""
+    print(
+        f"\nOverhead of an approved request at zero model latency, one client, {figures['requests']} requests: "
+        f"median {figures['medianMs']:.1f} ms, 95th percentile {figures['p95Ms']:.1f} ms, "
+        f"99th {figures['p99Ms']:.1f} ms"
+    )
+    print("(local AWS without its own waits of 150 ms an execution and 50 ms a function call; usage cached as deployed)")
+
+
+def options_from(arguments: list[str]) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--endpoint", required=True)
+    parser.add_argument("--stack-name", required=True)
+    parser.add_argument("--binaries", required=True, type=Path)
+    parser.add_argument("--template", required=True, type=Path)
+    parser.add_argument("--requests", type=int, default=200)
+    parser.add_argument("--invocations", type=int, default=200)
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """Measures and prints; 1 if a function or the stack did not do its work."""
+    options = options_from(sys.argv[1:])
+    try:
+        functions = measure_functions(options)
+        print(f"\nMeasured on {os.cpu_count()} cores\n")
+        print_functions(functions)
+        end_to_end = measure_end_to_end(options)
+        print_end_to_end(end_to_end)
+    except (FunctionFailed, ClientError, BotoCoreError, OSError, KeyError) as error:
+        say(f"measuring failed: {error!r}")
+        return 1
+    if options.json:
+        options.json.write_text(json.dumps({"functions": functions, "endToEnd": end_to_end}, indent=2), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Answers that the functions' own AWS calls get while their time is measured: at once, and always the same.
+
+CloudWatch in its CBOR protocol (no usage; every write accepted), DynamoDB (one limit, `default`), Bedrock's Converse.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import cbor2
+
+CBOR, JSON, DYNAMODB_JSON = "application/cbor", "application/json", "application/x-amz-json-1.0"
+LIMIT = {"modelId": {"S": "default"}, "limit": {"M": {"input": {"N": "1000000000"}, "output": {"N": "1000000000"}}}}
+CONVERSED = {
+    "output": {"message": {"role": "assistant", "content": [{"text": "Storage that grows with you."}]}},
+    "stopReason": "end_turn",
+    "usage": {"inputTokens": 21, "outputTokens": 6, "totalTokens": 27},
+    "metrics": {"latencyMs": 1},
+}
+
+
+def metric_data(request: dict[str, Any]) -> dict[str, Any]:
+    """A complete result without values for every query."""
+    results = [
+        {"Id": query["Id"], "Label": "x", "StatusCode": "Complete", "Timestamps": [], "Values": []}
+        for query in request["MetricDataQueries"]
+    ]
+    return {"MetricDataResults": results, "Messages": []}
+
+
+def dynamodb(operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    """The limit, to whoever asks for it."""
+    if operation == "BatchGetItem":
+        return {"Responses": {table: [LIMIT] for table in request["RequestItems"]}, "UnprocessedKeys": {}}
+    return {"Item": LIMIT}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection of a function."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def do_POST(self) -> None:
+        """Answers by the operation that path or header name."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        target = self.headers.get("X-Amz-Target", "")
+        if target.startswith("DynamoDB"):
+            answer = dynamodb(target.rsplit(".", 1)[-1], json.loads(body))
+            self.send(DYNAMODB_JSON, json.dumps(answer).encode())
+        elif self.path.endswith("/GetMetricData"):
+            self.send(CBOR, cbor2.dumps(metric_data(cbor2.loads(body))))
+        elif self.path.endswith("/PutMetricData"):
+            self.send(CBOR, cbor2.dumps({}))
+        elif self.path.endswith("/converse"):
+            self.send(JSON, json.dumps(CONVERSED).encode())
+        else:
+            self.send_error(404, f"not stubbed: {self.path} {target}")
+
+    def send(self, content_type: str, body: bytes) -> None:
+        """Writes one answer."""
+        self.send_response(200)
+        if content_type == CBOR:
+            self.send_header("smithy-protocol", "rpc-v2-cbor")
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+        """Says nothing."""
+
+
+def start() -> str:
+    """Starts the stub for the rest of this program's life and returns its URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_address[1]}"

@@ -1,0 +1,121 @@
+//! Building the functions and the simulator with plain cargo, for this machine.
+
+use crate::console::Step;
+use crate::workspace::Workspace;
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Which profile of Cargo.toml.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Quick to build.
+    #[default]
+    Dev,
+    /// Small and fast, as it is deployed.
+    Release,
+}
+
+/// A line of `cargo build --message-format=json`; other fields are not needed.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    package_id: Option<String>,
+    executable: Option<PathBuf>,
+}
+
+/// Builds the default members (functions and simulator) and returns the folder of their binaries.
+///
+/// # Errors
+/// If the build fails; what cargo says is on stderr by then.
+pub fn build(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
+    let step = Step::start("Build the functions and the Bedrock simulator");
+    if let Some(packages) = count_packages(workspace) {
+        step.count_to(packages);
+    }
+    let mut command = cargo(workspace);
+    command.args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cargo could not be started")?;
+    let stdout = child.stdout.take().context("cargo has no output")?;
+    let folder = follow(&step, BufReader::new(stdout))?;
+    if !child.wait()?.success() {
+        bail!("the build failed");
+    }
+    step.done();
+    folder.context("cargo built no program")
+}
+
+/// Moves the bar on with each package and returns the folder of the programs.
+fn follow(step: &Step, lines: impl BufRead) -> Result<Option<PathBuf>> {
+    let mut packages = BTreeSet::new();
+    let mut folder = None;
+    for line in lines.lines() {
+        let Ok(message) = serde_json::from_str::<Message>(&line?) else { continue };
+        if message.reason != "compiler-artifact" {
+            continue;
+        }
+        if let Some(package) = message.package_id {
+            let name = short_name(&package).to_owned();
+            packages.insert(package);
+            step.at(packages.len() as u64, &name);
+        }
+        if let Some(executable) = message.executable {
+            folder = executable.parent().map(PathBuf::from);
+        }
+    }
+    Ok(folder)
+}
+
+/// `serde` of `registry+https://…#serde@1.0.0`, `fn-x` of `path+file:///…/fn-x#0.1.0`.
+fn short_name(package_id: &str) -> &str {
+    let (source, fragment) = package_id.rsplit_once('#').unwrap_or(("", package_id));
+    match fragment.split_once('@') {
+        Some((name, _)) => name,
+        None => source.rsplit('/').next().unwrap_or(fragment),
+    }
+}
+
+/// How many packages the build takes, for the bar; none if cargo cannot tell.
+fn count_packages(workspace: &Workspace) -> Option<u64> {
+    let mut command = cargo(workspace);
+    command.args(["tree", "--quiet", "--edges=normal,build", "--prefix=none", "--format={p}"]);
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let packages: BTreeSet<&str> =
+        text.lines().map(|line| line.trim_end_matches(" (*)")).filter(|line| !line.is_empty()).collect();
+    (!packages.is_empty()).then_some(packages.len() as u64)
+}
+
+/// The cargo that runs us, at the top of the checkout.
+pub fn cargo(workspace: &Workspace) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // `cargo run` describes this crate to us. Build scripts that look at such variables (ring's does) would run again,
+    // and everything after them be compiled again, whenever `cargo build` and `cargo xtask` take turns.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"].iter().any(|of_us| name.starts_with(of_us)) {
+            command.env_remove(&*name);
+        }
+    }
+    command.current_dir(workspace.root());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_package_ids() {
+        assert_eq!(short_name("registry+https://github.com/rust-lang/crates.io-index#serde@1.0.229"), "serde");
+        assert_eq!(short_name("path+file:///home/x/crates/fn-month-range#0.1.0"), "fn-month-range");
+        assert_eq!(short_name("path+file:///home/x/crates/a#b@0.1.0"), "b");
+    }
+}

@@ -1,0 +1,172 @@
+//! `cargo xtask lint`: every check that needs nothing running.
+
+use crate::cargo_build::cargo;
+use crate::cli::LintArgs;
+use crate::command;
+use crate::console::{self, Step};
+use crate::counts::{Counts, summary};
+use crate::python_env::{Purpose, PythonEnv};
+use crate::workspace::Workspace;
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Output};
+
+/// The release of cargo-deny that is installed where there is none.
+const CARGO_DENY: &str = "0.20.2";
+/// What cargo-deny says when the advisory database (a repository on GitHub) is out of reach.
+const NO_DATABASE: &str = "failed to fetch advisory database";
+const SHOWN_LINES: usize = 60;
+
+/// `cargo xtask lint`.
+///
+/// # Errors
+/// Never for a failed check: that is an exit code.
+pub fn run(workspace: &Workspace, args: &LintArgs) -> Result<ExitCode> {
+    let mut counts = all(workspace);
+    if args.sam_build {
+        counts += sam_build(workspace);
+    }
+    console::line(&summary(counts));
+    Ok(if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs every check but `sam build`.
+pub fn all(workspace: &Workspace) -> Counts {
+    let mut counts = of_rust(workspace);
+    counts += of_dependencies(workspace);
+    counts += of_template(workspace);
+    counts
+}
+
+fn of_rust(workspace: &Workspace) -> Counts {
+    let mut format = cargo(workspace);
+    format.args(["fmt", "--all", "--check"]);
+    let mut counts = check("Formatting (cargo fmt --check)", &mut format);
+    let mut clippy = cargo(workspace);
+    clippy.args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    counts += check("Clippy (cargo clippy -D warnings)", &mut clippy);
+    counts
+}
+
+fn of_dependencies(workspace: &Workspace) -> Counts {
+    let label = "Licences, sources and bans of dependencies (cargo deny)";
+    let program = match cargo_deny(workspace) {
+        Ok(program) => program,
+        Err(error) => return could_not_run(label, &error),
+    };
+    let run = |checks: &[&str]| {
+        let mut command = Command::new(&program);
+        command.current_dir(workspace.root()).arg("check").args(checks);
+        command
+    };
+    let mut counts = check(label, &mut run(&["bans", "licenses", "sources"]));
+    counts += advisories(&mut run(&["advisories"]));
+    counts
+}
+
+/// Security advisories; a database out of reach is said, and neither passes nor fails.
+fn advisories(command: &mut Command) -> Counts {
+    let label = "Security advisories of dependencies (cargo deny)";
+    let step = Step::start(label);
+    match command::output(command) {
+        Ok(output) if !output.status.success() && text_of(&output).contains(NO_DATABASE) => {
+            step.skipped("NOT checked: the advisory database at github.com/rustsec could not be fetched");
+            Counts { skipped: 1, ..Counts::default() }
+        }
+        result => judge(step, result),
+    }
+}
+
+/// The program: ours, or one on the path, or installed now.
+fn cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
+    let root = workspace.private().join("cargo");
+    let own = root.join("bin/cargo-deny");
+    for program in [&own, &PathBuf::from("cargo-deny")] {
+        if command::output(Command::new(program).arg("--version")).is_ok_and(|output| output.status.success()) {
+            return Ok(program.clone());
+        }
+    }
+    let step = Step::start(format!("Install cargo-deny {CARGO_DENY} (once; it is compiled, which takes some minutes)"));
+    std::fs::create_dir_all(workspace.private())?;
+    let mut install = cargo(workspace);
+    install.args(["install", "--locked", "--version", CARGO_DENY, "cargo-deny", "--root"]).arg(&root);
+    command::logged(&mut install, &workspace.private().join("cargo-deny.log"))?;
+    step.done();
+    Ok(own)
+}
+
+fn of_template(workspace: &Workspace) -> Counts {
+    let python = match PythonEnv::ensure(workspace, Purpose::Lint) {
+        Ok(python) => python,
+        Err(error) => return could_not_run("The template checks", &error),
+    };
+    let mut cfn_lint = Command::new(python.program("cfn-lint"));
+    cfn_lint.current_dir(workspace.root()).arg("template.yaml");
+    let mut counts = check("Template (cfn-lint)", &mut cfn_lint);
+    let mut validate = sam(workspace, &python);
+    validate.args(["validate", "--lint", "--template", "template.yaml"]);
+    counts += check("Template (sam validate --lint)", &mut validate);
+    let mut machines = python.script(workspace, "check_state_machines.py");
+    machines.arg(workspace.template());
+    counts += check("State machines (schema, targets, JSONata, placeholders)", &mut machines);
+    counts
+}
+
+/// `sam build` of every function, with the compiler and linker of the virtual environment.
+fn sam_build(workspace: &Workspace) -> Counts {
+    let label = "Every function for AWS (sam build)";
+    let python = match PythonEnv::ensure(workspace, Purpose::Lint) {
+        Ok(python) => python,
+        Err(error) => return could_not_run(label, &error),
+    };
+    let mut build = sam(workspace, &python);
+    build.args(["build", "--beta-features"]);
+    check(label, &mut build)
+}
+
+fn sam(workspace: &Workspace, python: &PythonEnv) -> Command {
+    let mut command = Command::new(python.program("sam"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let own = python.program("");
+    let folders = std::iter::once(own).chain(std::env::split_paths(&path));
+    if let Ok(joined) = std::env::join_paths(folders) {
+        command.env("PATH", joined);
+    }
+    command.current_dir(workspace.root()).env("SAM_CLI_TELEMETRY", "0").env("AWS_DEFAULT_REGION", "us-east-1");
+    command
+}
+
+/// Runs one check; what it wrote is shown if it fails.
+pub fn check(label: &str, command: &mut Command) -> Counts {
+    let step = Step::start(label);
+    judge(step, command::output(command))
+}
+
+/// A check that could not run counts as failed.
+pub fn could_not_run(label: &str, error: &anyhow::Error) -> Counts {
+    Step::start(label).failed(&format!("could not run: {error:#}"));
+    Counts::one(false)
+}
+
+fn judge(step: Step, result: Result<Output>) -> Counts {
+    match result.context("could not run") {
+        Ok(output) if output.status.success() => {
+            step.done();
+            Counts::one(true)
+        }
+        Ok(output) => {
+            step.failed("failed");
+            console::line(&command::last_lines(&text_of(&output), SHOWN_LINES));
+            Counts::one(false)
+        }
+        Err(error) => {
+            step.failed(&format!("{error:#}"));
+            Counts::one(false)
+        }
+    }
+}
+
+/// What a program wrote, to stdout and then to stderr.
+pub fn text_of(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}

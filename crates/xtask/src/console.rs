@@ -1,0 +1,124 @@
+//! What the tasks say while they work, all of it on stderr: stdout is for results.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+/// Writes one line to stderr.
+pub fn line(text: &str) {
+    eprintln!("{text}");
+}
+
+/// One piece of work: a moving line while it lasts, and a line with its time when it has ended.
+pub struct Step {
+    label: String,
+    started: Instant,
+    bar: ProgressBar,
+    ended: bool,
+}
+
+impl Step {
+    /// Says that the work has begun.
+    pub fn start(label: impl Into<String>) -> Self {
+        let label = label.into();
+        let bar = if stderr().is_terminal() {
+            ProgressBar::new_spinner()
+        } else {
+            line(&format!("→ {label}"));
+            ProgressBar::hidden()
+        };
+        bar.enable_steady_tick(Duration::from_millis(120));
+        if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {prefix} {msg:.dim} ({elapsed})") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(label.clone());
+        Self { label, started: Instant::now(), bar, ended: false }
+    }
+
+    /// Turns the moving line into a bar of `total` parts.
+    pub fn count_to(&self, total: u64) {
+        self.bar.set_length(total);
+        if let Ok(style) = ProgressStyle::with_template(
+            "{spinner:.cyan} {prefix} [{bar:24.cyan/dim}] {pos}/{len} {msg:.dim} ({elapsed})",
+        ) {
+            self.bar.set_style(style.progress_chars("━╸─"));
+        }
+    }
+
+    /// Where the bar is now, and at what.
+    pub fn at(&self, position: u64, what: &str) {
+        self.bar.set_position(position);
+        self.bar.set_message(what.to_owned());
+    }
+
+    /// A line that stays, above the moving one.
+    pub fn say(&self, text: &str) {
+        self.bar.suspend(|| line(text));
+    }
+
+    /// Takes the moving line away, for a program that writes to the terminal itself.
+    pub fn hide(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// The work is done.
+    pub fn done(self) {
+        self.end("✓", "");
+    }
+
+    /// The work is done; `detail` says with what result.
+    pub fn done_with(self, detail: &str) {
+        self.end("✓", detail);
+    }
+
+    /// The work has failed; `detail` says how.
+    pub fn failed(self, detail: &str) {
+        self.end("✗", detail);
+    }
+
+    /// The work could not be tried; `detail` says why.
+    pub fn skipped(self, detail: &str) {
+        self.end("–", detail);
+    }
+
+    fn end(mut self, mark: &str, detail: &str) {
+        self.ended = true;
+        self.close(mark, detail);
+    }
+
+    fn close(&self, mark: &str, detail: &str) {
+        self.bar.finish_and_clear();
+        let separator = if detail.is_empty() { "" } else { ": " };
+        line(&format!("{mark} {}{separator}{detail} ({})", self.label, seconds(self.started.elapsed())));
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.close("✗", "");
+        }
+    }
+}
+
+/// A duration as people read it: `0.4 s`, `12 s`, `3 min 20 s`.
+pub fn seconds(duration: Duration) -> String {
+    match duration.as_secs() {
+        0..10 => format!("{}.{} s", duration.as_secs(), duration.subsec_millis() / 100),
+        whole @ 10..60 => format!("{whole} s"),
+        whole => format!("{} min {} s", whole / 60, whole % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_readable() {
+        assert_eq!(seconds(Duration::from_millis(0)), "0.0 s");
+        assert_eq!(seconds(Duration::from_millis(9_990)), "9.9 s");
+        assert_eq!(seconds(Duration::from_secs(59)), "59 s");
+        assert_eq!(seconds(Duration::from_secs(200)), "3 min 20 s");
+    }
+}

@@ -1,0 +1,262 @@
+//! The local AWS: engine, Bedrock simulator and the deployed stack.
+
+use crate::cargo_build::{self, Profile};
+use crate::cli::{DownArgs, LocalArgs};
+use crate::command;
+use crate::console::{self, Step};
+use crate::environment;
+use crate::network::{free_port, is_healthy, is_taken, local_url};
+use crate::processes::Process;
+use crate::python_env::{Purpose, PythonEnv};
+use crate::state::{Simulator, State};
+use crate::workspace::Workspace;
+use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::thread::sleep;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(100);
+const ENGINE_HEALTH: &str = "/_ministack/health";
+const SIMULATOR_HEALTH: &str = "/_sim/health";
+
+/// What to start, and how.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// Port of the engine; 0 takes a free one.
+    pub port: u16,
+    /// Name of the stack.
+    pub stack_name: String,
+    /// What the user may choose in every task.
+    pub local: LocalArgs,
+    /// How the functions are built.
+    pub profile: Profile,
+    /// Whether the engine's own waits are taken out, for measuring.
+    pub without_waits: bool,
+}
+
+/// A local AWS that is up, with the stack deployed.
+pub struct Running {
+    /// What it is made of.
+    pub state: State,
+    /// The stack.
+    pub stack_name: String,
+    /// The stack's outputs.
+    pub outputs: BTreeMap<String, String>,
+    /// Where the functions' binaries are.
+    pub binaries: PathBuf,
+    /// The Python that its clients run in.
+    pub python: PythonEnv,
+}
+
+/// Starts what does not run yet and deploys the stack; what this call started is stopped again if it fails.
+///
+/// # Errors
+/// If a part cannot be built, started or deployed, or the port is somebody else's.
+pub fn up(workspace: &Workspace, options: &Options) -> Result<Running> {
+    let port = if options.port == 0 { free_port()? } else { options.port };
+    let existing = find(workspace, port, &options.local)?;
+    let python = PythonEnv::ensure(workspace, Purpose::Local)?;
+    let binaries = cargo_build::build(workspace, options.profile)?;
+    let was_up = existing.is_some();
+    let brought_up = start_and_deploy(workspace, options, existing, port, &python, &binaries);
+    match brought_up {
+        Ok((state, outputs)) => {
+            Ok(Running { state, stack_name: options.stack_name.clone(), outputs, binaries, python })
+        }
+        Err(error) => {
+            if !was_up {
+                down(workspace, port)?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The local AWS that runs on this port already, if it is ours.
+fn find(workspace: &Workspace, port: u16, local: &LocalArgs) -> Result<Option<State>> {
+    if let Some(state) = State::load(workspace, port)? {
+        if state.engine.as_ref().is_some_and(Process::is_alive) {
+            let other = local.bedrock_endpoint.as_deref() != Some(state.bedrock_endpoint.as_str());
+            if other && (local.bedrock_endpoint.is_some() || state.simulator.is_none()) {
+                bail!(
+                    "on port {port}, Bedrock is {}; run `cargo xtask down --port {port}` first",
+                    state.bedrock_endpoint
+                );
+            }
+            return Ok(Some(state));
+        }
+        down(workspace, port)?;
+    }
+    if is_taken(port) {
+        bail!("port {port} is in use by another program; choose one with --port, or --port 0 for a free one");
+    }
+    Ok(None)
+}
+
+fn start_and_deploy(
+    workspace: &Workspace,
+    options: &Options,
+    existing: Option<State>,
+    port: u16,
+    python: &PythonEnv,
+    binaries: &Path,
+) -> Result<(State, BTreeMap<String, String>)> {
+    std::fs::create_dir_all(workspace.port_folder(port))?;
+    let mut state = match existing {
+        Some(state) => state,
+        None => State { port, bedrock_endpoint: String::new(), simulator: None, engine: None },
+    };
+    match &options.local.bedrock_endpoint {
+        Some(endpoint) => state.bedrock_endpoint.clone_from(endpoint),
+        None => ensure_simulator(workspace, options, binaries, &mut state)?,
+    }
+    if state.engine.is_none() {
+        start_engine(workspace, options, python, &mut state)?;
+    }
+    let outputs = deploy(workspace, options, python, binaries, port)?;
+    Ok((state, outputs))
+}
+
+/// Starts the simulator, or starts it again on its port when its binary or its arguments have changed.
+fn ensure_simulator(workspace: &Workspace, options: &Options, binaries: &Path, state: &mut State) -> Result<()> {
+    let binary = binaries.join("bedrock-sim");
+    let modified = std::fs::metadata(&binary).and_then(|data| data.modified()).context("bedrock-sim was not built")?;
+    let binary_modified_ns = modified.duration_since(UNIX_EPOCH)?.as_nanos();
+    let args = options.local.sim_args.clone();
+    let mut port = free_port()?;
+    if let Some(old) = &state.simulator {
+        if old.process.is_alive() && old.args == args && old.binary_modified_ns == binary_modified_ns {
+            return Ok(());
+        }
+        old.process.stop()?;
+        port = old.port;
+    }
+    let step = Step::start("Start the Bedrock simulator");
+    let mut command = Command::new(&binary);
+    environment::isolate(&mut command, state.port);
+    command.args(["--port", &port.to_string(), "--cloudwatch-endpoint", &local_url(state.port)]).args(&args);
+    let log = workspace.port_folder(state.port).join("bedrock-sim.log");
+    let process = Process::start("bedrock-sim", &mut command, &log)?;
+    state.bedrock_endpoint = local_url(port);
+    state.simulator = Some(Simulator { port, args, binary_modified_ns, process: process.clone() });
+    state.save(workspace)?;
+    wait_for(&process, port, SIMULATOR_HEALTH, &log)?;
+    step.done_with(&local_url(port));
+    Ok(())
+}
+
+fn start_engine(workspace: &Workspace, options: &Options, python: &PythonEnv, state: &mut State) -> Result<()> {
+    let step = Step::start("Start the local AWS");
+    let folder = workspace.port_folder(state.port);
+    let (log, temporary) = (folder.join("engine.log"), folder.join("tmp"));
+    std::fs::create_dir_all(&temporary)?;
+    let mut command = python.script(workspace, "engine.py");
+    environment::isolate(&mut command, state.port);
+    command
+        .env("BIND_HOST", "127.0.0.1")
+        .env("GATEWAY_PORT", state.port.to_string())
+        // It unpacks the functions here.
+        .env("TMPDIR", &temporary)
+        .env("STATE_DIR", temporary.join("engine"))
+        // It would listen on further ports, for every network.
+        .env("IOT_MTLS_ENABLED", "0")
+        .env("SFTP_ENABLED", "0")
+        // Its environment is that of the functions too.
+        .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", &state.bedrock_endpoint)
+        .env("AWS_ENDPOINT_URL_BEDROCK", &state.bedrock_endpoint);
+    if options.without_waits {
+        command.env("SENTRY_ENGINE_NO_WAITS", "1");
+    }
+    let process = Process::start("engine", &mut command, &log)?;
+    state.engine = Some(process.clone());
+    state.save(workspace)?;
+    wait_for(&process, state.port, ENGINE_HEALTH, &log)?;
+    step.done_with(&local_url(state.port));
+    Ok(())
+}
+
+fn wait_for(process: &Process, port: u16, health: &str, log: &Path) -> Result<()> {
+    let begun = Instant::now();
+    while begun.elapsed() < START_TIMEOUT {
+        if !process.is_alive() {
+            bail!("{} ended; the end of {}:\n{}", process.name, log.display(), command::tail(log));
+        }
+        if is_healthy(port, health) {
+            return Ok(());
+        }
+        sleep(POLL);
+    }
+    bail!("{} does not answer on port {port}; the end of {}:\n{}", process.name, log.display(), command::tail(log))
+}
+
+fn deploy(
+    workspace: &Workspace,
+    options: &Options,
+    python: &PythonEnv,
+    binaries: &Path,
+    port: u16,
+) -> Result<BTreeMap<String, String>> {
+    let step = Step::start(format!("Deploy template.yaml as the stack {}", options.stack_name));
+    let mut command = python.script(workspace, "deploy.py");
+    environment::isolate(&mut command, port);
+    command.args(["--endpoint", &local_url(port), "--stack-name", &options.stack_name]);
+    command.arg("--template").arg(workspace.template()).arg("--binaries").arg(binaries);
+    for parameter in std::iter::once(&architecture()).chain(&options.local.parameters) {
+        command.args(["--parameter", parameter]);
+    }
+    let result = command::output(&mut command)?;
+    let said = String::from_utf8_lossy(&result.stderr);
+    if !result.status.success() {
+        bail!("{}", said.trim());
+    }
+    for line in said.lines() {
+        step.say(&format!("  {line}"));
+    }
+    let outputs = serde_json::from_slice(&result.stdout).context("deploy.py printed no outputs")?;
+    step.done();
+    Ok(outputs)
+}
+
+/// The functions run as they were built: for this machine's processor.
+fn architecture() -> String {
+    let name = if std::env::consts::ARCH == "aarch64" { "arm64" } else { std::env::consts::ARCH };
+    format!("Architecture={name}")
+}
+
+/// Stops the local AWS on a port; the logs stay. False if there was none.
+///
+/// # Errors
+/// If a program does not end.
+pub fn down(workspace: &Workspace, port: u16) -> Result<bool> {
+    let Some(state) = State::load(workspace, port)? else { return Ok(false) };
+    for process in state.processes() {
+        process.stop()?;
+    }
+    State::forget(workspace, port);
+    // Unpacked functions; what is left of them harms nobody.
+    let _ = std::fs::remove_dir_all(workspace.port_folder(port).join("tmp"));
+    Ok(true)
+}
+
+/// `cargo xtask down`.
+///
+/// # Errors
+/// If a program does not end.
+pub fn down_command(workspace: &Workspace, args: &DownArgs) -> Result<ExitCode> {
+    let ports = if args.all { State::ports(workspace) } else { vec![args.port] };
+    for port in &ports {
+        let step = Step::start(format!("Stop the local AWS on port {port}"));
+        if down(workspace, *port)? {
+            step.done();
+        } else {
+            step.skipped("there is none");
+        }
+    }
+    if ports.is_empty() {
+        console::line("no local AWS runs");
+    }
+    Ok(ExitCode::SUCCESS)
+}

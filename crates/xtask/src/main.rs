@@ -1,0 +1,47 @@
+//! `cargo xtask`: runs, tests and checks the cost sentry on this machine.
+//!
+//! What needs the AWS SDK for Python is in `local/*.py`; the rest, from processes to counts, is here.
+
+mod bench;
+mod cargo_build;
+mod checks;
+mod cli;
+mod command;
+mod console;
+mod counts;
+mod demo;
+mod environment;
+mod local_aws;
+mod network;
+mod processes;
+mod python_env;
+mod state;
+mod temporary;
+mod test_run;
+mod up_report;
+mod workspace;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            console::line(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    let workspace = workspace::Workspace::find()?;
+    match cli::Cli::parse().task {
+        cli::Task::Up(args) => up_report::run(&workspace, &args),
+        cli::Task::Down(args) => local_aws::down_command(&workspace, &args),
+        cli::Task::Test(args) => test_run::run(&workspace, &args),
+        cli::Task::Lint(args) => checks::run(&workspace, &args),
+        cli::Task::Demo(args) => demo::run(&workspace, &args),
+        cli::Task::Bench(args) => bench::run(&workspace, &args),
+    }
+}

@@ -1,0 +1,89 @@
+//! `cargo xtask up`: what is up, for people and for programs.
+
+use crate::cli::UpArgs;
+use crate::console;
+use crate::environment;
+use crate::local_aws::{self, Options, Running};
+use crate::network::local_url;
+use crate::workspace::Workspace;
+use anyhow::Result;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Brings the local AWS up and says how to use it.
+///
+/// # Errors
+/// As [`local_aws::up`].
+pub fn run(workspace: &Workspace, args: &UpArgs) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let options = Options {
+        port: args.port,
+        stack_name: args.stack_name.clone(),
+        local: args.local.clone(),
+        ..Options::default()
+    };
+    let running = local_aws::up(workspace, &options)?;
+    if args.json {
+        println!("{}", for_programs(&running)?);
+    } else {
+        println!("{}", for_people(&running));
+        console::line(&format!("Ready after {}.", console::seconds(begun.elapsed())));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn for_programs(running: &Running) -> Result<String> {
+    let port = running.state.port;
+    let pids: BTreeMap<_, _> =
+        running.state.processes().into_iter().map(|process| (process.name.clone(), process.pid)).collect();
+    let document = json!({
+        "endpoint": local_url(port),
+        "bedrockEndpoint": running.state.bedrock_endpoint,
+        "stackName": running.stack_name,
+        "outputs": running.outputs,
+        "environment": environment::of_clients(port),
+        "pids": pids,
+    });
+    Ok(serde_json::to_string_pretty(&document)?)
+}
+
+fn for_people(running: &Running) -> String {
+    let port = running.state.port;
+    let mut text = format!("\nLocal AWS  {}\nBedrock    {}\n", local_url(port), running.state.bedrock_endpoint);
+    text += &format!("\nOutputs of the stack {}\n", running.stack_name);
+    let width = running.outputs.keys().map(String::len).max().unwrap_or_default();
+    for (name, value) in &running.outputs {
+        text += &format!("  {name:<width$} {value}\n");
+    }
+    text += "\nEnvironment for the AWS CLI and SDKs\n";
+    for (name, value) in environment::of_clients(port) {
+        text += &format!("  export {name}={value}\n");
+    }
+    text += &examples(running);
+    let option = if port == 4566 { String::new() } else { format!(" --port {port}") };
+    text + &format!("\nLogs are in .sentry/{port}. Stop it with: cargo xtask down{option}")
+}
+
+/// Two commands to paste: a limit, and a request.
+fn examples(running: &Running) -> String {
+    let (Some(table), Some(machine)) = (running.outputs.get("LimitsTableName"), running.outputs.get("RateLimiterArn"))
+    else {
+        return String::new();
+    };
+    let limit = json!({"modelId": {"S": "default"},
+        "limit": {"M": {"input": {"N": "1000000"}, "output": {"N": "3000000"}}}});
+    let request = json!({"model": "claude-3-haiku",
+        "prompt": {"messages": [{"role": "user", "content": "Explain the benefits of using S3."}],
+            "parameters": {"max_tokens": 200}},
+        "tags": {"applicationId": "first-steps", "costCenter": "support"}});
+    // The AWS CLI of the virtual environment; any other does as well.
+    let aws = ".sentry/venv/bin/aws";
+    format!(
+        "\nA limit for every model that has none of its own, and a request\n  \
+         {aws} dynamodb put-item --table-name {table} --item '{limit}'\n  \
+         {aws} stepfunctions start-sync-execution --state-machine-arn {machine} \\\n    \
+         --input '{request}' --query output --output text\n"
+    )
+}

@@ -1,0 +1,47 @@
+//! Where things are in the checkout.
+
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+/// The checkout that this program was built from.
+pub struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// Finds the checkout: the folder that `cargo` compiled this crate in.
+    ///
+    /// # Errors
+    /// If that folder has gone since.
+    pub fn find() -> Result<Self> {
+        let crate_folder = std::env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let root = crate_folder.join("../..").canonicalize();
+        Ok(Self { root: root.with_context(|| format!("{} is not in a checkout", crate_folder.display()))? })
+    }
+
+    /// The top of the checkout.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Everything that the tasks write, apart from `target/`; not under version control.
+    pub fn private(&self) -> PathBuf {
+        self.root.join(".sentry")
+    }
+
+    /// State and logs of the local AWS on one port.
+    pub fn port_folder(&self, port: u16) -> PathBuf {
+        self.private().join(port.to_string())
+    }
+
+    /// A Python program of this crate.
+    pub fn script(&self, name: &str) -> PathBuf {
+        self.root.join("crates/xtask/local").join(name)
+    }
+
+    /// The SAM template.
+    pub fn template(&self) -> PathBuf {
+        self.root.join("template.yaml")
+    }
+}
