@@ -13,7 +13,7 @@ use std::process::{ExitCode, ExitStatus, Stdio};
 /// A model that takes no time, and usage that does not change while we measure.
 const SIMULATOR: [&str; 2] = ["--base-latency-ms=0", "--metrics-delay-seconds=3600"];
 
-/// Measures release builds on a local AWS without the engine's own waits, and prints the tables.
+/// Measures release builds on a local AWS and prints the tables.
 ///
 /// # Errors
 /// If the local AWS cannot be brought up. A measurement that fails is an exit code.
@@ -22,7 +22,6 @@ pub fn run(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode> {
         stack_name: "cost-sentry".to_owned(),
         local: LocalArgs { sim_args: SIMULATOR.map(str::to_owned).to_vec(), ..LocalArgs::default() },
         profile: Profile::Release,
-        without_waits: true,
         ..Options::default()
     };
     let status = with_local_aws(workspace, options, |running| measure(workspace, running, args))?;

@@ -33,8 +33,6 @@ pub struct Options {
     pub local: LocalArgs,
     /// How the functions are built.
     pub profile: Profile,
-    /// Whether the engine's own waits are taken out, for measuring.
-    pub without_waits: bool,
 }
 
 /// A local AWS that is up, with the stack deployed.
@@ -114,7 +112,7 @@ fn start_and_deploy(
         None => ensure_simulator(workspace, options, binaries, &mut state)?,
     }
     if state.engine.is_none() {
-        start_engine(workspace, options, python, &mut state)?;
+        start_engine(workspace, python, &mut state)?;
     }
     let outputs = deploy(workspace, options, python, binaries, port)?;
     Ok((state, outputs))
@@ -148,7 +146,7 @@ fn ensure_simulator(workspace: &Workspace, options: &Options, binaries: &Path, s
     Ok(())
 }
 
-fn start_engine(workspace: &Workspace, options: &Options, python: &PythonEnv, state: &mut State) -> Result<()> {
+fn start_engine(workspace: &Workspace, python: &PythonEnv, state: &mut State) -> Result<()> {
     let step = Step::start("Start the local AWS");
     let folder = workspace.port_folder(state.port);
     let (log, temporary) = (folder.join("engine.log"), folder.join("tmp"));
@@ -167,9 +165,6 @@ fn start_engine(workspace: &Workspace, options: &Options, python: &PythonEnv, st
         // Its environment is that of the functions too.
         .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", &state.bedrock_endpoint)
         .env("AWS_ENDPOINT_URL_BEDROCK", &state.bedrock_endpoint);
-    if options.without_waits {
-        command.env("SENTRY_ENGINE_NO_WAITS", "1");
-    }
     let process = Process::start("engine", &mut command, &log)?;
     state.engine = Some(process.clone());
     state.save(workspace)?;
