@@ -22,10 +22,9 @@ FAULTS = {
     "model-error": "ModelError",
     "malformed": "ModelError",
     "missing-usage": "ModelError",
-    "empty": "ModelError",
 }
 # A repetition would not help, or would pay twice.
-NEVER_REPEATED = {"model-timeout", "hang", "access-denied", "validation", "not-found", "model-error", "malformed", "missing-usage", "empty"}
+NEVER_REPEATED = {"model-timeout", "hang", "access-denied", "validation", "not-found", "model-error", "malformed", "missing-usage"}
 TRANSPORTS = {"converse": "us.anthropic.claude-3-5-haiku-20241022-v1:0", "invoke": "claude-2"}
 CASES = [(transport, fault) for transport in TRANSPORTS for fault in FAULTS]
 
@@ -60,6 +59,14 @@ def test_failed_invocation_is_counted(sentry, failures, transport, fault):
 @pytest.mark.parametrize("fault", sorted(NEVER_REPEATED))
 def test_call_that_may_have_been_paid_is_not_repeated(sentry, failures, fault):
     assert sentry.calls(failures["converse", fault][2]) == 1
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_answer_without_text_is_an_answer(sentry, transport):
+    """The model was paid and says why it stopped: guardrails and prefilled conversations do that."""
+    sent = document(TRANSPORTS[transport], fault="empty")
+    answer = check_succeeded(sentry.ask(sent), sent)
+    assert answer["output"]["message"]["content"] == ""
 
 
 @pytest.mark.parametrize("fault", ["throttling", "unavailable"])

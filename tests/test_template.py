@@ -139,8 +139,23 @@ def test_usage_cache_is_at_most_a_minute():
     assert (int(parameter["MinValue"]), int(parameter["MaxValue"])) == (0, 60)
 
 
-def test_model_has_less_time_than_the_workflow():
-    assert int(TEMPLATE["Parameters"]["ModelTimeoutSeconds"]["MaxValue"]) < 300
+def test_time_of_the_model_nests_from_function_to_workflow():
+    """Whoever waits has longer than what it waits for, so that the innermost gives the error."""
+    times = [
+        int(TEMPLATE["Parameters"]["ModelTimeoutSeconds"]["MaxValue"]),
+        TEMPLATE["Resources"]["InvokeModelFunction"]["Properties"]["Timeout"],
+        task("Invoke Model")["TimeoutSeconds"],
+        MACHINES["model-router.asl.json"]["TimeoutSeconds"],
+        task("Route Model")["TimeoutSeconds"],
+    ]
+    assert times == sorted(set(times))
+
+
+def test_slowest_way_through_the_rate_limiter_fits_its_time():
+    """Every task at its limit and every pause of a repetition: the answer still comes before the workflow's end."""
+    way = ["Validate And Tag", "Month Range", "Fetch Usage", "Check Budget", "Route Model", "Emit Metrics"]
+    pauses = sum(rule["IntervalSeconds"] * (2 ** rule["MaxAttempts"] - 1) for name in way for rule in task(name)["Retry"] if rule["MaxAttempts"])
+    assert sum(task(name)["TimeoutSeconds"] for name in way) + pauses < MACHINES["rate-limiter.asl.json"]["TimeoutSeconds"]
 
 
 def test_log_retention_can_be_chosen():

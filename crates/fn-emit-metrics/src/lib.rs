@@ -1,13 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+mod audit;
 mod metrics;
 
 use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::types::MetricDatum;
 use sentry_contract::METRIC_NAMESPACE;
 use sentry_contract::states::MetricsRecord;
 use sentry_lambda::cause;
 use serde::{Deserialize, Serialize};
-use tracing::{error, info};
+use tracing::error;
 
 /// Messages of the metrics queue, as Lambda's event source mapping hands them over.
 #[derive(Debug, Deserialize)]
@@ -60,56 +62,69 @@ impl Emitter {
     pub async fn emit(&self, batch: Batch) -> BatchAnswer {
         let mut failed = Vec::new();
         let mut readable = Vec::new();
-        let mut data = Vec::new();
         for message in batch.records {
             match read(&message.body) {
-                Ok((record, metrics)) => {
-                    data.extend(metrics);
-                    readable.push((message.message_id, record));
-                }
+                Ok(request) => readable.push((message.message_id, request)),
                 Err(problem) => {
                     error!(message_id = message.message_id, problem, "a message of the metrics queue cannot be read");
                     failed.push(message.message_id);
                 }
             }
         }
-        if !data.is_empty() {
-            match self.client.put_metric_data().namespace(METRIC_NAMESPACE).set_metric_data(Some(data)).send().await {
-                Ok(_) => readable.iter().for_each(|(_, record)| audit(record)),
-                Err(error) => {
-                    error!(
-                        messages = readable.len(),
-                        cause = cause(&error),
-                        "CloudWatch did not store the metrics; they are delivered again"
-                    );
-                    failed.extend(readable.into_iter().map(|(id, _)| id));
-                }
+        failed.extend(self.store_all(readable).await);
+        BatchAnswer { batch_item_failures: failed.into_iter().map(|id| ItemFailure { item_identifier: id }).collect() }
+    }
+
+    /// Stores requests together, or, when CloudWatch refuses them together, each on its own: one that it does not take must not keep
+    /// back the others. Returns the ids of those that are not stored.
+    async fn store_all(&self, requests: Vec<(String, Request)>) -> Vec<String> {
+        let all = requests.iter().map(|(_, request)| request);
+        if requests.is_empty() || self.store(all).await {
+            return Vec::new();
+        }
+        let alone = requests.len() > 1;
+        let mut failed = Vec::new();
+        for (id, request) in requests {
+            if !(alone && self.store([&request]).await) {
+                failed.push(id);
             }
         }
-        BatchAnswer { batch_item_failures: failed.into_iter().map(|id| ItemFailure { item_identifier: id }).collect() }
+        failed
+    }
+
+    /// Puts the metrics of `requests` with one call, then writes their audit lines. Whether it worked.
+    async fn store(&self, requests: impl IntoIterator<Item = &Request> + Clone) -> bool {
+        let data = requests.clone().into_iter().flat_map(|request| request.metrics.iter().cloned()).collect();
+        let put = self.client.put_metric_data().namespace(METRIC_NAMESPACE).set_metric_data(Some(data)).send();
+        match put.await {
+            Ok(_) => {
+                requests.into_iter().for_each(|request| audit::write(&request.record));
+                true
+            }
+            Err(error) => {
+                error!(
+                    requests = requests.into_iter().count(),
+                    cause = cause(&error),
+                    "CloudWatch did not store metrics"
+                );
+                false
+            }
+        }
     }
 }
 
-fn read(body: &str) -> Result<(MetricsRecord, Vec<aws_sdk_cloudwatch::types::MetricDatum>), String> {
+/// A message, understood.
+#[derive(Debug)]
+struct Request {
+    record: MetricsRecord,
+    metrics: Vec<MetricDatum>,
+}
+
+fn read(body: &str) -> Result<Request, String> {
     let record: MetricsRecord = serde_json::from_str(body)
         .map_err(|error| format!("{:?} error at column {}", error.classify(), error.column()))?;
     let metrics = metrics::of(&record)?;
-    Ok((record, metrics))
-}
-
-/// The audit line: who asked for what, how it ended, what it took. No prompt and no answer comes this far.
-fn audit(record: &MetricsRecord) {
-    let tokens = record.usage.map(|usage| usage.tokens).unwrap_or_default();
-    info!(
-        outcome = ?record.outcome,
-        code = record.code.map_or("", |code| code.name()),
-        model = record.model.requested,
-        model_id = record.model.model_id,
-        input_tokens = tokens.read(),
-        output_tokens = tokens.output,
-        tags = serde_json::to_string(&record.tags).unwrap_or_default(),
-        "request"
-    );
+    Ok(Request { record, metrics })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use aws_smithy_mocks::{MockResponseInterceptor, Rule, create_mock_http_client, m
 use sentry_lambda::offline_config;
 use serde_json::{Value, json};
 
-use crate::{Batch, Emitter};
+use crate::{Batch, BatchAnswer, Emitter};
 
 fn emitter(rule: &Rule) -> Emitter {
     let config = aws_sdk_cloudwatch::config::Builder::from(&offline_config(create_mock_http_client()));
@@ -85,15 +85,29 @@ async fn a_metric_has_five_dimensions_the_requests_time_and_counts() {
     assert_eq!(rule.num_calls(), 1);
 }
 
+fn failed(answer: &BatchAnswer) -> Vec<&str> {
+    answer.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect()
+}
+
+fn refusal() -> PutMetricDataError {
+    PutMetricDataError::generic(ErrorMetadata::builder().code("InvalidParameterValue").build())
+}
+
 #[tokio::test]
 async fn an_unreadable_message_fails_alone_and_a_failed_put_fails_its_messages() {
     let fine = mock!(Client::put_metric_data).then_output(|| PutMetricDataOutput::builder().build());
-    let refused = mock!(Client::put_metric_data)
-        .then_error(|| PutMetricDataError::generic(ErrorMetadata::builder().code("Throttling").build()));
+    let refused = mock!(Client::put_metric_data).then_error(refusal);
     let bodies = [record("Succeeded", usage()), "{}".to_owned(), record("Denied", json!({}))];
-    let failed = |answer: Value| answer["batchItemFailures"].to_string();
-    let answer = serde_json::to_value(emitter(&fine).emit(batch(&bodies)).await).unwrap();
-    assert_eq!(failed(answer), r#"[{"itemIdentifier":"m1"}]"#);
-    let answer = serde_json::to_value(emitter(&refused).emit(batch(&bodies)).await).unwrap();
-    assert_eq!(failed(answer), r#"[{"itemIdentifier":"m1"},{"itemIdentifier":"m0"},{"itemIdentifier":"m2"}]"#);
+    assert_eq!(failed(&emitter(&fine).emit(batch(&bodies)).await), ["m1"]);
+    assert_eq!(failed(&emitter(&refused).emit(batch(&bodies)).await), ["m1", "m0", "m2"]);
+}
+
+#[tokio::test]
+async fn a_request_that_cloudwatch_refuses_does_not_keep_back_the_others() {
+    let stored = || PutMetricDataOutput::builder().build();
+    let rule =
+        mock!(Client::put_metric_data).sequence().error(refusal).output(stored).error(refusal).output(stored).build();
+    let bodies = [0, 1, 2].map(|_| record("Succeeded", usage()));
+    assert_eq!(failed(&emitter(&rule).emit(batch(&bodies)).await), ["m1"]);
+    assert_eq!(rule.num_calls(), 4);
 }

@@ -20,14 +20,15 @@ const PAYLOAD_RESERVE_BYTES: usize = 8_192;
 pub struct Invoker {
     client: Client,
     catalogue: Catalogue,
+    region: String,
     timeout: Duration,
 }
 
 impl Invoker {
-    /// Calls through `client`, which must not retry by itself; `timeout` is for all attempts together.
+    /// Calls through `client`, which must not retry by itself, at the prices of `region`; `timeout` is for all attempts together.
     #[must_use]
-    pub fn new(client: Client, catalogue: Catalogue, timeout: Duration) -> Self {
-        Self { client, catalogue, timeout }
+    pub fn new(client: Client, catalogue: Catalogue, region: String, timeout: Duration) -> Self {
+        Self { client, catalogue, region, timeout }
     }
 
     /// Asks the model that `event` names.
@@ -43,8 +44,8 @@ impl Invoker {
     }
 
     async fn ask(&self, input: &InvokeModelInput) -> Result<Reply, ModelFailure> {
-        let default = self.catalogue.defaults(&input.model.model_id).max_tokens;
-        let max_tokens = input.prompt.parameters.max_tokens.or(default).unwrap_or(1);
+        let max_tokens = input.prompt.parameters.max_tokens;
+        let max_tokens = max_tokens.unwrap_or_else(|| self.catalogue.max_tokens(&input.model.model_id));
         let attempts =
             (|| adapters::ask(&self.client, input, max_tokens)).retry(backoff()).when(|failure| failure.repeatable);
         tokio::time::timeout(self.timeout, attempts).await.unwrap_or_else(|_| {
@@ -55,7 +56,7 @@ impl Invoker {
     }
 
     fn answer(&self, input: &InvokeModelInput, reply: Reply, event: &str) -> Invoked {
-        let price = self.catalogue.price(&input.model.model_id);
+        let price = self.catalogue.price(&input.model.model_id, &self.region);
         let answer = ModelAnswer {
             output: Output {
                 message: OutputMessage { role: Role::Assistant, content: reply.text },

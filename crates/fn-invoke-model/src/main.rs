@@ -13,10 +13,11 @@ use sentry_models::Catalogue;
 async fn main() -> Result<(), StartError> {
     let seconds = env::parsed("SENTRY_MODEL_TIMEOUT_SECONDS", "a whole number of seconds")?;
     let timeout = Duration::from_secs(seconds);
+    let region = env::required("AWS_REGION")?;
     let catalogue = Catalogue::bundled().map_err(|error| StartError::Unusable(error.to_string()))?;
-    let config = sentry_lambda::aws_config(timeout).await;
+    let config = sentry_lambda::aws_config(timeout, timeout).await;
     // The SDK would also repeat what may have been paid for; the invoker knows what is safe.
     let client = Client::from_conf(Builder::from(&config).retry_config(RetryConfig::disabled()).build());
-    let invoker = &Invoker::new(client, catalogue, timeout);
+    let invoker = &Invoker::new(client, catalogue, region, timeout);
     sentry_lambda::run(move |event| async move { Ok(invoker.invoke(event).await) }).await
 }

@@ -60,9 +60,13 @@ fn plain() -> Value {
 
 /// What the invoker answers, and the requests that it sent.
 async fn invoke(input: &Value, answers: Vec<ReplayEvent>) -> (Value, Vec<Value>) {
+    invoke_in("us-east-1", input, answers).await
+}
+
+async fn invoke_in(region: &str, input: &Value, answers: Vec<ReplayEvent>) -> (Value, Vec<Value>) {
     let wire = StaticReplayClient::new(answers);
     let client = Client::from_conf(Builder::from(&offline_config(wire.clone())).build());
-    let invoker = Invoker::new(client, Catalogue::bundled().unwrap(), Duration::from_secs(240));
+    let invoker = Invoker::new(client, Catalogue::bundled().unwrap(), region.to_owned(), Duration::from_secs(240));
     let answer = serde_json::to_value(invoker.invoke(to_raw_value(input).unwrap()).await).unwrap();
     let sent = wire.actual_requests().map(|request| {
         let body: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
@@ -118,6 +122,8 @@ async fn usage_and_cost_are_exact_and_an_unpriced_model_says_so() {
     let unpriced =
         input("meta.llama3-3-70b-instruct-v1:0", "converse", json!([{"role": "user", "content": "Hi"}]), json!({}));
     assert_eq!(invoke(&unpriced, vec![converse("S3")]).await.0["answer"]["cost"], json!({"priced": false}));
+    let elsewhere = invoke_in("eu-west-1", &plain(), vec![converse("S3")]).await.0;
+    assert_eq!(elsewhere["answer"]["cost"], json!({"priced": false}));
 }
 
 #[tokio::test]
@@ -164,7 +170,9 @@ async fn each_error_of_bedrock_has_its_code_and_only_safe_ones_are_repeated() {
         (400, "ValidationException", "ModelRejectedRequest", 502, 1),
         (404, "ResourceNotFoundException", "ModelRejectedRequest", 502, 1),
     ];
-    for (status, name, code, status_code, attempts) in cases {
+    let unnamed = [(408, "ModelTimeout", 504), (424, "ModelError", 502), (500, "ModelUnavailable", 503)];
+    let unnamed = unnamed.map(|(status, code, status_code)| (status, "SomethingNew", code, status_code, 1));
+    for (status, name, code, status_code, attempts) in cases.into_iter().chain(unnamed) {
         let (answer, sent) = invoke(&plain(), (0..5).map(|_| error(status, name)).collect()).await;
         let failure = &answer["failure"];
         assert_eq!((&failure["error"]["code"], &failure["statusCode"]), (&json!(code), &json!(status_code)), "{name}");
@@ -184,12 +192,10 @@ async fn a_throttled_call_that_is_served_later_succeeds() {
 async fn an_answer_that_cannot_be_understood_is_a_model_error_and_keeps_a_known_usage() {
     let message = json!({"message": {"role": "assistant", "content": [{"text": "x"}]}});
     let usage = json!({"inputTokens": 1, "outputTokens": 2, "totalTokens": 3});
-    let empty = json!({"message": {"role": "assistant", "content": []}});
     let cases = [
         ("this is not JSON".to_owned(), false),
         (json!({"output": message, "stopReason": "end_turn"}).to_string(), false),
         (json!({"output": message, "stopReason": "bored", "usage": usage}).to_string(), true),
-        (json!({"output": empty, "stopReason": "end_turn", "usage": usage}).to_string(), true),
         (json!({"stopReason": "end_turn", "usage": usage}).to_string(), true),
     ];
     for (body, usage_known) in cases {
@@ -201,6 +207,15 @@ async fn an_answer_that_cannot_be_understood_is_a_model_error_and_keeps_a_known_
     let v2 = input("anthropic.claude-v2:0", "anthropic-text", json!([{"role": "user", "content": "Hi"}]), json!({}));
     let headerless = http(200, &[], r#"{"completion": "x", "stop_reason": "stop_sequence"}"#);
     assert_eq!(invoke(&v2, vec![headerless]).await.0["failure"]["error"]["code"], "ModelError");
+}
+
+#[tokio::test]
+async fn an_answer_without_text_is_an_answer() {
+    let body = json!({"output": {"message": {"role": "assistant", "content": []}}, "stopReason": "end_turn",
+                      "usage": {"inputTokens": 9, "outputTokens": 1, "totalTokens": 10}});
+    let (answer, _) = invoke(&plain(), vec![http(200, &[], &body.to_string())]).await;
+    assert_eq!(answer["answer"]["output"]["message"]["content"], "");
+    assert_eq!(answer["answer"]["usage"]["totalTokens"], 10);
 }
 
 #[tokio::test]

@@ -8,6 +8,9 @@ use sentry_contract::states::Limit;
 use sentry_contract::{ErrorBody, ErrorCode};
 use thiserror::Error;
 
+/// Largest limit: numbers in a state machine are floats, exact up to 2^53.
+const MOST_TOKENS: u64 = 1 << 53;
+
 /// Why an item cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
@@ -57,16 +60,10 @@ pub fn parse(key: &str, source: LimitSource, item: &HashMap<String, AttributeVal
     let tokens = |kind: &str| {
         limit.get(kind).map(|value| {
             whole(value)
-                .ok_or_else(|| malformed(&format!("limit.{kind}"), "must be a whole number of tokens, 0 or more"))
+                .ok_or_else(|| malformed(&format!("limit.{kind}"), "must be a whole number of tokens from 0 to 2^53"))
         })
     };
-    Ok(Limit {
-        source,
-        key: key.to_owned(),
-        input: tokens("input").transpose()?,
-        output: tokens("output").transpose()?,
-        window: "month".to_owned(),
-    })
+    Ok(Limit { source, input: tokens("input").transpose()?, output: tokens("output").transpose()? })
 }
 
 /// A number of DynamoDB that is whole and not negative. DynamoDB writes large numbers as they came or as `1E+6`.
@@ -96,7 +93,7 @@ fn whole(value: &AttributeValue) -> Option<u64> {
     } else {
         return None;
     };
-    u64::try_from(number).ok()
+    u64::try_from(number).ok().filter(|tokens| *tokens <= MOST_TOKENS)
 }
 
 #[cfg(test)]
@@ -114,7 +111,8 @@ mod tests {
             ("1.5e3", Some(1_500)),
             ("5.0", Some(5)),
             ("120E-1", Some(12)),
-            ("18446744073709551615", Some(u64::MAX)),
+            ("9007199254740992", Some(1 << 53)),
+            ("9007199254740993", None),
             ("18446744073709551616", None),
             ("1.5", None),
             ("-1", None),
@@ -131,7 +129,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_count_of_tokens_is_read_back(tokens: u64) {
+        fn every_count_of_tokens_is_read_back(tokens in 0..=MOST_TOKENS) {
             prop_assert_eq!(whole(&AttributeValue::N(tokens.to_string())), Some(tokens));
         }
 

@@ -8,12 +8,14 @@ use sentry_contract::states::LookupLimitInput;
 use sentry_lambda::{StartError, env};
 
 /// A read takes milliseconds; past this the attempt is repeated.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+const ATTEMPT: Duration = Duration::from_secs(2);
+/// Less than the function has, so that its own error is the one that is seen.
+const OPERATION: Duration = Duration::from_secs(6);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     let name = env::required("SENTRY_LIMITS_TABLE")?;
-    let client = Client::new(&sentry_lambda::aws_config(ATTEMPT_TIMEOUT).await);
+    let client = Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
     let table = &LimitsTable::new(client, name);
     sentry_lambda::run(move |input: LookupLimitInput| async move { table.lookup(&input.model).await }).await
 }

@@ -45,7 +45,17 @@ pub enum Family {
     AnthropicText,
     /// Amazon Nova, through Converse.
     Nova,
-    /// Any other model that Converse serves.
+    /// Any other model that Converse serves; a caller of the router may also give the name of its own family.
+    #[serde(
+        alias = "titan",
+        alias = "llama",
+        alias = "mistral",
+        alias = "cohere",
+        alias = "jamba",
+        alias = "deepseek",
+        alias = "gpt-oss",
+        alias = "qwen"
+    )]
     Converse,
 }
 

@@ -97,16 +97,12 @@ pub struct LookupLimitInput {
 pub struct Limit {
     /// The model's own item or `default`.
     pub source: LimitSource,
-    /// The item's key.
-    pub key: String,
     /// Most tokens read in a window.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<u64>,
     /// Most tokens written in a window.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<u64>,
-    /// `month`
-    pub window: String,
 }
 
 /// What `Lookup Limit` finds.

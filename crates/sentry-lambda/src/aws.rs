@@ -10,13 +10,12 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
-/// The SDK configuration of this environment: three attempts with jittered backoff, a second to connect, `attempt_timeout` an attempt.
+/// The SDK configuration of this environment: three attempts with jittered backoff, each as long as `attempt`, all together as long as `operation`.
 ///
 /// `AWS_ENDPOINT_URL_<SERVICE>` is honoured, as everywhere in the SDK.
-pub async fn aws_config(attempt_timeout: Duration) -> SdkConfig {
+pub async fn aws_config(attempt: Duration, operation: Duration) -> SdkConfig {
     let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let timeouts =
-        TimeoutConfig::builder().connect_timeout(Duration::from_secs(1)).operation_attempt_timeout(attempt_timeout);
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt).operation_timeout(operation);
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(https)
         .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(100)))

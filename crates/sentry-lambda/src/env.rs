@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use thiserror::Error;
+use tracing::level_filters::LevelFilter;
 
 /// A setting that is missing or cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -39,9 +40,29 @@ pub fn parsed<T: FromStr>(name: &'static str, expected: &'static str) -> Result<
     value.parse().map_err(|_| InvalidSetting::Malformed { name, value, expected })
 }
 
+/// What is logged: `SENTRY_LOG_LEVEL` (`error`, `warn` or `info`), at most and by default `info`.
+///
+/// Below that, the Lambda runtime and the SDK write whole events and requests to the log, prompts included.
+pub(crate) fn log_level() -> LevelFilter {
+    capped(std::env::var("SENTRY_LOG_LEVEL").ok().as_deref())
+}
+
+fn capped(level: Option<&str>) -> LevelFilter {
+    let level = level.filter(|level| !level.is_empty());
+    level.and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO).min(LevelFilter::INFO)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_setting_makes_dependencies_log_events_and_requests() {
+        for level in ["info", "debug", "trace", "lambda_runtime=trace", ""] {
+            assert_eq!(capped(Some(level)), LevelFilter::INFO, "{level}");
+        }
+        assert_eq!((capped(None), capped(Some("error"))), (LevelFilter::INFO, LevelFilter::ERROR));
+    }
 
     #[test]
     fn a_missing_or_malformed_setting_is_named() {

@@ -8,9 +8,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use thiserror::Error;
 use tracing::error;
-use tracing_subscriber::EnvFilter;
 
-use crate::env::InvalidSetting;
+use crate::env::{self, InvalidSetting};
 use crate::failure::Failure;
 
 /// Why a function cannot start, or stopped.
@@ -44,7 +43,7 @@ where
         .with_current_span(false)
         .with_target(false)
         .with_writer(std::io::stderr)
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_max_level(env::log_level())
         .init();
     let handler = &handler;
     let service = service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {

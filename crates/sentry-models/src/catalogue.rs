@@ -62,6 +62,8 @@ struct OwnDefaults {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
     defaults: FileDefaults,
+    /// The Region whose price list the prices are from.
+    price_region: String,
     families: Vec<FamilyEntry>,
     models: Vec<ModelEntry>,
     aliases: BTreeMap<String, String>,
@@ -98,6 +100,7 @@ struct ModelEntry {
 #[derive(Debug)]
 pub struct Catalogue {
     max_tokens: u32,
+    price_region: String,
     families: Vec<(String, Family)>,
     models: HashMap<String, Known>,
     aliases: HashMap<String, String>,
@@ -127,6 +130,7 @@ impl Catalogue {
         let file: File = serde_json::from_str(text)?;
         let mut catalogue = Self {
             max_tokens: file.defaults.max_tokens,
+            price_region: file.price_region,
             families: file.families.into_iter().map(|entry| (entry.pattern, entry.family)).collect(),
             models: HashMap::new(),
             aliases: HashMap::new(),
@@ -147,7 +151,7 @@ impl Catalogue {
             return wrong("has max_tokens 0, which allows no answer");
         }
         if entry.price.is_some() && entry.price_source.is_none() {
-            return wrong("has a price without a priceSource (where it is from, Region and date)");
+            return wrong("has a price without a priceSource (where it is from, and its date)");
         }
         let known = Known { family: entry.family, defaults: entry.defaults, price: entry.price };
         if self.models.insert(id.clone(), known).is_some() {
@@ -217,7 +221,7 @@ impl Catalogue {
     pub fn defaults(&self, model_id: &str) -> Parameters {
         let own = self.models.get(model_id).map(|known| known.defaults).unwrap_or_default();
         Parameters {
-            max_tokens: Some(own.max_tokens.unwrap_or(self.max_tokens)),
+            max_tokens: Some(self.max_tokens(model_id)),
             temperature: own.temperature,
             top_p: own.top_p,
             top_k: own.top_k,
@@ -225,10 +229,16 @@ impl Catalogue {
         }
     }
 
-    /// What `model_id` costs; `None` when no price is known.
+    /// Most tokens that `model_id` may write where a request does not say.
     #[must_use]
-    pub fn price(&self, model_id: &str) -> Option<Price> {
-        self.models.get(model_id).and_then(|known| known.price)
+    pub fn max_tokens(&self, model_id: &str) -> u32 {
+        self.models.get(model_id).and_then(|known| known.defaults.max_tokens).unwrap_or(self.max_tokens)
+    }
+
+    /// What `model_id` costs when it is called from `region`; `None` when no price is known there.
+    #[must_use]
+    pub fn price(&self, model_id: &str, region: &str) -> Option<Price> {
+        self.models.get(model_id).and_then(|known| known.price).filter(|_| self.price_region == region)
     }
 }
 
@@ -298,7 +308,7 @@ mod tests {
 
     fn with(models: &str, aliases: &str) -> Result<Catalogue, InvalidCatalogue> {
         Catalogue::parse(&format!(
-            r#"{{"defaults": {{"max_tokens": 7}}, "families": [{{"pattern": "amazon.nova-*", "family": "nova"}}],
+            r#"{{"defaults": {{"max_tokens": 7}}, "priceRegion": "us-east-1", "families": [{{"pattern": "amazon.nova-*", "family": "nova"}}],
                 "models": [{models}], "aliases": {{{aliases}}}}}"#
         ))
     }
@@ -314,7 +324,8 @@ mod tests {
         let model = catalogue.resolve("sales").unwrap();
         assert_eq!((model.model_id.as_str(), model.model_metric.as_str(), model.family), (arn, "p1", Family::Nova));
         assert_eq!(catalogue.defaults(&model.model_id).max_tokens, Some(9));
-        assert!(catalogue.price(arn).is_some());
+        assert!(catalogue.price(arn, "us-east-1").is_some());
+        assert!(catalogue.price(arn, "eu-west-1").is_none());
         let other = catalogue.resolve("amazon.nova-pro-v1:0").unwrap();
         assert_eq!(catalogue.defaults(&other.model_id).max_tokens, Some(7));
     }

@@ -61,7 +61,7 @@ def environment_of(body: dict[str, Any], template: templates.Template, stub: str
         "AWS_LAMBDA_FUNCTION_NAME": "bench",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-        "RUST_LOG": "info",
+        "SENTRY_LOG_LEVEL": "info",
     }
 
 

@@ -119,8 +119,10 @@ fn sam_build(workspace: &Workspace) -> Counts {
         Ok(python) => python,
         Err(error) => return could_not_run(label, &error),
     };
+    // Compiled for this machine, whose target every toolchain has.
+    let architecture = if std::env::consts::ARCH == "aarch64" { "arm64" } else { "x86_64" };
     let mut build = sam(workspace, &python);
-    build.args(["build", "--beta-features"]);
+    build.args(["build", "--beta-features", "--parameter-overrides", &format!("Architecture={architecture}")]);
     check(label, &mut build)
 }
 

@@ -106,7 +106,7 @@ fn reply(body: &[u8], usage: TokenUsage) -> Result<Reply, ModelFailure> {
         ("max_tokens", _) => StopReason::MaxTokens,
         _ => return Err(ModelFailure::malformed("it gives an unknown reason for its end").spent(usage)),
     };
-    Reply { text: answer.completion.trim_start().to_owned(), stop_reason, usage }.with_text()
+    Ok(Reply { text: answer.completion.trim_start().to_owned(), stop_reason, usage })
 }
 
 /// Reads the token counts from the response headers, which the SDK does not model.

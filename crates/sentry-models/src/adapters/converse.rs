@@ -105,7 +105,7 @@ fn reply(output: ConverseOutput) -> Result<Reply, ModelFailure> {
         _ => return Err(ModelFailure::malformed("it has no message").spent(usage)),
     };
     let texts: Vec<&str> = blocks.iter().filter_map(|block| block.as_text().ok()).map(String::as_str).collect();
-    Reply { text: texts.concat(), stop_reason, usage }.with_text()
+    Ok(Reply { text: texts.concat(), stop_reason, usage })
 }
 
 /// The SDK fills a missing usage with zeros; no call reads nothing, so that is a missing one.

@@ -56,9 +56,6 @@ where
             SdkError::TimeoutError(_) => {
                 (ErrorCode::ModelTimeout, "The model did not answer in time. Ask for less, or try again.")
             }
-            SdkError::DispatchFailure(dispatch) if dispatch.is_timeout() => {
-                (ErrorCode::ModelTimeout, "Bedrock could not be reached in time. Try again.")
-            }
             SdkError::DispatchFailure(_) => {
                 (ErrorCode::ModelUnavailable, "The connection to Bedrock was lost. Try again.")
             }
@@ -74,8 +71,10 @@ where
         if let Some(id) = error.request_id() {
             body = body.with("bedrockRequestId", id);
         }
-        let repeatable =
+        let never_connected = matches!(&error, SdkError::DispatchFailure(dispatch) if dispatch.is_timeout());
+        let refused_at_the_door =
             matches!(name, Some("ThrottlingException" | "ServiceUnavailableException" | "ModelNotReadyException"));
+        let repeatable = never_connected || refused_at_the_door;
         Self { error: Box::new(body), usage: None, repeatable }
     }
 }
@@ -83,6 +82,8 @@ where
 type Meaning = (ErrorCode, &'static str);
 
 const UNKNOWN: Meaning = (ErrorCode::ModelError, "Bedrock failed in a way that it does not document.");
+const FAILED: Meaning = (ErrorCode::ModelError, "The model failed while it worked on the request.");
+const TIMED_OUT: Meaning = (ErrorCode::ModelTimeout, "The model took too long. Ask for less, or try again.");
 const UNREADABLE: Meaning =
     (ErrorCode::ModelError, "The model's answer cannot be read. Its tokens may have been billed.");
 const THROTTLED: Meaning =
@@ -106,8 +107,8 @@ fn by_name(name: Option<&str>) -> Option<Meaning> {
             (ErrorCode::ModelThrottled, "A Bedrock quota of this account is used up. Wait, or ask AWS to raise it.")
         }
         "ModelNotReadyException" | "ServiceUnavailableException" | "InternalServerException" => UNAVAILABLE,
-        "ModelTimeoutException" => (ErrorCode::ModelTimeout, "The model took too long. Ask for less, or try again."),
-        "ModelErrorException" => (ErrorCode::ModelError, "The model failed while it worked on the request."),
+        "ModelTimeoutException" => TIMED_OUT,
+        "ModelErrorException" => FAILED,
         "AccessDeniedException" => DENIED,
         "ValidationException" | "ResourceNotFoundException" => REJECTED,
         _ => return None,
@@ -116,6 +117,8 @@ fn by_name(name: Option<&str>) -> Option<Meaning> {
 
 fn by_status(status: Option<u16>) -> Option<Meaning> {
     Some(match status? {
+        408 => TIMED_OUT,
+        424 => FAILED,
         429 => THROTTLED,
         401 | 403 => DENIED,
         400..=499 => REJECTED,

@@ -15,19 +15,12 @@ pub use failure::ModelFailure;
 /// What a model said.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// The text.
+    /// The text; empty when the model had nothing to say, or was stopped before it did.
     pub text: String,
     /// Why it stopped.
     pub stop_reason: StopReason,
     /// What it read and wrote.
     pub usage: TokenUsage,
-}
-
-impl Reply {
-    /// The reply, if it says anything.
-    fn with_text(self) -> Result<Self, ModelFailure> {
-        if self.text.is_empty() { Err(ModelFailure::malformed("it has no text").spent(self.usage)) } else { Ok(self) }
-    }
 }
 
 /// The text stays out of logs.
