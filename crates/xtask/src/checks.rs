@@ -5,6 +5,7 @@ use crate::cli::LintArgs;
 use crate::command;
 use crate::console::{self, Step};
 use crate::counts::{Counts, summary};
+use crate::local_aws;
 use crate::python_env::{Purpose, PythonEnv};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
@@ -119,10 +120,9 @@ fn sam_build(workspace: &Workspace) -> Counts {
         Ok(python) => python,
         Err(error) => return could_not_run(label, &error),
     };
-    // Compiled for this machine, whose target every toolchain has.
-    let architecture = if std::env::consts::ARCH == "aarch64" { "arm64" } else { "x86_64" };
     let mut build = sam(workspace, &python);
-    build.args(["build", "--beta-features", "--parameter-overrides", &format!("Architecture={architecture}")]);
+    // For this machine's processor, whose target every toolchain has.
+    build.args(["build", "--beta-features", "--parameter-overrides", &local_aws::architecture()]);
     check(label, &mut build)
 }
 

@@ -215,8 +215,8 @@ fn deploy(
     Ok(outputs)
 }
 
-/// The functions run as they were built: for this machine's processor.
-fn architecture() -> String {
+/// The template's parameter for this machine's processor.
+pub fn architecture() -> String {
     let name = if std::env::consts::ARCH == "aarch64" { "arm64" } else { std::env::consts::ARCH };
     format!("Architecture={name}")
 }
