@@ -31,7 +31,6 @@ pub fn run(workspace: &Workspace, args: &DemoArgs) -> Result<ExitCode> {
         console::line(&format!("the demo failed ({status})"));
         return Ok(ExitCode::FAILURE);
     }
-    println!("Report: {}", report.display());
     Ok(ExitCode::SUCCESS)
 }
 
