@@ -1,6 +1,4 @@
-//! `cargo xtask`: runs, tests and checks the cost sentry on this machine.
-//!
-//! What needs the AWS SDK for Python is in `local/*.py`; the rest, from processes to counts, is here.
+#![doc = include_str!("../README.md")]
 
 mod bench;
 mod cargo_build;
