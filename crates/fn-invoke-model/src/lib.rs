@@ -13,7 +13,7 @@ use sentry_models::adapters::{self, ModelFailure, Reply};
 use serde_json::value::RawValue;
 
 /// Room for what Step Functions and Lambda put beside an answer: ARNs, names, dates, metadata; and for tags and budget in the final document.
-const PAYLOAD_RESERVE_BYTES: usize = 8_192;
+const ANSWER_RESERVE_BYTES: usize = 8_192;
 
 /// Calls models.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Invoker {
 fn fits(answer: &ModelAnswer, event: &str) -> Result<(), ModelFailure> {
     let json = serde_json::to_string(answer).map_err(|_| ModelFailure::malformed("it cannot be written as JSON"))?;
     let bytes = escaped_len(&json) + escaped_len(event);
-    let most = MAX_PAYLOAD_BYTES - PAYLOAD_RESERVE_BYTES;
+    let most = MAX_PAYLOAD_BYTES - ANSWER_RESERVE_BYTES;
     if bytes <= most {
         return Ok(());
     }

@@ -17,6 +17,13 @@ pub struct Offence {
     pub problem: String,
 }
 
+impl Offence {
+    /// An `InvalidRequest` at `path`.
+    pub fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { code: ErrorCode::InvalidRequest, path: path.into(), problem: problem.into() }
+    }
+}
+
 /// A value of the document and how to get there.
 #[derive(Clone, Debug)]
 pub struct Field<'d> {

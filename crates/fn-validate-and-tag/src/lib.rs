@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use sentry_contract::answer::InvalidAnswer;
 use sentry_contract::request::{Request, Tags};
 use sentry_contract::states::{Validated, timestamp};
-use sentry_contract::{ErrorBody, ErrorCode, MAX_PAYLOAD_BYTES, escaped_len};
+use sentry_contract::{ErrorBody, MAX_PAYLOAD_BYTES, escaped_len};
 use sentry_models::Catalogue;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::field::Offence;
 
 /// Room that a state payload keeps for what stands beside the document, in bytes: tags, budget, ARNs, service metadata.
-const PAYLOAD_RESERVE_BYTES: usize = 4_096;
+const REQUEST_RESERVE_BYTES: usize = 4_096;
 
 /// Checks `document` and gives the tagged request, or the answer that says what is wrong with it.
 ///
@@ -56,7 +56,7 @@ fn check(parsed: &Value, catalogue: &Catalogue, now: DateTime<Utc>, id: Uuid) ->
 fn fits_the_router(request: &Request) -> Result<(), Offence> {
     let inner = serde_json::to_string(request).map_err(|_| Offence::new("$", "cannot be passed on"))?;
     let bytes = escaped_len(&inner);
-    let most = MAX_PAYLOAD_BYTES - PAYLOAD_RESERVE_BYTES;
+    let most = MAX_PAYLOAD_BYTES - REQUEST_RESERVE_BYTES;
     if bytes > most {
         return Err(Offence::new(
             "$",
@@ -81,12 +81,6 @@ fn invalid(parsed: &Value, offence: Offence, now: DateTime<Utc>, id: Uuid) -> In
         tags,
         model: document::requested_model(parsed).map(|name| serde_json::json!({"requested": name})),
         error: ErrorBody::new(code, format!("{path} {problem}.")).with("path", path),
-    }
-}
-
-impl Offence {
-    fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { code: ErrorCode::InvalidRequest, path: path.into(), problem: problem.into() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The life of a function: start, events, errors.
 
+use std::fmt;
 use std::future::Future;
 
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -13,7 +14,7 @@ use crate::env::{self, InvalidSetting};
 use crate::failure::Failure;
 
 /// Why a function cannot start, or stopped.
-#[derive(Debug, Error)]
+#[derive(Error)]
 pub enum StartError {
     /// A setting is missing or wrong.
     #[error(transparent)]
@@ -24,6 +25,13 @@ pub enum StartError {
     /// The Lambda runtime ended.
     #[error("the Lambda runtime ended: {0}")]
     Runtime(lambda_runtime::Error),
+}
+
+/// What a `main` that ends with an error prints: the sentence rather than the structure.
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// Starts logging and serves events with `handler` until Lambda ends the environment.
