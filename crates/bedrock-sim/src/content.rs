@@ -5,14 +5,20 @@ use serde_json::Value;
 use crate::{
     error::ApiError,
     fields::{self, Fields},
-    prompt::{Role, Turn},
+    prompt::{Prompt, Role, Turn},
 };
 
-/// Reads a list of messages whose content is a list of blocks.
+/// Reads `system` and `messages` of a body into its prompt.
 ///
 /// # Errors
-/// A ValidationException for an unknown role, an unknown field, or content that is not text.
-pub fn turns(messages: &[Value]) -> Result<Vec<Turn>, ApiError> {
+/// A ValidationException for messages that are missing, in the wrong order or not text.
+pub fn read_conversation(fields: &Fields<'_>, prompt: &mut Prompt) -> Result<(), ApiError> {
+    prompt.system = texts(fields.list("system")?, "system")?;
+    prompt.turns = turns(fields.list("messages")?.ok_or_else(|| fields.missing("messages"))?)?;
+    prompt.check_turns()
+}
+
+fn turns(messages: &[Value]) -> Result<Vec<Turn>, ApiError> {
     messages.iter().enumerate().map(|(index, message)| turn(index, message)).collect()
 }
 
@@ -43,10 +49,7 @@ fn turn(index: usize, message: &Value) -> Result<Turn, ApiError> {
 }
 
 /// Reads a list of text blocks; cache points are passed over.
-///
-/// # Errors
-/// A ValidationException for a blank text or any other block.
-pub fn texts(blocks: Option<&Vec<Value>>, place: &str) -> Result<Vec<String>, ApiError> {
+fn texts(blocks: Option<&Vec<Value>>, place: &str) -> Result<Vec<String>, ApiError> {
     let mut texts = Vec::new();
     for (index, block) in blocks.map(Vec::as_slice).unwrap_or_default().iter().enumerate() {
         let place = format!("{place}.{index}");

@@ -37,12 +37,10 @@ const MAX_METADATA_LENGTH: usize = 256;
 pub fn parse(body: &Map<String, Value>, model: Option<Model<'_>>) -> Result<Prompt, ApiError> {
     let fields = Fields::new(body, "#", &KNOWN)?;
     let mut prompt = settings(fields.object("inferenceConfig")?)?;
-    prompt.system = content::texts(fields.list("system")?, "system")?;
+    content::read_conversation(&fields, &mut prompt)?;
     if !prompt.system.is_empty() && model.is_some_and(|model| !model.has_system()) {
         return Err(ApiError::validation("This model doesn't support the system field. Remove system and try again."));
     }
-    prompt.turns = content::turns(fields.list("messages")?.ok_or_else(|| fields.missing("messages"))?)?;
-    prompt.check_turns()?;
     let family = model.map(|model| model.family());
     if matches!(family, Some(Family::AnthropicMessages | Family::AnthropicText)) {
         prompt.check_claude_prefill()?;

@@ -14,9 +14,7 @@ pub fn parse(body: &Map<String, Value>) -> Result<Prompt, ApiError> {
         return Err(ApiError::validation("#/schemaVersion: must be messages-v1"));
     }
     let mut prompt = settings(fields.object("inferenceConfig")?)?;
-    prompt.system = content::texts(fields.list("system")?, "system")?;
-    prompt.turns = content::turns(fields.list("messages")?.ok_or_else(|| fields.missing("messages"))?)?;
-    prompt.check_turns()?;
+    content::read_conversation(&fields, &mut prompt)?;
     Ok(prompt)
 }
 

@@ -3,8 +3,8 @@
 use sentry_contract::answer::{BudgetEntry, Headroom};
 use sentry_contract::states::{CheckBudgetInput, Decision, Gathered, Limit, LimitFound, UsageFigure};
 use sentry_contract::{ErrorBody, ErrorCode};
+use sentry_domain::Verdict;
 use sentry_domain::budget::Spent;
-use sentry_domain::{TokenLimits, Verdict};
 use serde_json::json;
 
 /// Decides whether the model may be called.
@@ -33,10 +33,10 @@ fn decide(model_metric: &str, limit: &Limit, usage: &UsageFigure) -> Decision {
         window: usage.window.clone(),
         resets_at: usage.resets_at,
         source: limit.source,
-        input: limit.input.map(|tokens| Headroom::new(tokens, spent.input, 0)),
-        output: limit.output.map(|tokens| Headroom::new(tokens, spent.output, 0)),
+        input: limit.tokens.input.map(|tokens| Headroom::new(tokens, spent.input, 0)),
+        output: limit.tokens.output.map(|tokens| Headroom::new(tokens, spent.output, 0)),
     };
-    let kind = match (TokenLimits { input: limit.input, output: limit.output }).judge(spent) {
+    let kind = match limit.tokens.judge(spent) {
         Verdict::Approved => return Decision { approved: true, denial: None, budget: vec![entry] },
         Verdict::InputExceeded => "input",
         Verdict::OutputExceeded => "output",

@@ -11,7 +11,6 @@ use sentry_contract::states::{FetchUsageInput, UsageFigure};
 use sentry_lambda::Failure;
 
 use crate::cache::Cache;
-pub use crate::query::Unusable;
 
 /// Month-to-date usage, from CloudWatch or from the last seconds.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use sentry_contract::answer::LimitSource;
 use sentry_contract::states::Limit;
 use sentry_contract::{ErrorBody, ErrorCode};
+use sentry_domain::TokenLimits;
 use thiserror::Error;
 
 /// Largest limit: numbers in a state machine are floats, exact up to 2^53.
@@ -63,7 +64,8 @@ pub fn parse(key: &str, source: LimitSource, item: &HashMap<String, AttributeVal
                 .ok_or_else(|| malformed(&format!("limit.{kind}"), "must be a whole number of tokens from 0 to 2^53"))
         })
     };
-    Ok(Limit { source, input: tokens("input").transpose()?, output: tokens("output").transpose()? })
+    let tokens = TokenLimits { input: tokens("input").transpose()?, output: tokens("output").transpose()? };
+    Ok(Limit { source, tokens })
 }
 
 /// A number of DynamoDB that is whole and not negative. DynamoDB writes large numbers as they came or as `1E+6`.

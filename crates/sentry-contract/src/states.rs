@@ -1,6 +1,7 @@
 //! Input and output of every function, as the state machines pass them.
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use sentry_domain::TokenLimits;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -97,12 +98,9 @@ pub struct LookupLimitInput {
 pub struct Limit {
     /// The model's own item or `default`.
     pub source: LimitSource,
-    /// Most tokens read in a window.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub input: Option<u64>,
-    /// Most tokens written in a window.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub output: Option<u64>,
+    /// What it allows in a window.
+    #[serde(flatten)]
+    pub tokens: TokenLimits,
 }
 
 /// What `Lookup Limit` finds.

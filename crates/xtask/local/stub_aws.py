@@ -31,11 +31,9 @@ def metric_data(request: dict[str, Any]) -> dict[str, Any]:
     return {"MetricDataResults": results, "Messages": []}
 
 
-def dynamodb(operation: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The limit, to whoever asks for it."""
-    if operation == "BatchGetItem":
-        return {"Responses": {table: [LIMIT] for table in request["RequestItems"]}, "UnprocessedKeys": {}}
-    return {"Item": LIMIT}
+def batch_get_item(request: dict[str, Any]) -> dict[str, Any]:
+    """The limit, whatever is asked for."""
+    return {"Responses": {table: [LIMIT] for table in request["RequestItems"]}, "UnprocessedKeys": {}}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -49,9 +47,8 @@ class Handler(BaseHTTPRequestHandler):
         """Answers by the operation that path or header name."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         target = self.headers.get("X-Amz-Target", "")
-        if target.startswith("DynamoDB"):
-            answer = dynamodb(target.rsplit(".", 1)[-1], json.loads(body))
-            self.send(DYNAMODB_JSON, json.dumps(answer).encode())
+        if target.endswith(".BatchGetItem"):
+            self.send(DYNAMODB_JSON, json.dumps(batch_get_item(json.loads(body))).encode())
         elif self.path.endswith("/GetMetricData"):
             self.send(CBOR, cbor2.dumps(metric_data(cbor2.loads(body))))
         elif self.path.endswith("/PutMetricData"):
