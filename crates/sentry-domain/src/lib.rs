@@ -5,7 +5,7 @@ pub mod money;
 pub mod tokens;
 pub mod window;
 
-pub use budget::{TokenLimits, Verdict};
+pub use budget::{Amount, Limits, Unit};
 pub use money::{Price, Usd};
 pub use tokens::TokenUsage;
-pub use window::MonthWindow;
+pub use window::{Window, WindowKind};

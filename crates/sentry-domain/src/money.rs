@@ -16,9 +16,11 @@ use crate::tokens::TokenUsage;
 const SCALE: u32 = 12;
 /// Decimals that an amount shows at least, as `0.000588800`.
 const SHOWN_DECIMALS: usize = 9;
+/// Largest amount that is read, in dollars: with its picodollars it fits a decimal of 96 bits.
+const MOST_DOLLARS: u64 = 9_007_199_254;
 
 /// An exact amount of US dollars, in picodollars.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Usd(u128);
 
 impl Usd {
@@ -29,6 +31,27 @@ impl Usd {
     #[must_use]
     pub const fn from_picodollars(picodollars: u128) -> Self {
         Self(picodollars)
+    }
+
+    /// The amount in units of 10⁻¹² dollars.
+    #[must_use]
+    pub const fn picodollars(self) -> u128 {
+        self.0
+    }
+
+    /// What is left after taking `other` away, never below zero.
+    #[must_use]
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    /// Decimal dollars with at least `decimals` decimals, or more where the amount has more.
+    #[must_use]
+    pub fn with_decimals(self, decimals: usize) -> String {
+        let one = 10_u128.pow(SCALE);
+        let fraction = format!("{:012}", self.0 % one);
+        let significant = fraction.trim_end_matches('0').len().max(decimals);
+        format!("{}.{}", self.0 / one, fraction.get(..significant).unwrap_or(&fraction))
     }
 }
 
@@ -49,10 +72,38 @@ impl Sum for Usd {
 /// Decimal dollars with nine decimals, or more where the amount has more.
 impl fmt::Display for Usd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let one = 10_u128.pow(SCALE);
-        let fraction = format!("{:012}", self.0 % one);
-        let significant = fraction.trim_end_matches('0').len().max(SHOWN_DECIMALS);
-        write!(f, "{}.{}", self.0 / one, fraction.get(..significant).unwrap_or(&fraction))
+        f.write_str(&self.with_decimals(SHOWN_DECIMALS))
+    }
+}
+
+/// Why a text is no amount of dollars.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "{0:?} is no amount of dollars: a decimal such as 100.00, not negative, at most 12 decimals, at most 9007199254"
+)]
+pub struct InvalidUsd(String);
+
+impl FromStr for Usd {
+    type Err = InvalidUsd;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUsd> {
+        let invalid = || InvalidUsd(text.to_owned());
+        let dollars = Decimal::from_str_exact(text).map_err(|_| invalid())?;
+        if dollars.is_sign_negative() && !dollars.is_zero() || dollars > Decimal::from(MOST_DOLLARS) {
+            return Err(invalid());
+        }
+        let picodollars = (dollars * Decimal::from(10_u64.pow(SCALE))).normalize();
+        if picodollars.scale() != 0 {
+            return Err(invalid());
+        }
+        u128::try_from(picodollars).map(Self).map_err(|_| invalid())
+    }
+}
+
+impl<'de> Deserialize<'de> for Usd {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -74,8 +125,16 @@ pub struct InvalidRate(String);
 pub struct Rate(u64);
 
 impl Rate {
-    fn times(self, tokens: u64) -> Usd {
+    /// What `tokens` cost.
+    #[must_use]
+    pub fn times(self, tokens: u64) -> Usd {
         Usd(u128::from(self.0) * u128::from(tokens))
+    }
+
+    /// How many tokens `budget` pays for; without end where they cost nothing.
+    #[must_use]
+    pub fn affordable(self, budget: Usd) -> u64 {
+        budget.0.checked_div(self.0.into()).map_or(u64::MAX, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))
     }
 }
 
@@ -141,6 +200,13 @@ impl Price {
         .into_iter()
         .sum()
     }
+
+    /// The most that [`cost`](Self::cost) can make of `tokens` read: at the dearest rate that it may apply to them.
+    #[must_use]
+    pub fn most_for_input(&self, tokens: u64) -> Usd {
+        let rates = [Some(self.input), self.cache_read, self.cache_write_5m];
+        rates.into_iter().flatten().map(|rate| rate.times(tokens)).max().unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -191,7 +257,40 @@ mod tests {
         assert!(serde_json::from_str::<Price>(r#"{"input": 3, "output": "15"}"#).is_err());
     }
 
+    #[test]
+    fn an_amount_is_read_exactly_or_refused() {
+        let picodollars = |text: &str| text.parse::<Usd>().map(Usd::picodollars).ok();
+        assert_eq!(picodollars("100"), Some(100_000_000_000_000));
+        assert_eq!(picodollars("0.000000000001"), Some(1));
+        assert_eq!(picodollars("9007199254"), Some(9_007_199_254_000_000_000_000));
+        for text in ["", "-1", "1e3", "0.0000000000001", "9007199255", "ten"] {
+            assert_eq!(picodollars(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_bound_on_input_is_no_less_than_any_mix_of_its_kinds_costs() {
+        let price = sonnet_4();
+        for mix in [usage(100, 0, 0, 0), usage(0, 0, 100, 0), usage(0, 0, 0, 100), usage(30, 0, 30, 40)] {
+            assert!(price.cost(&mix).unwrap() <= price.most_for_input(100));
+        }
+    }
+
+    #[test]
+    fn what_is_affordable_can_be_paid_and_one_more_cannot() {
+        let (rate, budget) = ("0.80".parse::<Rate>().unwrap(), Usd::from_picodollars(8_000_001));
+        let tokens = rate.affordable(budget);
+        assert!(rate.times(tokens) <= budget && rate.times(tokens + 1) > budget);
+        assert_eq!("0".parse::<Rate>().unwrap().affordable(budget), u64::MAX);
+    }
+
     proptest! {
+        #[test]
+        fn every_amount_is_read_back(picodollars in 0_u128..9_000_000_000_000_000_000_000) {
+            let amount = Usd::from_picodollars(picodollars);
+            prop_assert_eq!(amount.to_string().parse::<Usd>().unwrap(), amount);
+        }
+
         #[test]
         fn cost_is_additive_and_never_rounded(a in 0_u64..10_000_000, b in 0_u64..10_000_000) {
             let (price, both) = (sonnet_4(), usage(a + b, a + b, a + b, a + b));

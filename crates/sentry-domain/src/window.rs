@@ -1,91 +1,249 @@
-//! The window that usage is counted in.
+//! The windows that usage is counted in: calendar hours, days, ISO weeks and months of a time zone.
 
-use chrono::{DateTime, Datelike, Months, NaiveTime, Utc};
+use std::str::FromStr;
 
-/// A calendar month in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MonthWindow {
+use chrono::{DateTime, Datelike, Duration, Offset, SecondsFormat, TimeZone, Utc};
+use chrono_tz::Tz;
+use thiserror::Error;
+
+/// How long a window is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum WindowKind {
+    /// From one full hour to the next.
+    Hour,
+    /// From midnight to midnight.
+    Day,
+    /// An ISO week, from Monday.
+    Week,
+    /// From the first to the last of the month.
+    #[default]
+    Month,
+}
+
+/// A text that names no kind of window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("is no window; known are hour, day, week and month")]
+pub struct UnknownWindow;
+
+impl FromStr for WindowKind {
+    type Err = UnknownWindow;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWindow> {
+        match text {
+            "hour" => Ok(Self::Hour),
+            "day" => Ok(Self::Day),
+            "week" => Ok(Self::Week),
+            "month" => Ok(Self::Month),
+            _ => Err(UnknownWindow),
+        }
+    }
+}
+
+impl WindowKind {
+    /// Longer than any window of the kind, with whatever a change of the clocks adds.
+    fn longest(self) -> Duration {
+        match self {
+            Self::Hour => Duration::hours(2),
+            Self::Day => Duration::hours(50),
+            Self::Week => Duration::days(9),
+            Self::Month => Duration::days(33),
+        }
+    }
+}
+
+/// One window: the hour, day, week or month that an instant lies in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    kind: WindowKind,
+    name: String,
     start: DateTime<Utc>,
     end: DateTime<Utc>,
 }
 
-impl MonthWindow {
-    /// The month that `instant` lies in; a month begins at its first instant and ends before the next one's.
-    ///
-    /// `None` only beyond the years that `chrono` can represent.
+impl Window {
+    /// The window of `kind` in `zone` that `instant` lies in; a window begins at its first instant and ends before the next one's.
     #[must_use]
-    pub fn containing(instant: DateTime<Utc>) -> Option<Self> {
-        let first_day = instant.date_naive().with_day(1)?;
-        let next_month = first_day.checked_add_months(Months::new(1))?;
-        Some(Self {
-            start: first_day.and_time(NaiveTime::MIN).and_utc(),
-            end: next_month.and_time(NaiveTime::MIN).and_utc(),
-        })
+    pub fn containing(kind: WindowKind, zone: Tz, instant: DateTime<Utc>) -> Self {
+        let now = instant.timestamp();
+        let here = Identity::of(kind, zone, now);
+        let longest = kind.longest().num_seconds();
+        let inside = |second: i64| Identity::of(kind, zone, second) == here;
+        // `inside` holds at `now` and not at either far end; the window is what is connected with `now`.
+        let first = boundary(now - longest, now, inside);
+        let last = -boundary(-(now + longest), -now, |second| inside(-second));
+        let at = |second: i64| DateTime::from_timestamp(second, 0).unwrap_or(instant);
+        Self { kind, name: here.name, start: at(first), end: at(last + 1) }
     }
 
-    /// The first instant of the month.
+    /// The window's name in its time zone: `2026-11-21T13`, `2026-11-21`, `2026-W47`, `2026-11`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What tells the window from every other of its scope: the name, but for an hour its start, because the hour that
+    /// clocks are put back to comes twice.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self.kind {
+            WindowKind::Hour => self.start.to_rfc3339_opts(SecondsFormat::Secs, true),
+            _ => self.name.clone(),
+        }
+    }
+
+    /// The first instant.
     #[must_use]
     pub fn start(&self) -> DateTime<Utc> {
         self.start
     }
 
-    /// The first instant of the next month, when the budget is whole again.
+    /// The first instant of the next window, when the budget is whole again.
     #[must_use]
     pub fn resets_at(&self) -> DateTime<Utc> {
         self.end
     }
+}
 
-    /// The month's name, `2026-11`.
-    #[must_use]
-    pub fn name(&self) -> String {
-        self.start.format("%Y-%m").to_string()
+/// What all instants of a window share, and no instant next to it.
+#[derive(PartialEq, Eq)]
+struct Identity {
+    name: String,
+    /// For hours: the distance to UTC, since two of them can bear one name. Longer windows keep theirs when clocks change.
+    offset: Option<i32>,
+}
+
+impl Identity {
+    fn of(kind: WindowKind, zone: Tz, second: i64) -> Self {
+        let utc = DateTime::from_timestamp(second, 0).unwrap_or_default();
+        let local = zone.from_utc_datetime(&utc.naive_utc());
+        let naive = local.naive_local();
+        let name = match kind {
+            WindowKind::Hour => naive.format("%Y-%m-%dT%H").to_string(),
+            WindowKind::Day => naive.format("%Y-%m-%d").to_string(),
+            WindowKind::Week => {
+                let week = naive.date().iso_week();
+                format!("{:04}-W{:02}", week.year(), week.week())
+            }
+            WindowKind::Month => naive.format("%Y-%m").to_string(),
+        };
+        let offset = matches!(kind, WindowKind::Hour).then(|| local.offset().fix().local_minus_utc());
+        Self { name, offset }
     }
+}
+
+/// The first second after `outside` from which on, up to `inside`, `holds` is true. It is true at `inside` and false at `outside`.
+fn boundary(outside: i64, inside: i64, holds: impl Fn(i64) -> bool) -> i64 {
+    let (mut outside, mut inside) = (outside, inside);
+    while inside - outside > 1 {
+        let middle = outside + (inside - outside) / 2;
+        if holds(middle) {
+            inside = middle;
+        } else {
+            outside = middle;
+        }
+    }
+    inside
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::{Duration, TimeZone};
     use proptest::prelude::*;
 
-    fn month_of(instant: &str) -> (String, String, String) {
-        let month = MonthWindow::containing(instant.parse().unwrap()).unwrap();
-        (month.name(), month.start().to_rfc3339(), month.resets_at().to_rfc3339())
+    fn window(kind: WindowKind, zone: Tz, instant: &str) -> (String, String, String) {
+        let window = Window::containing(kind, zone, instant.parse().unwrap());
+        let text = |instant: DateTime<Utc>| instant.to_rfc3339_opts(SecondsFormat::Secs, true);
+        (window.name().to_owned(), text(window.start()), text(window.resets_at()))
+    }
+
+    fn is(window: &(String, String, String), name: &str, start: &str, end: &str) {
+        assert_eq!((window.0.as_str(), window.1.as_str(), window.2.as_str()), (name, start, end));
     }
 
     #[test]
     fn month_and_year_ends_and_leap_days_belong_to_their_month() {
         let cases = [
-            ("2026-11-01T00:00:00Z", "2026-11", "2026-12-01T00:00:00+00:00"),
-            ("2026-11-30T23:59:59.999999999Z", "2026-11", "2026-12-01T00:00:00+00:00"),
-            ("2026-12-31T23:59:59Z", "2026-12", "2027-01-01T00:00:00+00:00"),
-            ("2027-01-01T00:00:00Z", "2027-01", "2027-02-01T00:00:00+00:00"),
-            ("2028-02-29T12:00:00Z", "2028-02", "2028-03-01T00:00:00+00:00"),
-            ("2027-02-28T23:59:59Z", "2027-02", "2027-03-01T00:00:00+00:00"),
-            ("2100-02-28T23:59:59Z", "2100-02", "2100-03-01T00:00:00+00:00"),
+            ("2026-11-01T00:00:00Z", "2026-11", "2026-12-01T00:00:00Z"),
+            ("2026-11-30T23:59:59.999999999Z", "2026-11", "2026-12-01T00:00:00Z"),
+            ("2026-12-31T23:59:59Z", "2026-12", "2027-01-01T00:00:00Z"),
+            ("2028-02-29T12:00:00Z", "2028-02", "2028-03-01T00:00:00Z"),
+            ("2027-02-28T23:59:59Z", "2027-02", "2027-03-01T00:00:00Z"),
+            ("2100-02-28T23:59:59Z", "2100-02", "2100-03-01T00:00:00Z"),
         ];
-        for (instant, name, resets_at) in cases {
-            assert_eq!(month_of(instant), (name.into(), format!("{name}-01T00:00:00+00:00"), resets_at.into()));
+        for (instant, name, end) in cases {
+            is(&window(WindowKind::Month, Tz::UTC, instant), name, &format!("{name}-01T00:00:00Z"), end);
         }
     }
 
     #[test]
-    fn an_offset_does_not_move_an_instant_to_another_month() {
-        assert_eq!(month_of("2026-12-01T00:30:00+01:00").0, "2026-11");
+    fn every_kind_has_its_name_and_bounds() {
+        let at = "2026-11-21T13:37:11Z";
+        let of = |kind| window(kind, Tz::UTC, at);
+        is(&of(WindowKind::Hour), "2026-11-21T13", "2026-11-21T13:00:00Z", "2026-11-21T14:00:00Z");
+        is(&of(WindowKind::Day), "2026-11-21", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z");
+        is(&of(WindowKind::Week), "2026-W47", "2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z");
+        is(&of(WindowKind::Month), "2026-11", "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z");
+    }
+
+    #[test]
+    fn an_iso_week_may_belong_to_another_year_than_its_days() {
+        is(
+            &window(WindowKind::Week, Tz::UTC, "2027-01-02T00:00:00Z"),
+            "2026-W53",
+            "2026-12-28T00:00:00Z",
+            "2027-01-04T00:00:00Z",
+        );
+    }
+
+    #[test]
+    fn a_time_zone_moves_the_bounds() {
+        let tokyo = |kind| window(kind, Tz::Asia__Tokyo, "2026-11-30T15:00:00Z");
+        is(&tokyo(WindowKind::Month), "2026-12", "2026-11-30T15:00:00Z", "2026-12-31T15:00:00Z");
+        is(&tokyo(WindowKind::Day), "2026-12-01", "2026-11-30T15:00:00Z", "2026-12-01T15:00:00Z");
+        let kathmandu = window(WindowKind::Hour, Tz::Asia__Kathmandu, "2026-11-21T12:00:00Z");
+        is(&kathmandu, "2026-11-21T17", "2026-11-21T11:15:00Z", "2026-11-21T12:15:00Z");
+    }
+
+    #[test]
+    fn days_have_23_or_25_hours_when_clocks_change() {
+        let paris = |instant| window(WindowKind::Day, Tz::Europe__Paris, instant);
+        is(&paris("2026-03-29T12:00:00Z"), "2026-03-29", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z");
+        is(&paris("2026-10-25T12:00:00Z"), "2026-10-25", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z");
+    }
+
+    #[test]
+    fn the_hour_that_comes_twice_is_two_windows() {
+        let at = |instant: &str| Window::containing(WindowKind::Hour, Tz::Europe__Paris, instant.parse().unwrap());
+        let (first, second) = (at("2026-10-25T00:30:00Z"), at("2026-10-25T01:30:00Z"));
+        assert_eq!((first.name(), second.name()), ("2026-10-25T02", "2026-10-25T02"));
+        assert_eq!((first.key().as_str(), second.key().as_str()), ("2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"));
+        assert_eq!(first.resets_at(), second.start());
+    }
+
+    #[test]
+    fn only_the_four_names_are_windows() {
+        assert_eq!("week".parse(), Ok(WindowKind::Week));
+        for text in ["", "Month", "fortnight", "year"] {
+            assert_eq!(text.parse::<WindowKind>(), Err(UnknownWindow));
+        }
     }
 
     proptest! {
         #[test]
-        fn every_instant_lies_in_its_month_and_months_touch(seconds in -2_000_000_000_i64..32_000_000_000) {
-            let instant = Utc.timestamp_opt(seconds, 0).unwrap();
-            let month = MonthWindow::containing(instant).unwrap();
-            prop_assert!(month.start() <= instant && instant < month.resets_at());
-            let days = (month.resets_at() - month.start()).num_days();
-            prop_assert!((28..=31).contains(&days));
-            let next = MonthWindow::containing(month.resets_at()).unwrap();
-            prop_assert_eq!(next.start(), month.resets_at());
-            let before = MonthWindow::containing(month.start() - Duration::nanoseconds(1)).unwrap();
-            prop_assert_eq!(before.resets_at(), month.start());
+        fn every_instant_lies_in_its_window_and_windows_touch(
+            seconds in 1_577_836_800_i64..4_102_444_800,
+            kind in prop::sample::select(vec![WindowKind::Hour, WindowKind::Day, WindowKind::Week, WindowKind::Month]),
+            zone in prop::sample::select(chrono_tz::TZ_VARIANTS.to_vec()),
+        ) {
+            let instant = DateTime::from_timestamp(seconds, 0).unwrap();
+            let window = Window::containing(kind, zone, instant);
+            prop_assert!(window.start() <= instant && instant < window.resets_at());
+            prop_assert!(window.resets_at() - window.start() < kind.longest());
+            let next = Window::containing(kind, zone, window.resets_at());
+            prop_assert_eq!(next.start(), window.resets_at());
+            prop_assert_ne!(next.key(), window.key());
+            let same = Window::containing(kind, zone, window.resets_at() - Duration::nanoseconds(1));
+            prop_assert_eq!(same, window);
         }
     }
 }
