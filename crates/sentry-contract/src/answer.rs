@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sentry_domain::{TokenUsage, Usd};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::error::{ErrorBody, Outcome};
@@ -84,24 +84,43 @@ pub struct Output {
     pub stop_reason: StopReason,
 }
 
-/// One kind of token in a `budget` entry.
+/// One unit of a `budget` entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Headroom {
+pub struct Headroom<T> {
     /// Allowed in the window.
-    pub limit: u64,
-    /// Seen in the window: the figure that decided.
-    pub used: u64,
+    pub limit: T,
+    /// Spent in the window: the larger of what CloudWatch has seen and what the ledger has settled.
+    pub used: T,
     /// Held by requests in flight.
-    pub reserved: u64,
+    pub reserved: T,
     /// What is left, never below 0.
-    pub remaining: u64,
+    pub remaining: T,
 }
 
-impl Headroom {
-    /// Computes what remains.
+impl Headroom<u64> {
+    /// Computes what remains of a limit on tokens.
     #[must_use]
     pub fn new(limit: u64, used: u64, reserved: u64) -> Self {
         Self { limit, used, reserved, remaining: limit.saturating_sub(used).saturating_sub(reserved) }
+    }
+}
+
+impl Headroom<Dollars> {
+    /// Computes what remains of a limit on dollars.
+    #[must_use]
+    pub fn new(limit: Usd, used: Usd, reserved: Usd) -> Self {
+        let remaining = limit.saturating_sub(used).saturating_sub(reserved);
+        Self { limit: Dollars(limit), used: Dollars(used), reserved: Dollars(reserved), remaining: Dollars(remaining) }
+    }
+}
+
+/// Dollars as budgets write them: a decimal string with two decimals, or more where the amount has more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Dollars(pub Usd);
+
+impl Serialize for Dollars {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.with_decimals(2))
     }
 }
 
@@ -109,30 +128,36 @@ impl Headroom {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BudgetEntry {
-    /// Such as `model#amazon.nova-lite-v1:0`.
+    /// Such as `model#amazon.nova-lite-v1:0` or `costCenter#support`.
     pub scope: String,
     /// Such as `2026-11`.
     pub window: String,
     /// When the window ends.
     pub resets_at: DateTime<Utc>,
-    /// Whose limit it is.
-    pub source: LimitSource,
+    /// Whose limit it is: `model`, `costCenter`, `application+environment` for an item of the scope's own, `default` for the fallback.
+    pub source: String,
     /// Tokens read, if they are limited.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub input: Option<Headroom>,
+    pub input: Option<Headroom<u64>>,
     /// Tokens written, if they are limited.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub output: Option<Headroom>,
+    pub output: Option<Headroom<u64>>,
+    /// Dollars, if they are limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usd: Option<Headroom<Dollars>>,
 }
 
-/// Which limits item decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LimitSource {
-    /// An item of the model's own.
-    Model,
-    /// The item `default`.
-    Default,
+/// What was done to a request so that it fits its budget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "lowercase")]
+pub enum Degraded {
+    /// Fewer tokens may be written.
+    Clamp {
+        /// What would have been allowed.
+        from: u32,
+        /// What is.
+        to: u32,
+    },
 }
 
 /// The complete answer to a document that is not acceptable.

@@ -58,11 +58,15 @@ error_codes! {
     InvalidRequest: Invalid, 400, false;
     /// Neither an alias nor a model that the catalogue knows.
     UnknownModel: Invalid, 400, false;
-    /// The window's limit is spent.
+    /// A request with the same `requestId` is in flight or was settled.
+    DuplicateRequest: Invalid, 409, false;
+    /// The request does not fit into what the window has left.
     BudgetExceeded: Denied, 429, false;
+    /// The request would fit, were it not for what requests in flight hold.
+    BudgetReserved: Denied, 429, true;
     /// No limits item for the model and no `default`.
     LimitNotConfigured: Denied, 403, false;
-    /// The limits item cannot be understood; `details.field` names what is wrong.
+    /// A limits item cannot be understood, or cannot be kept: a limit in dollars on a model without a price.
     LimitMalformed: Denied, 403, false;
     /// The month's usage cannot be known.
     UsageUnavailable: Denied, 503, true;
@@ -89,6 +93,8 @@ impl ErrorCode {
     #[must_use]
     pub const fn retry_after_seconds(self) -> Option<u64> {
         match self {
+            // The least; where the ledger knows how long requests take, it says how long to wait.
+            Self::BudgetReserved => Some(1),
             Self::UsageUnavailable | Self::LedgerUnavailable => Some(5),
             Self::ModelThrottled | Self::ModelUnavailable => Some(30),
             Self::ModelTimeout => Some(60),
@@ -125,6 +131,12 @@ impl ErrorBody {
             retry_after_seconds: code.retry_after_seconds(),
             details: Map::new(),
         }
+    }
+
+    /// The error, with a wait that is known better than by its code.
+    #[must_use]
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
     }
 
     /// The error with one more detail.

@@ -131,6 +131,18 @@ pub struct Prompt {
     pub parameters: Parameters,
 }
 
+/// The most that a request can take, before anything is known of the budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Estimate {
+    /// No prompt of its size has more tokens than this: a token is at least one byte.
+    pub input_tokens: u64,
+    /// Most tokens to write: the client's, or the catalogue's default.
+    pub max_tokens: u32,
+    /// Whether `max_tokens` is the client's; otherwise the sentry may ask for fewer.
+    pub max_tokens_given: bool,
+}
+
 /// A validated request: what the rate limiter keeps and what the model router gets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
@@ -140,4 +152,6 @@ pub struct Request {
     pub model: Model,
     /// What is asked.
     pub prompt: Prompt,
+    /// The most that it can take.
+    pub estimate: Estimate,
 }

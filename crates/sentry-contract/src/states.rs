@@ -1,13 +1,13 @@
 //! Input and output of every function, as the state machines pass them.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use sentry_domain::TokenLimits;
+use sentry_domain::{Amount, Limits, TokenUsage, Unit};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::answer::{BudgetEntry, Cost, InvalidAnswer, LimitSource, Output, Usage};
+use crate::answer::{BudgetEntry, Cost, Degraded, InvalidAnswer, Output, Usage};
 use crate::error::{ErrorBody, ErrorCode, Outcome};
-use crate::request::{Family, Model, Prompt, Request, Tags};
+use crate::request::{Estimate, Family, Model, Prompt, Request, Tags};
 
 /// `Validate And Tag`: the execution's input, whatever it is.
 #[derive(Debug, Deserialize)]
@@ -48,18 +48,56 @@ impl From<InvalidAnswer> for Validated {
     }
 }
 
-/// `Month Range`: the window that usage is asked for.
+/// Input of `Lookup Limit`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LookupLimitInput {
+    /// Whose limits.
+    pub model: Model,
+    /// `applicationId`, `costCenter`, `environment` have limits too.
+    pub tags: Tags,
+}
+
+/// The window of a limit that a request falls into.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct MonthRange {
-    /// The month's name, `2026-11`.
-    pub window: String,
-    /// Its first instant, UTC.
+pub struct LimitWindow {
+    /// `2026-11-21T13`, `2026-11-21`, `2026-W47`, `2026-11`.
+    pub name: String,
+    /// What the ledger keeps it under.
+    pub key: String,
+    /// Its first instant.
     pub start: DateTime<Utc>,
-    /// Now.
-    pub end: DateTime<Utc>,
-    /// The first instant of the next month.
+    /// The first instant of the next one.
     pub resets_at: DateTime<Utc>,
+}
+
+/// A limit that applies to a request: a limits item, understood, and the window that the request falls into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScopeLimit {
+    /// Whose budget: `model#…`, `costCenter#support`, `application#helper+environment#production`.
+    pub scope: String,
+    /// `default` for a fallback item, otherwise what kind of scope it is: `model`, `costCenter`, `application+environment`.
+    pub source: String,
+    /// Where the request falls.
+    pub window: LimitWindow,
+    /// What is allowed in it; at least one unit is limited.
+    pub limits: Limits,
+    /// Percentages of a limit, ascending, at which an alert is sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alert_at: Vec<u8>,
+    /// Over how many items the ledger spreads the scope; 1 is not spread.
+    pub shards: u8,
+}
+
+/// What `Lookup Limit` finds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LimitsFound {
+    /// Every limit that applies; the model's comes first.
+    Limits(Vec<ScopeLimit>),
+    /// The model has none, or one that applies cannot be understood.
+    Refusal(Box<ErrorBody>),
 }
 
 /// Input of `Fetch Usage`.
@@ -68,49 +106,37 @@ pub struct MonthRange {
 pub struct FetchUsageInput {
     /// `ModelId` dimension in `AWS/Bedrock`.
     pub model_metric: String,
-    /// Which month.
-    pub range: MonthRange,
+    /// The window of the model's limit.
+    pub window: LimitWindow,
 }
 
-/// Month-to-date usage of a model.
+/// A model's tokens of a window, as CloudWatch knows them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageFigure {
-    /// The month's name.
+    /// The window's key.
     pub window: String,
-    /// When it ends.
-    pub resets_at: DateTime<Utc>,
-    /// Tokens read, cached or not.
-    pub input_tokens: u64,
-    /// Tokens written.
-    pub output_tokens: u64,
-}
-
-/// Input of `Lookup Limit`.
-#[derive(Clone, Debug, Deserialize)]
-pub struct LookupLimitInput {
-    /// Whose limit.
-    pub model: Model,
-}
-
-/// A limits item, understood.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limit {
-    /// The model's own item or `default`.
-    pub source: LimitSource,
-    /// What it allows in a window.
+    /// The four counts.
     #[serde(flatten)]
-    pub tokens: TokenLimits,
+    pub tokens: TokenUsage,
 }
 
-/// What `Lookup Limit` finds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Input of `Count Tokens`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CountTokensInput {
+    /// Whose tokens.
+    pub model: Target,
+    /// What is counted.
+    pub prompt: Prompt,
+}
+
+/// What `Count Tokens` finds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum LimitFound {
-    /// An item that decides.
-    Limit(Limit),
-    /// None, or one that cannot be understood.
-    Refusal(Box<ErrorBody>),
+pub struct TokenCount {
+    /// The prompt's tokens as the model will bill them; absent where Bedrock does not count for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
 }
 
 /// A value, or why a function could not give it.
@@ -126,28 +152,159 @@ pub enum Gathered<T> {
     Available(T),
 }
 
-/// Input of `Check Budget`.
+/// Input of `Reserve`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CheckBudgetInput {
-    /// The model's name in scopes and metrics.
-    pub model_metric: String,
+pub struct ReserveInput {
+    /// The idempotency key.
+    pub request_id: String,
+    /// The execution that asks: the same one may ask again, another one with the same `request_id` is a duplicate.
+    pub execution_id: String,
+    /// For the price.
+    pub model: Model,
+    /// The most that the request can take.
+    pub estimate: Estimate,
+    /// From `Lookup Limit`.
+    pub limits: Gathered<LimitsFound>,
     /// From `Fetch Usage`.
     pub usage: Gathered<UsageFigure>,
-    /// From `Lookup Limit`.
-    pub limit: Gathered<LimitFound>,
+    /// From `Count Tokens`.
+    pub count: Gathered<TokenCount>,
 }
 
-/// The decision.
+/// What `Reserve` ends with.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Decision {
-    /// Whether the model may be called.
-    pub approved: bool,
-    /// Why not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub denial: Option<Refused>,
-    /// The scopes that applied, as far as they are known.
+#[serde(untagged)]
+pub enum Decision {
+    /// The hold is taken and the model may be called.
+    Approved {
+        /// `true`
+        approved: bool,
+        /// What `Settle` needs.
+        reservation: Box<Reservation>,
+        /// `{"degraded": …}` for the answer if the request had to be degraded, otherwise empty.
+        notes: Notes,
+    },
+    /// The model may not be called.
+    Denied {
+        /// `false`
+        approved: bool,
+        /// Why not.
+        denial: Box<Refused>,
+        /// The scopes that applied, as far as they are known.
+        budget: Vec<BudgetEntry>,
+    },
+}
+
+/// What the answer says beside the usual.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notes {
+    /// What was done to the request so that it fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<Degraded>,
+}
+
+/// A hold that the ledger has taken for a request, on every scope that applies to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reservation {
+    /// The hold's name.
+    pub request_id: String,
+    /// Whose it is.
+    pub execution_id: String,
+    /// Most tokens that the model may write.
+    pub max_tokens: u32,
+    /// What is held on every scope.
+    pub hold: Amount,
+    /// When it was taken.
+    pub held_at: DateTime<Utc>,
+    /// When it is settled in full if nobody has settled it.
+    pub expires_at: DateTime<Utc>,
+    /// The scopes.
+    pub scopes: Vec<ReservedScope>,
+}
+
+/// A scope of a [`Reservation`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReservedScope {
+    /// The limit that it was reserved under.
+    #[serde(flatten)]
+    pub limit: ScopeLimit,
+    /// What CloudWatch had seen.
+    pub seen: Amount,
+    /// The shard that the hold is in; absent for the scope's own item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u8>,
+}
+
+/// Input of `Settle`: how a reservation ended.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SettleInput {
+    /// For the price.
+    pub model: Model,
+    /// From `Reserve`.
+    pub reservation: Reservation,
+    /// What the model used; absent where there is no answer.
+    #[serde(default)]
+    pub usage: Option<TokenUsage>,
+    /// Whether the model certainly used nothing. Without `usage` and without this, the hold stays.
+    #[serde(default)]
+    pub nothing_spent: bool,
+}
+
+/// Input of `Settle` where `Reserve` gave no answer: whatever it took is given back, for the model is not called.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CancelInput {
+    /// The hold's name.
+    pub request_id: String,
+    /// Whose it would be.
+    pub execution_id: String,
+    /// Where it would be.
+    pub limits: Vec<ScopeLimit>,
+}
+
+/// Either input of `Settle`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum SettleEvent {
+    /// The reservation is known.
+    Settle(Box<SettleInput>),
+    /// It is not.
+    Cancel(CancelInput),
+}
+
+/// What `Settle` ends with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Every scope that applied, after the request.
     pub budget: Vec<BudgetEntry>,
+    /// Alerts that are due.
+    pub alerts: Vec<Alert>,
+}
+
+/// A threshold of `alertAt` that a scope has reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Alert {
+    /// Whose budget.
+    pub scope: String,
+    /// The window's name.
+    pub window: String,
+    /// The window's key in the ledger.
+    pub window_key: String,
+    /// When it ends.
+    pub resets_at: DateTime<Utc>,
+    /// The percentage that was reached.
+    pub threshold: u8,
+    /// The unit that reached it.
+    pub unit: Unit,
+    /// Its limit, as answers write it.
+    pub limit: String,
+    /// What is spent of it, as answers write it.
+    pub used: String,
 }
 
 /// An error with the status and, where tokens were spent all the same, the usage that goes with it.
@@ -161,11 +318,14 @@ pub struct Refused {
     /// Tokens that were spent although there is no answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// Whether certainly nothing was spent; without this and without `usage`, nobody knows.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub nothing_spent: bool,
 }
 
 impl From<ErrorBody> for Refused {
     fn from(error: ErrorBody) -> Self {
-        Self { status_code: error.code.status(), error, usage: None }
+        Self { status_code: error.code.status(), error, usage: None, nothing_spent: false }
     }
 }
 
@@ -225,6 +385,18 @@ pub struct MetricsRecord {
     pub usage: Option<Usage>,
     /// Why it did not succeed.
     pub code: Option<ErrorCode>,
+    /// What it held, if it held anything.
+    #[serde(default)]
+    pub hold: Option<Amount>,
+    /// What was done to it so that it fits.
+    #[serde(default)]
+    pub degraded: Option<Degraded>,
+    /// Whether its hold could not be settled and is left to expire.
+    #[serde(default)]
+    pub unsettled: bool,
+    /// Alerts that are due after it.
+    #[serde(default)]
+    pub alerts: Vec<Alert>,
 }
 
 /// The model in a [`MetricsRecord`].
