@@ -3,14 +3,41 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use sentry_contract::answer::LimitSource;
-use sentry_contract::states::Limit;
+use chrono_tz::Tz;
 use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_domain::TokenLimits;
+use sentry_domain::{Limits, WindowKind};
 use thiserror::Error;
 
+use crate::number::{dollars, whole};
+
+/// A table's item.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// The key attribute of the limits table.
+pub const KEY: &str = "modelId";
+/// What an item may say beside its key.
+const SETTINGS: [&str; 5] = ["limit", "window", "timeZone", "alertAt", "shards"];
+/// What `limit` may limit.
+const UNITS: [&str; 3] = ["input", "output", "usd"];
 /// Largest limit: numbers in a state machine are floats, exact up to 2^53.
 const MOST_TOKENS: u64 = 1 << 53;
+/// Most items that a scope is spread over.
+const MOST_SHARDS: u64 = 10;
+
+/// What an item says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// At least one unit is limited.
+    pub limits: Limits,
+    /// How long a window is.
+    pub window: WindowKind,
+    /// Whose calendar it follows.
+    pub zone: Tz,
+    /// Percentages, ascending.
+    pub alert_at: Vec<u8>,
+    /// 1 to 10.
+    pub shards: u8,
+}
 
 /// Why an item cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -31,113 +58,111 @@ impl From<Malformed> for ErrorBody {
     }
 }
 
-/// Reads the item that was found under `key`.
-pub fn parse(key: &str, source: LimitSource, item: &HashMap<String, AttributeValue>) -> Result<Limit, Malformed> {
-    let malformed =
-        |field: &str, problem: &str| Malformed { key: key.into(), field: field.into(), problem: problem.into() };
-    let mut names: Vec<_> = item.keys().map(String::as_str).collect();
-    names.sort_unstable();
-    if let Some(unknown) = names.iter().find(|name| !["modelId", "limit", "window"].contains(name)) {
-        return Err(malformed(unknown, "is no setting of a limit; known are limit and window"));
+/// A field and what is wrong with it.
+struct Fault(String, String);
+
+impl Fault {
+    fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self(field.into(), problem.into())
     }
-    match item.get("window") {
-        None => {}
-        Some(AttributeValue::S(window)) if window == "month" => {}
-        Some(_) => return Err(malformed("window", "must be the string month")),
-    }
-    let limit = match item.get("limit") {
-        Some(AttributeValue::M(limit)) => limit,
-        Some(_) => return Err(malformed("limit", "must be a map such as {\"input\": 1000000, \"output\": 3000000}")),
-        None => return Err(malformed("limit", "is missing")),
-    };
-    let mut names: Vec<_> = limit.keys().map(String::as_str).collect();
-    names.sort_unstable();
-    if let Some(unknown) = names.iter().find(|name| !["input", "output"].contains(name)) {
-        return Err(malformed(&format!("limit.{unknown}"), "is no kind of limit; known are input and output"));
-    }
-    if limit.is_empty() {
-        return Err(malformed("limit", "is empty; set input, output or both"));
-    }
-    let tokens = |kind: &str| {
-        limit.get(kind).map(|value| {
-            whole(value)
-                .ok_or_else(|| malformed(&format!("limit.{kind}"), "must be a whole number of tokens from 0 to 2^53"))
-        })
-    };
-    let tokens = TokenLimits { input: tokens("input").transpose()?, output: tokens("output").transpose()? };
-    Ok(Limit { source, tokens })
 }
 
-/// A number of DynamoDB that is whole and not negative. DynamoDB writes large numbers as they came or as `1E+6`.
-fn whole(value: &AttributeValue) -> Option<u64> {
-    let AttributeValue::N(text) = value else { return None };
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        None => (text.as_str(), 0),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let fraction = fraction.trim_end_matches('0');
-    let digits = format!("{whole}{fraction}");
-    let shift = exponent.checked_sub(i32::try_from(fraction.len()).ok()?)?;
-    let digits = digits.strip_prefix('+').unwrap_or(&digits);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
+/// Reads the item that was found under `key`.
+pub fn parse(key: &str, item: &Item) -> Result<Settings, Malformed> {
+    settings(item).map_err(|Fault(field, problem)| Malformed { key: key.to_owned(), field, problem })
+}
+
+fn settings(item: &Item) -> Result<Settings, Fault> {
+    if let Some(unknown) = first_unknown(item, |name| name == KEY || SETTINGS.contains(&name)) {
+        return Err(Fault::new(unknown, format!("is no setting of a limit; known are {}", SETTINGS.join(", "))));
     }
-    let number: u128 = digits.parse().ok()?;
-    if number == 0 {
-        return Some(0);
-    }
-    let power = 10_u128.checked_pow(shift.unsigned_abs())?;
-    let number = if shift >= 0 {
-        number.checked_mul(power)?
-    } else if number.is_multiple_of(power) {
-        number / power
-    } else {
-        return None;
+    Ok(Settings {
+        limits: limits(item.get("limit"))?,
+        window: window(item.get("window"))?,
+        zone: zone(item.get("timeZone"))?,
+        alert_at: alert_at(item.get("alertAt"))?,
+        shards: shards(item.get("shards"))?,
+    })
+}
+
+/// The first name by the alphabet that is not known, so that an item with several is refused alike every time.
+fn first_unknown(map: &Item, known: impl Fn(&str) -> bool) -> Option<&str> {
+    map.keys().map(String::as_str).filter(|name| !known(name)).min()
+}
+
+fn limits(value: Option<&AttributeValue>) -> Result<Limits, Fault> {
+    let limit = match value {
+        Some(AttributeValue::M(limit)) => limit,
+        Some(_) => return Err(Fault::new("limit", "must be a map such as {\"input\": 1000000, \"output\": 3000000}")),
+        None => return Err(Fault::new("limit", "is missing")),
     };
-    u64::try_from(number).ok().filter(|tokens| *tokens <= MOST_TOKENS)
+    if let Some(unknown) = first_unknown(limit, |name| UNITS.contains(&name)) {
+        let problem = format!("is no kind of limit; known are {}", UNITS.join(", "));
+        return Err(Fault::new(format!("limit.{unknown}"), problem));
+    }
+    if limit.is_empty() {
+        return Err(Fault::new("limit", format!("is empty; set at least one of {}", UNITS.join(", "))));
+    }
+    let tokens = |unit: &str| {
+        let fault = || Fault::new(format!("limit.{unit}"), "must be a whole number of tokens from 0 to 2^53");
+        limit.get(unit).map(|value| whole(value, MOST_TOKENS).ok_or_else(fault)).transpose()
+    };
+    let usd = || {
+        Fault::new("limit.usd", "must be a number of dollars (not a string) from 0 to 9007199254, at most 12 decimals")
+    };
+    Ok(Limits {
+        input: tokens("input")?,
+        output: tokens("output")?,
+        usd: limit.get("usd").map(|value| dollars(value).ok_or_else(usd)).transpose()?,
+    })
+}
+
+fn window(value: Option<&AttributeValue>) -> Result<WindowKind, Fault> {
+    let Some(value) = value else { return Ok(WindowKind::default()) };
+    let known = value.as_s().ok().and_then(|text| text.parse().ok());
+    known.ok_or_else(|| Fault::new("window", "must be one of the strings hour, day, week and month"))
+}
+
+fn zone(value: Option<&AttributeValue>) -> Result<Tz, Fault> {
+    let Some(value) = value else { return Ok(Tz::UTC) };
+    let known = value.as_s().ok().and_then(|text| text.parse().ok());
+    known.ok_or_else(|| Fault::new("timeZone", "must be the name of an IANA time zone, such as Europe/Paris"))
+}
+
+fn alert_at(value: Option<&AttributeValue>) -> Result<Vec<u8>, Fault> {
+    let list = match value {
+        None => return Ok(Vec::new()),
+        Some(AttributeValue::L(list)) if !list.is_empty() => list,
+        Some(_) => {
+            return Err(Fault::new(
+                "alertAt",
+                "must be a list of percentages such as [50, 80, 100]; leave it out for no alerts",
+            ));
+        }
+    };
+    let mut thresholds: Vec<u8> = Vec::with_capacity(list.len());
+    for (index, value) in list.iter().enumerate() {
+        let fault = |problem: &str| Fault::new(format!("alertAt[{index}]"), problem);
+        let percent = small(value, 100).ok_or_else(|| fault("must be a whole number from 1 to 100"))?;
+        if thresholds.contains(&percent) {
+            return Err(fault("is there twice"));
+        }
+        thresholds.push(percent);
+    }
+    thresholds.sort_unstable();
+    Ok(thresholds)
+}
+
+fn shards(value: Option<&AttributeValue>) -> Result<u8, Fault> {
+    let Some(value) = value else { return Ok(1) };
+    small(value, MOST_SHARDS)
+        .ok_or_else(|| Fault::new("shards", format!("must be a whole number from 1 to {MOST_SHARDS}")))
+}
+
+/// A whole number from 1 to `most`.
+fn small(value: &AttributeValue, most: u64) -> Option<u8> {
+    whole(value, most).filter(|number| *number > 0).and_then(|number| u8::try_from(number).ok())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn only_whole_numbers_that_are_not_negative_are_tokens() {
-        let number = |text: &str| whole(&AttributeValue::N(text.to_owned()));
-        let cases = [
-            ("1000000", Some(1_000_000)),
-            ("0", Some(0)),
-            ("1E+6", Some(1_000_000)),
-            ("1.5e3", Some(1_500)),
-            ("5.0", Some(5)),
-            ("120E-1", Some(12)),
-            ("9007199254740992", Some(1 << 53)),
-            ("9007199254740993", None),
-            ("18446744073709551616", None),
-            ("1.5", None),
-            ("-1", None),
-            ("1E-1", None),
-            ("9E+125", None),
-            ("", None),
-            ("many", None),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(number(text), expected, "{text}");
-        }
-        assert_eq!(whole(&AttributeValue::S("5".to_owned())), None);
-    }
-
-    proptest! {
-        #[test]
-        fn every_count_of_tokens_is_read_back(tokens in 0..=MOST_TOKENS) {
-            prop_assert_eq!(whole(&AttributeValue::N(tokens.to_string())), Some(tokens));
-        }
-
-        #[test]
-        fn no_text_panics(text in "[-+0-9eE.]{0,12}") {
-            let _ = whole(&AttributeValue::N(text));
-        }
-    }
-}
+mod tests;

@@ -1,23 +1,22 @@
 #![doc = include_str!("../README.md")]
 
 mod item;
+mod number;
+mod scopes;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use sentry_contract::answer::LimitSource;
-use sentry_contract::request::Model;
-use sentry_contract::states::LimitFound;
+use chrono::{DateTime, Utc};
+use sentry_contract::request::{Model, Tags};
+use sentry_contract::states::{LimitWindow, LimitsFound, ScopeLimit};
 use sentry_contract::{ErrorBody, ErrorCode};
+use sentry_domain::Window;
 use sentry_lambda::{Failure, cause};
 
-/// The key attribute of the limits table.
-const KEY: &str = "modelId";
-/// The key of the fallback item.
-const DEFAULT: &str = "default";
-
-type Item = HashMap<String, AttributeValue>;
+use crate::item::{Item, KEY, Malformed, Settings};
+use crate::scopes::{DEFAULT, Scope};
 
 /// The table that admins edit.
 #[derive(Debug)]
@@ -33,27 +32,33 @@ impl LimitsTable {
         Self { client, name }
     }
 
-    /// The limit that applies to `model`, or why there is none.
+    /// Every limit that applies at `now` to a request with `tags` for `model`, or why nothing is allowed.
     ///
     /// # Errors
     /// `LedgerUnavailable` when the table cannot be read completely.
-    pub async fn lookup(&self, model: &Model) -> Result<LimitFound, Failure> {
-        let keys = candidates(model);
-        let mut items = self.read(&keys).await?;
-        let found = keys.iter().find_map(|key| Some((*key, items.remove(*key)?)));
-        let Some((key, item)) = found else {
-            return Ok(LimitFound::Refusal(Box::new(not_configured(model))));
-        };
-        let source = if key == DEFAULT { LimitSource::Default } else { LimitSource::Model };
-        Ok(match item::parse(key, source, &item) {
-            Ok(limit) => LimitFound::Limit(limit),
-            Err(malformed) => LimitFound::Refusal(Box::new(malformed.into())),
+    pub async fn lookup(&self, model: &Model, tags: &Tags, now: DateTime<Utc>) -> Result<LimitsFound, Failure> {
+        let of_model = scopes::of_model(model);
+        let of_tags = scopes::of_tags(tags);
+        let scopes = || std::iter::once(&of_model).chain(&of_tags);
+        let items = self.read(scopes().flat_map(|scope| &scope.keys)).await?;
+        if first_hit(&of_model, &items).is_none() {
+            return Ok(LimitsFound::Refusal(Box::new(not_configured(&of_model))));
+        }
+        let limits = scopes().filter_map(|scope| {
+            let (key, item) = first_hit(scope, &items)?;
+            Some(limit(scope, key, item, now))
+        });
+        Ok(match limits.collect::<Result<_, Malformed>>() {
+            Ok(limits) => LimitsFound::Limits(limits),
+            Err(malformed) => LimitsFound::Refusal(Box::new(malformed.into())),
         })
     }
 
-    async fn read(&self, keys: &[&str]) -> Result<HashMap<String, Item>, Failure> {
-        let key = |key: &&str| Item::from([(KEY.to_owned(), AttributeValue::S((*key).to_owned()))]);
-        let wanted = KeysAndAttributes::builder().set_keys(Some(keys.iter().map(key).collect())).consistent_read(true);
+    /// The items that exist under `keys`, which are fewer than the 100 of one `BatchGetItem`.
+    async fn read(&self, keys: impl Iterator<Item = &String>) -> Result<HashMap<String, Item>, Failure> {
+        let keys: BTreeSet<&String> = keys.collect();
+        let keys = keys.into_iter().map(|key| Item::from([(KEY.to_owned(), AttributeValue::S(key.clone()))]));
+        let wanted = KeysAndAttributes::builder().set_keys(Some(keys.collect())).consistent_read(true);
         let wanted = wanted.build().map_err(|error| unavailable(&cause(&error)))?;
         let answer = self.client.batch_get_item().request_items(&self.name, wanted).send().await;
         let answer = answer.map_err(|error| unavailable(&cause(&error)))?;
@@ -65,23 +70,29 @@ impl LimitsTable {
     }
 }
 
-/// The keys that may hold the model's limit, first hit first, each once.
-fn candidates(model: &Model) -> Vec<&str> {
-    let mut keys: Vec<&str> = Vec::with_capacity(4);
-    for key in [model.model_metric.as_str(), &model.model_id, &model.requested, DEFAULT] {
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
-    keys
+/// The item that decides for `scope`, whether it can be understood or not.
+fn first_hit<'i>(scope: &'i Scope, items: &'i HashMap<String, Item>) -> Option<(&'i str, &'i Item)> {
+    scope.keys.iter().find_map(|key| Some((key.as_str(), items.get(key)?)))
 }
 
-fn not_configured(model: &Model) -> ErrorBody {
+fn limit(scope: &Scope, key: &str, item: &Item, now: DateTime<Utc>) -> Result<ScopeLimit, Malformed> {
+    let Settings { limits, window, zone, alert_at, shards } = item::parse(key, item)?;
+    let window = Window::containing(window, zone, now);
+    let window = LimitWindow {
+        name: window.name().to_owned(),
+        key: window.key(),
+        start: window.start(),
+        resets_at: window.resets_at(),
+    };
+    Ok(ScopeLimit { scope: scope.name.clone(), source: scope.source(key).to_owned(), window, limits, alert_at, shards })
+}
+
+fn not_configured(scope: &Scope) -> ErrorBody {
     let message = format!(
         "There is no limit for {0} and no default, so nothing is allowed. Put an item with the key {0} or {DEFAULT} into the limits table.",
-        model.model_metric
+        scope.keys.first().map_or(DEFAULT, String::as_str)
     );
-    ErrorBody::new(ErrorCode::LimitNotConfigured, message).with("keys", candidates(model))
+    ErrorBody::new(ErrorCode::LimitNotConfigured, message).with("keys", scope.keys.clone())
 }
 
 fn unavailable(reason: &str) -> Failure {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use chrono::Utc;
 use fn_lookup_limit::LimitsTable;
 use sentry_contract::states::LookupLimitInput;
 use sentry_lambda::{StartError, env};
@@ -10,12 +11,15 @@ use sentry_lambda::{StartError, env};
 /// A read takes milliseconds; past this the attempt is repeated.
 const ATTEMPT: Duration = Duration::from_secs(2);
 /// Less than the function has, so that its own error is the one that is seen.
-const OPERATION: Duration = Duration::from_secs(6);
+const OPERATION: Duration = Duration::from_secs(4);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     let name = env::required("SENTRY_LIMITS_TABLE")?;
     let client = Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
     let table = &LimitsTable::new(client, name);
-    sentry_lambda::run(move |input: LookupLimitInput| async move { table.lookup(&input.model).await }).await
+    sentry_lambda::run(move |input: LookupLimitInput| async move {
+        table.lookup(&input.model, &input.tags, Utc::now()).await
+    })
+    .await
 }

@@ -1,6 +1,6 @@
 //! What DynamoDB answers, and what follows from it.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::batch_get_item::{BatchGetItemError, BatchGetItemOutput};
@@ -8,23 +8,16 @@ use aws_sdk_dynamodb::types::AttributeValue::{M, N, S};
 use aws_sdk_dynamodb::types::error::ProvisionedThroughputExceededException;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_smithy_mocks::{MockResponseInterceptor, Rule, create_mock_http_client, mock};
-use sentry_contract::request::{Family, Model};
-use sentry_contract::states::LimitFound;
-use sentry_lambda::offline_config;
+use chrono::{DateTime, Utc};
+use sentry_contract::request::{Family, Model, Tags};
+use sentry_contract::states::LimitsFound;
+use sentry_lambda::{Failure, offline_config};
 use serde_json::{Value, json};
 
 use crate::{Item, LimitsTable};
 
 const ARN: &str = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/p1";
-
-fn model(requested: &str, model_id: &str, model_metric: &str) -> Model {
-    Model {
-        requested: requested.into(),
-        model_id: model_id.into(),
-        model_metric: model_metric.into(),
-        family: Family::Nova,
-    }
-}
+const MODEL: [&str; 3] = ["sales", ARN, "p1"];
 
 fn table(rule: &Rule) -> LimitsTable {
     let config = aws_sdk_dynamodb::config::Builder::from(&offline_config(create_mock_http_client()));
@@ -40,16 +33,38 @@ fn holding(items: Vec<Item>) -> LimitsTable {
 }
 
 fn item(key: &str, limit: AttributeValue) -> Item {
-    HashMap::from([("modelId".to_owned(), S(key.to_owned())), ("limit".to_owned(), limit)])
+    Item::from([("modelId".to_owned(), S(key.to_owned())), ("limit".to_owned(), limit)])
 }
 
-fn tokens(input: &str) -> AttributeValue {
-    M(HashMap::from([("input".to_owned(), N(input.to_owned()))]))
+fn tokens(key: &str, input: u64) -> Item {
+    item(key, M([("input".to_owned(), N(input.to_string()))].into()))
 }
 
-async fn lookup(table: LimitsTable) -> Value {
-    let found: LimitFound = table.lookup(&model("sales", ARN, "p1")).await.unwrap();
-    serde_json::to_value(found).unwrap()
+fn malformed(key: &str) -> Item {
+    item(key, S("many".to_owned()))
+}
+
+async fn try_lookup(table: &LimitsTable, model: [&str; 3]) -> Result<LimitsFound, Failure> {
+    let [requested, model_id, model_metric] = model.map(str::to_owned);
+    let model = Model { requested, model_id, model_metric, family: Family::Nova };
+    let tags = [("applicationId", "helper"), ("environment", "production"), ("requestId", "r1")];
+    let tags = Tags(tags.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    let now: DateTime<Utc> = "2026-11-21T13:37:11Z".parse().unwrap();
+    table.lookup(&model, &tags, now).await
+}
+
+async fn lookup(items: Vec<Item>) -> Value {
+    serde_json::to_value(try_lookup(&holding(items), MODEL).await.unwrap()).unwrap()
+}
+
+/// Scope, source and limit on input of everything that was found.
+async fn found(items: Vec<Item>) -> Vec<(String, String, u64)> {
+    let LimitsFound::Limits(limits) = try_lookup(&holding(items), MODEL).await.unwrap() else { panic!("refused") };
+    limits.into_iter().map(|limit| (limit.scope, limit.source, limit.limits.input.unwrap())).collect()
+}
+
+fn expected(rows: &[(&str, &str, u64)]) -> Vec<(String, String, u64)> {
+    rows.iter().map(|(scope, source, input)| ((*scope).to_owned(), (*source).to_owned(), *input)).collect()
 }
 
 #[tokio::test]
@@ -58,65 +73,116 @@ async fn all_candidate_keys_are_asked_for_at_once_and_consistently() {
         .match_requests(|request| {
             let wanted = &request.request_items().unwrap()["limits"];
             let keys: Vec<_> = wanted.keys().iter().map(|key| key["modelId"].as_s().unwrap().as_str()).collect();
-            wanted.consistent_read() == Some(true) && keys == ["p1", ARN, "sales", "default"]
+            let expected = [
+                "p1",
+                ARN,
+                "sales",
+                "default",
+                "application#helper",
+                "application#default",
+                "costCenter#unspecified",
+                "costCenter#default",
+                "environment#production",
+                "environment#default",
+                "application#helper+costCenter#unspecified",
+                "application#default+costCenter#default",
+                "application#helper+environment#production",
+                "application#default+environment#default",
+                "costCenter#unspecified+environment#production",
+                "costCenter#default+environment#default",
+                "application#helper+costCenter#unspecified+environment#production",
+                "application#default+costCenter#default+environment#default",
+            ];
+            wanted.consistent_read() == Some(true)
+                && keys.len() == expected.len()
+                && BTreeSet::from_iter(keys) == BTreeSet::from(expected)
         })
         .then_output(|| BatchGetItemOutput::builder().build());
-    assert_eq!(lookup(table(&rule)).await["refusal"]["code"], "LimitNotConfigured");
+    let found = try_lookup(&table(&rule), MODEL).await.unwrap();
+    assert_eq!(serde_json::to_value(found).unwrap()["refusal"]["code"], "LimitNotConfigured");
     assert_eq!(rule.num_calls(), 1);
 }
 
 #[tokio::test]
 async fn a_key_that_is_the_same_in_two_places_is_asked_for_once() {
-    let id = "amazon.nova-lite-v1:0";
     let rule = mock!(Client::batch_get_item)
-        .match_requests(|request| request.request_items().unwrap()["limits"].keys().len() == 2)
+        .match_requests(|request| request.request_items().unwrap()["limits"].keys().len() == 16)
         .then_output(|| BatchGetItemOutput::builder().build());
-    table(&rule).lookup(&model(id, id, id)).await.unwrap();
+    try_lookup(&table(&rule), ["amazon.nova-lite-v1:0"; 3]).await.unwrap();
     assert_eq!(rule.num_calls(), 1);
 }
 
 #[tokio::test]
-async fn the_first_key_that_hits_decides() {
+async fn the_first_key_that_hits_decides_for_the_model() {
     let all = [("default", 4), ("sales", 3), (ARN, 2), ("p1", 1)];
     for (present, decides, source) in [(4, 1, "model"), (3, 2, "model"), (2, 3, "model"), (1, 4, "default")] {
-        let items = all.iter().take(present).map(|(key, input)| item(key, tokens(&input.to_string()))).collect();
-        let limit = lookup(holding(items)).await["limit"].clone();
-        assert_eq!(limit, json!({"source": source, "input": decides}));
+        let items = all.iter().take(present).map(|(key, input)| tokens(key, *input)).collect();
+        assert_eq!(found(items).await, expected(&[("model#p1", source, decides)]));
     }
 }
 
 #[tokio::test]
-async fn an_item_that_cannot_be_understood_is_refused_by_item_and_field() {
-    let text = |text: &str| S(text.to_owned());
-    let map = |name: &str, value: AttributeValue| M(HashMap::from([(name.to_owned(), value)]));
-    let with = |name: &str, value: AttributeValue| {
-        let mut item = item("p1", tokens("5"));
-        item.insert(name.to_owned(), value);
-        item
-    };
-    let cases = [
-        (item("p1", map("input", text("many"))), "limit.input"),
-        (item("p1", map("output", N("-1".into()))), "limit.output"),
-        (item("p1", map("output", N("1.5".into()))), "limit.output"),
-        (item("p1", map("inptu", N("1".into()))), "limit.inptu"),
-        (item("p1", map("usd", text("1.00"))), "limit.usd"),
-        (item("p1", M(HashMap::new())), "limit"),
-        (item("p1", text("1000")), "limit"),
-        (HashMap::from([("modelId".to_owned(), text("p1"))]), "limit"),
-        (with("window", text("fortnight")), "window"),
-        (with("windw", text("month")), "windw"),
+async fn every_scope_that_has_an_item_applies_the_models_first_and_then_by_name() {
+    let items = vec![
+        tokens("environment#production", 5),
+        tokens("application#helper+environment#production", 4),
+        tokens("costCenter#default", 3),
+        tokens("application#default", 9),
+        tokens("application#helper", 2),
+        tokens("application#other", 9),
+        tokens("p1", 1),
     ];
-    for (item, field) in cases {
-        let refusal = lookup(holding(vec![item])).await["refusal"].clone();
-        assert_eq!(refusal["code"], "LimitMalformed", "{field}");
-        assert_eq!(refusal["details"], json!({"item": "p1", "field": field}));
-    }
+    let rows = [
+        ("model#p1", "model", 1),
+        ("application#helper", "application", 2),
+        ("application#helper+environment#production", "application+environment", 4),
+        ("costCenter#unspecified", "default", 3),
+        ("environment#production", "environment", 5),
+    ];
+    assert_eq!(found(items).await, expected(&rows));
 }
 
 #[tokio::test]
-async fn a_malformed_item_is_not_passed_over_for_the_default() {
-    let items = vec![item("p1", S("many".to_owned())), item("default", tokens("5"))];
-    assert_eq!(lookup(holding(items)).await["refusal"]["code"], "LimitMalformed");
+async fn a_fallback_applies_to_each_value_on_its_own() {
+    let items = vec![tokens("default", 1), tokens("application#default+environment#default", 2)];
+    let rows = [("model#p1", "default", 1), ("application#helper+environment#production", "default", 2)];
+    assert_eq!(found(items).await, expected(&rows));
+}
+
+#[tokio::test]
+async fn an_items_settings_and_the_window_of_the_moment_are_told() {
+    let mut item = item("p1", M([("usd".to_owned(), N("1E+2".to_owned()))].into()));
+    item.insert("window".to_owned(), S("hour".to_owned()));
+    item.insert("timeZone".to_owned(), S("Asia/Kathmandu".to_owned()));
+    item.insert("alertAt".to_owned(), AttributeValue::L(vec![N("80".to_owned()), N("50".to_owned())]));
+    item.insert("shards".to_owned(), N("4".to_owned()));
+    insta::assert_json_snapshot!(lookup(vec![item]).await);
+}
+
+#[tokio::test]
+async fn a_malformed_item_is_refused_by_name_and_not_passed_over_for_the_default() {
+    let items = vec![malformed("p1"), tokens("default", 5)];
+    let refusal = lookup(items).await["refusal"].clone();
+    assert_eq!(refusal["code"], "LimitMalformed");
+    assert_eq!(refusal["details"], json!({"item": "p1", "field": "limit"}));
+    let items = vec![tokens("p1", 5), malformed("environment#production"), tokens("environment#default", 5)];
+    assert_eq!(lookup(items).await["refusal"]["details"]["item"], "environment#production");
+}
+
+#[tokio::test]
+async fn an_item_that_does_not_apply_may_be_malformed() {
+    let items =
+        vec![tokens("p1", 5), malformed("default"), tokens("application#helper", 6), malformed("application#default")];
+    assert_eq!(found(items).await, expected(&[("model#p1", "model", 5), ("application#helper", "application", 6)]));
+}
+
+#[tokio::test]
+async fn a_missing_limit_of_the_model_comes_before_the_first_malformed_item() {
+    let wrong = || vec![malformed("environment#default"), malformed("application#helper")];
+    assert_eq!(lookup(wrong()).await["refusal"]["code"], "LimitNotConfigured");
+    let with = |more: Item| wrong().into_iter().chain([more]).collect();
+    assert_eq!(lookup(with(tokens("default", 1))).await["refusal"]["details"]["item"], "application#helper");
+    assert_eq!(lookup(with(malformed("default"))).await["refusal"]["details"]["item"], "default");
 }
 
 #[tokio::test]
@@ -130,7 +196,6 @@ async fn an_incomplete_or_failed_read_fails_closed() {
         )
     });
     for rule in [partial, throttled] {
-        let failure = table(&rule).lookup(&model("sales", ARN, "p1")).await.unwrap_err();
-        assert_eq!(failure.name(), "LedgerUnavailable");
+        assert_eq!(try_lookup(&table(&rule), MODEL).await.unwrap_err().name(), "LedgerUnavailable");
     }
 }

@@ -1,0 +1,131 @@
+//! The numbers of DynamoDB, read exactly.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use sentry_domain::Usd;
+
+/// Decimals of a dollar that can be kept: down to a picodollar.
+const DOLLAR_DECIMALS: i32 = 12;
+
+/// A number that is whole and from 0 to `most`.
+pub fn whole(value: &AttributeValue, most: u64) -> Option<u64> {
+    u64::try_from(scaled(value, 0)?).ok().filter(|number| *number <= most)
+}
+
+/// A number of dollars that is not negative, has at most 12 decimals and is not larger than dollars can be.
+pub fn dollars(value: &AttributeValue) -> Option<Usd> {
+    let amount = Usd::from_picodollars(scaled(value, DOLLAR_DECIMALS)?);
+    // Reading it back applies the bound that dollars have everywhere.
+    amount.to_string().parse().ok()
+}
+
+/// The number times 10^`decimals`, if that is whole and not negative.
+///
+/// DynamoDB gives numbers as text: `1000000`, `0.5`, `1E+6`.
+fn scaled(value: &AttributeValue, decimals: i32) -> Option<u128> {
+    let AttributeValue::N(text) = value else { return None };
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        None => (text.as_str(), 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.strip_prefix('+').unwrap_or(&digits);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: u128 = digits.parse().ok()?;
+    if number == 0 {
+        return Some(0);
+    }
+    let shift = exponent.checked_add(decimals)?.checked_sub(i32::try_from(fraction.len()).ok()?)?;
+    let power = 10_u128.checked_pow(shift.unsigned_abs())?;
+    if shift >= 0 { number.checked_mul(power) } else { number.is_multiple_of(power).then(|| number / power) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MOST: u64 = 1 << 53;
+
+    fn number(text: &str) -> AttributeValue {
+        AttributeValue::N(text.to_owned())
+    }
+
+    #[test]
+    fn only_whole_numbers_that_are_not_negative_are_whole() {
+        let cases = [
+            ("1000000", Some(1_000_000)),
+            ("0", Some(0)),
+            ("0E-130", Some(0)),
+            ("1E+6", Some(1_000_000)),
+            ("1.5e3", Some(1_500)),
+            ("5.0", Some(5)),
+            ("120E-1", Some(12)),
+            ("9007199254740992", Some(MOST)),
+            ("9007199254740993", None),
+            ("18446744073709551616", None),
+            ("1.5", None),
+            ("-1", None),
+            ("1E-1", None),
+            ("9E+125", None),
+            ("1E+2147483647", None),
+            ("", None),
+            (".", None),
+            ("many", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(whole(&number(text), MOST), expected, "{text}");
+        }
+        assert_eq!(whole(&AttributeValue::S("5".to_owned()), MOST), None);
+    }
+
+    #[test]
+    fn dollars_are_exact_or_refused() {
+        let cases = [
+            ("100", Some(100_000_000_000_000)),
+            ("0", Some(0)),
+            ("0.10", Some(100_000_000_000)),
+            ("1E+2", Some(100_000_000_000_000)),
+            ("2.5E-1", Some(250_000_000_000)),
+            ("1E-12", Some(1)),
+            ("0.000000000001", Some(1)),
+            ("12.345678901234", Some(12_345_678_901_234)),
+            ("9007199254", Some(9_007_199_254_000_000_000_000)),
+            ("9007199254.000000000001", None),
+            ("9007199255", None),
+            ("1E+26", None),
+            ("1E+125", None),
+            ("1E-13", None),
+            ("0.0000000000001", None),
+            ("1.2345678901234", None),
+            ("-0.01", None),
+            ("ten", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(dollars(&number(text)).map(Usd::picodollars), expected, "{text}");
+        }
+        assert_eq!(dollars(&AttributeValue::S("1.00".to_owned())), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_count_is_read_back(count in 0..=MOST) {
+            prop_assert_eq!(whole(&number(&count.to_string()), MOST), Some(count));
+        }
+
+        #[test]
+        fn every_amount_is_read_back_in_either_form(picodollars in 0_u128..9_007_199_254_000_000_000_000) {
+            let amount = Usd::from_picodollars(picodollars);
+            prop_assert_eq!(dollars(&number(&amount.to_string())), Some(amount));
+            prop_assert_eq!(dollars(&number(&format!("{picodollars}E-12"))), Some(amount));
+        }
+
+        #[test]
+        fn no_text_panics(text in "[-+0-9eE.]{0,12}") {
+            let _ = (whole(&number(&text), MOST), dollars(&number(&text)));
+        }
+    }
+}
