@@ -4,16 +4,21 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sentry_contract::states::UsageFigure;
+use chrono::{DateTime, Utc};
+use sentry_contract::states::{FetchUsageInput, UsageFigure};
 
 /// The longest that the contract lets a figure be used again.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// The last figure of each model.
+/// A model, its window's key and its window's start: months of two time zones have one key, and an admin may change a
+/// limit's zone.
+type Key = (String, String, DateTime<Utc>);
+
+/// The last figure of each model and window.
 #[derive(Debug)]
 pub struct Cache {
     max_age: Duration,
-    figures: Mutex<HashMap<String, (Instant, UsageFigure)>>,
+    figures: Mutex<HashMap<Key, (Instant, UsageFigure)>>,
 }
 
 impl Cache {
@@ -22,24 +27,27 @@ impl Cache {
         Self { max_age: max_age.min(LONGEST), figures: Mutex::default() }
     }
 
-    /// The model's figure of `window`, if it is young enough at `now`.
-    pub fn get(&self, model: &str, window: &str, now: Instant) -> Option<UsageFigure> {
+    /// The figure that was asked for, if there is one that is young enough at `at`.
+    pub fn get(&self, input: &FetchUsageInput, at: Instant) -> Option<UsageFigure> {
         let figures = self.figures();
-        let (taken, figure) = figures.get(model)?;
-        let fresh = now.saturating_duration_since(*taken) < self.max_age && figure.window == window;
-        fresh.then(|| figure.clone())
+        let (taken, figure) = figures.get(&key(input))?;
+        (at.saturating_duration_since(*taken) < self.max_age).then(|| figure.clone())
     }
 
-    /// Keeps a figure that was asked for at `now`, and drops those that are too old.
-    pub fn put(&self, model: &str, figure: UsageFigure, now: Instant) {
+    /// Keeps a figure that was asked for at `at`, and drops those that are too old.
+    pub fn put(&self, input: &FetchUsageInput, figure: UsageFigure, at: Instant) {
         let mut figures = self.figures();
-        figures.retain(|_, (taken, _)| now.saturating_duration_since(*taken) < self.max_age);
+        figures.retain(|_, (taken, _)| at.saturating_duration_since(*taken) < self.max_age);
         if !self.max_age.is_zero() {
-            figures.insert(model.to_owned(), (now, figure));
+            figures.insert(key(input), (at, figure));
         }
     }
 
-    fn figures(&self) -> MutexGuard<'_, HashMap<String, (Instant, UsageFigure)>> {
+    fn figures(&self) -> MutexGuard<'_, HashMap<Key, (Instant, UsageFigure)>> {
         self.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn key(input: &FetchUsageInput) -> Key {
+    (input.model_metric.clone(), input.window.key.clone(), input.window.start)
 }

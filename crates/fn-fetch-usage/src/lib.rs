@@ -6,13 +6,14 @@ mod query;
 use std::time::{Duration, Instant};
 
 use aws_sdk_cloudwatch::Client;
+use chrono::{DateTime, Utc};
 use sentry_contract::ErrorCode;
 use sentry_contract::states::{FetchUsageInput, UsageFigure};
 use sentry_lambda::Failure;
 
 use crate::cache::Cache;
 
-/// Month-to-date usage, from CloudWatch or from the last seconds.
+/// A window's usage so far, from CloudWatch or from the last seconds.
 #[derive(Debug)]
 pub struct UsageSource {
     client: Client,
@@ -20,31 +21,32 @@ pub struct UsageSource {
 }
 
 impl UsageSource {
-    /// Asks CloudWatch through `client`, at most once every `max_age` for each model.
+    /// Asks CloudWatch through `client`, at most once every `max_age` for each model and window.
     #[must_use]
     pub fn new(client: Client, max_age: Duration) -> Self {
         Self { client, cache: Cache::new(max_age) }
     }
 
-    /// The tokens of `input`'s model in `input`'s month; `now` ages the cache.
+    /// The tokens of `input`'s model from the start of `input`'s window until `now`; `at` is the same moment on the clock
+    /// that ages the cache.
     ///
     /// # Errors
     /// `UsageUnavailable` when CloudWatch does not give every figure completely.
-    pub async fn month_to_date(&self, input: &FetchUsageInput, now: Instant) -> Result<UsageFigure, Failure> {
-        if let Some(figure) = self.cache.get(&input.model_metric, &input.range.window, now) {
+    pub async fn fetch(
+        &self,
+        input: &FetchUsageInput,
+        now: DateTime<Utc>,
+        at: Instant,
+    ) -> Result<UsageFigure, Failure> {
+        if let Some(figure) = self.cache.get(input, at) {
             return Ok(figure);
         }
-        let tokens =
-            query::month_to_date(&self.client, &input.model_metric, &input.range).await.map_err(|unusable| {
-                Failure::new(ErrorCode::UsageUnavailable, format!("CloudWatch gave no complete usage: {unusable}"))
-            })?;
-        let figure = UsageFigure {
-            window: input.range.window.clone(),
-            resets_at: input.range.resets_at,
-            input_tokens: tokens.input,
-            output_tokens: tokens.output,
-        };
-        self.cache.put(&input.model_metric, figure.clone(), now);
+        let tokens = query::tokens(&self.client, &input.model_metric, input.window.start, now).await;
+        let tokens = tokens.map_err(|unusable| {
+            Failure::new(ErrorCode::UsageUnavailable, format!("CloudWatch gave no complete usage: {unusable}"))
+        })?;
+        let figure = UsageFigure { window: input.window.key.clone(), tokens };
+        self.cache.put(input, figure.clone(), at);
         Ok(figure)
     }
 }

@@ -7,20 +7,29 @@ use aws_sdk_cloudwatch::error::ErrorMetadata;
 use aws_sdk_cloudwatch::operation::get_metric_data::{GetMetricDataError, GetMetricDataOutput};
 use aws_sdk_cloudwatch::types::{MetricDataResult, StatusCode};
 use aws_smithy_mocks::{MockResponseInterceptor, Rule, create_mock_http_client, mock};
+use chrono::{DateTime, Utc};
 use sentry_contract::states::{FetchUsageInput, UsageFigure};
+use sentry_domain::TokenUsage;
 use sentry_lambda::{Failure, offline_config};
 
 use crate::UsageSource;
 
 const IDS: [&str; 6] = ["input", "output", "cacheRead", "cacheReadCount", "cacheWrite", "cacheWriteCount"];
 
-fn input(window: &str) -> FetchUsageInput {
+fn input(window: &str, start: &str) -> FetchUsageInput {
     serde_json::from_value(serde_json::json!({
         "modelMetric": "amazon.nova-lite-v1:0",
-        "range": {"window": window, "start": "2026-11-01T00:00:00Z", "end": "2026-11-21T05:41:13.123Z",
-                  "resetsAt": "2026-12-01T00:00:00Z"}
+        "window": {"name": window, "key": window, "start": start, "resetsAt": "2026-12-01T00:00:00Z"}
     }))
     .unwrap()
+}
+
+fn november() -> FetchUsageInput {
+    input("2026-11", "2026-11-01T00:00:00Z")
+}
+
+fn now() -> DateTime<Utc> {
+    "2026-11-21T05:41:13.123Z".parse().unwrap()
 }
 
 fn result(id: &str, values: &[f64], status: StatusCode) -> MetricDataResult {
@@ -40,11 +49,11 @@ fn source(rules: &[&Rule], max_age: u64) -> UsageSource {
 }
 
 async fn fetch(rules: &[&Rule]) -> Result<UsageFigure, Failure> {
-    source(rules, 0).month_to_date(&input("2026-11"), Instant::now()).await
+    source(rules, 0).fetch(&november(), now(), Instant::now()).await
 }
 
 #[tokio::test]
-async fn every_metric_is_asked_for_exactly_and_from_the_first_of_the_month() {
+async fn every_metric_is_asked_for_exactly_and_from_the_windows_start() {
     let rule = mock!(Client::get_metric_data)
         .match_requests(|request| {
             request.start_time().unwrap().secs() == 1_793_491_200
@@ -63,7 +72,7 @@ async fn every_metric_is_asked_for_exactly_and_from_the_first_of_the_month() {
         })
         .then_output(|| page([&[1.0, 2.0], &[40.0], &[], &[], &[], &[]]));
     let figure = fetch(&[&rule]).await.unwrap();
-    assert_eq!((figure.input_tokens, figure.output_tokens), (3, 40));
+    assert_eq!(figure.tokens, TokenUsage { input: 3, output: 40, ..TokenUsage::default() });
     assert_eq!(figure.window, "2026-11");
 }
 
@@ -71,9 +80,10 @@ async fn every_metric_is_asked_for_exactly_and_from_the_first_of_the_month() {
 async fn no_data_is_zero_and_cached_tokens_count_once_whatever_their_spelling() {
     let nothing = mock!(Client::get_metric_data).then_output(|| page([&[], &[], &[], &[], &[], &[]]));
     let figure = fetch(&[&nothing]).await.unwrap();
-    assert_eq!((figure.input_tokens, figure.output_tokens), (0, 0));
+    assert_eq!(figure.tokens, TokenUsage::default());
     let cached = mock!(Client::get_metric_data).then_output(|| page([&[1.0], &[], &[10.0], &[12.0], &[200.0], &[]]));
-    assert_eq!(fetch(&[&cached]).await.unwrap().input_tokens, 213);
+    let figure = fetch(&[&cached]).await.unwrap();
+    assert_eq!(figure.tokens, TokenUsage { input: 1, output: 0, cache_read: 12, cache_write: 200 });
 }
 
 #[tokio::test]
@@ -86,7 +96,7 @@ async fn every_page_counts_and_only_the_last_ones_status() {
     let second = mock!(Client::get_metric_data)
         .match_requests(|request| request.next_token() == Some("more"))
         .then_output(|| page([&[2.0], &[], &[], &[], &[], &[]]));
-    assert_eq!(fetch(&[&first, &second]).await.unwrap().input_tokens, 3);
+    assert_eq!(fetch(&[&first, &second]).await.unwrap().tokens.input, 3);
 }
 
 #[tokio::test]
@@ -116,15 +126,47 @@ async fn what_is_not_complete_is_never_zero() {
 }
 
 #[tokio::test]
-async fn a_figure_is_used_again_for_its_time_and_its_month_only() {
+async fn a_window_that_begins_on_a_quarter_of_an_hour_is_asked_for_in_quarters() {
+    let rule = mock!(Client::get_metric_data)
+        .match_requests(|request| {
+            request.start_time().unwrap().secs() == 1_793_470_500
+                && request.metric_data_queries().iter().all(|query| query.metric_stat().unwrap().period() == Some(900))
+        })
+        .then_output(|| page([&[1.0], &[], &[], &[], &[], &[]]));
+    let kathmandu = input("2026-11", "2026-10-31T18:15:00Z");
+    source(&[&rule], 0).fetch(&kathmandu, now(), Instant::now()).await.unwrap();
+    assert_eq!(rule.num_calls(), 1);
+}
+
+#[tokio::test]
+async fn the_end_is_after_the_start_whatever_the_clock_says() {
+    let rule = mock!(Client::get_metric_data)
+        .match_requests(|request| request.end_time().unwrap().secs() == request.start_time().unwrap().secs() + 1)
+        .then_output(|| page([&[], &[], &[], &[], &[], &[]]));
+    let window = november();
+    for behind in [0, 5] {
+        let now = window.window.start - chrono::Duration::seconds(behind);
+        source(&[&rule], 0).fetch(&window, now, Instant::now()).await.unwrap();
+    }
+    assert_eq!(rule.num_calls(), 2);
+}
+
+#[tokio::test]
+async fn a_figure_is_used_again_for_its_time_and_its_window_only() {
     let answer = |tokens: f64| move || page([&[tokens], &[], &[], &[], &[], &[]]);
-    let rule =
-        mock!(Client::get_metric_data).sequence().output(answer(1.0)).output(answer(2.0)).output(answer(3.0)).build();
+    let rule = mock!(Client::get_metric_data)
+        .sequence()
+        .output(answer(1.0))
+        .output(answer(2.0))
+        .output(answer(3.0))
+        .output(answer(4.0))
+        .build();
     let source = source(&[&rule], 60);
-    let (start, november, december) = (Instant::now(), input("2026-11"), input("2026-12"));
-    let at = |seconds| start + Duration::from_secs(seconds);
-    assert_eq!(source.month_to_date(&november, at(0)).await.unwrap().input_tokens, 1);
-    assert_eq!(source.month_to_date(&november, at(59)).await.unwrap().input_tokens, 1);
-    assert_eq!(source.month_to_date(&november, at(60)).await.unwrap().input_tokens, 2);
-    assert_eq!(source.month_to_date(&december, at(61)).await.unwrap().input_tokens, 3);
+    let (start, utc) = (Instant::now(), november());
+    let (tokyo, december) = (input("2026-11", "2026-10-31T15:00:00Z"), input("2026-12", "2026-12-01T00:00:00Z"));
+    let cases = [(&utc, 0, 1), (&utc, 59, 1), (&utc, 60, 2), (&december, 61, 3), (&tokyo, 62, 4), (&utc, 63, 2)];
+    for (window, seconds, expected) in cases {
+        let figure = source.fetch(window, now(), start + Duration::from_secs(seconds)).await.unwrap();
+        assert_eq!(figure.tokens.input, expected, "at {seconds} s");
+    }
 }
