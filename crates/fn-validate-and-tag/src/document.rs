@@ -5,6 +5,7 @@ use sentry_contract::request::{Message, Model, Parameters, Prompt, Request, Role
 use sentry_models::Catalogue;
 use serde_json::Value;
 
+use crate::estimate;
 use crate::field::{Field, Offence};
 use crate::tags;
 
@@ -18,7 +19,10 @@ pub fn read(value: &Value, catalogue: &Catalogue) -> Result<Request, Offence> {
     let model = model(&document, catalogue)?;
     let prompt = prompt(&document.required("prompt")?, catalogue.defaults(&model.model_id))?;
     let tags = tags::read(&document.required("tags")?)?;
-    Ok(Request { tags, model, prompt })
+    let max_tokens = prompt.parameters.max_tokens.unwrap_or_else(|| catalogue.max_tokens(&model.model_id));
+    let given = value.pointer("/prompt/parameters/max_tokens").is_some();
+    let estimate = estimate::of(&prompt, max_tokens, given);
+    Ok(Request { tags, model, prompt, estimate })
 }
 
 /// What a document that is refused calls its model, if that can be shown.

@@ -58,6 +58,8 @@ fn the_contracts_document_is_tagged_and_its_model_resolved() {
     let model = json!({"requested": "claude-3-5-haiku", "modelId": id, "modelMetric": id, "family": "anthropic"});
     assert_eq!(validated["request"]["model"], model);
     assert_eq!(validated["request"]["prompt"]["parameters"], request()["prompt"]["parameters"]);
+    let estimate = json!({"inputTokens": 64 + 2 * 16 + 13, "maxTokens": 2000, "maxTokensGiven": true});
+    assert_eq!(validated["request"]["estimate"], estimate);
 }
 
 #[test]
@@ -68,6 +70,20 @@ fn the_older_spelling_and_missing_parameters_are_fine() {
     fields.insert("modelId".to_owned(), model);
     let validated = validate(&older);
     assert_eq!(validated["request"]["prompt"]["parameters"], json!({"max_tokens": 2048}));
+}
+
+#[test]
+fn only_the_clients_own_max_tokens_is_said_to_be_given() {
+    for document in [without("/prompt/parameters"), without("/prompt/parameters/max_tokens")] {
+        let request = validate(&document)["request"].clone();
+        assert_eq!(request["prompt"]["parameters"]["max_tokens"], 2048);
+        assert_eq!(
+            (&request["estimate"]["maxTokens"], &request["estimate"]["maxTokensGiven"]),
+            (&json!(2048), &json!(false))
+        );
+    }
+    let same = validate(&with("/prompt/parameters/max_tokens", json!(2048)))["request"]["estimate"].clone();
+    assert_eq!((&same["maxTokens"], &same["maxTokensGiven"]), (&json!(2048), &json!(true)));
 }
 
 #[test]
@@ -202,6 +218,10 @@ proptest! {
         for document in [value.clone(), with(place, value.clone()), with("/prompt/messages", secret)] {
             let verdict = validate(&document);
             prop_assert!(verdict["valid"].is_boolean());
+            if verdict["valid"] == true {
+                let request = &verdict["request"];
+                prop_assert_eq!(&request["estimate"]["maxTokens"], &request["prompt"]["parameters"]["max_tokens"]);
+            }
             if verdict["valid"] == false {
                 prop_assert!(verdict["answer"]["error"]["details"]["path"].is_string());
                 prop_assert!(!verdict["answer"].to_string().contains("a-secret-prompt"));
