@@ -47,7 +47,7 @@ impl Invoker {
         let max_tokens = input.prompt.parameters.max_tokens;
         let max_tokens = max_tokens.unwrap_or_else(|| self.catalogue.max_tokens(&input.model.model_id));
         let attempts =
-            (|| adapters::ask(&self.client, input, max_tokens)).retry(backoff()).when(|failure| failure.repeatable);
+            (|| adapters::ask(&self.client, input, max_tokens)).retry(backoff()).when(ModelFailure::repeatable);
         tokio::time::timeout(self.timeout, attempts).await.unwrap_or_else(|_| {
             let seconds = self.timeout.as_secs();
             let message = format!("The model did not answer within {seconds} seconds. Ask for less, or try again.");
@@ -99,17 +99,19 @@ fn unreadable(error: &serde_json::Error) -> ModelFailure {
         error.line(),
         error.column()
     );
-    let error = ErrorBody::new(ErrorCode::InvalidRequest, message).with("path", "$");
-    ModelFailure { error: Box::new(error), usage: None, repeatable: false }
+    ModelFailure::never_sent(ErrorBody::new(ErrorCode::InvalidRequest, message).with("path", "$"))
 }
 
 fn refused(failure: ModelFailure) -> Invoked {
     Invoked::Failure(Box::new(Refused {
         status_code: failure.error.code.status(),
         usage: failure.usage.map(Into::into),
+        nothing_spent: failure.nothing_spent(),
         error: *failure.error,
     }))
 }
 
+#[cfg(test)]
+mod connection_tests;
 #[cfg(test)]
 mod tests;

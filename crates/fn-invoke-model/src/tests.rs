@@ -158,28 +158,39 @@ async fn claude_v2_goes_through_invoke_model_and_counts_by_header() {
 #[tokio::test(start_paused = true)]
 async fn each_error_of_bedrock_has_its_code_and_only_safe_ones_are_repeated() {
     let cases = [
-        (429, "ThrottlingException", "ModelThrottled", 429, 4),
-        (503, "ServiceUnavailableException", "ModelUnavailable", 503, 4),
-        (429, "ModelNotReadyException", "ModelUnavailable", 503, 4),
-        (400, "ServiceQuotaExceededException", "ModelThrottled", 429, 1),
-        (500, "InternalServerException", "ModelUnavailable", 503, 1),
-        (408, "ModelTimeoutException", "ModelTimeout", 504, 1),
-        (424, "ModelErrorException", "ModelError", 502, 1),
-        (403, "AccessDeniedException", "ModelAccessDenied", 502, 1),
-        (403, "UnrecognizedClientException", "ModelAccessDenied", 502, 1),
-        (400, "ValidationException", "ModelRejectedRequest", 502, 1),
-        (404, "ResourceNotFoundException", "ModelRejectedRequest", 502, 1),
+        (429, "ThrottlingException", "ModelThrottled", 429, 4, true),
+        (503, "ServiceUnavailableException", "ModelUnavailable", 503, 4, true),
+        (429, "ModelNotReadyException", "ModelUnavailable", 503, 4, true),
+        (400, "ServiceQuotaExceededException", "ModelThrottled", 429, 1, true),
+        (500, "InternalServerException", "ModelUnavailable", 503, 1, false),
+        (408, "ModelTimeoutException", "ModelTimeout", 504, 1, false),
+        (424, "ModelErrorException", "ModelError", 502, 1, false),
+        (403, "AccessDeniedException", "ModelAccessDenied", 502, 1, true),
+        (403, "UnrecognizedClientException", "ModelAccessDenied", 502, 1, true),
+        (400, "ValidationException", "ModelRejectedRequest", 502, 1, true),
+        (404, "ResourceNotFoundException", "ModelRejectedRequest", 502, 1, true),
+        (408, "SomethingNew", "ModelTimeout", 504, 1, false),
+        (422, "SomethingNew", "ModelRejectedRequest", 502, 1, false),
+        (424, "SomethingNew", "ModelError", 502, 1, false),
+        (500, "SomethingNew", "ModelUnavailable", 503, 1, false),
     ];
-    let unnamed = [(408, "ModelTimeout", 504), (424, "ModelError", 502), (500, "ModelUnavailable", 503)];
-    let unnamed = unnamed.map(|(status, code, status_code)| (status, "SomethingNew", code, status_code, 1));
-    for (status, name, code, status_code, attempts) in cases.into_iter().chain(unnamed) {
+    for (status, name, code, status_code, attempts, nothing_spent) in cases {
         let (answer, sent) = invoke(&plain(), (0..5).map(|_| error(status, name)).collect()).await;
         let failure = &answer["failure"];
         assert_eq!((&failure["error"]["code"], &failure["statusCode"]), (&json!(code), &json!(status_code)), "{name}");
         assert_eq!(failure["error"]["details"], json!({"bedrockError": name, "bedrockRequestId": "r-1"}));
+        assert_eq!(failure.get("nothingSpent"), nothing_spent.then_some(&json!(true)), "{status} {name}");
         assert_eq!(sent.len(), attempts, "{name}");
         assert!(!answer.to_string().contains("secret"), "{answer}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_attempt_may_have_cost_is_not_forgotten_for_a_free_one_before_it() {
+    let answers = vec![error(429, "ThrottlingException"), error(500, "InternalServerException")];
+    let (answer, sent) = invoke(&plain(), answers).await;
+    assert_eq!((&answer["failure"]["error"]["code"], sent.len()), (&json!("ModelUnavailable"), 2));
+    assert!(answer["failure"].get("nothingSpent").is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,6 +213,7 @@ async fn an_answer_that_cannot_be_understood_is_a_model_error_and_keeps_a_known_
         let (answer, sent) = invoke(&plain(), vec![http(200, &[], &body), converse("never asked")]).await;
         assert_eq!(answer["failure"]["error"]["code"], "ModelError", "{body}");
         assert_eq!(answer["failure"].get("usage").is_some(), usage_known, "{body}");
+        assert!(answer["failure"].get("nothingSpent").is_none(), "{body}");
         assert_eq!(sent.len(), 1);
     }
     let v2 = input("anthropic.claude-v2:0", "anthropic-text", json!([{"role": "user", "content": "Hi"}]), json!({}));
@@ -225,6 +237,7 @@ async fn an_answer_that_does_not_fit_a_workflow_reports_what_it_used() {
     let (answer, _) = invoke(&plain(), vec![converse(&"x".repeat(256 * 1024))]).await;
     assert_eq!(answer["failure"]["error"]["code"], "OutputTooLarge");
     assert_eq!(answer["failure"]["usage"]["totalTokens"], 164);
+    assert!(answer["failure"].get("nothingSpent").is_none());
 }
 
 #[tokio::test]
@@ -234,5 +247,6 @@ async fn an_input_that_is_not_the_routers_is_refused_without_quoting_it() {
         (&answer["failure"]["error"]["code"], &answer["failure"]["statusCode"]),
         (&json!("InvalidRequest"), &json!(400))
     );
+    assert_eq!(answer["failure"]["nothingSpent"], true);
     assert!(sent.is_empty() && !answer.to_string().contains("secret"));
 }

@@ -65,6 +65,9 @@ struct File {
     /// The Region whose price list the prices are from.
     price_region: String,
     families: Vec<FamilyEntry>,
+    /// Patterns of the models whose prompts Bedrock's CountTokens counts.
+    #[serde(default)]
+    count_tokens: Vec<String>,
     models: Vec<ModelEntry>,
     aliases: BTreeMap<String, String>,
 }
@@ -102,6 +105,7 @@ pub struct Catalogue {
     max_tokens: u32,
     price_region: String,
     families: Vec<(String, Family)>,
+    count_tokens: Vec<String>,
     models: HashMap<String, Known>,
     aliases: HashMap<String, String>,
 }
@@ -132,9 +136,13 @@ impl Catalogue {
             max_tokens: file.defaults.max_tokens,
             price_region: file.price_region,
             families: file.families.into_iter().map(|entry| (entry.pattern, entry.family)).collect(),
+            count_tokens: file.count_tokens,
             models: HashMap::new(),
             aliases: HashMap::new(),
         };
+        for pattern in &catalogue.count_tokens {
+            catalogue.check_counted(pattern)?;
+        }
         for entry in file.models {
             catalogue.add_model(entry)?;
         }
@@ -142,6 +150,15 @@ impl Catalogue {
             catalogue.add_alias(alias, target)?;
         }
         Ok(catalogue)
+    }
+
+    fn check_counted(&self, pattern: &str) -> Result<(), InvalidCatalogue> {
+        let example = pattern.replace('*', "x");
+        if self.family_of(&example).is_some() && ids::without_region_group(pattern) == pattern {
+            return Ok(());
+        }
+        let problem = "is no pattern of model ids, without a Region group, of a known family";
+        Err(InvalidCatalogue::Entry { entry: pattern.to_owned(), problem })
     }
 
     fn add_model(&mut self, entry: ModelEntry) -> Result<(), InvalidCatalogue> {
@@ -233,6 +250,15 @@ impl Catalogue {
     #[must_use]
     pub fn max_tokens(&self, model_id: &str) -> u32 {
         self.models.get(model_id).and_then(|known| known.defaults.max_tokens).unwrap_or(self.max_tokens)
+    }
+
+    /// The foundation model under whose id Bedrock counts the tokens of a prompt to `model_id`; `None` when it counts none for it.
+    ///
+    /// CountTokens refuses the ids of cross-Region profiles and knows nothing of application inference profiles.
+    #[must_use]
+    pub fn counted_as<'m>(&self, model_id: &'m str) -> Option<&'m str> {
+        let bare = ids::without_region_group(model_id);
+        self.count_tokens.iter().any(|pattern| fits(pattern, bare)).then_some(bare)
     }
 
     /// What `model_id` costs when it is called from `region`; `None` when no price is known there.

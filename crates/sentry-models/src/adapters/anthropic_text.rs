@@ -9,10 +9,10 @@ use aws_sdk_bedrockruntime::config::interceptors::BeforeDeserializationIntercept
 use aws_sdk_bedrockruntime::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_bedrockruntime::error::BoxError;
 use aws_sdk_bedrockruntime::primitives::Blob;
-use sentry_contract::ErrorCode;
 use sentry_contract::answer::StopReason;
 use sentry_contract::request::{Message, Role};
 use sentry_contract::states::InvokeModelInput;
+use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::TokenUsage;
 use serde::{Deserialize, Serialize};
 
@@ -70,8 +70,12 @@ fn body(input: &InvokeModelInput, max_tokens: u32) -> Result<Vec<u8>, ModelFailu
         top_k: parameters.top_k,
         stop_sequences: &parameters.stop_sequences,
     };
-    serde_json::to_vec(&body)
-        .map_err(|_| ModelFailure::new(ErrorCode::ModelRejectedRequest, "The request cannot be written as JSON."))
+    serde_json::to_vec(&body).map_err(|_| {
+        ModelFailure::never_sent(ErrorBody::new(
+            ErrorCode::ModelRejectedRequest,
+            "The request cannot be written as JSON.",
+        ))
+    })
 }
 
 /// The conversation as Claude v2 reads it: system text first, turns marked, and the assistant's turn open at the end.

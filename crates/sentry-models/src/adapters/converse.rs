@@ -8,10 +8,10 @@ use aws_sdk_bedrockruntime::types::{
     self, ContentBlock, ConversationRole, InferenceConfiguration, Message, SystemContentBlock,
 };
 use aws_smithy_types::Document;
-use sentry_contract::ErrorCode;
 use sentry_contract::answer::StopReason;
 use sentry_contract::request::{self, Family, Parameters, Role, Tags};
 use sentry_contract::states::InvokeModelInput;
+use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::TokenUsage;
 
 use super::{ModelFailure, Reply};
@@ -35,7 +35,9 @@ pub async fn ask(client: &Client, input: &InvokeModelInput, max_tokens: u32) -> 
 }
 
 /// System messages apart, and consecutive messages of one role as one message of several blocks: Converse wants roles to alternate.
-fn conversation(given: &[request::Message]) -> Result<(Option<Vec<SystemContentBlock>>, Vec<Message>), ModelFailure> {
+pub fn conversation(
+    given: &[request::Message],
+) -> Result<(Option<Vec<SystemContentBlock>>, Vec<Message>), ModelFailure> {
     let mut system = Vec::new();
     let mut turns: Vec<(ConversationRole, Vec<ContentBlock>)> = Vec::new();
     for message in given {
@@ -55,7 +57,10 @@ fn conversation(given: &[request::Message]) -> Result<(Option<Vec<SystemContentB
     }
     let message = |(role, blocks)| Message::builder().role(role).set_content(Some(blocks)).build();
     let messages = turns.into_iter().map(message).collect::<Result<_, _>>().map_err(|_| {
-        ModelFailure::new(ErrorCode::ModelRejectedRequest, "The messages cannot be written in Converse's format.")
+        ModelFailure::never_sent(ErrorBody::new(
+            ErrorCode::ModelRejectedRequest,
+            "The messages cannot be written in Converse's format.",
+        ))
     })?;
     Ok(((!system.is_empty()).then_some(system), messages))
 }

@@ -1,10 +1,24 @@
-//! What Bedrock's errors mean to a client.
+//! What Bedrock's errors mean to a client and to its budget.
+
+use std::error::Error;
 
 use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_bedrockruntime::operation::RequestId;
+use aws_smithy_runtime_api::client::result::DispatchFailure;
 use aws_smithy_runtime_api::http::Response;
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::TokenUsage;
+
+/// What a failed call can have done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nobody knows: the model may have worked, and its tokens may be billed.
+    Unknown,
+    /// Bedrock certainly did nothing, and asking again at once does not help.
+    Nothing,
+    /// Bedrock certainly did nothing, and may answer if it is asked again at once.
+    NothingYet,
+}
 
 /// Why there is no reply. It never carries Bedrock's own message, which may quote the prompt.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,15 +27,21 @@ pub struct ModelFailure {
     pub error: Box<ErrorBody>,
     /// Tokens that were spent all the same.
     pub usage: Option<TokenUsage>,
-    /// Whether the model certainly did nothing, so that asking again costs nothing extra and may help.
-    pub repeatable: bool,
+    /// What the call can have done.
+    pub effect: Effect,
 }
 
 impl ModelFailure {
-    /// A failure that is final for this request.
+    /// A failure after which nobody knows what was spent.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { error: Box::new(ErrorBody::new(code, message)), usage: None, repeatable: false }
+        Self { error: Box::new(ErrorBody::new(code, message)), usage: None, effect: Effect::Unknown }
+    }
+
+    /// A failure before anything was sent to Bedrock.
+    #[must_use]
+    pub fn never_sent(error: ErrorBody) -> Self {
+        Self { error: Box::new(error), usage: None, effect: Effect::Nothing }
     }
 
     /// The model answered something that cannot be understood.
@@ -36,7 +56,19 @@ impl ModelFailure {
     /// The failure, with what was spent.
     #[must_use]
     pub fn spent(self, usage: TokenUsage) -> Self {
-        Self { usage: Some(usage), ..self }
+        Self { usage: Some(usage), effect: Effect::Unknown, ..self }
+    }
+
+    /// Whether the call certainly cost nothing.
+    #[must_use]
+    pub fn nothing_spent(&self) -> bool {
+        self.effect != Effect::Unknown
+    }
+
+    /// Whether the call cost nothing and asking again at once may help.
+    #[must_use]
+    pub fn repeatable(&self) -> bool {
+        self.effect == Effect::NothingYet
     }
 }
 
@@ -51,62 +83,102 @@ where
             SdkError::ServiceError(service) => service.err().code(),
             _ => None,
         };
-        let (code, message) = match &error {
+        let meaning = match &error {
             SdkError::ServiceError(_) => by_name(name).or_else(|| by_status(status)).unwrap_or(UNKNOWN),
-            SdkError::TimeoutError(_) => {
-                (ErrorCode::ModelTimeout, "The model did not answer in time. Ask for less, or try again.")
-            }
-            SdkError::DispatchFailure(_) => {
-                (ErrorCode::ModelUnavailable, "The connection to Bedrock was lost. Try again.")
-            }
-            SdkError::ConstructionFailure(_) => {
-                (ErrorCode::ModelRejectedRequest, "The request cannot be written in the model's format.")
-            }
+            SdkError::TimeoutError(_) => TIMED_OUT,
+            SdkError::DispatchFailure(failure) if never_connected(failure) => UNREACHABLE,
+            SdkError::DispatchFailure(_) => LOST,
+            SdkError::ConstructionFailure(_) => UNWRITABLE,
             _ => by_status(status).unwrap_or(UNREADABLE),
         };
-        let mut body = ErrorBody::new(code, message);
+        let mut body = ErrorBody::new(meaning.code, meaning.message);
         if let Some(name) = name {
             body = body.with("bedrockError", name);
         }
         if let Some(id) = error.request_id() {
             body = body.with("bedrockRequestId", id);
         }
-        let never_connected = matches!(&error, SdkError::DispatchFailure(dispatch) if dispatch.is_timeout());
-        let refused_at_the_door =
-            matches!(name, Some("ThrottlingException" | "ServiceUnavailableException" | "ModelNotReadyException"));
-        let repeatable = never_connected || refused_at_the_door;
-        Self { error: Box::new(body), usage: None, repeatable }
+        Self { error: Box::new(body), usage: None, effect: meaning.effect }
     }
 }
 
-type Meaning = (ErrorCode, &'static str);
+/// What a kind of failure means.
+#[derive(Clone, Copy)]
+struct Meaning {
+    code: ErrorCode,
+    effect: Effect,
+    message: &'static str,
+}
 
-const UNKNOWN: Meaning = (ErrorCode::ModelError, "Bedrock failed in a way that it does not document.");
-const FAILED: Meaning = (ErrorCode::ModelError, "The model failed while it worked on the request.");
-const TIMED_OUT: Meaning = (ErrorCode::ModelTimeout, "The model took too long. Ask for less, or try again.");
-const UNREADABLE: Meaning =
-    (ErrorCode::ModelError, "The model's answer cannot be read. Its tokens may have been billed.");
-const THROTTLED: Meaning =
-    (ErrorCode::ModelThrottled, "Bedrock throttles this account's calls to the model. Try again later.");
-const UNAVAILABLE: Meaning =
-    (ErrorCode::ModelUnavailable, "Bedrock is not available for this model right now. Try again.");
-const DENIED: Meaning = (
-    ErrorCode::ModelAccessDenied,
-    "The account or the function's role has no access to the model. Enable it in Bedrock.",
-);
-const REJECTED: Meaning = (
-    ErrorCode::ModelRejectedRequest,
-    "Bedrock refuses the request: the model does not exist in this Region, or does not accept these messages or parameters.",
-);
+const UNKNOWN: Meaning = Meaning {
+    code: ErrorCode::ModelError,
+    effect: Effect::Unknown,
+    message: "Bedrock failed in a way that it does not document.",
+};
+const FAILED: Meaning = Meaning {
+    code: ErrorCode::ModelError,
+    effect: Effect::Unknown,
+    message: "The model failed while it worked on the request.",
+};
+const TIMED_OUT: Meaning = Meaning {
+    code: ErrorCode::ModelTimeout,
+    effect: Effect::Unknown,
+    message: "The model did not answer in time. Ask for less, or try again.",
+};
+const UNREADABLE: Meaning = Meaning {
+    code: ErrorCode::ModelError,
+    effect: Effect::Unknown,
+    message: "The model's answer cannot be read. Its tokens may have been billed.",
+};
+const LOST: Meaning = Meaning {
+    code: ErrorCode::ModelUnavailable,
+    effect: Effect::Unknown,
+    message: "The connection to Bedrock was lost. Try again.",
+};
+const UNREACHABLE: Meaning = Meaning {
+    code: ErrorCode::ModelUnavailable,
+    effect: Effect::NothingYet,
+    message: "Bedrock cannot be reached. Try again.",
+};
+const UNWRITABLE: Meaning = Meaning {
+    code: ErrorCode::ModelRejectedRequest,
+    effect: Effect::Nothing,
+    message: "The request cannot be written in the model's format.",
+};
+const THROTTLED: Meaning = Meaning {
+    code: ErrorCode::ModelThrottled,
+    effect: Effect::NothingYet,
+    message: "Bedrock throttles this account's calls to the model. Try again later.",
+};
+const OVER_QUOTA: Meaning = Meaning {
+    code: ErrorCode::ModelThrottled,
+    effect: Effect::Nothing,
+    message: "A Bedrock quota of this account is used up. Wait, or ask AWS to raise it.",
+};
+const UNAVAILABLE: Meaning = Meaning {
+    code: ErrorCode::ModelUnavailable,
+    effect: Effect::NothingYet,
+    message: "Bedrock is not available for this model right now. Try again.",
+};
+const INTERNAL: Meaning = Meaning { effect: Effect::Unknown, ..UNAVAILABLE };
+const DENIED: Meaning = Meaning {
+    code: ErrorCode::ModelAccessDenied,
+    effect: Effect::Nothing,
+    message: "The account or the function's role has no access to the model. Enable it in Bedrock.",
+};
+const REJECTED: Meaning = Meaning {
+    code: ErrorCode::ModelRejectedRequest,
+    effect: Effect::Nothing,
+    message: "Bedrock refuses the request: the model does not exist in this Region, or does not accept these messages or parameters.",
+};
 
 /// Source: Amazon Bedrock API Reference, "Common errors" of Converse and InvokeModel.
 fn by_name(name: Option<&str>) -> Option<Meaning> {
     Some(match name? {
         "ThrottlingException" => THROTTLED,
-        "ServiceQuotaExceededException" => {
-            (ErrorCode::ModelThrottled, "A Bedrock quota of this account is used up. Wait, or ask AWS to raise it.")
-        }
-        "ModelNotReadyException" | "ServiceUnavailableException" | "InternalServerException" => UNAVAILABLE,
+        "ServiceQuotaExceededException" => OVER_QUOTA,
+        "ModelNotReadyException" | "ServiceUnavailableException" => UNAVAILABLE,
+        "InternalServerException" => INTERNAL,
         "ModelTimeoutException" => TIMED_OUT,
         "ModelErrorException" => FAILED,
         "AccessDeniedException" => DENIED,
@@ -121,8 +193,19 @@ fn by_status(status: Option<u16>) -> Option<Meaning> {
         424 => FAILED,
         429 => THROTTLED,
         401 | 403 => DENIED,
-        400..=499 => REJECTED,
-        500..=599 => UNAVAILABLE,
+        // A refusal that Bedrock does not document: whether the model had worked by then is not known.
+        400..=499 => Meaning { effect: Effect::Unknown, ..REJECTED },
+        500..=599 => INTERNAL,
         _ => return None,
     })
+}
+
+/// Whether not even a connection came about: its time-out, a refused connection, an unknown host, a failed TLS handshake.
+///
+/// Anything else may have happened after Bedrock had the request.
+fn never_connected(failure: &DispatchFailure) -> bool {
+    let error: Option<&dyn Error> = failure.as_connector_error().map(|error| error as _);
+    std::iter::successors(error, |&error| error.source())
+        .filter_map(|error| error.downcast_ref::<hyper_util::client::legacy::Error>())
+        .any(hyper_util::client::legacy::Error::is_connect)
 }

@@ -2,6 +2,7 @@
 
 mod anthropic_text;
 mod converse;
+mod count;
 mod failure;
 
 use aws_sdk_bedrockruntime::Client;
@@ -10,7 +11,8 @@ use sentry_contract::request::Family;
 use sentry_contract::states::InvokeModelInput;
 use sentry_domain::TokenUsage;
 
-pub use failure::ModelFailure;
+pub use count::{Counted, count_tokens};
+pub use failure::{Effect, ModelFailure};
 
 /// What a model said.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,7 +36,7 @@ impl std::fmt::Debug for Reply {
 /// against the account's quota.
 ///
 /// # Errors
-/// With the code of the public contract, and whether the call can be repeated without paying twice.
+/// With the code of the public contract, and whether the call can have cost anything.
 pub async fn ask(client: &Client, input: &InvokeModelInput, max_tokens: u32) -> Result<Reply, ModelFailure> {
     match input.model.family {
         Family::AnthropicText => anthropic_text::ask(client, input, max_tokens).await,

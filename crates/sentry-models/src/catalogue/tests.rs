@@ -53,6 +53,48 @@ fn what_is_no_model_is_told_apart() {
     assert_eq!(refusal(&format!("anthropic.{}", "a".repeat(300))), Unresolved::Unknown);
 }
 
+#[test]
+fn tokens_are_counted_for_claude_3_5_and_later_under_the_foundation_models_id() {
+    let catalogue = bundled();
+    for (model_id, counted_as) in [
+        ("us.anthropic.claude-3-5-haiku-20241022-v1:0", "anthropic.claude-3-5-haiku-20241022-v1:0"),
+        ("anthropic.claude-3-5-sonnet-20240620-v1:0", "anthropic.claude-3-5-sonnet-20240620-v1:0"),
+        ("eu.anthropic.claude-3-7-sonnet-20250219-v1:0", "anthropic.claude-3-7-sonnet-20250219-v1:0"),
+        ("global.anthropic.claude-sonnet-4-20250514-v1:0", "anthropic.claude-sonnet-4-20250514-v1:0"),
+        ("apac.anthropic.claude-opus-4-5-20251101-v1:0", "anthropic.claude-opus-4-5-20251101-v1:0"),
+        ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "anthropic.claude-haiku-4-5-20251001-v1:0"),
+    ] {
+        assert_eq!(catalogue.counted_as(model_id), Some(counted_as));
+    }
+    for model_id in [
+        "anthropic.claude-3-haiku-20240307-v1:0",
+        "us.anthropic.claude-3-opus-20240229-v1:0",
+        "anthropic.claude-v2:1",
+        "anthropic.claude-instant-v1",
+        "us.amazon.nova-lite-v1:0",
+        "meta.llama3-3-70b-instruct-v1:0",
+        "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/anthropic.claude-3-5-x",
+    ] {
+        assert_eq!(catalogue.counted_as(model_id), None, "{model_id}");
+    }
+}
+
+#[test]
+fn a_pattern_of_count_tokens_that_fits_no_family_is_named() {
+    let file = |pattern: &str| {
+        let families = r#"[{"pattern": "amazon.nova-*", "family": "nova"}]"#;
+        format!(
+            r#"{{"defaults": {{"max_tokens": 7}}, "priceRegion": "us-east-1", "families": {families},
+                "countTokens": ["{pattern}"], "models": [], "aliases": {{}}}}"#
+        )
+    };
+    assert!(Catalogue::parse(&file("amazon.nova-2-*")).is_ok());
+    for pattern in ["amazn.nova-*", "us.amazon.nova-*", ""] {
+        let error = Catalogue::parse(&file(pattern)).unwrap_err().to_string();
+        assert!(error.contains(&format!("{pattern:?}")), "{error} should name {pattern:?}");
+    }
+}
+
 fn with(models: &str, aliases: &str) -> Result<Catalogue, InvalidCatalogue> {
     Catalogue::parse(&format!(
         r#"{{"defaults": {{"max_tokens": 7}}, "priceRegion": "us-east-1", "families": [{{"pattern": "amazon.nova-*", "family": "nova"}}],

@@ -1,0 +1,84 @@
+//! What a connection that fails says of the call, over real sockets.
+
+use std::time::Duration;
+
+use aws_sdk_bedrockruntime::Client;
+use aws_sdk_bedrockruntime::config::Builder;
+use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use sentry_contract::ErrorCode;
+use sentry_contract::states::InvokeModelInput;
+use sentry_lambda::offline_config;
+use sentry_models::Catalogue;
+use sentry_models::adapters::{self, Effect};
+use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::Invoker;
+
+fn request() -> Value {
+    json!({"model": {"modelId": "amazon.nova-lite-v1:0", "family": "nova"},
+           "prompt": {"messages": [{"role": "user", "content": "Hi"}]}})
+}
+
+fn client(endpoint: &str) -> Client {
+    let https = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let timeouts = TimeoutConfig::builder().connect_timeout(Duration::from_millis(200)).build();
+    Client::from_conf(Builder::from(&offline_config(https)).endpoint_url(endpoint).timeout_config(timeouts).build())
+}
+
+/// What one call to `endpoint` ends with.
+async fn ask(endpoint: &str) -> (ErrorCode, Effect) {
+    let input: InvokeModelInput = serde_json::from_value(request()).unwrap();
+    let failure = adapters::ask(&client(endpoint), &input, 9).await.unwrap_err();
+    (failure.error.code, failure.effect)
+}
+
+async fn listener() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+#[tokio::test]
+async fn a_connection_that_never_came_about_cost_nothing() {
+    let (listener, port) = listener().await;
+    // Nobody answers the TLS handshake.
+    assert_eq!(
+        ask(&format!("https://127.0.0.1:{port}")).await,
+        (ErrorCode::ModelUnavailable, Effect::NothingYet),
+        "timeout"
+    );
+    drop(listener);
+    assert_eq!(
+        ask(&format!("http://127.0.0.1:{port}")).await,
+        (ErrorCode::ModelUnavailable, Effect::NothingYet),
+        "refused"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_may_have_cost_something() {
+    let (listener, port) = listener().await;
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            // Only once the request is there: the call is with Bedrock by then.
+            connection.readable().await.unwrap();
+            drop(connection);
+        }
+    });
+    assert_eq!(ask(&format!("http://127.0.0.1:{port}")).await, (ErrorCode::ModelUnavailable, Effect::Unknown));
+}
+
+#[tokio::test]
+async fn a_model_that_is_silent_for_too_long_may_have_cost_something() {
+    let (listener, port) = listener().await;
+    let client = client(&format!("http://127.0.0.1:{port}"));
+    let invoker =
+        Invoker::new(client, Catalogue::bundled().unwrap(), "us-east-1".to_owned(), Duration::from_millis(300));
+    let answer = serde_json::to_value(invoker.invoke(to_raw_value(&request()).unwrap()).await).unwrap();
+    assert_eq!(answer["failure"]["error"]["code"], "ModelTimeout");
+    assert!(answer["failure"].get("nothingSpent").is_none(), "{answer}");
+    drop(listener);
+}

@@ -1,0 +1,47 @@
+//! CountTokens: what a prompt will be billed for, known before the model is asked. The call is free.
+
+use aws_sdk_bedrockruntime::Client;
+use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_bedrockruntime::types::{ConverseTokensRequest, CountTokensInput};
+use sentry_contract::request::Message;
+
+use super::{ModelFailure, converse};
+
+/// Parts of the messages with which Bedrock refuses to count for a model, whatever the prompt: it counts for other models only, or
+/// knows this one only through an inference profile.
+const REFUSED_MODEL: [&str; 2] = ["counting tokens", "model identifier"];
+
+/// What Bedrock says to a request to count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Every token that the model will read.
+    Tokens(u64),
+    /// It does not count for this model.
+    Unsupported,
+}
+
+/// Asks Bedrock how many tokens `messages` are to the foundation model `model_id`, sent as [`ask`](super::ask) sends them through Converse.
+///
+/// # Errors
+/// When there is no count, for a reason that lies in the call and not in the model.
+pub async fn count_tokens(client: &Client, model_id: &str, messages: &[Message]) -> Result<Counted, ModelFailure> {
+    let (system, messages) = converse::conversation(messages)?;
+    let request = ConverseTokensRequest::builder().set_system(system).set_messages(Some(messages)).build();
+    let counted = client.count_tokens().model_id(model_id).input(CountTokensInput::Converse(request)).send().await;
+    match counted {
+        Ok(output) => tokens(output.input_tokens()),
+        Err(SdkError::ServiceError(error)) if refuses_model(error.err()) => Ok(Counted::Unsupported),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn refuses_model(error: &impl ProvideErrorMetadata) -> bool {
+    let message = error.message().unwrap_or_default();
+    error.code() == Some("ValidationException") && REFUSED_MODEL.iter().any(|part| message.contains(part))
+}
+
+/// The SDK fills a missing count with zero; no prompt has no tokens, so that is a missing one.
+fn tokens(count: i32) -> Result<Counted, ModelFailure> {
+    let tokens = u64::try_from(count).ok().filter(|tokens| *tokens > 0);
+    tokens.map(Counted::Tokens).ok_or_else(|| ModelFailure::malformed("it does not say how many tokens there are"))
+}
