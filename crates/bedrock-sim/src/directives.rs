@@ -7,6 +7,29 @@ const CLOSE: &str = "]]";
 /// The largest reply that can be asked for, in bytes.
 const MAX_OUTPUT_BYTES: u64 = 20_000_000;
 
+/// What goes wrong with CountTokens alone; model calls do not mind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CountFault {
+    /// The model is not counted.
+    Off,
+    /// Nothing is ever answered.
+    Hang,
+    /// Too many requests.
+    Throttle,
+}
+
+impl CountFault {
+    /// The fault of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "off" => Some(Self::Off),
+            "hang" => Some(Self::Hang),
+            "throttle" => Some(Self::Throttle),
+            _ => None,
+        }
+    }
+}
+
 /// What a prompt asks the stand-in to do; what is missing is computed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Directives {
@@ -14,6 +37,8 @@ pub struct Directives {
     pub fault: Option<Fault>,
     /// Only this many calls with the same text meet the fault.
     pub times: Option<u64>,
+    /// What goes wrong with CountTokens.
+    pub count_tokens: Option<CountFault>,
     /// Input tokens to report.
     pub input_tokens: Option<u64>,
     /// Output tokens to report.
@@ -55,6 +80,7 @@ impl Directives {
         let (name, value) = word.split_once('=').ok_or_else(unknown)?;
         match name {
             "fault" => self.fault = Some(Fault::named(value).ok_or_else(unknown)?),
+            "count-tokens" => self.count_tokens = Some(CountFault::named(value).ok_or_else(unknown)?),
             "stop-reason" => self.stop_reason = Some(value.to_owned()),
             "times" => self.times = Some(number(word, value, u64::MAX)?),
             "input-tokens" => self.input_tokens = Some(number(word, value, MAX_TOKENS)?),
@@ -98,10 +124,11 @@ mod tests {
     #[test]
     fn figures_of_several_directives_are_combined() {
         let text = "a [[sim output-tokens=143 input-tokens=21 cache-read=5]] b [[sim cache-write=7 latency-ms=300\n\
-                    output-bytes=200000 stop-reason=end_turn fault=throttling]]";
+                    output-bytes=200000 stop-reason=end_turn fault=throttling count-tokens=hang]]";
         let expected = Directives {
             fault: Some(Fault::Exception(Exception::Throttling)),
             times: None,
+            count_tokens: Some(CountFault::Hang),
             input_tokens: Some(21),
             output_tokens: Some(143),
             cache_read: Some(5),
@@ -121,6 +148,7 @@ mod tests {
             ("[[sim output-tokens=-1]]", "output-tokens=-1"),
             ("[[sim output-tokens=2147483648]]", "output-tokens=2147483648"),
             ("[[sim hang]]", "hang"),
+            ("[[sim count-tokens=on]]", "count-tokens=on"),
             ("[[sim fault=hang", "not closed"),
         ] {
             let error = Directives::parse(text).unwrap_err();

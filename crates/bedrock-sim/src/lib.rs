@@ -6,6 +6,7 @@ mod connection;
 mod content;
 mod controls;
 mod converse;
+mod count_tokens;
 mod directives;
 mod error;
 mod faults;

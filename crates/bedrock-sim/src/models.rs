@@ -16,6 +16,15 @@ const VENDORS: [&str; 10] = [
 /// model features").
 const WITHOUT_SYSTEM: [&str; 6] =
     ["amazon.titan", "mistral.mistral-7b", "mistral.mixtral", "cohere.command-text", "cohere.command-light", "ai21.j2"];
+/// Models whose tokens Bedrock counts, by AWS's table (Bedrock user guide, "Monitor your token usage by counting tokens before
+/// running inference") and by what accounts report of later ones.
+const COUNTED: [&str; 5] = [
+    "anthropic.claude-3-5-",
+    "anthropic.claude-3-7-",
+    "anthropic.claude-haiku-4-",
+    "anthropic.claude-opus-4-",
+    "anthropic.claude-sonnet-4-",
+];
 const MAX_PREFIX: usize = 8;
 
 /// The body that a model takes in InvokeModel.
@@ -67,6 +76,11 @@ impl<'a> Model<'a> {
     /// Whether Converse takes system texts for this model.
     pub fn has_system(&self) -> bool {
         !WITHOUT_SYSTEM.iter().any(|start| self.base.starts_with(start))
+    }
+
+    /// Whether CountTokens knows this model.
+    pub fn counts_tokens(&self) -> bool {
+        COUNTED.iter().any(|start| self.base.starts_with(start))
     }
 }
 

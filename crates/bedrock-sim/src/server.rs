@@ -25,7 +25,7 @@ use tokio::{
 use crate::{
     call,
     connection::{Connection, DroppableListener},
-    controls,
+    controls, count_tokens,
     error::ApiError,
     options::Options,
     profiles,
@@ -73,6 +73,7 @@ fn router(sim: Arc<Sim>) -> Router {
     Router::new()
         .route("/model/{model_id}/converse", post(call::converse))
         .route("/model/{model_id}/invoke", post(call::invoke))
+        .route("/model/{model_id}/count-tokens", post(count_tokens::count_tokens))
         .route("/inference-profiles", post(profiles::create).get(profiles::list))
         .route("/inference-profiles/{identifier}", get(profiles::get).delete(profiles::delete))
         .route("/listTagsForResource", post(profiles::list_tags))

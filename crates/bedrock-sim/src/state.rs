@@ -33,10 +33,12 @@ pub struct Defaults {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Calls {
-    /// All calls.
+    /// All model calls.
     pub total: u64,
-    /// Calls by the model id they were sent with.
+    /// Model calls by the model id they were sent with.
     pub by_model: BTreeMap<String, u64>,
+    /// Calls of CountTokens, which are no model calls.
+    pub count_tokens: u64,
 }
 
 /// The whole state of one stand-in.
@@ -90,12 +92,18 @@ impl Sim {
         lock(&self.calls).clone()
     }
 
-    /// Counts a call.
+    /// Counts a model call.
     pub fn count_call(&self, model_id: &str) {
         let mut calls = lock(&self.calls);
         calls.total = calls.total.saturating_add(1);
         let count = calls.by_model.entry(model_id.to_owned()).or_default();
         *count = count.saturating_add(1);
+    }
+
+    /// Counts a call of CountTokens.
+    pub fn count_token_count(&self) {
+        let mut calls = lock(&self.calls);
+        calls.count_tokens = calls.count_tokens.saturating_add(1);
     }
 
     /// Whether a fault that meets only the first `times` calls with this text meets this one too.

@@ -1,5 +1,7 @@
 //! The server as a client sees it, over a real connection.
 
+mod count_tokens;
+
 use std::time::Duration;
 
 use axum::{
@@ -215,7 +217,7 @@ async fn a_profile_is_created_described_called_and_deleted() {
 
     let body = json!({"prompt": "\n\nHuman: Hi\n\nAssistant:", "max_tokens_to_sample": 300});
     assert_eq!(server.post(&format!("/model/{path}/invoke"), body).await.status, StatusCode::OK);
-    assert_eq!(server.get("/_sim/calls").await.json(), json!({"total": 1, "byModel": {arn: 1}}));
+    assert_eq!(server.get("/_sim/calls").await.json(), json!({"total": 1, "byModel": {arn: 1}, "countTokens": 0}));
 
     let deleted = server.send(Method::DELETE, &format!("/inference-profiles/{path}"), Value::Null).await.unwrap();
     assert_eq!(deleted.status, StatusCode::OK);
