@@ -1,0 +1,101 @@
+//! What a scope's window has spent and holds, over its own item and its shards, and what follows for one more request.
+
+use std::collections::BTreeMap;
+
+use sentry_contract::answer::{BudgetEntry, Dollars, Headroom};
+use sentry_contract::states::ScopeLimit;
+use sentry_domain::{Amount, Unit};
+
+use crate::item::{Hold, Item, signed, unsigned};
+
+/// A scope's window at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Spent for good.
+    pub settled: Amount,
+    /// Held by requests in flight.
+    pub held: Amount,
+    /// The holds, by request.
+    pub holds: BTreeMap<String, Hold>,
+    /// How long a hold lasts on average, in milliseconds, once any was settled.
+    pub mean_ms: Option<u64>,
+}
+
+impl Figures {
+    /// The sum of a scope's own item and its shards.
+    ///
+    /// The own item's `held` has in it what the shards were leased: what they hold, what they have spent and not yet
+    /// handed over, and what they have left.
+    #[must_use]
+    pub fn of(own: &Item, shards: &[Item]) -> Self {
+        let mut held = signed(&own.held);
+        let mut figures = Self { settled: own.settled, holds: own.holds.clone(), ..Self::default() };
+        let (mut calls, mut busy) = (own.calls, own.busy_ms);
+        for shard in shards {
+            for ((held, free), settled) in held.iter_mut().zip(shard.free).zip(signed(&shard.settled)) {
+                *held = held.saturating_sub(free).saturating_sub(settled);
+            }
+            figures.settled = figures.settled + shard.settled;
+            figures.holds.extend(shard.holds.clone());
+            calls = calls.saturating_add(shard.calls);
+            busy = busy.saturating_add(shard.busy_ms);
+        }
+        figures.held = unsigned(held);
+        figures.mean_ms = busy.checked_div(calls);
+        figures
+    }
+
+    /// What counts as used: CloudWatch also sees what goes round the sentry, the ledger what CloudWatch does not show yet.
+    #[must_use]
+    pub fn used(&self, seen: Amount) -> Amount {
+        self.settled.max(seen)
+    }
+
+    /// What is left of `unit`, if it is limited.
+    #[must_use]
+    pub fn room(&self, limit: &ScopeLimit, seen: Amount, unit: Unit) -> Option<u128> {
+        let limit = limit.limits.get(unit)?;
+        Some(limit.saturating_sub(self.used(seen).get(unit)).saturating_sub(self.held.get(unit)))
+    }
+
+    /// The entry of an answer's `budget`.
+    #[must_use]
+    pub fn entry(&self, limit: &ScopeLimit, seen: Amount) -> BudgetEntry {
+        let (used, held) = (self.used(seen), self.held);
+        BudgetEntry {
+            scope: limit.scope.clone(),
+            window: limit.window.name.clone(),
+            resets_at: limit.window.resets_at,
+            source: limit.source.clone(),
+            input: limit.limits.input.map(|most| Headroom::<u64>::new(most, used.input, held.input)),
+            output: limit.limits.output.map(|most| Headroom::<u64>::new(most, used.output, held.output)),
+            usd: limit.limits.usd.map(|most| Headroom::<Dollars>::new(most, used.usd, held.usd)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sentry_domain::Usd;
+
+    fn output(output: u64) -> Amount {
+        Amount { output, ..Amount::ZERO }
+    }
+
+    #[test]
+    fn the_shards_leases_are_no_holds() {
+        let shard = Item { settled: output(7), held: output(5), free: [0, 8, 0], ..Item::default() };
+        let own = Item { settled: output(100), held: output(20 + 3), ..Item::default() };
+        let figures = Figures::of(&own, &[shard]);
+        assert_eq!((figures.settled, figures.held), (output(107), output(8)));
+    }
+
+    #[test]
+    fn a_unit_that_is_not_leased_is_counted_all_the_same() {
+        let usd = |picodollars| Amount { usd: Usd::from_picodollars(picodollars), ..Amount::ZERO };
+        let shard = Item { settled: usd(4), held: usd(5), free: [0, 0, -9], ..Item::default() };
+        let figures = Figures::of(&Item::default(), &[shard]);
+        assert_eq!((figures.settled, figures.held), (usd(4), usd(5)));
+    }
+}

@@ -1,0 +1,174 @@
+//! The protocol step by step: repetitions, duplicates, expiry, windows.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use sentry_contract::states::{LimitWindow, Reservation, ScopeLimit};
+use sentry_domain::{Amount, Window, WindowKind};
+use sentry_ledger::{Admission, Figures, Holder, Ledger};
+
+use crate::support::{HOLD, approved, ask, at_once, ledger, limit, noon, output};
+
+async fn reserve(ledger: &Ledger, limits: &[ScopeLimit], id: &str, execution: &str, at: DateTime<Utc>) -> Admission {
+    let holder = Holder { request_id: id, execution_id: execution };
+    ledger.reserve(holder, &ask(limits, 60), at, HOLD).await.unwrap()
+}
+
+fn reservation(admission: Admission) -> Reservation {
+    match admission {
+        Admission::Approved(reservation) => reservation,
+        other => panic!("not approved: {other:?}"),
+    }
+}
+
+fn denial(admission: Admission) -> (Option<u64>, Vec<Figures>) {
+    match admission {
+        Admission::Denied { shortage, figures } => (shortage.retry_after_seconds, figures),
+        other => panic!("not denied: {other:?}"),
+    }
+}
+
+/// The figures of the first scope, as a reservation's holder sees them.
+async fn figures(ledger: &Ledger, reservation: &Reservation) -> Figures {
+    ledger.settle(reservation, None, noon()).await.unwrap().remove(0).figures
+}
+
+#[tokio::test]
+#[ignore = "needs the local AWS: cargo xtask test"]
+async fn an_execution_that_asks_again_finds_its_own_hold() {
+    let (ledger, limits) = (ledger().await, [limit("model#m", 100, 1), limit("costCenter#c", 100, 1)]);
+    let first = reservation(reserve(&ledger, &limits, "a", "run-1", noon()).await);
+    let again = reservation(reserve(&ledger, &limits, "a", "run-1", noon() + TimeDelta::seconds(3)).await);
+    assert_eq!(first, again);
+    assert_eq!(figures(&ledger, &first).await.held, Amount { input: 10, ..output(60) });
+}
+
+#[tokio::test]
+#[ignore = "needs the local AWS: cargo xtask test"]
+async fn a_request_id_is_good_for_one_request_that_spends() {
+    let (ledger, limits) = (ledger().await, [limit("model#m", 1_000, 1)]);
+    let held = reservation(reserve(&ledger, &limits, "a", "run-1", noon()).await);
+    assert_eq!(reserve(&ledger, &limits, "a", "run-2", noon()).await, Admission::Duplicate);
+    // Known to have used nothing: the id may be used again.
+    ledger.settle(&held, Some(Amount::ZERO), noon()).await.unwrap();
+    let held = reservation(reserve(&ledger, &limits, "a", "run-3", noon()).await);
+    ledger.settle(&held, Some(output(5)), noon()).await.unwrap();
+    let days_later = noon() + TimeDelta::hours(47);
+    assert_eq!(reserve(&ledger, &limits, "a", "run-4", days_later).await, Admission::Duplicate);
+    assert_eq!(figures(&ledger, &held).await.settled.output, 5);
+}
+
+#[tokio::test]
+#[ignore = "needs the local AWS: cargo xtask test"]
+async fn a_denied_request_may_come_again_and_holds_nothing_anywhere() {
+    let (ledger, limits) = (ledger().await, [limit("model#m", 1_000, 1), limit("costCenter#c", 100, 1)]);
+    let first = reservation(reserve(&ledger, &limits, "a", "run-1", noon()).await);
+    let (wait, figures) = denial(reserve(&ledger, &limits, "b", "run-2", noon()).await);
+    assert_eq!((wait.is_some(), figures[0].held.output, figures[1].held.output), (true, 60, 60));
+    ledger.settle(&first, Some(output(40)), noon()).await.unwrap();
+    reservation(reserve(&ledger, &limits, "b", "run-3", noon()).await);
+}
+
+#[tokio::test]
+#[ignore = "needs the local AWS: cargo xtask test"]
+async fn an_expired_hold_is_settled_in_full_by_whoever_meets_it_and_only_once() {
+    let (ledger, limits) = (ledger().await, [limit("model#m", 100, 1)]);
+    let lost = reservation(reserve(&ledger, &limits, "a", "run-1", noon()).await);
+    let (wait, _) = denial(reserve(&ledger, &limits, "b", "run-2", noon() + HOLD - TimeDelta::seconds(1)).await);
+    assert_eq!(wait, Some(1));
+    let (wait, figures) = denial(reserve(&ledger, &limits, "b", "run-2", noon() + HOLD).await);
+    assert_eq!((wait, figures[0].settled.output, figures[0].held.output), (None, 60, 0));
+    // The one that was given up comes late: what it says is not known to be all that was billed.
+    let after = ledger.settle(&lost, Some(output(1)), noon() + HOLD).await.unwrap();
+    assert_eq!((after[0].figures.settled.output, after[0].figures.held), (60, Amount::ZERO));
+}
+
+#[tokio::test]
+#[ignore = "needs the local AWS: cargo xtask test"]
+async fn the_sweeper_settles_expired_holds_and_no_others() {
+    let (ledger, limits) = (ledger().await, [limit("model#m", 200, 1), limit("costCenter#c", 1_000, 4)]);
+    let old = reservation(reserve(&ledger, &limits, "a", "run-1", noon()).await);
+    let young = reservation(reserve(&ledger, &limits, "b", "run-2", noon() + TimeDelta::seconds(60)).await);
+    assert_eq!(ledger.sweep(noon() + HOLD - TimeDelta::milliseconds(1)).await.unwrap().settled, 0);
+    let swept = ledger.sweep(noon() + HOLD).await.unwrap();
+    assert_eq!((swept.settled, swept.failed), (2, 0));
+    assert_eq!(swept.next_expiry_ms, Some(young.expires_at.timestamp_millis()));
+    for after in ledger.settle(&old, Some(Amount::ZERO), noon() + HOLD).await.unwrap() {
+        assert_eq!((after.figures.settled.output, after.figures.held.output), (60, 60));
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local AWS: cargo xtask test"]
+async fn cancelling_gives_back_what_the_execution_holds_and_nothing_else() {
+    let (ledger, limits) = (ledger().await, [limit("model#m", 1_000, 4), limit("costCenter#c", 200, 1)]);
+    reservation(reserve(&ledger, &limits, "a", "run-1", noon()).await);
+    let other = reservation(reserve(&ledger, &limits, "b", "run-2", noon()).await);
+    for execution in ["run-2", "run-1", "run-1"] {
+        ledger.cancel(Holder { request_id: "a", execution_id: execution }, &limits).await.unwrap();
+    }
+    assert_eq!(figures(&ledger, &other).await.held.output, 60);
+    reservation(reserve(&ledger, &limits, "a", "run-3", noon()).await);
+}
+
+#[tokio::test]
+#[ignore = "needs the local AWS: cargo xtask test"]
+async fn a_request_is_charged_to_the_window_that_admitted_it() {
+    let ledger = ledger().await;
+    let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    for (kind, before, after) in [
+        (WindowKind::Hour, "2026-11-21T13:59:59.900Z", "2026-11-21T14:00:05Z"),
+        (WindowKind::Day, "2026-11-21T23:59:59Z", "2026-11-22T00:00:10Z"),
+        (WindowKind::Month, "2026-11-30T23:59:59.999Z", "2026-12-01T00:02:00Z"),
+    ] {
+        let in_window = |instant| {
+            let window = Window::containing(kind, Tz::UTC, instant);
+            let window = LimitWindow {
+                name: window.name().to_owned(),
+                key: window.key(),
+                start: window.start(),
+                resets_at: window.resets_at(),
+            };
+            [ScopeLimit { window, ..limit(&format!("{kind:?}"), 100, 1) }]
+        };
+        let (old, new) = (in_window(at(before)), in_window(at(after)));
+        let held = reservation(reserve(&ledger, &old, &format!("{kind:?}-a"), "run-1", at(before)).await);
+        // The next window is whole, also while the hold of the old one is still there.
+        let next = reservation(reserve(&ledger, &new, &format!("{kind:?}-b"), "run-2", at(after)).await);
+        let settled = ledger.settle(&held, Some(output(50)), at(after)).await.unwrap().remove(0);
+        assert_eq!((settled.figures.settled.output, settled.figures.held.output), (50, 0));
+        assert_eq!(settled.figures.entry(&old[0], Amount::ZERO).window, old[0].window.name);
+        let fresh = ledger.settle(&next, Some(output(7)), at(after)).await.unwrap().remove(0);
+        assert_eq!(fresh.figures.settled.output, 7, "{kind:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the local AWS: cargo xtask test"]
+async fn editing_the_limit_or_its_shards_never_lets_more_through() {
+    let ledger = ledger().await;
+    // 10 of 100 tokens each: first spread over 4 items, then lowered, then over one item, then over 8, then raised.
+    let mut admitted = approved(&at_once(&ledger, &[limit("model#m", 10_000, 4)], 30, 10).await).len();
+    assert_eq!(admitted, 30);
+    for (most, shards, more) in [(350, 4, 5), (400, 1, 5), (450, 8, 5), (1_000, 4, 55), (900, 2, 0)] {
+        let now = approved(&at_once(&ledger, &[limit("model#m", most, shards)], 100, 10).await).len();
+        assert_eq!(now, more, "limit {most} in {shards} shards");
+        admitted += now;
+    }
+    assert_eq!(admitted, 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the local AWS: cargo xtask test"]
+async fn what_goes_round_the_sentry_counts_once_the_larger_figure() {
+    let (ledger, limits) = (ledger().await, [limit("model#m", 100, 1)]);
+    let seen = |tokens| sentry_ledger::Ask { seen: output(tokens), ..ask(&limits, 30) };
+    let holder = |id| Holder { request_id: id, execution_id: "run" };
+    let held = reservation(ledger.reserve(holder("a"), &seen(40), noon(), HOLD).await.unwrap());
+    // 40 seen + 30 held: 30 are left, not 31.
+    let more = sentry_ledger::Ask { max_tokens: 31, ..seen(40) };
+    denial(ledger.reserve(holder("b"), &more, noon(), HOLD).await.unwrap());
+    ledger.settle(&held, Some(output(30)), noon()).await.unwrap();
+    // Settled 30 and seen 40 may be the same tokens: 60 are left.
+    let more = sentry_ledger::Ask { max_tokens: 60, ..seen(40) };
+    reservation(ledger.reserve(holder("c"), &more, noon(), HOLD).await.unwrap());
+}
