@@ -1,0 +1,27 @@
+//! The Lambda function behind the state `Reserve`.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use chrono::{TimeDelta, Utc};
+use fn_reserve::Reserver;
+use sentry_lambda::{StartError, env};
+use sentry_ledger::Ledger;
+use sentry_models::Catalogue;
+
+/// A write takes milliseconds; past this the attempt is repeated.
+const ATTEMPT: Duration = Duration::from_millis(800);
+/// All attempts of one operation. The function has time for two of them, and its own error is the one that is seen.
+const OPERATION: Duration = Duration::from_secs(2);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), StartError> {
+    let (table, requests) = (env::required("SENTRY_LEDGER_TABLE")?, env::required("SENTRY_REQUESTS_TABLE")?);
+    let hold_seconds: u32 = env::parsed("SENTRY_HOLD_SECONDS", "a whole number of seconds")?;
+    let region = env::required("AWS_REGION")?;
+    let catalogue = Catalogue::bundled().map_err(|error| StartError::Unusable(error.to_string()))?;
+    let client = Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
+    let ledger = Ledger::new(client, table, requests);
+    let reserver = &Reserver::new(ledger, catalogue, region, TimeDelta::seconds(hold_seconds.into()));
+    sentry_lambda::run(move |input| async move { reserver.reserve(input, Utc::now()).await }).await
+}

@@ -1,0 +1,177 @@
+//! What DynamoDB answers, and what follows from it.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
+use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
+use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
+use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::error::{ConditionalCheckFailedException, InternalServerError};
+use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
+use chrono::{DateTime, TimeDelta, Utc};
+use sentry_contract::ErrorCode;
+use sentry_lambda::{Failure, offline_config};
+use sentry_ledger::Ledger;
+use sentry_models::Catalogue;
+use serde_json::{Value, json};
+
+use crate::{ErrorBody, Reserver};
+
+const NOON: &str = "2026-11-21T12:00:00Z";
+const MODEL: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";
+
+fn reserver(rules: &[&Rule], region: &str) -> Reserver {
+    let interceptor = rules
+        .iter()
+        .fold(MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny), |all, rule| all.with_rule(rule));
+    let config = aws_sdk_dynamodb::config::Builder::from(&offline_config(create_mock_http_client()));
+    let client = Client::from_conf(config.interceptor(interceptor).build());
+    let ledger = Ledger::new(client, "ledger".into(), "requests".into());
+    Reserver::new(ledger, Catalogue::bundled().unwrap(), region.into(), TimeDelta::seconds(360))
+}
+
+fn refusing() -> ConditionalCheckFailedException {
+    ConditionalCheckFailedException::builder().build()
+}
+
+fn registers() -> Rule {
+    mock!(Client::put_item)
+        .match_requests(|put| put.table_name() == Some("requests"))
+        .then_output(|| PutItemOutput::builder().build())
+}
+
+fn writes() -> Rule {
+    mock!(Client::update_item)
+        .match_requests(|update| update.table_name() == Some("ledger"))
+        .then_output(|| UpdateItemOutput::builder().build())
+}
+
+fn limit(limits: Value) -> Value {
+    let window = json!({"name": "2026-11", "key": "2026-11", "start": "2026-11-01T00:00:00Z", "resetsAt": "2026-12-01T00:00:00Z"});
+    json!({"scope": format!("model#{MODEL}"), "source": "model", "window": window, "limits": limits, "shards": 1})
+}
+
+fn input(limits: Value, usage: Value, count: Value) -> Value {
+    json!({
+        "requestId": "r1", "executionId": "arn:aws:states:us-east-1:111122223333:express:limiter:name:0f0e",
+        "model": {"requested": "claude-sonnet-4", "modelId": MODEL, "modelMetric": MODEL, "family": "anthropic"},
+        "estimate": {"inputTokens": 400, "maxTokens": 1000, "maxTokensGiven": true},
+        "limits": limits, "usage": usage, "count": count,
+    })
+}
+
+fn usage(input: u64, output: u64) -> Value {
+    json!({"window": "2026-11", "inputTokens": input, "outputTokens": output, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 0})
+}
+
+async fn decide(reserver: &Reserver, input: Value) -> Result<Value, Failure> {
+    let now: DateTime<Utc> = NOON.parse().unwrap();
+    let decision = reserver.reserve(serde_json::from_value(input).unwrap(), now).await?;
+    Ok(serde_json::to_value(decision).unwrap())
+}
+
+#[tokio::test]
+async fn what_fits_is_held_at_its_worst_and_bedrocks_count_makes_it_smaller() {
+    let (put, update) = (registers(), writes());
+    let limits = json!({"limits": [limit(json!({"input": 100_000, "usd": "1.00"}))]});
+    let decision =
+        decide(&reserver(&[&put, &update], "us-east-1"), input(limits, usage(0, 0), json!({"inputTokens": 90})))
+            .await
+            .unwrap();
+    assert_eq!(decision["approved"], true);
+    // 90 at the dearest input rate, $3.75 a million for cache writes, and 1,000 at $15 a million.
+    let reservation = &decision["reservation"];
+    assert_eq!(reservation["hold"], json!({"input": 90, "output": 1000, "usd": "0.015337500"}));
+    assert_eq!((&reservation["maxTokens"], &reservation["expiresAt"]), (&json!(1000), &json!("2026-11-21T12:06:00Z")));
+    assert_eq!(decision["notes"], json!({}));
+    assert_eq!((put.num_calls(), update.num_calls()), (1, 1));
+}
+
+#[tokio::test]
+async fn without_a_count_the_bytes_are_the_bound() {
+    for count in [json!({}), json!({"unavailable": "States.Timeout"}), json!({"inputTokens": 500})] {
+        let (put, update) = (registers(), writes());
+        let limits = json!({"limits": [limit(json!({"input": 100_000}))]});
+        let decision =
+            decide(&reserver(&[&put, &update], "us-east-1"), input(limits, usage(0, 0), count)).await.unwrap();
+        assert_eq!(decision["reservation"]["hold"]["input"], 400);
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_denied_with_the_figures_and_may_come_again() {
+    let counter = |text: &str| AttributeValue::N(text.to_owned());
+    let stored =
+        HashMap::from([("settledOutput".to_owned(), counter("4500")), ("committedOutput".to_owned(), counter("4500"))]);
+    let put = registers();
+    let update = mock!(Client::update_item).then_error(|| UpdateItemError::ConditionalCheckFailedException(refusing()));
+    let get = mock!(Client::get_item)
+        .match_requests(|get| get.consistent_read() == Some(true))
+        .then_output(move || GetItemOutput::builder().set_item(Some(stored.clone())).build());
+    let delete = mock!(Client::delete_item)
+        .match_requests(|delete| delete.table_name() == Some("requests"))
+        .then_output(|| DeleteItemOutput::builder().build());
+    let limits = json!({"limits": [limit(json!({"output": 5_000}))]});
+    let reserver = reserver(&[&put, &update, &get, &delete], "us-east-1");
+    let decision = decide(&reserver, input(limits, usage(0, 4_000), json!({}))).await.unwrap();
+    assert_eq!((&decision["approved"], &decision["denial"]["statusCode"]), (&json!(false), &json!(429)));
+    let error = json!({
+        "code": "BudgetExceeded",
+        "message": format!("The request may need 1000 output tokens, and model#{MODEL} has 500 left for 2026-11. \
+                            Ask for less, wait until 2026-12-01T00:00:00Z, or ask an admin to raise the limit."),
+        "retryable": false,
+        "details": {"scope": format!("model#{MODEL}"), "window": "2026-11", "resetsAt": "2026-12-01T00:00:00Z",
+                    "exceeded": "output", "needed": 1000, "remaining": 500},
+    });
+    assert_eq!(decision["denial"]["error"], error);
+    assert_eq!(decision["budget"][0]["output"], json!({"limit": 5000, "used": 4500, "reserved": 0, "remaining": 500}));
+    assert_eq!(delete.num_calls(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_another_execution_has_is_a_duplicate() {
+    let put = mock!(Client::put_item).then_error(|| PutItemError::ConditionalCheckFailedException(refusing()));
+    let limits = json!({"limits": [limit(json!({"output": 5_000}))]});
+    let decision = decide(&reserver(&[&put], "us-east-1"), input(limits, usage(0, 0), json!({}))).await.unwrap();
+    assert_eq!(decision["denial"]["error"]["code"], "DuplicateRequest");
+    assert_eq!((&decision["denial"]["statusCode"], &decision["budget"]), (&json!(409), &json!([])));
+}
+
+#[tokio::test]
+async fn what_cannot_be_known_is_denied_before_anything_is_written() {
+    let fine = json!({"limits": [limit(json!({"output": 5_000}))]});
+    let refusal = json!({"refusal": ErrorBody::new(ErrorCode::LimitNotConfigured, "none")});
+    let dollars = json!({"limits": [limit(json!({"output": 5_000, "usd": "3"}))]});
+    let unavailable = |name: &str| json!({"unavailable": name});
+    let cases = [
+        (fine.clone(), unavailable("UsageUnavailable"), "us-east-1", "UsageUnavailable", 503),
+        (fine, unavailable("Lambda.Unknown"), "us-east-1", "UsageUnavailable", 503),
+        (unavailable("LedgerUnavailable"), unavailable("NotAsked"), "us-east-1", "LedgerUnavailable", 503),
+        (refusal, unavailable("NotAsked"), "us-east-1", "LimitNotConfigured", 403),
+        // No prices are known for this Region.
+        (dollars, usage(0, 0), "eu-west-1", "LimitMalformed", 403),
+    ];
+    for (limits, usage, region, code, status) in cases {
+        let decision = decide(&reserver(&[], region), input(limits, usage, json!({}))).await.unwrap();
+        assert_eq!(decision["approved"], false);
+        assert_eq!(decision["denial"]["error"]["code"], code);
+        assert_eq!(decision["denial"]["statusCode"], status);
+        if code == "LimitMalformed" {
+            let details = json!({"item": format!("model#{MODEL}"), "field": "limit.usd", "model": MODEL});
+            assert_eq!(decision["denial"]["error"]["details"], details);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_fails_is_a_failure_and_not_a_decision() {
+    let put = registers();
+    let update = mock!(Client::update_item)
+        .then_error(|| UpdateItemError::InternalServerError(InternalServerError::builder().build()));
+    let limits = json!({"limits": [limit(json!({"output": 5_000}))]});
+    let failure =
+        decide(&reserver(&[&put, &update], "us-east-1"), input(limits, usage(0, 0), json!({}))).await.unwrap_err();
+    assert_eq!(failure.name(), "LedgerUnavailable");
+}
