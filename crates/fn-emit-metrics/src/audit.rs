@@ -2,34 +2,81 @@
 
 use std::io::Write;
 
+use sentry_contract::answer::Degraded;
+use sentry_contract::request::Tags;
 use sentry_contract::states::MetricsRecord;
-use serde_json::{Value, json};
+use sentry_contract::{ErrorCode, Outcome};
+use sentry_domain::Usd;
+use serde::Serialize;
 
 /// Writes the line, whatever the log level is.
 pub fn write(record: &MetricsRecord) {
+    let Ok(line) = serde_json::to_string(&line(record)) else { return };
     // There is nowhere to report a log that cannot be written to.
-    let _ = writeln!(std::io::stderr(), "{}", line(record));
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn line(record: &MetricsRecord) -> Value {
+/// The line's fields, units in their names; what a request does not have is left out from the hold on.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    level: &'static str,
+    message: &'static str,
+    timestamp: Option<&'a str>,
+    outcome: Outcome,
+    code: Option<ErrorCode>,
+    model: &'a str,
+    model_id: &'a str,
+    input_tokens: u64,
+    output_tokens: u64,
+    tags: &'a Tags,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_usd: Option<Usd>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    degraded: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    degraded_from_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    degraded_to_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unsettled: bool,
+}
+
+fn line(record: &MetricsRecord) -> Line<'_> {
     let tokens = record.usage.map(|usage| usage.tokens).unwrap_or_default();
-    json!({
-        "level": "INFO",
-        "message": "request",
-        "timestamp": record.tags.get("timestamp"),
-        "outcome": record.outcome,
-        "code": record.code,
-        "model": record.model.requested,
-        "model_id": record.model.model_id,
-        "input_tokens": tokens.read(),
-        "output_tokens": tokens.output,
-        "tags": record.tags,
-    })
+    let clamp = record.degraded.as_ref().map(|Degraded::Clamp { from, to }| (*from, *to));
+    Line {
+        level: "INFO",
+        message: "request",
+        timestamp: record.tags.get(Tags::TIMESTAMP),
+        outcome: record.outcome,
+        code: record.code,
+        model: &record.model.requested,
+        model_id: &record.model.model_id,
+        input_tokens: tokens.read(),
+        output_tokens: tokens.output,
+        tags: &record.tags,
+        held_input_tokens: record.hold.map(|hold| hold.input),
+        held_output_tokens: record.hold.map(|hold| hold.output),
+        held_usd: record.hold.map(|hold| hold.usd),
+        degraded: clamp.map(|_| "clamp"),
+        degraded_from_tokens: clamp.map(|(from, _)| from),
+        degraded_to_tokens: clamp.map(|(_, to)| to),
+        unsettled: record.unsettled,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
+
+    fn written(record: Value) -> Value {
+        serde_json::to_value(line(&serde_json::from_value(record).unwrap())).unwrap()
+    }
 
     #[test]
     fn the_line_tells_who_what_how_and_how_much() {
@@ -46,6 +93,27 @@ mod tests {
             "input_tokens": 11, "output_tokens": 3,
             "tags": {"applicationId": "helper", "team": "blue", "timestamp": "2026-11-21T05:00:00.123456Z"}
         });
-        assert_eq!(line(&serde_json::from_value(record).unwrap()), expected);
+        assert_eq!(written(record), expected);
+    }
+
+    #[test]
+    fn the_hold_and_what_became_of_it_are_told_where_there_is_one() {
+        let record = json!({
+            "outcome": "InvocationFailed",
+            "code": "ModelTimeout",
+            "tags": {},
+            "model": {"requested": "nova-lite", "modelId": "amazon.nova-lite-v1:0"},
+            "hold": {"input": 120, "output": 300, "usd": "0.0000792"},
+            "degraded": {"action": "clamp", "from": 2048, "to": 300},
+            "unsettled": true
+        });
+        let expected = json!({
+            "level": "INFO", "message": "request", "timestamp": null,
+            "outcome": "InvocationFailed", "code": "ModelTimeout", "model": "nova-lite", "model_id": "amazon.nova-lite-v1:0",
+            "input_tokens": 0, "output_tokens": 0, "tags": {},
+            "held_input_tokens": 120, "held_output_tokens": 300, "held_usd": "0.000079200",
+            "degraded": "clamp", "degraded_from_tokens": 2048, "degraded_to_tokens": 300, "unsettled": true
+        });
+        assert_eq!(written(record), expected);
     }
 }

@@ -1,10 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+mod alerts;
 mod audit;
+mod mark;
 mod metrics;
+mod notice;
 
+pub use alerts::Alerts;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::types::MetricDatum;
+use chrono::{DateTime, Utc};
 use sentry_contract::METRIC_NAMESPACE;
 use sentry_contract::states::MetricsRecord;
 use sentry_lambda::cause;
@@ -45,33 +50,47 @@ pub struct ItemFailure {
     pub item_identifier: String,
 }
 
-/// Stores metrics and writes audit lines.
+/// Publishes alerts, stores metrics and writes audit lines.
 #[derive(Debug)]
 pub struct Emitter {
     client: Client,
+    alerts: Alerts,
 }
 
 impl Emitter {
-    /// Stores through `client`.
+    /// Stores through `client`, and publishes through `alerts`.
     #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self { client }
+    pub fn new(client: Client, alerts: Alerts) -> Self {
+        Self { client, alerts }
     }
 
-    /// Stores the metrics of a batch in one call; what cannot be read or stored is reported for another delivery.
-    pub async fn emit(&self, batch: Batch) -> BatchAnswer {
+    /// Publishes the alerts of a batch that is read at `now`, then stores its metrics in one call; what cannot be read, published or
+    /// stored is reported for another delivery.
+    ///
+    /// Alerts come first because they can be repeated: a message whose alert fails is not counted yet.
+    pub async fn emit(&self, batch: Batch, now: DateTime<Utc>) -> BatchAnswer {
         let mut failed = Vec::new();
-        let mut readable = Vec::new();
-        for message in batch.records {
-            match read(&message.body) {
-                Ok(request) => readable.push((message.message_id, request)),
+        let mut ready = Vec::new();
+        let mut round = self.alerts.round(now);
+        for Message { message_id, body } in batch.records {
+            let mut request = match read(&body) {
+                Ok(request) => request,
                 Err(problem) => {
-                    error!(message_id = message.message_id, problem, "a message of the metrics queue cannot be read");
-                    failed.push(message.message_id);
+                    error!(message_id, problem, "a message of the metrics queue cannot be read");
+                    failed.push(message_id);
+                    continue;
                 }
-            }
+            };
+            let Some(published) = round.publish(&request.record.alerts).await else {
+                failed.push(message_id);
+                continue;
+            };
+            let counted: Vec<_> =
+                published.iter().filter_map(|alert| metrics::published(alert, &request.metrics)).collect();
+            request.metrics.extend(counted);
+            ready.push((message_id, request));
         }
-        failed.extend(self.store_all(readable).await);
+        failed.extend(self.store_all(ready).await);
         BatchAnswer { batch_item_failures: failed.into_iter().map(|id| ItemFailure { item_identifier: id }).collect() }
     }
 

@@ -1,43 +1,80 @@
-//! The six metrics of a request.
+//! The metrics of a request: six of every one, and some of those that they concern.
 
 use aws_sdk_cloudwatch::primitives::DateTime as SdkDateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use chrono::{DateTime, Utc};
 use sentry_contract::Outcome;
+use sentry_contract::answer::Degraded;
 use sentry_contract::request::Tags;
-use sentry_contract::states::MetricsRecord;
+use sentry_contract::states::{Alert, MetricsRecord};
 
 /// The dimension value of a tag that a request does not have.
 const UNSPECIFIED: &str = "unspecified";
 
-/// The metrics of `record`, all six also where they are 0.
+/// Longest value of a dimension, in characters.
+/// Source: API reference of Amazon CloudWatch, `Dimension`, read in November 2026.
+const DIMENSION_CHARS: usize = 1024;
+
+/// The metrics of `record`: all six that every request has, also where they are 0, and the others where there is something to count.
 ///
 /// # Errors
 /// When the record's timestamp is none.
 pub fn of(record: &MetricsRecord) -> Result<Vec<MetricDatum>, String> {
     let timestamp = record.tags.get(Tags::TIMESTAMP).unwrap_or_default();
     let at: DateTime<Utc> = timestamp.parse().map_err(|_| "the tag timestamp is no instant".to_owned())?;
+    let at = SdkDateTime::from_millis(at.timestamp_millis());
     let dimensions = dimensions(record);
+    let of_request = |(name, value)| datum(name, value, dimensions.clone(), at);
+    Ok(six(record).into_iter().map(of_request).chain(others(record, at)).collect())
+}
+
+/// `BudgetAlerts`: one alert that was published after `request`, whose metrics give the time.
+pub fn published(alert: &Alert, request: &[MetricDatum]) -> Option<MetricDatum> {
+    let at = *request.first()?.timestamp()?;
+    let dimensions = vec![dimension("Scope", &alert.scope), dimension("Threshold", &alert.threshold.to_string())];
+    Some(datum("BudgetAlerts", 1, dimensions, at))
+}
+
+fn six(record: &MetricsRecord) -> [(&'static str, u64); 6] {
     let tokens = record.usage.map(|usage| usage.tokens).unwrap_or_default();
     let is = |yes: bool| u64::from(yes);
-    let values = [
+    [
         ("TotalRequests", 1),
         ("RateLimitApproved", is(record.outcome != Outcome::Denied)),
         ("RateLimitDenied", is(record.outcome == Outcome::Denied)),
         ("InvocationFailed", is(record.outcome == Outcome::InvocationFailed)),
         ("InputTokens", tokens.read()),
         ("OutputTokens", tokens.output),
-    ];
-    let datum = |(name, value): (&str, u64)| {
-        MetricDatum::builder()
-            .metric_name(name)
-            .set_dimensions(Some(dimensions.clone()))
-            .timestamp(SdkDateTime::from_millis(at.timestamp_millis()))
-            .unit(StandardUnit::Count)
-            .value(as_float(value))
-            .build()
-    };
-    Ok(values.into_iter().map(datum).collect())
+    ]
+}
+
+/// Has no dimension of a request, so that each is one line for the whole stack: what it concerns is in the audit line.
+fn others(record: &MetricsRecord, at: SdkDateTime) -> Vec<MetricDatum> {
+    let mut others = Vec::new();
+    if let (Outcome::Denied, Some(code)) = (record.outcome, record.code) {
+        others.push(datum("Denials", 1, vec![dimension("Code", code.name())], at));
+    }
+    if let Some(degraded) = &record.degraded {
+        let Degraded::Clamp { .. } = degraded;
+        others.push(datum("Degradations", 1, vec![dimension("Action", "clamp")], at));
+    }
+    if record.unsettled {
+        others.push(datum("UnsettledRequests", 1, Vec::new(), at));
+    } else if let (Some(hold), Some(usage)) = (record.hold, record.usage) {
+        others.push(datum("HeldTokens", hold.input.saturating_add(hold.output), Vec::new(), at));
+        others.push(datum("UsedTokens", usage.tokens.total(), Vec::new(), at));
+    }
+    others
+}
+
+fn datum(name: &str, value: u64, dimensions: Vec<Dimension>, at: SdkDateTime) -> MetricDatum {
+    MetricDatum::builder()
+        .metric_name(name)
+        .set_dimensions(Some(dimensions))
+        .timestamp(at)
+        .unit(StandardUnit::Count)
+        .value(as_float(value))
+        .build()
 }
 
 fn dimensions(record: &MetricsRecord) -> Vec<Dimension> {
@@ -49,8 +86,13 @@ fn dimensions(record: &MetricsRecord) -> Vec<Dimension> {
         ("Application", tag(Tags::APPLICATION_ID)),
         ("Environment", tag(Tags::ENVIRONMENT)),
     ]
-    .map(|(name, value)| Dimension::builder().name(name).value(value).build())
+    .map(|(name, value)| dimension(name, value))
     .to_vec()
+}
+
+/// A scope of three long tags can be longer than CloudWatch takes; cut, it is counted rather than refused.
+fn dimension(name: &str, value: &str) -> Dimension {
+    Dimension::builder().name(name).value(value.chars().take(DIMENSION_CHARS).collect::<String>()).build()
 }
 
 /// CloudWatch's values are floats; token counts are far below 2^53, where they are exact.

@@ -1,19 +1,39 @@
 //! Messages, and what CloudWatch gets of them.
 
-use std::collections::BTreeMap;
+mod alerts;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::error::ErrorMetadata;
 use aws_sdk_cloudwatch::operation::put_metric_data::{PutMetricDataError, PutMetricDataInput, PutMetricDataOutput};
 use aws_smithy_mocks::{MockResponseInterceptor, Rule, create_mock_http_client, mock};
+use chrono::{DateTime, Utc};
 use sentry_lambda::offline_config;
 use serde_json::{Value, json};
 
-use crate::{Batch, BatchAnswer, Emitter};
+use crate::{Alerts, Batch, BatchAnswer, Emitter};
+
+/// When batches are read.
+const NOW: i64 = 1_795_237_200;
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(NOW, 0).unwrap()
+}
+
+/// An emitter whose CloudWatch, ledger and SNS answer by these rules.
+fn emitter_with(cloudwatch: &Rule, ledger: &[&Rule], sns: &[&Rule]) -> Emitter {
+    let config = offline_config(create_mock_http_client());
+    let by = |rules: &[&Rule]| rules.iter().fold(MockResponseInterceptor::new(), |all, rule| all.with_rule(rule));
+    let ledger = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(by(ledger)).build();
+    let sns = aws_sdk_sns::config::Builder::from(&config).interceptor(by(sns)).build();
+    let cloudwatch = aws_sdk_cloudwatch::config::Builder::from(&config).interceptor(by(&[cloudwatch])).build();
+    let (ledger, sns) = (aws_sdk_dynamodb::Client::from_conf(ledger), aws_sdk_sns::Client::from_conf(sns));
+    Emitter::new(Client::from_conf(cloudwatch), Alerts::new(ledger, "ledger".to_owned(), sns, "topic".to_owned()))
+}
 
 fn emitter(rule: &Rule) -> Emitter {
-    let config = aws_sdk_cloudwatch::config::Builder::from(&offline_config(create_mock_http_client()));
-    Emitter::new(Client::from_conf(config.interceptor(MockResponseInterceptor::new().with_rule(rule)).build()))
+    emitter_with(rule, &[], &[])
 }
 
 fn batch(bodies: &[String]) -> Batch {
@@ -35,8 +55,22 @@ fn usage() -> Value {
     json!({"usage": {"inputTokens": 21, "outputTokens": 143, "cacheReadInputTokens": 4, "cacheWriteInputTokens": 5, "totalTokens": 173}})
 }
 
+/// The metrics of requests, which have five dimensions.
 fn values(input: &PutMetricDataInput) -> BTreeMap<String, String> {
-    input.metric_data().iter().map(|d| (d.metric_name().unwrap().to_owned(), d.value().unwrap().to_string())).collect()
+    let of_requests = input.metric_data().iter().filter(|datum| datum.dimensions().len() == 5);
+    of_requests.map(|d| (d.metric_name().unwrap().to_owned(), d.value().unwrap().to_string())).collect()
+}
+
+/// The other metrics, as `Name{Dimension=value} value`.
+fn others(input: &PutMetricDataInput) -> BTreeSet<String> {
+    let others = input.metric_data().iter().filter(|datum| datum.dimensions().len() != 5);
+    others
+        .map(|datum| {
+            let dimensions = datum.dimensions().iter().map(|d| format!("{}={}", d.name().unwrap(), d.value().unwrap()));
+            let dimensions: Vec<_> = dimensions.collect();
+            format!("{}{{{}}} {}", datum.metric_name().unwrap(), dimensions.join(","), datum.value().unwrap())
+        })
+        .collect()
 }
 
 #[tokio::test]
@@ -55,9 +89,39 @@ async fn each_outcome_puts_all_six_metrics_in_one_call() {
         let rule = mock!(Client::put_metric_data)
             .match_requests(move |input| input.namespace() == Some("GenAIRateLimiting") && values(input) == expected)
             .then_output(|| PutMetricDataOutput::builder().build());
-        let answer = emitter(&rule).emit(batch(&[record(outcome, more)])).await;
+        let answer = emitter(&rule).emit(batch(&[record(outcome, more)]), now()).await;
         assert!(answer.batch_item_failures.is_empty());
         assert_eq!(rule.num_calls(), 1, "{outcome}");
+    }
+}
+
+#[tokio::test]
+async fn what_concerns_a_request_beside_is_counted_for_the_whole_stack() {
+    let held = |more: Value| {
+        let mut record = json!({"hold": {"input": 40, "output": 500, "usd": "0.001"}});
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        record
+    };
+    let degraded = json!({"degraded": {"action": "clamp", "from": 2048, "to": 500}});
+    let unsettled = json!({"unsettled": true, "usage": usage()["usage"]});
+    let cases: [(&str, Value, &[&str]); 8] = [
+        ("Succeeded", usage(), &[]),
+        ("Succeeded", held(usage()), &["HeldTokens{} 540", "UsedTokens{} 173"]),
+        ("Succeeded", held(degraded), &["Degradations{Action=clamp} 1"]),
+        ("Succeeded", held(unsettled), &["UnsettledRequests{} 1"]),
+        ("InvocationFailed", held(json!({"code": "ModelThrottled"})), &[]),
+        ("InvocationFailed", held(json!({"code": "ModelTimeout", "unsettled": true})), &["UnsettledRequests{} 1"]),
+        ("Denied", json!({"code": "BudgetReserved"}), &["Denials{Code=BudgetReserved} 1"]),
+        ("Denied", json!({"code": "LimitMalformed"}), &["Denials{Code=LimitMalformed} 1"]),
+    ];
+    for (outcome, more, expected) in cases {
+        let name = more.to_string();
+        let expected: BTreeSet<_> = expected.iter().map(|&text| text.to_owned()).collect();
+        let rule = mock!(Client::put_metric_data)
+            .match_requests(move |input| values(input).len() == 6 && others(input) == expected)
+            .then_output(|| PutMetricDataOutput::builder().build());
+        emitter(&rule).emit(batch(&[record(outcome, more)]), now()).await;
+        assert_eq!(rule.num_calls(), 1, "{outcome} {name}");
     }
 }
 
@@ -81,7 +145,7 @@ async fn a_metric_has_five_dimensions_the_requests_time_and_counts() {
             })
         })
         .then_output(|| PutMetricDataOutput::builder().build());
-    emitter(&rule).emit(batch(&[record("Succeeded", usage())])).await;
+    emitter(&rule).emit(batch(&[record("Succeeded", usage())]), now()).await;
     assert_eq!(rule.num_calls(), 1);
 }
 
@@ -98,8 +162,8 @@ async fn an_unreadable_message_fails_alone_and_a_failed_put_fails_its_messages()
     let fine = mock!(Client::put_metric_data).then_output(|| PutMetricDataOutput::builder().build());
     let refused = mock!(Client::put_metric_data).then_error(refusal);
     let bodies = [record("Succeeded", usage()), "{}".to_owned(), record("Denied", json!({}))];
-    assert_eq!(failed(&emitter(&fine).emit(batch(&bodies)).await), ["m1"]);
-    assert_eq!(failed(&emitter(&refused).emit(batch(&bodies)).await), ["m1", "m0", "m2"]);
+    assert_eq!(failed(&emitter(&fine).emit(batch(&bodies), now()).await), ["m1"]);
+    assert_eq!(failed(&emitter(&refused).emit(batch(&bodies), now()).await), ["m1", "m0", "m2"]);
 }
 
 #[tokio::test]
@@ -108,6 +172,6 @@ async fn a_request_that_cloudwatch_refuses_does_not_keep_back_the_others() {
     let rule =
         mock!(Client::put_metric_data).sequence().error(refusal).output(stored).error(refusal).output(stored).build();
     let bodies = [0, 1, 2].map(|_| record("Succeeded", usage()));
-    assert_eq!(failed(&emitter(&rule).emit(batch(&bodies)).await), ["m1"]);
+    assert_eq!(failed(&emitter(&rule).emit(batch(&bodies), now()).await), ["m1"]);
     assert_eq!(rule.num_calls(), 4);
 }
