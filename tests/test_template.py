@@ -42,15 +42,25 @@ WITHOUT_RESOURCE = {
 EVERY_FUNCTION_MAY = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 A_FUNCTION_MAY = {
     "ValidateAndTagFunction": set(),
-    "MonthRangeFunction": set(),
-    "FetchUsageFunction": {"cloudwatch:GetMetricData"},
     "LookupLimitFunction": {"dynamodb:BatchGetItem"},
-    "CheckBudgetFunction": set(),
+    "FetchUsageFunction": {"cloudwatch:GetMetricData"},
+    "CountTokensFunction": {"bedrock:CountTokens"},
+    "ReserveFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"},
     "InvokeModelFunction": {"bedrock:InvokeModel"},
-    "EmitMetricsFunction": {"cloudwatch:PutMetricData", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"},
+    "SettleFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:DeleteItem"},
+    "EmitMetricsFunction": {
+        "cloudwatch:PutMetricData", "dynamodb:UpdateItem", "sns:Publish",
+        "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility",
+    },
+    "SweepHoldsFunction": {"dynamodb:Scan", "dynamodb:UpdateItem"},
 }
-CONTRACT_PARAMETERS = {"Architecture": "arm64", "ModelTimeoutSeconds": 240, "UsageCacheSeconds": 60}
-LATER_PARAMETERS = {"HoldSeconds": 360, "ModelInvocation": "lambda"}
+# Functions that no state runs: the queue and the schedule do.
+WITHOUT_STATE = {"EmitMetricsFunction", "SweepHoldsFunction"}
+# States that may be repeated whatever happened, because what they run does the same thing once, however often it is asked.
+IDEMPOTENT = {"Reserve", "Settle", "Cancel Reservation"}
+OUT_OF_TIME = {"States.Timeout", "Sandbox.Timedout"}
+CONTRACT_PARAMETERS = {"Architecture": "arm64", "ModelTimeoutSeconds": 240, "HoldSeconds": 360, "UsageCacheSeconds": 60}
+LATER_PARAMETERS = {"ModelInvocation": "lambda"}
 
 
 def of_type(*kinds):
@@ -108,7 +118,7 @@ def actions_of(role):
 
 # The contract's names
 
-@pytest.mark.parametrize("output", ["RateLimiterArn", "ModelRouterArn", "LimitsTableName"])
+@pytest.mark.parametrize("output", ["RateLimiterArn", "ModelRouterArn", "LimitsTableName", "LedgerTableName", "BudgetAlertTopicArn"])
 def test_output_of_the_contract(output):
     assert pointed_at(TEMPLATE["Outputs"][output]["Value"]) in RESOURCES
     assert TEMPLATE["Outputs"][output]["Description"]
@@ -151,11 +161,38 @@ def test_time_of_the_model_nests_from_function_to_workflow():
     assert times == sorted(set(times))
 
 
+def longest(name):
+    """A task's time, as often as it may run out, and every pause of a repetition; any other error comes at once."""
+    state = task(name)
+    repeated = sum(rule["MaxAttempts"] for rule in state["Retry"] if OUT_OF_TIME & set(rule["ErrorEquals"]))
+    pauses = sum(rule["IntervalSeconds"] * rule["BackoffRate"] ** attempt for rule in state["Retry"] for attempt in range(rule["MaxAttempts"]))
+    return state["TimeoutSeconds"] * (1 + repeated) + pauses
+
+
 def test_slowest_way_through_the_rate_limiter_fits_its_time():
-    """Every task at its limit and every pause of a repetition: the answer still comes before the workflow's end."""
-    way = ["Validate And Tag", "Month Range", "Fetch Usage", "Check Budget", "Route Model", "Emit Metrics"]
-    pauses = sum(rule["IntervalSeconds"] * (2 ** rule["MaxAttempts"] - 1) for name in way for rule in task(name)["Retry"] if rule["MaxAttempts"])
-    assert sum(task(name)["TimeoutSeconds"] for name in way) + pauses < MACHINES["rate-limiter.asl.json"]["TimeoutSeconds"]
+    """The answer, which may have been paid for, comes before the workflow's end."""
+    way = ["Validate And Tag", "Lookup Limit", "Fetch Usage", "Reserve", "Route Model", "Settle", "Emit Metrics"]
+    assert sum(map(longest, way)) < MACHINES["rate-limiter.asl.json"]["TimeoutSeconds"]
+    assert longest("Count Tokens") <= longest("Lookup Limit") + longest("Fetch Usage"), "they run side by side"
+    assert longest("Invoke Model") < MACHINES["model-router.asl.json"]["TimeoutSeconds"]
+
+
+def test_no_hold_expires_while_its_request_runs():
+    assert int(TEMPLATE["Parameters"]["HoldSeconds"]["MinValue"]) > MACHINES["rate-limiter.asl.json"]["TimeoutSeconds"]
+
+
+@pytest.mark.parametrize("name", sorted(set(A_FUNCTION_MAY) - WITHOUT_STATE))
+def test_function_gives_up_before_its_state(name):
+    """A function that still runs when its state has given up could take a hold after it was cancelled."""
+    assert with_globals(name)["Timeout"] < task(step_of(name))["TimeoutSeconds"]
+
+
+def test_expired_holds_are_looked_for_every_minute():
+    (event,) = FUNCTIONS["SweepHoldsFunction"]["Events"].values()
+    assert event["Type"] == "Schedule"
+    assert event["Properties"]["Schedule"] == "rate(1 minute)"
+    assert event["Properties"].get("Enabled", True) is True
+    assert with_globals("SweepHoldsFunction")["Timeout"] < 60
 
 
 def test_log_retention_can_be_chosen():
@@ -328,6 +365,41 @@ def test_limits_table_has_the_key_of_the_contract():
     assert {"AttributeName": "modelId", "AttributeType": "S"} in table["AttributeDefinitions"]
 
 
+def test_ledger_is_keyed_by_scope_and_window_and_outlives_the_stack():
+    name = pointed_at(TEMPLATE["Outputs"]["LedgerTableName"]["Value"])
+    assert TABLES[name]["KeySchema"] == [{"AttributeName": "scope", "KeyType": "HASH"}, {"AttributeName": "window", "KeyType": "RANGE"}]
+    assert RESOURCES[name]["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("name", ["LedgerTable", "RequestsTable"])
+def test_what_is_over_is_deleted(name):
+    assert TABLES[name]["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
+
+
+@pytest.mark.parametrize("name, variables", [
+    ("ReserveFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_REQUESTS_TABLE": "RequestsTable", "SENTRY_HOLD_SECONDS": "HoldSeconds"}),
+    ("SettleFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_REQUESTS_TABLE": "RequestsTable"}),
+    ("SweepHoldsFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable"}),
+    ("EmitMetricsFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_ALERT_TOPIC_ARN": "BudgetAlertTopic"}),
+])
+def test_function_knows_the_ledger(name, variables):
+    found = with_globals(name)["Environment"]["Variables"]
+    assert {key: pointed_at(found.get(key)) for key in variables} == variables
+
+
+@pytest.mark.parametrize("name", of_type("AWS::SNS::Topic"))
+def test_topic_is_encrypted(name):
+    assert of_type("AWS::SNS::Topic")[name]["KmsMasterKeyId"]
+
+
+@pytest.mark.parametrize("name", of_type("AWS::CloudWatch::Alarm"))
+def test_alarm_says_what_is_wrong_and_goes_to_the_chosen_topic(name):
+    alarm = of_type("AWS::CloudWatch::Alarm")[name]
+    assert alarm["AlarmDescription"]
+    assert alarm["AlarmActions"] == {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+
+
 @pytest.mark.parametrize("name", of_type("AWS::SQS::Queue"))
 def test_queue_is_encrypted(name):
     queue = of_type("AWS::SQS::Queue")[name]
@@ -347,7 +419,7 @@ def test_resources_are_tagged():
         tags = properties.get("Tags", {})
         return tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
 
-    for name, properties in {**FUNCTIONS, **STATE_MACHINES, **TABLES, **of_type("AWS::SQS::Queue")}.items():
+    for name, properties in {**FUNCTIONS, **STATE_MACHINES, **TABLES, **of_type("AWS::SQS::Queue", "AWS::SNS::Topic")}.items():
         tags = {**tags_of(GLOBALS if name in FUNCTIONS else {}), **tags_of(properties)}
         assert "Project" in tags, name
 
@@ -468,9 +540,16 @@ def test_retry_is_for_what_is_safe_to_repeat(file, name, state, siblings):
     for rule in state["Retry"]:
         if rule["MaxAttempts"] == 0:
             continue
-        assert not {"States.ALL", "States.Timeout", "States.Runtime"} & set(rule["ErrorEquals"])
+        if name not in IDEMPOTENT:
+            assert not ({"States.ALL", "States.Runtime"} | OUT_OF_TIME) & set(rule["ErrorEquals"])
         assert rule.get("JitterStrategy") == "FULL"
         assert rule["MaxAttempts"] <= 5
+
+
+@pytest.mark.parametrize("name", sorted(IDEMPOTENT))
+def test_what_is_idempotent_is_repeated_after_every_error(name):
+    repeated = {error for rule in task(name)["Retry"] if rule["MaxAttempts"] > 0 for error in rule["ErrorEquals"]}
+    assert repeated >= {"States.ALL"} | OUT_OF_TIME
 
 
 @pytest.mark.parametrize("file, name, state, siblings", TASKS)
@@ -494,9 +573,46 @@ def test_model_is_not_invoked_twice():
     assert all(rule["MaxAttempts"] == 0 for rule in task("Route Model")["Retry"])
 
 
-@pytest.mark.parametrize("name", sorted(set(A_FUNCTION_MAY) - {"EmitMetricsFunction"}))
+def leading_to(name):
+    """The states of the rate limiter that may come right before `name`, with what leads there."""
+    for state_name, state in MACHINES["rate-limiter.asl.json"]["States"].items():
+        for part in [state, *state.get("Choices", []), *state.get("Catch", [])]:
+            if name in (part.get("Next"), part.get("Default")):
+                yield state_name, part
+
+
+def test_only_an_approval_with_a_reservation_leads_to_the_model():
+    ((before, choice),) = leading_to("Route Model")
+    assert before == "Within Budget?"
+    assert "$states.input.approved = true and $exists($states.input.reservation" in choice["Condition"]
+
+
+def test_every_way_from_the_model_settles():
+    states = MACHINES["rate-limiter.asl.json"]["States"]
+    waiting, passed = ["Route Model"], set()
+    while waiting:
+        name = waiting.pop()
+        if name not in passed | {"Settle"}:
+            assert name not in {"Succeeded", "Model Failed", "Answer"}, "reached without settling"
+            passed.add(name)
+            waiting.extend(followers(states[name]))
+
+
+def test_a_reservation_that_failed_is_cancelled_before_the_answer():
+    reserve, states = task("Reserve"), MACHINES["rate-limiter.asl.json"]["States"]
+    assert {catcher["Next"] for catcher in reserve["Catch"]} == {"Limits Known?"}
+    assert [choice["Next"] for choice in states["Limits Known?"]["Choices"]] == ["Cancel Reservation"]
+    assert "${SettleFunctionArn}" in json.dumps(task("Cancel Reservation")["Arguments"])
+
+
+def step_of(name):
+    """FetchUsageFunction is run by the state Fetch Usage."""
+    return re.sub(r"(?<!^)([A-Z])", r" \1", name.removesuffix("Function"))
+
+
+@pytest.mark.parametrize("name", sorted(set(A_FUNCTION_MAY) - WITHOUT_STATE))
 def test_function_state_and_crate_have_one_name(name):
-    step = re.sub(r"(?<!^)([A-Z])", r" \1", name.removesuffix("Function"))
+    step = step_of(name)
     (used,) = re.findall(r"\$\{(\w+)\}", json.dumps(task(step)["Arguments"]) + task(step)["Resource"])
     (file,) = [each.values[0] for each in TASKS if each.values[1] == step]
     value = substitutions_of(file)[used]
