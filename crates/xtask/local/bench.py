@@ -39,6 +39,8 @@ REQUEST = {
     "tags": {"applicationId": "bench", "costCenter": "bench", "environment": "bench"},
 }
 
+EXECUTION = "arn:aws:states:us-east-1:123456789012:express:bench:bench:01234567-89ab-cdef-0123-456789abcdef"
+
 
 def percentile(values: list[float], part: float) -> float:
     """The value that `part` of all values do not exceed."""
@@ -85,12 +87,14 @@ class Story:
     def _events(self) -> dict[str, Callable[[], Any]]:
         return {
             "fn-validate-and-tag": lambda: {"document": REQUEST},
-            "fn-month-range": lambda: {},
+            "fn-lookup-limit": lambda: {key: self._request[key] for key in ("model", "tags")},
             "fn-fetch-usage": self._fetch_usage,
-            "fn-lookup-limit": lambda: {"model": self._request["model"]},
-            "fn-check-budget": self._check_budget,
+            "fn-count-tokens": lambda: {key: self._request[key] for key in ("model", "prompt")},
+            "fn-reserve": self._reserve,
             "fn-invoke-model": self._invoke_model,
+            "fn-settle": self._settle,
             "fn-emit-metrics": self._emit_metrics,
+            "fn-sweep-holds": lambda: {},
         }
 
     @property
@@ -103,20 +107,37 @@ class Story:
         return self.answers["fn-validate-and-tag"]["request"]
 
     def _fetch_usage(self) -> Any:
-        return {"modelMetric": self._request["model"]["modelMetric"], "range": self.answers["fn-month-range"]}
+        window = self.answers["fn-lookup-limit"]["limits"][0]["window"]
+        return {"modelMetric": self._request["model"]["modelMetric"], "window": window}
 
-    def _check_budget(self) -> Any:
-        usage, limit = self.answers["fn-fetch-usage"], self.answers["fn-lookup-limit"]
-        return {"modelMetric": self._request["model"]["modelMetric"], "usage": usage, "limit": limit}
+    def _reserve(self) -> Any:
+        gathered = {"limits": "fn-lookup-limit", "usage": "fn-fetch-usage", "count": "fn-count-tokens"}
+        return {
+            "requestId": self._request["tags"]["requestId"],
+            "executionId": EXECUTION,
+            **{key: self._request[key] for key in ("model", "estimate")},
+            **{key: self.answers[binary] for key, binary in gathered.items()},
+        }
 
     def _invoke_model(self) -> Any:
-        model = {key: self._request["model"][key] for key in ("modelId", "family")}
-        return {"model": model, "prompt": self._request["prompt"], "tags": self._request["tags"]}
+        return {key: self._request[key] for key in ("model", "prompt", "tags")}
+
+    @property
+    def _reservation(self) -> Any:
+        return self.answers["fn-reserve"]["reservation"]
+
+    @property
+    def _usage(self) -> Any:
+        return self.answers["fn-invoke-model"]["answer"]["usage"]
+
+    def _settle(self) -> Any:
+        settled = {"reservation": self._reservation, "usage": self._usage, "nothingSpent": False}
+        return {"model": self._request["model"], **settled}
 
     def _emit_metrics(self) -> Any:
         model = {key: self._request["model"][key] for key in ("requested", "modelId", "modelMetric")}
-        usage = self.answers["fn-invoke-model"]["answer"]["usage"]
-        record = {"outcome": "Succeeded", "tags": self._request["tags"], "model": model, "usage": usage}
+        counted = {"usage": self._usage, "hold": self._reservation["hold"]}
+        record = {"outcome": "Succeeded", "tags": self._request["tags"], "model": model, **counted}
         return {"Records": [{"messageId": "1", "body": json.dumps(record), "eventSource": "aws:sqs"}]}
 
 

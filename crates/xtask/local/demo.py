@@ -9,172 +9,29 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Optional
 
 sys.dont_write_bytecode = True  # the modules beside this file are read from a source tree
 
-import boto3  # noqa: E402
-from botocore.config import Config  # noqa: E402
 from botocore.exceptions import BotoCoreError, ClientError  # noqa: E402
 
+import demo_budgets  # noqa: E402
 import report  # noqa: E402
+from demo_stack import MAX_PARALLEL, Expect, Stack, Unexpected, document  # noqa: E402
 from demo_terminal import Terminal  # noqa: E402
 
 # How long the demo waits for Bedrock's metrics to reach CloudWatch. The simulator of the demo needs about a second.
 METRICS_PATIENCE_SECONDS = 90
-# StartSyncExecution answers within five minutes, the limit of an Express workflow.
-ANSWER_TIMEOUT_SECONDS = 310
 
 HAIKU = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
 SONNET = "us.anthropic.claude-3-5-sonnet-20241022-v2:0"
 NOVA_LITE = "amazon.nova-lite-v1:0"
 NOVA_MICRO = "amazon.nova-micro-v1:0"
 PROFILE_NAME = "research-assistant"
-
-
-class Unexpected(Exception):
-    """A step whose outcome was not the expected one."""
-
-
-@dataclass(frozen=True)
-class Expect:
-    """What a step has to come to; a field that is None is not looked at."""
-
-    outcome: str
-    status: int
-    code: Optional[str] = None
-    source: Optional[str] = None
-    path: Optional[str] = None
-    metric: Optional[str] = None
-    used_at_least: Optional[dict] = None
-
-    def problems(self, answer: dict) -> list[str]:
-        """Every difference between the answer and the expectation, in words."""
-        error = answer.get("error") or {}
-        found = [
-            ("outcome", self.outcome, answer.get("outcome")),
-            ("statusCode", self.status, answer.get("statusCode")),
-            ("error.code", self.code, error.get("code")),
-            ("error.details.path", self.path, (error.get("details") or {}).get("path")),
-            ("tags.modelMetric", self.metric, (answer.get("tags") or {}).get("modelMetric")),
-        ]
-        problems = [f"expected {name} {want}, got {got}" for name, want, got in found if want is not None and want != got]
-        if self.outcome == "Succeeded" and error:
-            problems.append(f"expected no error, got {error.get('code')}")
-        if self.outcome != "Invalid" and not answer.get("budget"):
-            problems.append("expected the budget in the answer, found none")
-        return problems + self._budget_problems((answer.get("budget") or [{}])[0])
-
-    def _budget_problems(self, budget: dict) -> list[str]:
-        problems = []
-        if self.source is not None and budget.get("source") != self.source:
-            problems.append(f"expected the limit to come from the {self.source} item, got {budget.get('source')}")
-        for direction, least in (self.used_at_least or {}).items():
-            used = (budget.get(direction) or {}).get("used")
-            if used is None or used < least:
-                problems.append(f"expected at least {least:,} {direction} tokens used in the budget, got {used}")
-        return problems
-
-
-class Stack:
-    """The deployed stack as its clients and its admin see it."""
-
-    def __init__(self, endpoint: str, stack_name: str, bedrock_endpoint: str) -> None:
-        # Only the local AWS is spoken to: a profile or a proxy of the machine must not come into it.
-        for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
-            os.environ.pop(name, None)
-        self.region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-        self._session = boto3.Session(
-            aws_access_key_id=os.environ.get("AWS_ACCESS_KEY_ID") or "test",
-            aws_secret_access_key=os.environ.get("AWS_SECRET_ACCESS_KEY") or "test",
-            region_name=self.region,
-        )
-        self._endpoint = endpoint
-        self._workflows = self._client("stepfunctions", read_timeout=ANSWER_TIMEOUT_SECONDS)
-        self._tables = self._client("dynamodb")
-        self._metrics = self._client("cloudwatch")
-        self._bedrock = self._client("bedrock", endpoint=bedrock_endpoint)
-        stacks = self._client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
-        self.rate_limiter = outputs["RateLimiterArn"]
-        self.limits_table = outputs["LimitsTableName"]
-
-    def _client(self, service: str, endpoint: Optional[str] = None, read_timeout: int = 60) -> Any:
-        # No retries for the workflows' sake: sending a request twice may pay for it twice.
-        retries = {"total_max_attempts": 1 if service == "stepfunctions" else 3, "mode": "standard"}
-        config = Config(inject_host_prefix=False, connect_timeout=10, read_timeout=read_timeout, retries=retries, proxies={})
-        return self._session.client(service, endpoint_url=endpoint or self._endpoint, config=config)
-
-    def ask(self, document: dict) -> dict:
-        """Sends a document to the rate limiter; the whole answer of StartSyncExecution."""
-        return self._workflows.start_sync_execution(stateMachineArn=self.rate_limiter, input=json.dumps(document))
-
-    def set_limit(self, key: str, limit: dict) -> None:
-        """Writes one item of the limits table, as an admin would."""
-        amounts = {name: {"N": str(amount)} for name, amount in limit.items()}
-        self._tables.put_item(TableName=self.limits_table, Item={"modelId": {"S": key}, "limit": {"M": amounts}})
-
-    def remove_limit(self, key: str) -> None:
-        """Removes one item of the limits table, if it is there."""
-        self._tables.delete_item(TableName=self.limits_table, Key={"modelId": {"S": key}})
-
-    def month_usage(self, model_metric: str) -> dict:
-        """Month-to-date tokens of a model as Bedrock has published them in CloudWatch."""
-        now = datetime.now(timezone.utc)
-        metrics = {"input": "InputTokenCount", "output": "OutputTokenCount"}
-        queries = [
-            {
-                "Id": direction,
-                "MetricStat": {"Metric": self._usage_metric(name, model_metric), "Period": 86_400, "Stat": "Sum"},
-            }
-            for direction, name in metrics.items()
-        ]
-        start = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        pages = self._metrics.get_paginator("get_metric_data").paginate(
-            MetricDataQueries=queries, StartTime=start, EndTime=now + timedelta(minutes=1)
-        )
-        usage = {"input": 0, "output": 0}
-        for page in pages:
-            for result in page["MetricDataResults"]:
-                usage[result["Id"]] += int(sum(result["Values"]))
-        return usage
-
-    def raise_usage_to(self, model_metric: str, target: dict) -> None:
-        """Puts what is missing to the target figures into CloudWatch, as earlier calls of the month would have."""
-        current = self.month_usage(model_metric)
-        data = [
-            {**self._usage_metric(name, model_metric), "Value": target[direction] - current[direction], "Unit": "Count"}
-            for direction, name in (("input", "InputTokenCount"), ("output", "OutputTokenCount"))
-            if target[direction] > current[direction]
-        ]
-        for datum in data:
-            datum.pop("Namespace")
-        if data:
-            self._metrics.put_metric_data(Namespace="AWS/Bedrock", MetricData=data)
-
-    @staticmethod
-    def _usage_metric(name: str, model_metric: str) -> dict:
-        dimensions = [{"Name": "ModelId", "Value": model_metric}]
-        return {"Namespace": "AWS/Bedrock", "MetricName": name, "Dimensions": dimensions}
-
-    def profile_arn(self, name: str, model_id: str) -> str:
-        """The application inference profile of that name, created on the first run."""
-        for page in self._bedrock.get_paginator("list_inference_profiles").paginate(typeEquals="APPLICATION"):
-            for profile in page.get("inferenceProfileSummaries", []):
-                if profile.get("inferenceProfileName") == name:
-                    return profile["inferenceProfileArn"]
-        created = self._bedrock.create_inference_profile(
-            inferenceProfileName=name,
-            modelSource={"copyFrom": f"arn:aws:bedrock:{self.region}::foundation-model/{model_id}"},
-            tags=[{"key": "costCenter", "value": "research"}],
-        )
-        return created["inferenceProfileArn"]
 
 
 class Demo:
@@ -193,6 +50,9 @@ class Demo:
         self.denied()
         self.failing()
         self.invalid()
+        demo_budgets.several_budgets(self)
+        demo_budgets.same_request_twice(self)
+        demo_budgets.burst(self)
         self.counted(first)
 
     def admin_prepares(self) -> str:
@@ -321,32 +181,31 @@ class Demo:
         number = len(self.entries) + 1
         self.step = f"{number}. {title}"
         self.terminal.request(number, title, body)
-        execution = self.stack.ask(body)
-        if execution["status"] != "SUCCEEDED":
-            what = f"{execution.get('error', 'no error name')}: {execution.get('cause', 'no cause')}"
-            raise Unexpected(f"expected an answer document, but the execution ended {execution['status']} ({what[:300]})")
-        answer = json.loads(execution["output"])
-        problems = expect.problems(answer)
-        entry = report.Entry.of(number, title, answer, execution["startDate"], execution["stopDate"], not problems)
-        self.entries.append(entry)
+        entry, answer, problems = self._entry(number, title, self.stack.ask(body), expect)
         self.terminal.answer(entry)
         if problems:
             raise Unexpected("; ".join(problems))
         return answer
 
+    def requests_at_once(self, title: str, bodies: list[dict]) -> list[report.Entry]:
+        """Many requests in the same moment; what they come to is for the caller to judge."""
+        self.step = title
+        with ThreadPoolExecutor(MAX_PARALLEL) as pool:
+            executions = list(pool.map(self.stack.ask, bodies))
+        first = len(self.entries) + 1
+        titles = (f"Burst, {place} of {len(bodies)}" for place in range(1, len(bodies) + 1))
+        return [self._entry(first + place, each, executions[place], None)[0] for place, each in enumerate(titles)]
 
-def document(
-    model: str, prompt: str, application: str, cost_center: str, environment: str = "production", system: Optional[str] = None
-) -> dict:
-    """A request document of the contract."""
-    messages = [{"role": "user", "content": prompt}]
-    if system is not None:
-        messages.insert(0, {"role": "system", "content": system})
-    return {
-        "model": model,
-        "prompt": {"messages": messages, "parameters": {"max_tokens": 400, "temperature": 0.7}},
-        "tags": {"applicationId": application, "costCenter": cost_center, "environment": environment},
-    }
+    def _entry(self, number: int, title: str, execution: dict, expect: Expect | None) -> tuple[report.Entry, dict, list[str]]:
+        """The answer of an execution: kept for the report, compared with what it has to come to."""
+        if execution["status"] != "SUCCEEDED":
+            what = f"{execution.get('error', 'no error name')}: {execution.get('cause', 'no cause')}"
+            raise Unexpected(f"expected an answer document, but the execution ended {execution['status']} ({what[:300]})")
+        answer = json.loads(execution["output"])
+        problems = expect.problems(answer) if expect else []
+        entry = report.Entry.of(number, title, answer, execution["startDate"], execution["stopDate"], not problems)
+        self.entries.append(entry)
+        return entry, answer, problems
 
 
 def main() -> int:

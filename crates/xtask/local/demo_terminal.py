@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import textwrap
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Optional, TextIO
@@ -53,7 +54,7 @@ class Terminal:
         self._wrapped(note, "dim")
         key_width = max(len(key) for key in amounts)
         for key, figures in amounts.items():
-            row = "  ".join(f"{direction} {amount:>9,}" for direction, amount in figures.items())
+            row = "  ".join(f"{unit} {f'${amount:,}' if unit == 'usd' else f'{amount:,}':>9}" for unit, amount in figures.items())
             self._line(f"{INDENT}{_clean(key):<{key_width}}  {row}")
 
     def request(self, number: int, title: str, document: dict) -> None:
@@ -83,12 +84,31 @@ class Terminal:
         if entry.usage:
             cost = f"${entry.usd}" if entry.usd is not None else ("unpriced" if entry.cost else "not stated")
             self._field("tokens", f"{entry.input_tokens:,} in + {entry.output_tokens:,} out · cost {cost}")
+        if entry.degraded:
+            self._field("clamped", f"to {entry.degraded.get('to'):,} tokens, from {entry.degraded.get('from'):,}")
         for budget in entry.budgets:
             self._budget(budget)
         if not entry.budgets:
             self._field("budget", self._style("not asked for, nothing counted", "dim"))
         if not entry.expected:
             self._field("demo", self._style("this is not the expected outcome", "red", "bold"))
+
+    def burst(self, title: str, entries: list) -> None:
+        """What came of many requests in the same moment, one line an outcome, and the budgets as the last answer shows them."""
+        self._line()
+        self._line(f" {entries[0].number:>2}  {self._style(f'to {entries[-1].number}  {title}', 'bold')}")
+        counts: dict = {}
+        for entry in entries:
+            key = (entry.outcome, entry.status, entry.code or "")
+            counts[key] = counts.get(key, 0) + 1
+        for (outcome, status, code), count in sorted(counts.items(), reverse=True):
+            colour, mark, plain_mark = OUTCOMES.get(outcome, ("red", "!", "!"))
+            verdict = f"{mark if self._unicode else plain_mark} {outcome} {status}  {code}".rstrip()
+            self._field(f"{count} times", self._style(_clean(verdict), colour, "bold"))
+        answered = [entry for entry in entries if entry.outcome == "Succeeded"] or entries
+        last = max(answered, key=lambda entry: entry.started + timedelta(milliseconds=entry.milliseconds))
+        for budget in last.budgets:
+            self._budget(budget)
 
     def summary(self, entries: list) -> None:
         """One line a request, and the totals."""
@@ -129,7 +149,8 @@ class Terminal:
         reserved = min(BAR_CHARACTERS - used, round(meter.reserved_share * BAR_CHARACTERS))
         colour = {"spent": "red", "near": "yellow"}.get(meter.level, "green")
         bar = self._style(full * used + held * reserved, colour) + self._style(free * (BAR_CHARACTERS - used - reserved), "dim")
-        figures = f"{meter.text('used'):>9} of {meter.text('limit'):>9} used, {meter.text('remaining'):>9} left"
+        held = f", {meter.text('reserved')} held" if meter.reserved > 0 else ""
+        figures = f"{meter.text('used'):>9} of {meter.text('limit'):>9} used{held}, {meter.text('remaining'):>9} left"
         return f"{INDENT}         {name:<6} {bar} {figures}"
 
     def _field(self, name: str, text: str) -> None:

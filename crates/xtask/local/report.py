@@ -89,11 +89,12 @@ class Entry:
     usage: dict
     cost: dict
     budgets: list
+    degraded: dict
 
     @classmethod
     def of(cls, number: int, title: str, answer: dict, started: datetime, stopped: datetime, expected: bool) -> Entry:
         milliseconds = max(0, round((stopped - started).total_seconds() * 1000))
-        parts = {name: answer.get(name) or {} for name in ("tags", "model", "error", "usage", "cost")}
+        parts = {name: answer.get(name) or {} for name in ("tags", "model", "error", "usage", "cost", "degraded")}
         return cls(
             number, title, expected, started.astimezone(timezone.utc), milliseconds,
             str(answer.get("outcome")), int(answer.get("statusCode") or 0), budgets=answer.get("budget") or [], **parts,
@@ -225,7 +226,7 @@ def _outcome_rows(entries: list[Entry]) -> str:
 def _scope_card(scope: Scope, index: int) -> str:
     budget = scope.latest
     kind, _, key = str(budget.get("scope")).partition("#")
-    source = "its own item" if budget.get("source") == "model" else f"the {budget.get('source')} item"
+    source = "the default item" if budget.get("source") == "default" else "its own item"
     meters = "".join(_meter(meter, scope.earlier.get(meter.name)) for meter in scope.meters)
     resets = str(budget.get("resetsAt") or "").replace("T", " ").replace("Z", " UTC").replace(" 00:00:00 UTC", "")
     return (
@@ -305,6 +306,7 @@ def _request_row(entry: Entry, offset: float, share: float) -> str:
     error += f"<small>{escape(str(entry.message))}</small>" if entry.message else ""
     error += f"<small>at <code>{escape(str(path))}</code></small>" if path else ""
     error += f"<small>retry after {escape(str(entry.retry_after))} s</small>" if entry.retry_after is not None else ""
+    error += f"<small>asked for {entry.degraded['to']:,} tokens, not {entry.degraded['from']:,}</small>" if entry.degraded else ""
     error += "" if entry.expected else "<small class=unexpected>not the expected outcome</small>"
     model = entry.model.get("modelId") or entry.model.get("requested") or ""
     tokens = f"<span class=part>{entry.input_tokens:,} in</span> <span class=part>{entry.output_tokens:,} out</span>" if entry.usage else _NONE

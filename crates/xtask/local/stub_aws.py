@@ -1,6 +1,7 @@
 """Answers that the functions' own AWS calls get while their time is measured: at once, and always the same.
 
-CloudWatch in its CBOR protocol (no usage; every write accepted), DynamoDB (one limit, `default`), Bedrock's Converse.
+CloudWatch in its CBOR protocol (no usage; every write accepted), DynamoDB (one limit, `default`, and a ledger in which every
+condition holds), Bedrock's Converse and CountTokens.
 """
 
 from __future__ import annotations
@@ -14,7 +15,25 @@ import cbor2
 
 CBOR, JSON, DYNAMODB_JSON = "application/cbor", "application/json", "application/x-amz-json-1.0"
 LIMIT = {"modelId": {"S": "default"}, "limit": {"M": {"input": {"N": "1000000000"}, "output": {"N": "1000000000"}}}}
-CONVERSED = {
+# An item of the ledger, as DynamoDB returns it after a change.
+LEDGER_ITEM = {
+    "scope": {"S": "model#bench"},
+    "window": {"S": "2026-11"},
+    **{
+        f"{counter}{unit}": {"N": number}
+        for unit in ("Input", "Output", "Usd")
+        for counter, number in (("settled", "1000"), ("held", "0"), ("committed", "1000"))
+    },
+}
+LEDGER_ANSWERS: dict[str, dict[str, Any]] = {
+    "PutItem": {},
+    "DeleteItem": {},
+    "GetItem": {"Item": LEDGER_ITEM},
+    "UpdateItem": {"Attributes": LEDGER_ITEM},
+    "TransactWriteItems": {},
+    "Scan": {"Items": [LEDGER_ITEM], "Count": 1, "ScannedCount": 1},
+}
+CONVERSED: dict[str, Any] = {
     "output": {"message": {"role": "assistant", "content": [{"text": "Storage that grows with you."}]}},
     "stopReason": "end_turn",
     "usage": {"inputTokens": 21, "outputTokens": 6, "totalTokens": 27},
@@ -46,17 +65,21 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answers by the operation that path or header name."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        target = self.headers.get("X-Amz-Target", "")
-        if target.endswith(".BatchGetItem"):
+        operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+        if operation == "BatchGetItem":
             self.send(DYNAMODB_JSON, json.dumps(batch_get_item(json.loads(body))).encode())
+        elif operation in LEDGER_ANSWERS:
+            self.send(DYNAMODB_JSON, json.dumps(LEDGER_ANSWERS[operation]).encode())
         elif self.path.endswith("/GetMetricData"):
             self.send(CBOR, cbor2.dumps(metric_data(cbor2.loads(body))))
         elif self.path.endswith("/PutMetricData"):
             self.send(CBOR, cbor2.dumps({}))
         elif self.path.endswith("/converse"):
             self.send(JSON, json.dumps(CONVERSED).encode())
+        elif self.path.endswith("/count-tokens"):
+            self.send(JSON, json.dumps({"inputTokens": CONVERSED["usage"]["inputTokens"]}).encode())
         else:
-            self.send_error(404, f"not stubbed: {self.path} {target}")
+            self.send_error(404, f"not stubbed: {self.path} {operation}")
 
     def send(self, content_type: str, body: bytes) -> None:
         """Writes one answer."""
