@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn names_of_package_ids() {
         assert_eq!(short_name("registry+https://github.com/rust-lang/crates.io-index#serde@1.0.229"), "serde");
-        assert_eq!(short_name("path+file:///home/x/crates/fn-month-range#0.1.0"), "fn-month-range");
+        assert_eq!(short_name("path+file:///home/x/crates/fn-fetch-usage#0.1.0"), "fn-fetch-usage");
         assert_eq!(short_name("path+file:///home/x/crates/a#b@0.1.0"), "b");
     }
 }
