@@ -63,6 +63,9 @@ fn others(record: &MetricsRecord, at: SdkDateTime) -> Vec<MetricDatum> {
     } else if let (Some(hold), Some(usage)) = (record.hold, record.usage) {
         others.push(datum("HeldTokens", hold.input.saturating_add(hold.output), Vec::new(), at));
         others.push(datum("UsedTokens", usage.tokens.total(), Vec::new(), at));
+        if usage.tokens.read() > hold.input || usage.tokens.output > hold.output {
+            others.push(datum("ExceededHolds", 1, Vec::new(), at));
+        }
     }
     others
 }

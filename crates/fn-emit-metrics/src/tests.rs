@@ -104,8 +104,12 @@ async fn what_concerns_a_request_beside_is_counted_for_the_whole_stack() {
     };
     let degraded = json!({"degraded": {"action": "clamp", "from": 2048, "to": 500}});
     let unsettled = json!({"unsettled": true, "usage": usage()["usage"]});
-    let cases: [(&str, Value, &[&str]); 8] = [
+    let mut more_than_held = held(usage());
+    more_than_held["hold"]["output"] = json!(usage()["usage"]["outputTokens"].as_u64().unwrap() - 1);
+    let exceeded = format!("HeldTokens{{}} {}", 40 + more_than_held["hold"]["output"].as_u64().unwrap());
+    let cases: [(&str, Value, &[&str]); 9] = [
         ("Succeeded", usage(), &[]),
+        ("Succeeded", more_than_held, &[&exceeded, "UsedTokens{} 173", "ExceededHolds{} 1"]),
         ("Succeeded", held(usage()), &["HeldTokens{} 540", "UsedTokens{} 173"]),
         ("Succeeded", held(degraded), &["Degradations{Action=clamp} 1"]),
         ("Succeeded", held(unsettled), &["UnsettledRequests{} 1"]),
