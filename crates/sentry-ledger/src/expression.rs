@@ -285,7 +285,7 @@ impl Expression {
         call.table_name(table)
             .set_key(Some(key.attributes()))
             .update_expression(self.update())
-            .condition_expression(self.conditions.join(" AND "))
+            .set_condition_expression((!self.conditions.is_empty()).then(|| self.conditions.join(" AND ")))
             .set_expression_attribute_names(Some(self.names))
             .set_expression_attribute_values(Some(self.values))
     }

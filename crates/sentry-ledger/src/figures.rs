@@ -27,7 +27,7 @@ impl Figures {
     /// The own item's `held` has in it what the shards were leased: what they hold, what they have spent and not yet
     /// handed over, and what they have left.
     #[must_use]
-    pub fn of(own: &Item, shards: &[Item]) -> Self {
+    pub fn of<'a>(own: &'a Item, shards: impl IntoIterator<Item = &'a Item>) -> Self {
         let mut held = signed(&own.held);
         let mut figures = Self { settled: own.settled, holds: own.holds.clone(), ..Self::default() };
         let (mut calls, mut busy) = (own.calls, own.busy_ms);

@@ -10,6 +10,9 @@ pub const SCOPE: &str = "scope";
 /// Sort key: the window.
 pub const WINDOW: &str = "window";
 
+/// Before the number of a shard. No scope's name has it: no value is empty, and in values `#` is written `%23`.
+const SHARD: &str = "##";
+
 /// The key of an item of the ledger table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
@@ -25,8 +28,7 @@ impl Key {
     pub fn of(limit: &ScopeLimit, shard: Option<u8>) -> Self {
         let scope = match shard {
             None => limit.scope.clone(),
-            // No scope's name ends like this: in values, `#` is written `%23`.
-            Some(shard) => format!("{}#shard-{shard}", limit.scope),
+            Some(shard) => format!("{}{SHARD}{shard}", limit.scope),
         };
         Self { scope, window: limit.window.key.clone() }
     }
@@ -34,7 +36,7 @@ impl Key {
     /// Whether it is a shard's.
     #[must_use]
     pub fn is_shard(&self) -> bool {
-        self.scope.contains("#shard-")
+        self.scope.contains(SHARD)
     }
 
     /// The key as DynamoDB takes it.

@@ -151,6 +151,14 @@ pub(crate) fn room(
             let shard = items.shards.get(&number).unwrap_or(&empty);
             Lease { limit, seen: ask.seen_of(place), own: &items.own, number, shard }
         };
+        // A unit that is limited only now is not counted in the own item yet: leases made under other limits go back first.
+        let terms = terms(&limit.limits);
+        let others = items.shards.iter().filter(|(_, shard)| shard.terms.as_ref().is_some_and(|known| *known != terms));
+        let back: Vec<_> = others.filter_map(|(number, _)| lease(*number).renewal([0; 3], now_ms)).collect();
+        if !back.is_empty() {
+            changes.extend(back);
+            continue;
+        }
         if let Some(number) = *shard {
             let lease = lease(number);
             if lease.serves(hold, now_ms) {

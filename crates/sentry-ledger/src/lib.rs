@@ -4,7 +4,7 @@ pub mod admission;
 mod expression;
 pub mod figures;
 pub mod item;
-pub mod key;
+mod key;
 mod lease;
 mod reserve;
 mod settle;

@@ -88,7 +88,7 @@ impl ScopeItems {
     /// The sums.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        Figures::of(&self.own, &self.shards.values().cloned().collect::<Vec<_>>())
+        Figures::of(&self.own, self.shards.values())
     }
 
     /// Every item with the shard that it is.

@@ -172,3 +172,15 @@ async fn what_goes_round_the_sentry_counts_once_the_larger_figure() {
     let more = sentry_ledger::Ask { max_tokens: 60, ..seen(40) };
     reservation(ledger.reserve(holder("c"), &more, noon(), HOLD).await.unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the local AWS: cargo xtask test"]
+async fn a_unit_that_is_limited_only_now_counts_what_the_shards_hold_of_it() {
+    let ledger = ledger().await;
+    let spread = [limit("model#m", 10_000, 2)];
+    // Each holds 10 input tokens.
+    assert_eq!(approved(&at_once(&ledger, &spread, 9, 10).await).len(), 9);
+    let mut limited = spread.clone();
+    limited[0].limits.input = Some(100);
+    assert_eq!(approved(&at_once(&ledger, &limited, 30, 10).await).len(), 1);
+}

@@ -1,0 +1,98 @@
+//! Protocols that are broken on purpose: the model finds each, and by the property that it breaks.
+
+use std::fmt::Write;
+use std::time::Instant;
+
+use sentry_domain::Amount;
+use sentry_ledger::item::{Change, Item};
+use sentry_ledger::steps::Key;
+use stateright::{Checker, HasDiscoveries, Model, Path};
+
+use crate::ONE;
+use crate::action::Action;
+use crate::properties;
+use crate::setup::{Fault, OWNERS, Setup};
+use crate::sound::{cloudwatch, duplicates, one_scope, two_leases, two_scopes};
+use crate::world::{World, holds, settled};
+
+/// An expiry as a protocol that refunds makes it.
+pub fn refund(setup: &Setup, (key, mut change): (Key, Change)) -> (Key, Change) {
+    if let (Some(Fault::ExpiryRefunds), Change::Settle { actual, .. }) = (setup.fault, &mut change) {
+        *actual = Amount::ZERO;
+    }
+    (key, change)
+}
+
+/// A settlement that a broken protocol counts again.
+pub fn again(setup: &Setup, item: &Item, change: &Change) -> Option<Item> {
+    match (setup.fault, change) {
+        (Some(Fault::SettleNotIdempotent), Change::Settle { hold, actual, .. }) => {
+            Some(Item { settled: item.settled + *actual, held: item.held.saturating_sub(hold.amount), ..item.clone() })
+        }
+        _ => None,
+    }
+}
+
+/// The run without the steps that it does not need to break `property`.
+fn shortest(setup: &Setup, property: &'static str, run: Path<World, Action>) -> Path<World, Action> {
+    let breaks = |run: &Path<World, Action>| {
+        let property = setup.properties().into_iter().find(|each| each.name == property).unwrap();
+        !(property.condition)(setup, run.last_state())
+    };
+    let mut best = run;
+    let mut skip = best.clone().into_actions().len();
+    while skip > 0 {
+        skip -= 1;
+        let mut actions = best.clone().into_actions();
+        actions.remove(skip);
+        if let Some(shorter) = Path::from_actions(setup, World::new(setup), &actions).filter(breaks) {
+            best = shorter;
+            skip = actions.len();
+        }
+    }
+    best
+}
+
+/// A run, a step a line, and what the ledger says at its end.
+pub fn describe(setup: &Setup, property: &'static str, run: Path<World, Action>) -> String {
+    let run = shortest(setup, property, run);
+    let last = run.last_state().clone();
+    let mut text = format!("  breaks: {property}\n");
+    for (number, action) in run.into_actions().iter().enumerate() {
+        writeln!(text, "    {:>2}. {action}", number + 1).unwrap();
+    }
+    for (limit, items) in setup.limits.iter().zip(&last.scopes) {
+        let (settled, holds, most) = (settled(items).output, holds(items).output, limit.limits.output.unwrap());
+        writeln!(text, "        {}: limit {most}, settled {settled}, holds {holds}", limit.scope).unwrap();
+    }
+    let spent =
+        last.clients.iter().zip(OWNERS).filter_map(|(client, owner)| Some(format!("{owner} {}", client.spent?)));
+    writeln!(text, "        really used: {}", spent.collect::<Vec<_>>().join(", ")).unwrap();
+    text
+}
+
+#[test]
+fn every_broken_protocol_is_caught() {
+    let _one = ONE.lock();
+    for (fault, setup, property) in [
+        (Fault::HoldForgottenOnDeny, Setup { crashes: 0, ..two_scopes() }, properties::REFUSED),
+        (Fault::SettleNotIdempotent, Setup { crashes: 1, ..one_scope() }, properties::ONCE),
+        (Fault::ExpiryRefunds, one_scope(), properties::LOST),
+        (Fault::CheckThenWrite, one_scope(), properties::LIMIT),
+        (Fault::RecordNotChecked, Setup { crashes: 0, ..duplicates() }, properties::ONE_RUN),
+        (Fault::RepeatDoesNotLook, two_leases(), properties::ONE_HOLD),
+        (Fault::CloudWatchIgnored, Setup { crashes: 0, ..cloudwatch() }, properties::CLOUDWATCH),
+    ] {
+        let setup = Setup { fault: Some(fault), ..setup };
+        let start = Instant::now();
+        let search = setup.clone().checker().finish_when(HasDiscoveries::AnyFailures);
+        let checker = search.threads(2).timeout(crate::LONGEST).spawn_bfs().join();
+        let (states, seconds) = (checker.unique_state_count(), start.elapsed().as_secs_f64());
+        println!("{fault:?}: found after {states} states, {seconds:.1} s");
+        let mut found = checker.discoveries();
+        let names: Vec<_> = found.keys().copied().collect();
+        let run =
+            found.remove(property).unwrap_or_else(|| panic!("{fault:?} does not break '{property}' but {names:?}"));
+        println!("{}", describe(&setup, property, run));
+    }
+}

@@ -1,0 +1,209 @@
+//! The protocol as it is: nothing that must hold can be broken.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use sentry_domain::Limits;
+use stateright::{Checker, Expectation, Model, Path};
+
+use crate::action::Action;
+use crate::faults::describe;
+use crate::setup::{Outcome, Request, Setup, limit, output};
+use crate::world::World;
+use crate::{LONGEST, ONE};
+
+const EVERY: &[Outcome] =
+    &[Outcome::Nothing, Outcome::Less, Outcome::All, Outcome::UnknownNothing, Outcome::UnknownAll];
+const FEW: &[Outcome] = &[Outcome::Nothing, Outcome::Less, Outcome::UnknownAll];
+
+const fn request(id: &'static str, tokens: u32) -> Request {
+    Request { id, input: 0, tokens, given: true }
+}
+
+/// One scope with room for two requests, three of which arrive; nothing goes wrong.
+pub fn one_scope() -> Setup {
+    Setup {
+        name: "one scope",
+        limits: vec![limit("model#m", output(4), 1)],
+        requests: vec![request("1", 2), request("2", 2), request("3", 2)],
+        outcomes: EVERY,
+        crashes: 0,
+        late: 0,
+        hold_ticks: 1,
+        last_start: 0,
+        last_tick: 1,
+        bypass: None,
+        burst: false,
+        fault: None,
+    }
+}
+
+/// Two nested scopes that are tight in different units.
+pub fn two_scopes() -> Setup {
+    let tight = Limits { input: Some(2), output: Some(3), usd: None };
+    Setup {
+        name: "two scopes, crashes",
+        limits: vec![limit("model#m", output(3), 1), limit("application#a", tight, 1)],
+        requests: vec![Request { input: 2, ..request("1", 1) }, Request { input: 1, ..request("2", 2) }],
+        outcomes: FEW,
+        crashes: 2,
+        ..one_scope()
+    }
+}
+
+/// The same request twice, and another.
+pub fn duplicates() -> Setup {
+    Setup {
+        name: "a duplicate, crashes",
+        limits: vec![limit("model#m", output(3), 1)],
+        requests: vec![request("1", 2), request("1", 2), request("2", 2)],
+        outcomes: FEW,
+        crashes: 1,
+        ..one_scope()
+    }
+}
+
+/// Two shards; what is left of a lease is needed by a request that is too large for one.
+fn sharded() -> Setup {
+    Setup {
+        name: "two shards, large requests, crashes",
+        limits: vec![limit("model#m", output(16), 2)],
+        requests: vec![request("1", 1), request("2", 9), request("3", 7)],
+        outcomes: &[Outcome::Nothing, Outcome::UnknownAll],
+        crashes: 1,
+        ..one_scope()
+    }
+}
+
+/// Two shards, both of which can have a lease.
+pub fn two_leases() -> Setup {
+    Setup {
+        name: "two shards, two leases, crashes",
+        limits: vec![limit("model#m", output(24), 2)],
+        requests: vec![request("1", 1), request("2", 1)],
+        outcomes: FEW,
+        crashes: 2,
+        ..sharded()
+    }
+}
+
+/// Up to two tokens go round the sentry.
+pub fn cloudwatch() -> Setup {
+    Setup {
+        name: "CloudWatch, crashes",
+        requests: vec![request("1", 2), request("2", 2)],
+        crashes: 1,
+        bypass: Some(2),
+        ..one_scope()
+    }
+}
+
+fn all() -> Vec<Setup> {
+    vec![
+        Setup {
+            name: "four at once, room for two",
+            requests: vec![request("1", 2), request("2", 2), request("3", 2), request("4", 2)],
+            crashes: 2,
+            last_tick: 0,
+            burst: true,
+            ..one_scope()
+        },
+        Setup {
+            name: "four at once, two scopes",
+            limits: vec![limit("model#m", output(8), 1), limit("application#a", output(5), 1)],
+            requests: vec![request("1", 2), request("2", 2), request("3", 2), request("4", 2)],
+            crashes: 1,
+            last_tick: 0,
+            burst: true,
+            ..one_scope()
+        },
+        one_scope(),
+        Setup {
+            name: "one scope, crashes, expiry",
+            crashes: 1,
+            last_start: 1,
+            last_tick: 2,
+            outcomes: &[Outcome::Less, Outcome::UnknownAll],
+            ..one_scope()
+        },
+        Setup {
+            name: "one scope, reserve over two ticks",
+            requests: vec![request("1", 2), request("2", 3)],
+            outcomes: FEW,
+            crashes: 2,
+            hold_ticks: 2,
+            last_start: 2,
+            last_tick: 5,
+            ..one_scope()
+        },
+        duplicates(),
+        two_scopes(),
+        cloudwatch(),
+        Setup {
+            name: "no max_tokens given",
+            limits: vec![limit("model#m", output(48), 1)],
+            requests: ["1", "2", "3"].map(|id| Request { given: false, ..request(id, 32) }).to_vec(),
+            outcomes: &[Outcome::Less, Outcome::UnknownAll],
+            crashes: 1,
+            ..one_scope()
+        },
+        sharded(),
+        two_leases(),
+        Setup {
+            name: "two shards, leases lapse, CloudWatch",
+            requests: vec![request("1", 1), request("2", 16)],
+            last_start: 1,
+            last_tick: 2,
+            bypass: Some(1),
+            ..sharded()
+        },
+        Setup {
+            name: "two scopes, one in two shards",
+            limits: vec![limit("model#m", output(17), 1), limit("application#a", output(16), 2)],
+            requests: vec![request("1", 1), request("2", 16)],
+            crashes: 2,
+            ..sharded()
+        },
+        Setup {
+            name: "late and repeated writes",
+            requests: vec![request("1", 2), request("2", 3)],
+            crashes: 1,
+            late: 2,
+            outcomes: FEW,
+            ..one_scope()
+        },
+    ]
+}
+
+#[test]
+fn the_protocol_holds_in_every_state() {
+    let _one = ONE.lock();
+    let start = Instant::now();
+    let (mut generated, mut unique) = (0, 0);
+    let row = |name: &str, states: usize, unique: usize, depth: String, start: Instant| {
+        println!("{name:<36}{states:>12}{unique:>12}{depth:>8}{:>9.1}", start.elapsed().as_secs_f64());
+    };
+    println!("{:<36}{:>12}{:>12}{:>8}{:>9}", "protocol", "states", "unique", "depth", "seconds");
+    for setup in all() {
+        let start = Instant::now();
+        let checker = setup.clone().checker().threads(2).timeout(LONGEST).spawn_bfs().join();
+        row(setup.name, checker.state_count(), checker.unique_state_count(), checker.max_depth().to_string(), start);
+        assert!(start.elapsed() < LONGEST, "{}: too many states", setup.name);
+        check(&setup, checker.discoveries());
+        generated += checker.state_count();
+        unique += checker.unique_state_count();
+    }
+    row("all", generated, unique, String::new(), start);
+}
+
+/// What must hold holds, and what must be able to happen has happened.
+fn check(setup: &Setup, mut found: HashMap<&'static str, Path<World, Action>>) {
+    for property in setup.properties() {
+        let run = found.remove(property.name);
+        match (property.expectation, run) {
+            (Expectation::Sometimes, None) => panic!("{}: it never happens that {}", setup.name, property.name),
+            (Expectation::Sometimes, Some(_)) | (_, None) => {}
+            (_, Some(run)) => panic!("{}:\n{}", setup.name, describe(setup, property.name, run)),
+        }
+    }
+}
