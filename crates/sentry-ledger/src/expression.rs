@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use sentry_domain::{Amount, Unit};
 
-use crate::item::{Change, Item, difference, signed, unsigned};
+use crate::change::Change;
+use crate::item::{Item, difference, signed, unsigned};
 use crate::key::Key;
 
 /// Prefix of a hold's attribute; the request id follows.

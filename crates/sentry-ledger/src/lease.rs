@@ -9,8 +9,9 @@ use sentry_contract::states::ScopeLimit;
 use sentry_domain::{Amount, Limits, Unit};
 
 use crate::admission::Ask;
+use crate::change::Change;
 use crate::expression::limited;
-use crate::item::{Change, Item, signed};
+use crate::item::{Item, signed};
 use crate::key::Key;
 use crate::reserve::delete_after;
 use crate::store::{ScopeItems, shards_of};

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod admission;
+pub mod change;
 mod expression;
 pub mod figures;
 pub mod item;

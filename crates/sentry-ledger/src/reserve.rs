@@ -5,9 +5,10 @@ use sentry_contract::states::{Reservation, ReservedScope, ScopeLimit};
 use sentry_domain::Amount;
 
 use crate::admission::{Ask, Shortage, Verdict};
+use crate::change::{Bounds, Change};
 use crate::expression::limited;
 use crate::figures::Figures;
-use crate::item::{Bounds, Change, Hold};
+use crate::item::Hold;
 use crate::key::Key;
 use crate::lease;
 use crate::settle::expiries;
@@ -15,8 +16,9 @@ use crate::store::{Ledger, LedgerError, ROUNDS, Registered, ScopeItems, Written,
 
 /// How long a scope's item is kept after its window, in days: for a look back, and for holds that reach into the next window.
 const KEPT_DAYS: i64 = 35;
-/// As much of an execution's id as tells it from every other: the UUID at its end.
-const OWNER_CHARS: usize = 36;
+/// As much of an execution's id as tells it from others with the same request id: the last group of the UUID at its end, 48
+/// random bits. Every hold carries it, and every write of an item pays for its holds.
+const OWNER_CHARS: usize = 12;
 
 /// Whose hold it is.
 #[derive(Clone, Copy, Debug)]

@@ -7,8 +7,9 @@ use futures_util::future::try_join_all;
 use sentry_contract::states::{Reservation, ReservedScope, ScopeLimit};
 use sentry_domain::Amount;
 
+use crate::change::Change;
 use crate::figures::Figures;
-use crate::item::{Change, Hold, Item};
+use crate::item::{Hold, Item};
 use crate::key::Key;
 use crate::reserve::Holder;
 use crate::store::{Ledger, LedgerError, ScopeItems};

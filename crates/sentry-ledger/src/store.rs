@@ -18,9 +18,10 @@ use chrono::{DateTime, Utc};
 use sentry_contract::states::ScopeLimit;
 use thiserror::Error as ThisError;
 
+use crate::change::Change;
 use crate::expression::{self, Expression};
 use crate::figures::Figures;
-use crate::item::{Change, Item};
+use crate::item::Item;
 use crate::key::Key;
 
 /// Key of the requests table, and when DynamoDB may delete a request.
@@ -169,7 +170,7 @@ impl Ledger {
                     return read(key, answer.attributes().unwrap_or(&expression::Attributes::new())).map(Some);
                 }
                 Err(error) if is(&error, UpdateItemError::is_conditional_check_failed_exception) => return Ok(None),
-                Err(error) if is(&error, UpdateItemError::is_transaction_conflict_exception) => pause(round).await,
+                Err(error) if is(&error, passes) => pause(round).await,
                 Err(error) => return Err(unavailable(&error)),
             }
         }
@@ -323,6 +324,13 @@ fn written(reasons: &[CancellationReason]) -> Option<Written> {
 pub(crate) async fn pause(round: u32) {
     let most = 10_u64 << round.min(5);
     tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
+}
+
+/// Another transaction is under way, or the item is written to faster than DynamoDB takes it.
+fn passes(error: &UpdateItemError) -> bool {
+    error.is_transaction_conflict_exception()
+        || error.is_provisioned_throughput_exceeded_exception()
+        || error.is_throttling_exception()
 }
 
 /// Whether DynamoDB answered with the error that `which` names.

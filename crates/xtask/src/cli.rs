@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Runs, tests and checks the cost sentry on this machine; needs Rust and Python 3.10 or newer.
@@ -25,7 +25,7 @@ pub enum Task {
     Lint(LintArgs),
     /// Send real requests through the local AWS and leave an HTML report
     Demo(DemoArgs),
-    /// Measure the functions and the system's own overhead
+    /// Measure the functions, the system's own overhead and the budget ledger
     Bench(BenchArgs),
 }
 
@@ -104,9 +104,25 @@ pub struct DemoArgs {
     pub local: LocalArgs,
 }
 
+/// A part of `bench`.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchPart {
+    /// The functions and the system's own overhead
+    Functions,
+    /// The budget ledger: scale, over-reservation, cost and latency
+    Ledger,
+    /// As many requests as fit are admitted, 20 times over (about ten minutes)
+    Admission,
+    /// All of these
+    All,
+}
+
 /// Arguments of `bench`.
 #[derive(Args)]
 pub struct BenchArgs {
+    /// What to measure
+    #[arg(long, value_enum, default_value_t = BenchPart::All)]
+    pub part: BenchPart,
     /// Requests of the end-to-end measurement
     #[arg(long, default_value_t = 200)]
     pub requests: u32,
@@ -116,6 +132,13 @@ pub struct BenchArgs {
     /// Also write the figures as JSON to this file
     #[arg(long, value_name = "PATH")]
     pub json: Option<PathBuf>,
+}
+
+impl BenchArgs {
+    /// Whether `part` is to be measured.
+    pub fn includes(&self, part: BenchPart) -> bool {
+        self.part == part || self.part == BenchPart::All
+    }
 }
 
 fn name_and_value(text: &str) -> Result<String, String> {

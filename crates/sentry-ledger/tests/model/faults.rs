@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::time::Instant;
 
 use sentry_domain::Amount;
-use sentry_ledger::item::{Change, Item};
+use sentry_ledger::change::Change;
+use sentry_ledger::item::Item;
 use sentry_ledger::steps::Key;
 use stateright::{Checker, HasDiscoveries, Model, Path};
 

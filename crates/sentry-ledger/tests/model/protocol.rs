@@ -1,6 +1,6 @@
 //! The protocol as a state machine: which steps there are in a state, and what each makes of it.
 
-use sentry_ledger::item::Change;
+use sentry_ledger::change::Change;
 use sentry_ledger::steps::{cancellations, settlements};
 use stateright::{Model, Property};
 

@@ -35,8 +35,8 @@ pub fn changes(setup: &Setup, client: &Client, number: usize) -> Option<Changes>
     let mut changes = setup.attempt(&ask, number, client).changes();
     if setup.fault == Some(Fault::CheckThenWrite) {
         for (_, change) in changes.iter_mut().flatten() {
-            if let sentry_ledger::item::Change::Take { bounds, .. } = change {
-                *bounds = sentry_ledger::item::Bounds::default();
+            if let sentry_ledger::change::Change::Take { bounds, .. } = change {
+                *bounds = sentry_ledger::change::Bounds::default();
             }
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use sentry_domain::Amount;
-use sentry_ledger::item::{Change, Item};
+use sentry_ledger::change::Change;
+use sentry_ledger::item::Item;
 use sentry_ledger::steps::{Key, ScopeItems};
 
 use crate::faults::{again, refund};

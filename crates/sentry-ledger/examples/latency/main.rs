@@ -1,0 +1,183 @@
+//! What admission costs and how long it takes: reserve and settle against a real DynamoDB API, beside a bare `UpdateItem`.
+//!
+//! `SENTRY_TEST_ENDPOINT=http://127.0.0.1:4566 cargo run -p sentry-ledger --example latency`, or `cargo xtask bench`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::float_arithmetic,
+    reason = "a measurement: it may stop, and its milliseconds are for people"
+)]
+
+mod capacity;
+#[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../../tests/local/support.rs"]
+mod support;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use capacity::Meter;
+use sentry_contract::states::{Reservation, ScopeLimit};
+use sentry_ledger::steps::Key;
+use sentry_ledger::{Admission, Holder, Ledger};
+use support::{HOLD, ask, client, limit, noon, output, tables};
+
+/// Calls of each kind that are measured with one client, and with many.
+const CALLS: usize = 300;
+const CALLS_TOGETHER: usize = 1_280;
+const CLIENTS: [usize; 2] = [1, 64];
+const SCOPES: [usize; 2] = [1, 4];
+/// Never reached, and enough for one request.
+const AMPLE: u64 = 1_000_000_000;
+const TIGHT: u64 = 150;
+const TOKENS: u32 = 100;
+
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+fn scopes(count: usize, most: u64) -> Vec<ScopeLimit> {
+    let names = [
+        "model#anthropic.claude-sonnet-4-20250514-v1:0",
+        "application#helper",
+        "costCenter#support",
+        "environment#production",
+    ];
+    names.iter().take(count).map(|scope| limit(scope, most, 1)).collect()
+}
+
+/// A request with ids as long as real ones.
+async fn reserve(ledger: &Ledger, limits: &[ScopeLimit]) -> Admission {
+    let id = format!("00000000-0000-4000-8000-{:012}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let execution = format!("arn:aws:states:us-east-1:000000000000:express:rate-limiter:{id}:{id}");
+    let holder = Holder { request_id: &id, execution_id: &execution };
+    ledger.reserve(holder, &ask(limits, TOKENS), noon(), HOLD).await.unwrap()
+}
+
+async fn approved(ledger: &Ledger, limits: &[ScopeLimit]) -> Reservation {
+    match reserve(ledger, limits).await {
+        Admission::Approved(reservation) => reservation,
+        other => panic!("not approved: {other:?}"),
+    }
+}
+
+/// `clients` at once, each again and again; how long each call took, by kind.
+async fn measure<const KINDS: usize, Work, Call>(clients: usize, work: Work) -> [Vec<Duration>; KINDS]
+where
+    Work: Fn() -> Call + Clone + Send + 'static,
+    Call: Future<Output = [Duration; KINDS]> + Send,
+{
+    let calls = if clients == 1 { CALLS } else { CALLS_TOGETHER };
+    let one = |work: Work| async move {
+        let mut times = Vec::new();
+        for _ in 0..calls / clients {
+            times.push(work().await);
+        }
+        times
+    };
+    let tasks: Vec<_> = (0..clients).map(|_| tokio::spawn(one(work.clone()))).collect();
+    let mut times = std::array::from_fn(|_| Vec::with_capacity(calls));
+    for task in tasks {
+        for each in task.await.unwrap() {
+            times.iter_mut().zip(each).for_each(|(times, time): (&mut Vec<Duration>, _)| times.push(time));
+        }
+    }
+    times
+}
+
+fn percentiles(mut times: Vec<Duration>) -> (f64, f64) {
+    times.sort_unstable();
+    let at = |part: usize| times[(times.len() - 1) * part / 100].as_secs_f64() * 1_000.0;
+    (at(50), at(99))
+}
+
+/// A bare write, as a measure of the engine and this machine.
+async fn base(client: &Client, clients: usize) -> (f64, f64) {
+    let (table, _) = tables(client).await;
+    let client = client.clone();
+    let [times] = measure(clients, move || {
+        let (client, table) = (client.clone(), table.clone());
+        async move {
+            let key = Key { scope: "base".into(), window: "2026-11".into() }.attributes();
+            let call = client.update_item().table_name(table).set_key(Some(key)).update_expression("ADD used :one");
+            let begun = Instant::now();
+            call.expression_attribute_values(":one", AttributeValue::N("1".into())).send().await.unwrap();
+            [begun.elapsed()]
+        }
+    })
+    .await;
+    percentiles(times)
+}
+
+async fn latencies() {
+    println!("| call                     | clients | scopes | median ms | 99th percentile ms | median / bare write |");
+    println!("|--------------------------|--------:|-------:|----------:|-------------------:|--------------------:|");
+    let row = |call: &str, clients: usize, scopes: &str, (median, most): (f64, f64), base: f64| {
+        println!(
+            "| {call:<24} | {clients:>7} | {scopes:>6} | {median:>9.2} | {most:>18.2} | {:>19.1} |",
+            median / base
+        );
+    };
+    for clients in CLIENTS {
+        let client = client().await;
+        let bare = base(&client, clients).await;
+        row("bare UpdateItem", clients, "", bare, bare.0);
+        for count in SCOPES {
+            let (table, requests) = tables(&client).await;
+            let (ledger, limits) = (Ledger::new(client.clone(), table, requests), Arc::new(scopes(count, AMPLE)));
+            let [reserved, settled] = measure(clients, move || {
+                let (ledger, limits) = (ledger.clone(), Arc::clone(&limits));
+                async move {
+                    let begun = Instant::now();
+                    let reservation = approved(&ledger, &limits).await;
+                    let reserved = begun.elapsed();
+                    ledger.settle(&reservation, Some(output(50)), noon()).await.unwrap();
+                    [reserved, begun.elapsed() - reserved]
+                }
+            })
+            .await;
+            row("reserve", clients, &count.to_string(), percentiles(reserved), bare.0);
+            row("settle", clients, &count.to_string(), percentiles(settled), bare.0);
+        }
+    }
+}
+
+async fn costs() {
+    println!(
+        "\n| request                  | scopes | calls                                                                        | WRU | RRU | reported by the engine | largest item |"
+    );
+    println!(
+        "|--------------------------|-------:|------------------------------------------------------------------------------|----:|----:|-----------------------:|-------------:|"
+    );
+    for (name, most) in [("approved and settled", AMPLE), ("denied", TIGHT)] {
+        for count in SCOPES {
+            let (client, meter) = Meter::attach(client().await).await;
+            let (table, requests) = tables(&client).await;
+            let (ledger, limits) = (Ledger::new(client.clone(), table.clone(), requests), scopes(count, most));
+            approved(&ledger, &limits).await;
+            meter.take();
+            let admission = reserve(&ledger, &limits).await;
+            let largest = capacity::largest(&client, &table).await;
+            if let Admission::Approved(reservation) = admission {
+                ledger.settle(&reservation, Some(output(50)), noon()).await.unwrap();
+            }
+            let bill = meter.take();
+            let (calls, writes, reads) = (bill.calls(), bill.writes, bill.reads);
+            let reported = format!("{} units", bill.reported);
+            println!(
+                "| {name:<24} | {count:>6} | {calls:<76} | {writes:>3} | {reads:>3} | {reported:>22} | {largest:>6} bytes |"
+            );
+        }
+    }
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    latencies().await;
+    costs().await;
+}

@@ -1,0 +1,76 @@
+//! A budget in dollars that not all requests fit into, with many of them in flight: here the sentry chooses `max_tokens`
+//! for clients that give none.
+
+use std::collections::VecDeque;
+
+use sentry_contract::states::{LimitWindow, ScopeLimit};
+use sentry_domain::{Amount, Limits, Price, Usd};
+use sentry_ledger::admission::Verdict;
+use sentry_ledger::change::{Bounds, Change};
+use sentry_ledger::item::{Hold, Item};
+use sentry_ledger::{Ask, Figures};
+
+use crate::workload::Request;
+use crate::{DEFAULT_MAX_TOKENS, Sums, used};
+
+/// How often a client that is told to wait tries again.
+const TRIES: u32 = 50;
+
+/// The requests against a budget of one `part`-th of what all of them would cost; `in_flight` of them at a time.
+pub fn run(requests: &[Request], price: &Price, in_flight: usize, part: u128) -> Sums {
+    let all: Amount =
+        requests.iter().map(|request| used(request, request.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS), price)).sum();
+    let limits = [limit(all.usd.picodollars() / part)];
+    let (mut sums, mut item, mut flying) = (Sums::default(), Item::default(), VecDeque::new());
+    let mut waiting: VecDeque<(usize, u32)> = (0..requests.len()).map(|place| (place, 0)).collect();
+    while let Some((place, tries)) = waiting.pop_front() {
+        if flying.len() == in_flight {
+            land(&mut item, &mut flying);
+        }
+        let request = &requests[place];
+        let ask = Ask {
+            input_tokens: request.input,
+            max_tokens: request.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
+            given: request.max_tokens.is_some(),
+            price: Some(price),
+            limits: &limits,
+            seen: Amount::ZERO,
+        };
+        match ask.judge(&[Figures::of(&item, &[])], 0) {
+            Verdict::Fits(max_tokens) => {
+                let amount = ask.hold(max_tokens);
+                let hold = Hold { amount, taken_ms: 0, expires_ms: 360_000, owner: String::new() };
+                let bounds = Bounds::new(&limits[0].limits, &Amount::ZERO, &amount).unwrap();
+                let take = Change::Take { id: place.to_string(), hold: hold.clone(), bounds, delete_after: 0 };
+                item = take.apply(&item).unwrap();
+                flying.push_back((place, hold, sums.add(request, amount, max_tokens, price)));
+            }
+            Verdict::Denied(shortage) if shortage.retry_after_seconds.is_some() && tries < TRIES => {
+                land(&mut item, &mut flying);
+                waiting.push_back((place, tries + 1));
+            }
+            Verdict::Denied(_) => {}
+        }
+        assert!(item.committed().usd <= limits[0].limits.usd.unwrap(), "the bound");
+    }
+    sums
+}
+
+/// The oldest request in flight is settled.
+fn land(item: &mut Item, flying: &mut VecDeque<(usize, Hold, Amount)>) {
+    if let Some((place, hold, actual)) = flying.pop_front() {
+        let settle = Change::Settle { id: place.to_string(), hold, actual, shard: false, lasted_ms: None };
+        *item = settle.apply(item).unwrap();
+    }
+}
+
+fn limit(picodollars: u128) -> ScopeLimit {
+    let window = LimitWindow {
+        name: "2026-11".into(),
+        key: "2026-11".into(),
+        start: "2026-11-01T00:00:00Z".parse().unwrap(),
+        resets_at: "2026-12-01T00:00:00Z".parse().unwrap(),
+    };
+    let limits = Limits { usd: Some(Usd::from_picodollars(picodollars)), ..Limits::default() };
+    ScopeLimit { scope: "model#m".into(), source: "model".into(), window, limits, alert_at: vec![], shards: 1 }
+}

@@ -1,0 +1,129 @@
+//! Conflicts, throttling and lost answers: holds are taken once and settled once, and as many are admitted as fit.
+
+use std::sync::Arc;
+
+use fastrand::Rng;
+use sentry_contract::states::{Reservation, ScopeLimit};
+use sentry_ledger::{Admission, Holder, Ledger, LedgerError};
+use tokio::sync::Semaphore;
+
+use crate::faults::{Fault, Plan, faulty};
+use crate::support::{HOLD, ask, client, limit, noon, output, tables};
+
+const TOKENS: u32 = 10;
+const CAPACITY: usize = 20;
+const ARRIVALS: usize = 200;
+/// What the state machine does: it asks again, in the same execution.
+const ATTEMPTS: usize = 3;
+
+async fn reserve(ledger: &Ledger, limits: &[ScopeLimit], id: &str) -> Result<Admission, LedgerError> {
+    let holder = Holder { request_id: id, execution_id: &format!("arn:execution:{id}") };
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        match ledger.reserve(holder, &ask(limits, TOKENS), noon(), HOLD).await {
+            Ok(admission) => return Ok(admission),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap())
+}
+
+async fn settle(ledger: &Ledger, reservation: &Reservation, tokens: u64) {
+    for attempt in 1..=ATTEMPTS {
+        match ledger.settle(reservation, Some(output(tokens)), noon()).await {
+            Ok(_) => return,
+            Err(error) => assert!(attempt < ATTEMPTS, "{error}"),
+        }
+    }
+}
+
+fn scopes(count: usize) -> Vec<ScopeLimit> {
+    ["model#m", "application#a", "costCenter#c"].iter().take(count).map(|scope| limit(scope, 1_000, 1)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the local AWS: cargo xtask test"]
+async fn whatever_fails_a_hold_is_taken_once_and_settled_once() {
+    let cases = [
+        (1, "UpdateItem", Fault::Conflict, 5),
+        (1, "UpdateItem", Fault::Throttled, 2),
+        (1, "UpdateItem", Fault::Lost, 1),
+        (1, "UpdateItem", Fault::Lost, 2),
+        (1, "PutItem", Fault::Lost, 1),
+        (1, "PutItem", Fault::Throttled, 2),
+        (3, "TransactWriteItems", Fault::Conflict, 5),
+        (3, "TransactWriteItems", Fault::Throttled, 5),
+        (3, "TransactWriteItems", Fault::InProgress, 5),
+        (3, "TransactWriteItems", Fault::Lost, 1),
+        (3, "TransactWriteItems", Fault::Lost, 2),
+        (3, "TransactGetItems", Fault::Conflict, 5),
+        (3, "UpdateItem", Fault::Conflict, 5),
+        (3, "UpdateItem", Fault::Lost, 2),
+    ];
+    for (count, operation, fault, times) in cases {
+        let (client, plan) = faulty(Plan::Next { operation, fault, times }).await;
+        let (table, requests) = tables(&client).await;
+        let (ledger, limits) = (Ledger::new(client, table, requests), scopes(count));
+        let case = format!("{count} scopes, {operation}, {fault:?} {times} times");
+        let Admission::Approved(reservation) = reserve(&ledger, &limits, "a").await.unwrap() else { panic!("{case}") };
+        let held = ledger.settle(&reservation, None, noon()).await.unwrap();
+        assert!(held.iter().all(|scope| scope.figures.held.output == u64::from(TOKENS)), "{case}");
+        *plan.lock().unwrap() = Plan::Next { operation, fault, times };
+        settle(&ledger, &reservation, 4).await;
+        let settled = ledger.settle(&reservation, None, noon()).await.unwrap();
+        assert!(settled.iter().all(|scope| scope.figures.held.output == 0), "{case}");
+        assert!(settled.iter().all(|scope| scope.figures.settled == output(4)), "{case}");
+    }
+}
+
+/// So many of a hundred calls fail; the reservations of those who were admitted, and the ledger without faults.
+async fn at_once(limits: &[ScopeLimit], share: u32, seed: u64) -> (Vec<Reservation>, Ledger, Ledger) {
+    let plain = client().await;
+    let (table, requests) = tables(&plain).await;
+    let (client, _) = faulty(Plan::Some(share, Rng::with_seed(seed))).await;
+    let ledger = Ledger::new(client, table.clone(), requests.clone());
+    let permits = Arc::new(Semaphore::new(32));
+    let tasks: Vec<_> = (0..ARRIVALS)
+        .map(|number| {
+            let (ledger, limits, permits) = (ledger.clone(), limits.to_vec(), Arc::clone(&permits));
+            tokio::spawn(async move {
+                let _permit = permits.acquire().await.unwrap();
+                reserve(&ledger, &limits, &format!("r{number}")).await
+            })
+        })
+        .collect();
+    let mut admitted = Vec::new();
+    for task in tasks {
+        match task.await.unwrap().unwrap() {
+            Admission::Approved(reservation) => admitted.push(reservation),
+            Admission::Denied { .. } => {}
+            Admission::Duplicate => panic!("a request is no duplicate of itself"),
+        }
+    }
+    (admitted, ledger, Ledger::new(plain, table, requests))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the local AWS: cargo xtask test"]
+async fn as_many_are_admitted_as_fit_whatever_fails() {
+    let tight = u64::try_from(CAPACITY).unwrap() * u64::from(TOKENS);
+    let mut nested = scopes(3);
+    nested[1] = limit("application#a", tight, 1);
+    let cases = [
+        ("one scope", vec![limit("model#m", tight, 1)]),
+        ("three scopes", nested),
+        ("one scope in 4 shards", vec![limit("model#m", tight, 4)]),
+    ];
+    println!("\ncapacity for {CAPACITY}, {ARRIVALS} requests at once, one call in five fails\n");
+    for (name, limits) in cases {
+        let (admitted, faulty, plain) = at_once(&limits, 20, 20_261_121).await;
+        assert_eq!(admitted.len(), CAPACITY, "{name}");
+        for reservation in &admitted {
+            settle(&faulty, reservation, 7).await;
+        }
+        let after = plain.settle(&admitted[0], None, noon()).await.unwrap();
+        let used: Vec<u64> = after.iter().map(|scope| scope.figures.settled.output).collect();
+        println!("{name}: {} admitted, settled {used:?}", admitted.len());
+        assert!(after.iter().all(|scope| scope.figures.settled.output == 7 * 20 && scope.figures.held.output == 0));
+    }
+}
