@@ -91,8 +91,8 @@ fn change(step: &Step, item: &Item) -> Option<Change> {
             let shard = item.terms.is_some();
             Change::Settle { id: id.to_string(), hold: Hold { owner, ..there }, actual, shard, lasted_ms }
         }
-        // What a shard has spent was leased to it, so it is held.
-        Step::Lease { spent, .. } if item.terms.is_some() || item.held.max(spent) != item.held => return None,
+        // What a shard has spent was leased to it, so it is held, and not by a hold.
+        Step::Lease { spent, .. } if item.terms.is_some() || leased(item).max(spent) != leased(item) => return None,
         Step::Lease { block, spent, most } => {
             Change::Lease { shard: 3, change: block, spent, most: [most, most], delete_after: 9 }
         }
@@ -104,6 +104,11 @@ fn change(step: &Step, item: &Item) -> Option<Change> {
             Change::Leased { known, change, terms: "the terms".into(), until_ms: LEASE_UNTIL_MS, delete_after: 9 }
         }
     })
+}
+
+/// What a scope's own item has leased to shards.
+fn leased(item: &Item) -> Amount {
+    item.held.saturating_sub(item.holds.values().map(|hold| hold.amount).sum())
 }
 
 /// Makes every step both ways; `lease` is what a shard starts with.
