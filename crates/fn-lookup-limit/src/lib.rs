@@ -84,7 +84,8 @@ fn limit(scope: &Scope, key: &str, item: &Item, now: DateTime<Utc>) -> Result<Sc
         start: window.start(),
         resets_at: window.resets_at(),
     };
-    Ok(ScopeLimit { scope: scope.name.clone(), source: scope.source(key).to_owned(), window, limits, alert_at, shards })
+    let (source, item) = (scope.source(key).to_owned(), key.to_owned());
+    Ok(ScopeLimit { scope: scope.name.clone(), source, item, window, limits, alert_at, shards })
 }
 
 fn not_configured(scope: &Scope) -> ErrorBody {

@@ -63,7 +63,7 @@ pub fn unpriced(limit: &ScopeLimit, model: &Model) -> ErrorBody {
         limit.scope, model.model_id
     );
     ErrorBody::new(ErrorCode::LimitMalformed, message)
-        .with("item", limit.scope.clone())
+        .with("item", limit.item.clone())
         .with("field", "limit.usd")
         .with("model", model.model_id.clone())
 }

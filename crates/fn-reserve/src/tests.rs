@@ -50,7 +50,7 @@ fn writes() -> Rule {
 
 fn limit(limits: Value) -> Value {
     let window = json!({"name": "2026-11", "key": "2026-11", "start": "2026-11-01T00:00:00Z", "resetsAt": "2026-12-01T00:00:00Z"});
-    json!({"scope": format!("model#{MODEL}"), "source": "model", "window": window, "limits": limits, "shards": 1})
+    json!({"scope": format!("model#{MODEL}"), "source": "model", "item": MODEL, "window": window, "limits": limits, "shards": 1})
 }
 
 fn input(limits: Value, usage: Value, count: Value) -> Value {
@@ -159,7 +159,7 @@ async fn what_cannot_be_known_is_denied_before_anything_is_written() {
         assert_eq!(decision["denial"]["error"]["code"], code);
         assert_eq!(decision["denial"]["statusCode"], status);
         if code == "LimitMalformed" {
-            let details = json!({"item": format!("model#{MODEL}"), "field": "limit.usd", "model": MODEL});
+            let details = json!({"item": MODEL, "field": "limit.usd", "model": MODEL});
             assert_eq!(decision["denial"]["error"]["details"], details);
         }
     }

@@ -48,7 +48,7 @@ fn settles(numbers: &'static [&'static str], after: HashMap<String, AttributeVal
 
 fn reservation(limits: Value, alert_at: Value) -> Value {
     let window = json!({"name": "2026-11", "key": "2026-11", "start": "2026-11-01T00:00:00Z", "resetsAt": "2026-12-01T00:00:00Z"});
-    let scope = json!({"scope": "costCenter#support", "source": "costCenter", "window": window, "limits": limits,
+    let scope = json!({"scope": "costCenter#support", "source": "costCenter", "item": "costCenter#default", "window": window, "limits": limits,
                        "alertAt": alert_at, "shards": 1, "seen": {"input": 0, "output": 0, "usd": "0.00"}});
     json!({"requestId": "r1", "executionId": "run-1", "maxTokens": 1000, "hold": {"input": 400, "output": 1000, "usd": "0.0162"},
            "heldAt": "2026-11-21T12:00:00Z", "expiresAt": "2026-11-21T12:06:00Z", "scopes": [scope]})

@@ -79,6 +79,8 @@ pub struct ScopeLimit {
     pub scope: String,
     /// `default` for a fallback item, otherwise what kind of scope it is: `model`, `costCenter`, `application+environment`.
     pub source: String,
+    /// The key of the limits item.
+    pub item: String,
     /// Where the request falls.
     pub window: LimitWindow,
     /// What is allowed in it; at least one unit is limited.

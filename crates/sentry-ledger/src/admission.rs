@@ -185,7 +185,15 @@ mod tests {
             start: "2026-11-01T00:00:00Z".parse().unwrap(),
             resets_at: "2026-12-01T00:00:00Z".parse().unwrap(),
         };
-        ScopeLimit { scope: scope.into(), source: "model".into(), window, limits, alert_at: vec![], shards: 1 }
+        ScopeLimit {
+            scope: scope.into(),
+            source: "model".into(),
+            item: scope.into(),
+            window,
+            limits,
+            alert_at: vec![],
+            shards: 1,
+        }
     }
 
     fn outputs(limits: &[u64]) -> Vec<ScopeLimit> {

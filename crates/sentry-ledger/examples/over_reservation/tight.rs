@@ -72,5 +72,13 @@ fn limit(picodollars: u128) -> ScopeLimit {
         resets_at: "2026-12-01T00:00:00Z".parse().unwrap(),
     };
     let limits = Limits { usd: Some(Usd::from_picodollars(picodollars)), ..Limits::default() };
-    ScopeLimit { scope: "model#m".into(), source: "model".into(), window, limits, alert_at: vec![], shards: 1 }
+    ScopeLimit {
+        scope: "model#m".into(),
+        source: "model".into(),
+        item: "model#m".into(),
+        window,
+        limits,
+        alert_at: vec![],
+        shards: 1,
+    }
 }

@@ -58,7 +58,15 @@ fn scope_limit(case: &Case) -> ScopeLimit {
     };
     let limits = Limits { output: Some(case.limit), ..Limits::default() };
     let scope = "model#anthropic.claude-sonnet-4-20250514-v1:0".to_owned();
-    ScopeLimit { scope, source: "model".into(), window, limits, alert_at: vec![], shards: case.shards }
+    ScopeLimit {
+        item: scope.clone(),
+        scope,
+        source: "model".into(),
+        window,
+        limits,
+        alert_at: vec![],
+        shards: case.shards,
+    }
 }
 
 fn line(case: &Case) {

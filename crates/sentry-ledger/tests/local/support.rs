@@ -72,7 +72,15 @@ pub fn limit(scope: &str, output: u64, shards: u8) -> ScopeLimit {
         resets_at: "2026-12-01T00:00:00Z".parse().unwrap(),
     };
     let limits = Limits { output: Some(output), ..Limits::default() };
-    ScopeLimit { scope: scope.into(), source: "model".into(), window, limits, alert_at: vec![], shards }
+    ScopeLimit {
+        scope: scope.into(),
+        source: "model".into(),
+        item: scope.into(),
+        window,
+        limits,
+        alert_at: vec![],
+        shards,
+    }
 }
 
 /// A fixed clock.

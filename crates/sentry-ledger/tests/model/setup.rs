@@ -138,7 +138,15 @@ pub fn limit(scope: &str, limits: Limits, shards: u8) -> ScopeLimit {
         start: "2026-11-01T00:00:00Z".parse().unwrap(),
         resets_at: "2026-12-01T00:00:00Z".parse().unwrap(),
     };
-    ScopeLimit { scope: scope.into(), source: "model".into(), window, limits, alert_at: vec![], shards }
+    ScopeLimit {
+        scope: scope.into(),
+        source: "model".into(),
+        item: scope.into(),
+        window,
+        limits,
+        alert_at: vec![],
+        shards,
+    }
 }
 
 pub fn output(tokens: u64) -> Limits {
