@@ -16,6 +16,8 @@ def pytest_addoption(parser):
     group.addoption("--bedrock-endpoint", help="URL of the Bedrock simulator")
     group.addoption("--log-dir", help="directory with the logs of the local AWS, searched for prompt and answer texts")
     group.addoption("--region", help="AWS Region of the stack")
+    group.addoption("--without-ledger", help="the program that decides by CloudWatch alone, for comparison (example `without_ledger` of fn-reserve)")
+    group.addoption("--faults", type=int, default=300, help="faults of the crash campaign, at least")
 
 
 def pytest_configure(config):
@@ -47,3 +49,16 @@ def sentry(request):
     finally:
         stack.delete_own_limits()
 
+
+
+@pytest.fixture
+def say(request):
+    """Prints a line that is seen in the run whether or not pytest captures output."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def line(text=""):
+        with capture.global_and_fixture_disabled():
+            print(text, flush=True)
+
+    line()
+    return line

@@ -2,7 +2,8 @@
 
 import re
 from datetime import datetime, timezone
-from decimal import Decimal
+
+from budget_contract import check_budget, check_includes, check_refusal
 
 # code: (outcome, status, retryable)
 CODES = {
@@ -24,14 +25,12 @@ CODES = {
     "OutputTooLarge": ("InvocationFailed", 502, False),
 }
 STOP_REASONS = {"end_turn", "max_tokens", "stop_sequence", "tool_use", "content_filtered", "guardrail_intervened"}
-SOURCES = {"model", "default"}
 
 REQUEST_ID = r"[A-Za-z0-9_-]{1,64}"
 TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
 # The workflow's own clock, which speaks when validation could not.
 WORKFLOW_TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z"
 USD = r"\d+\.\d{9,12}"
-BUDGET_USD = r"\d+\.\d{2,12}"
 
 
 class Complaints(list):
@@ -58,10 +57,11 @@ class Complaints(list):
         return self.of(type(value) is int and value >= 0, path, f"is not a whole number from 0 but {value!r}")
 
 
-def check_answer(answer, sent=None, *, unvalidated=False):
+def check_answer(answer, sent=None, *, unvalidated=False, unsettled=False):
     """Fails with every deviation of `answer` from the contract; `sent` is the document it answers.
 
-    `unvalidated` is for the one denial that comes before the document could be read.
+    `unvalidated` is for the one denial that comes before the document could be read, `unsettled` for an answer whose hold could
+    not be settled: it has no figures.
     """
     wrong = Complaints()
     if not isinstance(answer, dict) or answer.get("outcome") not in {"Succeeded", "InvocationFailed", "Denied", "Invalid"}:
@@ -73,7 +73,6 @@ def check_answer(answer, sent=None, *, unvalidated=False):
         _output(wrong, answer.get("output"))
         check_usage(answer.get("usage"), wrong)
         check_cost(answer.get("cost"), wrong)
-        wrong.of(answer.get("budget"), "budget", "is empty though the request was approved")
     elif outcome == "Invalid":
         wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "error"), ("model",))
         _error(wrong, answer)
@@ -81,15 +80,22 @@ def check_answer(answer, sent=None, *, unvalidated=False):
         wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "error"), ("model", "budget"))
         _error(wrong, answer)
     else:
-        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "model", "error", "budget"))
+        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "model", "error", "budget"), ("degraded",) if outcome == "InvocationFailed" else ())
         _error(wrong, answer)
-        if outcome == "InvocationFailed":
+    if outcome in {"Succeeded", "InvocationFailed"}:
+        if unsettled:
+            wrong.of(answer.get("budget") == [], "budget", f"has figures though nothing was settled: {answer.get('budget')}")
+        else:
             wrong.of(answer.get("budget"), "budget", "is empty though the request was approved")
+    if "degraded" in answer:
+        _degraded(wrong, answer["degraded"])
     complete = outcome != "Invalid" and not unvalidated
     _tags(wrong, answer, sent, complete)
     if complete:
         _model(wrong, answer, sent)
-        _budget(wrong, answer.get("budget"))
+        check_budget(wrong, answer.get("budget"))
+    if outcome == "Succeeded" and not wrong:
+        check_includes(wrong, answer)
     assert not wrong, "the answer breaks the contract:\n  " + "\n  ".join(wrong) + f"\nthe answer without its text: {redacted(answer)}"
     return answer
 
@@ -141,12 +147,15 @@ def _error(wrong, answer):
         wrong.of(type(wait) is int and wait > 0, "error.retryAfterSeconds", f"is {wait!r} though it is retryable")
     else:
         wrong.of("retryAfterSeconds" not in error, "error.retryAfterSeconds", "is there though a retry does not help")
-    if error["code"] == "BudgetExceeded" and isinstance(error["details"], dict):
-        entry = next((each for each in answer.get("budget") or [] if each.get("scope") == error["details"].get("scope")), None)
-        if wrong.of(entry is not None, "error.details.scope", f"{error['details']} names none of the scopes in budget"):
-            wrong.of(error["details"].get("resetsAt") == entry["resetsAt"], "error.details.resetsAt", f"{error['details']} is not its scope's")
-            kinds = [entry[kind] for kind in ("input", "output") if kind in entry]
-            wrong.of(any(kind["remaining"] == 0 for kind in kinds) or any(kind["reserved"] for kind in kinds), "budget", f"has headroom: {entry}")
+    if error["code"] in {"BudgetExceeded", "BudgetReserved"} and isinstance(error["details"], dict):
+        check_refusal(wrong, error, answer.get("budget") or [])
+
+
+def _degraded(wrong, degraded):
+    if wrong.keys(degraded, "degraded", ("action", "from", "to")):
+        wrong.of(degraded["action"] == "clamp", "degraded.action", f"is {degraded['action']!r}")
+        if all([wrong.count(degraded[name], f"degraded.{name}") for name in ("from", "to")]):
+            wrong.of(degraded["from"] > degraded["to"] > 0, "degraded", f"lowers nothing: {degraded}")
 
 
 def _tags(wrong, answer, sent, complete):
@@ -180,48 +189,6 @@ def _model(wrong, answer, sent):
     if sent is not None:
         requested = sent.get("model", sent.get("modelId"))
         wrong.of(model["requested"] == requested, "model.requested", f"is {model['requested']!r}, sent was {requested!r}")
-
-
-def _budget(wrong, budget):
-    if not wrong.of(isinstance(budget, list), "budget", f"is not a list but {budget!r}"):
-        return
-    for position, entry in enumerate(budget):
-        path = f"budget[{position}]"
-        if not wrong.keys(entry, path, ("scope", "window", "resetsAt", "source"), ("input", "output", "usd")):
-            continue
-        wrong.text(entry["scope"], f"{path}.scope", r"[a-zA-Z]+#.+")
-        wrong.text(entry["window"], f"{path}.window", r"\d{4}-\d\d|\d{4}-\d\d-\d\d|\d{4}-W\d\d|\d{4}-\d\d-\d\dT\d\d")
-        wrong.text(entry["resetsAt"], f"{path}.resetsAt", r"\d{4}-\d\d-\d\dT\d\d:00:00Z")
-        wrong.of(entry["source"] in SOURCES, f"{path}.source", f"is {entry['source']!r}")
-        wrong.of({"input", "output", "usd"} & entry.keys(), path, "limits nothing")
-        if re.fullmatch(r"\d{4}-\d\d", str(entry["window"])):
-            year, month = map(int, entry["window"].split("-"))
-            first_of_next = f"{year + month // 12}-{month % 12 + 1:02}-01T00:00:00Z"
-            wrong.of(entry["resetsAt"] == first_of_next, f"{path}.resetsAt", f"{entry['resetsAt']} does not end {entry['window']}")
-        for kind in ("input", "output"):
-            if kind in entry:
-                _headroom(wrong, entry[kind], f"{path}.{kind}")
-        if "usd" in entry:
-            _dollars(wrong, entry["usd"], f"{path}.usd")
-
-
-def _headroom(wrong, room, path):
-    names = ("limit", "used", "reserved", "remaining")
-    if wrong.keys(room, path, names) and all([wrong.count(room[name], f"{path}.{name}") for name in names]):
-        remaining = max(0, room["limit"] - room["used"] - room["reserved"])
-        wrong.of(room["remaining"] == remaining, f"{path}.remaining", f"must be {remaining}: {room}")
-
-
-def _dollars(wrong, room, path):
-    names = ("limit", "used", "reserved", "remaining")
-    if not wrong.keys(room, path, names):
-        return
-    before = len(wrong)
-    for name in names:
-        wrong.text(room[name], f"{path}.{name}", BUDGET_USD)
-    if len(wrong) == before:
-        limit, used, reserved, remaining = (Decimal(room[name]) for name in names)
-        wrong.of(remaining == max(Decimal(0), limit - used - reserved), f"{path}.remaining", f"does not add up: {room}")
 
 
 def check_error(answer, code, sent=None, **options):

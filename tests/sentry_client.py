@@ -1,4 +1,4 @@
-"""A client of the cost sentry that knows boto3 and the public contract, and nothing of how the sentry is built.
+"""A client of the cost sentry that knows boto3 and the public contract, and of how the sentry is built only the ledger's key.
 
 Fault injection (`reconfigured`, `Tap`) needs the names of the functions, which it asks CloudFormation for.
 """
@@ -18,6 +18,7 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 import boto3
+from boto3.dynamodb.conditions import Key
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -28,6 +29,10 @@ PARALLEL_REQUESTS = 6
 
 # In every prompt text that this suite sends; test_logs.py looks for it wherever something could have been logged.
 CANARY = "canary" + secrets.token_hex(8)
+
+
+# Who asks where it does not matter: every further value would be six more metrics.
+SOMEBODY = f"e2e-app-{secrets.token_hex(5)}"
 
 
 def unique(prefix):
@@ -46,7 +51,7 @@ def document(model="nova-lite", content=None, *, messages=None, parameters=None,
     prompt = {"messages": messages or [{"role": "user", "content": content or text(**directives)}]}
     if parameters is not None:
         prompt["parameters"] = parameters
-    return {"model": model, "prompt": prompt, "tags": tags or {"applicationId": unique("e2e-app")}}
+    return {"model": model, "prompt": prompt, "tags": tags or {"applicationId": SOMEBODY}}
 
 
 class Sentry:
@@ -71,12 +76,13 @@ class Sentry:
         self.account = self.client("sts").get_caller_identity()["Account"]
         dynamodb = self.session.resource("dynamodb", endpoint_url=endpoint, config=self._config())
         self.limits = dynamodb.Table(self.outputs["LimitsTableName"])
+        self.ledger = dynamodb.Table(self.outputs["LedgerTableName"])
         self._limit_keys = set()
 
     @staticmethod
     def _config():
         # StartSyncExecution would otherwise go to the host `sync-127.0.0.1`. It runs at most once, so nothing is repeated either.
-        return Config(inject_host_prefix=False, read_timeout=320, max_pool_connections=32, retries={"total_max_attempts": 1})
+        return Config(inject_host_prefix=False, read_timeout=320, max_pool_connections=128, retries={"total_max_attempts": 1})
 
     def client(self, service, endpoint=None):
         return self.session.client(service, endpoint_url=endpoint or self.endpoint, config=self._config())
@@ -100,9 +106,9 @@ class Sentry:
         assert ended["status"] == "SUCCEEDED", f"the execution ended {ended['status']}: {ended['error']}: {ended['cause']}"
         return ended["output"]
 
-    def execute_all(self, entries):
+    def execute_all(self, entries, parallel=PARALLEL_REQUESTS):
         """The same for a dictionary of documents, several at a time."""
-        with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+        with ThreadPoolExecutor(parallel) as pool:
             return dict(zip(entries, pool.map(self.execute, entries.values())))
 
     def profile_arn(self):
@@ -128,20 +134,24 @@ class Sentry:
             self.delete_limit(key)
 
     @contextmanager
-    def default_item(self, item):
-        """While it lasts the item `default` is `item`, or absent for None. No other test runs at the same time."""
-        before = self.limits.get_item(Key={"modelId": "default"}, ConsistentRead=True).get("Item")
+    def default_item(self, item, key="default"):
+        """While it lasts the item `default` (or another that others share) is `item`, or absent for None. No other test runs at the same time."""
+        before = self.limits.get_item(Key={"modelId": key}, ConsistentRead=True).get("Item")
         try:
             if item is None:
-                self.delete_limit("default")
+                self.delete_limit(key)
             else:
-                self.limits.put_item(Item={"modelId": "default", **item})
+                self.limits.put_item(Item={"modelId": key, **item})
             yield
         finally:
             if before is None:
-                self.delete_limit("default")
+                self.delete_limit(key)
             else:
                 self.limits.put_item(Item=before)
+
+    def ledger_items(self, scope):
+        """What the ledger has of a scope, one item a window; a spread scope has more under `<scope>#shard-<n>`."""
+        return self.ledger.query(KeyConditionExpression=Key("scope").eq(scope), ConsistentRead=True)["Items"]
 
     def put_usage(self, model_metric, **tokens):
         """Puts points as Bedrock does, e.g. `InputTokenCount=1000`. Only the local AWS lets anyone write this namespace."""
@@ -198,15 +208,45 @@ class Sentry:
             dimension["Value"] for page in pages for metric in page["Metrics"] for dimension in metric["Dimensions"] if dimension["Name"] == "Application"
         }
 
+    def metric_total(self, name, **dimensions):
+        """The sum of one of the sentry's other metrics under exactly these dimensions."""
+        described = [{"Name": key, "Value": str(value)} for key, value in dimensions.items()]
+        metric = {"Namespace": "GenAIRateLimiting", "MetricName": name, "Dimensions": described}
+        now = datetime.now(timezone.utc)
+        query = [{"Id": "total", "MetricStat": {"Metric": metric, "Period": 300, "Stat": "Sum"}}]
+        answer = self.cloudwatch.get_metric_data(MetricDataQueries=query, StartTime=now - timedelta(hours=3), EndTime=now + timedelta(minutes=5))
+        return sum(answer["MetricDataResults"][0]["Values"])
+
+    def wait_for_total(self, at_least, name, **dimensions):
+        """Polls until the sum is there; returns what is there at the end."""
+        deadline = time.monotonic() + (15 if self.local else 240)
+        while (total := self.metric_total(name, **dimensions)) < at_least and time.monotonic() < deadline:
+            time.sleep(0.3 if self.local else 5)
+        return total
+
     # The Bedrock simulator
 
     def calls(self, bare_id=None):
         """How many requests reached the simulator: in all, or for one model or profile."""
-        with urllib.request.urlopen(f"{self.bedrock_endpoint}/_sim/calls", timeout=10) as answer:
-            counted = json.load(answer)
+        counted = self._simulator("calls")
         if bare_id is None:
             return counted["total"]
         return sum(count for name, count in counted["byModel"].items() if name == bare_id or name.endswith("/" + bare_id))
+
+    @contextmanager
+    def late_metrics(self, seconds):
+        """While it lasts, usage of new calls reaches CloudWatch that much later."""
+        before = self._simulator("defaults")
+        try:
+            self._simulator("defaults", {"metricsDelaySeconds": seconds})
+            yield
+        finally:
+            self._simulator("defaults", before)
+
+    def _simulator(self, name, body=None):
+        request = urllib.request.Request(f"{self.bedrock_endpoint}/_sim/{name}", json.dumps(body).encode() if body else None)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
 
     # Fault injection
 
@@ -231,14 +271,18 @@ class Sentry:
         finally:
             self._configure(name, variables, before["Timeout"])
 
-    @contextmanager
     def crashing(self, logical_id):
         """Runs a function whose process ends before it takes a request, and puts the real one back."""
+        return self.replaced(logical_id, b"#!/bin/sh\nexit 1\n")
+
+    @contextmanager
+    def replaced(self, logical_id, bootstrap):
+        """Runs another program in place of a function, and puts the real one back."""
         name = self.function_name(logical_id)
         with urllib.request.urlopen(self.functions.get_function(FunctionName=name)["Code"]["Location"], timeout=30) as location:
             code = location.read()
         try:
-            self._replace(name, crashing_code())
+            self._replace(name, package(bootstrap))
             yield
         finally:
             self._replace(name, code)
@@ -269,14 +313,39 @@ class Sentry:
                     raise
 
 
-def crashing_code():
-    """A deployment package whose bootstrap ends at once."""
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w") as archive:
-        bootstrap = zipfile.ZipInfo("bootstrap")
-        bootstrap.external_attr = 0o755 << 16
-        archive.writestr(bootstrap, "#!/bin/sh\nexit 1\n")
-    return package.getvalue()
+class InFlight:
+    """A request that runs while the test goes on; leaving waits for its answer."""
+
+    def __init__(self, sentry, sent, bare_id):
+        self.sent, self.answer = sent, None
+        self._sentry, self._bare_id = sentry, bare_id
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        self.answer = self._sentry.ask(self.sent)
+
+    def __enter__(self):
+        before = self._sentry.calls(self._bare_id)
+        self._thread.start()
+        deadline = time.monotonic() + 20
+        while self._sentry.calls(self._bare_id) == before:
+            assert time.monotonic() < deadline, "the request does not reach the model"
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *_):
+        self._thread.join(60)
+
+
+def package(bootstrap):
+    """A deployment package of one program."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        entry = zipfile.ZipInfo("bootstrap")
+        entry.external_attr = 0o755 << 16
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(entry, bootstrap)
+    return packed.getvalue()
 
 
 class Tap:

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from budget_contract import window_end
 from contract import check_answer
 
 METRIC = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
@@ -24,15 +25,43 @@ DENIED = {
     "outcome": "Denied",
     "statusCode": 429,
     "error": {"code": "BudgetExceeded", "message": "The limit is spent; ask an admin.", "retryable": False,
-              "details": {"scope": f"model#{METRIC}", "resetsAt": "2026-01-01T00:00:00Z"}},
+              "details": {"scope": f"model#{METRIC}", "window": "2025-12", "resetsAt": "2026-01-01T00:00:00Z",
+                          "exceeded": "input", "needed": 30, "remaining": 0}},
     "budget": [{"scope": f"model#{METRIC}", "window": "2025-12", "resetsAt": "2026-01-01T00:00:00Z", "source": "default",
                 "input": {"limit": 100, "used": 500, "reserved": 0, "remaining": 0}}],
 }
+RESERVED = {
+    **DENIED,
+    "error": {"code": "BudgetReserved", "message": "Requests in flight hold the rest; try again.", "retryable": True, "retryAfterSeconds": 2,
+              "details": {"scope": "costCenter#support", "window": "2026-W53", "resetsAt": "2027-01-04T05:00:00Z",
+                          "exceeded": "usd", "needed": "0.75", "remaining": "0.50"}},
+    "budget": [DENIED["budget"][0],
+               {"scope": "application#a+environment#p%2Bq", "window": "2025-12-31T17", "resetsAt": "2025-12-31T12:15:00Z", "source": "application+environment",
+                "output": {"limit": 100, "used": 5, "reserved": 5, "remaining": 90}},
+               {"scope": "costCenter#support", "window": "2026-W53", "resetsAt": "2027-01-04T05:00:00Z", "source": "costCenter",
+                "usd": {"limit": "1.00", "used": "0.25", "reserved": "0.25", "remaining": "0.50"}}],
+}
+CLAMPED = {**SUCCEEDED, "degraded": {"action": "clamp", "from": 2048, "to": 143}}
 
 
-@pytest.mark.parametrize("answer", [SUCCEEDED, DENIED], ids=["succeeded", "denied"])
+@pytest.mark.parametrize("answer", [SUCCEEDED, DENIED, RESERVED, CLAMPED], ids=["succeeded", "denied", "reserved", "clamped"])
 def test_good_answer(answer):
     check_answer(answer)
+
+
+def test_answer_whose_hold_was_not_settled():
+    check_answer({**SUCCEEDED, "budget": []}, unsettled=True)
+    with pytest.raises(AssertionError, match="nothing was settled"):
+        check_answer(SUCCEEDED, unsettled=True)
+
+
+@pytest.mark.parametrize("name, end", [
+    ("2026-12", "2027-01-01T00:00:00"), ("2028-02-28", "2028-02-29T00:00:00"), ("2026-W53", "2027-01-04T00:00:00"), ("2026-12-31T23", "2027-01-01T00:00:00"),
+    ("2026-13", None), ("2026-02-30", None), ("2027-W53", None), ("2026-11-21T24", None), ("2026", None), ("November", None),
+])
+def test_window_names(name, end):
+    found = window_end(name)
+    assert (found and found.isoformat()) == end
 
 
 REMOVED = object()
@@ -61,6 +90,30 @@ BROKEN = {
     "wrong retryability": (DENIED, ("error", "retryable"), True),
     "a wait without use": (DENIED, ("error", "retryAfterSeconds"), 30),
     "scope that is not in the budget": (DENIED, ("error", "details", "scope"), "model#other"),
+    "window that is not its scope's": (DENIED, ("error", "details", "window"), "2025-11"),
+    "refusal that names no unit": (DENIED, ("error", "details", "exceeded"), REMOVED),
+    "refusal for a unit without a limit": (DENIED, ("error", "details", "exceeded"), "output"),
+    "refusal of what fits": (DENIED, ("error", "details", "needed"), 0),
+    "refusal by another figure than is reported": (DENIED, ("error", "details", "remaining"), 1),
+    "refusal in another notation": (DENIED, ("error", "details", "needed"), "30"),
+    "spent though holds are in the way": (DENIED, ("budget", 0), {**DENIED["budget"][0], "input": {"limit": 100, "used": 50, "reserved": 50, "remaining": 0}}),
+    "reserved though all of it is spent": (RESERVED, ("error", "details", "needed"), "0.76"),
+    "reserved without a wait": (RESERVED, ("error", "retryAfterSeconds"), REMOVED),
+    "dollars as a number": (RESERVED, ("budget", 2, "usd", "used"), 0.25),
+    "dollars do not add up": (RESERVED, ("budget", 2, "usd", "remaining"), "0.49"),
+    "week without its end": (RESERVED, ("budget", 2, "resetsAt"), "2027-01-05T05:00:00Z"),
+    "hour that ends at no quarter": (RESERVED, ("budget", 1, "resetsAt"), "2025-12-31T12:20:00Z"),
+    "window of no kind": (RESERVED, ("budget", 1, "window"), "2025"),
+    "source of another scope": (RESERVED, ("budget", 1, "source"), "environment"),
+    "scope of no kind": (RESERVED, ("budget", 1, "scope"), "team#a"),
+    "dimensions out of order": (RESERVED, ("budget", 1, "scope"), "environment#p+application#a"),
+    "scope with a bare sign": (RESERVED, ("budget", 1, "scope"), "application#a+b"),
+    "scopes out of order": (RESERVED, ("budget",), [RESERVED["budget"][0], RESERVED["budget"][2], RESERVED["budget"][1]]),
+    "model is not first": (RESERVED, ("budget",), RESERVED["budget"][1:]),
+    "the request itself is not in what is used": (SUCCEEDED, ("budget", 0, "output"), {"limit": 3000000, "used": 142, "reserved": 0, "remaining": 2999858}),
+    "degraded to more": (CLAMPED, ("degraded", "to"), 2048),
+    "degraded without figures": (CLAMPED, ("degraded", "to"), REMOVED),
+    "degraded in an unknown way": (CLAMPED, ("degraded", "action"), "shorten"),
     "no details": (DENIED, ("error", "details"), REMOVED),
     "output on a denial": (DENIED, ("output",), SUCCEEDED["output"]),
 }

@@ -1,9 +1,11 @@
-"""The six metrics with the five dimensions, after every outcome."""
+"""The six metrics with the five dimensions, after every outcome, and those of the whole stack."""
+
+import time
 
 import pytest
 
 from contract import check_error, check_succeeded
-from sentry_client import METRICS, document, unique
+from sentry_client import METRICS, UNREACHABLE, document, unique
 
 APPROVED = {"TotalRequests": 1, "RateLimitApproved": 1, "RateLimitDenied": 0, "InvocationFailed": 0}
 DENIED = {"TotalRequests": 1, "RateLimitApproved": 0, "RateLimitDenied": 1, "InvocationFailed": 0, "InputTokens": 0, "OutputTokens": 0}
@@ -87,12 +89,57 @@ def test_several_requests_of_one_application_add_up(sentry):
     }
 
 
+def total_after(sentry, request, by, name, **dimensions):
+    """What a request adds to a metric that all requests share."""
+    before = sentry.metric_total(name, **dimensions)
+    answer = sentry.ask(request)
+    return answer, sentry.wait_for_total(before + by, name, **dimensions) - before
+
+
+@pytest.mark.parametrize("limit, code", [({"input": 0}, "BudgetExceeded"), ({"input": "many"}, "LimitMalformed")])
+def test_denial_is_counted_by_its_code(sentry, limit, code):
+    arn, bare = sentry.profile_arn()
+    sentry.set_limit(bare, limit)
+    answer, added = total_after(sentry, document(arn), 1, "Denials", Code=code)
+    check_error(answer, code)
+    assert added >= 1
+
+
+@pytest.mark.local
+def test_failure_to_know_the_budget_is_counted_by_its_code(sentry):
+    with sentry.reconfigured("FetchUsageFunction", AWS_ENDPOINT_URL_CLOUDWATCH=UNREACHABLE):
+        answer, added = total_after(sentry, document(), 1, "Denials", Code="UsageUnavailable")
+    check_error(answer, "UsageUnavailable")
+    assert added >= 1
+
+
+def test_degradation_is_counted(sentry):
+    arn, bare = sentry.profile_arn()
+    sentry.set_limit(bare, {"output": 20})
+    answer, added = total_after(sentry, document(arn), 1, "Degradations", Action="clamp")
+    assert answer["degraded"]["to"] == 20
+    assert added >= 1
+
+
+@pytest.mark.local
+def test_what_is_held_and_what_is_used_are_counted(sentry):
+    sent = document(parameters={"max_tokens": 500}, input_tokens=10, output_tokens=40)
+    # What earlier tests have queued is to be gone, so that the figures are this request's alone.
+    time.sleep(5)
+    before = sentry.metric_total("HeldTokens")
+    answer, used = total_after(sentry, sent, 50, "UsedTokens")
+    check_succeeded(answer, sent)
+    held = sentry.wait_for_total(before + 500, "HeldTokens") - before
+    assert used == 50
+    assert 500 < held < 500 + len(sent["prompt"]["messages"][0]["content"].encode()) + 100
+
+
 def test_invalid_request_counts_nothing(sentry):
     application = unique("e2e-metrics")
     sent = document(tags={"applicationId": application})
     check_error(sentry.ask({**sent, "unknown": 1}), "InvalidRequest")
     # A later request's metrics are there, so the earlier one's would be.
-    witness = document()
+    witness = document(tags={"applicationId": unique("e2e-witness")})
     answer = check_succeeded(sentry.ask(witness), witness)
     assert len(sentry.wait_for_metrics(sentry.dimensions(answer))) == len(METRICS)
     assert application not in sentry.metric_applications()

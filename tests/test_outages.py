@@ -23,6 +23,7 @@ def works_again(sentry):
 @pytest.mark.parametrize("function, variable, code", [
     ("FetchUsageFunction", "AWS_ENDPOINT_URL_CLOUDWATCH", "UsageUnavailable"),
     ("LookupLimitFunction", "AWS_ENDPOINT_URL_DYNAMODB", "LedgerUnavailable"),
+    ("ReserveFunction", "AWS_ENDPOINT_URL_DYNAMODB", "LedgerUnavailable"),
 ])
 @pytest.mark.parametrize("how", ["unreachable", "hangs up"])
 def test_unreachable_service_denies_and_calls_no_model(sentry, profile, function, variable, code, how):
@@ -52,10 +53,9 @@ def test_both_unreachable_denies(sentry, profile):
 
 @pytest.mark.parametrize("function, code, unvalidated", [
     ("ValidateAndTagFunction", "LedgerUnavailable", True),
-    ("MonthRangeFunction", "UsageUnavailable", False),
     ("FetchUsageFunction", "UsageUnavailable", False),
     ("LookupLimitFunction", "LedgerUnavailable", False),
-    ("CheckBudgetFunction", "LedgerUnavailable", False),
+    ("ReserveFunction", "LedgerUnavailable", False),
     ("InvokeModelFunction", "ModelUnavailable", False),
 ])
 def test_function_that_crashes(sentry, profile, function, code, unvalidated):
@@ -64,7 +64,7 @@ def test_function_that_crashes(sentry, profile, function, code, unvalidated):
     with sentry.crashing(function):
         answer = sentry.ask(sent)
     details = check_error(answer, code, sent, unvalidated=unvalidated)
-    if function in {"ValidateAndTagFunction", "CheckBudgetFunction"}:
+    if function in {"ValidateAndTagFunction", "ReserveFunction"}:
         assert isinstance(details.get("reason"), str) and details["reason"]
     assert sentry.calls(bare) == 0
     works_again(sentry)
@@ -73,6 +73,7 @@ def test_function_that_crashes(sentry, profile, function, code, unvalidated):
 @pytest.mark.parametrize("function, variable, code", [
     ("FetchUsageFunction", "AWS_ENDPOINT_URL_CLOUDWATCH", "UsageUnavailable"),
     ("LookupLimitFunction", "AWS_ENDPOINT_URL_DYNAMODB", "LedgerUnavailable"),
+    ("ReserveFunction", "AWS_ENDPOINT_URL_DYNAMODB", "LedgerUnavailable"),
     ("InvokeModelFunction", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "ModelTimeout"),
 ])
 def test_function_that_times_out(sentry, profile, function, variable, code):
@@ -92,6 +93,50 @@ def test_function_that_fails_after_a_working_call(sentry, profile):
     sent = document(profile[0])
     with sentry.reconfigured("FetchUsageFunction", AWS_ENDPOINT_URL_CLOUDWATCH=UNREACHABLE):
         check_error(sentry.ask(sent), "UsageUnavailable", sent)
+
+
+@pytest.mark.parametrize("broken", [
+    lambda sentry: sentry.crashing("CountTokensFunction"),
+    lambda sentry: sentry.reconfigured("CountTokensFunction", AWS_ENDPOINT_URL_BEDROCK_RUNTIME=UNREACHABLE),
+], ids=["crashes", "Bedrock unreachable"])
+def test_tokens_that_cannot_be_counted_are_bounded(sentry, profile, broken):
+    arn, bare = profile
+    sent = document(arn)
+    with broken(sentry):
+        check_succeeded(sentry.ask(sent), sent)
+    assert sentry.calls(bare) == 1
+
+
+def test_both_reserve_and_its_cancellation_fail(sentry, profile):
+    """Nothing can be said of the budget, so nothing is sent."""
+    arn, bare = profile
+    sent = document(arn)
+    with sentry.crashing("ReserveFunction"), sentry.crashing("SettleFunction"):
+        check_error(sentry.ask(sent), "LedgerUnavailable", sent)
+    assert sentry.calls(bare) == 0
+    works_again(sentry)
+
+
+@pytest.mark.parametrize("broken", [
+    lambda sentry: sentry.crashing("SettleFunction"),
+    lambda sentry: sentry.reconfigured("SettleFunction", AWS_ENDPOINT_URL_DYNAMODB=UNREACHABLE),
+], ids=["crashes", "DynamoDB unreachable"])
+@pytest.mark.parametrize("fault", [None, "throttling"])
+def test_answer_is_not_withheld_because_its_hold_could_not_be_settled(sentry, profile, broken, fault):
+    """The hold stays, so nobody can use what this request may have used; a metric tells of it."""
+    arn, bare = profile
+    sentry.set_limit(bare, {"output": 1000})
+    sent = document(arn, parameters={"max_tokens": 600}, output_tokens=10, **({"fault": fault} if fault else {}))
+    unsettled = sentry.metric_total("UnsettledRequests")
+    # CloudWatch shall not know of the tokens before the hold is looked at.
+    with broken(sentry), sentry.late_metrics(60):
+        answer = sentry.ask(sent)
+    check_answer(answer, sent, unsettled=True)
+    assert answer["outcome"] == ("InvocationFailed" if fault else "Succeeded")
+    assert sentry.wait_for_total(unsettled + 1, "UnsettledRequests") >= unsettled + 1
+    more = document(arn, parameters={"max_tokens": 401})
+    assert check_error(sentry.ask(more), "BudgetReserved", more)["remaining"] == 400
+    works_again(sentry)
 
 
 @pytest.fixture

@@ -1,0 +1,186 @@
+"""A proxy between functions and the services that they call, which kills the caller or cuts its connection at a chosen step.
+
+One proxy stands for one function and one service, so that it knows who calls. A fault meets one call of one operation, before the
+call is passed on or after the service has done it and before the caller hears of it.
+"""
+
+import http.client
+import os
+import random
+import signal
+import socket
+import struct
+import sys
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade"}
+UPSTREAM_SECONDS = 60
+# The name of every function's program.
+PROGRAM = "bootstrap"
+# Closing a connection with this option sends a reset.
+RESET = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to one call: `point` is `before` or `after`, `kind` is `kill` or `cut`."""
+
+    function: str
+    operation: str
+    point: str
+    kind: str
+
+
+VARIANTS = [(point, kind) for point in ("before", "after") for kind in ("kill", "cut")]
+
+
+class Plan:
+    """Which calls meet a fault: while `active`, a `share` of all, each the fault that its operation has met least often."""
+
+    def __init__(self, seed, share):
+        self.share, self.active = share, False
+        self.happened, self.seen = Counter(), Counter()
+        self._chosen, self._random, self._lock = Counter(), random.Random(seed), threading.Lock()
+
+    def draw(self, function, operation):
+        """A fault for this call, or None."""
+        with self._lock:
+            self.seen[function, operation] += 1
+            if not self.active or self._random.random() >= self.share:
+                return None
+            faults = [Fault(function, operation, *variant) for variant in VARIANTS]
+            fault = min(faults, key=lambda each: (self._chosen[each], self._random.random()))
+            self._chosen[fault] += 1
+            return fault
+
+    def report(self, fault, happened):
+        """Whether a fault that was drawn has come about; otherwise it is due again."""
+        with self._lock:
+            (self.happened if happened else self._chosen)[fault] += 1 if happened else -1
+
+    def total(self):
+        """How many faults have happened."""
+        with self._lock:
+            return self.happened.total()
+
+
+class FaultProxy(ThreadingHTTPServer):
+    """Passes the calls of `function` on to `upstream`, but for the faults of `plan`."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, function, upstream, plan):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.function, self.plan = function, plan
+        self.upstream = urlsplit(upstream)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, request, client_address):
+        """A caller that is gone is what this is for."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection of a function."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        plan, function = self.server.plan, self.server.function
+        fault = plan.draw(function, operation_of(self.path, self.headers))
+        if fault and fault.point == "before":
+            plan.report(fault, self.strike(fault.kind))
+            return
+        status, headers, answer = self.passed_on(body)
+        if fault:
+            plan.report(fault, self.strike(fault.kind))
+            return
+        self.send_response(status)
+        for name, value in headers:
+            if name.lower() not in HOP_BY_HOP | {"content-length", "date", "server"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+        self.wfile.flush()
+
+    def passed_on(self, body):
+        upstream = http.client.HTTPConnection(self.server.upstream.hostname, self.server.upstream.port, timeout=UPSTREAM_SECONDS)
+        try:
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+            upstream.request(self.command, self.path, body, headers)
+            answer = upstream.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
+        finally:
+            upstream.close()
+
+    def strike(self, kind):
+        """Kills the caller, or cuts its connection; whether that was done. The caller hears nothing more either way."""
+        self.close_connection = True
+        done = True
+        if kind == "kill":
+            caller = process_behind(self.client_address[1], self.server.server_address[1])
+            done = caller is not None
+            if done:
+                os.kill(caller, signal.SIGKILL)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.connection.close()
+        return done
+
+    def log_message(self, format, *args):  # noqa: A002 - the base class names it so
+        """Says nothing."""
+
+
+def operation_of(path, headers):
+    """`UpdateItem`, as DynamoDB's header says; the last part of the path for Bedrock."""
+    target = headers.get("X-Amz-Target")
+    return target.rsplit(".", 1)[-1] if target else path.rstrip("/").rsplit("/", 1)[-1]
+
+
+def process_behind(client_port, server_port):
+    """The id of the function's process at the other end of a connection, or None if there is none any more."""
+    socket_name = socket_of(client_port, server_port) if sys.platform == "linux" else None
+    for process in psutil.process_iter(["pid", "exe"]):
+        if process.info["exe"] is None or Path(process.info["exe"]).name != PROGRAM:
+            continue
+        try:
+            if holds(process, socket_name, client_port, server_port):
+                return process.info["pid"]
+        except (psutil.Error, OSError):
+            continue
+    return None
+
+
+def socket_of(client_port, server_port):
+    """Linux's name of a connection's near end. It is looked up once; psutil would read the whole list again for every process."""
+    ends = tuple(f":{port:04X}" for port in (client_port, server_port))
+    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        fields = line.split()
+        if fields[1].endswith(ends[0]) and fields[2].endswith(ends[1]):
+            return f"socket:[{fields[9]}]"
+    return None
+
+
+def holds(process, socket_name, client_port, server_port):
+    """Whether a process has the connection open."""
+    if sys.platform == "linux":
+        return any(os.readlink(each.path) == socket_name for each in os.scandir(f"/proc/{process.pid}/fd"))
+    return any(each.raddr and (each.laddr.port, each.raddr.port) == (client_port, server_port) for each in process.net_connections(kind="tcp4"))

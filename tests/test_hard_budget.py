@@ -1,0 +1,141 @@
+"""A limit is a limit: a hundred clients at once on a budget for ten, with CloudWatch a minute late, and nobody starved."""
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from budget_contract import entry_of
+from contract import check_answer, check_error, check_succeeded
+from sentry_client import document, text
+
+pytestmark = pytest.mark.local
+
+CLIENTS, CAPACITY, TOKENS = 100, 10, 100
+LATE_SECONDS = 60
+MODEL_MILLISECONDS = 300
+
+
+@pytest.fixture(scope="module", autouse=True)
+def late(sentry):
+    with sentry.late_metrics(LATE_SECONDS):
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm(sentry, late):
+    """As many clients on a generous budget, so that the measured ones do not wait for processes to start."""
+    arn, _ = sentry.profile_arn()
+    sentry.execute_all({number: document(arn, output_tokens=1) for number in range(CLIENTS)}, parallel=CLIENTS)
+
+
+def answer_of(sentry, sent, settles=True):
+    """The answer, once the budget could be known: a machine that is too slow for so many processes times out, and clients try again."""
+    deadline = time.monotonic() + 90
+    while True:
+        answer = sentry.ask(sent)
+        if settles:
+            check_answer(answer, sent, unsettled=answer["outcome"] == "Succeeded" and not answer["budget"])
+        if answer["statusCode"] != 503 or time.monotonic() > deadline:
+            return answer
+        time.sleep(answer["error"]["retryAfterSeconds"])
+
+
+class Storm:
+    """All clients at once on a budget for ten of them; every request uses exactly what it holds of `output`."""
+
+    def __init__(self, sentry, title, settles=True, **attributes):
+        arn, bare = sentry.profile_arn()
+        limit = CAPACITY * TOKENS
+        sentry.set_limit(bare, {"output": limit}, **attributes)
+        sent = {
+            number: document(arn, parameters={"max_tokens": TOKENS}, output_tokens=TOKENS, latency_ms=MODEL_MILLISECONDS) for number in range(CLIENTS)
+        }
+        begun = time.monotonic()
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            self.answers = list(pool.map(lambda each: answer_of(sentry, each, settles), sent.values()))
+        self.seconds = time.monotonic() - begun
+        self.outcomes = Counter(answer["outcome"] for answer in self.answers)
+        self.codes = Counter(answer["error"]["code"] for answer in self.answers if "error" in answer)
+        self.used = sum(answer["usage"]["outputTokens"] for answer in self.answers if "usage" in answer)
+        self.ratio = self.used / limit
+        self.calls, self.scope, self.model = sentry.calls(bare), f"model#{bare}", arn
+        self.line = (
+            f"{title:<36}{self.outcomes['Succeeded']:>4} succeeded {self.outcomes['Denied']:>4} denied   tokens used / limit {self.used:>5}/{limit} = {self.ratio:.3f}"
+            f"   {dict(self.codes)} in {self.seconds:.1f} s"
+        )
+
+    def check_exact(self, sentry):
+        assert (self.outcomes["Succeeded"], self.outcomes["Denied"]) == (CAPACITY, CLIENTS - CAPACITY), (self.outcomes, self.codes)
+        assert self.codes.keys() <= {"BudgetExceeded", "BudgetReserved"}
+        assert self.ratio <= 1 and self.calls == CAPACITY
+        sent = document(self.model, parameters={"max_tokens": 1})
+        answer = sentry.ask(sent)
+        check_error(answer, "BudgetExceeded", sent)
+        left_to_expire = sum(TOKENS for each in self.answers if each["outcome"] == "Succeeded" and not each["budget"])
+        room = {"limit": CAPACITY * TOKENS, "used": CAPACITY * TOKENS - left_to_expire, "reserved": left_to_expire, "remaining": 0}
+        assert entry_of(answer, self.scope)["output"] == room
+
+
+def test_budget_for_ten_admits_ten_of_a_hundred(sentry, say):
+    storm = Storm(sentry, "with the ledger")
+    say(storm.line)
+    storm.check_exact(sentry)
+
+
+def test_spread_budget_for_ten_admits_ten_of_a_hundred(sentry, say):
+    storm = Storm(sentry, "with the ledger, four shards", shards=4)
+    say(storm.line)
+    storm.check_exact(sentry)
+
+
+def test_without_the_ledger_the_same_budget_is_overrun(sentry, say, request):
+    """What the ledger prevents: the same clients, decided by what CloudWatch has seen and nothing else."""
+    option = request.config.getoption("--without-ledger")
+    assert option, "pass --without-ledger PATH, the example `without_ledger` of fn-reserve (cargo build --example without_ledger)"
+    program = Path(option)
+    assert program.is_file(), f"--without-ledger: {program} is not there (cargo build --example without_ledger)"
+    guarded = Storm(sentry, "with the ledger")
+    with sentry.replaced("ReserveFunction", program.read_bytes()):
+        sentry.execute_all({number: document(output_tokens=1) for number in range(CLIENTS)}, parallel=CLIENTS)
+        bare = Storm(sentry, "without it, by CloudWatch alone", settles=False)
+    say(guarded.line)
+    say(bare.line)
+    guarded.check_exact(sentry)
+    assert bare.ratio > 1 and bare.calls > CAPACITY, "the comparison shows no difference: is CloudWatch late?"
+
+
+def test_nobody_is_starved(sentry, say):
+    """Ten clients at once that set no max_tokens, on a budget for exactly their ten answers: each waits as told, and is served in full."""
+    contents = [text(f"Client {number}.", latency_ms=MODEL_MILLISECONDS) for number in range(CAPACITY)]
+    generous, _ = sentry.profile_arn()
+    sizes = [check_succeeded(sentry.ask(document(generous, content)))["usage"]["outputTokens"] for content in contents]
+    arn, bare = sentry.profile_arn()
+    sentry.set_limit(bare, {"output": sum(sizes)})
+    begun = time.monotonic()
+
+    def client(number):
+        """Asks until served; the code of every refusal, every wait, and the seconds until the answer."""
+        sent, codes, waits = document(arn, contents[number]), [], []
+        while True:
+            answer = check_answer(sentry.ask(sent), sent)
+            if answer["outcome"] != "Denied" or time.monotonic() - begun > 120:
+                return answer, codes, waits, time.monotonic() - begun
+            codes.append(answer["error"]["code"])
+            waits.append(answer["error"].get("retryAfterSeconds", 0))
+            time.sleep(waits[-1])
+
+    with ThreadPoolExecutor(CAPACITY) as pool:
+        served = list(pool.map(client, range(CAPACITY)))
+    rounds = [len(codes) + 1 for _, codes, _, _ in served]
+    say(f"ten clients without max_tokens, a budget of {sum(sizes)} tokens for ten answers of {min(sizes)} to {max(sizes)}: "
+        f"{sum(answer['outcome'] == 'Succeeded' for answer, *_ in served)} served, "
+        f"{sum(answer.get('output', {}).get('stopReason') == 'end_turn' for answer, *_ in served)} in full")
+    say(f"  rounds {sorted(rounds)}, waits told {sorted(Counter(wait for _, _, waits, _ in served for wait in waits).items())} (s: times), "
+        f"seconds until served {sorted(round(seconds, 1) for *_, seconds in served)}")
+    for answer, codes, _, _ in served:
+        check_succeeded(answer)
+        assert set(codes) <= {"BudgetReserved"}, codes
+    assert sum(answer["usage"]["outputTokens"] for answer, *_ in served) <= sum(sizes)

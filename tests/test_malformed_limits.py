@@ -1,0 +1,112 @@
+"""Everything that an admin can get wrong in an item, for the model and for other scopes: named and denied, never ignored."""
+
+import pytest
+
+from budget_contract import entry_of
+from contract import check_error, check_succeeded
+from sentry_client import document, number, unique
+
+LIMIT = {"output": 100_000}
+
+
+def with_limit(**attributes):
+    return {"limit": LIMIT, **attributes}
+
+
+# What the item says beside its key, and the fields of which the details must name one.
+MALFORMED = {
+    "dollars in a string": ({"limit": {"usd": "100"}}, "limit.usd"),
+    "dollars are negative": ({"limit": {"usd": number("-0.01")}}, "limit.usd"),
+    "dollars with 13 decimals": ({"limit": {"usd": number("0.0000000000001")}}, "limit.usd"),
+    "dollars beyond any budget": ({"limit": {"usd": 9_007_199_255}}, "limit.usd"),
+    "dollars are a boolean": ({"limit": {"usd": True}}, "limit.usd"),
+    "dollars are null": ({"limit": {"usd": None}}, "limit.usd"),
+    "dollars are a list": ({"limit": {"usd": [100]}}, "limit.usd"),
+    "dollars are negative beside a good limit": ({"limit": {"output": 5, "usd": -1}}, "limit.usd"),
+    "input is negative": ({"limit": {"input": -1}}, "limit.input"),
+    "input is a string": ({"limit": {"input": "1000"}}, "limit.input"),
+    "output is a fraction": ({"limit": {"output": number("10.5")}}, "limit.output"),
+    "output beyond any count": ({"limit": {"output": 2**53 + 1}}, "limit.output"),
+    "limit is empty": ({"limit": {}}, "limit"),
+    "limit is missing": ({}, "limit"),
+    "unknown unit": ({"limit": {"output": 5, "eur": 5}}, "limit.eur"),
+    "unknown attribute": (with_limit(timezone="UTC"), "timezone"),
+    "window is unknown": (with_limit(window="fortnight"), "window"),
+    "window in capitals": (with_limit(window="Month"), "window"),
+    "window is empty": (with_limit(window=""), "window"),
+    "window is a number": (with_limit(window=30), "window"),
+    "window is null": (with_limit(window=None), "window"),
+    "time zone is unknown": (with_limit(timeZone="Mars/Olympus"), "timeZone"),
+    "time zone is an offset": (with_limit(timeZone="+01:00"), "timeZone"),
+    "time zone is empty": (with_limit(timeZone=""), "timeZone"),
+    "time zone is a number": (with_limit(timeZone=1), "timeZone"),
+    "time zone is null": (with_limit(timeZone=None), "timeZone"),
+    "alert over 100": (with_limit(alertAt=[50, 101]), "alertAt[1]"),
+    "alert at 0": (with_limit(alertAt=[0]), "alertAt[0]"),
+    "alert is negative": (with_limit(alertAt=[50, 80, -1]), "alertAt[2]"),
+    "alert twice": (with_limit(alertAt=[50, 50]), "alertAt", "alertAt[1]"),
+    "alert is a fraction": (with_limit(alertAt=[number("50.5")]), "alertAt[0]"),
+    "alert is a string": (with_limit(alertAt=["80"]), "alertAt[0]"),
+    "alerts are empty": (with_limit(alertAt=[]), "alertAt"),
+    "alerts are no list": (with_limit(alertAt=80), "alertAt"),
+    "alerts are a string": (with_limit(alertAt="50,80"), "alertAt"),
+    "alerts are null": (with_limit(alertAt=None), "alertAt"),
+    "no shards": (with_limit(shards=0), "shards"),
+    "eleven shards": (with_limit(shards=11), "shards"),
+    "shards are a string": (with_limit(shards="4"), "shards"),
+    "shards are a fraction": (with_limit(shards=number("2.5")), "shards"),
+    "shards are negative": (with_limit(shards=-1), "shards"),
+    "shards are null": (with_limit(shards=None), "shards"),
+}
+GOOD = {
+    "every attribute": {"limit": {"input": 1_000_000, "output": 100_000, "usd": number("1E+2")}, "window": "week", "timeZone": "Europe/Paris", "alertAt": [50, 80, 100], "shards": 4},
+    "dollars with 12 decimals": {"limit": {"usd": number("99.999999999999")}},
+    "most dollars": {"limit": {"usd": 9_007_199_254}},
+    "most tokens": {"limit": {"output": 2**53}},
+    "alerts out of order": with_limit(alertAt=[100, 1]),
+    "one shard": with_limit(shards=1),
+    "ten shards": with_limit(shards=10),
+    "whole number with decimals": with_limit(shards=number("2.0"), alertAt=[number("80.0")]),
+    "UTC": with_limit(timeZone="UTC"),
+}
+KINDS = ["model", "costCenter"]
+
+
+@pytest.fixture(scope="module")
+def answers(sentry):
+    """Every item, as the model's and as a cost centre's, met by a request: `{(name, kind): (document, item's key, answer)}`."""
+    sent, keys = {}, {}
+    for name, item in {**{name: item for name, (item, *_) in MALFORMED.items()}, **GOOD}.items():
+        for kind in KINDS:
+            arn, bare = sentry.profile_arn()
+            center = unique("e2e-malformed")
+            key = bare if kind == "model" else f"costCenter#{center}"
+            sentry.set_limit(key, **item)
+            # A model without a price could not pass dollars at all.
+            model = arn if kind == "model" else "nova-lite"
+            sent[name, kind], keys[name, kind] = document(model, tags={"applicationId": "e2e-malformed", "costCenter": center}), key
+    ended = sentry.execute_all(sent)
+    return {each: (sent[each], keys[each], ended[each]["output"]) for each in sent}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_item_is_named_and_denies(answers, name, kind):
+    sent, key, answer = answers[name, kind]
+    details = check_error(answer, "LimitMalformed", sent)
+    assert details["item"] == key
+    assert details["field"] in MALFORMED[name][1:], details
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", GOOD)
+def test_good_item_is_understood(answers, name, kind):
+    sent, key, answer = answers[name, kind]
+    if kind == "model" and "usd" in GOOD[name]["limit"]:
+        assert check_error(answer, "LimitMalformed", sent)["model"]
+        return
+    check_succeeded(answer, sent)
+    entry = entry_of(answer, key if kind == "costCenter" else f"model#{key}")
+    assert entry["source"] == kind
+    assert {"input", "output", "usd"} & entry.keys() == GOOD[name]["limit"].keys()

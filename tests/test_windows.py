@@ -1,0 +1,101 @@
+"""The window of a limit: hour, day, week or month of a time zone, and its end."""
+
+from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from budget_contract import entry_of
+from contract import check_error, check_succeeded
+from sentry_client import document, unique
+
+WINDOWS = ["hour", "day", "week", "month"]
+# Half and quarter hours, both sides of the date line, clocks that change in the north and in the south.
+ZONES = [None, "UTC", "Asia/Kathmandu", "Asia/Tokyo", "Europe/Paris", "America/New_York", "Pacific/Auckland", "Pacific/Honolulu", "Etc/GMT+12"]
+
+
+def written(instant):
+    return f"{instant:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def expected(kind, zone, instant):
+    """Name and end of the window that an instant lies in."""
+    local = instant.astimezone(ZoneInfo(zone or "UTC"))
+    if kind == "hour":
+        begun = local.replace(minute=0, second=0, microsecond=0, tzinfo=None)
+        return begun.strftime("%Y-%m-%dT%H"), written(begun + timedelta(hours=1) - local.utcoffset())
+    today = local.date()
+    name, following = {
+        "day": (today.isoformat(), today + timedelta(days=1)),
+        "week": (today.strftime("%G-W%V"), today + timedelta(days=7 - today.weekday())),
+        "month": (today.strftime("%Y-%m"), (today.replace(day=1) + timedelta(days=32)).replace(day=1)),
+    }[kind]
+    end = datetime(following.year, following.month, following.day, tzinfo=local.tzinfo)
+    return name, written(end.astimezone(timezone.utc))
+
+
+def arrival(answer):
+    return datetime.strptime(answer["tags"]["timestamp"], "%Y-%m-%dT%H:%M:%S.%f%z")
+
+
+def window_of(sentry, sent, scope, kind, zone):
+    """The window in an answer, and the one that the request came in."""
+    answer = check_succeeded(sentry.ask(sent), sent)
+    entry = entry_of(answer, scope)
+    return (entry["window"], entry["resetsAt"]), expected(kind, zone, arrival(answer))
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("kind", WINDOWS)
+def test_window_and_its_end(sentry, kind, zone):
+    center = unique("e2e-window")
+    scope = f"costCenter#{center}"
+    sentry.set_limit(scope, {"output": 100_000}, window=kind, **({"timeZone": zone} if zone else {}))
+    sent = document(tags={"applicationId": "e2e-window", "costCenter": center})
+    found, wanted = window_of(sentry, sent, scope, kind, zone)
+    if found != wanted:
+        # A window has ended while the request was on its way; that does not happen twice.
+        found, wanted = window_of(sentry, sent, scope, kind, zone)
+    assert found == wanted
+
+
+def test_window_of_the_model(sentry):
+    arn, bare = sentry.profile_arn()
+    sentry.set_limit(bare, {"output": 0}, window="week", timeZone="Asia/Tokyo")
+    sent = document(arn)
+    answer = sentry.ask(sent)
+    details = check_error(answer, "BudgetExceeded", sent)
+    assert (details["window"], details["resetsAt"]) == expected("week", "Asia/Tokyo", arrival(answer))
+
+
+def test_each_scope_has_its_own_window(sentry):
+    tags = {tag: unique("e2e-window") for tag in ("applicationId", "costCenter", "environment")}
+    kinds = {f"application#{tags['applicationId']}": "hour", f"costCenter#{tags['costCenter']}": "day", f"environment#{tags['environment']}": "week"}
+    for scope, kind in kinds.items():
+        sentry.set_limit(scope, {"output": 100_000}, window=kind)
+    answer = check_succeeded(sentry.ask(document(tags=tags)))
+    lengths = [len(entry["window"]) for entry in answer["budget"]]
+    assert lengths == [len("2026-11"), len("2026-11-21T13"), len("2026-11-21"), len("2026-W47")]
+
+
+@pytest.mark.local
+def test_another_window_is_another_budget(sentry):
+    center = unique("e2e-window")
+    scope = f"costCenter#{center}"
+    sent = document(tags={"applicationId": "e2e-window", "costCenter": center}, parameters={"max_tokens": 100}, output_tokens=100)
+    for kind in WINDOWS:
+        sentry.set_limit(scope, {"output": 100}, window=kind)
+        assert entry_of(check_succeeded(sentry.ask(sent), sent), scope)["output"]["used"] == 100
+        check_error(sentry.ask(sent), "BudgetExceeded", sent)
+
+
+@pytest.mark.local
+def test_cloudwatch_counts_for_the_window_of_the_model_only(sentry):
+    """Traffic that goes round the sentry counts in the window that it lies in."""
+    arn, bare = sentry.profile_arn()
+    sentry.put_usage(bare, OutputTokenCount=700)
+    sent = document(arn, parameters={"max_tokens": 400})
+    for kind in WINDOWS:
+        sentry.set_limit(bare, {"output": 1000}, window=kind)
+        details = check_error(sentry.ask(sent), "BudgetExceeded", sent)
+        assert (details["needed"], details["remaining"]) == (400, 300)
