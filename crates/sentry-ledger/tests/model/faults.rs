@@ -89,7 +89,7 @@ fn every_broken_protocol_is_caught() {
         let search = setup.clone().checker().finish_when(HasDiscoveries::AnyFailures);
         let checker = search.threads(2).timeout(crate::LONGEST).spawn_bfs().join();
         let (states, seconds) = (checker.unique_state_count(), start.elapsed().as_secs_f64());
-        println!("{fault:?}: found after {states} states, {seconds:.1} s");
+        println!("## {fault:?} breaks '{property}': found after {states} states, {seconds:.1} s");
         let mut found = checker.discoveries();
         let names: Vec<_> = found.keys().copied().collect();
         let run =

@@ -181,9 +181,11 @@ fn the_protocol_holds_in_every_state() {
     let start = Instant::now();
     let (mut generated, mut unique) = (0, 0);
     let row = |name: &str, states: usize, unique: usize, depth: String, start: Instant| {
-        println!("{name:<36}{states:>12}{unique:>12}{depth:>8}{:>9.1}", start.elapsed().as_secs_f64());
+        println!("| {name:<33} | {states:>9} | {unique:>9} | {depth:>5} | {:>7.1} |", start.elapsed().as_secs_f64());
     };
-    println!("{:<36}{:>12}{:>12}{:>8}{:>9}", "protocol", "states", "unique", "depth", "seconds");
+    println!("## Every state of the ledger's protocol");
+    println!("| {:<33} | {:>9} | {:>9} | {:>5} | {:>7} |", "configuration", "states", "distinct", "depth", "seconds");
+    println!("|{:-<35}|{:->10}:|{:->10}:|{:->6}:|{:->8}:|", "", "", "", "", "");
     for setup in all() {
         let start = Instant::now();
         let checker = setup.clone().checker().threads(2).timeout(LONGEST).spawn_bfs().join();
