@@ -13,7 +13,7 @@ use sentry_models::adapters::{self, ModelFailure, Reply};
 use serde_json::value::RawValue;
 
 /// Room for what Step Functions and Lambda put beside an answer: ARNs, names, dates, metadata; and for tags and budget in the final document.
-const ANSWER_RESERVE_BYTES: usize = 8_192;
+const ANSWER_RESERVE_BYTES: usize = 16_384;
 
 /// Calls models.
 #[derive(Debug)]

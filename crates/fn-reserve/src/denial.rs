@@ -51,7 +51,7 @@ pub fn short(shortage: &Shortage, limits: &[ScopeLimit]) -> ErrorBody {
 /// Another execution works on the request, or has.
 pub fn duplicate(request_id: &str) -> ErrorBody {
     let message = format!(
-        "A request with the requestId {request_id} is in flight or was answered in the last 48 hours, so nothing was sent to the model. Use its answer, or give a new requestId."
+        "A request with the requestId {request_id} is in flight or was settled in the last 48 hours, so nothing was sent to the model. Use its answer, or give a new requestId."
     );
     ErrorBody::new(ErrorCode::DuplicateRequest, message).with("requestId", request_id)
 }

@@ -24,29 +24,24 @@ pub struct Report {
 /// # Errors
 /// `LedgerUnavailable` when the ledger could not be read, or some of it could not be settled; the next run tries again.
 pub async fn sweep(ledger: &Ledger, clock: impl Fn() -> DateTime<Utc>) -> Result<Report, Failure> {
-    let first = pass(ledger, clock()).await?;
+    let unavailable = |error: LedgerError| Failure::new(ErrorCode::LedgerUnavailable, error.to_string());
+    let first = ledger.sweep(clock()).await.map_err(unavailable)?;
     let soon = (clock() + SECOND_PASS).timestamp_millis();
     let second = if first.next_expiry_ms.is_some_and(|expiry| expiry < soon) {
         tokio::time::sleep(SECOND_PASS).await;
-        pass(ledger, clock()).await?
+        ledger.sweep(clock()).await.map_err(unavailable)?
     } else {
         Swept::default()
     };
-    let report = Report { settled: first.settled + second.settled };
-    if report.settled > 0 {
-        info!(settled = report.settled, "expired holds were settled in full");
+    let (settled, failed) = (first.settled + second.settled, first.failed + second.failed);
+    if settled > 0 {
+        info!(settled, "expired holds were settled in full");
     }
-    Ok(report)
-}
-
-async fn pass(ledger: &Ledger, now: DateTime<Utc>) -> Result<Swept, Failure> {
-    let unavailable = |error: LedgerError| Failure::new(ErrorCode::LedgerUnavailable, error.to_string());
-    let swept = ledger.sweep(now).await.map_err(unavailable)?;
-    if swept.failed == 0 {
-        return Ok(swept);
+    if failed > 0 {
+        let message = format!("{failed} expired holds or items could not be settled; {settled} were");
+        return Err(Failure::new(ErrorCode::LedgerUnavailable, message));
     }
-    let message = format!("{} expired holds or items could not be settled; {} were", swept.failed, swept.settled);
-    Err(Failure::new(ErrorCode::LedgerUnavailable, message))
+    Ok(Report { settled })
 }
 
 #[cfg(test)]

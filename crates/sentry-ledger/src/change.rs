@@ -22,7 +22,11 @@ impl Bounds {
     pub fn new(limits: &Limits, seen: &Amount, amount: &Amount) -> Option<Self> {
         let mut bounds = Self::default();
         for (place, unit) in Unit::ALL.into_iter().enumerate() {
+            // A limit of 0 allows nothing, also nothing that is free.
             let Some(limit) = limits.get(unit) else { continue };
+            if limit == 0 {
+                return None;
+            }
             let committed = limit.checked_sub(amount.get(unit))?;
             let held = committed.checked_sub(seen.get(unit))?;
             let outside = seen.get(unit) > 0;
@@ -47,6 +51,9 @@ pub enum Change {
         hold: Hold,
         /// Whether there is room.
         bounds: Bounds,
+        /// The limits as the request knows them. Where there are leases they must be theirs: what a shard holds of a unit
+        /// that was not limited then is not counted here yet.
+        terms: String,
         /// When the item may be deleted, in seconds since 1970.
         delete_after: i64,
     },
@@ -84,10 +91,19 @@ pub enum Change {
         change: [i128; 3],
         /// What the shard has spent and hands over.
         spent: Amount,
+        /// The limits that something is leased under; none where it is called back.
+        terms: Option<String>,
         /// The most that the item may have committed, and hold.
         most: [[Option<i128>; 3]; 2],
         /// When the item may be deleted, in seconds since 1970.
         delete_after: i64,
+    },
+    /// In a scope's own item: other limits are in force, and every lease under the old ones has been called back.
+    Agree {
+        /// How often a lease was changed when that was seen.
+        leases: u64,
+        /// The limits.
+        terms: String,
     },
     /// In the shard: takes the lease.
     Leased {
@@ -110,7 +126,7 @@ impl Change {
     pub fn apply(&self, item: &Item) -> Option<Item> {
         let mut item = item.clone();
         match self {
-            Self::Take { id, hold, bounds, .. } => {
+            Self::Take { id, hold, bounds, terms, .. } => {
                 let fits = |amount: Amount, bound: &[Option<u128>; 3]| {
                     Unit::ALL
                         .into_iter()
@@ -118,7 +134,7 @@ impl Change {
                         .all(|(unit, most)| most.is_none_or(|most| amount.get(unit) <= most))
                 };
                 let room = fits(item.committed(), &bounds.committed) && fits(item.held, &bounds.held);
-                if item.holds.contains_key(id) || !room {
+                if item.holds.contains_key(id) || !room || !item.agrees(terms) {
                     return None;
                 }
                 item.held = item.held + hold.amount;
@@ -159,16 +175,25 @@ impl Change {
                     item.busy_ms += lasted;
                 }
             }
-            Self::Lease { shard, change, spent, most: [committed, held], .. } => {
+            Self::Lease { shard, change, spent, most: [committed, held], terms, .. } => {
                 let fits = |amount: &Amount, most: &[Option<i128>; 3]| {
                     signed(amount).into_iter().zip(most).all(|(amount, most)| most.is_none_or(|most| amount <= most))
                 };
-                if !fits(&item.committed(), committed) || !fits(&item.held, held) {
+                let agreed = terms.as_ref().is_none_or(|terms| item.agrees(terms));
+                if !fits(&item.committed(), committed) || !fits(&item.held, held) || !agreed {
                     return None;
                 }
+                item.terms = terms.clone().or(item.terms);
+                item.leases += 1;
                 item.held = unsigned(sum(signed(&item.held), difference(*change, signed(spent))));
                 item.settled = item.settled + *spent;
                 item.shards.insert(*shard);
+            }
+            Self::Agree { leases, terms } => {
+                if item.leases != *leases {
+                    return None;
+                }
+                item.terms = Some(terms.clone());
             }
             Self::Leased { known, change, terms, until_ms, .. } => {
                 let less = |now: [i128; 3], known: [i128; 3]| {
@@ -204,7 +229,7 @@ mod tests {
     fn take(id: &str, output: u64, limit: u64, seen: u64) -> Option<Change> {
         let limits = Limits { output: Some(limit), ..Limits::default() };
         let bounds = Bounds::new(&limits, &amount(0, seen), &amount(0, output))?;
-        Some(Change::Take { id: id.into(), hold: hold(0, output), bounds, delete_after: 0 })
+        Some(Change::Take { id: id.into(), hold: hold(0, output), bounds, terms: "t".into(), delete_after: 0 })
     }
 
     #[test]

@@ -18,6 +18,8 @@ const ALERT: &str = "a#";
 const SHARD: &str = "s#";
 /// The limits that a lease was made under.
 const TERMS: &str = "terms";
+/// How often a lease was made, renewed or called back.
+const LEASES: &str = "leases";
 /// Until when a lease may be used, in milliseconds since 1970.
 const LEASE_UNTIL: &str = "leaseUntilMs";
 /// When DynamoDB may delete the item, in seconds since 1970.
@@ -49,6 +51,7 @@ pub fn read(attributes: &Attributes) -> Result<Item, String> {
         free: numbers(attributes, FREE)?,
         calls: number(attributes, CALLS)?,
         busy_ms: number(attributes, BUSY)?,
+        leases: number(attributes, LEASES)?,
         lease_until_ms: number(attributes, LEASE_UNTIL)?,
         ..Item::default()
     };
@@ -97,9 +100,10 @@ impl Expression {
     pub fn of(change: &Change) -> Self {
         let mut expression = Self::default();
         match change {
-            Change::Take { id, hold, bounds, delete_after } => {
+            Change::Take { id, hold, bounds, terms, delete_after } => {
                 let name = expression.name(&format!("{HOLD}{id}"));
                 expression.conditions.push(format!("attribute_not_exists({name})"));
+                expression.terms_agree(terms);
                 expression.at_most(COMMITTED, bounds.committed);
                 expression.at_most(HELD, bounds.held);
                 expression.set(name, AttributeValue::S(hold.to_string()));
@@ -141,8 +145,18 @@ impl Expression {
                     expression.add_one(BUSY, (*lasted).into());
                 }
             }
-            Change::Lease { shard, change, spent, most, delete_after } => {
-                return Self::lease(*shard, *change, spent, *most, *delete_after);
+            Change::Lease { shard, change, spent, most, terms, delete_after } => {
+                let mut lease = Self::lease(*shard, *change, spent, *most, *delete_after);
+                if let Some(terms) = terms {
+                    lease.terms_agree(terms);
+                    lease.set_terms(terms);
+                }
+                return lease;
+            }
+            Change::Agree { leases, terms } => {
+                let (name, value) = (expression.name(LEASES), expression.number(*leases));
+                expression.conditions.push(format!("{name} = {value}"));
+                expression.set_terms(terms);
             }
             Change::Leased { known, change, terms, until_ms, delete_after } => {
                 return Self::leased(known, *change, terms, *until_ms, *delete_after);
@@ -168,6 +182,7 @@ impl Expression {
         let mark = expression.name(&format!("{SHARD}{shard}"));
         let one = expression.number(1);
         expression.sets.push(format!("{mark} = {one}"));
+        expression.add_one(LEASES, 1);
         expression.delete_after(delete_after);
         expression
     }
@@ -195,8 +210,7 @@ impl Expression {
         }
         expression.add(FREE, change);
         expression.add(SETTLED, settled.map(|number| -number));
-        let name = expression.name(TERMS);
-        expression.set(name, AttributeValue::S(terms.to_owned()));
+        expression.set_terms(terms);
         let (until, value) = (expression.name(LEASE_UNTIL), expression.number(until_ms));
         expression.sets.push(format!("{until} = {value}"));
         expression.delete_after(delete_after);
@@ -230,6 +244,17 @@ impl Expression {
     fn delete_after(&mut self, seconds: i64) {
         let (name, value) = (self.name(DELETE_AFTER), self.number(seconds));
         self.sets.push(format!("{name} = {value}"));
+    }
+
+    fn set_terms(&mut self, terms: &str) {
+        let name = self.name(TERMS);
+        self.set(name, AttributeValue::S(terms.to_owned()));
+    }
+
+    /// There are no leases, or they were made under these limits.
+    fn terms_agree(&mut self, terms: &str) {
+        let (name, value) = (self.name(TERMS), self.value(AttributeValue::S(terms.to_owned())));
+        self.conditions.push(format!("(attribute_not_exists({name}) OR {name} = {value})"));
     }
 
     fn terms_are(&mut self, terms: &str) {

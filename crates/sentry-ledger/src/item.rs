@@ -67,12 +67,14 @@ pub struct Item {
     pub holds: BTreeMap<String, Hold>,
     /// In a shard: what is left of its lease. May be below zero in a unit that is not limited.
     pub free: [i128; 3],
-    /// In a shard: the limits that the lease was made under.
+    /// The limits that a lease was made under: in a shard its own, in a scope's own item any of its shards'.
     pub terms: Option<String>,
     /// In a shard: until when the lease may be used, in milliseconds since 1970.
     pub lease_until_ms: i64,
     /// In a scope's own item: the shards that have, or had, a lease.
     pub shards: BTreeSet<u8>,
+    /// In a scope's own item: how often a lease was made, renewed or called back.
+    pub leases: u64,
     /// Thresholds whose alert is sent or being sent.
     pub alerted: BTreeSet<u8>,
     /// How many holds were settled by the requests that took them.
@@ -86,6 +88,12 @@ impl Item {
     #[must_use]
     pub fn committed(&self) -> Amount {
         self.settled + self.held
+    }
+
+    /// Whether there are no leases under other limits.
+    #[must_use]
+    pub fn agrees(&self, terms: &str) -> bool {
+        self.terms.as_ref().is_none_or(|known| known == terms)
     }
 
     /// The holds that nobody may be expected to settle any more.

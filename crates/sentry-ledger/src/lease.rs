@@ -119,15 +119,24 @@ impl Lease<'_> {
     fn renewal(&self, block: [i128; 3], now_ms: i64) -> Option<Vec<(Key, Change)>> {
         let change = self.change(block);
         let spent = self.shard.settled;
-        if change == [0; 3] && spent == Amount::ZERO && block == [0; 3] {
+        let terms = terms(&self.limit.limits);
+        let nothing = block == [0; 3];
+        if nothing && change == [0; 3] && spent == Amount::ZERO && self.shard.agrees(&terms) {
             return None;
         }
         let delete_after = delete_after(self.limit);
-        let own = Change::Lease { shard: self.number, change, spent, most: self.bounds(change)?, delete_after };
+        let own = Change::Lease {
+            shard: self.number,
+            change,
+            spent,
+            most: self.bounds(change)?,
+            terms: (!nothing).then(|| terms.clone()),
+            delete_after,
+        };
         let shard = Change::Leased {
             known: Box::new(self.shard.clone()),
             change,
-            terms: terms(&self.limit.limits),
+            terms,
             until_ms: now_ms + LEASE_MS,
             delete_after,
         };
@@ -152,12 +161,17 @@ pub(crate) fn room(
             let shard = items.shards.get(&number).unwrap_or(&empty);
             Lease { limit, seen: ask.seen_of(place), own: &items.own, number, shard }
         };
-        // A unit that is limited only now is not counted in the own item yet: leases made under other limits go back first.
+        // A unit that is limited only now is not counted in the own item yet: leases made under other limits go back first,
+        // and only then does the own item agree to the new ones.
         let terms = terms(&limit.limits);
-        let others = items.shards.iter().filter(|(_, shard)| shard.terms.as_ref().is_some_and(|known| *known != terms));
+        let others = items.shards.iter().filter(|(_, shard)| !shard.agrees(&terms));
         let back: Vec<_> = others.filter_map(|(number, _)| lease(*number).renewal([0; 3], now_ms)).collect();
         if !back.is_empty() {
             changes.extend(back);
+            continue;
+        }
+        if !items.own.agrees(&terms) {
+            changes.push(vec![(Key::of(limit, None), Change::Agree { leases: items.own.leases, terms })]);
             continue;
         }
         if let Some(number) = *shard {

@@ -22,5 +22,5 @@ pub mod steps {
     pub use crate::key::Key;
     pub use crate::reserve::{Attempt, Step};
     pub use crate::settle::{cancellations, expiries, settlements};
-    pub use crate::store::{ROUNDS, ScopeItems};
+    pub use crate::store::{ROUNDS, ScopeItems, longest_pause_ms};
 }

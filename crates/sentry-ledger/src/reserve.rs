@@ -15,7 +15,7 @@ use crate::settle::expiries;
 use crate::store::{Ledger, LedgerError, ROUNDS, Registered, ScopeItems, Written, pause};
 
 /// How long a scope's item is kept after its window, in days: for a look back, and for holds that reach into the next window.
-const KEPT_DAYS: i64 = 35;
+const KEPT_DAYS: i64 = 8;
 /// As much of an execution's id as tells it from others with the same request id: the last group of the UUID at its end, 48
 /// random bits. Every hold carries it, and every write of an item pays for its holds.
 const OWNER_CHARS: usize = 12;
@@ -104,7 +104,7 @@ impl Ledger {
         let places = lease::places(ask.limits);
         let attempt = Attempt { holder, ask, now, expires_at: now + hold_for, max_tokens: ask.max_tokens, places };
         let admission = self.admit(attempt, before).await?;
-        if matches!(admission, Admission::Denied { .. }) {
+        if !matches!(admission, Admission::Approved(_)) {
             self.forget(holder.request_id, &owner).await?;
         }
         Ok(admission)
@@ -166,7 +166,13 @@ impl Attempt<'_> {
             let bounds = Bounds::new(&limit.limits, &self.ask.seen_of(place), &hold.amount)?;
             let hold = hold.clone();
             let change = match shard {
-                None => Change::Take { id, hold, bounds, delete_after: delete_after(limit) },
+                None => Change::Take {
+                    id,
+                    hold,
+                    bounds,
+                    terms: lease::terms(&limit.limits),
+                    delete_after: delete_after(limit),
+                },
                 Some(_) => Change::Draw {
                     id,
                     hold,

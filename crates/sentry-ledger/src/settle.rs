@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use sentry_contract::states::{Reservation, ReservedScope, ScopeLimit};
 use sentry_domain::Amount;
 
@@ -50,7 +50,9 @@ impl Ledger {
     ) -> Result<Vec<After>, LedgerError> {
         let changes = settlements(reservation, actual, now);
         let each = |(place, scope)| self.settle_scope(scope, changes.get(place));
-        let after = try_join_all(reservation.scopes.iter().enumerate().map(each)).await?;
+        // Every scope is tried, also when another one fails.
+        let after: Vec<_> = join_all(reservation.scopes.iter().enumerate().map(each)).await;
+        let after = after.into_iter().collect::<Result<_, _>>()?;
         if actual == Some(Amount::ZERO) {
             let holder = Holder { request_id: &reservation.request_id, execution_id: &reservation.execution_id };
             self.forget(holder.request_id, &holder.owner()).await?;
@@ -80,11 +82,17 @@ impl Ledger {
     /// # Errors
     /// When the ledger cannot be reached; what is left then expires.
     pub async fn cancel(&self, holder: Holder<'_>, limits: &[ScopeLimit]) -> Result<(), LedgerError> {
+        let given_back = self.give_back(holder, limits).await;
+        // Whatever came of that, nothing was sent to the model: the client may come again under the same id.
+        self.forget(holder.request_id, &holder.owner()).await.and(given_back)
+    }
+
+    async fn give_back(&self, holder: Holder<'_>, limits: &[ScopeLimit]) -> Result<(), LedgerError> {
         let scopes = self.snapshot(limits).await?;
         for (key, change) in cancellations(holder, limits, &scopes) {
             self.change(&key, &change).await?;
         }
-        self.forget(holder.request_id, &holder.owner()).await
+        Ok(())
     }
 
     /// Settles every expired hold of the ledger. What cannot be read or changed is counted and does not keep the rest waiting.
@@ -114,7 +122,7 @@ impl Ledger {
         swept.next_expiry_ms = swept.next_expiry_ms.into_iter().chain(waiting).min();
         for (key, change) in expiries(key, item, now_ms) {
             match self.change(&key, &change).await {
-                Ok(_) => swept.settled += 1,
+                Ok(changed) => swept.settled += usize::from(changed.is_some()),
                 Err(_) => swept.failed += 1,
             }
         }

@@ -31,7 +31,7 @@ const EXPIRES_AT: &str = "expiresAt";
 /// How long a request is remembered, in seconds: twice the 24 hours that are promised.
 const REMEMBERED_SECONDS: i64 = 48 * 3_600;
 /// How often something that lost a race is tried again before the ledger counts as unavailable.
-pub const ROUNDS: u32 = 24;
+pub const ROUNDS: u32 = 16;
 
 /// Why the ledger could not do what it was asked.
 #[derive(Debug, ThisError)]
@@ -320,10 +320,15 @@ fn written(reasons: &[CancellationReason]) -> Option<Written> {
     }
 }
 
+/// The longest that a round waits before the next one, in milliseconds.
+#[must_use]
+pub fn longest_pause_ms(round: u32) -> u64 {
+    10 << round.min(5)
+}
+
 /// Waits a random time, on average longer in each round: 5 ms at first, 160 ms in the end, less than two seconds in all rounds.
 pub(crate) async fn pause(round: u32) {
-    let most = 10_u64 << round.min(5);
-    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=longest_pause_ms(round)))).await;
 }
 
 /// Another transaction is under way, or the item is written to faster than DynamoDB takes it.

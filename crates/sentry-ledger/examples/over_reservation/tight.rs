@@ -41,7 +41,13 @@ pub fn run(requests: &[Request], price: &Price, in_flight: usize, part: u128) ->
                 let amount = ask.hold(max_tokens);
                 let hold = Hold { amount, taken_ms: 0, expires_ms: 360_000, owner: String::new() };
                 let bounds = Bounds::new(&limits[0].limits, &Amount::ZERO, &amount).unwrap();
-                let take = Change::Take { id: place.to_string(), hold: hold.clone(), bounds, delete_after: 0 };
+                let take = Change::Take {
+                    id: place.to_string(),
+                    hold: hold.clone(),
+                    bounds,
+                    terms: String::new(),
+                    delete_after: 0,
+                };
                 item = take.apply(&item).unwrap();
                 flying.push_back((place, hold, sums.add(request, amount, max_tokens, price)));
             }

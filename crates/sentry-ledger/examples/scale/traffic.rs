@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use sentry_domain::Amount;
 use sentry_ledger::change::Change;
-use sentry_ledger::steps::{Attempt, Key, ROUNDS, Step, settlements};
+use sentry_ledger::steps::{Attempt, Key, ROUNDS, Step, longest_pause_ms, settlements};
 use sentry_ledger::{Admission, Ask, Holder};
 
 use crate::dynamo::{Reply, Table};
@@ -100,10 +100,9 @@ impl<'a> Traffic<'a> {
         self.queue.push(Reverse((at, self.events, number)));
     }
 
-    /// `store::pause`, in microseconds.
+    /// The ledger's own pause between rounds, in microseconds.
     fn pause(&mut self, round: u32) -> u64 {
-        let most = (10_u64 << round.min(6)).min(500);
-        1_000 * self.random.u64(0..=most)
+        1_000 * self.random.u64(0..=longest_pause_ms(round))
     }
 
     fn step(&mut self, number: usize, now: u64, ids: &'a [String]) {

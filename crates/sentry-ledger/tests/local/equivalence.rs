@@ -73,13 +73,19 @@ fn hold(id: u8, amount: Amount) -> Hold {
 }
 
 /// The step as a change of `item`; a settlement is of the hold that is there, or of one that is not.
-fn change(step: &Step, item: &Item) -> Option<Change> {
+fn change(step: &Step, item: &Item, shard: bool) -> Option<Change> {
     Some(match step.clone() {
         // In a shard nothing is taken but from its lease: it does not count what is committed.
-        Step::Take { .. } if item.terms.is_some() => return None,
+        Step::Take { .. } if shard => return None,
         Step::Take { id, amount, limits, seen } => {
             let bounds = Bounds::new(&limits, &seen, &amount)?;
-            Change::Take { id: id.to_string(), hold: hold(id, amount), bounds, delete_after: 9 }
+            Change::Take {
+                id: id.to_string(),
+                hold: hold(id, amount),
+                bounds,
+                terms: "the terms".into(),
+                delete_after: 9,
+            }
         }
         Step::Draw { id, amount, limited, terms, now_ms } => {
             let terms = if terms { "the terms" } else { "other terms" }.to_owned();
@@ -88,15 +94,15 @@ fn change(step: &Step, item: &Item) -> Option<Change> {
         Step::Settle { id, stranger, actual, lasted_ms } => {
             let there = item.holds.get(&id.to_string()).cloned().unwrap_or_else(|| hold(id, actual));
             let owner = if stranger { "a stranger".to_owned() } else { there.owner.clone() };
-            let shard = item.terms.is_some();
             Change::Settle { id: id.to_string(), hold: Hold { owner, ..there }, actual, shard, lasted_ms }
         }
         // What a shard has spent was leased to it, so it is held, and not by a hold.
-        Step::Lease { spent, .. } if item.terms.is_some() || leased(item).max(spent) != leased(item) => return None,
+        Step::Lease { spent, .. } if shard || leased(item).max(spent) != leased(item) => return None,
         Step::Lease { block, spent, most } => {
-            Change::Lease { shard: 3, change: block, spent, most: [most, most], delete_after: 9 }
+            let terms = Some(if spent.input % 2 == 0 { "the terms" } else { "other terms" }.to_owned());
+            Change::Lease { shard: 3, change: block, spent, most: [most, most], terms, delete_after: 9 }
         }
-        Step::Leased { .. } if item.terms.is_none() => return None,
+        Step::Leased { .. } if !shard => return None,
         Step::Leased { block, stale, terms } => {
             let (free, terms) = (difference(item.free, stale), terms.then(|| "the terms".to_owned()));
             let known = Box::new(Item { free, terms, ..item.clone() });
@@ -122,7 +128,7 @@ async fn same(
     prop_assert_eq!((item.free, item.terms.is_some()), (lease.unwrap_or_default(), lease.is_some()));
     let mut done = [0, 0];
     for step in steps {
-        let Some(change) = change(step, &item) else { continue };
+        let Some(change) = change(step, &item, lease.is_some()) else { continue };
         let (pure, stored) = (change.apply(&item), ledger.change(key, &change).await.unwrap());
         prop_assert_eq!(&pure, &stored, "{:?} of {:?}", change, item);
         done[usize::from(pure.is_some())] += 1;

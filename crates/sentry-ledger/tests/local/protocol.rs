@@ -182,5 +182,12 @@ async fn a_unit_that_is_limited_only_now_counts_what_the_shards_hold_of_it() {
     assert_eq!(approved(&at_once(&ledger, &spread, 9, 10).await).len(), 9);
     let mut limited = spread.clone();
     limited[0].limits.input = Some(100);
-    assert_eq!(approved(&at_once(&ledger, &limited, 30, 10).await).len(), 1);
+    for shards in [1, 2] {
+        limited[0].shards = shards;
+        let expected = usize::from(shards == 1);
+        assert_eq!(approved(&at_once(&ledger, &limited, 30, 10).await).len(), expected, "{shards} shards");
+    }
+    // And back again: the other unit counts what was spent meanwhile.
+    limited[0].limits = sentry_domain::Limits { output: Some(120), ..Default::default() };
+    assert_eq!(approved(&at_once(&ledger, &limited, 30, 10).await).len(), 2);
 }
