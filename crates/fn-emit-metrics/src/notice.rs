@@ -2,7 +2,6 @@
 
 use chrono::SecondsFormat;
 use sentry_contract::states::Alert;
-use sentry_domain::Unit;
 use serde_json::{Value, json};
 
 /// SNS takes subjects of less than 100 characters.
@@ -32,11 +31,7 @@ pub fn message(alert: &Alert) -> Value {
 
 fn text(alert: &Alert) -> String {
     let Alert { scope, threshold, window, used, limit, .. } = alert;
-    let unit = match alert.unit {
-        Unit::Input => "input tokens",
-        Unit::Output => "output tokens",
-        Unit::Usd => "US dollars",
-    };
+    let unit = alert.unit.noun();
     let resets_at = alert.resets_at.to_rfc3339_opts(SecondsFormat::Secs, true);
     format!(
         "{scope} has reached {threshold}% of its limit for {window}: {used} of {limit} {unit} are used. The budget resets at {resets_at}."

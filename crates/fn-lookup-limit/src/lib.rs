@@ -77,13 +77,7 @@ fn first_hit<'i>(scope: &'i Scope, items: &'i HashMap<String, Item>) -> Option<(
 
 fn limit(scope: &Scope, key: &str, item: &Item, now: DateTime<Utc>) -> Result<ScopeLimit, Malformed> {
     let Settings { limits, window, zone, alert_at, shards } = item::parse(key, item)?;
-    let window = Window::containing(window, zone, now);
-    let window = LimitWindow {
-        name: window.name().to_owned(),
-        key: window.key(),
-        start: window.start(),
-        resets_at: window.resets_at(),
-    };
+    let window = LimitWindow::from(&Window::containing(window, zone, now));
     let (source, item) = (scope.source(key).to_owned(), key.to_owned());
     Ok(ScopeLimit { scope: scope.name.clone(), source, item, window, limits, alert_at, shards })
 }

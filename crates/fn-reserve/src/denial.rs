@@ -3,7 +3,7 @@
 use sentry_contract::request::Model;
 use sentry_contract::states::ScopeLimit;
 use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_domain::{Unit, Usd};
+use sentry_domain::Unit;
 use sentry_ledger::Shortage;
 use serde_json::{Value, json};
 
@@ -15,8 +15,8 @@ pub fn short(shortage: &Shortage, limits: &[ScopeLimit]) -> ErrorBody {
     let (scope, window) = (&limit.scope, &limit.window.name);
     let resets_at = json!(limit.window.resets_at);
     let until = resets_at.as_str().unwrap_or_default();
-    let kind = kind(shortage.unit);
-    let (needed, remaining) = (figure(shortage.unit, shortage.needed), figure(shortage.unit, shortage.remaining));
+    let Shortage { unit, needed, remaining, .. } = shortage;
+    let kind = unit.noun();
     let error = match shortage.retry_after_seconds {
         Some(seconds) => {
             let message = format!(
@@ -24,7 +24,7 @@ pub fn short(shortage: &Shortage, limits: &[ScopeLimit]) -> ErrorBody {
             );
             ErrorBody::new(ErrorCode::BudgetReserved, message).retry_after(seconds)
         }
-        None if shortage.remaining == 0 => {
+        None if *remaining == 0 => {
             let message = format!(
                 "The {kind} of {scope} are used up for {window}. Wait until {until}, or ask an admin to raise the limit."
             );
@@ -33,8 +33,8 @@ pub fn short(shortage: &Shortage, limits: &[ScopeLimit]) -> ErrorBody {
         None => {
             let message = format!(
                 "The request may need {} {kind}, and {scope} has {} left for {window}. Ask for less, wait until {until}, or ask an admin to raise the limit.",
-                plain(&needed),
-                plain(&remaining),
+                unit.written(*needed),
+                unit.written(*remaining),
             );
             ErrorBody::new(ErrorCode::BudgetExceeded, message)
         }
@@ -43,9 +43,9 @@ pub fn short(shortage: &Shortage, limits: &[ScopeLimit]) -> ErrorBody {
         .with("scope", scope.clone())
         .with("window", window.clone())
         .with("resetsAt", resets_at)
-        .with("exceeded", shortage.unit.name())
-        .with("needed", needed)
-        .with("remaining", remaining)
+        .with("exceeded", unit.name())
+        .with("needed", figure(*unit, *needed))
+        .with("remaining", figure(*unit, *remaining))
 }
 
 /// Another execution works on the request, or has.
@@ -75,22 +75,10 @@ pub fn unknown(code: ErrorCode, what: &str, reason: &str) -> ErrorBody {
     ErrorBody::new(code, message).with("reason", reason)
 }
 
-fn kind(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Input => "input tokens",
-        Unit::Output => "output tokens",
-        Unit::Usd => "dollars",
-    }
-}
-
 /// Tokens as a number, dollars as a decimal string.
 fn figure(unit: Unit, plain: u128) -> Value {
     match unit {
-        Unit::Usd => Usd::from_picodollars(plain).with_decimals(2).into(),
+        Unit::Usd => unit.written(plain).into(),
         Unit::Input | Unit::Output => u64::try_from(plain).unwrap_or(u64::MAX).into(),
     }
-}
-
-fn plain(figure: &Value) -> String {
-    figure.as_str().map_or_else(|| figure.to_string(), str::to_owned)
 }

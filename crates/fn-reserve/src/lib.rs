@@ -49,7 +49,7 @@ impl Reserver {
         };
         let holder = Holder { request_id: &input.request_id, execution_id: &input.execution_id };
         let admission = self.ledger.reserve(holder, &ask, now, self.hold_for).await;
-        let admission = admission.map_err(|error| Failure::new(ErrorCode::LedgerUnavailable, error.to_string()))?;
+        let admission = admission.map_err(|error| Failure::caused(ErrorCode::LedgerUnavailable, &error))?;
         Ok(match admission {
             Admission::Approved(reservation) => approved(reservation, input.estimate.max_tokens),
             Admission::Duplicate => denied(denial::duplicate(&input.request_id), &[], &[], Amount::ZERO),

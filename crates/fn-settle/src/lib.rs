@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use sentry_contract::ErrorCode;
 use sentry_contract::states::{Alert, ScopeLimit, SettleEvent, SettleInput, Settled};
-use sentry_domain::{Amount, Unit, Usd};
+use sentry_domain::{Amount, Unit};
 use sentry_lambda::Failure;
 use sentry_ledger::{After, Holder, Ledger, LedgerError};
 use sentry_models::Catalogue;
@@ -37,7 +37,7 @@ impl Settler {
                 self.ledger.cancel(holder, &input.limits).await.map(|()| Settled::default())
             }
         };
-        settled.map_err(|error| Failure::new(ErrorCode::LedgerUnavailable, error.to_string()))
+        settled.map_err(|error| Failure::caused(ErrorCode::LedgerUnavailable, &error))
     }
 
     async fn end(&self, input: &SettleInput, now: DateTime<Utc>) -> Result<Settled, LedgerError> {
@@ -69,19 +69,12 @@ fn alerts(limit: &ScopeLimit, seen: Amount, after: &After) -> Vec<Alert> {
         resets_at: limit.window.resets_at,
         threshold,
         unit,
-        limit: figure(unit, most),
-        used: figure(unit, used.get(unit)),
+        limit: unit.written(most),
+        used: unit.written(used.get(unit)),
     };
     let due: BTreeSet<u8> =
         limit.alert_at.iter().copied().filter(|threshold| !after.alerted.contains(threshold)).collect();
     due.into_iter().filter_map(|threshold| Some(alert(threshold, reached(threshold)?))).collect()
-}
-
-fn figure(unit: Unit, plain: u128) -> String {
-    match unit {
-        Unit::Usd => Usd::from_picodollars(plain).with_decimals(2),
-        Unit::Input | Unit::Output => plain.to_string(),
-    }
 }
 
 #[cfg(test)]

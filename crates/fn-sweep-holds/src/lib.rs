@@ -24,7 +24,7 @@ pub struct Report {
 /// # Errors
 /// `LedgerUnavailable` when the ledger could not be read, or some of it could not be settled; the next run tries again.
 pub async fn sweep(ledger: &Ledger, clock: impl Fn() -> DateTime<Utc>) -> Result<Report, Failure> {
-    let unavailable = |error: LedgerError| Failure::new(ErrorCode::LedgerUnavailable, error.to_string());
+    let unavailable = |error: LedgerError| Failure::caused(ErrorCode::LedgerUnavailable, &error);
     let first = ledger.sweep(clock()).await.map_err(unavailable)?;
     let soon = (clock() + SECOND_PASS).timestamp_millis();
     let second = if first.next_expiry_ms.is_some_and(|expiry| expiry < soon) {

@@ -1,7 +1,7 @@
 //! Input and output of every function, as the state machines pass them.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use sentry_domain::{Amount, Limits, TokenUsage, Unit};
+use sentry_domain::{Amount, Limits, TokenUsage, Unit, Window};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -69,6 +69,12 @@ pub struct LimitWindow {
     pub start: DateTime<Utc>,
     /// The first instant of the next one.
     pub resets_at: DateTime<Utc>,
+}
+
+impl From<&Window> for LimitWindow {
+    fn from(window: &Window) -> Self {
+        Self { name: window.name().to_owned(), key: window.key(), start: window.start(), resets_at: window.resets_at() }
+    }
 }
 
 /// A limit that applies to a request: a limits item, understood, and the window that the request falls into.

@@ -32,6 +32,25 @@ impl Unit {
             Self::Usd => "usd",
         }
     }
+
+    /// What it counts, in a sentence.
+    #[must_use]
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Input => "input tokens",
+            Self::Output => "output tokens",
+            Self::Usd => "US dollars",
+        }
+    }
+
+    /// A plain number of it (tokens, or picodollars) as answers write it: dollars with two decimals or more.
+    #[must_use]
+    pub fn written(self, plain: u128) -> String {
+        match self {
+            Self::Input | Self::Output => plain.to_string(),
+            Self::Usd => Usd::from_picodollars(plain).with_decimals(2),
+        }
+    }
 }
 
 /// An amount of every unit: what a request holds, what a window has spent.
@@ -133,6 +152,12 @@ impl Limits {
     pub fn iter(&self) -> impl Iterator<Item = (Unit, u128)> + use<> {
         let limits = *self;
         Unit::ALL.into_iter().filter_map(move |unit| Some((unit, limits.get(unit)?)))
+    }
+
+    /// Which units are limited, in the order of [`Unit::ALL`].
+    #[must_use]
+    pub fn limited(&self) -> [bool; 3] {
+        Unit::ALL.map(|unit| self.get(unit).is_some())
     }
 
     /// Whether nothing is limited.

@@ -21,6 +21,13 @@ impl Failure {
         Self { name: code.name(), message: message.into() }
     }
 
+    /// A failure that `error` and what is behind it explain.
+    #[cfg(feature = "aws")]
+    #[must_use]
+    pub fn caused(code: ErrorCode, error: &dyn std::error::Error) -> Self {
+        Self::new(code, crate::cause(error))
+    }
+
     /// The event is not what the function's state sends.
     #[must_use]
     pub fn unreadable_event(message: impl Into<String>) -> Self {

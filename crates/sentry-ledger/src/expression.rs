@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
-use sentry_domain::{Amount, Unit};
+use sentry_domain::Amount;
 
 use crate::change::Change;
 use crate::item::{Item, difference, signed, unsigned};
@@ -331,10 +331,4 @@ impl Expression {
             .build()?;
         Ok(TransactWriteItem::builder().update(update).build())
     }
-}
-
-/// Whether DynamoDB's `unit` is limited, in the order of [`Unit::ALL`].
-#[must_use]
-pub fn limited(limits: &sentry_domain::Limits) -> [bool; 3] {
-    Unit::ALL.map(|unit| limits.get(unit).is_some())
 }

@@ -10,7 +10,6 @@ use sentry_domain::{Amount, Limits, Unit};
 
 use crate::admission::Ask;
 use crate::change::Change;
-use crate::expression::limited;
 use crate::item::{Item, signed};
 use crate::key::Key;
 use crate::reserve::delete_after;
@@ -74,7 +73,7 @@ impl Lease<'_> {
 
     /// Whether the shard serves such a hold as it is: then only a race was lost.
     fn serves(&self, hold: &Amount, now_ms: i64) -> bool {
-        let units = self.shard.free.iter().zip(signed(hold)).zip(limited(&self.limit.limits));
+        let units = self.shard.free.iter().zip(signed(hold)).zip(self.limit.limits.limited());
         let covered = units.into_iter().all(|((free, needed), limited)| !limited || *free >= needed);
         let terms = terms(&self.limit.limits);
         covered && self.shard.terms.as_ref() == Some(&terms) && self.shard.lease_until_ms > now_ms

@@ -6,7 +6,6 @@ use sentry_domain::Amount;
 
 use crate::admission::{Ask, Shortage, Verdict};
 use crate::change::{Bounds, Change};
-use crate::expression::limited;
 use crate::figures::Figures;
 use crate::item::Hold;
 use crate::key::Key;
@@ -176,7 +175,7 @@ impl Attempt<'_> {
                 Some(_) => Change::Draw {
                     id,
                     hold,
-                    limited: limited(&limit.limits),
+                    limited: limit.limits.limited(),
                     terms: lease::terms(&limit.limits),
                     now_ms: self.now.timestamp_millis(),
                 },

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{BuildError, DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
@@ -37,8 +37,8 @@ pub const ROUNDS: u32 = 16;
 #[derive(Debug, ThisError)]
 pub enum LedgerError {
     /// DynamoDB did not answer, or not as it should.
-    #[error("the ledger cannot be reached: {0}")]
-    Unavailable(String),
+    #[error("the ledger cannot be reached")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
     /// Every attempt lost against other requests.
     #[error("the ledger is contended: {ROUNDS} attempts lost against other requests")]
     Contended,
@@ -137,7 +137,7 @@ impl Ledger {
                 Ok(if known.is_some_and(|known| known == owner) { Registered::Again } else { Registered::First })
             }
             Err(error) if is(&error, PutItemError::is_conditional_check_failed_exception) => Ok(Registered::Other),
-            Err(error) => Err(unavailable(&error)),
+            Err(error) => Err(unavailable(error)),
         }
     }
 
@@ -154,7 +154,7 @@ impl Ledger {
         match delete.send().await {
             Ok(_) => Ok(()),
             Err(error) if is(&error, DeleteItemError::is_conditional_check_failed_exception) => Ok(()),
-            Err(error) => Err(unavailable(&error)),
+            Err(error) => Err(unavailable(error)),
         }
     }
 
@@ -171,7 +171,7 @@ impl Ledger {
                 }
                 Err(error) if is(&error, UpdateItemError::is_conditional_check_failed_exception) => return Ok(None),
                 Err(error) if is(&error, passes) => pause(round).await,
-                Err(error) => return Err(unavailable(&error)),
+                Err(error) => return Err(unavailable(error)),
             }
         }
         Err(LedgerError::Contended)
@@ -183,7 +183,7 @@ impl Ledger {
             return Ok(if self.change(key, change).await?.is_some() { Written::Done } else { Written::Refused });
         }
         let actions = changes.iter().map(|(key, change)| Expression::of(change).action(&self.table, key));
-        self.transact(actions.collect::<Result<_, _>>().map_err(|error| unavailable(&error))?).await
+        self.transact(actions.collect::<Result<_, _>>().map_err(unavailable)?).await
     }
 
     async fn transact(&self, actions: Vec<TransactWriteItem>) -> Result<Written, LedgerError> {
@@ -192,10 +192,10 @@ impl Ledger {
         };
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
-                written(canceled.cancellation_reasons()).ok_or_else(|| unavailable(&error))
+                written(canceled.cancellation_reasons()).ok_or_else(|| unavailable(error))
             }
             Some(TransactWriteItemsError::TransactionInProgressException(_)) => Ok(Written::Conflict),
-            _ => Err(unavailable(&error)),
+            _ => Err(unavailable(error)),
         }
     }
 
@@ -229,8 +229,7 @@ impl Ledger {
             let get = Get::builder().table_name(&self.table).set_key(Some(key.attributes())).build()?;
             Ok(TransactGetItem::builder().get(get).build())
         });
-        let gets: Vec<TransactGetItem> =
-            gets.collect::<Result<_, BuildError>>().map_err(|error| unavailable(&error))?;
+        let gets: Vec<TransactGetItem> = gets.collect::<Result<_, BuildError>>().map_err(unavailable)?;
         for round in 0..ROUNDS {
             let answer = self.client.transact_get_items().set_transact_items(Some(gets.clone())).send().await;
             match answer {
@@ -246,7 +245,7 @@ impl Ledger {
                     {
                         pause(round).await;
                     }
-                    _ => return Err(unavailable(&error)),
+                    _ => return Err(unavailable(error)),
                 },
             }
         }
@@ -259,14 +258,14 @@ impl Ledger {
     /// When the ledger cannot be reached, or the item cannot be understood.
     pub async fn read_one(&self, key: &Key) -> Result<Item, LedgerError> {
         let get = self.client.get_item().table_name(&self.table).set_key(Some(key.attributes())).consistent_read(true);
-        let answer = get.send().await.map_err(|error| unavailable(&error))?;
+        let answer = get.send().await.map_err(unavailable)?;
         read(key, answer.item().unwrap_or(&expression::Attributes::new()))
     }
 
     /// Every item of the table, page by page; `start` is where the page before ended.
     pub(crate) async fn page(&self, start: Option<expression::Attributes>) -> Result<Page, LedgerError> {
         let scan = self.client.scan().table_name(&self.table).consistent_read(true).set_exclusive_start_key(start);
-        let answer = scan.send().await.map_err(|error| unavailable(&error))?;
+        let answer = scan.send().await.map_err(unavailable)?;
         let next = answer.last_evaluated_key().filter(|key| !key.is_empty()).cloned();
         let items = answer.items().iter().filter_map(|attributes| {
             let key = Key::from_attributes(attributes)?;
@@ -343,6 +342,6 @@ fn is<E, R>(error: &SdkError<E, R>, which: fn(&E) -> bool) -> bool {
     error.as_service_error().is_some_and(which)
 }
 
-fn unavailable(error: &(impl Error + ?Sized)) -> LedgerError {
-    LedgerError::Unavailable(DisplayErrorContext(error).to_string())
+fn unavailable(error: impl Error + Send + Sync + 'static) -> LedgerError {
+    LedgerError::Unavailable(Box::new(error))
 }

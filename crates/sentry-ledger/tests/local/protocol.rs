@@ -121,13 +121,7 @@ async fn a_request_is_charged_to_the_window_that_admitted_it() {
         (WindowKind::Month, "2026-11-30T23:59:59.999Z", "2026-12-01T00:02:00Z"),
     ] {
         let in_window = |instant| {
-            let window = Window::containing(kind, Tz::UTC, instant);
-            let window = LimitWindow {
-                name: window.name().to_owned(),
-                key: window.key(),
-                start: window.start(),
-                resets_at: window.resets_at(),
-            };
+            let window = LimitWindow::from(&Window::containing(kind, Tz::UTC, instant));
             [ScopeLimit { window, ..limit(&format!("{kind:?}"), 100, 1) }]
         };
         let (old, new) = (in_window(at(before)), in_window(at(after)));
