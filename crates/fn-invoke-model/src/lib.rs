@@ -56,7 +56,8 @@ impl Invoker {
     }
 
     fn answer(&self, input: &InvokeModelInput, reply: Reply, event: &str) -> Invoked {
-        let price = self.catalogue.price(&input.model.model_id, &self.region);
+        let listed = || self.catalogue.price(&input.model.model_id, &self.region);
+        let price = input.model.price.or_else(listed);
         let answer = ModelAnswer {
             output: Output {
                 message: OutputMessage { role: Role::Assistant, content: reply.text },

@@ -88,7 +88,7 @@ async fn claude_and_nova_go_through_converse_with_every_parameter() {
     let cases = [
         ("us.anthropic.claude-3-5-haiku-20241022-v1:0", "anthropic", json!({"top_k": 50})),
         ("amazon.nova-lite-v1:0", "nova", json!({"inferenceConfig": {"topK": 50}})),
-        ("arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/p1", "converse", json!({"top_k": 50})),
+        ("arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/p1", "anthropic", json!({"top_k": 50})),
     ];
     for (model_id, family, additional) in cases {
         let (answer, sent) =
@@ -120,7 +120,7 @@ async fn usage_and_cost_are_exact_and_an_unpriced_model_says_so() {
     assert_eq!(answer["answer"]["cost"], json!({"usd": "0.000588800", "priced": true}));
     assert_eq!(sent[0]["body"]["inferenceConfig"], json!({"maxTokens": 2048}));
     let unpriced =
-        input("meta.llama3-3-70b-instruct-v1:0", "converse", json!([{"role": "user", "content": "Hi"}]), json!({}));
+        input("writer.of-no-known-price-v1:0", "converse", json!([{"role": "user", "content": "Hi"}]), json!({}));
     assert_eq!(invoke(&unpriced, vec![converse("S3")]).await.0["answer"]["cost"], json!({"priced": false}));
     let elsewhere = invoke_in("eu-west-1", &plain(), vec![converse("S3")]).await.0;
     assert_eq!(elsewhere["answer"]["cost"], json!({"priced": false}));
@@ -153,6 +153,86 @@ async fn claude_v2_goes_through_invoke_model_and_counts_by_header() {
             (&json!(12), &json!(34))
         );
     }
+}
+
+/// `plain`, on InvokeModel.
+fn own_format(model_id: &str, family: &str, parameters: Value) -> Value {
+    let mut request = input(model_id, family, json!([{"role": "user", "content": "Hi"}]), parameters);
+    request["model"]["transport"] = json!("invoke-model");
+    request
+}
+
+#[tokio::test]
+async fn on_invoke_model_each_family_speaks_its_own_format_and_answers_in_the_one() {
+    let counts = [("x-amzn-bedrock-input-token-count", "21"), ("x-amzn-bedrock-output-token-count", "143")];
+    let chat = json!({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9});
+    let cases = [
+        (
+            own_format("amazon.nova-lite-v1:0", "nova", json!({"max_tokens": 9})),
+            json!({"messages": [{"role": "user", "content": [{"text": "Hi"}]}], "inferenceConfig": {"maxTokens": 9}}),
+            json!({"output": {"message": {"role": "assistant", "content": [{"text": "S3"}]}}, "stopReason": "end_turn",
+                   "usage": {"inputTokens": 21, "outputTokens": 143}}),
+        ),
+        (
+            own_format("mistral.mistral-7b-instruct-v0:2", "mistral", json!({"max_tokens": 9})),
+            json!({"prompt": "<s>[INST] Hi [/INST]", "max_tokens": 9}),
+            json!({"outputs": [{"text": " S3", "stop_reason": "stop"}]}),
+        ),
+        (
+            own_format("qwen.qwen3-32b-v1:0", "qwen", json!({"max_tokens": 9})),
+            chat,
+            json!({"choices": [{"message": {"role": "assistant", "content": "S3"}, "finish_reason": "stop"}],
+                   "usage": {"prompt_tokens": 21, "completion_tokens": 143}}),
+        ),
+    ];
+    for (request, body, reply) in cases {
+        let (answer, sent) = invoke(&request, vec![http(200, &counts, &reply.to_string())]).await;
+        let path = format!("/model/{}/invoke", request["model"]["modelId"].as_str().unwrap().replace(':', "%3A"));
+        assert_eq!(sent, [json!({"path": path, "body": body})]);
+        let output = json!({"message": {"role": "assistant", "content": "S3"}, "stopReason": "end_turn"});
+        assert_eq!(answer["answer"]["output"], output);
+        assert_eq!(answer["answer"]["usage"]["totalTokens"], 164);
+    }
+}
+
+#[tokio::test]
+async fn both_transports_give_the_same_answer() {
+    let own = json!({"content": [{"type": "text", "text": "S3"}], "stop_reason": "end_turn",
+                     "usage": {"input_tokens": 21, "output_tokens": 143}});
+    let request = own_format("us.anthropic.claude-3-5-haiku-20241022-v1:0", "anthropic", json!({}));
+    let (through_invoke_model, _) = invoke(&request, vec![http(200, &[], &own.to_string())]).await;
+    assert_eq!(through_invoke_model, invoke(&plain(), vec![converse("S3")]).await.0);
+}
+
+#[tokio::test]
+async fn what_a_model_cannot_honour_is_refused_by_name_and_never_sent() {
+    for (request, parameter) in [
+        (own_format("meta.llama3-8b-instruct-v1:0", "llama", json!({"stop_sequences": ["END"]})), "stop_sequences"),
+        (own_format("writer.palmyra-x5-v1:0", "converse", json!({})), "transport"),
+        (
+            input("qwen.qwen3-32b-v1:0", "qwen", json!([{"role": "user", "content": "Hi"}]), json!({"top_k": 5})),
+            "top_k",
+        ),
+    ] {
+        let (answer, sent) = invoke(&request, vec![converse("never asked")]).await;
+        let failure = &answer["failure"];
+        assert_eq!(failure["error"]["code"], "ModelRejectedRequest");
+        assert_eq!(
+            (&failure["error"]["details"], &failure["statusCode"]),
+            (&json!({"parameter": parameter}), &json!(502))
+        );
+        assert_eq!(failure["nothingSpent"], true);
+        assert!(sent.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_missing_usage_on_invoke_model_keeps_the_hold() {
+    let request = own_format("meta.llama3-8b-instruct-v1:0", "llama", json!({}));
+    let reply = json!({"generation": "S3", "stop_reason": "stop"}).to_string();
+    let (answer, sent) = invoke(&request, vec![http(200, &[], &reply), converse("never asked")]).await;
+    assert_eq!((&answer["failure"]["error"]["code"], sent.len()), (&json!("ModelError"), 1));
+    assert!(answer["failure"].get("nothingSpent").is_none() && answer["failure"].get("usage").is_none());
 }
 
 #[tokio::test(start_paused = true)]

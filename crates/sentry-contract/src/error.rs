@@ -56,7 +56,7 @@ macro_rules! error_codes {
 error_codes! {
     /// A field of the document is missing, unknown or wrong; `details.path` names it.
     InvalidRequest: Invalid, 400, false;
-    /// Neither an alias nor a model that the catalogue knows.
+    /// Neither an alias nor a model that can be called: unknown, retired, not in this Region, or behind a profile that cannot be resolved.
     UnknownModel: Invalid, 400, false;
     /// A request with the same `requestId` is in flight or was settled.
     DuplicateRequest: Invalid, 409, false;

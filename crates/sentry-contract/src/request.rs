@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sentry_domain::Price;
 use serde::{Deserialize, Serialize};
 
 /// The tags of a request: the client's own and those that the sentry writes.
@@ -35,28 +36,82 @@ impl Tags {
     }
 }
 
-/// The families of models, each with an adapter of its own.
+macro_rules! families {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal;)+) => {
+        /// The families of models, each with an adapter of its own.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Family { $($(#[$doc])* #[serde(rename = $name)] $variant,)+ }
+
+        impl Family {
+            /// Every family.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name, as documents write it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+families! {
+    /// Anthropic Claude 3 and later.
+    Anthropic = "anthropic";
+    /// Anthropic Claude v2 and Instant, text completion.
+    AnthropicText = "anthropic-text";
+    /// Amazon Nova.
+    Nova = "nova";
+    /// Amazon Titan Text.
+    Titan = "titan";
+    /// Meta Llama.
+    Llama = "llama";
+    /// Mistral AI, text and chat completion.
+    Mistral = "mistral";
+    /// Cohere Command and Command R.
+    Cohere = "cohere";
+    /// AI21 Jamba.
+    Jamba = "jamba";
+    /// DeepSeek.
+    Deepseek = "deepseek";
+    /// OpenAI gpt-oss.
+    GptOss = "gpt-oss";
+    /// Qwen.
+    Qwen = "qwen";
+    /// Any other model that Converse serves.
+    Converse = "converse";
+}
+
+impl Family {
+    /// The transport where nothing else is said: Converse, but for Claude v2.
+    #[must_use]
+    pub const fn transport(self) -> Transport {
+        match self {
+            Self::AnthropicText => Transport::InvokeModel,
+            _ => Transport::Converse,
+        }
+    }
+}
+
+/// The operation of Bedrock that a model is called through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Family {
-    /// Claude 3 and later, through Converse.
-    Anthropic,
-    /// Claude v2 and Instant text completion, through InvokeModel.
-    AnthropicText,
-    /// Amazon Nova, through Converse.
-    Nova,
-    /// Any other model that Converse serves; a caller of the router may also give the name of its own family.
-    #[serde(
-        alias = "titan",
-        alias = "llama",
-        alias = "mistral",
-        alias = "cohere",
-        alias = "jamba",
-        alias = "deepseek",
-        alias = "gpt-oss",
-        alias = "qwen"
-    )]
+pub enum Transport {
+    /// Bedrock's own common format.
     Converse,
+    /// The format of the model's family.
+    InvokeModel,
+}
+
+impl Transport {
+    /// The operation's name, as AWS writes it.
+    #[must_use]
+    pub const fn operation(self) -> &'static str {
+        match self {
+            Self::Converse => "Converse",
+            Self::InvokeModel => "InvokeModel",
+        }
+    }
 }
 
 /// The model of a request.
@@ -71,6 +126,12 @@ pub struct Model {
     pub model_metric: String,
     /// Its adapter.
     pub family: Family,
+    /// How it is called; where it is not said, the family's own way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<Transport>,
+    /// What it costs here; absent where no price is known. Decided once, when the model is resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
 }
 
 /// Who says a message.
@@ -154,4 +215,21 @@ pub struct Request {
     pub prompt: Prompt,
     /// The most that it can take.
     pub estimate: Estimate,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_and_a_transport_are_written_as_the_contract_names_them() {
+        for family in Family::ALL {
+            assert_eq!(serde_json::to_value(family).unwrap(), family.name());
+            assert_eq!(serde_json::from_value::<Family>(family.name().into()).unwrap(), *family);
+        }
+        assert_eq!(
+            serde_json::to_value([Transport::Converse, Transport::InvokeModel]).unwrap(),
+            serde_json::json!(["converse", "invoke-model"])
+        );
+    }
 }

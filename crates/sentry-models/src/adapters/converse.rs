@@ -1,138 +1,204 @@
-//! Converse, Bedrock's own common format: Claude 3 and later, Nova, and every other model that it serves.
+//! Converse, Bedrock's own common format, as plain data: whoever makes the call sends this and hands back that.
+//!
+//! Source: Amazon Bedrock API Reference, Converse. `inferenceConfig` is the base set of parameters that every model there takes; a
+//! model that lacks one of them refuses the request by name, at no cost, so they are sent as they are.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use aws_sdk_bedrockruntime::Client;
-use aws_sdk_bedrockruntime::operation::converse::ConverseOutput;
-use aws_sdk_bedrockruntime::types::{
-    self, ContentBlock, ConversationRole, InferenceConfiguration, Message, SystemContentBlock,
-};
-use aws_smithy_types::Document;
 use sentry_contract::answer::StopReason;
-use sentry_contract::request::{self, Family, Parameters, Role, Tags};
-use sentry_contract::states::InvokeModelInput;
-use sentry_contract::{ErrorBody, ErrorCode};
+use sentry_contract::request::Tags;
 use sentry_domain::TokenUsage;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::adapter::{Adapter, Call};
+use super::conversation::{Conversation, Speaker};
 use super::{ModelFailure, Reply};
 
 /// Longest key or value of `requestMetadata`, in characters. Source: Amazon Bedrock API Reference, Converse.
 const MOST_METADATA_CHARS: usize = 256;
 
-pub async fn ask(client: &Client, input: &InvokeModelInput, max_tokens: u32) -> Result<Reply, ModelFailure> {
-    let (system, messages) = conversation(&input.prompt.messages)?;
-    let output = client
-        .converse()
-        .model_id(&input.model.model_id)
-        .set_system(system)
-        .set_messages(Some(messages))
-        .inference_config(inference_config(&input.prompt.parameters, max_tokens))
-        .set_additional_model_request_fields(additional_fields(input.model.family, &input.prompt.parameters))
-        .set_request_metadata(metadata(&input.tags))
-        .send()
-        .await?;
-    reply(output)
+/// The body of a Converse request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConverseRequest {
+    /// The turns; speakers alternate.
+    pub messages: Vec<ConverseMessage>,
+    /// The system messages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub system: Vec<Block>,
+    /// How to answer.
+    pub inference_config: InferenceConfig,
+    /// What Converse has no field for: `top_k`, in the family's own spelling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub additional_model_request_fields: Option<Value>,
+    /// The tags, for the account's model invocation log; those that it cannot hold are left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub request_metadata: BTreeMap<String, String>,
 }
 
-/// System messages apart, and consecutive messages of one role as one message of several blocks: Converse wants roles to alternate.
-pub fn conversation(
-    given: &[request::Message],
-) -> Result<(Option<Vec<SystemContentBlock>>, Vec<Message>), ModelFailure> {
-    let mut system = Vec::new();
-    let mut turns: Vec<(ConversationRole, Vec<ContentBlock>)> = Vec::new();
-    for message in given {
-        let role = match message.role {
-            Role::System => {
-                system.push(SystemContentBlock::Text(message.content.clone()));
-                continue;
-            }
-            Role::User => ConversationRole::User,
-            Role::Assistant => ConversationRole::Assistant,
-        };
-        let block = ContentBlock::Text(message.content.clone());
-        match turns.last_mut() {
-            Some((last, blocks)) if *last == role => blocks.push(block),
-            _ => turns.push((role, vec![block])),
-        }
+/// A message of Converse.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConverseMessage {
+    /// Whose turn it is.
+    pub role: Speaker,
+    /// What is said.
+    pub content: Vec<Block>,
+}
+
+/// A content block. Of an answer's blocks that are not text (reasoning, say) nothing is kept.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// Absent in a block of another kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+impl From<&str> for Block {
+    fn from(text: &str) -> Self {
+        Self { text: Some(text.to_owned()) }
     }
-    let message = |(role, blocks)| Message::builder().role(role).set_content(Some(blocks)).build();
-    let messages = turns.into_iter().map(message).collect::<Result<_, _>>().map_err(|_| {
-        ModelFailure::never_sent(ErrorBody::new(
-            ErrorCode::ModelRejectedRequest,
-            "The messages cannot be written in Converse's format.",
-        ))
-    })?;
-    Ok(((!system.is_empty()).then_some(system), messages))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "Converse takes 32-bit floats; both are from 0 to 1")]
-fn inference_config(parameters: &Parameters, max_tokens: u32) -> InferenceConfiguration {
-    let stop_sequences = &parameters.stop_sequences;
-    InferenceConfiguration::builder()
-        .max_tokens(i32::try_from(max_tokens).unwrap_or(i32::MAX))
-        .set_temperature(parameters.temperature.map(|value| value as f32))
-        .set_top_p(parameters.top_p.map(|value| value as f32))
-        .set_stop_sequences((!stop_sequences.is_empty()).then(|| stop_sequences.clone()))
-        .build()
+/// The text stays out of logs.
+impl std::fmt::Debug for Block {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Block({:?} bytes)", self.text.as_ref().map(String::len))
+    }
 }
 
-/// `top_k` has no place of its own in Converse. Claude's spelling is also the most common one of other models; a model
-/// that has no such parameter refuses it, so it is never dropped silently.
-fn additional_fields(family: Family, parameters: &Parameters) -> Option<Document> {
-    let object = |name: &str, value| Document::Object(HashMap::from([(name.to_owned(), value)]));
-    let top_k = Document::from(u64::from(parameters.top_k?));
-    Some(match family {
-        Family::Nova => object("inferenceConfig", object("topK", top_k)),
-        Family::Anthropic | Family::AnthropicText | Family::Converse => object("top_k", top_k),
-    })
+/// `inferenceConfig`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InferenceConfig {
+    /// Most tokens to write.
+    pub max_tokens: u32,
+    /// 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// Texts that end the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop_sequences: Vec<String>,
 }
 
-/// The tags, for the account's model invocation log; those that `requestMetadata` cannot hold stay in the audit record only.
-fn metadata(tags: &Tags) -> Option<HashMap<String, String>> {
+/// What is read of Converse's answer; what a model leaves out is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConverseAnswer {
+    /// What the model said.
+    pub output: ConverseOutput,
+    /// Why it stopped.
+    pub stop_reason: Option<String>,
+    /// What it read and wrote.
+    pub usage: Option<ConverseUsage>,
+}
+
+/// `output` of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConverseOutput {
+    /// The model's message.
+    #[serde(default)]
+    pub message: Option<AnswerMessage>,
+}
+
+/// The message of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerMessage {
+    /// What is said.
+    pub content: Vec<Block>,
+}
+
+/// `usage` of an answer; signed, as the service defines it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConverseUsage {
+    /// Without cached ones.
+    pub input_tokens: i32,
+    /// Written.
+    pub output_tokens: i32,
+    /// Read from a cache.
+    #[serde(default)]
+    pub cache_read_input_tokens: Option<i32>,
+    /// Written to a cache.
+    #[serde(default)]
+    pub cache_write_input_tokens: Option<i32>,
+}
+
+/// The request for a call whose parts are checked.
+pub fn request(adapter: &dyn Adapter, call: &Call<'_>, tags: &Tags) -> ConverseRequest {
+    let parameters = call.parameters;
+    let (system, messages) = conversation(&call.conversation);
+    ConverseRequest {
+        messages,
+        system,
+        inference_config: InferenceConfig {
+            max_tokens: call.max_tokens,
+            temperature: parameters.temperature,
+            top_p: parameters.top_p,
+            stop_sequences: parameters.stop_sequences.clone(),
+        },
+        additional_model_request_fields: parameters.top_k.map(|top_k| adapter.top_k(top_k)),
+        request_metadata: metadata(tags),
+    }
+}
+
+/// `system` and `messages`.
+pub fn conversation(conversation: &Conversation<'_>) -> (Vec<Block>, Vec<ConverseMessage>) {
+    let blocks = |texts: &[&str]| texts.iter().map(|text| Block::from(*text)).collect();
+    let turns = conversation.turns.iter();
+    let messages = turns.map(|turn| ConverseMessage { role: turn.speaker, content: blocks(&turn.texts) });
+    (blocks(&conversation.system), messages.collect())
+}
+
+/// The tags that `requestMetadata` can hold; the others stay in the audit record only.
+fn metadata(tags: &Tags) -> BTreeMap<String, String> {
     let fits = |text: &String| {
         text.len() <= MOST_METADATA_CHARS
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" :_@$#=/+,-.".contains(&byte))
     };
     let fitting = tags.0.iter().filter(|(name, value)| fits(name) && fits(value));
-    let metadata: HashMap<_, _> = fitting.map(|(name, value)| (name.clone(), value.clone())).collect();
-    (!metadata.is_empty()).then_some(metadata)
+    fitting.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-fn reply(output: ConverseOutput) -> Result<Reply, ModelFailure> {
-    let usage = output
-        .usage()
-        .and_then(tokens)
-        .ok_or_else(|| ModelFailure::malformed("it does not say how many tokens were used"))?;
-    let stop_reason = stop_reason(output.stop_reason())
-        .ok_or_else(|| ModelFailure::malformed("it gives an unknown reason for its end").spent(usage))?;
-    let blocks = match output.output {
-        Some(types::ConverseOutput::Message(message)) => message.content,
-        _ => return Err(ModelFailure::malformed("it has no message").spent(usage)),
-    };
-    let texts: Vec<&str> = blocks.iter().filter_map(|block| block.as_text().ok()).map(String::as_str).collect();
-    Ok(Reply { text: texts.concat(), stop_reason, usage })
+/// The reply in an answer of Converse.
+///
+/// # Errors
+/// When the answer cannot be understood, or says nothing of its usage.
+pub fn normalise(answer: ConverseAnswer) -> Result<Reply, ModelFailure> {
+    let usage = answer.usage.and_then(tokens).ok_or_else(ModelFailure::without_usage)?;
+    let stop_reason = answer.stop_reason.as_deref().and_then(stop_reason);
+    let stop_reason = stop_reason.ok_or_else(|| ModelFailure::unknown_stop().spent(usage))?;
+    let message = answer.output.message.ok_or_else(|| ModelFailure::without_message().spent(usage))?;
+    let text = message.content.into_iter().filter_map(|block| block.text).collect();
+    Ok(Reply { text, stop_reason, usage })
 }
 
 /// The SDK fills a missing usage with zeros; no call reads nothing, so that is a missing one.
-fn tokens(usage: &types::TokenUsage) -> Option<TokenUsage> {
+fn tokens(usage: ConverseUsage) -> Option<TokenUsage> {
     let count = |tokens: i32| u64::try_from(tokens).ok();
     let usage = TokenUsage {
-        input: count(usage.input_tokens())?,
-        output: count(usage.output_tokens())?,
-        cache_read: count(usage.cache_read_input_tokens().unwrap_or_default())?,
-        cache_write: count(usage.cache_write_input_tokens().unwrap_or_default())?,
+        input: count(usage.input_tokens)?,
+        output: count(usage.output_tokens)?,
+        cache_read: count(usage.cache_read_input_tokens.unwrap_or_default())?,
+        cache_write: count(usage.cache_write_input_tokens.unwrap_or_default())?,
     };
     (usage.read() > 0).then_some(usage)
 }
 
-fn stop_reason(reason: &types::StopReason) -> Option<StopReason> {
+/// Converse's words, which Nova and Claude use in their own formats as well.
+///
+/// Source: Amazon Bedrock API Reference, Converse, `stopReason`. An output or a tool use that Bedrock itself calls malformed is not an answer.
+pub fn stop_reason(reason: &str) -> Option<StopReason> {
     Some(match reason {
-        types::StopReason::EndTurn => StopReason::EndTurn,
-        types::StopReason::MaxTokens | types::StopReason::ModelContextWindowExceeded => StopReason::MaxTokens,
-        types::StopReason::StopSequence => StopReason::StopSequence,
-        types::StopReason::ToolUse => StopReason::ToolUse,
-        types::StopReason::ContentFiltered => StopReason::ContentFiltered,
-        types::StopReason::GuardrailIntervened => StopReason::GuardrailIntervened,
+        "end_turn" => StopReason::EndTurn,
+        "max_tokens" | "model_context_window_exceeded" => StopReason::MaxTokens,
+        "stop_sequence" => StopReason::StopSequence,
+        "tool_use" => StopReason::ToolUse,
+        "content_filtered" => StopReason::ContentFiltered,
+        "guardrail_intervened" => StopReason::GuardrailIntervened,
         _ => return None,
     })
 }

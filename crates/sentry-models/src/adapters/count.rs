@@ -5,7 +5,8 @@ use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_bedrockruntime::types::{ConverseTokensRequest, CountTokensInput};
 use sentry_contract::request::Message;
 
-use super::{ModelFailure, converse};
+use super::conversation::Conversation;
+use super::{ModelFailure, converse, sdk};
 
 /// Parts of the messages with which Bedrock refuses to count for a model, whatever the prompt: it counts for other models only, or
 /// knows this one only through an inference profile.
@@ -25,8 +26,9 @@ pub enum Counted {
 /// # Errors
 /// When there is no count, for a reason that lies in the call and not in the model.
 pub async fn count_tokens(client: &Client, model_id: &str, messages: &[Message]) -> Result<Counted, ModelFailure> {
-    let (system, messages) = converse::conversation(messages)?;
-    let request = ConverseTokensRequest::builder().set_system(system).set_messages(Some(messages)).build();
+    let (system, messages) = converse::conversation(&Conversation::of(messages));
+    let messages = sdk::messages(messages)?;
+    let request = ConverseTokensRequest::builder().set_system(sdk::system(system)).set_messages(Some(messages)).build();
     let counted = client.count_tokens().model_id(model_id).input(CountTokensInput::Converse(request)).send().await;
     match counted {
         Ok(output) => tokens(output.input_tokens()),

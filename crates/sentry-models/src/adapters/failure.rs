@@ -53,6 +53,26 @@ impl ModelFailure {
         )
     }
 
+    /// The answer does not say what was used: what cannot be known is not zero.
+    pub(super) fn without_usage() -> Self {
+        Self::malformed("it does not say how many tokens were used")
+    }
+
+    /// The answer ends for a reason that is not known.
+    pub(super) fn unknown_stop() -> Self {
+        Self::malformed("it gives an unknown reason for its end")
+    }
+
+    /// The answer is not in the format of the model's family.
+    pub(super) fn without_message() -> Self {
+        Self::malformed("it has no message")
+    }
+
+    /// The request has no form that Bedrock takes.
+    pub(super) fn unwritable() -> Self {
+        Self::never_sent(ErrorBody::new(UNWRITABLE.code, UNWRITABLE.message))
+    }
+
     /// The failure, with what was spent.
     #[must_use]
     pub fn spent(self, usage: TokenUsage) -> Self {

@@ -1,0 +1,106 @@
+//! Reads damaged answers of every format, and ends with a panic if an adapter does.
+//!
+//! `cargo run -p sentry-models --features adapters --example fuzz_answers [INPUTS] [SEED]`
+
+#[path = "../src/adapters/tests/reference.rs"]
+mod reference;
+
+use std::time::Instant;
+
+use fastrand::Rng;
+use reference::{Format, MODELS, answer, target};
+use sentry_models::adapters::{Effect, HeaderCounts, ModelFailure, Reply, normalise, read_body};
+
+/// Pieces that damage JSON in a way that may still be JSON.
+const PIECES: &[&str] = &[
+    "null",
+    "true",
+    "-1",
+    "1e999",
+    "18446744073709551616",
+    "18446744073709551615",
+    "2147483648",
+    "0.5",
+    "\"\"",
+    "[]",
+    "{}",
+    "[[[[",
+    "]",
+    "}",
+    ",",
+    ":",
+    "\"",
+    "\\u0000",
+    "\\ud800",
+    "\u{feff}",
+    "</think>",
+    "<reasoning>",
+    "🦀",
+];
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |default| arguments.next().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (inputs, seed): (u64, u64) = (number(1_000_000), number(1));
+    let mut rng = Rng::with_seed(seed);
+    let start = Instant::now();
+    let mut answers: u64 = 0;
+    for input in 0..inputs {
+        let Some((family, model_id, transport, format)) = rng.choice(MODELS) else { return };
+        let Some(model) = target(*family, model_id, *transport) else { return };
+        let body = damaged(&mut rng, *format);
+        let counts = counts(&mut rng);
+        let result = match format {
+            Format::Converse => normalise(serde_json::from_slice(&body).unwrap_or_default()),
+            _ => read_body(&model, &body, counts),
+        };
+        assert!(holds(&result), "input {input} of seed {seed} breaks {model_id} ({})", transport.operation());
+        answers += u64::from(result.is_ok());
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "{inputs} inputs in {seconds:.1} seconds, seed {seed}: {answers} answers, {} errors, no panic",
+        inputs - answers
+    );
+}
+
+/// An answer has a usage; an error neither gives the hold back nor asks again.
+fn holds(result: &Result<Reply, ModelFailure>) -> bool {
+    match result {
+        Ok(reply) => reply.usage.read() > 0,
+        Err(failure) => failure.effect == Effect::Unknown && failure.usage.is_none_or(|usage| usage.read() > 0),
+    }
+}
+
+fn counts(rng: &mut Rng) -> HeaderCounts {
+    let mut count = || rng.bool().then(|| rng.u64(..)).filter(|_| rng.bool());
+    HeaderCounts { input: count(), output: count(), cache_read: count(), cache_write: count() }
+}
+
+/// A right answer with up to eight wounds, or, one time in sixteen, noise.
+fn damaged(rng: &mut Rng, format: Format) -> Vec<u8> {
+    if rng.u8(..16) == 0 {
+        return (0..rng.usize(..300)).map(|_| rng.u8(..)).collect();
+    }
+    let tokens = [rng.u64(..10_000), rng.u64(..10_000), rng.u64(..100), rng.u64(..100)];
+    let mut body = answer(format, "S3 is <b>storage</b>.\n\"Größe\" 🦀", tokens).to_string().into_bytes();
+    for _ in 0..rng.u8(..=8) {
+        wound(rng, &mut body);
+    }
+    body
+}
+
+fn wound(rng: &mut Rng, body: &mut Vec<u8>) {
+    let from = rng.usize(..=body.len());
+    let to = rng.usize(from..=body.len().min(from + 12));
+    match rng.u8(..5) {
+        0 => drop(body.drain(from..to)),
+        1 => body.extend_from_within(from..to),
+        2 => body.truncate(if rng.u8(..4) == 0 { from } else { body.len() }),
+        3 => body.iter_mut().take(to).skip(from).for_each(|byte| *byte ^= 1 << rng.u8(..8)),
+        _ => {
+            let piece = rng.choice(PIECES).copied().unwrap_or_default();
+            drop(body.splice(from..to, piece.bytes()));
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What a family's adapter is, and which adapter is whose.
+
+use sentry_contract::answer::StopReason;
+use sentry_contract::request::{Family, Parameters};
+use sentry_contract::states::Target;
+use sentry_contract::{ErrorBody, ErrorCode};
+use sentry_domain::TokenUsage;
+use serde_json::{Value, json};
+
+use super::conversation::Conversation;
+use super::families::{
+    anthropic, anthropic_text, cohere, deepseek, gpt_oss, jamba, llama, mistral, nova, plain, qwen, titan,
+};
+
+/// What of a request a model takes on a transport. `max_tokens`, `temperature` and `top_p` every one takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Support {
+    /// System messages.
+    pub system: bool,
+    /// More than one turn.
+    pub multi_turn: bool,
+    pub top_k: bool,
+    pub stop_sequences: bool,
+}
+
+impl Support {
+    /// Everything.
+    pub const ALL: Self = Self { system: true, multi_turn: true, top_k: true, stop_sequences: true };
+    /// Everything but `top_k`.
+    pub const NO_TOP_K: Self = Self { top_k: false, ..Self::ALL };
+}
+
+/// One request to a model.
+pub struct Call<'r> {
+    pub conversation: Conversation<'r>,
+    pub parameters: &'r Parameters,
+    /// Most tokens to write.
+    pub max_tokens: u32,
+}
+
+/// A family of models.
+pub trait Adapter: Sync {
+    /// What the model takes through Converse.
+    fn converse(&self, model_id: &str) -> Support;
+
+    /// `top_k` as Converse's `additionalModelRequestFields`, asked for only where [`converse`](Self::converse) has it.
+    fn top_k(&self, top_k: u32) -> Value {
+        json!({"top_k": top_k})
+    }
+
+    /// The model's own format, for InvokeModel, if there is one.
+    ///
+    /// The id of an application inference profile does not tell the model: then it is the format of the family's newest ones, and Bedrock
+    /// refuses it, at no cost, where the profile is of an older one.
+    fn native(&self, model_id: &str) -> Option<&'static dyn Native>;
+}
+
+/// A format of bodies for InvokeModel.
+pub trait Native: Sync {
+    /// What it has a place for.
+    fn support(&self) -> Support;
+
+    /// The request's body.
+    ///
+    /// # Errors
+    /// When the conversation has no form in it.
+    fn body(&self, call: &Call<'_>) -> Result<Value, Refusal>;
+
+    /// What is found in the answer's body; of what is not there or not understood, nothing.
+    fn read(&self, answer: &Value) -> Found;
+}
+
+/// What an answer's body says.
+#[derive(Default)]
+pub struct Found {
+    pub text: Option<String>,
+    pub stop_reason: Option<StopReason>,
+    pub usage: Option<TokenUsage>,
+}
+
+/// A part of the request that the model cannot honour.
+#[derive(Debug)]
+pub struct Refusal {
+    /// `top_k`, `stop_sequences`, `system`, `messages`, `transport`.
+    pub parameter: &'static str,
+    /// Why, as the end of a sentence.
+    pub because: &'static str,
+}
+
+impl Refusal {
+    /// The error that a client gets. Nothing was sent.
+    pub fn error(&self, model: &Target) -> ErrorBody {
+        let Self { parameter, because } = self;
+        let (family, operation) = (model.family.name(), model.transport().operation());
+        let message =
+            format!("`{parameter}` cannot be honoured by this model (family {family}, {operation}): {because}.");
+        ErrorBody::new(ErrorCode::ModelRejectedRequest, message).with("parameter", *parameter)
+    }
+}
+
+/// Refuses by name what `support` has no place for.
+pub fn check(call: &Call<'_>, support: Support) -> Result<(), Refusal> {
+    let Call { conversation, parameters, .. } = call;
+    let demands = [
+        ("system", !conversation.system.is_empty(), support.system, "it takes no system messages"),
+        (
+            "messages",
+            conversation.turns.len() > 1,
+            support.multi_turn,
+            "it takes a single user message, no conversation",
+        ),
+        ("top_k", parameters.top_k.is_some(), support.top_k, "it has no such parameter"),
+        ("stop_sequences", !parameters.stop_sequences.is_empty(), support.stop_sequences, "it has no such parameter"),
+    ];
+    let refused = demands.into_iter().find(|(_, wanted, supported, _)| *wanted && !supported);
+    refused.map_or(Ok(()), |(parameter, _, _, because)| Err(Refusal { parameter, because }))
+}
+
+/// The format in which `model` is called through InvokeModel.
+///
+/// # Errors
+/// When it has none.
+pub fn native(model: &Target) -> Result<&'static dyn Native, Refusal> {
+    let because = "no format of its own is known for it; call it through converse";
+    of(model.family).native(&model.model_id).ok_or(Refusal { parameter: "transport", because })
+}
+
+/// A family's adapter.
+pub fn of(family: Family) -> &'static dyn Adapter {
+    match family {
+        Family::Anthropic => &anthropic::Anthropic,
+        Family::AnthropicText => &anthropic_text::AnthropicText,
+        Family::Nova => &nova::Nova,
+        Family::Titan => &titan::Titan,
+        Family::Llama => &llama::Llama,
+        Family::Mistral => &mistral::Mistral,
+        Family::Cohere => &cohere::Cohere,
+        Family::Jamba => &jamba::Jamba,
+        Family::Deepseek => &deepseek::Deepseek,
+        Family::GptOss => &gpt_oss::GptOss,
+        Family::Qwen => &qwen::Qwen,
+        Family::Converse => &plain::Plain,
+    }
+}

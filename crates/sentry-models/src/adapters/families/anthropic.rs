@@ -1,0 +1,73 @@
+//! Anthropic Claude 3 and later: the Messages API.
+//!
+//! Sources: Amazon Bedrock User Guide, "Anthropic Claude Messages API: Request and Response"; Anthropic, "Handling stop reasons".
+
+use sentry_contract::answer::StopReason;
+use sentry_domain::TokenUsage;
+use serde_json::{Value, json};
+
+use super::super::adapter::{Adapter, Call, Found, Native, Refusal, Support};
+use super::super::body::{Fields, block_texts, count, text};
+use super::super::converse::stop_reason;
+
+/// The only version that Bedrock takes.
+const VERSION: &str = "bedrock-2023-05-31";
+
+pub struct Anthropic;
+
+impl Adapter for Anthropic {
+    fn converse(&self, _: &str) -> Support {
+        Support::ALL
+    }
+
+    fn native(&self, _: &str) -> Option<&'static dyn Native> {
+        Some(&Messages)
+    }
+}
+
+struct Messages;
+
+impl Native for Messages {
+    fn support(&self) -> Support {
+        Support::ALL
+    }
+
+    fn body(&self, call: &Call<'_>) -> Result<Value, Refusal> {
+        let blocks = |texts: &[&str]| texts.iter().map(|text| json!({"type": "text", "text": text})).collect::<Value>();
+        let turns = call.conversation.turns.iter();
+        let messages: Value = turns.map(|turn| json!({"role": turn.speaker, "content": blocks(&turn.texts)})).collect();
+        let system = &call.conversation.system;
+        Ok(Fields::default()
+            .with("anthropic_version", VERSION)
+            .with("max_tokens", call.max_tokens)
+            .with("messages", messages)
+            .maybe("system", (!system.is_empty()).then(|| blocks(system)))
+            .maybe("temperature", call.parameters.temperature)
+            .maybe("top_p", call.parameters.top_p)
+            .maybe("top_k", call.parameters.top_k)
+            .list("stop_sequences", &call.parameters.stop_sequences)
+            .done())
+    }
+
+    fn read(&self, answer: &Value) -> Found {
+        let stopped = text(answer, "/stop_reason");
+        Found {
+            text: block_texts(answer, "/content"),
+            stop_reason: stopped.and_then(|reason| match reason {
+                "refusal" => Some(StopReason::ContentFiltered),
+                common => stop_reason(common),
+            }),
+            usage: usage(answer),
+        }
+    }
+}
+
+/// `input_tokens` has no cached ones in it.
+fn usage(answer: &Value) -> Option<TokenUsage> {
+    Some(TokenUsage {
+        input: count(answer, "/usage/input_tokens")?,
+        output: count(answer, "/usage/output_tokens")?,
+        cache_read: count(answer, "/usage/cache_read_input_tokens").unwrap_or_default(),
+        cache_write: count(answer, "/usage/cache_creation_input_tokens").unwrap_or_default(),
+    })
+}

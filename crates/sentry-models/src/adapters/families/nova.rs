@@ -1,0 +1,71 @@
+//! Amazon Nova. Its own format is nearly Converse's.
+//!
+//! Source: Amazon Nova User Guide, "Complete request schema"; of its answers, what Bedrock sends: Converse's, with cached tokens counted as
+//! `cacheReadInputTokenCount` and `cacheWriteInputTokenCount`.
+
+use sentry_domain::TokenUsage;
+use serde_json::{Value, json};
+
+use super::super::adapter::{Adapter, Call, Found, Native, Refusal, Support};
+use super::super::body::{Fields, block_texts, count, text};
+use super::super::converse::{conversation, stop_reason};
+
+pub struct Nova;
+
+impl Adapter for Nova {
+    fn converse(&self, _: &str) -> Support {
+        Support::ALL
+    }
+
+    fn top_k(&self, top_k: u32) -> Value {
+        json!({"inferenceConfig": {"topK": top_k}})
+    }
+
+    fn native(&self, _: &str) -> Option<&'static dyn Native> {
+        Some(&Messages)
+    }
+}
+
+struct Messages;
+
+impl Native for Messages {
+    fn support(&self) -> Support {
+        Support::ALL
+    }
+
+    fn body(&self, call: &Call<'_>) -> Result<Value, Refusal> {
+        let (system, messages) = conversation(&call.conversation);
+        let config = Fields::default()
+            .with("maxTokens", call.max_tokens)
+            .maybe("temperature", call.parameters.temperature)
+            .maybe("topP", call.parameters.top_p)
+            .maybe("topK", call.parameters.top_k)
+            .list("stopSequences", &call.parameters.stop_sequences);
+        Ok(Fields::default()
+            .maybe("system", (!system.is_empty()).then(|| json!(system)))
+            .with("messages", json!(messages))
+            .with("inferenceConfig", config.done())
+            .done())
+    }
+
+    fn read(&self, answer: &Value) -> Found {
+        Found {
+            text: block_texts(answer, "/output/message/content"),
+            stop_reason: text(answer, "/stopReason").and_then(stop_reason),
+            usage: usage(answer),
+        }
+    }
+}
+
+fn usage(answer: &Value) -> Option<TokenUsage> {
+    let cached = |kind: &str| {
+        let spellings = [format!("/usage/cache{kind}InputTokenCount"), format!("/usage/cache{kind}InputTokens")];
+        spellings.iter().find_map(|pointer| count(answer, pointer)).unwrap_or_default()
+    };
+    Some(TokenUsage {
+        input: count(answer, "/usage/inputTokens")?,
+        output: count(answer, "/usage/outputTokens")?,
+        cache_read: cached("Read"),
+        cache_write: cached("Write"),
+    })
+}

@@ -1,0 +1,81 @@
+//! Whatever a model answers, it is an answer with a usage, or an error that spends no hold. `examples/fuzz_answers.rs` does the same with
+//! millions of damaged answers.
+
+use proptest::prelude::*;
+use sentry_contract::states::Target;
+use serde_json::Value;
+
+use super::reference::{Format, MODELS, answer, target};
+use crate::adapters::{Effect, HeaderCounts, ModelFailure, Reply, normalise, read_body};
+
+fn read(model: &Target, format: Format, body: &[u8]) -> Result<Reply, ModelFailure> {
+    match format {
+        Format::Converse => normalise(serde_json::from_slice(body).unwrap_or_default()),
+        _ => read_body(model, body, HeaderCounts::default()),
+    }
+}
+
+fn holds(result: &Result<Reply, ModelFailure>) -> Result<(), TestCaseError> {
+    match result {
+        Ok(reply) => prop_assert!(reply.usage.read() > 0),
+        Err(failure) => prop_assert!(failure.effect == Effect::Unknown && !failure.nothing_spent()),
+    }
+    Ok(())
+}
+
+/// JSON of the words that answers are made of, in places where they do not belong.
+fn any_json() -> impl Strategy<Value = Value> {
+    let words = "text|content|usage|choices|message|results|outputs|generations|stop_reason|input_tokens|prompt_tokens";
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 40, 5, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((words, inner), 0..5).prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_an_adapter_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), json in any_json()) {
+        for (family, model_id, transport, format) in MODELS {
+            let model = target(*family, model_id, *transport).unwrap();
+            holds(&read(&model, *format, &bytes))?;
+            holds(&read(&model, *format, json.to_string().as_bytes()))?;
+        }
+    }
+
+    #[test]
+    fn no_piece_of_an_answer_replaced_makes_an_adapter_panic(index in any::<prop::sample::Index>(), piece in any_json()) {
+        for (family, model_id, transport, format) in MODELS {
+            let model = target(*family, model_id, *transport).unwrap();
+            let mut whole = answer(*format, "S3", [1, 2, 3, 4]);
+            let pieces = pointers(&whole, "");
+            let place = index.get(&pieces);
+            *whole.pointer_mut(place).unwrap() = piece.clone();
+            holds(&read(&model, *format, whole.to_string().as_bytes()))?;
+        }
+    }
+}
+
+/// Every place in a JSON value.
+fn pointers(value: &Value, at: &str) -> Vec<String> {
+    let mut found = vec![at.to_owned()];
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, inner)| found.extend(pointers(inner, &format!("{at}/{name}"))));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, inner)| found.extend(pointers(inner, &format!("{at}/{index}"))));
+        }
+        _ => {}
+    }
+    found
+}

@@ -1,0 +1,52 @@
+//! Every format: what is sent, what is read, and that nothing is lost on the way.
+
+mod answers;
+mod any_bytes;
+#[path = "reference.rs"]
+mod reference;
+mod refusals;
+mod requests;
+mod round_trip;
+
+use sentry_contract::request::{Family, Transport};
+use sentry_contract::states::InvokeModelInput;
+use serde_json::{Value, json};
+
+use super::{ModelFailure, Prepared, prepare};
+
+/// What the router gets.
+fn input(
+    family: Family,
+    model_id: &str,
+    transport: Transport,
+    messages: &Value,
+    parameters: &Value,
+) -> InvokeModelInput {
+    serde_json::from_value(json!({
+        "model": {"modelId": model_id, "family": family, "transport": transport},
+        "prompt": {"messages": messages, "parameters": parameters},
+        "tags": {"applicationId": "helper", "note": "what (?)"}
+    }))
+    .unwrap()
+}
+
+/// What is sent, as JSON.
+fn sent(prepared: Prepared) -> Value {
+    match prepared {
+        Prepared::Converse(request) => serde_json::to_value(request).unwrap(),
+        Prepared::InvokeModel(body) => body,
+    }
+}
+
+/// The parameter by which a request is refused, which certainly costs nothing.
+fn refused_by(failure: &ModelFailure) -> &str {
+    assert!(failure.nothing_spent() && !failure.repeatable() && failure.usage.is_none());
+    assert_eq!(failure.error.code, sentry_contract::ErrorCode::ModelRejectedRequest);
+    let parameter = failure.error.details["parameter"].as_str().unwrap();
+    assert!(failure.error.message.contains(&format!("`{parameter}`")), "{}", failure.error.message);
+    parameter
+}
+
+fn user(text: &str) -> Value {
+    json!([{"role": "user", "content": text}])
+}
