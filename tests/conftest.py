@@ -25,8 +25,9 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    # The search through the logs comes last, when everything has been logged that can be.
-    items.sort(key=lambda item: item.path.name == "test_logs.py")
+    # What looks at the whole run comes last: the exchanges with Bedrock, and the search through the logs.
+    last = ["test_wire_shapes.py", "test_logs.py"]
+    items.sort(key=lambda item: last.index(item.path.name) + 1 if item.path.name in last else 0)
     endpoint = config.getoption("--endpoint")
     for item in items:
         if "sentry" not in getattr(item, "fixturenames", ()):

@@ -106,10 +106,10 @@ class Sentry:
         assert ended["status"] == "SUCCEEDED", f"the execution ended {ended['status']}: {ended['error']}: {ended['cause']}"
         return ended["output"]
 
-    def execute_all(self, entries, parallel=PARALLEL_REQUESTS):
+    def execute_all(self, entries, parallel=PARALLEL_REQUESTS, *, machine="RateLimiterArn"):
         """The same for a dictionary of documents, several at a time."""
         with ThreadPoolExecutor(parallel) as pool:
-            return dict(zip(entries, pool.map(self.execute, entries.values())))
+            return dict(zip(entries, pool.map(lambda entry: self.execute(entry, machine=machine), entries.values())))
 
     def profile_arn(self):
         """A well-formed application inference profile ARN that nobody else uses, and its bare id."""

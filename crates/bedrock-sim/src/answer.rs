@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::Value;
 
-use crate::reply::Reply;
+use crate::{recorder::Damaged, reply::Reply};
 
 /// The answer to Converse.
 pub fn converse(body: Value) -> Response {
@@ -32,6 +32,12 @@ pub fn invoke(body: Value, reply: &Reply) -> Response {
 /// Status 200 and a body that ends in the middle of its JSON.
 pub fn malformed() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], "{\"output\":{\"message\":{\"role\":\"assist").into_response()
+}
+
+/// The same answer, marked as wrong on purpose.
+pub fn damaged(mut response: Response) -> Response {
+    response.extensions_mut().insert(Damaged);
+    response
 }
 
 fn set(headers: &mut HeaderMap, name: &'static str, value: Option<u64>) {

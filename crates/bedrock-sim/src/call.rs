@@ -16,28 +16,26 @@ use crate::{
     converse,
     directives::Directives,
     error::ApiError,
-    faults::Fault,
-    fields, invoke_anthropic_messages, invoke_nova, invoke_text_completion,
-    models::{Family, Model, metric_id},
+    faults::{Exception, Fault},
+    fields, invoke,
+    models::{Model, metric_id},
     prompt::Prompt,
     reply::{self, Reply},
     state::Sim,
 };
 
-/// The format of a call.
+/// The operation of a call.
 #[derive(Clone, Copy)]
-enum Format {
+enum Operation {
     Converse,
-    AnthropicMessages,
-    AnthropicText,
-    Nova,
+    InvokeModel(invoke::Format),
 }
 
 /// A call that was read and may be answered.
 struct Call {
     model_id: String,
-    base: Option<String>,
-    format: Format,
+    base: String,
+    operation: Operation,
     prompt: Prompt,
     directives: Directives,
     arrived: (Instant, SystemTime),
@@ -50,7 +48,7 @@ pub async fn converse(
     Path(model_id): Path<String>,
     body: Bytes,
 ) -> Response {
-    call(&sim, &connection, model_id, &body, |_, _| Ok(Format::Converse)).await
+    call(&sim, &connection, model_id, &body, |_, _| Ok(Operation::Converse)).await
 }
 
 /// `POST /model/{modelId}/invoke`.
@@ -60,7 +58,8 @@ pub async fn invoke(
     Path(model_id): Path<String>,
     body: Bytes,
 ) -> Response {
-    call(&sim, &connection, model_id, &body, invoke_format).await
+    let operation = |model: Option<Model<'_>>, body: &_| invoke::Format::of(model, body).map(Operation::InvokeModel);
+    call(&sim, &connection, model_id, &body, operation).await
 }
 
 async fn call(
@@ -68,10 +67,10 @@ async fn call(
     connection: &Connection,
     model_id: String,
     body: &[u8],
-    format: impl Fn(Option<Model<'_>>, &Map<String, Value>) -> Result<Format, ApiError>,
+    operation: impl Fn(Option<Model<'_>>, &Map<String, Value>) -> Result<Operation, ApiError>,
 ) -> Response {
     sim.count_call(&model_id);
-    match read(sim, model_id, body, format) {
+    match read(sim, model_id, body, operation) {
         Ok(call) => call.answer(sim, connection).await.unwrap_or_else(IntoResponse::into_response),
         Err(error) => error.into_response(),
     }
@@ -81,39 +80,22 @@ fn read(
     sim: &Sim,
     model_id: String,
     body: &[u8],
-    format: impl Fn(Option<Model<'_>>, &Map<String, Value>) -> Result<Format, ApiError>,
+    operation: impl Fn(Option<Model<'_>>, &Map<String, Value>) -> Result<Operation, ApiError>,
 ) -> Result<Call, ApiError> {
     let arrived = (Instant::now(), SystemTime::now());
     let base = sim.resolve(&model_id)?;
-    let model = base.as_deref().and_then(Model::parse);
+    let model = Model::parse(&base);
     let body = fields::body(body)?;
-    let format = format(model, &body)?;
-    let prompt = match format {
-        Format::Converse => converse::parse(&body, model),
-        Format::AnthropicMessages => invoke_anthropic_messages::parse(&body),
-        Format::AnthropicText => invoke_text_completion::parse(&body),
-        Format::Nova => invoke_nova::parse(&body),
+    let operation = operation(model, &body)?;
+    let prompt = match operation {
+        Operation::Converse => converse::parse(&body, model),
+        Operation::InvokeModel(format) => format.parse(&body),
     }?;
     let mut directives = Directives::parse(prompt.last_user_text())?;
     if directives.fault.is_some() && !sim.meets_fault(prompt.last_user_text(), directives.times) {
         directives.fault = None;
     }
-    Ok(Call { model_id, base, format, prompt, directives, arrived })
-}
-
-/// The format of an InvokeModel body: the model's; behind an unknown profile, the one that the body looks like.
-fn invoke_format(model: Option<Model<'_>>, body: &Map<String, Value>) -> Result<Format, ApiError> {
-    match model.map(|model| model.family()) {
-        Some(Family::AnthropicMessages) => Ok(Format::AnthropicMessages),
-        Some(Family::AnthropicText) => Ok(Format::AnthropicText),
-        Some(Family::Nova) => Ok(Format::Nova),
-        Some(Family::Other) => Err(ApiError::validation(
-            "bedrock-sim: InvokeModel is served for Claude and Nova only; use Converse for this model.",
-        )),
-        None if body.contains_key("prompt") => Ok(Format::AnthropicText),
-        None if body.contains_key("anthropic_version") => Ok(Format::AnthropicMessages),
-        None => Ok(Format::Nova),
-    }
+    Ok(Call { model_id, base, operation, prompt, directives, arrived })
 }
 
 impl Call {
@@ -123,17 +105,24 @@ impl Call {
             Some(Fault::Close) => {
                 self.wait(self.latency_ms(sim, 0)).await;
                 connection.drop_without_answer();
-                Ok(Response::default())
+                Ok(answer::damaged(Response::default()))
             }
             Some(Fault::Exception(exception)) => {
                 self.wait(self.latency_ms(sim, 0)).await;
-                Err(exception.into())
+                let response = ApiError::from(exception).into_response();
+                // The service model has this one for InvokeModel only.
+                let is_foreign = exception == Exception::Quota && matches!(self.operation, Operation::Converse);
+                Ok(if is_foreign { answer::damaged(response) } else { response })
             }
             Some(Fault::Malformed) => {
                 self.reply(sim).await?;
-                Ok(answer::malformed())
+                Ok(answer::damaged(answer::malformed()))
             }
-            Some(Fault::MissingUsage | Fault::Empty) | None => {
+            Some(Fault::MissingUsage) => {
+                let reply = self.reply(sim).await?;
+                Ok(answer::damaged(self.respond(&reply)))
+            }
+            Some(Fault::Empty) | None => {
                 let reply = self.reply(sim).await?;
                 Ok(self.respond(&reply))
             }
@@ -144,7 +133,7 @@ impl Call {
     async fn reply(&self, sim: &Sim) -> Result<Reply, ApiError> {
         let backend = sim.openai.as_ref().filter(|_| self.directives.output_bytes.is_none());
         let draft = match backend {
-            Some(openai) => openai.complete(&self.prompt, self.base.as_deref().unwrap_or(&self.model_id)).await?,
+            Some(openai) => openai.complete(&self.prompt, &self.base).await?,
             None => reply::filler(&self.prompt, &self.directives),
         };
         let mut reply = reply::finish(&self.prompt, &self.directives, draft);
@@ -158,14 +147,15 @@ impl Call {
     }
 
     fn respond(&self, reply: &Reply) -> Response {
-        match self.format {
-            Format::Converse => answer::converse(converse::answer(reply)),
-            Format::AnthropicMessages => {
-                let model = self.base.as_deref().unwrap_or(&self.model_id);
-                answer::invoke(invoke_anthropic_messages::answer(reply, model), reply)
+        match self.operation {
+            Operation::Converse => {
+                let response = answer::converse(converse::answer(reply));
+                if converse::knows_stop_reason(&reply.stop_reason) { response } else { answer::damaged(response) }
             }
-            Format::AnthropicText => answer::invoke(invoke_text_completion::answer(reply), reply),
-            Format::Nova => answer::invoke(invoke_nova::answer(reply), reply),
+            Operation::InvokeModel(format) => {
+                let model = &self.base;
+                answer::invoke(format.answer(reply, model), reply)
+            }
         }
     }
 

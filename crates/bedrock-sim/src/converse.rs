@@ -1,12 +1,14 @@
 //! Converse: one format for every model.
 
+mod limits;
+
 use serde_json::{Map, Value, json};
 
 use crate::{
     content,
     error::ApiError,
-    fields::Fields,
-    models::{Family, Model},
+    fields::{self, Fields},
+    models::Model,
     prompt::Prompt,
     reply::Reply,
 };
@@ -25,8 +27,18 @@ const KNOWN: [&str; 12] = [
     "serviceTier",
     "outputConfig",
 ];
-/// Fields of Claude's own body that Converse does not have.
-const CLAUDE_EXTRA: [&str; 5] = ["top_k", "thinking", "anthropic_beta", "tool_choice", "output_config"];
+/// Shape `StopReason` of the service model.
+const STOP_REASONS: [&str; 9] = [
+    "end_turn",
+    "tool_use",
+    "max_tokens",
+    "stop_sequence",
+    "guardrail_intervened",
+    "content_filtered",
+    "malformed_model_output",
+    "malformed_tool_use",
+    "model_context_window_exceeded",
+];
 const MAX_METADATA: usize = 16;
 const MAX_METADATA_LENGTH: usize = 256;
 
@@ -38,15 +50,11 @@ pub fn parse(body: &Map<String, Value>, model: Option<Model<'_>>) -> Result<Prom
     let fields = Fields::new(body, "#", &KNOWN)?;
     let mut prompt = settings(fields.object("inferenceConfig")?)?;
     content::read_conversation(&fields, &mut prompt)?;
-    if !prompt.system.is_empty() && model.is_some_and(|model| !model.has_system()) {
-        return Err(ApiError::validation("This model doesn't support the system field. Remove system and try again."));
-    }
-    let family = model.map(|model| model.family());
-    if matches!(family, Some(Family::AnthropicMessages | Family::AnthropicText)) {
-        prompt.check_claude_prefill()?;
-    }
-    if let Some(extra) = fields.object("additionalModelRequestFields")? {
-        check_extra(extra, family)?;
+    if let Some(model) = model {
+        limits::check_prompt(&prompt, model)?;
+        if let Some(extra) = fields.object("additionalModelRequestFields")? {
+            limits::check_extra(extra, model)?;
+        }
     }
     if let Some(metadata) = fields.object("requestMetadata")? {
         check_metadata(metadata)?;
@@ -54,24 +62,30 @@ pub fn parse(body: &Map<String, Value>, model: Option<Model<'_>>) -> Result<Prom
     Ok(prompt)
 }
 
+/// Whether Converse has this stop reason.
+pub fn knows_stop_reason(reason: &str) -> bool {
+    STOP_REASONS.contains(&reason)
+}
+
 /// The answer for a reply.
 pub fn answer(reply: &Reply) -> Value {
-    let content: Vec<Value> = reply.text.iter().map(|text| json!({"text": text})).collect();
+    let reasoning = reply.reasoning.iter().map(|text| json!({"reasoningContent": {"reasoningText": {"text": text}}}));
+    let content: Vec<Value> = reasoning.chain(reply.text.iter().map(|text| json!({"text": text}))).collect();
     let mut answer = json!({
         "output": {"message": {"role": "assistant", "content": content}},
         "stopReason": reply.stop_reason,
         "metrics": {"latencyMs": reply.latency_ms},
     });
-    if reply.usage_is_told
-        && let Some(answer) = answer.as_object_mut()
-    {
+    if reply.usage_is_told {
         let usage = &reply.usage;
         let mut told = json!({"inputTokens": usage.input, "outputTokens": usage.output, "totalTokens": usage.total()});
-        if let Some(told) = told.as_object_mut() {
-            let cached = [("cacheReadInputTokens", usage.cache_read), ("cacheWriteInputTokens", usage.cache_write)];
-            told.extend(cached.into_iter().filter_map(|(name, count)| Some((name.to_owned(), count?.into()))));
+        for (name, count) in [("cacheReadInputTokens", usage.cache_read), ("cacheWriteInputTokens", usage.cache_write)]
+        {
+            if let Some(count) = count {
+                fields::set(&mut told, name, count);
+            }
         }
-        answer.insert("usage".to_owned(), told);
+        fields::set(&mut answer, "usage", told);
     }
     answer
 }
@@ -86,22 +100,6 @@ fn settings(config: Option<&Map<String, Value>>) -> Result<Prompt, ApiError> {
         stop_sequences: config.strings("stopSequences")?,
         ..Prompt::default()
     })
-}
-
-fn check_extra(extra: &Map<String, Value>, family: Option<Family>) -> Result<(), ApiError> {
-    match family {
-        Some(Family::AnthropicMessages | Family::AnthropicText) => {
-            Fields::new(extra, "#/additionalModelRequestFields", &CLAUDE_EXTRA)?.integer("top_k", 0)?;
-        }
-        Some(Family::Nova) => {
-            let extra = Fields::new(extra, "#/additionalModelRequestFields", &["inferenceConfig", "reasoningConfig"])?;
-            if let Some(config) = extra.object("inferenceConfig")? {
-                Fields::new(config, "#/additionalModelRequestFields/inferenceConfig", &["topK"])?.integer("topK", 0)?;
-            }
-        }
-        Some(Family::Other) | None => {}
-    }
-    Ok(())
 }
 
 /// Shapes `RequestMetadata…` of the service model: 16 pairs, 256 characters each of a small set.
@@ -175,16 +173,5 @@ mod tests {
             let message = refused(HAIKU, body);
             assert!(message.contains(named), "{message} has no {named}");
         }
-    }
-
-    #[test]
-    fn models_differ_in_their_extra_fields_and_system_texts() {
-        let extra = |fields: Value| json!({"messages": [user("a")], "additionalModelRequestFields": fields});
-        let nova = Model::parse("us.amazon.nova-lite-v1:0");
-        assert!(parse(extra(json!({"inferenceConfig": {"topK": 5}})).as_object().unwrap(), nova).is_ok());
-        assert!(refused("amazon.nova-lite-v1:0", extra(json!({"top_k": 5}))).contains("[top_k]"));
-        let system = json!({"messages": [user("a")], "system": [{"text": "b"}]});
-        assert!(refused("amazon.titan-text-express-v1", system.clone()).contains("system"));
-        assert!(parse(system.as_object().unwrap(), None).is_ok());
     }
 }

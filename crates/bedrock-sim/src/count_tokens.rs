@@ -17,7 +17,7 @@ use crate::{
     error::ApiError,
     faults::Exception,
     fields::{self, Fields},
-    invoke_anthropic_messages,
+    invoke::claude_messages,
     models::{ArnKind, Model, parse_arn},
     prompt::Prompt,
     state::Sim,
@@ -65,7 +65,7 @@ fn read(sim: &Sim, model_id: &str, body: &[u8]) -> Result<Prompt, ApiError> {
             Fields::new(request, "#/input/converse", &CONVERSE)?;
             converse::parse(request, Some(model))
         }
-        (None, Some(request)) => invoke_anthropic_messages::parse(&invoke_body(request)?),
+        (None, Some(request)) => claude_messages::parse(&invoke_body(request)?),
         _ => Err(fields::malformed("#/input: exactly one of [converse, invokeModel] must be set")),
     }
 }

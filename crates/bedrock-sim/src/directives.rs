@@ -49,6 +49,8 @@ pub struct Directives {
     pub cache_write: Option<u64>,
     /// Milliseconds that the call takes.
     pub latency_ms: Option<u64>,
+    /// Words of reasoning before the reply.
+    pub reasoning: Option<u64>,
     /// Exact size of the reply, in bytes.
     pub output_bytes: Option<u64>,
     /// Stop reason to report.
@@ -88,6 +90,7 @@ impl Directives {
             "cache-read" => self.cache_read = Some(number(word, value, MAX_TOKENS)?),
             "cache-write" => self.cache_write = Some(number(word, value, MAX_TOKENS)?),
             "latency-ms" => self.latency_ms = Some(number(word, value, u64::MAX)?),
+            "reasoning" => self.reasoning = Some(number(word, value, MAX_TOKENS)?),
             "output-bytes" => self.output_bytes = Some(number(word, value, MAX_OUTPUT_BYTES)?),
             _ => return Err(unknown()),
         }
@@ -134,6 +137,7 @@ mod tests {
             cache_read: Some(5),
             cache_write: Some(7),
             latency_ms: Some(300),
+            reasoning: None,
             output_bytes: Some(200_000),
             stop_reason: Some("end_turn".to_owned()),
         };

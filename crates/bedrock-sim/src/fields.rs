@@ -21,6 +21,13 @@ pub fn malformed(detail: impl std::fmt::Display) -> ApiError {
     ApiError::validation(format!("Malformed input request: {detail}, please reformat your input and try again."))
 }
 
+/// Sets a field of an object; anything else stays as it is.
+pub fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(name.to_owned(), value.into());
+    }
+}
+
 /// An object together with its place in the body, for messages.
 #[derive(Clone, Copy)]
 pub struct Fields<'a> {
@@ -69,6 +76,18 @@ impl<'a> Fields<'a> {
         self.typed(name, "String", Value::as_str)
     }
 
+    /// A text that must be there and not be empty.
+    ///
+    /// # Errors
+    /// A ValidationException if it is missing, empty or something else.
+    pub fn text(&self, name: &str) -> Result<&'a str, ApiError> {
+        match self.string(name)? {
+            Some("") => Err(malformed(format_args!("{}/{name}: expected minLength: 1, actual: 0", self.place))),
+            Some(text) => Ok(text),
+            None => Err(self.missing(name)),
+        }
+    }
+
     /// An integer of at least `min`.
     ///
     /// # Errors
@@ -89,11 +108,19 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// A ValidationException if it is not a number or out of range.
     pub fn fraction(&self, name: &str) -> Result<Option<f64>, ApiError> {
+        self.number(name, 0.0, 1.0)
+    }
+
+    /// A number from `min` to `max`.
+    ///
+    /// # Errors
+    /// A ValidationException if it is not a number or out of range.
+    pub fn number(&self, name: &str, min: f64, max: f64) -> Result<Option<f64>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
         match value.as_f64() {
             None => Err(self.wrong_type(name, "Number")),
-            Some(number) if (0.0..=1.0).contains(&number) => Ok(Some(number)),
-            Some(_) => Err(self.constraint(name, value, "Member must have value between 0 and 1")),
+            Some(number) if (min..=max).contains(&number) => Ok(Some(number)),
+            Some(_) => Err(self.constraint(name, value, &format!("Member must have value between {min} and {max}"))),
         }
     }
 

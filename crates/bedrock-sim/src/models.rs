@@ -1,6 +1,6 @@
 //! Which model ids exist, and what the id of a call means.
 
-const VENDORS: [&str; 10] = [
+const VENDORS: [&str; 16] = [
     "anthropic.",
     "amazon.nova",
     "amazon.titan",
@@ -11,11 +11,24 @@ const VENDORS: [&str; 10] = [
     "deepseek.",
     "openai.",
     "qwen.",
+    "google.",
+    "minimax.",
+    "moonshot.",
+    "nvidia.",
+    "writer.",
+    "zai.",
 ];
 /// Models whose Converse has no system prompt, by AWS's table of supported features (Bedrock user guide, "Supported models and
 /// model features").
-const WITHOUT_SYSTEM: [&str; 6] =
-    ["amazon.titan", "mistral.mistral-7b", "mistral.mixtral", "cohere.command-text", "cohere.command-light", "ai21.j2"];
+const WITHOUT_SYSTEM: [&str; 5] =
+    ["amazon.titan", "mistral.mistral-7b", "mistral.mixtral", "cohere.command-text", "cohere.command-light"];
+/// Some of the models that have reached the end of their life (Bedrock user guide, "Model lifecycle").
+const RETIRED: [&str; 3] = ["anthropic.claude-v1", "ai21.j2", "meta.llama2"];
+/// Models whose Converse has no conversation, by the same table ("Limited. No chat support").
+const WITHOUT_HISTORY: [&str; 2] = ["cohere.command-text", "cohere.command-light"];
+/// Models whose Converse refuses `stopSequences`. AWS's page of OpenAI's models maps them all the same; accounts report the refusal
+/// (crewAI issues 3317 and 4046 for gpt-oss, dify-official-plugins issue 1767 for Qwen; code that works around it for the others).
+const WITHOUT_STOP_SEQUENCES: [&str; 6] = ["openai.", "qwen.", "deepseek.v3", "google.gemma", "nvidia.", "zai."];
 /// Models whose tokens Bedrock counts, by AWS's table (Bedrock user guide, "Monitor your token usage by counting tokens before
 /// running inference") and by what accounts report of later ones.
 const COUNTED: [&str; 5] = [
@@ -27,18 +40,56 @@ const COUNTED: [&str; 5] = [
 ];
 const MAX_PREFIX: usize = 8;
 
-/// The body that a model takes in InvokeModel.
+/// Models that are alike in what they take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
-    /// Claude 3 and later: Messages.
-    AnthropicMessages,
-    /// Claude 2 and Instant: text completion.
-    AnthropicText,
+    /// Claude 3 and later.
+    ClaudeMessages,
+    /// Claude 2 and Instant.
+    ClaudeText,
     /// Amazon Nova.
     Nova,
-    /// Served through Converse only.
+    /// Amazon Titan Text.
+    Titan,
+    /// Meta Llama.
+    Llama,
+    /// Mistral AI.
+    Mistral,
+    /// Cohere Command and Command Light.
+    CohereText,
+    /// Cohere Command R and R+.
+    CohereChat,
+    /// AI21 Jamba.
+    Jamba,
+    /// DeepSeek.
+    DeepSeek,
+    /// OpenAI's gpt-oss.
+    GptOss,
+    /// Qwen.
+    Qwen,
+    /// Any other; here only Converse serves it.
     Other,
 }
+
+/// The starts of model ids; the first that fits decides.
+const FAMILIES: [(&str, Family); 16] = [
+    ("anthropic.claude-v", Family::ClaudeText),
+    ("anthropic.claude-instant", Family::ClaudeText),
+    ("anthropic.", Family::ClaudeMessages),
+    ("amazon.nova", Family::Nova),
+    ("amazon.titan-text", Family::Titan),
+    ("amazon.titan-tg1", Family::Titan),
+    ("meta.", Family::Llama),
+    ("mistral.", Family::Mistral),
+    ("cohere.command-r", Family::CohereChat),
+    ("cohere.command-text", Family::CohereText),
+    ("cohere.command-light", Family::CohereText),
+    ("ai21.jamba", Family::Jamba),
+    ("deepseek.", Family::DeepSeek),
+    ("openai.", Family::GptOss),
+    ("qwen.", Family::Qwen),
+    ("", Family::Other),
+];
 
 /// A model id taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,26 +112,38 @@ impl<'a> Model<'a> {
         (is_prefix && is_foundation_model(base)).then_some(Self { prefix: Some(prefix), base })
     }
 
-    /// The body this model takes in InvokeModel.
+    /// The family this model belongs to.
     pub fn family(&self) -> Family {
-        match self.base {
-            base if base.starts_with("anthropic.claude-v") || base.starts_with("anthropic.claude-instant") => {
-                Family::AnthropicText
-            }
-            base if base.starts_with("anthropic.") => Family::AnthropicMessages,
-            base if base.starts_with("amazon.nova") => Family::Nova,
-            _ => Family::Other,
-        }
+        FAMILIES.iter().find(|(start, _)| self.base.starts_with(start)).map_or(Family::Other, |(_, family)| *family)
     }
 
     /// Whether Converse takes system texts for this model.
     pub fn has_system(&self) -> bool {
-        !WITHOUT_SYSTEM.iter().any(|start| self.base.starts_with(start))
+        !self.is_one_of(&WITHOUT_SYSTEM)
+    }
+
+    /// Whether Converse takes more than one message for this model.
+    pub fn has_history(&self) -> bool {
+        !self.is_one_of(&WITHOUT_HISTORY)
+    }
+
+    /// Whether Converse takes stop sequences for this model.
+    pub fn has_stop_sequences(&self) -> bool {
+        !self.is_one_of(&WITHOUT_STOP_SEQUENCES)
+    }
+
+    /// Whether Bedrock does not serve this model any more.
+    pub fn is_retired(&self) -> bool {
+        self.is_one_of(&RETIRED)
     }
 
     /// Whether CountTokens knows this model.
     pub fn counts_tokens(&self) -> bool {
-        COUNTED.iter().any(|start| self.base.starts_with(start))
+        self.is_one_of(&COUNTED)
+    }
+
+    fn is_one_of(&self, starts: &[&str]) -> bool {
+        starts.iter().any(|start| self.base.starts_with(start))
     }
 }
 
@@ -130,14 +193,20 @@ mod tests {
     #[test]
     fn known_ids_have_a_vendor_and_a_name() {
         for (id, prefix, family) in [
-            ("anthropic.claude-v2:0", None, Family::AnthropicText),
-            ("anthropic.claude-instant-v1", None, Family::AnthropicText),
-            ("anthropic.claude-3-haiku-20240307-v1:0", None, Family::AnthropicMessages),
-            ("us.anthropic.claude-3-5-haiku-20241022-v1:0", Some("us"), Family::AnthropicMessages),
-            ("global.anthropic.claude-sonnet-4-20250514-v1:0", Some("global"), Family::AnthropicMessages),
+            ("anthropic.claude-v2:0", None, Family::ClaudeText),
+            ("anthropic.claude-instant-v1", None, Family::ClaudeText),
+            ("anthropic.claude-3-haiku-20240307-v1:0", None, Family::ClaudeMessages),
+            ("us.anthropic.claude-3-5-haiku-20241022-v1:0", Some("us"), Family::ClaudeMessages),
+            ("global.anthropic.claude-sonnet-4-20250514-v1:0", Some("global"), Family::ClaudeMessages),
             ("us-gov.amazon.nova-lite-v1:0", Some("us-gov"), Family::Nova),
-            ("meta.llama3-3-70b-instruct-v1:0", None, Family::Other),
-            ("openai.gpt-oss-120b-1:0", None, Family::Other),
+            ("us.meta.llama3-3-70b-instruct-v1:0", Some("us"), Family::Llama),
+            ("openai.gpt-oss-120b-1:0", None, Family::GptOss),
+            ("cohere.command-r-plus-v1:0", None, Family::CohereChat),
+            ("cohere.command-light-text-v14", None, Family::CohereText),
+            ("cohere.embed-english-v3", None, Family::Other),
+            ("amazon.titan-text-express-v1", None, Family::Titan),
+            ("amazon.titan-embed-text-v2:0", None, Family::Other),
+            ("writer.palmyra-x5-v1:0", None, Family::Other),
         ] {
             let model = Model::parse(id).unwrap();
             assert_eq!((model.prefix, model.family()), (prefix, family), "{id}");

@@ -1,7 +1,7 @@
 //! Application inference profiles: the part of Bedrock's control plane that the sentry and its operators use.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::SystemTime,
 };
@@ -27,11 +27,15 @@ use crate::{
 /// The account of local stand-ins.
 const ACCOUNT: &str = "000000000000";
 const MAX_NAME: usize = 64;
+/// What a profile that nobody created was made from.
+const ANY_PROFILE_SOURCE: &str = "anthropic.claude-3-haiku-20240307-v1:0";
 
 /// The profiles of one account and Region.
 pub struct Profiles {
     region: String,
+    accept_any: bool,
     created: Mutex<BTreeMap<String, Profile>>,
+    deleted: Mutex<BTreeSet<String>>,
 }
 
 #[derive(Clone)]
@@ -43,16 +47,34 @@ struct Profile {
     created_at: String,
 }
 
+impl Profile {
+    /// One that nobody created.
+    fn any(id: &str) -> Self {
+        Self {
+            name: id.to_owned(),
+            description: None,
+            source: ANY_PROFILE_SOURCE.to_owned(),
+            tags: json!([]),
+            created_at: DateTime::from(SystemTime::UNIX_EPOCH).fmt(DateTimeFormat::DateTime).unwrap_or_default(),
+        }
+    }
+}
+
 impl Profiles {
-    /// No profiles yet.
-    pub fn new(region: &str) -> Self {
-        Self { region: region.to_owned(), created: Mutex::default() }
+    /// No profiles yet; with `accept_any` every one exists that was not deleted.
+    pub fn new(region: &str, accept_any: bool) -> Self {
+        Self { region: region.to_owned(), accept_any, created: Mutex::default(), deleted: Mutex::default() }
     }
 
-    /// The foundation model behind a profile that was created here.
+    /// The foundation model behind a profile.
     pub fn model_behind(&self, id: &str) -> Option<String> {
-        let profile = lock(&self.created).get(id)?.clone();
+        let profile = self.find(id)?;
         Model::parse(&profile.source).map(|model| model.base.to_owned())
+    }
+
+    fn find(&self, id: &str) -> Option<Profile> {
+        let created = lock(&self.created).get(id).cloned();
+        created.or_else(|| (self.accept_any && !lock(&self.deleted).contains(id)).then(|| Profile::any(id)))
     }
 
     fn create(&self, profile: Profile) -> String {
@@ -71,10 +93,9 @@ impl Profiles {
     }
 
     fn describe(&self, id: &str) -> Result<Value, ApiError> {
-        if let Some(profile) = lock(&self.created).get(id) {
-            return Ok(self.description(id, profile));
-        }
-        let model = Model::parse(id).filter(|model| model.prefix.is_some()).ok_or_else(unknown)?;
+        let Some(model) = Model::parse(id).filter(|model| model.prefix.is_some()) else {
+            return self.find(id).map(|profile| self.description(id, &profile)).ok_or_else(unknown);
+        };
         Ok(json!({
             "inferenceProfileName": model.base,
             "inferenceProfileArn": self.arn("inference-profile", id),
@@ -154,7 +175,10 @@ pub async fn get(State(sim): State<Arc<Sim>>, Path(identifier): Path<String>) ->
 
 /// `DELETE /inference-profiles/{id or ARN}`.
 pub async fn delete(State(sim): State<Arc<Sim>>, Path(identifier): Path<String>) -> Result<Json<Value>, ApiError> {
-    lock(&sim.profiles.created).remove(metric_id(&identifier)).map(|_| Json(json!({}))).ok_or_else(unknown)
+    let id = metric_id(&identifier);
+    lock(&sim.profiles.created).remove(id).ok_or_else(unknown)?;
+    lock(&sim.profiles.deleted).insert(id.to_owned());
+    Ok(Json(json!({})))
 }
 
 /// The query of ListInferenceProfiles.

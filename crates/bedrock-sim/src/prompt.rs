@@ -38,6 +38,11 @@ pub struct Prompt {
 }
 
 impl Prompt {
+    /// One text of the user, for bodies that have no list of messages.
+    pub fn of_text(text: &str) -> Self {
+        Self { turns: vec![Turn { role: Role::User, text: text.to_owned() }], ..Self::default() }
+    }
+
     /// The last text of the user, which may carry directives.
     pub fn last_user_text(&self) -> &str {
         self.turns.iter().rev().find(|turn| turn.role == Role::User).map_or("", |turn| &turn.text)

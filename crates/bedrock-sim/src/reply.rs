@@ -35,6 +35,8 @@ pub struct Draft {
 pub struct Reply {
     /// The text; nothing if the answer shall have no content.
     pub text: Option<String>,
+    /// What the model thought before it, where a format has a place for that.
+    pub reasoning: Option<String>,
     /// Why it ended, in Converse's vocabulary.
     pub stop_reason: String,
     /// The stop sequence that ended it.
@@ -68,14 +70,19 @@ pub fn finish(prompt: &Prompt, directives: &Directives, draft: Draft) -> Reply {
         None if size_is_given => Cut { text: draft.text, stop_reason: "end_turn", stop_sequence: None },
         None => cut(draft.text, prompt),
     };
+    let reasoning =
+        directives.reasoning.map(|count| words(fingerprint(prompt.last_user_text()), count.min(MOST_WORDS)));
+    let written =
+        tokens::output_tokens(&cut.text).saturating_add(reasoning.as_deref().map_or(0, tokens::output_tokens));
     let usage = Usage {
         input: directives.input_tokens.or(draft.input_tokens).unwrap_or_else(|| prompt.input_tokens()),
-        output: directives.output_tokens.or(draft.output_tokens).unwrap_or_else(|| tokens::output_tokens(&cut.text)),
+        output: directives.output_tokens.or(draft.output_tokens).unwrap_or(written),
         cache_read: directives.cache_read,
         cache_write: directives.cache_write,
     };
     Reply {
         text: (directives.fault != Some(Fault::Empty)).then_some(cut.text),
+        reasoning,
         stop_reason: directives.stop_reason.clone().unwrap_or_else(|| cut.stop_reason.to_owned()),
         stop_sequence: cut.stop_sequence,
         usage,

@@ -13,7 +13,7 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
     http::{HeaderValue, StatusCode},
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
     routing::{get, post},
 };
@@ -28,7 +28,7 @@ use crate::{
     controls, count_tokens,
     error::ApiError,
     options::Options,
-    profiles,
+    profiles, recorder,
     state::Sim,
 };
 
@@ -80,9 +80,11 @@ fn router(sim: Arc<Sim>) -> Router {
         .route("/_sim/health", get(controls::health))
         .route("/_sim/calls", get(controls::calls))
         .route("/_sim/defaults", get(controls::defaults).post(controls::set_defaults))
+        .route("/_sim/exchanges", get(recorder::exchanges))
         .fallback(unknown_operation)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn(with_request_id))
+        .layer(from_fn_with_state(Arc::clone(&sim), recorder::record))
         .with_state(sim)
 }
 

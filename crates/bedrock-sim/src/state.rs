@@ -14,6 +14,7 @@ use crate::{
     openai::OpenAi,
     options::Options,
     profiles::Profiles,
+    recorder::Recorder,
     reply::fingerprint,
 };
 
@@ -49,7 +50,8 @@ pub struct Sim {
     pub metrics: Option<Publisher>,
     /// Writes the replies, if a backend was given.
     pub openai: Option<OpenAi>,
-    accept_any_profile: bool,
+    /// The last exchanges, if they are kept.
+    pub recorder: Recorder,
     defaults: Mutex<Defaults>,
     calls: Mutex<Calls>,
     faults_met: Mutex<HashMap<u64, u64>>,
@@ -63,10 +65,10 @@ impl Sim {
     pub fn new(options: &Options) -> Result<Self, String> {
         let openai = options.openai_endpoint.as_deref();
         Ok(Self {
-            profiles: Profiles::new(&options.region),
+            profiles: Profiles::new(&options.region, options.accept_any_profile),
             metrics: options.cloudwatch_endpoint.as_deref().map(|endpoint| Publisher::new(endpoint, &options.region)),
             openai: openai.map(|endpoint| OpenAi::new(endpoint, options.openai_model.clone())).transpose()?,
-            accept_any_profile: options.accept_any_profile,
+            recorder: Recorder::new(options.record),
             defaults: Mutex::new(Defaults {
                 base_latency_ms: options.base_latency_ms,
                 latency_ms_per_token: options.latency_ms_per_token,
@@ -118,19 +120,25 @@ impl Sim {
         true
     }
 
-    /// The foundation model behind a model id; nothing behind a profile that was not created here but is accepted all the same.
+    /// The foundation model behind a model id.
     ///
     /// # Errors
-    /// A ValidationException if no such model is known.
-    pub fn resolve(&self, model_id: &str) -> Result<Option<String>, ApiError> {
-        let known = |id: &str| Model::parse(id).map(|model| Some(model.base.to_owned()));
-        let created = |id: &str| self.profiles.model_behind(id).map(Some);
+    /// A ValidationException if no such model is known, a ResourceNotFoundException if it is not served any more.
+    pub fn resolve(&self, model_id: &str) -> Result<String, ApiError> {
+        let known = |id: &str| Model::parse(id).map(|model| model.base.to_owned());
+        let created = |id: &str| self.profiles.model_behind(id);
         let resolved = match parse_arn(model_id) {
-            Some((ArnKind::ApplicationProfile, id)) => created(id).or(self.accept_any_profile.then_some(None)),
+            Some((ArnKind::ApplicationProfile, id)) => created(id),
             Some((_, id)) => known(id),
-            None => known(model_id).or_else(|| created(model_id)),
+            None => known(model_id),
         };
-        resolved.ok_or_else(|| ApiError::validation("The provided model identifier is invalid."))
+        let base = resolved.ok_or_else(|| ApiError::validation("The provided model identifier is invalid."))?;
+        if Model::parse(&base).is_some_and(|model| model.is_retired()) {
+            return Err(ApiError::not_found(
+                "This model version has reached the end of its life. Please refer to the AWS documentation for more details.",
+            ));
+        }
+        Ok(base)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The server as a client sees it, over a real connection.
 
 mod count_tokens;
+mod families;
 
 use std::time::Duration;
 
@@ -175,7 +176,7 @@ async fn each_family_is_invoked_in_its_own_body() {
     let answer = server.post("/model/us.amazon.nova-micro-v1:0/invoke", messages(ask)).await.json();
     assert_eq!(answer["usage"]["totalTokens"], json!(164));
 
-    let answer = server.post("/model/meta.llama3-8b-instruct-v1:0/invoke", json!({"prompt": "Hi"})).await;
+    let answer = server.post("/model/amazon.titan-embed-text-v2:0/invoke", json!({"inputText": "Hi"})).await;
     assert_eq!(answer.error(), (400, "ValidationException"));
 }
 
@@ -187,6 +188,9 @@ async fn unknown_models_bodies_and_operations_are_refused() {
         let answer = server.post(&format!("/model/{model}/converse"), messages("Hi")).await;
         assert_eq!(answer.error(), (400, "ValidationException"));
         assert_eq!(answer.json()["message"], "The provided model identifier is invalid.");
+    }
+    for path in ["/model/anthropic.claude-v1/invoke", "/model/meta.llama2-13b-chat-v1/converse"] {
+        assert_eq!(server.post(path, messages("Hi")).await.error(), (404, "ResourceNotFoundException"));
     }
     let answer = server.post(&format!("/model/{HAIKU}/converse"), json!([])).await;
     assert_eq!(answer.error(), (400, "ValidationException"));

@@ -20,7 +20,7 @@ const SHOWN_LINES: usize = 100;
 const SHOWN_STARTS: [&str; 2] = ["|", "## "];
 /// The end-to-end tests wait for a model that hangs, and for edits to take effect: short times make them quick.
 const PARAMETERS: [&str; 2] = ["ModelTimeoutSeconds=3", "UsageCacheSeconds=0"];
-const SIMULATOR: [&str; 1] = ["--metrics-delay-seconds=1"];
+const SIMULATOR: [&str; 2] = ["--metrics-delay-seconds=1", "--record=10000"];
 
 /// Runs every check and test. Ends with the line `N passed, N failed`.
 ///

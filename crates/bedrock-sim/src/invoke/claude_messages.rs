@@ -54,7 +54,10 @@ pub fn parse(body: &Map<String, Value>) -> Result<Prompt, ApiError> {
 
 /// The answer for a reply.
 pub fn answer(reply: &Reply, model: &str) -> Value {
-    let content: Vec<Value> = reply.text.iter().map(|text| json!({"type": "text", "text": text})).collect();
+    let reasoning =
+        reply.reasoning.iter().map(|text| json!({"type": "thinking", "thinking": text, "signature": "sim"}));
+    let text = reply.text.iter().map(|text| json!({"type": "text", "text": text}));
+    let content: Vec<Value> = reasoning.chain(text).collect();
     let mut answer = json!({
         "id": "msg_bdrk_sim",
         "type": "message",
@@ -64,9 +67,7 @@ pub fn answer(reply: &Reply, model: &str) -> Value {
         "stop_reason": reply.stop_reason,
         "stop_sequence": reply.stop_sequence,
     });
-    if reply.usage_is_told
-        && let Some(answer) = answer.as_object_mut()
-    {
+    if reply.usage_is_told {
         let usage = reply.usage;
         let told = json!({
             "input_tokens": usage.input,
@@ -74,7 +75,7 @@ pub fn answer(reply: &Reply, model: &str) -> Value {
             "cache_read_input_tokens": usage.cache_read.unwrap_or(0),
             "output_tokens": usage.output,
         });
-        answer.insert("usage".to_owned(), told);
+        fields::set(&mut answer, "usage", told);
     }
     answer
 }

@@ -2,7 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{content, error::ApiError, fields::Fields, prompt::Prompt, reply::Reply};
+use crate::{
+    content,
+    error::ApiError,
+    fields::{self, Fields},
+    prompt::Prompt,
+    reply::Reply,
+};
 
 /// Reads a request.
 ///
@@ -25,9 +31,7 @@ pub fn answer(reply: &Reply) -> Value {
         "output": {"message": {"role": "assistant", "content": content}},
         "stopReason": reply.stop_reason,
     });
-    if reply.usage_is_told
-        && let Some(answer) = answer.as_object_mut()
-    {
+    if reply.usage_is_told {
         let usage = reply.usage;
         let told = json!({
             "inputTokens": usage.input,
@@ -36,7 +40,7 @@ pub fn answer(reply: &Reply) -> Value {
             "cacheReadInputTokenCount": usage.cache_read.unwrap_or(0),
             "cacheWriteInputTokenCount": usage.cache_write.unwrap_or(0),
         });
-        answer.insert("usage".to_owned(), told);
+        fields::set(&mut answer, "usage", told);
     }
     answer
 }

@@ -1,0 +1,123 @@
+//! The last exchanges, kept in memory if `--record` asks for it, for checks against AWS's service model.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Json,
+    body::{Body, Bytes, to_bytes},
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode},
+    middleware::Next,
+    response::Response,
+};
+use serde::Serialize;
+
+use crate::{
+    error::ApiError,
+    state::{Sim, lock},
+};
+
+/// The headers that belong to an exchange's form; no signature or key is kept.
+const KEPT: [&str; 3] = ["content-type", "accept", "x-amzn-errortype"];
+const KEPT_START: &str = "x-amzn-bedrock-";
+
+/// Marks an answer that is wrong because a directive asked for that.
+#[derive(Clone)]
+pub struct Damaged;
+
+/// One request and what was answered.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Exchange {
+    number: u64,
+    method: String,
+    path: String,
+    request: Message,
+    /// Missing while there is no answer.
+    status: Option<u16>,
+    answer: Option<Message>,
+    /// Whether the answer is wrong on purpose.
+    damaged: bool,
+}
+
+#[derive(Clone, Serialize)]
+struct Message {
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Message {
+    fn new(headers: &HeaderMap, body: &Bytes) -> Self {
+        let is_kept = |name: &str| KEPT.contains(&name) || name.starts_with(KEPT_START);
+        let headers = headers.iter().filter(|(name, _)| is_kept(name.as_str()));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            headers: headers.map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect(),
+            body: text(body),
+        }
+    }
+}
+
+/// The exchanges so far, the last ones of them.
+pub struct Recorder {
+    most: usize,
+    exchanges: Mutex<(u64, VecDeque<Exchange>)>,
+}
+
+impl Recorder {
+    /// Keeps up to `most` exchanges; 0 keeps none.
+    pub fn new(most: usize) -> Self {
+        Self { most, exchanges: Mutex::default() }
+    }
+
+    fn begin(&self, method: String, path: String, request: Message) -> u64 {
+        let mut exchanges = lock(&self.exchanges);
+        let number = exchanges.0.saturating_add(1);
+        exchanges.0 = number;
+        if exchanges.1.len() >= self.most {
+            exchanges.1.pop_front();
+        }
+        exchanges.1.push_back(Exchange { number, method, path, request, status: None, answer: None, damaged: false });
+        number
+    }
+
+    fn end(&self, number: u64, status: StatusCode, answer: Message, damaged: bool) {
+        let mut exchanges = lock(&self.exchanges);
+        if let Some(exchange) = exchanges.1.iter_mut().rev().find(|exchange| exchange.number == number) {
+            exchange.status = Some(status.as_u16());
+            exchange.answer = Some(answer);
+            exchange.damaged = damaged;
+        }
+    }
+}
+
+/// `GET /_sim/exchanges`.
+///
+/// # Errors
+/// A 404 if nothing is recorded.
+pub async fn exchanges(State(sim): State<Arc<Sim>>) -> Result<Json<serde_json::Value>, ApiError> {
+    if sim.recorder.most == 0 {
+        return Err(ApiError::not_found("bedrock-sim: exchanges are kept only if it is started with --record N."));
+    }
+    let exchanges = lock(&sim.recorder.exchanges);
+    Ok(Json(serde_json::json!({"total": exchanges.0, "exchanges": exchanges.1})))
+}
+
+/// Keeps every exchange with Bedrock's own operations.
+pub async fn record(State(sim): State<Arc<Sim>>, request: Request, next: Next) -> Response {
+    if sim.recorder.most == 0 || request.uri().path().starts_with("/_sim/") {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, usize::MAX).await else { return Response::default() };
+    let path = parts.uri.path_and_query().map_or("", |path| path.as_str()).to_owned();
+    let number = sim.recorder.begin(parts.method.to_string(), path, Message::new(&parts.headers, &body));
+    let (parts, body) = next.run(Request::from_parts(parts, Body::from(body))).await.into_parts();
+    let Ok(body) = to_bytes(body, usize::MAX).await else { return Response::default() };
+    let damaged = parts.extensions.get::<Damaged>().is_some();
+    sim.recorder.end(number, parts.status, Message::new(&parts.headers, &body), damaged);
+    Response::from_parts(parts, Body::from(body))
+}

@@ -1,0 +1,247 @@
+"""Every family over every transport that it has: one format in, one format out, or a refusal that names what the family lacks.
+
+Each case runs through the model router on each transport, and through the rate limiter on the catalogue's own. Prints the table.
+"""
+
+import json
+import re
+import urllib.error
+from dataclasses import dataclass
+
+import pytest
+
+from contract import STOP_REASONS, check_error, check_succeeded, check_usage
+from sentry_client import CANARY, document, text
+from wire_shapes import exchanges
+
+pytestmark = pytest.mark.local
+
+NAMES = {"system": {"system", "messages"}, "multi-turn": {"messages"}}
+STOP = "river"  # The simulator's replies have this word.
+VALUES = {"temperature": 0.25, "top_p": 0.5, "top_k": 37}
+FAULTS = {
+    "throttled": ("throttling", "ModelThrottled"),
+    "timeout": ("model-timeout", "ModelTimeout"),
+    "rejected": ("validation", "ModelRejectedRequest"),
+    "malformed": ("malformed", "ModelError"),
+    "missing usage": ("missing-usage", "ModelError"),
+}
+COUNTS = {"input_tokens": 21, "output_tokens": 9}
+CACHED = 40
+CASES = ("plain", "system", "multi-turn", "max_tokens", *VALUES, "stop_sequences", "stop reason", *FAULTS, "cached tokens", "reasoning")
+
+
+@dataclass(frozen=True)
+class Route:
+    """A model on one transport. `lacks` must be refused, `may_lack` may be: the body has no field for it, but a transcript could carry it."""
+
+    name: str
+    family: str
+    model: str
+    transport: str
+    lacks: frozenset
+    may_lack: frozenset = frozenset()
+    tells_cached: bool = True
+
+    def __str__(self):
+        return f"{self.name} {self.transport}"
+
+
+def routes(name, model, converse=None, invoke=None, *, may=((), ()), cached=True, family=None):
+    """The routes of a model; each transport with what it lacks by AWS's pages of the family, None for one that the model does not have."""
+    ways = {"converse": (converse, may[0], True), "invoke-model": (invoke, may[1], cached)}
+    found = [Route(name, family or name, model, way, frozenset(lacks), frozenset(maybe), tells) for way, (lacks, maybe, tells) in ways.items() if lacks is not None]
+    lacks = frozenset.intersection(*(each.lacks for each in found))
+    maybe = frozenset.union(*(each.lacks | each.may_lack for each in found)) - lacks
+    return [*found, Route(name, family or name, model, "limiter", lacks, maybe, all(each.tells_cached for each in found))]
+
+
+ROUTES = [
+    *routes("anthropic", "us.anthropic.claude-3-5-haiku-20241022-v1:0", (), ()),
+    *routes("anthropic-text", "anthropic.claude-v2:1", (), (), cached=False),
+    *routes("nova", "us.amazon.nova-micro-v1:0", (), ()),
+    *routes("titan", "amazon.titan-text-express-v1", ("top_k", "system"), ("top_k",), may=((), ("system",)), cached=False),
+    *routes("llama", "us.meta.llama3-3-70b-instruct-v1:0", ("top_k",), ("top_k", "stop_sequences"), cached=False),
+    *routes("mistral text", "mistral.mistral-7b-instruct-v0:2", ("system",), (), may=((), ("system",)), cached=False, family="mistral"),
+    *routes("mistral chat", "mistral.mistral-large-2407-v1:0", ("top_k",), ("top_k", "stop_sequences"), cached=False, family="mistral"),
+    *routes("cohere text", "cohere.command-text-v14", ("system", "multi-turn"), (), may=((), ("system", "multi-turn")), cached=False, family="cohere"),
+    *routes("cohere chat", "cohere.command-r-plus-v1:0", (), (), cached=False, family="cohere"),
+    *routes("jamba", "ai21.jamba-1-5-large-v1:0", ("top_k",), ("top_k",), cached=False),
+    *routes("deepseek", "us.deepseek.r1-v1:0", ("top_k",), ("top_k",), may=((), ("system",)), cached=False),
+    *routes("gpt-oss", "openai.gpt-oss-120b-1:0", ("top_k", "stop_sequences"), ("top_k",)),
+    *routes("qwen", "qwen.qwen3-32b-v1:0", ("top_k", "stop_sequences"), ("top_k",)),
+    *routes("converse", "writer.palmyra-x5-v1:0", ("top_k",), None),
+]
+CELLS = [(route, case) for route in ROUTES for case in CASES]
+
+
+def entry(route, case):
+    """The input of a case: the document of the rate limiter, or the same as the model router takes it."""
+    directives, parameters = {}, {"max_tokens": 100}
+    if case in FAULTS:
+        directives = {"fault": FAULTS[case][0]}
+    elif case == "stop reason":
+        directives = {"stop_reason": "strange", **COUNTS}
+    elif case == "cached tokens":
+        directives = {"cache_read": CACHED, **COUNTS}
+    elif case == "reasoning":
+        directives = {"reasoning": 4, **COUNTS}
+    elif case == "max_tokens":
+        parameters["max_tokens"] = 5
+    elif case == "stop_sequences":
+        parameters["stop_sequences"] = [STOP]
+    elif case in VALUES:
+        parameters[case] = VALUES[case]
+    messages = [{"role": "user", "content": text(**directives)}]
+    if case == "system":
+        messages.insert(0, {"role": "system", "content": "Be brief."})
+    if case == "multi-turn":
+        messages = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello, how can I help?"}, *messages]
+    made = document(route.model, messages=messages, parameters=parameters, tags={"applicationId": "e2e-families"})
+    if route.transport != "limiter":
+        made["model"] = {"modelId": route.model, "family": route.family, "transport": route.transport}
+    return made
+
+
+def token(body):
+    """What makes a prompt of this run unique."""
+    return re.findall(f"{CANARY} ([0-9a-f]{{12}})", body)[-1:]
+
+
+@pytest.fixture(scope="module")
+def ended(sentry):
+    """Every cell: what was sent, how it ended, and the bodies that reached Bedrock; the last is None if the simulator keeps none."""
+    sent = {cell: entry(*cell) for cell in CELLS}
+    limiter = {cell: each for cell, each in sent.items() if cell[0].transport == "limiter"}
+    router = {cell: each for cell, each in sent.items() if cell not in limiter}
+    done = sentry.execute_all(router, machine="ModelRouterArn") | sentry.execute_all(limiter)
+    bodies = recorded(sentry.bedrock_endpoint)
+    arrived = {cell: None if bodies is None else bodies.get(token(json.dumps(each))[0], []) for cell, each in sent.items()}
+    return {cell: (sent[cell], done[cell], arrived[cell]) for cell in CELLS}
+
+
+def recorded(endpoint):
+    """The bodies of the recorded model calls by the token of their prompt."""
+    try:
+        _, kept = exchanges(endpoint)
+    except urllib.error.HTTPError as error:
+        if error.code != 404:
+            raise
+        return None
+    found = {}
+    for exchange in kept:
+        if exchange["path"].endswith(("/converse", "/invoke")):
+            for each in token(exchange["request"]["body"]):
+                found.setdefault(each, []).append((exchange["path"].rsplit("/", 1)[1], json.loads(exchange["request"]["body"])))
+    return found
+
+
+def outcome(route, sent, done):
+    """`(answer, None)` or `(None, failure)`, the same for the router and the limiter; a failure has code, details and usage."""
+    if route.transport != "limiter":
+        if done["status"] == "SUCCEEDED":
+            return done["output"], None
+        cause = json.loads(done["cause"])
+        assert done["error"] == cause["error"]["code"]
+        return None, cause["error"] | {"usage": cause.get("usage"), "nothingSpent": cause.get("nothingSpent", False)}
+    assert done["status"] == "SUCCEEDED", f"the execution ended {done['status']}: {done['error']}"
+    if done["output"]["outcome"] == "Succeeded":
+        return check_succeeded(done["output"], sent), None
+    check_error(done["output"], done["output"]["error"]["code"], sent)
+    return None, done["output"]["error"]
+
+
+def leaves(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [leaf for each in value for leaf in leaves(each)]
+    return [value]
+
+
+def check_refusal(route, case, failure, arrived):
+    """A parameter that the family lacks is refused by its name, before anything is sent."""
+    assert failure["code"] == "ModelRejectedRequest", failure["code"]
+    named = failure["details"].get("parameter")
+    assert named in NAMES.get(case, {case}), f"details.parameter is {named!r}, details are {sorted(failure['details'])}"
+    assert named in failure["message"], "the message does not say which parameter"
+    assert route.transport == "limiter" or failure["nothingSpent"] is True, "nothingSpent is not said"
+    assert not arrived, "the request reached Bedrock all the same"
+
+
+def check_failure(route, case, failure):
+    code = FAULTS[case][1] if case in FAULTS else "ModelError"
+    assert failure is not None, "it succeeded"
+    assert failure["code"] == code, failure["code"]
+    if route.transport != "limiter" and case == "stop reason":
+        assert failure["usage"]["outputTokens"] == COUNTS["output_tokens"], "the tokens that were used are not told"
+    if route.transport != "limiter" and case in ("malformed", "missing usage"):
+        assert not failure["nothingSpent"], "it says that nothing was spent"
+    if route.transport != "limiter" and case == "missing usage":
+        assert failure["usage"] is None, "it makes a usage up"
+
+
+def check_answer(route, case, answer, sent, arrived):
+    output, usage = answer["output"], answer["usage"]
+    check_usage(usage)
+    assert output["message"]["role"] == "assistant" and output["stopReason"] in STOP_REASONS
+    content, parameters = output["message"]["content"], sent["prompt"]["parameters"]
+    assert content or case == "stop_sequences", "the text is empty"
+    if case == "max_tokens":
+        assert (output["stopReason"], usage["outputTokens"], len(content.split())) == ("max_tokens", 5, 5)
+    elif case == "stop_sequences":
+        # Not every family says that a stop sequence ended it.
+        assert STOP not in content and output["stopReason"] in {"stop_sequence", "end_turn"}
+    else:
+        assert output["stopReason"] == "end_turn", output["stopReason"]
+    if case == "cached tokens":
+        assert (usage["inputTokens"], usage["outputTokens"], usage["cacheReadInputTokens"]) == (21, 9, CACHED), usage
+    if case == "reasoning":
+        assert len(content.split()) == COUNTS["output_tokens"], "the reasoning is taken for a part of the answer"
+    if arrived is not None:
+        assert len(arrived) == 1, f"Bedrock was asked {len(arrived)} times"
+        operation, body = arrived[0]
+        assert route.transport == "limiter" or operation == {"converse": "converse", "invoke-model": "invoke"}[route.transport]
+        if case in VALUES:
+            assert parameters[case] in leaves(body), "the parameter did not reach Bedrock"
+
+
+def verdict(route, case, sent, done, arrived):
+    """The word of a cell for the table; raises AssertionError where something is wrong."""
+    answer, failure = outcome(route, sent, done)
+    if case in FAULTS or case == "stop reason":
+        check_failure(route, case, failure)
+        return "ok"
+    if case in route.lacks or (case in route.may_lack and failure is not None):
+        assert failure is not None, "it succeeded although the family lacks this"
+        check_refusal(route, case, failure, arrived)
+        return "refused"
+    assert failure is None, f"{failure['code']}, {failure['details']}"
+    if case == "cached tokens" and not route.tells_cached:
+        return "none"
+    check_answer(route, case, answer, sent, arrived)
+    return "ok"
+
+
+@pytest.mark.parametrize("route, case", CELLS, ids=[f"{route}: {case}" for route, case in CELLS])
+def test_cell(ended, route, case):
+    verdict(route, case, *ended[route, case])
+
+
+def test_print_the_table(ended, capsys):
+    """`ok`; `refused` by name where the family lacks it; `none` where the family's format tells no cached tokens."""
+    lines = [["", *CASES]]
+    for route in ROUTES:
+        words = []
+        for case in CASES:
+            try:
+                words.append(verdict(route, case, *ended[route, case]))
+            except (AssertionError, KeyError, TypeError, ValueError):
+                words.append("FAILED")
+        lines.append([str(route), *words])
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    with capsys.disabled():
+        print()
+        for line in lines:
+            print("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip())
+    assert len(lines) == len(ROUTES) + 1

@@ -1,0 +1,219 @@
+"""Holds recorded exchanges with Bedrock against AWS's own service model, as botocore ships it.
+
+A request must have every required member and none that is unknown, with values inside the model's limits, and botocore's own
+validator must take it. An answer must be what botocore's parser reads, again with every required member and no unknown one. An error
+must be one that the operation has, with its status. Complaints name places, never values: those may be prompts.
+
+    python tests/wire_shapes.py http://127.0.0.1:PORT        # a Bedrock simulator that was started with --record
+"""
+
+import base64
+import binascii
+import json
+import re
+import sys
+import urllib.request
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from botocore import parsers
+from botocore.awsrequest import HeadersDict
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.validate import ParamValidator
+
+SERVICES = ("bedrock-runtime", "bedrock")
+KINDS = {"structure": dict, "list": list, "map": dict, "string": str, "boolean": bool, "integer": int, "long": int, "float": (int, float), "double": (int, float)}
+
+
+class Wire:
+    """The operations of Bedrock's APIs, found by method and path."""
+
+    def __init__(self):
+        self.operations = []
+        for service in SERVICES:
+            model = ServiceModel(Loader().load_service_model(service, "service-2"), service)
+            for name in model.operation_names:
+                operation = model.operation_model(name)
+                uri = urlsplit(operation.http["requestUri"]).path
+                pattern = re.compile("/".join(r"([^/]+)" if part.startswith("{") else re.escape(part) for part in uri.split("/")))
+                members = [part.strip("{}+") for part in uri.split("/") if part.startswith("{")]
+                self.operations.append((operation.http["method"], pattern, members, operation))
+
+    def operation(self, exchange):
+        path = urlsplit(exchange["path"]).path
+        for method, pattern, members, operation in self.operations:
+            found = pattern.fullmatch(path)
+            if method == exchange["method"] and found:
+                return operation, dict(zip(members, map(unquote, found.groups())))
+        return None, {}
+
+    def check(self, exchange):
+        """Everything that is wrong with an exchange, as `operation request|answer: place: what`."""
+        operation, uri = self.operation(exchange)
+        if operation is None:
+            return [f"{exchange['method']} is of no operation: {len(exchange['path'])} characters of path"]
+        wrong = [f"{operation.name} request: {each}" for each in check_request(operation, uri, exchange)]
+        if exchange["answer"] is not None and not exchange["damaged"]:
+            wrong += [f"{operation.name} answer {exchange['status']}: {each}" for each in check_answer(operation, exchange)]
+        return wrong
+
+
+def check_request(operation, uri, exchange):
+    shape, wrong = operation.input_shape, []
+    headers = dict(exchange["request"]["headers"])
+    query = dict(parse_qsl(urlsplit(exchange["path"]).query))
+    params = read_body(shape, exchange["request"]["body"].encode(), wrong, "body")
+    for name, member in shape.members.items():
+        location, wire_name = member.serialization.get("location"), member.serialization.get("name", name)
+        found = {"uri": uri.get(wire_name), "header": headers.get(wire_name.lower()), "querystring": query.get(wire_name)}.get(location)
+        if found is not None:
+            params[name] = int(found) if member.type_name == "integer" else found
+    check_value(params, shape, "$", wrong)
+    report = ParamValidator().validate(params, shape)
+    # The report's own text quotes values.
+    wrong += [f"{place or '$'}: botocore says {kind}" for kind, place, _ in report._errors]
+    return wrong
+
+
+def check_answer(operation, exchange):
+    body, headers, wrong = exchange["answer"]["body"].encode(), dict(exchange["answer"]["headers"]), []
+    if exchange["status"] >= 300:
+        return check_error(operation, exchange["status"], headers, body)
+    shape = operation.output_shape
+    if shape is None:
+        return wrong
+    params = read_body(shape, body, wrong, "body")
+    for name, member in shape.members.items():
+        if member.serialization.get("location") == "header":
+            found = headers.get(member.serialization.get("name", name).lower())
+            if found is not None:
+                params[name] = found
+    check_value(params, shape, "$", wrong)
+    if not wrong:
+        parsed = parsers.create_parser("rest-json").parse({"headers": HeadersDict(headers), "status_code": exchange["status"], "body": body}, shape)
+        missing = set(shape.required_members) - parsed.keys()
+        wrong += [f"$: botocore does not find {name}" for name in sorted(missing)]
+    return wrong
+
+
+def check_error(operation, status, headers, body):
+    kind = headers.get("x-amzn-errortype", "")
+    shape = next((each for each in operation.error_shapes if each.name == kind), None)
+    if shape is None:
+        return [f"{kind or 'an error without a name'} is not an error of the operation"]
+    wrong = []
+    expected = shape.metadata.get("error", {}).get("httpStatusCode")
+    if expected != status:
+        wrong.append(f"{kind} has status {expected}")
+    check_value(read_body(shape, body, wrong, "body"), shape, "$", wrong)
+    return wrong
+
+
+def read_body(shape, body, wrong, place):
+    """The members that a body carries, by the names of the model."""
+    payload = shape.serialization.get("payload")
+    if payload and shape.members[payload].type_name == "blob":
+        if not is_object(body):
+            wrong.append(f"{place}: is no JSON object")
+        return {payload: body}
+    if not body:
+        return {}
+    try:
+        value = json.loads(body)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        wrong.append(f"{place}: is no JSON object")
+        return {}
+    if payload:
+        return {payload: to_params(value, shape.members[payload])}
+    return to_params(value, shape)
+
+
+def is_object(body):
+    try:
+        return isinstance(json.loads(body), dict)
+    except ValueError:
+        return False
+
+
+def to_params(value, shape):
+    """A JSON value as botocore's validator wants it: members by their names in the model, blobs as bytes; what does not fit stays."""
+    if shape.type_name == "structure" and isinstance(value, dict) and not shape.metadata.get("document"):
+        names = {member.serialization.get("name", name): name for name, member in shape.members.items() if "location" not in member.serialization}
+        known = {names[key]: to_params(each, shape.members[names[key]]) for key, each in value.items() if key in names and each is not None}
+        return known | {key: each for key, each in value.items() if key not in names}
+    if shape.type_name == "list" and isinstance(value, list):
+        return [to_params(each, shape.member) for each in value]
+    if shape.type_name == "map" and isinstance(value, dict):
+        return {key: to_params(each, shape.value) for key, each in value.items()}
+    if shape.type_name == "blob" and isinstance(value, str):
+        try:
+            return base64.b64decode(value, validate=True)
+        except binascii.Error:
+            return value
+    return value
+
+
+def check_value(value, shape, place, wrong):
+    """Required and unknown members, types, enums, patterns, and limits of lengths and figures."""
+    if shape.metadata.get("document") or shape.type_name in ("blob", "timestamp"):
+        return
+    expected = KINDS.get(shape.type_name)
+    if expected and (not isinstance(value, expected) or isinstance(value, bool) != (expected is bool)):
+        wrong.append(f"{place}: is no {shape.type_name}")
+        return
+    check_limits(value, shape, place, wrong)
+    if shape.type_name == "structure":
+        wrong += [f"{place}: lacks {name}" for name in shape.required_members if name not in value]
+        wrong += [f"{place}: has the unknown member {name}" for name in value if name not in shape.members]
+        if shape.metadata.get("union") and len(value) != 1:
+            wrong.append(f"{place}: must have exactly one member")
+        for name, member in shape.members.items():
+            if name in value:
+                check_value(value[name], member, f"{place}.{name}", wrong)
+    elif shape.type_name == "list":
+        for number, each in enumerate(value):
+            check_value(each, shape.member, f"{place}[{number}]", wrong)
+    elif shape.type_name == "map":
+        for number, (key, each) in enumerate(value.items()):
+            check_value(key, shape.key, f"{place}.key{number}", wrong)
+            check_value(each, shape.value, f"{place}.value{number}", wrong)
+
+
+def check_limits(value, shape, place, wrong):
+    if shape.metadata.get("enum") and value not in shape.metadata["enum"]:
+        wrong.append(f"{place}: is none of the {len(shape.metadata['enum'])} values of {shape.name}")
+    size = len(value) if isinstance(value, (str, list, dict)) else value
+    if "min" in shape.metadata and size < shape.metadata["min"]:
+        wrong.append(f"{place}: is below {shape.metadata['min']}")
+    if "max" in shape.metadata and size > shape.metadata["max"]:
+        wrong.append(f"{place}: is above {shape.metadata['max']}")
+    if isinstance(value, str) and "pattern" in shape.metadata and not fits(shape.metadata["pattern"], value):
+        wrong.append(f"{place}: does not match the pattern of {shape.name}")
+
+
+def fits(pattern, value):
+    try:
+        return re.fullmatch(pattern, value) is not None
+    except re.error:  # AWS writes some patterns for Java.
+        return True
+
+
+def exchanges(endpoint):
+    """What a simulator has recorded: how many there were, and those that it has kept."""
+    with urllib.request.urlopen(f"{endpoint}/_sim/exchanges", timeout=60) as response:
+        recorded = json.load(response)
+    return recorded["total"], recorded["exchanges"]
+
+
+def main():
+    wire = Wire()
+    total, kept = exchanges(sys.argv[1])
+    wrong = [f"exchange {each['number']}: {complaint}" for each in kept for complaint in wire.check(each)]
+    print("\n".join(wrong) or f"{len(kept)} of {total} exchanges agree with the service model")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
