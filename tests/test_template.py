@@ -41,7 +41,7 @@ WITHOUT_RESOURCE = {
 # Beside writing its own log and its own traces, and taking from its own queue, a function may do only what its name says.
 EVERY_FUNCTION_MAY = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 A_FUNCTION_MAY = {
-    "ValidateAndTagFunction": set(),
+    "ValidateAndTagFunction": {"dynamodb:GetItem", "bedrock:GetInferenceProfile"},
     "LookupLimitFunction": {"dynamodb:BatchGetItem"},
     "FetchUsageFunction": {"cloudwatch:GetMetricData"},
     "CountTokensFunction": {"bedrock:CountTokens"},
@@ -118,7 +118,7 @@ def actions_of(role):
 
 # The contract's names
 
-@pytest.mark.parametrize("output", ["RateLimiterArn", "ModelRouterArn", "LimitsTableName", "LedgerTableName", "BudgetAlertTopicArn"])
+@pytest.mark.parametrize("output", ["RateLimiterArn", "ModelRouterArn", "LimitsTableName", "CatalogueTableName", "LedgerTableName", "BudgetAlertTopicArn"])
 def test_output_of_the_contract(output):
     assert pointed_at(TEMPLATE["Outputs"][output]["Value"]) in RESOURCES
     assert TEMPLATE["Outputs"][output]["Description"]

@@ -147,6 +147,8 @@ mod tests {
             model_id: id.into(),
             model_metric: metric.into(),
             family: Family::Nova,
+            transport: None,
+            price: None,
         };
         let scope = of_model(&model("sales", "arn", "p1"));
         assert_eq!((scope.name.as_str(), scope.keys.join(" ").as_str()), ("model#p1", "p1 arn sales default"));

@@ -46,7 +46,7 @@ fn malformed(key: &str) -> Item {
 
 async fn try_lookup(table: &LimitsTable, model: [&str; 3]) -> Result<LimitsFound, Failure> {
     let [requested, model_id, model_metric] = model.map(str::to_owned);
-    let model = Model { requested, model_id, model_metric, family: Family::Nova };
+    let model = Model { requested, model_id, model_metric, family: Family::Nova, transport: None, price: None };
     let tags = [("applicationId", "helper"), ("environment", "production"), ("requestId", "r1")];
     let tags = Tags(tags.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     let now: DateTime<Utc> = "2026-11-21T13:37:11Z".parse().unwrap();

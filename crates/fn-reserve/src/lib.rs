@@ -34,7 +34,9 @@ impl Reserver {
     /// # Errors
     /// `LedgerUnavailable` when the ledger cannot be reached. A hold may then have been taken; repeating the call finds it.
     pub async fn reserve(&self, input: ReserveInput, now: DateTime<Utc>) -> Result<Decision, Failure> {
-        let price = self.catalogue.price(&input.model.model_id, &self.region);
+        // What was added live, or stands behind a profile, is in no bundled catalogue.
+        let listed = || self.catalogue.price(&input.model.model_id, &self.region);
+        let price = input.model.price.or_else(listed);
         let (limits, usage) = match known(&input, price.as_ref()) {
             Ok(known) => known,
             Err(error) => return Ok(denied(error, &[], &[], Amount::ZERO)),

@@ -41,7 +41,9 @@ impl Settler {
     }
 
     async fn end(&self, input: &SettleInput, now: DateTime<Utc>) -> Result<Settled, LedgerError> {
-        let price = self.catalogue.price(&input.model.model_id, &self.region);
+        // What was added live, or stands behind a profile, is in no bundled catalogue.
+        let listed = || self.catalogue.price(&input.model.model_id, &self.region);
+        let price = input.model.price.or_else(listed);
         let actual = match &input.usage {
             Some(usage) => Some(Amount::of(usage, price.as_ref())),
             None => input.nothing_spent.then_some(Amount::ZERO),

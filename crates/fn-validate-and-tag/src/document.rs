@@ -1,8 +1,7 @@
 //! The rules for the document: model, messages, parameters.
 
-use sentry_contract::ErrorCode;
-use sentry_contract::request::{Message, Model, Parameters, Prompt, Request, Role};
-use sentry_models::Catalogue;
+use sentry_contract::request::{Message, Parameters, Prompt, Request, Role, Tags};
+use sentry_models::Resolved;
 use serde_json::Value;
 
 use crate::estimate;
@@ -11,18 +10,73 @@ use crate::tags;
 
 /// Both spellings of the model's field.
 const MODEL_FIELDS: [&str; 2] = ["model", "modelId"];
+/// Where a client says how much the model may write.
+const MAX_TOKENS_PATH: &str = "prompt.parameters.max_tokens";
+
+/// A document that is acceptable, as far as that can be told without knowing its model.
+#[derive(Debug)]
+pub struct Draft {
+    /// What the client calls the model.
+    pub requested: String,
+    /// The field that says so.
+    pub model_path: String,
+    messages: Vec<Message>,
+    given: Given,
+    tags: Tags,
+}
+
+/// The parameters that the client gave.
+#[derive(Debug, Default)]
+struct Given {
+    max_tokens: Option<u32>,
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    top_k: Option<u32>,
+    stop_sequences: Option<Vec<String>>,
+}
 
 /// Reads the document.
-pub fn read(value: &Value, catalogue: &Catalogue) -> Result<Request, Offence> {
+pub fn read(value: &Value) -> Result<Draft, Offence> {
     let document = Field::root(value);
     document.object_of(&["model", "modelId", "prompt", "tags"])?;
-    let model = model(&document, catalogue)?;
-    let prompt = prompt(&document.required("prompt")?, catalogue.defaults(&model.model_id))?;
+    let model = model(&document)?;
+    let requested = model.text()?.to_owned();
+    let (messages, given) = prompt(&document.required("prompt")?)?;
     let tags = tags::read(&document.required("tags")?)?;
-    let max_tokens = prompt.parameters.max_tokens.unwrap_or_else(|| catalogue.max_tokens(&model.model_id));
-    let given = value.pointer("/prompt/parameters/max_tokens").is_some();
-    let estimate = estimate::of(&prompt, max_tokens, given);
-    Ok(Request { tags, model, prompt, estimate })
+    Ok(Draft { requested, model_path: model.path(), messages, given, tags })
+}
+
+impl Draft {
+    /// The request to `resolved`, with the model's defaults filled in.
+    pub fn finish(self, resolved: Resolved) -> Result<Request, Offence> {
+        let Resolved { model, defaults, limits, .. } = resolved;
+        if let (Some(asked), Some(limit)) = (self.given.max_tokens, limits.output)
+            && asked > limit
+        {
+            let problem = format!("is {asked}, but {} writes at most {limit} tokens", model.model_id);
+            let details = vec![("limit", limit.into())];
+            return Err(Offence { details, ..Offence::new(MAX_TOKENS_PATH, problem) });
+        }
+        let max_tokens_given = self.given.max_tokens.is_some();
+        let parameters = self.given.or(defaults);
+        // The catalogue always says how much.
+        let max_tokens = parameters.max_tokens.unwrap_or(1);
+        let prompt = Prompt { messages: self.messages, parameters };
+        let estimate = estimate::of(&prompt, max_tokens, max_tokens_given);
+        Ok(Request { tags: self.tags, model, prompt, estimate })
+    }
+}
+
+impl Given {
+    fn or(self, defaults: Parameters) -> Parameters {
+        Parameters {
+            max_tokens: self.max_tokens.or(defaults.max_tokens),
+            temperature: self.temperature.or(defaults.temperature),
+            top_p: self.top_p.or(defaults.top_p),
+            top_k: self.top_k.or(defaults.top_k),
+            stop_sequences: self.stop_sequences.unwrap_or(defaults.stop_sequences),
+        }
+    }
 }
 
 /// What a document that is refused calls its model, if that can be shown.
@@ -31,20 +85,15 @@ pub fn requested_model(value: &Value) -> Option<&str> {
     (name.len() <= 255 && name.bytes().all(|byte| byte.is_ascii_graphic())).then_some(name)
 }
 
-fn model(document: &Field<'_>, catalogue: &Catalogue) -> Result<Model, Offence> {
-    let field = match (document.get("model")?, document.get("modelId")?) {
-        (Some(_), Some(second)) => return Err(second.offence("is another spelling of `model`; give only one of them")),
-        (None, Some(field)) => field,
-        (_, None) => document.required("model")?,
-    };
-    catalogue.resolve(field.text()?).map_err(|unresolved| Offence {
-        code: ErrorCode::UnknownModel,
-        path: field.path(),
-        problem: format!("names no model: {unresolved}"),
-    })
+fn model<'d>(document: &Field<'d>) -> Result<Field<'d>, Offence> {
+    match (document.get("model")?, document.get("modelId")?) {
+        (Some(_), Some(second)) => Err(second.offence("is another spelling of `model`; give only one of them")),
+        (None, Some(field)) => Ok(field),
+        (_, None) => document.required("model"),
+    }
 }
 
-fn prompt(field: &Field<'_>, defaults: Parameters) -> Result<Prompt, Offence> {
+fn prompt(field: &Field<'_>) -> Result<(Vec<Message>, Given), Offence> {
     field.object_of(&["messages", "parameters"])?;
     let list = field.required("messages")?;
     let messages = list.list()?.iter().map(message).collect::<Result<Vec<_>, _>>()?;
@@ -55,11 +104,8 @@ fn prompt(field: &Field<'_>, defaults: Parameters) -> Result<Prompt, Offence> {
         return Err(list
             .offence("must have a message whose role is user; with system messages alone there is nothing to answer"));
     }
-    let parameters = match field.get("parameters")? {
-        Some(given) => parameters(&given, defaults)?,
-        None => defaults,
-    };
-    Ok(Prompt { messages, parameters })
+    let given = field.get("parameters")?.map(|given| parameters(&given)).transpose()?.unwrap_or_default();
+    Ok((messages, given))
 }
 
 fn message(field: &Field<'_>) -> Result<Message, Offence> {
@@ -74,19 +120,14 @@ fn message(field: &Field<'_>) -> Result<Message, Offence> {
     Ok(Message { role, content: field.required("content")?.text()?.to_owned() })
 }
 
-fn parameters(field: &Field<'_>, defaults: Parameters) -> Result<Parameters, Offence> {
+fn parameters(field: &Field<'_>) -> Result<Given, Offence> {
     field.object_of(&["max_tokens", "temperature", "top_p", "top_k", "stop_sequences"])?;
-    let max_tokens = field.get("max_tokens")?.map(|given| given.whole(1)).transpose()?;
-    let temperature = field.get("temperature")?.map(|given| given.fraction()).transpose()?;
-    let top_p = field.get("top_p")?.map(|given| given.fraction()).transpose()?;
-    let top_k = field.get("top_k")?.map(|given| given.whole(0)).transpose()?;
-    let stop_sequences = field.get("stop_sequences")?.map(|given| stop_sequences(&given)).transpose()?;
-    Ok(Parameters {
-        max_tokens: max_tokens.or(defaults.max_tokens),
-        temperature: temperature.or(defaults.temperature),
-        top_p: top_p.or(defaults.top_p),
-        top_k: top_k.or(defaults.top_k),
-        stop_sequences: stop_sequences.unwrap_or(defaults.stop_sequences),
+    Ok(Given {
+        max_tokens: field.get("max_tokens")?.map(|given| given.whole(1)).transpose()?,
+        temperature: field.get("temperature")?.map(|given| given.fraction()).transpose()?,
+        top_p: field.get("top_p")?.map(|given| given.fraction()).transpose()?,
+        top_k: field.get("top_k")?.map(|given| given.whole(0)).transpose()?,
+        stop_sequences: field.get("stop_sequences")?.map(|given| stop_sequences(&given)).transpose()?,
     })
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 const MOST_NAME_CHARS: usize = 64;
 
 /// What is wrong with a document, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Offence {
     /// `InvalidRequest` or `UnknownModel`.
     pub code: ErrorCode,
@@ -15,12 +15,14 @@ pub struct Offence {
     pub path: String,
     /// Reads on from the path: "is missing". Never quotes the document's texts.
     pub problem: String,
+    /// More facts for a machine than the path.
+    pub details: Vec<(&'static str, Value)>,
 }
 
 impl Offence {
     /// An `InvalidRequest` at `path`.
     pub fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { code: ErrorCode::InvalidRequest, path: path.into(), problem: problem.into() }
+        Self { code: ErrorCode::InvalidRequest, path: path.into(), problem: problem.into(), details: Vec::new() }
     }
 }
 

@@ -1,49 +1,77 @@
 #![doc = include_str!("../README.md")]
 
+mod additions;
+mod cache;
 mod document;
 mod estimate;
 mod field;
+mod profiles;
+mod resolve;
 mod tags;
+
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use sentry_contract::answer::InvalidAnswer;
 use sentry_contract::request::{Request, Tags};
 use sentry_contract::states::{Validated, timestamp};
 use sentry_contract::{ErrorBody, MAX_PAYLOAD_BYTES, escaped_len};
-use sentry_models::Catalogue;
+use sentry_lambda::Failure;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::document::Draft;
 use crate::field::Offence;
+pub use crate::resolve::Resolver;
 
 /// Room that a state payload keeps for what stands beside the document, in bytes: tags, budget, ARNs, service metadata.
 const REQUEST_RESERVE_BYTES: usize = 4_096;
 
 /// Checks `document` and gives the tagged request, or the answer that says what is wrong with it.
 ///
-/// `now` becomes the timestamp and `id` the `requestId`, unless the document gives one.
-#[must_use]
-pub fn validate_and_tag(document: &RawValue, catalogue: &Catalogue, now: DateTime<Utc>, id: Uuid) -> Validated {
-    match serde_json::from_str::<Value>(document.get()) {
-        Ok(parsed) => match check(&parsed, catalogue, now, id) {
-            Ok(request) => request.into(),
-            Err(offence) => invalid(&parsed, offence, now, id).into(),
-        },
-        // The engine sent JSON, so what a parser can still dislike is its depth.
-        Err(_) => {
-            let offence = Offence::new("$", "is nested too deeply (more than 127 levels)");
-            invalid(&Value::Null, offence, now, id).into()
+/// `now` becomes the timestamp and `id` the `requestId`, unless the document gives one; `at` is the same moment on the clock
+/// that ages what was looked up. Nothing is looked up for a document that is wrong in itself.
+///
+/// # Errors
+/// `LedgerUnavailable` when the model had to be looked up and could not be.
+pub async fn validate_and_tag(
+    document: &RawValue,
+    resolver: &Resolver,
+    now: DateTime<Utc>,
+    at: Instant,
+    id: Uuid,
+) -> Result<Validated, Failure> {
+    // The engine sent JSON, so what a parser can still dislike is its depth.
+    let Ok(parsed) = serde_json::from_str::<Value>(document.get()) else {
+        let offence = Offence::new("$", "is nested too deeply (more than 127 levels)");
+        return Ok(invalid(&Value::Null, offence, now, id).into());
+    };
+    let request = match check(&parsed) {
+        Ok(draft) => {
+            let answer = resolver.resolve(&draft.requested, at).await?;
+            answer
+                .map_err(|refusal| refusal.at(draft.model_path.clone()))
+                .and_then(|resolved| draft.finish(resolved))
+                .and_then(|request| tag(request, now, id))
         }
-    }
+        Err(offence) => Err(offence),
+    };
+    Ok(match request {
+        Ok(request) => request.into(),
+        Err(offence) => invalid(&parsed, offence, now, id).into(),
+    })
 }
 
-fn check(parsed: &Value, catalogue: &Catalogue, now: DateTime<Utc>, id: Uuid) -> Result<Request, Offence> {
+fn check(parsed: &Value) -> Result<Draft, Offence> {
     let bytes = parsed.to_string().len();
     if bytes > MAX_PAYLOAD_BYTES {
         return Err(Offence::new("$", format!("has {bytes} bytes; at most {MAX_PAYLOAD_BYTES} are accepted")));
     }
-    let mut request = document::read(parsed, catalogue)?;
+    document::read(parsed)
+}
+
+fn tag(mut request: Request, now: DateTime<Utc>, id: Uuid) -> Result<Request, Offence> {
     if request.tags.get(Tags::REQUEST_ID).is_none() {
         request.tags.set(Tags::REQUEST_ID, id.to_string());
     }
@@ -77,13 +105,14 @@ fn invalid(parsed: &Value, offence: Offence, now: DateTime<Utc>, id: Uuid) -> In
         tags.set(Tags::REQUEST_ID, id.to_string());
     }
     tags.set(Tags::TIMESTAMP, timestamp(now));
-    let Offence { code, path, problem } = offence;
+    let Offence { code, path, problem, details } = offence;
+    let error = ErrorBody::new(code, format!("{path} {problem}.")).with("path", path);
     InvalidAnswer {
         outcome: code.outcome(),
         status_code: code.status(),
         tags,
         model: document::requested_model(parsed).map(|name| serde_json::json!({"requested": name})),
-        error: ErrorBody::new(code, format!("{path} {problem}.")).with("path", path),
+        error: details.into_iter().fold(error, |error, (name, value)| error.with(name, value)),
     }
 }
 

@@ -1,18 +1,30 @@
 //! The Lambda function behind the state `Validate And Tag`.
 
+use std::time::{Duration, Instant};
+
 use chrono::Utc;
-use fn_validate_and_tag::validate_and_tag;
+use fn_validate_and_tag::{Resolver, validate_and_tag};
 use sentry_contract::states::ValidateInput;
-use sentry_lambda::StartError;
+use sentry_lambda::{StartError, env};
 use sentry_models::Catalogue;
 use uuid::Uuid;
 
+/// A look-up takes milliseconds; past this the attempt is repeated.
+const ATTEMPT: Duration = Duration::from_millis(400);
+/// All attempts of one look-up. A request needs three at most, an alias, a profile and a model: less than the function has, so
+/// that its own error is the one that is seen.
+const OPERATION: Duration = Duration::from_millis(900);
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
+    let table = env::required("SENTRY_CATALOGUE_TABLE")?;
+    let region = env::required("AWS_REGION")?;
     let catalogue = Catalogue::bundled().map_err(|error| StartError::Unusable(error.to_string()))?;
-    let catalogue = &catalogue;
+    let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
+    let (dynamodb, bedrock) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_bedrock::Client::new(&config));
+    let resolver = &Resolver::new(catalogue, dynamodb, table, bedrock, region);
     sentry_lambda::run(move |input: ValidateInput| async move {
-        Ok(validate_and_tag(&input.document, catalogue, Utc::now(), Uuid::new_v4()))
+        validate_and_tag(&input.document, resolver, Utc::now(), Instant::now(), Uuid::new_v4()).await
     })
     .await
 }

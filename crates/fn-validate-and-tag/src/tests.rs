@@ -3,16 +3,22 @@
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use sentry_contract::states::Validated;
-use sentry_models::Catalogue;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
+use std::time::Instant;
 use uuid::Uuid;
 
+use crate::resolve::tests::{Aws, resolver};
 use crate::validate_and_tag;
 
+/// What is found where nothing was added, and where nothing can be looked up without being noticed.
 fn run(raw: &RawValue) -> Value {
     let now: DateTime<Utc> = "2026-11-21T05:00:00.123456Z".parse().unwrap();
-    let validated: Validated = validate_and_tag(raw, &Catalogue::bundled().unwrap(), now, Uuid::nil());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let validated: Validated = runtime.block_on(async {
+        let resolver = resolver(&Aws::empty());
+        validate_and_tag(raw, &resolver, now, Instant::now(), Uuid::nil()).await.unwrap()
+    });
     serde_json::to_value(validated).unwrap()
 }
 
@@ -55,7 +61,8 @@ fn the_contracts_document_is_tagged_and_its_model_resolved() {
     assert_eq!(tags["requestId"], "00000000-0000-0000-0000-000000000000");
     assert_eq!(tags["timestamp"], "2026-11-21T05:00:00.123456Z");
     assert_eq!(tags["modelMetric"], id);
-    let model = json!({"requested": "claude-3-5-haiku", "modelId": id, "modelMetric": id, "family": "anthropic"});
+    let model = json!({"requested": "claude-3-5-haiku", "modelId": id, "modelMetric": id, "family": "anthropic",
+                       "transport": "converse", "price": {"input": "0.80", "output": "4.00"}});
     assert_eq!(validated["request"]["model"], model);
     assert_eq!(validated["request"]["prompt"]["parameters"], request()["prompt"]["parameters"]);
     let estimate = json!({"inputTokens": 64 + 2 * 16 + 13, "maxTokens": 2000, "maxTokensGiven": true});
@@ -162,6 +169,29 @@ fn an_unknown_model_has_a_code_of_its_own() {
         (&json!("UnknownModel"), &json!("model"))
     );
     assert_eq!(answer["model"], json!({"requested": "gpt-4"}));
+}
+
+#[test]
+fn more_than_a_model_can_write_is_refused_with_its_limit() {
+    let error = |max_tokens: u32| {
+        validate(&with("/prompt/parameters/max_tokens", json!(max_tokens)))["answer"]["error"].clone()
+    };
+    assert_eq!(error(8_192), Value::Null);
+    let error = error(8_193);
+    assert_eq!((&error["code"], &error["details"]["limit"]), (&json!("InvalidRequest"), &json!(8_192)));
+    assert_eq!(error["details"]["path"], "prompt.parameters.max_tokens");
+    assert!(error["message"].as_str().unwrap().contains("8192"), "{error}");
+}
+
+#[test]
+fn a_model_that_was_or_is_elsewhere_says_what_to_do() {
+    let refused = |model: &str| validate(&with("/model", json!(model)))["answer"]["error"].clone();
+    let error = refused("claude-3-7-sonnet");
+    let details = json!({"path": "model", "retired": "2026-04-28", "replacement": "claude-sonnet-4-5"});
+    assert_eq!((&error["code"], &error["details"]), (&json!("UnknownModel"), &details));
+    let error = refused("eu.amazon.nova-lite-v1:0");
+    assert_eq!((&error["code"], &error["details"]["region"]), (&json!("UnknownModel"), &json!("us-east-1")));
+    assert_eq!(error["details"]["regions"][0], "eu-*");
 }
 
 #[test]

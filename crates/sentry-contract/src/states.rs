@@ -1,13 +1,13 @@
 //! Input and output of every function, as the state machines pass them.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use sentry_domain::{Amount, Limits, TokenUsage, Unit, Window};
+use sentry_domain::{Amount, Limits, Price, TokenUsage, Unit, Window};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::answer::{BudgetEntry, Cost, Degraded, InvalidAnswer, Output, Usage};
 use crate::error::{ErrorBody, ErrorCode, Outcome};
-use crate::request::{Estimate, Family, Model, Prompt, Request, Tags};
+use crate::request::{Estimate, Family, Model, Prompt, Request, Tags, Transport};
 
 /// `Validate And Tag`: the execution's input, whatever it is.
 #[derive(Debug, Deserialize)]
@@ -357,6 +357,20 @@ pub struct Target {
     pub model_id: String,
     /// Which adapter serves it.
     pub family: Family,
+    /// How it is called; where it is not said, the family's own way.
+    #[serde(default)]
+    pub transport: Option<Transport>,
+    /// What it costs, if that was found out before; otherwise the catalogue's price.
+    #[serde(default)]
+    pub price: Option<Price>,
+}
+
+impl Target {
+    /// How it is called.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.transport.unwrap_or(self.family.transport())
+    }
 }
 
 /// The model's answer, in the one format.

@@ -162,8 +162,22 @@ impl<'de> Deserialize<'de> for Rate {
     }
 }
 
+/// Dollars per million tokens, as they are read.
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Picodollars a token are millionths of a dollar per million tokens.
+        f.write_str(&Usd(u128::from(self.0) * 1_000_000).with_decimals(2))
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// What a model costs, in dollars per million tokens of each kind; a component that is not known is absent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Price {
     /// Prompt tokens from no cache.
@@ -171,12 +185,13 @@ pub struct Price {
     /// Tokens written by the model.
     pub output: Rate,
     /// Prompt tokens read from a cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_read: Option<Rate>,
     /// Prompt tokens written to a cache that lives five minutes, Bedrock's default.
-    #[serde(rename = "cacheWrite5m")]
+    #[serde(rename = "cacheWrite5m", skip_serializing_if = "Option::is_none")]
     pub cache_write_5m: Option<Rate>,
     /// Prompt tokens written to a cache that lives one hour.
-    #[serde(rename = "cacheWrite1h")]
+    #[serde(rename = "cacheWrite1h", skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<Rate>,
 }
 
@@ -289,6 +304,12 @@ mod tests {
         fn every_amount_is_read_back(picodollars in 0_u128..9_000_000_000_000_000_000_000) {
             let amount = Usd::from_picodollars(picodollars);
             prop_assert_eq!(amount.to_string().parse::<Usd>().unwrap(), amount);
+        }
+
+        #[test]
+        fn every_rate_is_read_back(picodollars in 0_u64..1_000_000_000_000) {
+            let rate = Rate(picodollars);
+            prop_assert_eq!(rate.to_string().parse::<Rate>().unwrap(), rate);
         }
 
         #[test]

@@ -1,255 +1,147 @@
 //! The catalogue file, and what a client's name for a model means.
 
+mod addition;
+mod entry;
+mod error;
+mod load;
+
 use std::collections::{BTreeMap, HashMap};
 
-use sentry_contract::request::{Family, Model, Parameters};
+use sentry_contract::request::{Family, Model, Parameters, Transport};
 use sentry_domain::Price;
-use serde::Deserialize;
-use thiserror::Error;
 
+pub use self::addition::{Addition, Unusable};
+use self::entry::{FamilyEntry, OwnDefaults, RetiredEntry};
+pub use self::error::{InvalidCatalogue, InvalidEntry, Unresolved};
 use crate::ids;
-
-/// The file as it is deployed.
-const BUNDLED: &str = include_str!("../catalogue.json");
-
-/// Names that the limits table uses itself and that therefore cannot be aliases.
-const RESERVED_ALIASES: [&str; 1] = ["default"];
-
-/// Why a catalogue cannot be used.
-#[derive(Debug, Error)]
-pub enum InvalidCatalogue {
-    /// Not the JSON that is expected; the message gives the line.
-    #[error("the model catalogue cannot be read: {0}")]
-    Unreadable(#[from] serde_json::Error),
-    /// An entry that makes no sense.
-    #[error("the model catalogue's entry {entry:?} {problem}")]
-    Entry {
-        /// The model id, alias or pattern.
-        entry: String,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-}
-
-/// Why a name means no model.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Unresolved {
-    /// Neither an alias nor the id of a known family.
-    #[error(
-        "it is no alias of the catalogue and no id of a model family that the catalogue knows; \
-         use an alias, a Bedrock model id, a cross-Region profile id or an application inference profile ARN"
-    )]
-    Unknown,
-    /// An ARN of something else.
-    #[error(
-        "of ARNs, only application inference profiles are accepted \
-         (arn:aws:bedrock:REGION:ACCOUNT:application-inference-profile/ID)"
-    )]
-    OtherArn,
-}
-
-/// Parameters that a request need not give, in an entry.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OwnDefaults {
-    max_tokens: Option<u32>,
-    temperature: Option<f64>,
-    top_p: Option<f64>,
-    top_k: Option<u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct File {
-    defaults: FileDefaults,
-    /// The Region whose price list the prices are from.
-    price_region: String,
-    families: Vec<FamilyEntry>,
-    /// Patterns of the models whose prompts Bedrock's CountTokens counts.
-    #[serde(default)]
-    count_tokens: Vec<String>,
-    models: Vec<ModelEntry>,
-    aliases: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileDefaults {
-    max_tokens: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FamilyEntry {
-    pattern: String,
-    family: Family,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ModelEntry {
-    model_id: String,
-    /// For what no pattern tells: the family behind an application inference profile.
-    family: Option<Family>,
-    #[serde(default)]
-    aliases: Vec<String>,
-    #[serde(default)]
-    defaults: OwnDefaults,
-    price: Option<Price>,
-    price_source: Option<String>,
-}
 
 /// The models that the sentry knows.
 #[derive(Debug)]
 pub struct Catalogue {
     max_tokens: u32,
     price_region: String,
-    families: Vec<(String, Family)>,
+    region_groups: BTreeMap<String, Vec<String>>,
+    families: Vec<FamilyEntry>,
     count_tokens: Vec<String>,
+    /// By the id of their entry.
     models: HashMap<String, Known>,
+    /// Ids that an entry under another id speaks for, the price included.
+    alike: HashMap<String, String>,
+    /// The first entry of each model, under its id without the Region group.
+    bare: HashMap<String, String>,
     aliases: HashMap<String, String>,
+    retired: BTreeMap<String, RetiredEntry>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// What an entry says of its model.
+#[derive(Clone, Debug, Default)]
 struct Known {
     family: Option<Family>,
+    transport: Option<Transport>,
     defaults: OwnDefaults,
+    limits: TokenLimits,
     price: Option<Price>,
+    regions: Vec<String>,
+    fallback: Option<String>,
+}
+
+/// How many tokens a model can take; a limit that is not known is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenLimits {
+    /// Read and written, together.
+    pub context_window: Option<u32>,
+    /// Written.
+    pub output: Option<u32>,
+}
+
+/// What a client's name for a model means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    /// For the states that follow.
+    pub model: Model,
+    /// What a request need not say; `max_tokens` is filled in.
+    pub defaults: Parameters,
+    /// What the model can take.
+    pub limits: TokenLimits,
+    /// Whether an entry speaks for exactly this id; otherwise a pattern, or the entry of the same model under another id.
+    pub listed: bool,
+}
+
+impl Resolved {
+    /// The same model, called through the application inference profile `arn`.
+    #[must_use]
+    pub fn called_through(mut self, arn: &str) -> Self {
+        self.model.model_metric = ids::application_profile_id(arn).unwrap_or(arn).to_owned();
+        self.model.model_id = arn.to_owned();
+        self
+    }
 }
 
 impl Catalogue {
-    /// The catalogue that was deployed with the function.
+    /// The model that a client in `region` means by `requested`.
     ///
     /// # Errors
-    /// When the file is wrong; the tests check it, so a deployed one is right.
-    pub fn bundled() -> Result<Self, InvalidCatalogue> {
-        Self::parse(BUNDLED)
-    }
-
-    /// A catalogue from the text of a file such as `catalogue.json`.
-    ///
-    /// # Errors
-    /// When the text is not such a file, or an entry makes no sense; the error names the entry.
-    pub fn parse(text: &str) -> Result<Self, InvalidCatalogue> {
-        let file: File = serde_json::from_str(text)?;
-        let mut catalogue = Self {
-            max_tokens: file.defaults.max_tokens,
-            price_region: file.price_region,
-            families: file.families.into_iter().map(|entry| (entry.pattern, entry.family)).collect(),
-            count_tokens: file.count_tokens,
-            models: HashMap::new(),
-            aliases: HashMap::new(),
-        };
-        for pattern in &catalogue.count_tokens {
-            catalogue.check_counted(pattern)?;
-        }
-        for entry in file.models {
-            catalogue.add_model(entry)?;
-        }
-        for (alias, target) in file.aliases {
-            catalogue.add_alias(alias, target)?;
-        }
-        Ok(catalogue)
-    }
-
-    fn check_counted(&self, pattern: &str) -> Result<(), InvalidCatalogue> {
-        let example = pattern.replace('*', "x");
-        if self.family_of(&example).is_some() && ids::without_region_group(pattern) == pattern {
-            return Ok(());
-        }
-        let problem = "is no pattern of model ids, without a Region group, of a known family";
-        Err(InvalidCatalogue::Entry { entry: pattern.to_owned(), problem })
-    }
-
-    fn add_model(&mut self, entry: ModelEntry) -> Result<(), InvalidCatalogue> {
-        let id = entry.model_id;
-        let wrong = |problem| Err(InvalidCatalogue::Entry { entry: id.clone(), problem });
-        if entry.defaults.max_tokens == Some(0) {
-            return wrong("has max_tokens 0, which allows no answer");
-        }
-        if entry.price.is_some() && entry.price_source.is_none() {
-            return wrong("has a price without a priceSource (where it is from, and its date)");
-        }
-        let known = Known { family: entry.family, defaults: entry.defaults, price: entry.price };
-        if self.models.insert(id.clone(), known).is_some() {
-            return wrong("is there twice");
-        }
-        if self.family_of(&id).is_none() {
-            return wrong("is no model id or application inference profile ARN of a known family");
-        }
-        entry.aliases.into_iter().try_for_each(|alias| self.add_alias(alias, id.clone()))
-    }
-
-    fn add_alias(&mut self, alias: String, target: String) -> Result<(), InvalidCatalogue> {
-        let wrong = |problem| Err(InvalidCatalogue::Entry { entry: alias.clone(), problem });
-        if RESERVED_ALIASES.contains(&alias.as_str()) || !ids::is_well_formed(&alias) {
-            return wrong(
-                "cannot be an alias: `default` is the fallback limit's name; use letters, digits and . : / _ -",
-            );
-        }
-        if self.family_of(&alias).is_some() {
-            return wrong("cannot be an alias: it is the id of a model");
-        }
-        if self.family_of(&target).is_none() {
-            return wrong("maps to no model id or application inference profile ARN of a known family");
-        }
-        if self.aliases.insert(alias.clone(), target).is_some() {
-            return wrong("is an alias twice");
-        }
-        Ok(())
-    }
-
-    /// The model that a client means by `requested`.
-    ///
-    /// # Errors
-    /// When it means none.
-    pub fn resolve(&self, requested: &str) -> Result<Model, Unresolved> {
+    /// When it means none that can be called, or [`Unresolved::Profile`] when Bedrock has to be asked.
+    pub fn resolve(&self, requested: &str, region: &str) -> Result<Resolved, Unresolved> {
+        self.not_retired(requested)?;
         let model_id = self.aliases.get(requested).map_or(requested, String::as_str);
-        if let Some(family) = self.family_of(model_id) {
-            return Ok(Model {
-                requested: requested.to_owned(),
-                model_id: model_id.to_owned(),
-                model_metric: ids::application_profile_id(model_id).unwrap_or(model_id).to_owned(),
-                family,
-            });
-        }
-        Err(if requested.starts_with("arn:") { Unresolved::OtherArn } else { Unresolved::Unknown })
+        self.resolve_id(requested, model_id, region)
     }
 
-    /// The family of an id: its own entry's, else the first pattern that fits the id without its Region group.
+    /// The model with the id or profile ARN `model_id`, which a client in `region` calls `requested`.
     ///
-    /// What stands behind an application inference profile is not in its name: without an entry it is served by plain Converse.
-    fn family_of(&self, id: &str) -> Option<Family> {
-        if !ids::is_well_formed(id) {
-            return None;
-        }
-        if let Some(family) = self.models.get(id).and_then(|known| known.family) {
-            return Some(family);
-        }
-        if ids::application_profile_id(id).is_some() {
-            return Some(Family::Converse);
-        }
-        let bare = ids::without_region_group(id);
-        self.families.iter().find(|(pattern, _)| fits(pattern, bare)).map(|(_, family)| *family)
+    /// # Errors
+    /// As for [`Self::resolve`].
+    pub fn resolve_id(&self, requested: &str, model_id: &str, region: &str) -> Result<Resolved, Unresolved> {
+        self.not_retired(model_id)?;
+        let known = self.known(model_id);
+        let Some((family, transport)) = self.family_of(model_id) else {
+            return Err(match ids::application_profile_id(model_id) {
+                Some(_) => Unresolved::Profile(model_id.to_owned()),
+                None if model_id.starts_with("arn:") => Unresolved::OtherArn,
+                None => Unresolved::Unknown,
+            });
+        };
+        let listed = self.entry_for(model_id).is_some();
+        let regions = self.models.get(model_id).map_or([].as_slice(), |own| &own.regions);
+        self.offered(model_id, regions, region)?;
+        let model = Model {
+            requested: requested.to_owned(),
+            model_id: model_id.to_owned(),
+            model_metric: ids::application_profile_id(model_id).unwrap_or(model_id).to_owned(),
+            family,
+            transport: Some(transport),
+            price: self.price(model_id, region),
+        };
+        let limits = known.map(|known| known.limits).unwrap_or_default();
+        Ok(Resolved { model, defaults: self.defaults(model_id), limits, listed })
     }
 
-    /// The parameters of a request to `model_id` that gives none; `max_tokens` is always among them.
+    /// What `model_id` costs when it is called from `region`; `None` when no price is known there.
+    #[must_use]
+    pub fn price(&self, model_id: &str, region: &str) -> Option<Price> {
+        self.entry_for(model_id).and_then(|known| known.price).filter(|_| self.price_region == region)
+    }
+
+    /// What a request to `model_id` need not say; `max_tokens` is filled in.
     #[must_use]
     pub fn defaults(&self, model_id: &str) -> Parameters {
-        let own = self.models.get(model_id).map(|known| known.defaults).unwrap_or_default();
-        Parameters {
-            max_tokens: Some(self.max_tokens(model_id)),
-            temperature: own.temperature,
-            top_p: own.top_p,
-            top_k: own.top_k,
-            stop_sequences: Vec::new(),
-        }
+        let own = self.known(model_id).map(|known| known.defaults).unwrap_or_default();
+        own.parameters(self.max_tokens(model_id))
     }
 
     /// Most tokens that `model_id` may write where a request does not say.
     #[must_use]
     pub fn max_tokens(&self, model_id: &str) -> u32 {
-        self.models.get(model_id).and_then(|known| known.defaults.max_tokens).unwrap_or(self.max_tokens)
+        let known = self.known(model_id);
+        let own = known.and_then(|known| known.defaults.max_tokens).unwrap_or(self.max_tokens);
+        known.and_then(|known| known.limits.output).map_or(own, |limit| own.min(limit))
+    }
+
+    /// A cheaper model that can stand in for `model_id`.
+    #[must_use]
+    pub fn fallback(&self, model_id: &str) -> Option<&str> {
+        self.known(model_id)?.fallback.as_deref()
     }
 
     /// The foundation model under whose id Bedrock counts the tokens of a prompt to `model_id`; `None` when it counts none for it.
@@ -261,10 +153,55 @@ impl Catalogue {
         self.count_tokens.iter().any(|pattern| fits(pattern, bare)).then_some(bare)
     }
 
-    /// What `model_id` costs when it is called from `region`; `None` when no price is known there.
-    #[must_use]
-    pub fn price(&self, model_id: &str, region: &str) -> Option<Price> {
-        self.models.get(model_id).and_then(|known| known.price).filter(|_| self.price_region == region)
+    /// The entry that speaks for exactly this id.
+    fn entry_for(&self, id: &str) -> Option<&Known> {
+        self.models.get(id).or_else(|| self.models.get(self.alike.get(id)?))
+    }
+
+    /// What is known of the model with this id, be it under another Region group: what it costs may differ, what it is does not.
+    fn known(&self, id: &str) -> Option<&Known> {
+        self.entry_for(id).or_else(|| self.models.get(self.bare.get(ids::without_region_group(id))?))
+    }
+
+    /// The family and transport of an id: its own entry's, else those of the first pattern that fits the id without its Region group.
+    ///
+    /// What stands behind an application inference profile is not in its name: without an entry it has neither.
+    fn family_of(&self, id: &str) -> Option<(Family, Transport)> {
+        if !ids::is_well_formed(id) {
+            return None;
+        }
+        let bare = ids::without_region_group(id);
+        let pattern = self.families.iter().find(|entry| fits(&entry.pattern, bare));
+        let known = self.known(id);
+        let family = known.and_then(|known| known.family).or_else(|| pattern.map(|entry| entry.family))?;
+        let transport = known
+            .and_then(|known| known.transport)
+            .or_else(|| pattern.and_then(|entry| entry.transport))
+            .unwrap_or_else(|| family.transport());
+        Some((family, transport))
+    }
+
+    fn not_retired(&self, name: &str) -> Result<(), Unresolved> {
+        match self.retired.get(name).or_else(|| self.retired.get(ids::without_region_group(name))) {
+            Some(RetiredEntry { since, r#use }) => {
+                Err(Unresolved::Retired { name: name.to_owned(), since: since.clone(), replacement: r#use.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether `model_id` can be called from `region`, as far as that is known: by its entry's `regions`, and by its Region group.
+    fn offered(&self, model_id: &str, regions: &[String], region: &str) -> Result<(), Unresolved> {
+        let group = ids::region_group(model_id).and_then(|group| self.region_groups.get(group));
+        let known = [regions, group.map_or([].as_slice(), Vec::as_slice)];
+        match known.into_iter().find(|offered| !offered.is_empty() && !offered.iter().any(|at| fits(at, region))) {
+            Some(offered) => Err(Unresolved::Elsewhere {
+                model_id: model_id.to_owned(),
+                region: region.to_owned(),
+                offered: offered.to_vec(),
+            }),
+            None => Ok(()),
+        }
     }
 }
 

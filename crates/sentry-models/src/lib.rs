@@ -5,4 +5,5 @@ pub mod adapters;
 pub mod catalogue;
 mod ids;
 
-pub use catalogue::{Catalogue, InvalidCatalogue, Unresolved};
+pub use catalogue::{Addition, Catalogue, InvalidCatalogue, InvalidEntry, Resolved, TokenLimits, Unresolved, Unusable};
+pub use ids::{home_of_profile, source_of_profile};

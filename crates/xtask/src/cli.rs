@@ -27,6 +27,11 @@ pub enum Task {
     Demo(DemoArgs),
     /// Measure the functions, the system's own overhead and the budget ledger
     Bench(BenchArgs),
+    /// Take the catalogue's prices from a downloaded offer file of the AWS Price List, and show what changed
+    #[command(
+        after_help = "The files are public:\n  https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonBedrock/current/us-east-1/index.json\n  https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonBedrockFoundationModels/current/us-east-1/index.json"
+    )]
+    Prices(PricesArgs),
 }
 
 /// What a local AWS is made of; the same for every task that starts one.
@@ -139,6 +144,17 @@ impl BenchArgs {
     pub fn includes(&self, part: BenchPart) -> bool {
         self.part == part || self.part == BenchPart::All
     }
+}
+
+/// Arguments of `prices`.
+#[derive(Args)]
+pub struct PricesArgs {
+    /// The offer file of AmazonBedrock or of AmazonBedrockFoundationModels for us-east-1
+    #[arg(long, value_name = "PATH")]
+    pub file: PathBuf,
+    /// Only show what would change
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 fn name_and_value(text: &str) -> Result<String, String> {

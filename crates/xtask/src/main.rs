@@ -11,6 +11,7 @@ mod demo;
 mod environment;
 mod local_aws;
 mod network;
+mod prices;
 mod processes;
 mod python_env;
 mod state;
@@ -41,5 +42,6 @@ fn run() -> anyhow::Result<ExitCode> {
         cli::Task::Lint(args) => checks::run(&workspace, &args),
         cli::Task::Demo(args) => demo::run(&workspace, &args),
         cli::Task::Bench(args) => bench::run(&workspace, &args),
+        cli::Task::Prices(args) => prices::run(&workspace, &args),
     }
 }

@@ -1,0 +1,79 @@
+//! The catalogue table: models and aliases that an admin adds while the sentry runs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use sentry_contract::ErrorCode;
+use sentry_lambda::{Failure, cause};
+use sentry_models::{Addition, InvalidEntry};
+use serde_json::{Map, Number, Value};
+
+use crate::cache::Cache;
+
+/// The key attribute of the table.
+const KEY: &str = "entry";
+/// How long an item, or that there is none, is used again.
+const MAX_AGE: Duration = Duration::from_secs(60);
+
+/// An item of the table: none, one that is understood, or one that is not.
+pub type Found = Result<Option<Arc<Addition>>, InvalidEntry>;
+
+/// The table that admins add to.
+#[derive(Debug)]
+pub struct Additions {
+    client: Client,
+    table: String,
+    cache: Cache<Found>,
+}
+
+impl Additions {
+    /// The table `table`.
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table, cache: Cache::new(MAX_AGE) }
+    }
+
+    /// The item under `key`, at most a minute old at `at`.
+    ///
+    /// # Errors
+    /// `LedgerUnavailable` when the table cannot be read.
+    pub async fn find(&self, key: &str, at: Instant) -> Result<Found, Failure> {
+        if let Some(found) = self.cache.get(key, at) {
+            return Ok(found);
+        }
+        let read = self.client.get_item().table_name(&self.table).key(KEY, AttributeValue::S(key.to_owned()));
+        let answer = read.send().await.map_err(|error| {
+            let reason = cause(&error);
+            Failure::new(ErrorCode::LedgerUnavailable, format!("the catalogue table cannot be read: {reason}"))
+        })?;
+        let found = answer.item.map(|item| {
+            let item = item.into_iter().map(|(name, value)| Some((name, json(value)?))).collect::<Option<Map<_, _>>>();
+            let item = item.ok_or_else(|| InvalidEntry {
+                entry: key.to_owned(),
+                field: "$".to_owned(),
+                problem: "has a value that is no string, number, boolean, list or map".to_owned(),
+            })?;
+            Addition::read(key, item).map(Arc::new)
+        });
+        let found = found.transpose();
+        self.cache.put(key, found.clone(), at);
+        Ok(found)
+    }
+}
+
+/// The JSON that an admin means; `None` for sets and binaries.
+fn json(value: AttributeValue) -> Option<Value> {
+    Some(match value {
+        AttributeValue::S(text) => Value::String(text),
+        AttributeValue::N(digits) => Value::Number(digits.parse::<Number>().ok()?),
+        AttributeValue::Bool(truth) => Value::Bool(truth),
+        AttributeValue::Null(_) => Value::Null,
+        AttributeValue::L(list) => Value::Array(list.into_iter().map(json).collect::<Option<_>>()?),
+        AttributeValue::M(map) => {
+            let fields = map.into_iter().map(|(name, value)| Some((name, json(value)?)));
+            Value::Object(fields.collect::<Option<_>>()?)
+        }
+        _ => return None,
+    })
+}

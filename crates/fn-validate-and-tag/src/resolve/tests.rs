@@ -1,0 +1,251 @@
+//! What is looked up, how often, and what follows from the answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_sdk_bedrock::operation::get_inference_profile::{GetInferenceProfileError, GetInferenceProfileOutput};
+use aws_sdk_bedrock::types::error::{AccessDeniedException, ResourceNotFoundException, ThrottlingException};
+use aws_sdk_bedrock::types::{InferenceProfileModel, InferenceProfileStatus, InferenceProfileType};
+use aws_sdk_dynamodb::operation::get_item::{GetItemError, GetItemOutput};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::AttributeValue::{M, N, S};
+use aws_sdk_dynamodb::types::error::ProvisionedThroughputExceededException;
+use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
+use sentry_contract::request::{Family, Transport};
+use sentry_lambda::offline_config;
+
+use super::*;
+
+const ARN: &str = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/p1";
+const REGION: &str = "us-east-1";
+
+/// What DynamoDB and Bedrock answer.
+pub struct Aws {
+    table: Rule,
+    profiles: Rule,
+    reads: Arc<AtomicUsize>,
+}
+
+impl Aws {
+    /// An empty table, and no profiles.
+    pub fn empty() -> Self {
+        Self::new(
+            &[],
+            mock!(aws_sdk_bedrock::Client::get_inference_profile).then_error(|| {
+                GetInferenceProfileError::ResourceNotFoundException(ResourceNotFoundException::builder().build())
+            }),
+        )
+    }
+
+    fn new(items: &[(&str, &[(&str, AttributeValue)])], profiles: Rule) -> Self {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&reads);
+        let items: Vec<(String, Vec<(String, AttributeValue)>)> = items
+            .iter()
+            .map(|(key, fields)| {
+                ((*key).to_owned(), fields.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect())
+            })
+            .collect();
+        let table = mock!(aws_sdk_dynamodb::Client::get_item).then_compute_output(move |request| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            assert_eq!(request.table_name(), Some("catalogue"));
+            let key = request.key().unwrap()["entry"].as_s().unwrap();
+            let fields = items.iter().find(|(name, _)| name == key).map(|(_, fields)| fields.clone());
+            let item = fields.map(|fields| fields.into_iter().chain([("entry".to_owned(), S(key.clone()))]).collect());
+            GetItemOutput::builder().set_item(item).build()
+        });
+        Self { table, profiles, reads }
+    }
+
+    fn with_items(items: &[(&str, &[(&str, AttributeValue)])]) -> Self {
+        Self::new(items, Self::empty().profiles)
+    }
+
+    fn with_profile_of(models: &[&str]) -> Self {
+        let models: Vec<String> = models.iter().map(|model| (*model).to_owned()).collect();
+        Self::new(
+            &[],
+            mock!(aws_sdk_bedrock::Client::get_inference_profile).then_output(move || {
+                let models = models.iter().map(|arn| InferenceProfileModel::builder().model_arn(arn).build()).collect();
+                GetInferenceProfileOutput::builder()
+                    .inference_profile_name("sales")
+                    .inference_profile_arn(ARN)
+                    .inference_profile_id("p1")
+                    .set_models(Some(models))
+                    .status(InferenceProfileStatus::Active)
+                    .r#type(InferenceProfileType::Application)
+                    .build()
+                    .unwrap()
+            }),
+        )
+    }
+
+    fn reads(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
+    }
+}
+
+/// A resolver in us-east-1 with the deployed catalogue.
+pub fn resolver(aws: &Aws) -> Resolver {
+    let config = offline_config(create_mock_http_client());
+    let rules = |rule: &Rule| MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny).with_rule(rule);
+    let dynamodb = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(rules(&aws.table)).build();
+    let bedrock = aws_sdk_bedrock::config::Builder::from(&config).interceptor(rules(&aws.profiles)).build();
+    Resolver::new(
+        Catalogue::bundled().unwrap(),
+        aws_sdk_dynamodb::Client::from_conf(dynamodb),
+        "catalogue".to_owned(),
+        aws_sdk_bedrock::Client::from_conf(bedrock),
+        REGION.to_owned(),
+    )
+}
+
+fn text(text: &str) -> AttributeValue {
+    S(text.to_owned())
+}
+
+fn price() -> (&'static str, AttributeValue) {
+    ("price", M([("input".to_owned(), text("1")), ("output".to_owned(), text("2"))].into()))
+}
+
+#[tokio::test]
+async fn an_entry_of_the_bundled_catalogue_needs_no_look_up() {
+    let aws = Aws::empty();
+    for name in ["nova-lite", "us.anthropic.claude-3-5-haiku-20241022-v1:0", "support", "claude-3-7-sonnet"] {
+        let _ = resolver(&aws).resolve(name, Instant::now()).await.unwrap();
+    }
+    assert_eq!((aws.reads(), aws.profiles.num_calls()), (0, 0));
+}
+
+#[tokio::test]
+async fn an_added_model_is_found_by_its_id_and_by_its_alias_and_read_once_a_minute() {
+    let model =
+        [("family", text("llama")), ("outputLimit", N("500".to_owned())), price(), ("priceSource", text("2026-10-01"))];
+    let aws = Aws::with_items(&[("acme.giant-v1", &model), ("alias#giant", &[("modelId", text("acme.giant-v1"))])]);
+    let (resolver, start) = (resolver(&aws), Instant::now());
+    let found = resolver.resolve("giant", start).await.unwrap().unwrap();
+    assert_eq!((found.model.model_id.as_str(), found.model.family), ("acme.giant-v1", Family::Llama));
+    assert_eq!((found.limits.output, found.model.transport), (Some(500), Some(Transport::Converse)));
+    assert!(found.model.price.is_some() && found.model.requested == "giant");
+    assert_eq!(aws.reads(), 2);
+    resolver.resolve("giant", start + Duration::from_secs(59)).await.unwrap().unwrap();
+    assert_eq!(aws.reads(), 2);
+    resolver.resolve("acme.giant-v1", start + Duration::from_secs(61)).await.unwrap().unwrap();
+    assert_eq!(aws.reads(), 4);
+}
+
+#[tokio::test]
+async fn an_addition_prices_what_the_catalogue_knows_by_its_family_only() {
+    let id = "anthropic.claude-next-v1:0";
+    let aws = Aws::with_items(&[(id, &[price(), ("priceSource", text("2026-10-01"))])]);
+    let found = resolver(&aws).resolve(id, Instant::now()).await.unwrap().unwrap();
+    assert!(found.model.price.is_some() && found.model.family == Family::Anthropic);
+    let without = resolver(&Aws::empty()).resolve(id, Instant::now()).await.unwrap().unwrap();
+    assert!(without.model.price.is_none() && without.model.family == Family::Anthropic);
+}
+
+#[tokio::test]
+async fn what_means_nothing_is_looked_for_once() {
+    let aws = Aws::empty();
+    let (resolver, now) = (resolver(&aws), Instant::now());
+    for _ in 0..3 {
+        let refusal = resolver.resolve("gpt-4", now).await.unwrap().unwrap_err();
+        assert_eq!(refusal.details, []);
+    }
+    assert_eq!(aws.reads(), 2);
+    for name in ["", "größe", "default"] {
+        assert!(resolver.resolve(name, now).await.unwrap().is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_addition_is_named_for_the_admin() {
+    let aws = Aws::with_items(&[
+        ("acme.a", &[("family", text("supernova"))]),
+        ("alias#b", &[("model", text("acme.a"))]),
+        ("acme.c", &[("family", AttributeValue::Ss(vec!["llama".to_owned()]))]),
+        ("acme.d", &[("outputLimit", N("9".to_owned()))]),
+    ]);
+    for (name, entry, field) in [
+        ("acme.a", "acme.a", "family"),
+        ("b", "alias#b", "model"),
+        ("acme.c", "acme.c", "$"),
+        ("acme.d", "acme.d", "family"),
+    ] {
+        let refusal = resolver(&aws).resolve(name, Instant::now()).await.unwrap().unwrap_err();
+        assert_eq!(refusal.details, [("entry", json!(entry)), ("field", json!(field))], "{name}");
+        assert!(refusal.problem.contains("admin"), "{}", refusal.problem);
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_cannot_be_read_fails_closed() {
+    let table = mock!(aws_sdk_dynamodb::Client::get_item).then_error(|| {
+        let throttled = ProvisionedThroughputExceededException::builder().message("slow").build();
+        GetItemError::ProvisionedThroughputExceededException(throttled)
+    });
+    let aws = Aws { table, ..Aws::empty() };
+    let failure = resolver(&aws).resolve("gpt-4", Instant::now()).await.unwrap_err();
+    assert_eq!(failure.name(), "LedgerUnavailable");
+}
+
+#[tokio::test]
+async fn a_profile_has_the_family_and_price_of_the_model_behind_it() {
+    let models = ["us-east-1", "us-west-2"]
+        .map(|region| format!("arn:aws:bedrock:{region}::foundation-model/amazon.nova-lite-v1:0"));
+    let aws = Aws::with_profile_of(&[models[0].as_str(), models[1].as_str()]);
+    let (resolver, now) = (resolver(&aws), Instant::now());
+    for age in [0, 299] {
+        let found = resolver.resolve(ARN, now + Duration::from_secs(age)).await.unwrap().unwrap();
+        assert_eq!((found.model.model_id.as_str(), found.model.model_metric.as_str()), (ARN, "p1"));
+        assert_eq!((found.model.family, found.limits.output), (Family::Nova, Some(10_000)));
+        assert!(found.model.price.is_some() && found.model.requested == ARN);
+    }
+    assert_eq!((aws.profiles.num_calls(), aws.reads()), (1, 0));
+    resolver.resolve(ARN, now + Duration::from_secs(300)).await.unwrap().unwrap();
+    assert_eq!(aws.profiles.num_calls(), 2);
+}
+
+#[tokio::test]
+async fn an_alias_of_the_table_may_mean_a_profile() {
+    let profile = Aws::with_profile_of(&["arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0"]).profiles;
+    let aws = Aws::new(&[("alias#marketing", &[("modelId", text(ARN))])], profile);
+    let found = resolver(&aws).resolve("marketing", Instant::now()).await.unwrap().unwrap();
+    assert_eq!((found.model.requested.as_str(), found.model.model_id.as_str()), ("marketing", ARN));
+}
+
+#[tokio::test]
+async fn a_profile_that_cannot_be_resolved_is_refused() {
+    let denied = mock!(aws_sdk_bedrock::Client::get_inference_profile)
+        .then_error(|| GetInferenceProfileError::AccessDeniedException(AccessDeniedException::builder().build()));
+    let retired = "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-7-sonnet-20250219-v1:0";
+    let cases = [
+        (Aws::empty(), json!("ResourceNotFoundException")),
+        (Aws::new(&[], denied), json!("AccessDeniedException")),
+        (Aws::with_profile_of(&[]), Value::Null),
+        (Aws::with_profile_of(&[retired]), Value::Null),
+    ];
+    for (aws, bedrock_error) in cases {
+        let refusal = resolver(&aws).resolve(ARN, Instant::now()).await.unwrap().unwrap_err();
+        let detail =
+            |name| refusal.details.iter().find(|(key, _)| *key == name).map_or(Value::Null, |(_, value)| value.clone());
+        assert_eq!(detail("bedrockError"), bedrock_error, "{refusal:?}");
+    }
+    let elsewhere = ARN.replace("us-east-1", "eu-west-1");
+    let aws = Aws::empty();
+    assert!(resolver(&aws).resolve(&elsewhere, Instant::now()).await.unwrap().is_err());
+    assert_eq!(aws.profiles.num_calls(), 0);
+}
+
+#[tokio::test]
+async fn a_control_plane_that_does_not_answer_fails_closed_and_is_asked_again() {
+    let throttled = mock!(aws_sdk_bedrock::Client::get_inference_profile)
+        .then_error(|| GetInferenceProfileError::ThrottlingException(ThrottlingException::builder().build()));
+    let aws = Aws::new(&[], throttled);
+    let resolver = resolver(&aws);
+    for calls in 1..3 {
+        let failure = resolver.resolve(ARN, Instant::now()).await.unwrap_err();
+        assert_eq!((failure.name(), aws.profiles.num_calls()), ("LedgerUnavailable", calls));
+    }
+}
