@@ -27,7 +27,7 @@ pub struct Options {
     /// Model name for that server; without it the Bedrock model id is sent
     #[arg(long, value_name = "NAME", requires = "openai_endpoint")]
     pub openai_model: Option<String>,
-    /// Answer for application inference profiles that were never created here, as if made from Claude 3 Haiku; not for deleted ones
+    /// Answer for application inference profiles that were never created here, as if made from Mistral Large 3; not for deleted ones
     #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
     pub accept_any_profile: bool,
     /// How many exchanges, prompts and answers included, are kept in memory and shown under /_sim/exchanges, for tests; 0 keeps none

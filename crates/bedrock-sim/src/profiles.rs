@@ -28,7 +28,7 @@ use crate::{
 const ACCOUNT: &str = "000000000000";
 const MAX_NAME: usize = 64;
 /// What a profile that nobody created was made from.
-const ANY_PROFILE_SOURCE: &str = "anthropic.claude-3-haiku-20240307-v1:0";
+const ANY_PROFILE_SOURCE: &str = "mistral.mistral-large-3-675b-instruct";
 
 /// The profiles of one account and Region.
 pub struct Profiles {
