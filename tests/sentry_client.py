@@ -76,6 +76,7 @@ class Sentry:
         self.account = self.client("sts").get_caller_identity()["Account"]
         dynamodb = self.session.resource("dynamodb", endpoint_url=endpoint, config=self._config())
         self.limits = dynamodb.Table(self.outputs["LimitsTableName"])
+        self.catalogue = dynamodb.Table(self.outputs["CatalogueTableName"])
         self.ledger = dynamodb.Table(self.outputs["LedgerTableName"])
         self._limit_keys = set()
 

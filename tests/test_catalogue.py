@@ -1,0 +1,185 @@
+"""Which models there are: names that are refused before anything is spent, profiles, and what admins add to the catalogue table."""
+
+import pytest
+
+from contract import check_error, check_succeeded
+from sentry_client import UNREACHABLE, document, number, unique
+
+COUNTS = {"input_tokens": 350, "output_tokens": 900}
+SONNET = "us.anthropic.claude-sonnet-4-20250514-v1:0"
+
+
+@pytest.fixture(scope="module")
+def catalogue(sentry):
+    """Puts items into the catalogue table, and takes them out again."""
+    written = []
+
+    def put(entry, **fields):
+        written.append(entry)
+        sentry.catalogue.put_item(Item={"entry": entry, **fields})
+
+    yield put
+    for entry in written:
+        sentry.catalogue.delete_item(Key={"entry": entry})
+
+
+@pytest.fixture
+def profile(sentry):
+    """Makes application inference profiles of a model or cross-Region profile, by their control plane."""
+    bedrock = sentry.client("bedrock", sentry.bedrock_endpoint)
+    made = []
+
+    def make(source):
+        created = bedrock.create_inference_profile(inferenceProfileName=unique("e2e"), modelSource={"copyFrom": source})
+        made.append(created["inferenceProfileArn"])
+        return made[-1]
+
+    def delete(arn):
+        made.remove(arn)
+        bedrock.delete_inference_profile(inferenceProfileIdentifier=arn)
+
+    make.delete = delete
+    yield make
+    for arn in made:
+        bedrock.delete_inference_profile(inferenceProfileIdentifier=arn)
+
+
+def refused(sentry, model):
+    """The details of the refusal of a model; neither the budget nor Bedrock was asked."""
+    sent = document(model)
+    before = sentry.calls()
+    answer = sentry.ask(sent)
+    details = check_error(answer, "UnknownModel", sent)
+    assert details["path"] == "model"
+    assert sentry.calls() == before
+    assert not sentry.ledger_items(f"model#{model.rsplit('/', 1)[-1]}")
+    return details, answer["error"]["message"]
+
+
+# Names that mean no model
+
+@pytest.mark.local
+def test_name_that_is_no_model(sentry):
+    details, message = refused(sentry, "claude-99-imaginary")
+    assert set(details) == {"path"}
+    assert "alias" in message
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("name", ["claude-3-7-sonnet", "anthropic.claude-3-7-sonnet-20250219-v1:0", "us.anthropic.claude-3-7-sonnet-20250219-v1:0", "command-r"])
+def test_retired_name_says_since_when_and_what_to_use(sentry, name):
+    details, message = refused(sentry, name)
+    assert details["retired"] and details["replacement"]
+    assert details["replacement"] in message
+    check_succeeded(sentry.ask(document(details["replacement"])))
+
+
+@pytest.mark.local
+def test_model_that_the_region_has_not_got(sentry):
+    details, message = refused(sentry, "eu.anthropic.claude-sonnet-4-20250514-v1:0")
+    assert details["region"] == sentry.region and sentry.region in message
+    assert "eu-*" in details["regions"]
+
+
+# Application inference profiles
+
+@pytest.mark.local
+def test_profile_that_does_not_exist(sentry, profile):
+    arn = profile("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0")
+    profile.delete(arn)
+    details, message = refused(sentry, arn)
+    assert (details["modelId"], details["bedrockError"]) == (arn, "ResourceNotFoundException")
+    assert "does not exist" in message
+
+
+@pytest.mark.local
+def test_profile_of_another_region(sentry):
+    arn = f"arn:aws:bedrock:eu-west-1:{sentry.account}:application-inference-profile/abcdefghijkl"
+    details, message = refused(sentry, arn)
+    assert details["modelId"] == arn and "another Region" in message
+
+
+@pytest.mark.local
+def test_profile_that_cannot_be_looked_up_now_is_refused_for_now(sentry):
+    arn, bare = sentry.profile_arn()
+    sent = document(arn)
+    with sentry.reconfigured("ValidateAndTagFunction", AWS_ENDPOINT_URL_BEDROCK=UNREACHABLE):
+        answer = sentry.ask(sent)
+    assert (answer["outcome"], answer["error"]["code"], answer["error"]["retryable"]) == ("Denied", "LedgerUnavailable", True)
+    assert sentry.calls(bare) == 0
+    check_succeeded(sentry.ask(sent), sent)
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("source, usd", [
+    ("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0", "0.000237000"),
+    (f"arn:aws:bedrock:us-east-1:000000000000:inference-profile/{SONNET}", "0.014550000"),
+    ("arn:aws:bedrock:us-east-1::foundation-model/qwen.qwen3-32b-v1:0", None),
+], ids=["of a model", "of a cross-Region profile", "of an unpriced model"])
+def test_profile_has_the_family_limits_and_price_of_its_model(sentry, profile, source, usd):
+    arn = profile(source)
+    sent = document(arn, parameters={"max_tokens": 900}, **COUNTS)
+    answer = check_succeeded(sentry.ask(sent), sent)
+    assert answer["model"] == {"requested": arn, "modelId": arn, "modelMetric": arn.rsplit("/", 1)[-1]}
+    assert answer["cost"] == ({"priced": True, "usd": usd} if usd else {"priced": False})
+
+
+@pytest.mark.local
+def test_profile_of_a_model_that_cannot_honour_a_parameter_is_refused_by_name(sentry, profile):
+    arn = profile("arn:aws:bedrock:us-east-1::foundation-model/qwen.qwen3-32b-v1:0")
+    sent = document(arn, parameters={"top_k": 5})
+    details = check_error(sentry.ask(sent), "ModelRejectedRequest", sent)
+    assert details["parameter"] == "top_k"
+    assert sentry.calls(arn.rsplit("/", 1)[-1]) == 0
+
+
+# What admins add
+
+@pytest.mark.local
+def test_added_model_is_served_at_its_price_and_within_its_limit(sentry, catalogue):
+    model = f"writer.{unique('palmyra')}-v1:0"
+    catalogue(model, outputLimit=1000, price={"input": "2", "output": "6"}, priceSource="the offer of a test", defaults={"max_tokens": 950})
+    answer = check_succeeded(sentry.ask(document(model, **COUNTS)))
+    assert answer["cost"] == {"priced": True, "usd": "0.006100000"}
+    sent = document(model, parameters={"max_tokens": 1001})
+    details = check_error(sentry.ask(sent), "InvalidRequest", sent)
+    assert (details["path"], details["limit"]) == ("prompt.parameters.max_tokens", 1000)
+
+
+@pytest.mark.local
+def test_added_alias_means_its_model(sentry, catalogue):
+    name = unique("team")
+    catalogue(f"alias#{name}", modelId="amazon.nova-micro-v1:0")
+    answer = check_succeeded(sentry.ask(document(name)))
+    assert (answer["model"]["requested"], answer["model"]["modelId"]) == (name, "amazon.nova-micro-v1:0")
+
+
+@pytest.mark.local
+def test_added_family_and_transport_decide_how_it_is_called(sentry, catalogue):
+    model = f"anthropic.{unique('claude-next')}-v1:0"
+    catalogue(model, transport="invoke-model", price={"input": "3", "output": "15"}, priceSource="the offer of a test")
+    answer = check_succeeded(sentry.ask(document(model, parameters={"max_tokens": 900}, **COUNTS)))
+    assert answer["cost"]["usd"] == "0.014550000"
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("field, fields", [
+    ("price.input", {"price": {"input": "cheap", "output": "6"}, "priceSource": "a test"}),
+    ("outputLimit", {"outputLimit": number("1.5")}),
+    ("family", {"family": "klaus"}),
+    ("colour", {"colour": "blue"}),
+])
+def test_item_that_cannot_be_understood_is_named_with_its_field(sentry, catalogue, field, fields):
+    model = f"writer.{unique('palmyra')}-v1:0"
+    catalogue(model, **fields)
+    details, message = refused(sentry, model)
+    assert (details["entry"], details["field"]) == (model, field)
+    assert field in message
+
+
+@pytest.mark.local
+def test_table_that_cannot_be_read_refuses_only_models_that_it_is_needed_for(sentry):
+    with sentry.reconfigured("ValidateAndTagFunction", AWS_ENDPOINT_URL_DYNAMODB=UNREACHABLE):
+        check_succeeded(sentry.ask(document("nova-lite")))
+        answer = sentry.ask(document("team-unknown"))
+    assert (answer["outcome"], answer["error"]["code"]) == ("Denied", "LedgerUnavailable")
