@@ -15,7 +15,9 @@ async fn main() -> Result<(), StartError> {
     let timeout = Duration::from_secs(seconds);
     let region = env::required("AWS_REGION")?;
     let catalogue = Catalogue::bundled().map_err(|error| StartError::Unusable(error.to_string()))?;
-    let config = sentry_lambda::aws_config(timeout, timeout).await;
+    // The invoker keeps the time; the SDK's own limits come after it, so that there is one message of a time-out.
+    let later = timeout + Duration::from_secs(1);
+    let config = sentry_lambda::aws_config(later, later).await;
     // The SDK would also repeat what may have been paid for; the invoker knows what is safe.
     let client = Client::from_conf(Builder::from(&config).retry_config(RetryConfig::disabled()).build());
     let invoker = &Invoker::new(client, catalogue, region, timeout);

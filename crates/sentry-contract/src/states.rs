@@ -1,8 +1,11 @@
 //! Input and output of every function, as the state machines pass them.
 
+use std::fmt;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use sentry_domain::{Amount, Limits, Price, TokenUsage, Unit, Window};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::answer::{BudgetEntry, Cost, Degraded, InvalidAnswer, Output, Usage};
@@ -392,6 +395,67 @@ pub enum Invoked {
     Answer(Box<ModelAnswer>),
     /// It did not.
     Failure(Box<Refused>),
+}
+
+/// What `Prepare Call` ends with.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum PreparedCall {
+    /// Step Functions can make the call.
+    Native(NativeCall),
+    /// It cannot: the request goes to `Invoke Model`.
+    Function {
+        /// `true`
+        function: bool,
+    },
+    /// The request cannot be sent at all.
+    Failure {
+        /// Why not.
+        failure: Box<Refused>,
+    },
+}
+
+/// A call that Step Functions makes.
+#[derive(Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NativeCall {
+    /// The parameters of `aws-sdk:bedrockruntime:converse`.
+    pub converse: Value,
+    /// The room that the router's input takes in a document that it travels in.
+    pub request_bytes: usize,
+}
+
+/// The prompt stays out of logs.
+impl fmt::Debug for NativeCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NativeCall({} bytes)", self.request_bytes)
+    }
+}
+
+/// Input of `Read Answer`: how a call by Step Functions ended.
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadAnswerInput {
+    /// For the price.
+    pub model: Target,
+    /// From `Prepare Call`.
+    pub request_bytes: usize,
+    /// What Bedrock answered.
+    #[serde(default)]
+    pub result: Option<Value>,
+    /// The name of the error, where there is no answer.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// The error's message, which may quote the prompt.
+    #[serde(default)]
+    pub cause: Option<String>,
+}
+
+/// The answer and the message stay out of logs.
+impl fmt::Debug for ReadAnswerInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReadAnswerInput({:?}, {:?})", self.model.model_id, self.error)
+    }
 }
 
 /// The message that `Emit Metrics` queues for every request that reached the budget decision.

@@ -1,11 +1,5 @@
 //! What Bedrock's errors mean to a client and to its budget.
 
-use std::error::Error;
-
-use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_bedrockruntime::operation::RequestId;
-use aws_smithy_runtime_api::client::result::DispatchFailure;
-use aws_smithy_runtime_api::http::Response;
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::TokenUsage;
 
@@ -92,42 +86,31 @@ impl ModelFailure {
     }
 }
 
-impl<E> From<SdkError<E, Response>> for ModelFailure
-where
-    E: ProvideErrorMetadata,
-    SdkError<E, Response>: RequestId,
-{
-    fn from(error: SdkError<E, Response>) -> Self {
-        let status = error.raw_response().map(|response| response.status().as_u16());
-        let name = match &error {
-            SdkError::ServiceError(service) => service.err().code(),
-            _ => None,
-        };
-        let meaning = match &error {
-            SdkError::ServiceError(_) => by_name(name).or_else(|| by_status(status)).unwrap_or(UNKNOWN),
-            SdkError::TimeoutError(_) => TIMED_OUT,
-            SdkError::DispatchFailure(failure) if never_connected(failure) => UNREACHABLE,
-            SdkError::DispatchFailure(_) => LOST,
-            SdkError::ConstructionFailure(_) => UNWRITABLE,
-            _ => by_status(status).unwrap_or(UNREADABLE),
-        };
-        let mut body = ErrorBody::new(meaning.code, meaning.message);
+/// What a kind of failure means.
+#[derive(Clone, Copy)]
+pub(super) struct Meaning {
+    pub(super) code: ErrorCode,
+    pub(super) effect: Effect,
+    pub(super) message: &'static str,
+}
+
+impl Meaning {
+    /// The failure, with the name that Bedrock gave it and the id under which AWS knows the call.
+    pub(super) fn failure(self, name: Option<&str>, request_id: Option<&str>) -> ModelFailure {
+        let mut body = ErrorBody::new(self.code, self.message);
         if let Some(name) = name {
             body = body.with("bedrockError", name);
         }
-        if let Some(id) = error.request_id() {
+        if let Some(id) = request_id {
             body = body.with("bedrockRequestId", id);
         }
-        Self { error: Box::new(body), usage: None, effect: meaning.effect }
+        ModelFailure { error: Box::new(body), usage: None, effect: self.effect }
     }
 }
 
-/// What a kind of failure means.
-#[derive(Clone, Copy)]
-struct Meaning {
-    code: ErrorCode,
-    effect: Effect,
-    message: &'static str,
+/// What an error that Bedrock itself answered means, by its name, or where that is not known by its HTTP status.
+pub(super) fn answered(name: Option<&str>, status: Option<u16>) -> Meaning {
+    by_name(name).or_else(|| by_status(status)).unwrap_or(UNKNOWN)
 }
 
 const UNKNOWN: Meaning = Meaning {
@@ -140,27 +123,22 @@ const FAILED: Meaning = Meaning {
     effect: Effect::Unknown,
     message: "The model failed while it worked on the request.",
 };
-const TIMED_OUT: Meaning = Meaning {
+pub(super) const TIMED_OUT: Meaning = Meaning {
     code: ErrorCode::ModelTimeout,
     effect: Effect::Unknown,
     message: "The model did not answer in time. Ask for less, or try again.",
 };
-const UNREADABLE: Meaning = Meaning {
+pub(super) const UNREADABLE: Meaning = Meaning {
     code: ErrorCode::ModelError,
     effect: Effect::Unknown,
     message: "The model's answer cannot be read. Its tokens may have been billed.",
 };
-const LOST: Meaning = Meaning {
+pub(super) const LOST: Meaning = Meaning {
     code: ErrorCode::ModelUnavailable,
     effect: Effect::Unknown,
     message: "The connection to Bedrock was lost. Try again.",
 };
-const UNREACHABLE: Meaning = Meaning {
-    code: ErrorCode::ModelUnavailable,
-    effect: Effect::NothingYet,
-    message: "Bedrock cannot be reached. Try again.",
-};
-const UNWRITABLE: Meaning = Meaning {
+pub(super) const UNWRITABLE: Meaning = Meaning {
     code: ErrorCode::ModelRejectedRequest,
     effect: Effect::Nothing,
     message: "The request cannot be written in the model's format.",
@@ -207,8 +185,10 @@ fn by_name(name: Option<&str>) -> Option<Meaning> {
     })
 }
 
-fn by_status(status: Option<u16>) -> Option<Meaning> {
+pub(super) fn by_status(status: Option<u16>) -> Option<Meaning> {
     Some(match status? {
+        // An answer, but none of Bedrock's.
+        200..=299 => UNREADABLE,
         408 => TIMED_OUT,
         424 => FAILED,
         429 => THROTTLED,
@@ -218,14 +198,4 @@ fn by_status(status: Option<u16>) -> Option<Meaning> {
         500..=599 => INTERNAL,
         _ => return None,
     })
-}
-
-/// Whether not even a connection came about: its time-out, a refused connection, an unknown host, a failed TLS handshake.
-///
-/// Anything else may have happened after Bedrock had the request.
-fn never_connected(failure: &DispatchFailure) -> bool {
-    let error: Option<&dyn Error> = failure.as_connector_error().map(|error| error as _);
-    std::iter::successors(error, |&error| error.source())
-        .filter_map(|error| error.downcast_ref::<hyper_util::client::legacy::Error>())
-        .any(hyper_util::client::legacy::Error::is_connect)
 }

@@ -1,10 +1,5 @@
 //! Token counts in the headers of InvokeModel's answers, which Bedrock sends for every family, and the SDK does not model.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use aws_sdk_bedrockruntime::config::interceptors::BeforeDeserializationInterceptorContextRef;
-use aws_sdk_bedrockruntime::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_bedrockruntime::error::BoxError;
 use sentry_domain::TokenUsage;
 
 use super::body::MOST_TOKENS;
@@ -46,32 +41,5 @@ impl HeaderCounts {
             cache_read: self.cache_read.unwrap_or_default(),
             cache_write: self.cache_write.unwrap_or_default(),
         })
-    }
-}
-
-/// Keeps the counts of the answer that passes.
-#[derive(Clone, Debug, Default)]
-pub struct CountKeeper(Arc<Mutex<HeaderCounts>>);
-
-impl CountKeeper {
-    pub fn counts(&self) -> HeaderCounts {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Intercept for CountKeeper {
-    fn name(&self) -> &'static str {
-        "CountKeeper"
-    }
-
-    fn read_before_deserialization(
-        &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let headers = context.response().headers();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = HeaderCounts::read(|name| headers.get(name));
-        Ok(())
     }
 }

@@ -1,17 +1,27 @@
 //! From the one request format to a model's own, and back.
 //!
-//! [`prepare`] and [`normalise`] / [`read_body`] are pure: what is sent, and what an answer says. [`ask`] is both with a call between them.
+//! [`prepare`] and [`normalise`] / [`read_body`] are pure: what is sent, and what an answer says. `ask` (feature `bedrock`) is both with a
+//! call by the SDK between them; [`integration`] is for a call that Step Functions makes. [`answer`] and [`refused`] are what either ends with.
 
 mod adapter;
 mod body;
 mod conversation;
 pub mod converse;
+#[cfg(feature = "bedrock")]
 mod count;
+#[cfg(feature = "bedrock")]
+mod count_keeper;
 mod failure;
 mod families;
 mod headers;
+pub mod integration;
+mod outcome;
+#[cfg(feature = "bedrock")]
 mod sdk;
+#[cfg(feature = "bedrock")]
+mod sdk_failure;
 
+#[cfg(feature = "bedrock")]
 use aws_sdk_bedrockruntime::Client;
 use sentry_contract::answer::StopReason;
 use sentry_contract::request::Transport;
@@ -25,9 +35,11 @@ use converse::ConverseRequest;
 
 pub use conversation::Speaker;
 pub use converse::normalise;
+#[cfg(feature = "bedrock")]
 pub use count::{Counted, count_tokens};
 pub use failure::{Effect, ModelFailure};
 pub use headers::HeaderCounts;
+pub use outcome::{answer, max_tokens, read_input, refused, timed_out};
 
 /// What a model said.
 #[derive(Clone, PartialEq, Eq)]
@@ -107,6 +119,7 @@ pub fn read_body(model: &Target, body: &[u8], counts: HeaderCounts) -> Result<Re
 ///
 /// # Errors
 /// With the code of the public contract, and whether the call can have cost anything.
+#[cfg(feature = "bedrock")]
 pub async fn ask(client: &Client, input: &InvokeModelInput, max_tokens: u32) -> Result<Reply, ModelFailure> {
     let model = &input.model;
     match prepare(input, max_tokens)? {

@@ -15,7 +15,8 @@ use super::converse::{
     AnswerMessage, Block, ConverseAnswer, ConverseMessage, ConverseOutput, ConverseRequest, ConverseUsage,
     InferenceConfig,
 };
-use super::headers::{CountKeeper, HeaderCounts};
+use super::count_keeper::CountKeeper;
+use super::headers::HeaderCounts;
 
 /// Sends a Converse request.
 pub async fn converse(

@@ -1,0 +1,51 @@
+//! What the errors of the integration mean: `<service>.<name of the exception>`, and as the cause the message of the SDK for Java.
+//!
+//! The message ends with `(Service: BedrockRuntime, Status Code: 400, Request ID: …)` where Bedrock answered. Nothing before that is passed
+//! on: it may quote the prompt.
+
+use super::super::ModelFailure;
+use super::super::failure::{LOST, UNREADABLE, answered};
+
+/// The error of a state that ran out of time.
+pub const TIMEOUT: &str = "States.Timeout";
+/// The SDK's own error: no answer, or none that it can read.
+const CLIENT: &str = "SdkClientException";
+/// How the SDK begins its message where an answer came that it cannot read.
+const NOT_UNDERSTOOD: &str = "Unable to unmarshall response";
+
+/// What `error` with `cause` means. Every error that is not Bedrock's own may have come after the model had worked.
+#[must_use]
+pub fn failure(error: &str, cause: &str) -> ModelFailure {
+    match error.split_once('.') {
+        Some(("BedrockRuntime", CLIENT)) if cause.starts_with(NOT_UNDERSTOOD) => unreadable(),
+        Some(("BedrockRuntime", name)) if name != CLIENT => {
+            let told = Told::of(cause);
+            answered(Some(name), told.status).failure(Some(name), told.request_id)
+        }
+        _ => LOST.failure(None, None),
+    }
+}
+
+/// The answer is not in Converse's form.
+pub fn unreadable() -> ModelFailure {
+    UNREADABLE.failure(None, None)
+}
+
+/// What AWS itself writes at the end of a message.
+#[derive(Default)]
+struct Told<'c> {
+    status: Option<u16>,
+    request_id: Option<&'c str>,
+}
+
+impl<'c> Told<'c> {
+    fn of(cause: &'c str) -> Self {
+        let told = cause.rsplit_once("(Service: ").and_then(|(_, told)| told.split_once(')')).map(|(told, _)| told);
+        let field = |name: &str| told?.split(", ").find_map(|field| field.strip_prefix(name));
+        let is_id = |id: &&str| id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        Self {
+            status: field("Status Code: ").and_then(|code| code.parse().ok()),
+            request_id: field("Request ID: ").filter(is_id),
+        }
+    }
+}
