@@ -47,6 +47,8 @@ A_FUNCTION_MAY = {
     "CountTokensFunction": {"bedrock:CountTokens"},
     "ReserveFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"},
     "InvokeModelFunction": {"bedrock:InvokeModel"},
+    "PrepareCallFunction": set(),
+    "ReadAnswerFunction": set(),
     "SettleFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:DeleteItem"},
     "EmitMetricsFunction": {
         "cloudwatch:PutMetricData", "dynamodb:UpdateItem", "sns:Publish",
@@ -58,9 +60,11 @@ A_FUNCTION_MAY = {
 WITHOUT_STATE = {"EmitMetricsFunction", "SweepHoldsFunction"}
 # States that may be repeated whatever happened, because what they run does the same thing once, however often it is asked.
 IDEMPOTENT = {"Reserve", "Settle", "Cancel Reservation"}
+# What happens in the model router between its start and its end if Step Functions itself calls the model.
+NATIVE_WAY = ["Prepare Call", "Call Bedrock", "Read Answer"]
+MODEL_TIMEOUT = "{% $number('${ModelTimeoutSeconds}') %}"
 OUT_OF_TIME = {"States.Timeout", "Sandbox.Timedout"}
-CONTRACT_PARAMETERS = {"Architecture": "arm64", "ModelTimeoutSeconds": 240, "HoldSeconds": 360, "UsageCacheSeconds": 60}
-LATER_PARAMETERS = {"ModelInvocation": "lambda"}
+CONTRACT_PARAMETERS = {"Architecture": "arm64", "ModelTimeoutSeconds": 240, "HoldSeconds": 360, "UsageCacheSeconds": 60, "ModelInvocation": "lambda"}
 
 
 def of_type(*kinds):
@@ -99,9 +103,15 @@ def pointed_at(value):
     return None
 
 
+def policies_of(role):
+    """A role's policies, also those that are there on a condition only."""
+    for policy in role.get("Policies", []):
+        yield from [each for each in policy["Fn::If"][1:] if each != {"Ref": "AWS::NoValue"}] if "Fn::If" in policy else [policy]
+
+
 def statements():
     for name, role in ROLES.items():
-        for policy in role.get("Policies", []):
+        for policy in policies_of(role):
             for number, statement in enumerate(listed(policy["PolicyDocument"]["Statement"])):
                 yield pytest.param(name, statement, id=f"{name}-{policy['PolicyName']}-{number}" if isinstance(policy["PolicyName"], str) else f"{name}-{number}")
     for name, policy in of_type("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy").items():
@@ -135,13 +145,13 @@ def test_parameter_of_the_contract(name, default):
     assert TEMPLATE["Parameters"][name]["Default"] in (default, str(default))
 
 
-@pytest.mark.parametrize("name, default", LATER_PARAMETERS.items())
-def test_parameter_that_comes_with_its_feature(name, default):
-    assert TEMPLATE["Parameters"].get(name, {}).get("Default", default) in (default, str(default))
-
-
 def test_architecture_can_be_chosen():
     assert set(TEMPLATE["Parameters"]["Architecture"]["AllowedValues"]) == {"arm64", "x86_64"}
+
+
+def test_who_calls_the_model_can_be_chosen():
+    assert set(TEMPLATE["Parameters"]["ModelInvocation"]["AllowedValues"]) == {"lambda", "native"}
+    assert TEMPLATE["Conditions"]["InvokesNatively"] == {"Fn::Equals": [{"Ref": "ModelInvocation"}, "native"]}
 
 
 def test_usage_cache_is_at_most_a_minute():
@@ -161,12 +171,18 @@ def test_time_of_the_model_nests_from_function_to_workflow():
     assert times == sorted(set(times))
 
 
+def seconds_of(state):
+    """A state's time, at most; the model's is the deployment's parameter."""
+    seconds = state["TimeoutSeconds"]
+    return int(TEMPLATE["Parameters"]["ModelTimeoutSeconds"]["MaxValue"]) if seconds == MODEL_TIMEOUT else seconds
+
+
 def longest(name):
     """A task's time, as often as it may run out, and every pause of a repetition; any other error comes at once."""
     state = task(name)
     repeated = sum(rule["MaxAttempts"] for rule in state["Retry"] if OUT_OF_TIME & set(rule["ErrorEquals"]))
     pauses = sum(rule["IntervalSeconds"] * rule["BackoffRate"] ** attempt for rule in state["Retry"] for attempt in range(rule["MaxAttempts"]))
-    return state["TimeoutSeconds"] * (1 + repeated) + pauses
+    return seconds_of(state) * (1 + repeated) + pauses
 
 
 def test_slowest_way_through_the_rate_limiter_fits_its_time():
@@ -175,6 +191,14 @@ def test_slowest_way_through_the_rate_limiter_fits_its_time():
     assert sum(map(longest, way)) < MACHINES["rate-limiter.asl.json"]["TimeoutSeconds"]
     assert longest("Count Tokens") <= longest("Lookup Limit") + longest("Fetch Usage"), "they run side by side"
     assert longest("Invoke Model") < MACHINES["model-router.asl.json"]["TimeoutSeconds"]
+    assert sum(map(longest, NATIVE_WAY)) < MACHINES["model-router.asl.json"]["TimeoutSeconds"]
+
+
+def test_the_model_has_its_time_whoever_calls_it():
+    assert task("Call Bedrock")["TimeoutSeconds"] == MODEL_TIMEOUT
+    assert substitutions_of("model-router.asl.json")["ModelTimeoutSeconds"] == {"Ref": "ModelTimeoutSeconds"}
+    for name in ("InvokeModelFunction", "ReadAnswerFunction"):
+        assert with_globals(name)["Environment"]["Variables"]["SENTRY_MODEL_TIMEOUT_SECONDS"] == {"Ref": "ModelTimeoutSeconds"}
 
 
 def test_no_hold_expires_while_its_request_runs():
@@ -274,9 +298,26 @@ def test_metrics_are_written_to_one_namespace_only(role, statement):
 @pytest.mark.parametrize("role, statement", STATEMENTS)
 def test_bedrock_resources_are_models_and_profiles(role, statement):
     if any(action.startswith("bedrock:") for action in listed(statement["Action"])):
+        kinds = "guardrail" if listed(statement["Action"]) == ["bedrock:ApplyGuardrail"] else "foundation-model|inference-profile|application-inference-profile"
         for resource in listed(statement["Resource"]):
             arn = resource["Fn::Sub"] if isinstance(resource, dict) else resource
-            assert re.search(r":bedrock:.*:(foundation-model|inference-profile|application-inference-profile)/", arn), arn
+            assert re.search(f":bedrock:.*:({kinds})/", arn), arn
+
+
+def test_step_functions_may_call_models_only_where_it_does():
+    """And then the same ones as the function that waits for them."""
+    def statement_of(policy):
+        (found,) = [each for each in policy["PolicyDocument"]["Statement"] if each["Action"] == "bedrock:InvokeModel"]
+        return found
+
+    always, conditional = ROLES["ModelRouterRole"]["Policies"]
+    assert "bedrock:" not in json.dumps(always)
+    condition, native, otherwise = conditional["Fn::If"]
+    assert (condition, otherwise) == ("InvokesNatively", {"Ref": "AWS::NoValue"})
+    assert statement_of(native) == statement_of(ROLES["InvokeModelRole"]["Policies"][0])
+    assert actions_of("ModelRouterRole") & {"bedrock:InvokeModel", "bedrock:ApplyGuardrail"} == {
+        each["Action"] for each in native["PolicyDocument"]["Statement"]}
+    assert not [role for role in ROLES if role not in {"ModelRouterRole", "InvokeModelRole"} and "bedrock:InvokeModel" in actions_of(role)]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -460,7 +501,8 @@ def test_machine_is_express_traced_and_logs_no_data(name):
     assert machine["Type"] == "EXPRESS"
     assert machine["Tracing"]["Enabled"] is True
     assert machine["Logging"]["IncludeExecutionData"] is False
-    assert machine["Logging"]["Level"] == "ERROR"
+    # Natively, events of level ERROR have Bedrock's messages, which may quote a prompt.
+    assert machine["Logging"]["Level"] == ({"Fn::If": ["InvokesNatively", "FATAL", "ERROR"]} if name == "ModelRouter" else "ERROR")
     for destination in machine["Logging"]["Destinations"]:
         assert pointed_at(destination["CloudWatchLogsLogGroup"]["LogGroupArn"]) in LOG_GROUPS
 
@@ -554,10 +596,10 @@ def test_what_is_idempotent_is_repeated_after_every_error(name):
 
 @pytest.mark.parametrize("file, name, state, siblings", TASKS)
 def test_task_has_less_time_than_its_machine(file, name, state, siblings):
-    assert state["TimeoutSeconds"] < MACHINES[file]["TimeoutSeconds"] <= 300
+    assert seconds_of(state) < MACHINES[file]["TimeoutSeconds"] <= 300
 
 
-@pytest.mark.parametrize("name", ["Validate And Tag", "Route Model", "Invoke Model"])
+@pytest.mark.parametrize("name", ["Validate And Tag", "Route Model", "Invoke Model", *NATIVE_WAY])
 def test_oversized_payload_is_caught_by_name(name):
     """States.ALL does not catch it, and these are the tasks that carry a document or an answer."""
     assert "States.DataLimitExceeded" in [error for catcher in task(name)["Catch"] for error in catcher["ErrorEquals"]]
@@ -571,6 +613,16 @@ def task(name):
 def test_model_is_not_invoked_twice():
     assert [rule["ErrorEquals"] for rule in task("Invoke Model")["Retry"]] == [["Lambda.TooManyRequestsException"]]
     assert all(rule["MaxAttempts"] == 0 for rule in task("Route Model")["Retry"])
+
+
+def test_a_native_call_is_repeated_only_after_what_certainly_cost_nothing():
+    """The names that the function repeats after, too; which they are is tested in fn-read-answer."""
+    (rule,) = task("Call Bedrock")["Retry"]
+    assert rule["ErrorEquals"] == [f"BedrockRuntime.{name}" for name in ("ThrottlingException", "ModelNotReadyException", "ServiceUnavailableException")]
+
+
+def test_a_native_call_that_fails_is_read_by_the_function_that_knows_the_errors():
+    assert {catcher["Next"] for catcher in task("Call Bedrock")["Catch"] if catcher["ErrorEquals"] == ["States.ALL"]} == {"Read Answer"}
 
 
 def leading_to(name):

@@ -92,6 +92,8 @@ class Story:
             "fn-count-tokens": lambda: {key: self._request[key] for key in ("model", "prompt")},
             "fn-reserve": self._reserve,
             "fn-invoke-model": self._invoke_model,
+            "fn-prepare-call": self._invoke_model,
+            "fn-read-answer": self._read_answer,
             "fn-settle": self._settle,
             "fn-emit-metrics": self._emit_metrics,
             "fn-sweep-holds": lambda: {},
@@ -121,6 +123,12 @@ class Story:
 
     def _invoke_model(self) -> Any:
         return {key: self._request[key] for key in ("model", "prompt", "tags")}
+
+    def _read_answer(self) -> Any:
+        message = {"Role": "assistant", "Content": [{"Text": "S3 stores objects durably and scales by itself."}]}
+        usage = {"InputTokens": 21, "OutputTokens": 143, "TotalTokens": 164}
+        result = {"Output": {"Message": message}, "StopReason": "end_turn", "Usage": usage}
+        return {"model": self._request["model"], "requestBytes": 700, "result": result}
 
     @property
     def _reservation(self) -> Any:

@@ -37,8 +37,19 @@ HANDLER_FIELDS = {
 SUBSTITUTE = "arn:aws:lambda:us-east-1:123456789012:function:placeholder"
 
 
+def with_literal_times(node: Any) -> Any:
+    """The definition with a second where `TimeoutSeconds` is an expression, as JSONata allows it and the schema does not know."""
+    if isinstance(node, dict):
+        return {
+            key: 1 if key == "TimeoutSeconds" and list(expressions(value)) else with_literal_times(value)
+            for key, value in node.items()
+        }
+    return [with_literal_times(value) for value in node] if isinstance(node, list) else node
+
+
 def schema_findings(definition: State) -> Iterator[str]:
     """What cfn-lint says about the definition, written into a template of its own."""
+    definition = with_literal_times(definition)
     properties = {"RoleArn": "arn:aws:iam::123456789012:role/role", "Definition": definition}
     machine = {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}
     template = {"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Machine": machine}}

@@ -2,6 +2,7 @@
 
 mod answers;
 mod any_bytes;
+mod integration;
 #[path = "reference.rs"]
 mod reference;
 mod refusals;

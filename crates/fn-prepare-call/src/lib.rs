@@ -1,0 +1,46 @@
+#![doc = include_str!("../README.md")]
+
+use sentry_contract::escaped_len;
+use sentry_contract::states::{NativeCall, PreparedCall};
+use sentry_models::Catalogue;
+use sentry_models::adapters::{self, ModelFailure, Prepared, integration, refused};
+use serde_json::value::RawValue;
+
+/// Writes requests for Step Functions to send.
+#[derive(Debug)]
+pub struct Preparer {
+    catalogue: Catalogue,
+}
+
+impl Preparer {
+    /// With the `max_tokens` of `catalogue` where a request has none.
+    #[must_use]
+    pub fn new(catalogue: Catalogue) -> Self {
+        Self { catalogue }
+    }
+
+    /// The call for the router's input.
+    #[must_use]
+    pub fn prepare(&self, event: &RawValue) -> PreparedCall {
+        self.call(event.get()).unwrap_or_else(failed)
+    }
+
+    fn call(&self, event: &str) -> Result<PreparedCall, ModelFailure> {
+        let input = adapters::read_input(event)?;
+        let max_tokens = adapters::max_tokens(&self.catalogue, &input);
+        let Prepared::Converse(request) = adapters::prepare(&input, max_tokens)? else {
+            return Ok(PreparedCall::Function { function: true });
+        };
+        let converse = integration::parameters(&input.model.model_id, &request)?;
+        Ok(converse.map_or(PreparedCall::Function { function: true }, |converse| {
+            PreparedCall::Native(NativeCall { converse, request_bytes: escaped_len(event) })
+        }))
+    }
+}
+
+fn failed(failure: ModelFailure) -> PreparedCall {
+    PreparedCall::Failure { failure: refused(failure) }
+}
+
+#[cfg(test)]
+mod tests;

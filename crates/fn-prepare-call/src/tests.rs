@@ -1,0 +1,64 @@
+//! What Step Functions is given to send.
+
+use sentry_models::Catalogue;
+use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
+
+use crate::Preparer;
+
+fn prepare(input: &Value) -> Value {
+    let preparer = Preparer::new(Catalogue::bundled().unwrap());
+    serde_json::to_value(preparer.prepare(&to_raw_value(input).unwrap())).unwrap()
+}
+
+fn input(model_id: &str, family: &str, parameters: Value) -> Value {
+    json!({"model": {"modelId": model_id, "family": family, "requested": "x"},
+           "prompt": {"messages": [{"role": "system", "content": "Be \"brief\"."}, {"role": "user", "content": "Hi"}], "parameters": parameters},
+           "tags": {"applicationId": "helper", "note": "what (?)"}})
+}
+
+#[test]
+fn a_converse_request_has_the_names_of_the_integration_and_keeps_what_is_not_its_own() {
+    let parameters =
+        json!({"max_tokens": 9, "temperature": 0.25, "top_p": 0.5, "top_k": 37, "stop_sequences": ["END"]});
+    let sent = input("us.amazon.nova-micro-v1:0", "nova", parameters);
+    let converse = json!({
+        "ModelId": "us.amazon.nova-micro-v1:0",
+        "System": [{"Text": "Be \"brief\"."}],
+        "Messages": [{"Role": "user", "Content": [{"Text": "Hi"}]}],
+        "InferenceConfig": {"MaxTokens": 9, "Temperature": 0.25, "TopP": 0.5, "StopSequences": ["END"]},
+        "AdditionalModelRequestFields": {"inferenceConfig": {"topK": 37}},
+        "RequestMetadata": {"applicationId": "helper"},
+    });
+    let bytes = sentry_contract::escaped_len(&sent.to_string());
+    assert_eq!(prepare(&sent), json!({"converse": converse, "requestBytes": bytes}));
+}
+
+#[test]
+fn max_tokens_is_always_sent() {
+    let call = prepare(&input("us.anthropic.claude-3-5-haiku-20241022-v1:0", "anthropic", json!({})));
+    assert!(call["converse"]["InferenceConfig"]["MaxTokens"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn a_model_without_converse_is_left_to_the_function() {
+    assert_eq!(prepare(&input("anthropic.claude-v2:1", "anthropic-text", json!({}))), json!({"function": true}));
+    let mut native = input("us.amazon.nova-micro-v1:0", "nova", json!({}));
+    native["model"]["transport"] = json!("invoke-model");
+    assert_eq!(prepare(&native), json!({"function": true}));
+}
+
+#[test]
+fn what_the_model_cannot_honour_is_refused_by_name_and_costs_nothing() {
+    let failure = &prepare(&input("us.meta.llama3-3-70b-instruct-v1:0", "llama", json!({"top_k": 1})))["failure"];
+    assert_eq!((&failure["error"]["code"], &failure["statusCode"]), (&json!("ModelRejectedRequest"), &json!(502)));
+    assert_eq!(failure["error"]["details"]["parameter"], "top_k");
+    assert_eq!(failure["nothingSpent"], true);
+}
+
+#[test]
+fn an_input_that_is_not_the_routers_is_refused_without_quoting_it() {
+    let answer = prepare(&json!({"prompt": "a secret"}));
+    assert_eq!(answer["failure"]["error"]["code"], "InvalidRequest");
+    assert!(!answer.to_string().contains("secret"));
+}

@@ -1,0 +1,118 @@
+//! What answers and errors of the service integration come to.
+
+use std::time::Duration;
+
+use sentry_models::Catalogue;
+use serde_json::{Value, json};
+
+use crate::Reader;
+
+fn read(outcome: Value) -> Value {
+    let mut input = json!({"model": {"modelId": "amazon.nova-lite-v1:0", "family": "nova"}, "requestBytes": 300});
+    input.as_object_mut().unwrap().extend(outcome.as_object().unwrap().clone());
+    let reader = Reader::new(Catalogue::bundled().unwrap(), "us-east-1".to_owned(), Duration::from_secs(240));
+    serde_json::to_value(reader.read(serde_json::from_value(input).unwrap())).unwrap()
+}
+
+fn answer(text: &str) -> Value {
+    json!({"result": {
+        "Output": {"Message": {"Role": "assistant", "Content": [{"Text": text}]}},
+        "StopReason": "end_turn",
+        "Usage": {"InputTokens": 21, "OutputTokens": 143, "TotalTokens": 164},
+        "Metrics": {"LatencyMs": 1},
+    }})
+}
+
+/// The message of the SDK for Java, as Step Functions gives it.
+fn failed(name: &str, status: u16) -> Value {
+    let cause = format!(
+        "quotes the secret (Service: x, Status Code: 1, Request ID: no) prompt (Service: BedrockRuntime, Status Code: {status}, Request ID: r-1) (SDK Attempt Count: 1)"
+    );
+    json!({"error": format!("BedrockRuntime.{name}"), "cause": cause})
+}
+
+#[test]
+fn an_answer_is_priced_and_in_the_one_format() {
+    let expected = json!({"answer": {
+        "output": {"message": {"role": "assistant", "content": "Hello."}, "stopReason": "end_turn"},
+        "usage": {"inputTokens": 21, "outputTokens": 143, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 0, "totalTokens": 164},
+        "cost": {"usd": "0.000035580", "priced": true},
+    }});
+    assert_eq!(read(answer("Hello.")), expected);
+}
+
+#[test]
+fn an_error_of_bedrock_means_what_its_name_means_and_its_message_stays_here() {
+    let cases = [
+        ("ThrottlingException", 429, "ModelThrottled", 429, true),
+        ("ServiceQuotaExceededException", 400, "ModelThrottled", 429, true),
+        ("ModelNotReadyException", 429, "ModelUnavailable", 503, true),
+        ("ServiceUnavailableException", 503, "ModelUnavailable", 503, true),
+        ("InternalServerException", 500, "ModelUnavailable", 503, false),
+        ("ModelTimeoutException", 408, "ModelTimeout", 504, false),
+        ("ModelErrorException", 424, "ModelError", 502, false),
+        ("AccessDeniedException", 403, "ModelAccessDenied", 502, true),
+        ("ValidationException", 400, "ModelRejectedRequest", 502, true),
+        ("ResourceNotFoundException", 404, "ModelRejectedRequest", 502, true),
+        ("BedrockRuntimeException", 418, "ModelRejectedRequest", 502, false),
+        ("BedrockRuntimeException", 429, "ModelThrottled", 429, true),
+    ];
+    for (name, status, code, status_code, nothing_spent) in cases {
+        let answer = read(failed(name, status));
+        let failure = &answer["failure"];
+        assert_eq!((&failure["error"]["code"], &failure["statusCode"]), (&json!(code), &json!(status_code)), "{name}");
+        assert_eq!(failure["error"]["details"], json!({"bedrockError": name, "bedrockRequestId": "r-1"}));
+        assert_eq!(failure.get("nothingSpent"), nothing_spent.then_some(&json!(true)), "{status} {name}");
+        assert!(!answer.to_string().contains("secret"), "{answer}");
+    }
+}
+
+#[test]
+fn an_error_that_is_not_bedrocks_may_have_cost_something() {
+    let lost = "Unable to execute HTTP request: Connection reset (SDK Attempt Count: 1)";
+    let garbled = "Unable to unmarshall response (Unexpected character). Response Code: 200, Response Text: OK";
+    let cases = [
+        ("States.Timeout", "", "ModelTimeout"),
+        ("States.TaskFailed", "a secret", "ModelUnavailable"),
+        ("BedrockRuntime.SdkClientException", lost, "ModelUnavailable"),
+        ("BedrockRuntime.SdkClientException", garbled, "ModelError"),
+        ("whatever", "", "ModelUnavailable"),
+        ("", "", "ModelUnavailable"),
+    ];
+    for (error, cause, code) in cases {
+        let answer = read(json!({"error": error, "cause": cause}));
+        assert_eq!(answer["failure"]["error"]["code"], code, "{error}");
+        assert!(answer["failure"].get("nothingSpent").is_none() && !answer.to_string().contains("secret"), "{answer}");
+    }
+    assert_eq!(read(json!({}))["failure"]["error"]["code"], "ModelUnavailable");
+}
+
+#[test]
+fn a_request_id_that_is_none_is_not_passed_on() {
+    let cause = "x (Service: BedrockRuntime, Status Code: 429, Request ID: a secret)";
+    let answer = read(json!({"error": "BedrockRuntime.ThrottlingException", "cause": cause}));
+    assert_eq!(answer["failure"]["error"]["details"], json!({"bedrockError": "ThrottlingException"}));
+}
+
+#[test]
+fn an_answer_that_cannot_be_understood_is_a_model_error_and_keeps_a_known_usage() {
+    let mut strange = answer("x");
+    strange["result"]["StopReason"] = json!("bored");
+    let mut silent = answer("x");
+    silent["result"].as_object_mut().unwrap().remove("Usage");
+    for (outcome, usage_known) in [(strange, true), (silent, false), (json!({"result": "garbled"}), false)] {
+        let answer = read(outcome);
+        assert_eq!(answer["failure"]["error"]["code"], "ModelError");
+        assert_eq!(answer["failure"].get("usage").is_some(), usage_known, "{answer}");
+        assert!(answer["failure"].get("nothingSpent").is_none());
+    }
+}
+
+#[test]
+fn an_answer_that_does_not_fit_a_workflow_reports_what_it_used() {
+    let fits = read(answer(&"x".repeat(200 * 1024)));
+    assert_eq!(fits["answer"]["output"]["message"]["content"].as_str().unwrap().len(), 200 * 1024);
+    let too_large = read(answer(&"x".repeat(250 * 1024)));
+    assert_eq!(too_large["failure"]["error"]["code"], "OutputTooLarge");
+    assert_eq!(too_large["failure"]["usage"]["totalTokens"], 164);
+}
