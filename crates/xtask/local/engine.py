@@ -17,8 +17,12 @@ And, since after a few thousand requests the engine would answer in seconds inst
   as a file.
 - Every call of CloudWatch looks through all points for those older than two weeks. Once a minute is enough.
 
-None changes what an execution does or answers. If the engine's code is no longer as described, the start fails instead
-of measuring something else.
+None changes what an execution does or answers.
+
+Two things that AWS has are added (`bedrock_integration.py`): the service integration of Bedrock's Converse, and expressions
+as a task's `TimeoutSeconds`.
+
+If the engine's code is no longer as described, the start fails instead of measuring something else.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ import sys
 import time
 from types import FunctionType
 from typing import Any
+
+from bedrock_integration import add_converse, evaluate_timeouts
 
 START_SLEEP_SECONDS = 0.15
 EVICTION_SECONDS = 60
@@ -89,9 +95,18 @@ def remove_waits() -> None:
     remove_packet_wait(lambda_runtime.ProvidedWorker)
 
 
+def add_missing() -> None:
+    """Adds what the module's first lines describe."""
+    from ministack.services import stepfunctions
+
+    add_converse(stepfunctions)
+    evaluate_timeouts(stepfunctions)
+
+
 def main() -> None:
     """Runs the engine until it is told to stop."""
     remove_waits()
+    add_missing()
     from ministack.app import main as serve
 
     sys.argv = ["ministack"]

@@ -1,0 +1,163 @@
+"""Teaches the local AWS the service integration `aws-sdk:bedrockruntime:converse`, which it does not have.
+
+As on AWS, parameters and results have the names of the AWS SDK for Java 2.x (`InferenceConfig.MaxTokens`), an error is
+`BedrockRuntime.<name of the exception>`, or `BedrockRuntime.SdkClientException` where the SDK got no answer that it can
+read, and a result over 262,144 bytes is `States.DataLimitExceeded`. Which names are members of a structure, and which are the
+caller's own data, is read from AWS's service model.
+"""
+
+from __future__ import annotations
+
+import http.client
+import inspect
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+import botocore.session
+
+RESOURCE = "arn:aws:states:::aws-sdk:bedrockruntime:converse"
+ENDPOINT = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"
+MOST_BYTES = 262_144
+TIMED_TASK = ["resource", "input_data", "timeout"]
+
+
+def sdk_name(name: str) -> str:
+    """A member's name in Step Functions."""
+    return name[:1].upper() + name[1:]
+
+
+def is_structure(shape: Any) -> bool:
+    """Whether the members have names of their own; a document is the caller's JSON."""
+    return shape.type_name == "structure" and not getattr(shape, "is_document_type", False)
+
+
+def to_wire(value: Any, shape: Any) -> Any:
+    """Parameters as the service takes them.
+
+    # Raises
+    ValueError, for what is no member, or cannot be written in a state machine.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if is_structure(shape):
+        members = {sdk_name(name): (name, member) for name, member in shape.members.items()}
+        unknown = value.keys() - members.keys()
+        if unknown:
+            raise ValueError(f"{shape.name} has no {', '.join(sorted(unknown))}")
+        return {members[key][0]: to_wire(item, members[key][1]) for key, item in value.items()}
+    if shape.type_name == "list":
+        return [to_wire(item, shape.member) for item in value]
+    if shape.type_name == "map":
+        return {key: to_wire(item, shape.value) for key, item in value.items()}
+    if shape.type_name == "blob":
+        raise ValueError(f"{shape.name} is binary, which is not simulated")
+    return value
+
+
+def from_wire(value: Any, shape: Any) -> Any:
+    """A result as Step Functions gives it; what is no member is left out, as the SDK does."""
+    if is_structure(shape) and isinstance(value, dict):
+        return {
+            sdk_name(name): from_wire(item, shape.members[name])
+            for name, item in value.items()
+            if name in shape.members and item is not None
+        }
+    if shape.type_name == "list" and isinstance(value, list):
+        return [from_wire(item, shape.member) for item in value]
+    if shape.type_name == "map" and isinstance(value, dict):
+        return {key: from_wire(item, shape.value) for key, item in value.items()}
+    return value
+
+
+class Converse:
+    """The integration, as the engine calls its integrations: `(resource, parameters)` to a result."""
+
+    def __init__(self, failure: type[Exception], endpoint: str) -> None:
+        model = botocore.session.get_session().get_service_model("bedrock-runtime")
+        operation = model.operation_model("Converse")
+        self.failure, self.endpoint = failure, endpoint
+        self.input, self.output = operation.input_shape, operation.output_shape
+        self.exceptions = {shape.name for shape in model.error_shapes}
+        # The environment's proxies are not for this machine.
+        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def __call__(self, _resource: str, parameters: Any) -> Any:
+        self.check_size(parameters)
+        try:
+            body = to_wire(parameters, self.input)
+        except ValueError as error:
+            raise self.failure("States.Runtime", str(error)) from error
+        model = urllib.parse.quote(body.pop("modelId"), safe="")
+        result = from_wire(self.send(f"{self.endpoint}/model/{model}/converse", body), self.output)
+        self.check_size(result)
+        return result
+
+    def send(self, url: str, body: Any) -> Any:
+        """One call; it has no time limit, for the state has one."""
+        request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+        try:
+            with self.opener.open(request) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            raise self.answered(error) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise self.unanswered(f"Unable to execute HTTP request: {type(error).__name__}") from error
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            told = "Unable to unmarshall response (not JSON). Response Code: 200, Response Text: OK"
+            raise self.unanswered(told) from error
+
+    def answered(self, error: urllib.error.HTTPError) -> Exception:
+        """An exception that the service answered."""
+        kind = (error.headers.get("x-amzn-errortype") or "").split(":")[0]
+        name = kind if kind in self.exceptions else "BedrockRuntimeException"
+        try:
+            message = json.loads(error.read()).get("message")
+        except (ValueError, AttributeError, OSError):
+            message = None
+        told = f"Service: BedrockRuntime, Status Code: {error.code}, Request ID: {error.headers.get('x-amzn-requestid')}"
+        return self.failure(f"BedrockRuntime.{name}", f"{message} ({told}) (SDK Attempt Count: 1)")
+
+    def unanswered(self, message: str) -> Exception:
+        """The SDK's own error."""
+        return self.failure("BedrockRuntime.SdkClientException", f"{message} (SDK Attempt Count: 1)")
+
+    def check_size(self, payload: Any) -> None:
+        """Step Functions' limit of a payload, which the engine does not have."""
+        if len(json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()) > MOST_BYTES:
+            raise self.failure("States.DataLimitExceeded", f"a payload of {RESOURCE} is over {MOST_BYTES} bytes")
+
+
+def add_converse(stepfunctions: Any) -> None:
+    """Registers the integration.
+
+    # Raises
+    RuntimeError, if the engine has one of its own by now, or no longer keeps them in this table.
+    """
+    table = stepfunctions._SERVICE_DISPATCH
+    if not isinstance(table, dict) or any(RESOURCE.startswith(known) for known in table):
+        raise RuntimeError("the engine no longer keeps its integrations in one table without Bedrock's")
+    if "bedrockruntime" in stepfunctions._AWS_SDK_SERVICE_MAP:
+        raise RuntimeError("the engine has an integration of bedrockruntime by now")
+    table[RESOURCE] = Converse(stepfunctions._ExecutionError, os.environ.get(ENDPOINT, ""))
+
+
+def evaluate_timeouts(stepfunctions: Any) -> None:
+    """Lets a task's `TimeoutSeconds` be a JSONata expression, which the engine would compare with a number as it stands.
+
+    # Raises
+    RuntimeError, if the engine no longer runs a task with a time limit in this function.
+    """
+    run, evaluate = stepfunctions._invoke_resource_with_timeout, stepfunctions._apply_jsonata_template
+    if list(inspect.signature(run).parameters) != TIMED_TASK:
+        raise RuntimeError(f"{run.__qualname__} no longer takes {', '.join(TIMED_TASK)}")
+
+    def run_in_time(resource: str, input_data: Any, timeout: Any) -> Any:
+        return run(resource, input_data, evaluate(timeout, None) if isinstance(timeout, str) else timeout)
+
+    stepfunctions._invoke_resource_with_timeout = run_in_time
