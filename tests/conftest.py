@@ -13,6 +13,7 @@ def pytest_addoption(parser):
     group = parser.getgroup("cost sentry")
     group.addoption("--endpoint", help="URL of the local AWS, or `aws` for the account of the environment's credentials")
     group.addoption("--stack-name", default="cost-sentry", help="name of the deployed stack")
+    group.addoption("--lambda-stack-name", help="a stack beside it with ModelInvocation=lambda, whose answers those of a native stack are compared with")
     group.addoption("--bedrock-endpoint", help="URL of the Bedrock simulator")
     group.addoption("--log-dir", help="directory with the logs of the local AWS, searched for prompt and answer texts")
     group.addoption("--region", help="AWS Region of the stack")

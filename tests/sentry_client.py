@@ -73,6 +73,7 @@ class Sentry:
         stack = self.cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         self.parameters = {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
+        self.native = self.parameters.get("ModelInvocation") == "native"
         self.account = self.client("sts").get_caller_identity()["Account"]
         dynamodb = self.session.resource("dynamodb", endpoint_url=endpoint, config=self._config())
         self.limits = dynamodb.Table(self.outputs["LimitsTableName"])

@@ -110,14 +110,17 @@ def token(body):
 
 @pytest.fixture(scope="module")
 def ended(sentry):
-    """Every cell: what was sent, how it ended, and the bodies that reached Bedrock; the last is None if the simulator keeps none."""
-    sent = {cell: entry(*cell) for cell in CELLS}
+    """Every cell: what was sent, how it ended, and the bodies that reached Bedrock; the last is None if the simulator keeps none.
+
+    Where Step Functions calls the models, without those of InvokeModel: they go the same way as on the other stack.
+    """
+    sent = {cell: entry(*cell) for cell in CELLS if not (sentry.native and cell[0].transport == "invoke-model")}
     limiter = {cell: each for cell, each in sent.items() if cell[0].transport == "limiter"}
     router = {cell: each for cell, each in sent.items() if cell not in limiter}
     done = sentry.execute_all(router, machine="ModelRouterArn") | sentry.execute_all(limiter)
     bodies = recorded(sentry.bedrock_endpoint)
     arrived = {cell: None if bodies is None else bodies.get(token(json.dumps(each))[0], []) for cell, each in sent.items()}
-    return {cell: (sent[cell], done[cell], arrived[cell]) for cell in CELLS}
+    return {cell: (sent[cell], done[cell], arrived[cell]) for cell in sent}
 
 
 def recorded(endpoint):
@@ -225,13 +228,16 @@ def verdict(route, case, sent, done, arrived):
 
 @pytest.mark.parametrize("route, case", CELLS, ids=[f"{route}: {case}" for route, case in CELLS])
 def test_cell(ended, route, case):
+    if (route, case) not in ended:
+        pytest.skip("InvokeModel is the function's")
     verdict(route, case, *ended[route, case])
 
 
 def test_print_the_table(ended, capsys):
     """`ok`; `refused` by name where the family lacks it; `none` where the family's format tells no cached tokens."""
     lines = [["", *CASES]]
-    for route in ROUTES:
+    asked = [route for route in ROUTES if (route, CASES[0]) in ended]
+    for route in asked:
         words = []
         for case in CASES:
             try:
@@ -244,4 +250,4 @@ def test_print_the_table(ended, capsys):
         print()
         for line in lines:
             print("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip())
-    assert len(lines) == len(ROUTES) + 1
+    assert len(lines) == len(asked) + 1

@@ -7,12 +7,12 @@ use crate::command;
 use crate::console::{self, Step};
 use crate::counts::{Counts, of_cargo_test, of_junit, summary};
 use crate::environment;
-use crate::local_aws::{Options, Running};
+use crate::local_aws::{self, Options, Running};
 use crate::network::local_url;
 use crate::temporary::with_local_aws;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 const SHOWN_LINES: usize = 100;
@@ -21,6 +21,22 @@ const SHOWN_STARTS: [&str; 2] = ["|", "## "];
 /// The end-to-end tests wait for a model that hangs, and for edits to take effect: short times make them quick.
 const PARAMETERS: [&str; 2] = ["ModelTimeoutSeconds=3", "UsageCacheSeconds=0"];
 const SIMULATOR: [&str; 2] = ["--metrics-delay-seconds=1", "--record=10000"];
+
+/// The stacks: the functions wait for the model, or Step Functions calls it.
+const STACKS: [(&str, &str); 2] = [("cost-sentry", "lambda"), ("cost-sentry-native", "native")];
+/// What calls models, and what looks at the whole run, for the second stack; everything else is the same in both.
+const NATIVE_TESTS: [&str; 7] = [
+    "tests/test_native.py",
+    "tests/test_router.py",
+    "tests/test_requests.py",
+    "tests/test_model_failures.py",
+    "tests/test_families.py",
+    "tests/test_wire_shapes.py",
+    "tests/test_logs.py",
+];
+
+/// Models on InvokeModel go the same way in both.
+const NATIVE_SELECTION: &str = "not (test_families and invoke-model)";
 
 /// Runs every check and test. Ends with the line `N passed, N failed`.
 ///
@@ -79,23 +95,20 @@ fn cargo_tests(step: Step, tests: &mut Command) -> Counts {
     counts
 }
 
-/// Everything that needs the local AWS: the ledger's own tests, if asked for, and the end-to-end tests.
+/// Everything that needs the local AWS: the ledger's own tests, if asked for, and the end-to-end tests. With arguments of the user's for
+/// pytest, only the first stack is tested.
 fn end_to_end(workspace: &Workspace, ledger: bool, pytest: &[String]) -> Counts {
-    let options = Options {
-        stack_name: "cost-sentry".to_owned(),
-        local: LocalArgs {
-            parameters: PARAMETERS.map(str::to_owned).to_vec(),
-            sim_args: SIMULATOR.map(str::to_owned).to_vec(),
-            ..LocalArgs::default()
-        },
-        ..Options::default()
-    };
     let mut counts = Counts::default();
-    let result = with_local_aws(workspace, options, |running| {
+    let result = with_local_aws(workspace, options(STACKS[0]), |running| {
         if ledger {
             counts += ledger_tests(workspace, running.state.port);
         }
-        counts += run_pytest(workspace, running, &without_ledger(workspace, running)?, pytest)?;
+        counts += run_pytest(workspace, running, &suite(workspace, running, pytest)?)?;
+        if pytest.is_empty() {
+            let port = running.state.port;
+            let native = local_aws::up(workspace, &Options { port, ..options(STACKS[1]) })?;
+            counts += run_pytest(workspace, &native, &native_suite())?;
+        }
         if counts.failed > 0 {
             bail!("the logs are in .sentry/{}", running.state.port);
         }
@@ -111,6 +124,36 @@ fn end_to_end(workspace: &Workspace, ledger: bool, pytest: &[String]) -> Counts 
     }
 }
 
+fn options((stack_name, invocation): (&str, &str)) -> Options {
+    let parameters = PARAMETERS.iter().map(ToString::to_string);
+    Options {
+        stack_name: stack_name.to_owned(),
+        local: LocalArgs {
+            parameters: parameters.chain([format!("ModelInvocation={invocation}")]).collect(),
+            sim_args: SIMULATOR.map(str::to_owned).to_vec(),
+            ..LocalArgs::default()
+        },
+        ..Options::default()
+    }
+}
+
+/// Every test, or what the user asks for.
+fn suite(workspace: &Workspace, running: &Running, extra: &[String]) -> Result<Suite> {
+    let without_ledger = without_ledger(workspace, running)?.display().to_string();
+    let mut arguments =
+        ["tests", "--ignore", NATIVE_TESTS[0], "--without-ledger", &without_ledger].map(str::to_owned).to_vec();
+    arguments.extend_from_slice(extra);
+    Ok(Suite { label: "End-to-end tests (pytest)", arguments })
+}
+
+fn native_suite() -> Suite {
+    let arguments = NATIVE_TESTS.into_iter().chain(["-k", NATIVE_SELECTION, "--lambda-stack-name", STACKS[0].0]);
+    Suite {
+        label: "End-to-end tests where Step Functions calls the models (pytest)",
+        arguments: arguments.map(str::to_owned).collect(),
+    }
+}
+
 /// The function that decides without the ledger, for comparison: an example, so it is never deployed. `cargo test` has built it.
 fn without_ledger(workspace: &Workspace, running: &Running) -> Result<PathBuf> {
     let mut build = cargo(workspace);
@@ -121,28 +164,24 @@ fn without_ledger(workspace: &Workspace, running: &Running) -> Result<PathBuf> {
     Ok(running.binaries.join("examples/without_ledger"))
 }
 
-/// Runs the end-to-end tests; what they write goes straight to the terminal.
-fn run_pytest(workspace: &Workspace, running: &Running, without_ledger: &Path, extra: &[String]) -> Result<Counts> {
+/// A run of pytest.
+struct Suite {
+    label: &'static str,
+    arguments: Vec<String>,
+}
+
+/// Runs end-to-end tests; what they write goes straight to the terminal.
+fn run_pytest(workspace: &Workspace, running: &Running, suite: &Suite) -> Result<Counts> {
     let port = running.state.port;
     let logs = workspace.port_folder(port);
     let report = logs.join("pytest.xml");
-    let step = Step::start("End-to-end tests (pytest)");
+    let step = Step::start(suite.label);
     let mut command = Command::new(running.python.python());
     environment::isolate(&mut command, port);
-    command.current_dir(workspace.root()).args([
-        "-B",
-        "-m",
-        "pytest",
-        "tests",
-        "-q",
-        "-rfEs",
-        "-p",
-        "no:cacheprovider",
-    ]);
+    command.current_dir(workspace.root()).args(["-B", "-m", "pytest", "-q", "-rfEs", "-p", "no:cacheprovider"]);
     command.args(["--endpoint", &local_url(port), "--stack-name", &running.stack_name]);
     command.args(["--bedrock-endpoint", &running.state.bedrock_endpoint]);
-    command.arg("--without-ledger").arg(without_ledger);
-    command.arg("--log-dir").arg(&logs).arg(format!("--junitxml={}", report.display())).args(extra);
+    command.arg("--log-dir").arg(&logs).arg(format!("--junitxml={}", report.display())).args(&suite.arguments);
     step.hide();
     let status = command.stdin(Stdio::null()).status().context("pytest could not be started")?;
     let report = std::fs::read_to_string(&report).context("pytest left no report")?;

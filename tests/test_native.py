@@ -1,0 +1,179 @@
+"""Models called by Step Functions itself: the same answers, byte for byte, as through the function that waits for them.
+
+Compares the stack with one beside it that has `ModelInvocation=lambda`, on the same documents. The simulator's words follow from the
+prompt alone.
+"""
+
+import json
+import re
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import botocore.session
+import pytest
+
+from contract import check_error, check_succeeded
+from sentry_client import PLENTY, Sentry, document, text
+
+NAMES = Path(__file__).resolve().parent.parent / "crates/sentry-models/src/adapters/integration/names.rs"
+MODELS = {
+    "anthropic": "us.anthropic.claude-3-5-haiku-20241022-v1:0",
+    "nova": "us.amazon.nova-micro-v1:0",
+    "llama": "us.meta.llama3-3-70b-instruct-v1:0",
+    "mistral": "mistral.mistral-large-2407-v1:0",
+    "gpt-oss": "openai.gpt-oss-120b-1:0",
+    "anthropic-text": "anthropic.claude-v2:1",
+}
+SPECIAL = 'Quotes " and \\ and\nnew lines, {"json": [1]}, größer 🦀 \u0001.'
+PROMPTS = {
+    "plain": {},
+    "special characters": {"content": SPECIAL},
+    "max_tokens": {"parameters": {"max_tokens": 5}},
+    "parameters": {"parameters": {"max_tokens": 50, "temperature": 0.7, "top_p": 0.9}},
+    "stop_sequences": {"parameters": {"stop_sequences": ["river"]}},
+    "top_k": {"parameters": {"top_k": 37}},
+    "system": {"before": [{"role": "system", "content": "Be brief."}]},
+    "multi-turn": {"before": [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hi."}]},
+    "cached tokens": {"cache_read": 40, "cache_write": 7, "input_tokens": 21, "output_tokens": 9},
+    "reasoning": {"reasoning": 4, "output_tokens": 9},
+    "empty": {"fault": "empty"},
+    "stop reason": {"stop_reason": "strange", "input_tokens": 21, "output_tokens": 9},
+    "filtered": {"stop_reason": "content_filtered"},
+    "large": {"output_bytes": 200_000, "output_tokens": 50_000},
+    "escapes to too much": {"output_bytes": 250_000, "output_tokens": 50_000},
+}
+FAULTS = {
+    fault: {"fault": fault} for fault in (
+        "throttling", "quota", "not-ready", "unavailable", "internal", "close", "hang", "model-timeout", "model-error",
+        "access-denied", "validation", "not-found", "malformed", "missing-usage")
+}
+# The errors do not depend on the family.
+CELLS = [*((family, name) for family in MODELS for name in PROMPTS), *(("nova", name) for name in FAULTS)]
+
+pytestmark = pytest.mark.local
+
+
+@pytest.fixture(scope="module")
+def native(sentry):
+    if not sentry.native:
+        pytest.skip("the stack has not ModelInvocation=native")
+    return sentry
+
+
+@pytest.fixture(scope="module")
+def waiting(request, native):
+    """The stack whose function waits for the model."""
+    option = request.config.getoption
+    if not option("--lambda-stack-name"):
+        pytest.skip("no --lambda-stack-name")
+    stack = Sentry(native.endpoint, option("--lambda-stack-name"), native.bedrock_endpoint, native.region)
+    assert not stack.native
+    with stack.default_item({"limit": {"input": PLENTY, "output": PLENTY}}):
+        yield stack
+
+
+def entry(family, name):
+    """The model router's input; a prompt without the random part that others have."""
+    made = dict((PROMPTS | FAULTS)[name])
+    before, content, parameters = made.pop("before", []), made.pop("content", None), made.pop("parameters", {})
+    message = {"role": "user", "content": content or text(**made)}
+    return {
+        "model": {"modelId": MODELS[family], "family": family},
+        "prompt": {"messages": [*before, message], "parameters": {"max_tokens": 100, **parameters}},
+        "tags": {"applicationId": "e2e-native", "note": "what (?)"},
+    }
+
+
+def ended(stack, sent):
+    """How the model router ends, as text, without the id of Bedrock's answer, which is never the same twice."""
+    done = stack.states.start_sync_execution(stateMachineArn=stack.outputs["ModelRouterArn"], input=json.dumps(sent, ensure_ascii=False))
+    cause = re.sub(r',?"bedrockRequestId": ?"[^"]+"', "", done.get("cause") or "")
+    return done["status"], done["output"] if done["status"] == "SUCCEEDED" else None, done.get("error"), cause
+
+
+@pytest.fixture(scope="module")
+def both(native, waiting):
+    sent = {cell: entry(*cell) for cell in CELLS}
+
+    def run(stack):
+        with ThreadPoolExecutor(6) as pool:
+            return dict(zip(sent, pool.map(lambda each: ended(stack, each), sent.values())))
+
+    return {"native": run(native), "lambda": run(waiting)}
+
+
+@pytest.mark.parametrize("family, name", CELLS)
+def test_answer_is_the_same_byte_for_byte(both, family, name):
+    assert both["native"][family, name] == both["lambda"][family, name]
+
+
+def test_both_ways_answered_and_failed(both):
+    """The comparison is of something."""
+    ends = [status for status, *_ in both["native"].values()]
+    assert ends.count("SUCCEEDED") > 60 and ends.count("FAILED") > 20
+
+
+@pytest.mark.parametrize("directives", [{}, {"fault": "validation"}, {"output_tokens": 30, "cache_read": 5}])
+def test_document_of_the_rate_limiter_is_the_same(native, waiting, directives):
+    sent = document("nova-lite", tags={"applicationId": "e2e-native", "requestId": f"e2e-{secrets.token_hex(8)}"}, **directives)
+    answers = [stack.ask(sent) for stack in (native, waiting)]
+    for answer in answers:
+        del answer["tags"]["timestamp"], answer["budget"]
+        answer.get("error", {}).get("details", {}).pop("bedrockRequestId", None)
+    assert json.dumps(answers[0]) == json.dumps(answers[1])
+
+
+def test_no_function_waits_for_the_model(native):
+    with native.crashing("InvokeModelFunction"):
+        check_succeeded(native.ask(sent := document("nova-lite")), sent)
+        check_error(native.ask(sent := document("nova-lite", fault="validation")), "ModelRejectedRequest", sent)
+        # What has no Converse still needs it.
+        check_error(native.ask(sent := document("claude-2")), "ModelUnavailable", sent)
+
+
+def test_model_that_hangs_is_given_up_after_its_time(native):
+    seconds, begun = int(native.parameters["ModelTimeoutSeconds"]), time.monotonic()
+    answer = native.execute(entry("nova", "hang"), machine="ModelRouterArn")
+    assert answer["error"] == "ModelTimeout"
+    assert seconds <= time.monotonic() - begun < seconds + 2
+    assert "nothingSpent" not in json.loads(answer["cause"])
+
+
+@pytest.mark.parametrize("function, nothing_spent", [("PrepareCallFunction", True), ("ReadAnswerFunction", None)])
+def test_function_that_crashes_says_what_can_have_been_spent(native, function, nothing_spent):
+    with native.crashing(function):
+        done = native.execute(entry("nova", "plain"), machine="ModelRouterArn")
+    assert (done["status"], done["error"]) == ("FAILED", "ModelUnavailable")
+    assert json.loads(done["cause"]).get("nothingSpent") is nothing_spent
+
+
+def test_answer_over_the_limit_of_a_payload_is_named_but_its_usage_is_not_known(native):
+    done = native.execute(entry("nova", "plain") | {"prompt": {"messages": [{"role": "user", "content": text(output_bytes=400_000)}]}}, machine="ModelRouterArn")
+    assert done["error"] == "OutputTooLarge"
+    assert not {"usage", "nothingSpent"} & json.loads(done["cause"]).keys()
+
+
+def members(shape, seen):
+    """`(name, shape)` of every member of a structure below `shape`, and whether its content has no names of its own."""
+    if shape.type_name == "list":
+        yield from members(shape.member, seen)
+    elif shape.type_name == "structure" and shape.name not in seen:
+        seen.add(shape.name)
+        for name, member in shape.members.items():
+            own = getattr(member, "is_document_type", False) or member.type_name == "map"
+            yield name, own, member.type_name == "blob"
+            if not own:
+                yield from members(member, seen)
+
+
+def test_names_are_those_of_the_service_model():
+    """Every name can be put into the other case and back, and the lists of what is the caller's own, and what is binary, are whole."""
+    operation = botocore.session.get_session().get_service_model("bedrock-runtime").operation_model("Converse")
+    found = [each for shape in (operation.input_shape, operation.output_shape) for each in members(shape, set())]
+    assert len(found) > 100 and all(re.fullmatch("[a-z][A-Za-z0-9]*", name) for name, _, _ in found)
+    free, binary = (set(re.findall('"(.*?)"', listed)) for listed in re.findall(r"const (?:FREE_FORM|BINARY): .*?= \[(.*?)\];", NAMES.read_text(), re.DOTALL))
+    assert free == {name for name, own, _ in found if own}
+    assert binary == {name for name, _, blob in found if blob}
+    assert not free & {name for name, own, _ in found if not own}
