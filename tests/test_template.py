@@ -499,10 +499,11 @@ def test_both_machines_are_there():
 def test_machine_is_express_traced_and_logs_no_data(name):
     machine = STATE_MACHINES[name]
     assert machine["Type"] == "EXPRESS"
-    assert machine["Tracing"]["Enabled"] is True
     assert machine["Logging"]["IncludeExecutionData"] is False
-    # Natively, events of level ERROR have Bedrock's messages, which may quote a prompt.
-    assert machine["Logging"]["Level"] == ({"Fn::If": ["InvokesNatively", "FATAL", "ERROR"]} if name == "ModelRouter" else "ERROR")
+    # Natively, events of level ERROR and traces have Bedrock's messages, which may quote a prompt.
+    natively = name == "ModelRouter"
+    assert machine["Tracing"]["Enabled"] == ({"Fn::If": ["InvokesNatively", False, True]} if natively else True)
+    assert machine["Logging"]["Level"] == ({"Fn::If": ["InvokesNatively", "FATAL", "ERROR"]} if natively else "ERROR")
     for destination in machine["Logging"]["Destinations"]:
         assert pointed_at(destination["CloudWatchLogsLogGroup"]["LogGroupArn"]) in LOG_GROUPS
 
