@@ -88,7 +88,7 @@ def check_answer(answer, sent=None, *, unvalidated=False, unsettled=False):
         else:
             wrong.of(answer.get("budget"), "budget", "is empty though the request was approved")
     if "degraded" in answer:
-        _degraded(wrong, answer["degraded"])
+        _degraded(wrong, answer["degraded"], answer.get("model") or {})
     complete = outcome != "Invalid" and not unvalidated
     _tags(wrong, answer, sent, complete)
     if complete:
@@ -151,11 +151,23 @@ def _error(wrong, answer):
         check_refusal(wrong, error, answer.get("budget") or [])
 
 
-def _degraded(wrong, degraded):
-    if wrong.keys(degraded, "degraded", ("action", "from", "to")):
+def _degraded(wrong, degraded, model):
+    if isinstance(degraded, dict) and degraded.get("action") == "fallback":
+        if wrong.keys(degraded, "degraded", ("action", "from", "to"), ("maxTokens",)):
+            for name in ("from", "to"):
+                wrong.text(degraded[name], f"degraded.{name}", r".+")
+            wrong.of(degraded["from"] != degraded["to"], "degraded", f"changes no model: {degraded}")
+            wrong.of(degraded["to"] == model.get("modelId"), "degraded.to", f"is {degraded['to']!r}, not the model of {model}")
+            if "maxTokens" in degraded and wrong.keys(degraded["maxTokens"], "degraded.maxTokens", ("from", "to")):
+                _lowered(wrong, degraded["maxTokens"], "degraded.maxTokens")
+    elif wrong.keys(degraded, "degraded", ("action", "from", "to")):
         wrong.of(degraded["action"] == "clamp", "degraded.action", f"is {degraded['action']!r}")
-        if all([wrong.count(degraded[name], f"degraded.{name}") for name in ("from", "to")]):
-            wrong.of(degraded["from"] > degraded["to"] > 0, "degraded", f"lowers nothing: {degraded}")
+        _lowered(wrong, degraded, "degraded")
+
+
+def _lowered(wrong, tokens, path):
+    if all([wrong.count(tokens[name], f"{path}.{name}") for name in ("from", "to")]):
+        wrong.of(tokens["from"] > tokens["to"] > 0, path, f"lowers nothing: {tokens}")
 
 
 def _tags(wrong, answer, sent, complete):

@@ -79,6 +79,7 @@ class Sentry:
         self.limits = dynamodb.Table(self.outputs["LimitsTableName"])
         self.catalogue = dynamodb.Table(self.outputs["CatalogueTableName"])
         self.ledger = dynamodb.Table(self.outputs["LedgerTableName"])
+        self.catalogue = dynamodb.Table(self.outputs["CatalogueTableName"])
         self._limit_keys = set()
 
     @staticmethod
@@ -117,6 +118,12 @@ class Sentry:
         """A well-formed application inference profile ARN that nobody else uses, and its bare id."""
         bare = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(12))
         return f"arn:aws:bedrock:{self.region}:{self.account}:application-inference-profile/{bare}", bare
+
+    def add_model(self, **entry):
+        """Adds a Nova model of the test's own to the catalogue table, as an admin does; returns its id."""
+        model_id = f"amazon.nova-e2e-{secrets.token_hex(5)}-v1:0"
+        self.catalogue.put_item(Item={"entry": model_id, **entry})
+        return model_id
 
     # Limits and usage
 

@@ -42,9 +42,10 @@ RESERVED = {
                 "usd": {"limit": "1.00", "used": "0.25", "reserved": "0.25", "remaining": "0.50"}}],
 }
 CLAMPED = {**SUCCEEDED, "degraded": {"action": "clamp", "from": 2048, "to": 143}}
+ANOTHER = {**SUCCEEDED, "degraded": {"action": "fallback", "from": "amazon.nova-premier-v1:0", "to": SUCCEEDED["model"]["modelId"], "maxTokens": {"from": 2048, "to": 143}}}
 
 
-@pytest.mark.parametrize("answer", [SUCCEEDED, DENIED, RESERVED, CLAMPED], ids=["succeeded", "denied", "reserved", "clamped"])
+@pytest.mark.parametrize("answer", [SUCCEEDED, DENIED, RESERVED, CLAMPED, ANOTHER], ids=["succeeded", "denied", "reserved", "clamped", "fallback"])
 def test_good_answer(answer):
     check_answer(answer)
 
@@ -114,6 +115,9 @@ BROKEN = {
     "degraded to more": (CLAMPED, ("degraded", "to"), 2048),
     "degraded without figures": (CLAMPED, ("degraded", "to"), REMOVED),
     "degraded in an unknown way": (CLAMPED, ("degraded", "action"), "shorten"),
+    "fallback to another model than the one that is named": (ANOTHER, ("degraded", "to"), "amazon.nova-micro-v1:0"),
+    "fallback to the same model": (ANOTHER, ("degraded", "from"), SUCCEEDED["model"]["modelId"]),
+    "fallback with more tokens": (ANOTHER, ("degraded", "maxTokens", "to"), 2049),
     "no details": (DENIED, ("error", "details"), REMOVED),
     "output on a denial": (DENIED, ("output",), SUCCEEDED["output"]),
 }

@@ -43,6 +43,8 @@ pub struct Directives {
     pub input_tokens: Option<u64>,
     /// Output tokens to report.
     pub output_tokens: Option<u64>,
+    /// Tokens that the model writes if the request's maximum lets it.
+    pub wanted_tokens: Option<u64>,
     /// Input tokens read from the prompt cache.
     pub cache_read: Option<u64>,
     /// Input tokens written to the prompt cache.
@@ -87,6 +89,7 @@ impl Directives {
             "times" => self.times = Some(number(word, value, u64::MAX)?),
             "input-tokens" => self.input_tokens = Some(number(word, value, MAX_TOKENS)?),
             "output-tokens" => self.output_tokens = Some(number(word, value, MAX_TOKENS)?),
+            "wanted-tokens" => self.wanted_tokens = Some(number(word, value, MAX_TOKENS)?),
             "cache-read" => self.cache_read = Some(number(word, value, MAX_TOKENS)?),
             "cache-write" => self.cache_write = Some(number(word, value, MAX_TOKENS)?),
             "latency-ms" => self.latency_ms = Some(number(word, value, u64::MAX)?),
@@ -134,6 +137,7 @@ mod tests {
             count_tokens: Some(CountFault::Hang),
             input_tokens: Some(21),
             output_tokens: Some(143),
+            wanted_tokens: None,
             cache_read: Some(5),
             cache_write: Some(7),
             latency_ms: Some(300),

@@ -57,7 +57,8 @@ pub fn filler(prompt: &Prompt, directives: &Directives) -> Draft {
     } else if let Some(bytes) = directives.output_bytes {
         exact_bytes(seed, usize::try_from(bytes).unwrap_or(0))
     } else {
-        words(seed, directives.output_tokens.unwrap_or(SHORTEST + seed % SPREAD).min(MOST_WORDS))
+        let wanted = directives.output_tokens.or(directives.wanted_tokens);
+        words(seed, wanted.unwrap_or(SHORTEST + seed % SPREAD).min(MOST_WORDS))
     };
     Draft { text, stop_reason: None, input_tokens: None, output_tokens: None }
 }
@@ -176,6 +177,15 @@ mod tests {
         let reply = reply(&Prompt { max_tokens: Some(5), ..prompt("Explain S3") });
         assert_eq!((reply.usage.output, reply.stop_reason.as_str()), (5, "max_tokens"));
         assert_eq!(tokens::output_tokens(&reply.text.unwrap()), 5);
+    }
+
+    #[test]
+    fn a_wanted_length_is_kept_as_far_as_the_maximum_allows() {
+        let asked = "[[sim wanted-tokens=143]]";
+        for (max_tokens, expected) in [(10, (10, "max_tokens")), (143, (143, "end_turn")), (500, (143, "end_turn"))] {
+            let reply = reply(&Prompt { max_tokens: Some(max_tokens), ..prompt(asked) });
+            assert_eq!((reply.usage.output, reply.stop_reason.as_str()), expected);
+        }
     }
 
     #[test]

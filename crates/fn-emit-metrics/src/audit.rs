@@ -38,6 +38,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     degraded: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    degraded_from_model_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     degraded_from_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     degraded_to_tokens: Option<u32>,
@@ -47,7 +49,7 @@ struct Line<'a> {
 
 fn line(record: &MetricsRecord) -> Line<'_> {
     let tokens = record.usage.map(|usage| usage.tokens).unwrap_or_default();
-    let clamp = record.degraded.as_ref().map(|Degraded::Clamp { from, to }| (*from, *to));
+    let lowered = record.degraded.as_ref().and_then(Degraded::lowered);
     Line {
         level: "INFO",
         message: "request",
@@ -62,9 +64,13 @@ fn line(record: &MetricsRecord) -> Line<'_> {
         held_input_tokens: record.hold.map(|hold| hold.input),
         held_output_tokens: record.hold.map(|hold| hold.output),
         held_usd: record.hold.map(|hold| hold.usd),
-        degraded: clamp.map(|_| "clamp"),
-        degraded_from_tokens: clamp.map(|(from, _)| from),
-        degraded_to_tokens: clamp.map(|(_, to)| to),
+        degraded: record.degraded.as_ref().map(Degraded::action),
+        degraded_from_model_id: match &record.degraded {
+            Some(Degraded::Fallback { from, .. }) => Some(from),
+            _ => None,
+        },
+        degraded_from_tokens: lowered.map(|lowered| lowered.from),
+        degraded_to_tokens: lowered.map(|lowered| lowered.to),
         unsettled: record.unsettled,
     }
 }
@@ -115,5 +121,20 @@ mod tests {
             "degraded": "clamp", "degraded_from_tokens": 2048, "degraded_to_tokens": 300, "unsettled": true
         });
         assert_eq!(written(record), expected);
+    }
+
+    #[test]
+    fn a_fallback_tells_both_models() {
+        let degraded = json!({"action": "fallback", "from": "amazon.nova-pro-v1:0", "to": "amazon.nova-lite-v1:0"});
+        let record = json!({
+            "outcome": "Succeeded", "tags": {}, "degraded": degraded,
+            "model": {"requested": "nova-pro", "modelId": "amazon.nova-lite-v1:0"},
+        });
+        let line = written(record);
+        assert_eq!((&line["degraded"], &line["model_id"]), (&json!("fallback"), &json!("amazon.nova-lite-v1:0")));
+        assert_eq!(
+            (&line["degraded_from_model_id"], line.get("degraded_to_tokens")),
+            (&json!("amazon.nova-pro-v1:0"), None)
+        );
     }
 }

@@ -4,7 +4,6 @@ use aws_sdk_cloudwatch::primitives::DateTime as SdkDateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use chrono::{DateTime, Utc};
 use sentry_contract::Outcome;
-use sentry_contract::answer::Degraded;
 use sentry_contract::request::Tags;
 use sentry_contract::states::{Alert, MetricsRecord};
 
@@ -55,8 +54,7 @@ fn others(record: &MetricsRecord, at: SdkDateTime) -> Vec<MetricDatum> {
         others.push(datum("Denials", 1, vec![dimension("Code", code.name())], at));
     }
     if let Some(degraded) = &record.degraded {
-        let Degraded::Clamp { .. } = degraded;
-        others.push(datum("Degradations", 1, vec![dimension("Action", "clamp")], at));
+        others.push(datum("Degradations", 1, vec![dimension("Action", degraded.action())], at));
     }
     if record.unsettled {
         others.push(datum("UnsettledRequests", 1, Vec::new(), at));

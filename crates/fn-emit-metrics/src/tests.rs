@@ -103,15 +103,18 @@ async fn what_concerns_a_request_beside_is_counted_for_the_whole_stack() {
         record
     };
     let degraded = json!({"degraded": {"action": "clamp", "from": 2048, "to": 500}});
+    let fallback = json!({"degraded": {"action": "fallback", "from": "amazon.nova-pro-v1:0", "to": "amazon.nova-lite-v1:0",
+                                       "maxTokens": {"from": 2048, "to": 500}}});
     let unsettled = json!({"unsettled": true, "usage": usage()["usage"]});
     let mut more_than_held = held(usage());
     more_than_held["hold"]["output"] = json!(usage()["usage"]["outputTokens"].as_u64().unwrap() - 1);
     let exceeded = format!("HeldTokens{{}} {}", 40 + more_than_held["hold"]["output"].as_u64().unwrap());
-    let cases: [(&str, Value, &[&str]); 9] = [
+    let cases: [(&str, Value, &[&str]); 10] = [
         ("Succeeded", usage(), &[]),
         ("Succeeded", more_than_held, &[&exceeded, "UsedTokens{} 173", "ExceededHolds{} 1"]),
         ("Succeeded", held(usage()), &["HeldTokens{} 540", "UsedTokens{} 173"]),
         ("Succeeded", held(degraded), &["Degradations{Action=clamp} 1"]),
+        ("Succeeded", held(fallback), &["Degradations{Action=fallback} 1"]),
         ("Succeeded", held(unsettled), &["UnsettledRequests{} 1"]),
         ("InvocationFailed", held(json!({"code": "ModelThrottled"})), &[]),
         ("InvocationFailed", held(json!({"code": "ModelTimeout", "unsettled": true})), &["UnsettledRequests{} 1"]),

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use sentry_contract::states::{FetchUsageInput, UsageFigure};
+use sentry_contract::states::{UsageFigure, UsageQuery};
 
 /// The longest that the contract lets a figure be used again.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -28,18 +28,18 @@ impl Cache {
     }
 
     /// The figure that was asked for, if there is one that is young enough at `at`.
-    pub fn get(&self, input: &FetchUsageInput, at: Instant) -> Option<UsageFigure> {
+    pub fn get(&self, query: &UsageQuery, at: Instant) -> Option<UsageFigure> {
         let figures = self.figures();
-        let (taken, figure) = figures.get(&key(input))?;
+        let (taken, figure) = figures.get(&key(query))?;
         (at.saturating_duration_since(*taken) < self.max_age).then(|| figure.clone())
     }
 
     /// Keeps a figure that was asked for at `at`, and drops those that are too old.
-    pub fn put(&self, input: &FetchUsageInput, figure: UsageFigure, at: Instant) {
+    pub fn put(&self, query: &UsageQuery, figure: UsageFigure, at: Instant) {
         let mut figures = self.figures();
         figures.retain(|_, (taken, _)| at.saturating_duration_since(*taken) < self.max_age);
         if !self.max_age.is_zero() {
-            figures.insert(key(input), (at, figure));
+            figures.insert(key(query), (at, figure));
         }
     }
 
@@ -48,6 +48,6 @@ impl Cache {
     }
 }
 
-fn key(input: &FetchUsageInput) -> Key {
-    (input.model_metric.clone(), input.window.key.clone(), input.window.start)
+fn key(query: &UsageQuery) -> Key {
+    (query.model_metric.clone(), query.window.key.clone(), query.window.start)
 }

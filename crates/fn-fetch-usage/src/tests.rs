@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::error::ErrorMetadata;
-use aws_sdk_cloudwatch::operation::get_metric_data::{GetMetricDataError, GetMetricDataOutput};
-use aws_sdk_cloudwatch::types::{MetricDataResult, StatusCode};
-use aws_smithy_mocks::{MockResponseInterceptor, Rule, create_mock_http_client, mock};
+use aws_sdk_cloudwatch::operation::get_metric_data::{GetMetricDataError, GetMetricDataInput, GetMetricDataOutput};
+use aws_sdk_cloudwatch::types::{MetricDataQuery, MetricDataResult, StatusCode};
+use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
 use chrono::{DateTime, Utc};
-use sentry_contract::states::{FetchUsageInput, UsageFigure};
+use sentry_contract::states::{FetchUsageInput, UsageFigure, UsageQuery};
 use sentry_domain::TokenUsage;
 use sentry_lambda::{Failure, offline_config};
 
@@ -44,12 +44,14 @@ fn page(values: [&[f64]; 6]) -> GetMetricDataOutput {
 
 fn source(rules: &[&Rule], max_age: u64) -> UsageSource {
     let config = aws_sdk_cloudwatch::config::Builder::from(&offline_config(create_mock_http_client()));
-    let answers = rules.iter().fold(MockResponseInterceptor::new(), |answers, rule| answers.with_rule(rule));
+    // The first rule that matches answers, in whatever order the queries come.
+    let answers = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny);
+    let answers = rules.iter().fold(answers, |answers, rule| answers.with_rule(rule));
     UsageSource::new(Client::from_conf(config.interceptor(answers).build()), Duration::from_secs(max_age))
 }
 
 async fn fetch(rules: &[&Rule]) -> Result<UsageFigure, Failure> {
-    source(rules, 0).fetch(&november(), now(), Instant::now()).await
+    source(rules, 0).fetch(&november(), now(), Instant::now()).await.map(|found| found.model)
 }
 
 #[tokio::test]
@@ -145,7 +147,7 @@ async fn the_end_is_after_the_start_whatever_the_clock_says() {
         .then_output(|| page([&[], &[], &[], &[], &[], &[]]));
     let window = november();
     for behind in [0, 5] {
-        let now = window.window.start - chrono::Duration::seconds(behind);
+        let now = window.model.window.start - chrono::Duration::seconds(behind);
         source(&[&rule], 0).fetch(&window, now, Instant::now()).await.unwrap();
     }
     assert_eq!(rule.num_calls(), 2);
@@ -167,6 +169,56 @@ async fn a_figure_is_used_again_for_its_time_and_its_window_only() {
     let cases = [(&utc, 0, 1), (&utc, 59, 1), (&utc, 60, 2), (&december, 61, 3), (&tokyo, 62, 4), (&utc, 63, 2)];
     for (window, seconds, expected) in cases {
         let figure = source.fetch(window, now(), start + Duration::from_secs(seconds)).await.unwrap();
-        assert_eq!(figure.tokens.input, expected, "at {seconds} s");
+        assert_eq!(figure.model.tokens.input, expected, "at {seconds} s");
     }
+}
+
+/// The queries for nova-micro, the fallback.
+fn for_micro(request: &GetMetricDataInput) -> bool {
+    let value = |query: &MetricDataQuery| {
+        query.metric_stat().unwrap().metric().unwrap().dimensions()[0].value().unwrap().to_owned()
+    };
+    request.metric_data_queries().iter().all(|query| value(query) == "amazon.nova-micro-v1:0")
+}
+
+fn with_fallback(start: &str) -> FetchUsageInput {
+    let fallback = UsageQuery { model_metric: "amazon.nova-micro-v1:0".into(), ..input("2026-11-21", start).model };
+    FetchUsageInput { fallback: Some(fallback), ..november() }
+}
+
+#[tokio::test]
+async fn the_fallbacks_figure_is_of_its_own_window_and_kept_apart() {
+    let own = mock!(Client::get_metric_data)
+        .match_requests(|request| !for_micro(request) && request.start_time().unwrap().secs() == 1_793_491_200)
+        .then_output(|| page([&[1.0], &[], &[], &[], &[], &[]]));
+    let other = mock!(Client::get_metric_data)
+        .match_requests(|request| for_micro(request) && request.start_time().unwrap().secs() == 1_795_219_200)
+        .then_output(|| page([&[], &[7.0], &[], &[], &[], &[]]));
+    let (source, at) = (source(&[&own, &other], 60), Instant::now());
+    for _ in 0..2 {
+        let found = source.fetch(&with_fallback("2026-11-21T00:00:00Z"), now(), at).await.unwrap();
+        assert_eq!((found.model.tokens.input, found.fallback.as_ref().unwrap().tokens.output), (1, 7));
+        assert_eq!(found.fallback.unwrap().window, "2026-11-21");
+    }
+    assert_eq!((own.num_calls(), other.num_calls()), (1, 1));
+    assert_eq!(source.fetch(&november(), now(), at).await.unwrap().fallback, None);
+}
+
+#[tokio::test]
+async fn only_the_models_own_figure_is_indispensable() {
+    let failing = |micro: bool| {
+        let refused = || GetMetricDataError::generic(ErrorMetadata::builder().code("Throttling").build());
+        let bad = mock!(Client::get_metric_data)
+            .match_requests(move |request| for_micro(request) == micro)
+            .then_error(refused);
+        let good = mock!(Client::get_metric_data)
+            .match_requests(move |request| for_micro(request) != micro)
+            .then_output(|| page([&[1.0], &[], &[], &[], &[], &[]]));
+        [bad, good]
+    };
+    let fetch = async |[bad, good]: [Rule; 2]| {
+        source(&[&bad, &good], 0).fetch(&with_fallback("2026-11-21T00:00:00Z"), now(), Instant::now()).await
+    };
+    assert_eq!(fetch(failing(true)).await.unwrap().fallback, None);
+    assert_eq!(fetch(failing(false)).await.unwrap_err().name(), "UsageUnavailable");
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono_tz::Tz;
+use sentry_contract::states::Remedy;
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::{Limits, WindowKind};
 use thiserror::Error;
@@ -16,7 +17,7 @@ pub type Item = HashMap<String, AttributeValue>;
 /// The key attribute of the limits table.
 pub const KEY: &str = "modelId";
 /// What an item may say beside its key.
-const SETTINGS: [&str; 5] = ["limit", "window", "timeZone", "alertAt", "shards"];
+const SETTINGS: [&str; 6] = ["limit", "window", "timeZone", "alertAt", "shards", "whenExceeded"];
 /// What `limit` may limit.
 const UNITS: [&str; 3] = ["input", "output", "usd"];
 /// Largest limit: numbers in a state machine are floats, exact up to 2^53.
@@ -37,6 +38,8 @@ pub struct Settings {
     pub alert_at: Vec<u8>,
     /// 1 to 10.
     pub shards: u8,
+    /// In the admin's order.
+    pub when_exceeded: Vec<Remedy>,
 }
 
 /// Why an item cannot be understood.
@@ -82,6 +85,7 @@ fn settings(item: &Item) -> Result<Settings, Fault> {
         zone: zone(item.get("timeZone"))?,
         alert_at: alert_at(item.get("alertAt"))?,
         shards: shards(item.get("shards"))?,
+        when_exceeded: when_exceeded(item.get("whenExceeded"))?,
     })
 }
 
@@ -157,6 +161,31 @@ fn shards(value: Option<&AttributeValue>) -> Result<u8, Fault> {
     let Some(value) = value else { return Ok(1) };
     small(value, MOST_SHARDS)
         .ok_or_else(|| Fault::new("shards", format!("must be a whole number from 1 to {MOST_SHARDS}")))
+}
+
+fn when_exceeded(value: Option<&AttributeValue>) -> Result<Vec<Remedy>, Fault> {
+    let list = match value {
+        None => return Ok(Vec::new()),
+        Some(AttributeValue::L(list)) if !list.is_empty() => list,
+        Some(_) => {
+            return Err(Fault::new(
+                "whenExceeded",
+                "must be a list such as [\"clamp\", \"fallback\"]; leave it out to deny what does not fit",
+            ));
+        }
+    };
+    let mut remedies: Vec<Remedy> = Vec::with_capacity(list.len());
+    for (index, value) in list.iter().enumerate() {
+        let fault = |problem: &str| Fault::new(format!("whenExceeded[{index}]"), problem);
+        let named = |remedy: &Remedy| value.as_s().is_ok_and(|name| name == remedy.name());
+        let remedy = Remedy::ALL.into_iter().find(named);
+        let remedy = remedy.ok_or_else(|| fault("must be one of the strings clamp and fallback"))?;
+        if remedies.contains(&remedy) {
+            return Err(fault("is there twice"));
+        }
+        remedies.push(remedy);
+    }
+    Ok(remedies)
 }
 
 /// A whole number from 1 to `most`.

@@ -9,8 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use chrono::{DateTime, Utc};
-use sentry_contract::request::{Model, Tags};
-use sentry_contract::states::{LimitWindow, LimitsFound, ScopeLimit};
+use sentry_contract::states::{LimitWindow, LimitsFound, LookupLimitInput, Remedy, ScopeLimit};
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::Window;
 use sentry_lambda::{Failure, cause};
@@ -32,25 +31,29 @@ impl LimitsTable {
         Self { client, name }
     }
 
-    /// Every limit that applies at `now` to a request with `tags` for `model`, or why nothing is allowed.
+    /// Every limit that applies at `now` to the request, or why nothing is allowed. Where one of them says so, also the
+    /// limit of the model that may answer instead, unless it has none that can be understood.
     ///
     /// # Errors
     /// `LedgerUnavailable` when the table cannot be read completely.
-    pub async fn lookup(&self, model: &Model, tags: &Tags, now: DateTime<Utc>) -> Result<LimitsFound, Failure> {
+    pub async fn lookup(&self, input: &LookupLimitInput, now: DateTime<Utc>) -> Result<LimitsFound, Failure> {
+        let LookupLimitInput { model, tags, fallback } = input;
         let of_model = scopes::of_model(model);
         let of_tags = scopes::of_tags(tags);
+        let of_fallback = fallback.as_ref().map(|fallback| scopes::of_model(&fallback.model));
         let scopes = || std::iter::once(&of_model).chain(&of_tags);
-        let items = self.read(scopes().flat_map(|scope| &scope.keys)).await?;
+        let items = self.read(scopes().chain(&of_fallback).flat_map(|scope| &scope.keys)).await?;
+        let limit_of = |scope| first_hit(scope, &items).map(|(key, item)| limit(scope, key, item, now));
         if first_hit(&of_model, &items).is_none() {
-            return Ok(LimitsFound::Refusal(Box::new(not_configured(&of_model))));
+            return Ok(LimitsFound::Refused { refusal: Box::new(not_configured(&of_model)) });
         }
-        let limits = scopes().filter_map(|scope| {
-            let (key, item) = first_hit(scope, &items)?;
-            Some(limit(scope, key, item, now))
-        });
-        Ok(match limits.collect::<Result<_, Malformed>>() {
-            Ok(limits) => LimitsFound::Limits(limits),
-            Err(malformed) => LimitsFound::Refusal(Box::new(malformed.into())),
+        Ok(match scopes().filter_map(limit_of).collect::<Result<Vec<_>, Malformed>>() {
+            Ok(limits) => {
+                let wanted = limits.iter().any(|limit| limit.allows(Remedy::Fallback));
+                let fallback = of_fallback.as_ref().filter(|_| wanted).and_then(limit_of);
+                LimitsFound::Found { limits, fallback: fallback.and_then(Result::ok).map(Box::new) }
+            }
+            Err(malformed) => LimitsFound::Refused { refusal: Box::new(malformed.into()) },
         })
     }
 
@@ -76,10 +79,10 @@ fn first_hit<'i>(scope: &'i Scope, items: &'i HashMap<String, Item>) -> Option<(
 }
 
 fn limit(scope: &Scope, key: &str, item: &Item, now: DateTime<Utc>) -> Result<ScopeLimit, Malformed> {
-    let Settings { limits, window, zone, alert_at, shards } = item::parse(key, item)?;
+    let Settings { limits, window, zone, alert_at, shards, when_exceeded } = item::parse(key, item)?;
     let window = LimitWindow::from(&Window::containing(window, zone, now));
     let (source, item) = (scope.source(key).to_owned(), key.to_owned());
-    Ok(ScopeLimit { scope: scope.name.clone(), source, item, window, limits, alert_at, shards })
+    Ok(ScopeLimit { scope: scope.name.clone(), source, item, window, limits, alert_at, shards, when_exceeded })
 }
 
 fn not_configured(scope: &Scope) -> ErrorBody {

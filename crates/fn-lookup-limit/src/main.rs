@@ -18,8 +18,5 @@ async fn main() -> Result<(), StartError> {
     let name = env::required("SENTRY_LIMITS_TABLE")?;
     let client = Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
     let table = &LimitsTable::new(client, name);
-    sentry_lambda::run(move |input: LookupLimitInput| async move {
-        table.lookup(&input.model, &input.tags, Utc::now()).await
-    })
-    .await
+    sentry_lambda::run(move |input: LookupLimitInput| async move { table.lookup(&input, Utc::now()).await }).await
 }

@@ -9,8 +9,8 @@ use aws_sdk_dynamodb::types::error::ProvisionedThroughputExceededException;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_smithy_mocks::{MockResponseInterceptor, Rule, create_mock_http_client, mock};
 use chrono::{DateTime, Utc};
-use sentry_contract::request::{Family, Model, Tags};
-use sentry_contract::states::LimitsFound;
+use sentry_contract::request::{Fallback, Family, Model, Tags};
+use sentry_contract::states::{LimitsFound, LookupLimitInput};
 use sentry_lambda::{Failure, offline_config};
 use serde_json::{Value, json};
 
@@ -44,13 +44,21 @@ fn malformed(key: &str) -> Item {
     item(key, S("many".to_owned()))
 }
 
-async fn try_lookup(table: &LimitsTable, model: [&str; 3]) -> Result<LimitsFound, Failure> {
-    let [requested, model_id, model_metric] = model.map(str::to_owned);
-    let model = Model { requested, model_id, model_metric, family: Family::Nova, transport: None, price: None };
+fn model(names: [&str; 3]) -> Model {
+    let [requested, model_id, model_metric] = names.map(str::to_owned);
+    Model { requested, model_id, model_metric, family: Family::Nova, transport: None, price: None }
+}
+
+async fn try_lookup(table: &LimitsTable, names: [&str; 3]) -> Result<LimitsFound, Failure> {
+    look_up(table, model(names), None).await
+}
+
+async fn look_up(table: &LimitsTable, model: Model, fallback: Option<Model>) -> Result<LimitsFound, Failure> {
     let tags = [("applicationId", "helper"), ("environment", "production"), ("requestId", "r1")];
     let tags = Tags(tags.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     let now: DateTime<Utc> = "2026-11-21T13:37:11Z".parse().unwrap();
-    table.lookup(&model, &tags, now).await
+    let fallback = fallback.map(|model| Fallback { model, max_tokens: 100 });
+    table.lookup(&LookupLimitInput { model, tags, fallback }, now).await
 }
 
 async fn lookup(items: Vec<Item>) -> Value {
@@ -59,7 +67,9 @@ async fn lookup(items: Vec<Item>) -> Value {
 
 /// Scope, source and limit on input of everything that was found.
 async fn found(items: Vec<Item>) -> Vec<(String, String, u64)> {
-    let LimitsFound::Limits(limits) = try_lookup(&holding(items), MODEL).await.unwrap() else { panic!("refused") };
+    let LimitsFound::Found { limits, .. } = try_lookup(&holding(items), MODEL).await.unwrap() else {
+        panic!("refused")
+    };
     limits.into_iter().map(|limit| (limit.scope, limit.source, limit.limits.input.unwrap())).collect()
 }
 
@@ -183,6 +193,39 @@ async fn a_missing_limit_of_the_model_comes_before_the_first_malformed_item() {
     let with = |more: Item| wrong().into_iter().chain([more]).collect();
     assert_eq!(lookup(with(tokens("default", 1))).await["refusal"]["details"]["item"], "application#helper");
     assert_eq!(lookup(with(malformed("default"))).await["refusal"]["details"]["item"], "default");
+}
+
+/// The scope and the limit on input of what is found for the fallback.
+async fn fallback_found(items: Vec<Item>) -> Option<(String, u64)> {
+    let cheap = model(["nova-micro", "amazon.nova-micro-v1:0", "amazon.nova-micro-v1:0"]);
+    let found = look_up(&holding(items), model(MODEL), Some(cheap)).await.unwrap();
+    let LimitsFound::Found { fallback, .. } = found else { panic!("refused") };
+    fallback.map(|limit| (limit.scope, limit.limits.input.unwrap()))
+}
+
+fn degrading(key: &str, words: &[&str]) -> Item {
+    let words = words.iter().map(|word| S((*word).to_owned())).collect();
+    tokens(key, 5).into_iter().chain([("whenExceeded".to_owned(), AttributeValue::L(words))]).collect()
+}
+
+#[tokio::test]
+async fn the_fallbacks_limit_is_told_where_a_limit_that_applies_lets_it_step_in() {
+    let scope = "model#amazon.nova-micro-v1:0".to_owned();
+    let own = || tokens("amazon.nova-micro-v1:0", 7);
+    let cases = [
+        (vec![degrading("p1", &["fallback"]), own()], Some(7)),
+        (vec![tokens("p1", 5), degrading("application#helper", &["clamp", "fallback"]), own()], Some(7)),
+        (vec![degrading("p1", &["fallback"]), tokens("nova-micro", 8)], Some(8)),
+        // Its own limit, or the default, but never the one of the model that it stands in for.
+        (vec![degrading("default", &["fallback"])], Some(5)),
+        (vec![degrading("p1", &["fallback"])], None),
+        (vec![degrading("p1", &["fallback"]), malformed("amazon.nova-micro-v1:0")], None),
+        (vec![degrading("p1", &["clamp"]), own()], None),
+        (vec![tokens("p1", 5), degrading("application#other", &["fallback"]), own()], None),
+    ];
+    for (items, expected) in cases {
+        assert_eq!(fallback_found(items.clone()).await, expected.map(|input| (scope.clone(), input)), "{items:?}");
+    }
 }
 
 #[tokio::test]

@@ -13,11 +13,12 @@ async fn main() -> Result<(), StartError> {
 }
 
 fn check_only(input: &ReserveInput) -> Decision {
-    let (Gathered::Available(LimitsFound::Limits(limits)), Gathered::Available(usage)) = (&input.limits, &input.usage)
+    let (Gathered::Available(LimitsFound::Found { limits, .. }), Gathered::Available(usage)) =
+        (&input.limits, &input.usage)
     else {
         return denied(ErrorCode::LedgerUnavailable);
     };
-    let seen = Amount::of(&usage.tokens, None);
+    let seen = Amount::of(&usage.model.tokens, None);
     let spent = |unit: Unit, limit: u128| seen.get(unit) >= limit;
     if limits.iter().take(1).any(|limit| limit.limits.iter().any(|(unit, limit)| spent(unit, limit))) {
         return denied(ErrorCode::BudgetExceeded);
@@ -33,7 +34,7 @@ fn check_only(input: &ReserveInput) -> Decision {
         expires_at: now + TimeDelta::minutes(6),
         scopes: limits.iter().map(scope).collect(),
     };
-    Decision::Approved { approved: true, reservation: Box::new(reservation), notes: Notes::default() }
+    Decision::Approved { approved: true, reservation: Box::new(reservation), notes: Notes::default(), model: None }
 }
 
 fn denied(code: ErrorCode) -> Decision {

@@ -1,17 +1,21 @@
 #![doc = include_str!("../README.md")]
 
 mod denial;
+mod stand_in;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sentry_contract::answer::Degraded;
+use sentry_contract::answer::{Degraded, Lowered};
+use sentry_contract::request::Model;
 use sentry_contract::states::{
     Decision, Gathered, LimitsFound, Notes, Reservation, ReserveInput, ScopeLimit, UsageFigure,
 };
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::{Amount, Price};
 use sentry_lambda::Failure;
-use sentry_ledger::{Admission, Ask, Figures, Holder, Ledger};
+use sentry_ledger::{Admission, Ask, Choice, Figures, Holder, Ledger};
 use sentry_models::Catalogue;
+
+use crate::stand_in::StandIn;
 
 /// Decides, and holds.
 #[derive(Debug)]
@@ -29,14 +33,13 @@ impl Reserver {
         Self { ledger, catalogue, region, hold_for }
     }
 
-    /// Takes a hold for the request on every scope that applies, or says why not.
+    /// Takes a hold for the request on every scope that applies, or says why not. Where it does not fit and the limits let
+    /// another model answer, the hold may be for that one.
     ///
     /// # Errors
     /// `LedgerUnavailable` when the ledger cannot be reached. A hold may then have been taken; repeating the call finds it.
     pub async fn reserve(&self, input: ReserveInput, now: DateTime<Utc>) -> Result<Decision, Failure> {
-        // What was added live, or stands behind a profile, is in no bundled catalogue.
-        let listed = || self.catalogue.price(&input.model.model_id, &self.region);
-        let price = input.model.price.or_else(listed);
+        let price = self.price(&input.model);
         let (limits, usage) = match known(&input, price.as_ref()) {
             Ok(known) => known,
             Err(error) => return Ok(denied(error, &[], &[], Amount::ZERO)),
@@ -45,34 +48,45 @@ impl Reserver {
             input_tokens: input_tokens(&input),
             max_tokens: input.estimate.max_tokens,
             given: input.estimate.max_tokens_given,
+            has_fallback: false,
             price: price.as_ref(),
             limits,
             seen: Amount::of(&usage.tokens, price.as_ref()),
         };
+        let stand_in = StandIn::of(&input, |model| self.price(model));
+        let fallback = stand_in.as_ref().map(|stand_in| stand_in.ask(&input.estimate));
         let holder = Holder { request_id: &input.request_id, execution_id: &input.execution_id };
-        let admission = self.ledger.reserve(holder, &ask, now, self.hold_for).await;
-        let admission = admission.map_err(|error| Failure::caused(ErrorCode::LedgerUnavailable, &error))?;
+        let reserved = self.ledger.reserve_either(holder, &ask, fallback.as_ref(), now, self.hold_for).await;
+        let (admission, choice) = reserved.map_err(|error| Failure::caused(ErrorCode::LedgerUnavailable, &error))?;
         Ok(match admission {
-            Admission::Approved(reservation) => approved(reservation, input.estimate.max_tokens),
+            Admission::Approved(reservation) => {
+                let called = stand_in.as_ref().filter(|_| choice == Choice::Fallback);
+                approved(reservation, &input, called.map(|stand_in| stand_in.model))
+            }
             Admission::Duplicate => denied(denial::duplicate(&input.request_id), &[], &[], Amount::ZERO),
             Admission::Denied { shortage, figures } => {
                 denied(denial::short(&shortage, limits), limits, &figures, ask.seen)
             }
         })
     }
+
+    /// What was added live, or stands behind a profile, is in no bundled catalogue.
+    fn price(&self, model: &Model) -> Option<Price> {
+        model.price.or_else(|| self.catalogue.price(&model.model_id, &self.region))
+    }
 }
 
 /// What was gathered, if it is complete and applies to the model.
 fn known<'a>(input: &'a ReserveInput, price: Option<&Price>) -> Result<(&'a [ScopeLimit], &'a UsageFigure), ErrorBody> {
     let limits = match &input.limits {
-        Gathered::Available(LimitsFound::Limits(limits)) => limits,
-        Gathered::Available(LimitsFound::Refusal(refusal)) => return Err(*refusal.clone()),
+        Gathered::Available(LimitsFound::Found { limits, .. }) => limits,
+        Gathered::Available(LimitsFound::Refused { refusal }) => return Err(*refusal.clone()),
         Gathered::Unavailable { unavailable } => {
             return Err(denial::unknown(ErrorCode::LedgerUnavailable, "limit", unavailable));
         }
     };
     let usage = match &input.usage {
-        Gathered::Available(usage) => usage,
+        Gathered::Available(usage) => &usage.model,
         Gathered::Unavailable { unavailable } => {
             return Err(denial::unknown(ErrorCode::UsageUnavailable, "usage", unavailable));
         }
@@ -92,10 +106,20 @@ fn input_tokens(input: &ReserveInput) -> u64 {
     input.estimate.input_tokens.min(counted.unwrap_or(u64::MAX))
 }
 
-fn approved(reservation: Reservation, wanted: u32) -> Decision {
-    let to = reservation.max_tokens;
-    let degraded = (to < wanted).then_some(Degraded::Clamp { from: wanted, to });
-    Decision::Approved { approved: true, reservation: Box::new(reservation), notes: Notes { degraded } }
+/// The approval; `called` is the fallback where it is the one to call.
+fn approved(reservation: Reservation, input: &ReserveInput, called: Option<&Model>) -> Decision {
+    let lowered = Lowered::new(input.estimate.max_tokens, reservation.max_tokens);
+    let degraded = match called {
+        None => lowered.map(Degraded::Clamp),
+        Some(called) => Some(Degraded::Fallback {
+            from: input.model.model_id.clone(),
+            to: called.model_id.clone(),
+            max_tokens: lowered,
+        }),
+    };
+    let requested = &input.model.requested;
+    let model = called.map(|called| Box::new(Model { requested: requested.clone(), ..called.clone() }));
+    Decision::Approved { approved: true, reservation: Box::new(reservation), notes: Notes { degraded }, model }
 }
 
 /// The denial, with the figures that it was made from.

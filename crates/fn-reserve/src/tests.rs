@@ -175,3 +175,71 @@ async fn a_ledger_that_fails_is_a_failure_and_not_a_decision() {
         decide(&reserver(&[&put, &update], "us-east-1"), input(limits, usage(0, 0), json!({}))).await.unwrap_err();
     assert_eq!(failure.name(), "LedgerUnavailable");
 }
+
+const CHEAP: &str = "us.anthropic.claude-3-5-haiku-20241022-v1:0";
+
+/// A request of 1,000 tokens that passes its own limit of 300, which lets the fallback answer.
+fn with_fallback(own: Value, usage: Value) -> Value {
+    let mut first = limit(json!({"output": 300}));
+    first["whenExceeded"] = json!(["fallback"]);
+    let mut other = limit(own);
+    other["scope"] = json!(format!("model#{CHEAP}"));
+    let limits = json!({"limits": [first], "fallback": other});
+    let mut input = input(limits, usage, json!({"inputTokens": 90}));
+    let model = json!({"requested": "claude-3-5-haiku", "modelId": CHEAP, "modelMetric": CHEAP, "family": "anthropic"});
+    input["fallback"] = json!({"model": model, "maxTokens": 800});
+    input
+}
+
+fn both(seen: u64) -> Value {
+    let mut both = usage(0, 0);
+    both["fallback"] = usage(0, seen);
+    both
+}
+
+/// What is decided where the ledger is empty.
+async fn decide_anew(input: Value, region: &str) -> Value {
+    let (put, update) = (registers(), writes());
+    let get = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
+    let delete = mock!(Client::delete_item).then_output(|| DeleteItemOutput::builder().build());
+    decide(&reserver(&[&put, &update, &get, &delete], region), input).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_fallback_is_held_for_at_its_own_price_and_by_the_prompts_bytes() {
+    let decision = decide_anew(with_fallback(json!({"output": 5000, "usd": "1"}), both(4_200)), "us-east-1").await;
+    assert_eq!(decision["approved"], true, "{decision}");
+    let model = &decision["model"];
+    assert_eq!((&model["modelId"], &model["requested"]), (&json!(CHEAP), &json!("claude-sonnet-4")));
+    // 400 bytes at $0.80 a million, 800 tokens at $4: CloudWatch has seen 4,200 of 5,000.
+    let reservation = &decision["reservation"];
+    assert_eq!(reservation["hold"], json!({"input": 400, "output": 800, "usd": "0.003520000"}));
+    assert_eq!(reservation["scopes"][0]["scope"], format!("model#{CHEAP}"));
+    let degraded = json!({"action": "fallback", "from": MODEL, "to": CHEAP, "maxTokens": {"from": 1000, "to": 800}});
+    assert_eq!(decision["notes"], json!({"degraded": degraded}));
+}
+
+#[tokio::test]
+async fn without_all_that_must_be_known_of_the_fallback_the_first_denial_stands() {
+    let fine = || with_fallback(json!({"output": 5000}), both(0));
+    let without = |pointer: &str, name: &str| {
+        let mut input = fine();
+        input.pointer_mut(pointer).unwrap().as_object_mut().unwrap().remove(name).unwrap();
+        input
+    };
+    let dollars = with_fallback(json!({"usd": "1"}), both(0));
+    let cases = [
+        (without("", "fallback"), "us-east-1"),
+        (without("/limits", "fallback"), "us-east-1"),
+        (without("/usage", "fallback"), "us-east-1"),
+        (with_fallback(json!({"output": 5000}), both(4_201)), "us-east-1"),
+        // No prices are known for this Region.
+        (dollars, "eu-west-1"),
+    ];
+    for (input, region) in cases {
+        let error = decide_anew(input.clone(), region).await["denial"]["error"].clone();
+        assert_eq!((&error["code"], &error["details"]["needed"]), (&json!("BudgetExceeded"), &json!(1000)), "{input}");
+        assert_eq!(error["details"]["scope"], format!("model#{MODEL}"));
+    }
+    assert_eq!(decide_anew(fine(), "us-east-1").await["approved"], true);
+}

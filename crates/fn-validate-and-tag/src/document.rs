@@ -1,6 +1,6 @@
 //! The rules for the document: model, messages, parameters.
 
-use sentry_contract::request::{Message, Parameters, Prompt, Request, Role, Tags};
+use sentry_contract::request::{Fallback, Message, Parameters, Prompt, Request, Role, Tags};
 use sentry_models::Resolved;
 use serde_json::Value;
 
@@ -47,8 +47,8 @@ pub fn read(value: &Value) -> Result<Draft, Offence> {
 }
 
 impl Draft {
-    /// The request to `resolved`, with the model's defaults filled in.
-    pub fn finish(self, resolved: Resolved) -> Result<Request, Offence> {
+    /// The request to `resolved`, with the model's defaults filled in, which `fallback` may answer as well.
+    pub fn finish(self, resolved: Resolved, fallback: Option<Resolved>) -> Result<Request, Offence> {
         let Resolved { model, defaults, limits, .. } = resolved;
         if let (Some(asked), Some(limit)) = (self.given.max_tokens, limits.output)
             && asked > limit
@@ -63,7 +63,11 @@ impl Draft {
         let max_tokens = parameters.max_tokens.unwrap_or(1);
         let prompt = Prompt { messages: self.messages, parameters };
         let estimate = estimate::of(&prompt, max_tokens, max_tokens_given);
-        Ok(Request { tags: self.tags, model, prompt, estimate })
+        let fallback = fallback.map(|Resolved { model, limits, .. }| {
+            let max_tokens = limits.output.map_or(max_tokens, |limit| max_tokens.min(limit));
+            Fallback { model, max_tokens }
+        });
+        Ok(Request { tags: self.tags, model, prompt, estimate, fallback })
     }
 }
 

@@ -50,9 +50,13 @@ pub async fn validate_and_tag(
     let request = match check(&parsed) {
         Ok(draft) => {
             let answer = resolver.resolve(&draft.requested, at).await?;
+            let fallback = match &answer {
+                Ok(resolved) => resolver.fallback(resolved, at).await,
+                Err(_) => None,
+            };
             answer
                 .map_err(|refusal| refusal.at(draft.model_path.clone()))
-                .and_then(|resolved| draft.finish(resolved))
+                .and_then(|resolved| draft.finish(resolved, fallback))
                 .and_then(|request| tag(request, now, id))
         }
         Err(offence) => Err(offence),

@@ -10,6 +10,7 @@ use sentry_contract::ErrorCode;
 use sentry_lambda::Failure;
 use sentry_models::{Addition, Catalogue, InvalidEntry, Resolved, Unresolved, Unusable, home_of_profile};
 use serde_json::{Value, json};
+use tracing::warn;
 
 use crate::additions::Additions;
 use crate::field::Offence;
@@ -100,6 +101,33 @@ impl Resolver {
             },
             _ => self.model_or_profile(requested, &id, found, at).await,
         }
+    }
+
+    /// The cheaper model that can answer in the place of `resolved`, if there is one that can be called at `at`.
+    ///
+    /// It may not be needed, so nobody is refused where it cannot be found out.
+    pub async fn fallback(&self, resolved: &Resolved, at: Instant) -> Option<Resolved> {
+        let id = resolved.fallback.as_deref()?;
+        let name = self.catalogue.name_of(id);
+        let found = self.catalogue.resolve_id(name, id, &self.region);
+        let fallback = match self.model(name, id, found, at).await {
+            Ok(Ok(fallback)) => fallback,
+            Ok(Err(Refusal { problem, .. })) => {
+                warn!(
+                    model_id = resolved.model.model_id,
+                    fallback = id,
+                    cause = problem,
+                    "the fallback cannot be called"
+                );
+                return None;
+            }
+            Err(failure) => {
+                warn!(model_id = resolved.model.model_id, fallback = id, cause = %failure, "the fallback cannot be looked up");
+                return None;
+            }
+        };
+        // Both would draw on one budget.
+        (fallback.model.model_metric != resolved.model.model_metric).then_some(fallback)
     }
 
     async fn model_or_profile(

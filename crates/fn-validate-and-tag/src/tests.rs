@@ -94,6 +94,21 @@ fn only_the_clients_own_max_tokens_is_said_to_be_given() {
 }
 
 #[test]
+fn the_fallback_comes_with_its_price_and_no_more_tokens_than_it_writes() {
+    let asked = |model: &str, max_tokens: u32| {
+        let mut document = with("/model", json!(model));
+        document["prompt"]["parameters"] = json!({"max_tokens": max_tokens});
+        validate(&document)["request"]["fallback"].clone()
+    };
+    let id = "us.anthropic.claude-3-5-haiku-20241022-v1:0";
+    let model = json!({"requested": "claude-3-5-haiku", "modelId": id, "modelMetric": id, "family": "anthropic",
+                       "transport": "converse", "price": {"input": "0.80", "output": "4.00"}});
+    assert_eq!(asked("claude-sonnet-4", 500), json!({"model": model, "maxTokens": 500}));
+    assert_eq!(asked("claude-sonnet-4", 60_000)["maxTokens"], 8192);
+    assert_eq!(asked("nova-micro", 500), Value::Null);
+}
+
+#[test]
 fn an_own_request_id_and_whole_floats_are_kept() {
     let validated = validate(&with("/tags/requestId", json!("order-7_a")));
     assert_eq!(validated["request"]["tags"]["requestId"], "order-7_a");

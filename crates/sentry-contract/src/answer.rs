@@ -152,12 +152,54 @@ pub struct BudgetEntry {
 #[serde(tag = "action", rename_all = "lowercase")]
 pub enum Degraded {
     /// Fewer tokens may be written.
-    Clamp {
-        /// What would have been allowed.
-        from: u32,
-        /// What is.
-        to: u32,
+    Clamp(Lowered),
+    /// A cheaper model answers.
+    Fallback {
+        /// The id of the model that was asked for.
+        from: String,
+        /// The id of the model that was called.
+        to: String,
+        /// Where fewer tokens may be written as well, because the other model writes no more, or its limits leave no more.
+        #[serde(rename = "maxTokens", default, skip_serializing_if = "Option::is_none")]
+        max_tokens: Option<Lowered>,
     },
+}
+
+/// A `max_tokens` that was lowered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lowered {
+    /// What would have been allowed.
+    pub from: u32,
+    /// What is.
+    pub to: u32,
+}
+
+impl Lowered {
+    /// `from` lowered to `to`; `None` where that is no less.
+    #[must_use]
+    pub fn new(from: u32, to: u32) -> Option<Self> {
+        (to < from).then_some(Self { from, to })
+    }
+}
+
+impl Degraded {
+    /// The action's name.
+    #[must_use]
+    pub const fn action(&self) -> &'static str {
+        match self {
+            Self::Clamp(_) => "clamp",
+            Self::Fallback { .. } => "fallback",
+        }
+    }
+
+    /// The tokens, where fewer may be written.
+    #[must_use]
+    pub const fn lowered(&self) -> Option<Lowered> {
+        match self {
+            Self::Clamp(lowered) => Some(*lowered),
+            Self::Fallback { max_tokens, .. } => *max_tokens,
+        }
+    }
 }
 
 /// The complete answer to a document that is not acceptable.

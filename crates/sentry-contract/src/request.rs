@@ -215,6 +215,19 @@ pub struct Request {
     pub prompt: Prompt,
     /// The most that it can take.
     pub estimate: Estimate,
+    /// What may answer in the model's place where a limit lets it; absent where the catalogue names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Fallback>,
+}
+
+/// A cheaper model that may answer in the place of the one that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fallback {
+    /// Where it goes; `requested` is the catalogue's own name for it, under which it may have a limit.
+    pub model: Model,
+    /// Most tokens to write: the request's, but no more than the model can.
+    pub max_tokens: u32,
 }
 
 #[cfg(test)]

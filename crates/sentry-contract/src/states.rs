@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::answer::{BudgetEntry, Cost, Degraded, InvalidAnswer, Output, Usage};
 use crate::error::{ErrorBody, ErrorCode, Outcome};
-use crate::request::{Estimate, Family, Model, Prompt, Request, Tags, Transport};
+use crate::request::{Estimate, Fallback, Family, Model, Prompt, Request, Tags, Transport};
 
 /// `Validate And Tag`: the execution's input, whatever it is.
 #[derive(Debug, Deserialize)]
@@ -58,6 +58,9 @@ pub struct LookupLimitInput {
     pub model: Model,
     /// `applicationId`, `costCenter`, `environment` have limits too.
     pub tags: Tags,
+    /// A model that may answer in its place.
+    #[serde(default)]
+    pub fallback: Option<Fallback>,
 }
 
 /// The window of a limit that a request falls into.
@@ -99,26 +102,92 @@ pub struct ScopeLimit {
     pub alert_at: Vec<u8>,
     /// Over how many items the ledger spreads the scope; 1 is not spread.
     pub shards: u8,
+    /// What may be done to a request that does not fit, first choice first; without any it is denied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when_exceeded: Vec<Remedy>,
+}
+
+impl ScopeLimit {
+    /// Whether a request that does not fit may be treated so.
+    #[must_use]
+    pub fn allows(&self, remedy: Remedy) -> bool {
+        self.when_exceeded.contains(&remedy)
+    }
+}
+
+/// What may be done to a request so that it fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Remedy {
+    /// The model may write fewer tokens than the client allows it.
+    Clamp,
+    /// The model's fallback answers.
+    Fallback,
+}
+
+impl Remedy {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Clamp, Self::Fallback];
+
+    /// The name, as limits items write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Clamp => "clamp",
+            Self::Fallback => "fallback",
+        }
+    }
 }
 
 /// What `Lookup Limit` finds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(untagged)]
 pub enum LimitsFound {
-    /// Every limit that applies; the model's comes first.
-    Limits(Vec<ScopeLimit>),
+    /// There are limits, and all can be understood.
+    Found {
+        /// Every limit that applies; the model's comes first.
+        limits: Vec<ScopeLimit>,
+        /// The limit of the fallback model, where one of `limits` lets it step in; those of the tags are the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fallback: Option<Box<ScopeLimit>>,
+    },
     /// The model has none, or one that applies cannot be understood.
-    Refusal(Box<ErrorBody>),
+    Refused {
+        /// Which.
+        refusal: Box<ErrorBody>,
+    },
 }
 
 /// Input of `Fetch Usage`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct FetchUsageInput {
+    /// What is asked for.
+    #[serde(flatten)]
+    pub model: UsageQuery,
+    /// The same for the fallback model, where it may be needed.
+    #[serde(default)]
+    pub fallback: Option<UsageQuery>,
+}
+
+/// A model and a window.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageQuery {
     /// `ModelId` dimension in `AWS/Bedrock`.
     pub model_metric: String,
     /// The window of the model's limit.
     pub window: LimitWindow,
+}
+
+/// What `Fetch Usage` finds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageFound {
+    /// The model's.
+    #[serde(flatten)]
+    pub model: UsageFigure,
+    /// The fallback model's; absent where it was not asked for, or cannot be known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<UsageFigure>,
 }
 
 /// A model's tokens of a window, as CloudWatch knows them.
@@ -178,9 +247,12 @@ pub struct ReserveInput {
     /// From `Lookup Limit`.
     pub limits: Gathered<LimitsFound>,
     /// From `Fetch Usage`.
-    pub usage: Gathered<UsageFigure>,
+    pub usage: Gathered<UsageFound>,
     /// From `Count Tokens`.
     pub count: Gathered<TokenCount>,
+    /// A model that may answer in its place.
+    #[serde(default)]
+    pub fallback: Option<Fallback>,
 }
 
 /// What `Reserve` ends with.
@@ -195,6 +267,9 @@ pub enum Decision {
         reservation: Box<Reservation>,
         /// `{"degraded": …}` for the answer if the request had to be degraded, otherwise empty.
         notes: Notes,
+        /// The model to call, where it is not the one that was asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        model: Option<Box<Model>>,
     },
     /// The model may not be called.
     Denied {
@@ -273,7 +348,7 @@ pub struct CancelInput {
     pub request_id: String,
     /// Whose it would be.
     pub execution_id: String,
-    /// Where it would be.
+    /// Where it would be, also if the fallback had been taken.
     pub limits: Vec<ScopeLimit>,
 }
 

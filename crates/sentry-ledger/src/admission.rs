@@ -1,11 +1,11 @@
 //! Whether a request fits, how much of it, and if not, whether waiting helps. No I/O.
 
-use sentry_contract::states::ScopeLimit;
+use sentry_contract::states::{Remedy, ScopeLimit};
 use sentry_domain::{Amount, Price, Unit, Usd};
 
 use crate::figures::Figures;
 
-/// The least that is asked of a model where the sentry chooses `max_tokens`: fewer tokens are no answer.
+/// The least that is asked of a model where the sentry chooses or lowers `max_tokens`: fewer tokens are no answer.
 pub const LEAST_OUTPUT_TOKENS: u32 = 16;
 
 /// How long a request is expected to hold where none has been settled yet, in milliseconds.
@@ -18,8 +18,10 @@ pub struct Ask<'a> {
     pub input_tokens: u64,
     /// Most tokens to write if they fit.
     pub max_tokens: u32,
-    /// Whether the client wants `max_tokens` and no fewer.
+    /// Whether the client wants `max_tokens`, and fewer only where the limits say so.
     pub given: bool,
+    /// Whether another model can be asked as well, which a limit may want to be tried before a shorter answer.
+    pub has_fallback: bool,
     /// The model's price, if it has one.
     pub price: Option<&'a Price>,
     /// The limits that apply; those in dollars only where there is a price.
@@ -50,6 +52,8 @@ pub struct Shortage {
     pub remaining: u128,
     /// Seconds after which it may fit because holds have been settled; `None` when it would not fit without them either.
     pub retry_after_seconds: Option<u64>,
+    /// Whether it would not fit without holds either, and every limit where that is so lets a fallback answer.
+    pub may_fall_back: bool,
 }
 
 impl Ask<'_> {
@@ -67,28 +71,45 @@ impl Ask<'_> {
         if place == 0 { self.seen } else { Amount::ZERO }
     }
 
-    /// The fewest tokens to write that are worth asking for.
-    fn least(&self) -> u32 {
-        if self.given { self.max_tokens } else { self.max_tokens.min(LEAST_OUTPUT_TOKENS) }
-    }
-
     /// Judges the request by the figures of its limits, one for each.
+    ///
+    /// Where the client gave no `max_tokens`, it gets what is left at the moment. One that it gave is lowered to what would
+    /// be left without holds, and then waited for: nobody's answer is cut for what others only might use.
     #[must_use]
     pub fn judge(&self, figures: &[Figures], now_ms: i64) -> Verdict {
-        let most = self
-            .limits
-            .iter()
-            .zip(figures)
-            .enumerate()
-            .map(|(place, (limit, figures))| self.most_output(place, limit, figures))
-            .min();
-        let most = most.unwrap_or(u64::MAX).min(self.max_tokens.into());
-        let fitting = u32::try_from(most).unwrap_or(self.max_tokens);
-        match self.shortage(figures, now_ms) {
-            None if self.given => Verdict::Fits(self.max_tokens),
-            None => Verdict::Fits(fitting.max(self.least())),
+        let floor = self.max_tokens.min(LEAST_OUTPUT_TOKENS);
+        let (least, most) = if self.given {
+            let alone: Vec<Figures> = figures.iter().map(without_holds).collect();
+            let wanted = if self.is_clamped(&alone) { self.fitting(&alone).max(floor) } else { self.max_tokens };
+            (wanted, wanted)
+        } else {
+            (floor, self.fitting(figures).max(floor))
+        };
+        match self.shortage(least, figures, now_ms) {
+            None => Verdict::Fits(most),
             Some(shortage) => Verdict::Denied(shortage),
         }
+    }
+
+    /// Whether `max_tokens` is too much for some limits even if nothing is held (`alone`), all of which let it be lowered.
+    /// Where all of them would rather see the fallback first, it is not lowered yet.
+    fn is_clamped(&self, alone: &[Figures]) -> bool {
+        let limits = self.limits.iter().zip(alone).enumerate();
+        let exceeded = limits
+            .filter(|(place, (limit, alone))| self.short_of(self.max_tokens, *place, limit, alone).is_some())
+            .map(|(_, (limit, _))| limit);
+        let exceeded: Vec<&ScopeLimit> = exceeded.collect();
+        let all_allow = exceeded.iter().all(|limit| limit.allows(Remedy::Clamp));
+        let fallback_first = exceeded.iter().all(|limit| limit.when_exceeded.first() == Some(&Remedy::Fallback));
+        !exceeded.is_empty() && all_allow && !(self.has_fallback && fallback_first)
+    }
+
+    /// As many tokens of `max_tokens` as could be written within every limit.
+    fn fitting(&self, figures: &[Figures]) -> u32 {
+        let limits = self.limits.iter().zip(figures).enumerate();
+        let most = limits.map(|(place, (limit, figures))| self.most_output(place, limit, figures)).min();
+        let most = most.unwrap_or(u64::MAX).min(self.max_tokens.into());
+        u32::try_from(most).unwrap_or(self.max_tokens)
     }
 
     /// How many tokens could be written within one limit.
@@ -105,30 +126,34 @@ impl Ask<'_> {
         tokens.min(paid)
     }
 
-    /// Where even the least request does not fit: first a limit where waiting does not help, else the one to wait for longest.
-    fn shortage(&self, figures: &[Figures], now_ms: i64) -> Option<Shortage> {
+    /// Where `least` tokens do not fit: first a limit where waiting does not help, else the one to wait for longest.
+    fn shortage(&self, least: u32, figures: &[Figures], now_ms: i64) -> Option<Shortage> {
+        let mut exceeded: Option<Shortage> = None;
         let mut longest: Option<Shortage> = None;
         for (place, (limit, figures)) in self.limits.iter().zip(figures).enumerate() {
-            let Some(mut short) = self.short_of(place, limit, figures) else { continue };
-            let alone = Figures { held: Amount::ZERO, ..figures.clone() };
-            if self.short_of(place, limit, &alone).is_some() {
-                return Some(short);
+            let Some(mut short) = self.short_of(least, place, limit, figures) else { continue };
+            if self.short_of(least, place, limit, &without_holds(figures)).is_some() {
+                let may_fall_back = exceeded.as_ref().is_none_or(|first| first.may_fall_back);
+                short = exceeded.unwrap_or(short);
+                short.may_fall_back = may_fall_back && limit.allows(Remedy::Fallback);
+                exceeded = Some(short);
+                continue;
             }
             let until_reset = limit.window.resets_at.timestamp_millis() - now_ms;
-            let wait = self.wait_ms(place, limit, figures, now_ms).min(until_reset);
+            let wait = self.wait_ms(least, place, limit, figures, now_ms).min(until_reset);
             short.retry_after_seconds = Some(u64::try_from(wait).unwrap_or_default().div_ceil(1_000).max(1));
             if longest.as_ref().is_none_or(|other| other.retry_after_seconds < short.retry_after_seconds) {
                 longest = Some(short);
             }
         }
-        longest
+        exceeded.or(longest)
     }
 
-    /// The first unit of one limit that is too short for the least request.
-    fn short_of(&self, place: usize, limit: &ScopeLimit, figures: &Figures) -> Option<Shortage> {
-        let least = self.hold(self.least());
+    /// The first unit of one limit that is too short for `tokens` to be written.
+    fn short_of(&self, tokens: u32, place: usize, limit: &ScopeLimit, figures: &Figures) -> Option<Shortage> {
+        let hold = self.hold(tokens);
         Unit::ALL.into_iter().find_map(|unit| {
-            let (remaining, needed) = (figures.room(limit, self.seen_of(place), unit)?, least.get(unit));
+            let (remaining, needed) = (figures.room(limit, self.seen_of(place), unit)?, hold.get(unit));
             // A limit of 0 allows nothing, also nothing that is free; a spent one no request that is free either.
             (needed > remaining || remaining == 0).then_some(Shortage {
                 place,
@@ -136,12 +161,13 @@ impl Ask<'_> {
                 needed,
                 remaining,
                 retry_after_seconds: None,
+                may_fall_back: false,
             })
         })
     }
 
-    /// Milliseconds until so many holds should be settled that the least request fits, if they use next to nothing.
-    fn wait_ms(&self, place: usize, limit: &ScopeLimit, figures: &Figures, now_ms: i64) -> i64 {
+    /// Milliseconds until so many holds should be settled that `tokens` fit, if they use next to nothing.
+    fn wait_ms(&self, tokens: u32, place: usize, limit: &ScopeLimit, figures: &Figures, now_ms: i64) -> i64 {
         let mut ends: Vec<(i64, Amount)> = figures
             .holds
             .values()
@@ -153,12 +179,17 @@ impl Ask<'_> {
         for (end, amount) in ends {
             left.held = left.held.saturating_sub(amount);
             wait = end - now_ms;
-            if self.short_of(place, limit, &left).is_none() {
+            if self.short_of(tokens, place, limit, &left).is_none() {
                 break;
             }
         }
         wait
     }
+}
+
+/// The figures as they would be if nothing were held.
+fn without_holds(figures: &Figures) -> Figures {
+    Figures { held: Amount::ZERO, ..figures.clone() }
 }
 
 /// When a hold should be settled: after the usual time, or, when it already lasts longer, after half as long again.
@@ -170,120 +201,4 @@ fn expected_end(taken_ms: i64, expires_ms: i64, mean_ms: Option<u64>, now_ms: i6
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::item::Hold;
-    use sentry_contract::states::LimitWindow;
-    use sentry_domain::Limits;
-
-    const NOW: i64 = 1_795_000_000_000;
-
-    fn limit(scope: &str, limits: Limits) -> ScopeLimit {
-        let window = LimitWindow {
-            name: "2026-11".into(),
-            key: "2026-11".into(),
-            start: "2026-11-01T00:00:00Z".parse().unwrap(),
-            resets_at: "2026-12-01T00:00:00Z".parse().unwrap(),
-        };
-        ScopeLimit {
-            scope: scope.into(),
-            source: "model".into(),
-            item: scope.into(),
-            window,
-            limits,
-            alert_at: vec![],
-            shards: 1,
-        }
-    }
-
-    fn outputs(limits: &[u64]) -> Vec<ScopeLimit> {
-        limits.iter().map(|most| limit("s", Limits { output: Some(*most), ..Limits::default() })).collect()
-    }
-
-    fn ask(limits: &[ScopeLimit], max_tokens: u32, given: bool) -> Ask<'_> {
-        Ask { input_tokens: 10, max_tokens, given, price: None, limits, seen: Amount::ZERO }
-    }
-
-    fn figures(settled: u64, holds: &[(u64, i64)]) -> Figures {
-        let hold = |(amount, age): &(u64, i64)| Hold {
-            amount: Amount { output: *amount, ..Amount::ZERO },
-            taken_ms: NOW - age,
-            expires_ms: NOW - age + 360_000,
-            owner: String::new(),
-        };
-        Figures {
-            settled: Amount { output: settled, ..Amount::ZERO },
-            held: Amount { output: holds.iter().map(|(amount, _)| amount).sum(), ..Amount::ZERO },
-            holds: holds.iter().enumerate().map(|(number, each)| (number.to_string(), hold(each))).collect(),
-            mean_ms: None,
-        }
-    }
-
-    fn shortage(verdict: Verdict) -> Shortage {
-        match verdict {
-            Verdict::Denied(shortage) => shortage,
-            Verdict::Fits(tokens) => panic!("fits with {tokens}"),
-        }
-    }
-
-    #[test]
-    fn what_the_client_wants_fits_or_is_denied_but_never_lowered() {
-        let limits = outputs(&[100]);
-        assert_eq!(ask(&limits, 60, true).judge(&[figures(40, &[])], NOW), Verdict::Fits(60));
-        let short = shortage(ask(&limits, 61, true).judge(&[figures(40, &[])], NOW));
-        assert_eq!((short.needed, short.remaining, short.retry_after_seconds), (61, 60, None));
-    }
-
-    #[test]
-    fn where_the_client_does_not_say_the_sentry_asks_for_what_is_left() {
-        let limits = outputs(&[100, 90]);
-        let ask = ask(&limits, 2_048, false);
-        assert_eq!(ask.judge(&[figures(0, &[]), figures(0, &[])], NOW), Verdict::Fits(90));
-        assert_eq!(ask.judge(&[figures(84, &[]), figures(0, &[])], NOW), Verdict::Fits(16));
-        assert_eq!(shortage(ask.judge(&[figures(85, &[]), figures(0, &[])], NOW)).retry_after_seconds, None);
-    }
-
-    #[test]
-    fn waiting_helps_where_the_holds_alone_are_in_the_way() {
-        let limits = outputs(&[100]);
-        let short = shortage(ask(&limits, 50, true).judge(&[figures(50, &[(50, 500)])], NOW));
-        assert_eq!((short.remaining, short.retry_after_seconds), (0, Some(2)));
-        let short = shortage(ask(&limits, 51, true).judge(&[figures(50, &[(50, 500)])], NOW));
-        assert_eq!(short.retry_after_seconds, None);
-    }
-
-    #[test]
-    fn the_wait_is_until_enough_holds_should_be_settled() {
-        let limits = outputs(&[100]);
-        let known = |mean_ms| Figures { mean_ms: Some(mean_ms), ..figures(0, &[(40, 9_000), (50, 1_000)]) };
-        let wait = |tokens, mean| shortage(ask(&limits, tokens, true).judge(&[known(mean)], NOW)).retry_after_seconds;
-        assert_eq!(wait(50, 10_000), Some(1));
-        assert_eq!(wait(60, 10_000), Some(9));
-        // Both last longer than usual: half as long again.
-        assert_eq!((wait(60, 500), wait(61, 500)), (Some(1), Some(5)));
-    }
-
-    #[test]
-    fn a_limit_in_dollars_bounds_the_tokens_that_can_be_paid() {
-        let price: Price = serde_json::from_str(r#"{"input": "3", "output": "15"}"#).unwrap();
-        let limits = [limit("s", Limits { usd: "0.003".parse().ok(), ..Limits::default() })];
-        let ask = Ask { price: Some(&price), ..ask(&limits, 2_048, false) };
-        // 10 input tokens take 0.00003 of it, 198 output tokens 0.00297.
-        assert_eq!(ask.judge(&[Figures::default()], NOW), Verdict::Fits(198));
-        assert_eq!(ask.hold(198).usd.to_string(), "0.003000000");
-    }
-
-    #[test]
-    fn a_limit_of_zero_allows_nothing() {
-        let limits = [limit("s", Limits { input: Some(0), ..Limits::default() })];
-        let short = shortage(ask(&limits, 1, true).judge(&[Figures::default()], NOW));
-        assert_eq!((short.unit, short.retry_after_seconds), (Unit::Input, None));
-    }
-
-    #[test]
-    fn what_cloudwatch_has_seen_counts_for_the_model_only() {
-        let limits = outputs(&[100, 100]);
-        let ask = Ask { seen: Amount { output: 70, ..Amount::ZERO }, ..ask(&limits, 2_048, false) };
-        assert_eq!(ask.judge(&[figures(20, &[]), figures(40, &[])], NOW), Verdict::Fits(30));
-    }
-}
+mod tests;

@@ -13,7 +13,7 @@ mod store;
 
 pub use admission::{Ask, LEAST_OUTPUT_TOKENS, Shortage};
 pub use figures::Figures;
-pub use reserve::{Admission, Holder};
+pub use reserve::{Admission, Choice, Holder};
 pub use settle::{After, Swept};
 pub use store::{Ledger, LedgerError};
 

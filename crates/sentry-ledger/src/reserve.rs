@@ -1,7 +1,7 @@
 //! Taking a hold on every scope that applies, or finding out why not.
 
 use chrono::{DateTime, Duration, Utc};
-use sentry_contract::states::{Reservation, ReservedScope, ScopeLimit};
+use sentry_contract::states::{Remedy, Reservation, ReservedScope, ScopeLimit};
 use sentry_domain::Amount;
 
 use crate::admission::{Ask, Shortage, Verdict};
@@ -53,6 +53,15 @@ pub enum Admission {
     Duplicate,
 }
 
+/// Which of the models that may answer a request it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The one that was asked for.
+    Wanted,
+    /// The one that may step in.
+    Fallback,
+}
+
 /// What follows from a look at the scopes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -93,20 +102,68 @@ impl Ledger {
         now: DateTime<Utc>,
         hold_for: Duration,
     ) -> Result<Admission, LedgerError> {
+        self.reserve_either(holder, ask, None, now, hold_for).await.map(|(admission, _)| admission)
+    }
+
+    /// The same, or for `fallback` where `ask` does not fit and its limits let another model answer; never for both.
+    /// What is refused is refused as `ask` was. The first limit of each is its model's own.
+    ///
+    /// # Errors
+    /// As for [`Self::reserve`].
+    pub async fn reserve_either(
+        &self,
+        holder: Holder<'_>,
+        ask: &Ask<'_>,
+        fallback: Option<&Ask<'_>>,
+        now: DateTime<Utc>,
+        hold_for: Duration,
+    ) -> Result<(Admission, Choice), LedgerError> {
         let owner = holder.owner();
         let before = match self.register(holder.request_id, &owner, now).await? {
             Registered::First => false,
             Registered::Again => true,
-            Registered::Other => return Ok(Admission::Duplicate),
+            Registered::Other => return Ok((Admission::Duplicate, Choice::Wanted)),
         };
         let now = DateTime::from_timestamp_millis(now.timestamp_millis()).unwrap_or(now);
-        let places = lease::places(ask.limits);
-        let attempt = Attempt { holder, ask, now, expires_at: now + hold_for, max_tokens: ask.max_tokens, places };
-        let admission = self.admit(attempt, before).await?;
+        let wanted = Attempt::new(holder, ask, now, hold_for);
+        let (admission, choice) = match fallback {
+            None => (self.admit(wanted, before).await?, Choice::Wanted),
+            Some(fallback) => self.choose(&wanted, &Attempt::new(holder, fallback, now, hold_for), before).await?,
+        };
         if !matches!(admission, Admission::Approved(_)) {
             self.forget(holder.request_id, &owner).await?;
         }
-        Ok(admission)
+        Ok((admission, choice))
+    }
+
+    /// Tries both in the order that the limits want. When the execution was here before, the hold that it may have for the
+    /// fallback is looked for first: the scopes that both have in common do not tell whose it is.
+    async fn choose(
+        &self,
+        wanted: &Attempt<'_>,
+        fallback: &Attempt<'_>,
+        before: bool,
+    ) -> Result<(Admission, Choice), LedgerError> {
+        if before {
+            let scopes = self.snapshot(fallback.ask.limits).await?;
+            if let Some(found @ Admission::Approved(_)) = fallback.found(&scopes) {
+                return Ok((found, Choice::Fallback));
+            }
+        }
+        let first = Ask { has_fallback: true, ..*wanted.ask };
+        let refused = self.admit(Attempt { ask: &first, ..wanted.clone() }, before).await?;
+        if !matches!(&refused, Admission::Denied { shortage, .. } if shortage.may_fall_back) {
+            return Ok((refused, Choice::Wanted));
+        }
+        if let approved @ Admission::Approved(_) = self.admit(fallback.clone(), false).await? {
+            return Ok((approved, Choice::Fallback));
+        }
+        let clamp_last = |limit: &ScopeLimit| limit.when_exceeded == [Remedy::Fallback, Remedy::Clamp];
+        let admission = match wanted.ask.limits.iter().any(clamp_last) {
+            true => self.admit(wanted.clone(), false).await?,
+            false => refused,
+        };
+        Ok((admission, Choice::Wanted))
     }
 
     /// Tries to write; what is refused is looked at, and tried again as long as the figures say that it fits. When the
@@ -138,6 +195,13 @@ impl Ledger {
             }
         }
         Err(LedgerError::Contended)
+    }
+}
+
+impl<'a> Attempt<'a> {
+    fn new(holder: Holder<'a>, ask: &'a Ask<'a>, now: DateTime<Utc>, hold_for: Duration) -> Self {
+        let places = lease::places(ask.limits);
+        Self { holder, ask, now, expires_at: now + hold_for, max_tokens: ask.max_tokens, places }
     }
 }
 

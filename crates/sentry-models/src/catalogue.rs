@@ -65,6 +65,8 @@ pub struct Resolved {
     pub limits: TokenLimits,
     /// Whether an entry speaks for exactly this id; otherwise a pattern, or the entry of the same model under another id.
     pub listed: bool,
+    /// The id of a cheaper model that can stand in for it.
+    pub fallback: Option<String>,
 }
 
 impl Resolved {
@@ -114,7 +116,8 @@ impl Catalogue {
             price: self.price(model_id, region),
         };
         let limits = known.map(|known| known.limits).unwrap_or_default();
-        Ok(Resolved { model, defaults: self.defaults(model_id), limits, listed })
+        let fallback = self.fallback(model_id).map(str::to_owned);
+        Ok(Resolved { model, defaults: self.defaults(model_id), limits, listed, fallback })
     }
 
     /// What `model_id` costs when it is called from `region`; `None` when no price is known there.
@@ -142,6 +145,13 @@ impl Catalogue {
     #[must_use]
     pub fn fallback(&self, model_id: &str) -> Option<&str> {
         self.known(model_id)?.fallback.as_deref()
+    }
+
+    /// The name that clients have for `model_id`, of several the first by the alphabet; its id where they have none.
+    #[must_use]
+    pub fn name_of<'s>(&'s self, model_id: &'s str) -> &'s str {
+        let names = self.aliases.iter().filter(|(_, id)| *id == model_id).map(|(name, _)| name.as_str());
+        names.min().unwrap_or(model_id)
     }
 
     /// The foundation model under whose id Bedrock counts the tokens of a prompt to `model_id`; `None` when it counts none for it.

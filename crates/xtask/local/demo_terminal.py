@@ -84,8 +84,8 @@ class Terminal:
         if entry.usage:
             cost = f"${entry.usd}" if entry.usd is not None else ("unpriced" if entry.cost else "not stated")
             self._field("tokens", f"{entry.input_tokens:,} in + {entry.output_tokens:,} out · cost {cost}")
-        if entry.degraded:
-            self._field("clamped", f"to {entry.degraded.get('to'):,} tokens, from {entry.degraded.get('from'):,}")
+        if entry.degradation:
+            self._field("degraded", entry.degradation)
         for budget in entry.budgets:
             self._budget(budget)
         if not entry.budgets:

@@ -129,6 +129,15 @@ class Entry:
     def usd(self) -> Optional[str]:
         return self.cost.get("usd")
 
+    @property
+    def degradation(self) -> str:
+        """What was done to the request so that it fits, in words."""
+        fallback = self.degraded.get("action") == "fallback"
+        lowered = self.degraded.get("maxTokens") if fallback else self.degraded
+        parts = [f"{self.degraded['to']} answers in place of {self.degraded['from']}"] if fallback else []
+        parts += [f"asked for {lowered['to']:,} tokens, not {lowered['from']:,}"] if lowered else []
+        return "; ".join(parts)
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -306,7 +315,7 @@ def _request_row(entry: Entry, offset: float, share: float) -> str:
     error += f"<small>{escape(str(entry.message))}</small>" if entry.message else ""
     error += f"<small>at <code>{escape(str(path))}</code></small>" if path else ""
     error += f"<small>retry after {escape(str(entry.retry_after))} s</small>" if entry.retry_after is not None else ""
-    error += f"<small>asked for {entry.degraded['to']:,} tokens, not {entry.degraded['from']:,}</small>" if entry.degraded else ""
+    error += f"<small>{escape(words)}</small>" if (words := entry.degradation) else ""
     error += "" if entry.expected else "<small class=unexpected>not the expected outcome</small>"
     model = entry.model.get("modelId") or entry.model.get("requested") or ""
     tokens = f"<span class=part>{entry.input_tokens:,} in</span> <span class=part>{entry.output_tokens:,} out</span>" if entry.usage else _NONE

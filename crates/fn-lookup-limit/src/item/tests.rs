@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, L, M, N, Null, S};
 use chrono_tz::Tz;
 use proptest::prelude::*;
 use sentry_contract::ErrorBody;
+use sentry_contract::states::Remedy;
 use sentry_domain::{Limits, Usd, WindowKind};
 
 use super::{Item, Settings, parse};
@@ -44,7 +45,8 @@ fn refused_field(item: &Item) -> String {
 #[test]
 fn an_item_with_a_limit_alone_has_a_month_in_utc_no_alerts_and_no_shards() {
     let limits = Limits { input: Some(5), ..Limits::default() };
-    let expected = Settings { limits, window: WindowKind::Month, zone: Tz::UTC, alert_at: Vec::new(), shards: 1 };
+    let (alert_at, when_exceeded) = (Vec::new(), Vec::new());
+    let expected = Settings { limits, window: WindowKind::Month, zone: Tz::UTC, alert_at, shards: 1, when_exceeded };
     assert_eq!(parse("p1", &limit("input", number("5"))), Ok(expected));
 }
 
@@ -58,6 +60,7 @@ fn every_setting_is_read() {
         ("timeZone".to_owned(), text("Asia/Kathmandu")),
         ("alertAt".to_owned(), list(&["100", "50", "8E+1"])),
         ("shards".to_owned(), number("10")),
+        ("whenExceeded".to_owned(), L(vec![text("fallback"), text("clamp")])),
     ]);
     let usd = Usd::from_picodollars(125_000_000_000_000);
     let expected = Settings {
@@ -66,6 +69,7 @@ fn every_setting_is_read() {
         zone: Tz::Asia__Kathmandu,
         alert_at: vec![50, 80, 100],
         shards: 10,
+        when_exceeded: vec![Remedy::Fallback, Remedy::Clamp],
     };
     assert_eq!(parse("p1", &item), Ok(expected));
 }
@@ -125,6 +129,13 @@ fn a_setting_that_cannot_be_understood_is_refused_by_its_field() {
         (with("shards", Bool(true)), "shards"),
         (with("windw", text("month")), "windw"),
         (with("whenExceeded", text("clamp")), "whenExceeded"),
+        (with("whenExceeded", L(vec![])), "whenExceeded"),
+        (with("whenExceeded", Null(true)), "whenExceeded"),
+        (with("whenExceeded", AttributeValue::Ss(vec!["clamp".to_owned()])), "whenExceeded"),
+        (with("whenExceeded", L(vec![text("deny")])), "whenExceeded[0]"),
+        (with("whenExceeded", L(vec![text("clamp"), text("Fallback")])), "whenExceeded[1]"),
+        (with("whenExceeded", L(vec![text("clamp"), text("fallback"), text("clamp")])), "whenExceeded[2]"),
+        (with("whenExceeded", L(vec![number("1")])), "whenExceeded[0]"),
     ];
     for (item, field) in cases {
         assert_eq!(refused_field(&item), field, "{item:?}");

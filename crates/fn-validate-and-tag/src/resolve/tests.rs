@@ -249,3 +249,42 @@ async fn a_control_plane_that_does_not_answer_fails_closed_and_is_asked_again() 
         assert_eq!((failure.name(), aws.profiles.num_calls()), ("LedgerUnavailable", calls));
     }
 }
+
+/// The id and name of the fallback of what `name` means.
+async fn fallback_of(resolver: &Resolver, name: &str) -> Option<(String, String)> {
+    let resolved = resolver.resolve(name, Instant::now()).await.unwrap().unwrap();
+    let fallback = resolver.fallback(&resolved, Instant::now()).await?;
+    Some((fallback.model.model_id, fallback.model.requested))
+}
+
+#[tokio::test]
+async fn a_fallback_is_the_bundled_catalogues_or_an_additions() {
+    let added = |fallback: &'static str| [("family", text("nova")), ("fallback", text(fallback))];
+    let plain = [("family", text("nova"))];
+    let lite = "amazon.nova-lite-v1:0";
+    let (known, other, missing, malformed) = (added(lite), added("acme.b"), added("acme.nothing"), added("acme.bad"));
+    let items: &[(&str, &[_])] = &[
+        ("acme.a", &known),
+        ("acme.o", &other),
+        ("acme.b", &plain),
+        ("acme.m", &missing),
+        ("acme.c", &malformed),
+        ("acme.bad", &[("famly", text("nova"))]),
+    ];
+    let aws = Aws::with_items(items);
+    let resolver = resolver(&aws);
+    let named = |id: &str, name: &str| Some((id.to_owned(), name.to_owned()));
+    assert_eq!(fallback_of(&resolver, "nova-pro").await, named(lite, "nova-lite"));
+    assert_eq!((fallback_of(&resolver, "nova-micro").await, aws.reads()), (None, 0));
+    assert_eq!(fallback_of(&resolver, "acme.a").await, named(lite, "nova-lite"));
+    assert_eq!(fallback_of(&resolver, "acme.o").await, named("acme.b", "acme.b"));
+    // Nobody is refused because the fallback cannot be called.
+    assert_eq!((fallback_of(&resolver, "acme.m").await, fallback_of(&resolver, "acme.c").await), (None, None));
+}
+
+#[tokio::test]
+async fn a_profile_falls_back_to_the_fallback_of_the_model_behind_it() {
+    let aws = Aws::with_profile_of(&["arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-pro-v1:0"]);
+    let found = fallback_of(&resolver(&aws), ARN).await.unwrap();
+    assert_eq!(found, ("amazon.nova-lite-v1:0".to_owned(), "nova-lite".to_owned()));
+}

@@ -83,6 +83,7 @@ fn ample(
             input_tokens: input(request),
             max_tokens: most,
             given: request.max_tokens.is_some(),
+            has_fallback: false,
             price: Some(price),
             limits: &[],
             seen: Amount::ZERO,

@@ -32,6 +32,7 @@ pub fn run(requests: &[Request], price: &Price, in_flight: usize, part: u128) ->
             input_tokens: request.input,
             max_tokens: request.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
             given: request.max_tokens.is_some(),
+            has_fallback: false,
             price: Some(price),
             limits: &limits,
             seen: Amount::ZERO,
@@ -86,5 +87,6 @@ fn limit(picodollars: u128) -> ScopeLimit {
         limits,
         alert_at: vec![],
         shards: 1,
+        when_exceeded: vec![],
     }
 }

@@ -66,6 +66,7 @@ fn scope_limit(case: &Case) -> ScopeLimit {
         limits,
         alert_at: vec![],
         shards: case.shards,
+        when_exceeded: vec![],
     }
 }
 
@@ -73,8 +74,15 @@ fn line(case: &Case) {
     let ids: Vec<String> =
         (0..arrivals(case.in_flight)).map(|number| format!("00000000-0000-4000-8000-{number:012}")).collect();
     let limits = [scope_limit(case)];
-    let ask =
-        Ask { input_tokens: 0, max_tokens: MOST_TOKENS, given: true, price: None, limits: &limits, seen: Amount::ZERO };
+    let ask = Ask {
+        input_tokens: 0,
+        max_tokens: MOST_TOKENS,
+        given: true,
+        has_fallback: false,
+        price: None,
+        limits: &limits,
+        seen: Amount::ZERO,
+    };
     let mut run = Traffic::run(case, &ids, &ask);
     let (median, most) = run.delay();
     let each = |units: u64| units as f64 / ids.len() as f64;

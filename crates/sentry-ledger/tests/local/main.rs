@@ -5,6 +5,7 @@
 mod admission;
 mod conflicts;
 mod equivalence;
+mod fallback;
 mod faults;
 mod protocol;
 mod support;

@@ -80,6 +80,7 @@ pub fn limit(scope: &str, output: u64, shards: u8) -> ScopeLimit {
         limits,
         alert_at: vec![],
         shards,
+        when_exceeded: vec![],
     }
 }
 
@@ -90,7 +91,7 @@ pub fn noon() -> DateTime<Utc> {
 
 /// A request for `max_tokens` of output that the client insists on.
 pub fn ask(limits: &[ScopeLimit], max_tokens: u32) -> Ask<'_> {
-    Ask { input_tokens: 10, max_tokens, given: true, price: None, limits, seen: Amount::ZERO }
+    Ask { input_tokens: 10, max_tokens, given: true, has_fallback: false, price: None, limits, seen: Amount::ZERO }
 }
 
 /// `count` requests at once; what became of each.

@@ -1,6 +1,6 @@
 //! What must happen in some run, for it to mean anything that nothing goes wrong in any.
 
-use sentry_contract::states::ScopeLimit;
+use sentry_contract::states::{Remedy, ScopeLimit};
 use sentry_ledger::steps::ScopeItems;
 use stateright::Property;
 
@@ -66,8 +66,9 @@ pub fn all(setup: &Setup) -> Vec<Property<Setup>> {
             world.scopes.iter().any(back)
         }));
     }
-    if setup.requests.iter().any(|request| !request.given) {
-        all.push(Property::sometimes("somebody gets fewer tokens than the default", |setup: &Setup, world: &World| {
+    let clamps = setup.limits.iter().any(|limit| limit.allows(Remedy::Clamp));
+    if clamps || setup.requests.iter().any(|request| !request.given) {
+        all.push(Property::sometimes("somebody gets fewer tokens than wanted", |setup: &Setup, world: &World| {
             let lowered =
                 |(client, request): (&Client, &Request)| client.takes > 0 && client.max_tokens < request.tokens;
             world.clients.iter().zip(&setup.requests).any(lowered)

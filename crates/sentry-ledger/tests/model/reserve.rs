@@ -121,7 +121,7 @@ fn denial(
     figures: &[Figures],
     scopes: &[ScopeItems],
 ) -> Denial {
-    let Shortage { place, unit, needed, remaining, retry_after_seconds } = *shortage;
+    let Shortage { place, unit, needed, remaining, retry_after_seconds, .. } = *shortage;
     let ask = setup.ask(number, seen);
     let (limit, seen) = (&setup.limits[place], ask.seen_of(place));
     let entry = figures[place].entry(limit, seen);

@@ -20,7 +20,7 @@ pub struct Request {
     pub id: &'static str,
     pub input: u64,
     pub tokens: u32,
-    /// Whether it wants `tokens` and no fewer.
+    /// Whether it wants `tokens`, and fewer only where the limits say so.
     pub given: bool,
 }
 
@@ -86,7 +86,15 @@ impl Setup {
         let Request { input, tokens, given, .. } = self.requests[number];
         let seen = if self.fault == Some(Fault::CloudWatchIgnored) { 0 } else { seen };
         let seen = Amount { output: seen, ..Amount::ZERO };
-        Ask { input_tokens: input, max_tokens: tokens, given, price: None, limits: &self.limits, seen }
+        Ask {
+            input_tokens: input,
+            max_tokens: tokens,
+            given,
+            has_fallback: false,
+            price: None,
+            limits: &self.limits,
+            seen,
+        }
     }
 
     pub fn holder(&self, number: usize) -> Holder<'static> {
@@ -146,6 +154,7 @@ pub fn limit(scope: &str, limits: Limits, shards: u8) -> ScopeLimit {
         limits,
         alert_at: vec![],
         shards,
+        when_exceeded: vec![],
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use sentry_contract::states::{Remedy, ScopeLimit};
 use sentry_domain::Limits;
 use stateright::{Checker, Expectation, Model, Path};
 
@@ -75,6 +76,10 @@ fn sharded() -> Setup {
     }
 }
 
+fn clamping(limit: ScopeLimit) -> ScopeLimit {
+    ScopeLimit { when_exceeded: vec![Remedy::Clamp], ..limit }
+}
+
 /// Two shards, both of which can have a lease.
 pub fn two_leases() -> Setup {
     Setup {
@@ -144,6 +149,22 @@ fn all() -> Vec<Setup> {
             limits: vec![limit("model#m", output(48), 1)],
             requests: ["1", "2", "3"].map(|id| Request { given: false, ..request(id, 32) }).to_vec(),
             outcomes: &[Outcome::Less, Outcome::UnknownAll],
+            crashes: 1,
+            ..one_scope()
+        },
+        Setup {
+            name: "max_tokens lowered",
+            limits: vec![clamping(limit("model#m", output(48), 1))],
+            requests: ["1", "2", "3"].map(|id| request(id, 32)).to_vec(),
+            outcomes: &[Outcome::All, Outcome::UnknownAll],
+            crashes: 1,
+            ..one_scope()
+        },
+        Setup {
+            name: "max_tokens lowered, two scopes",
+            limits: vec![clamping(limit("model#m", output(48), 1)), limit("application#a", output(80), 1)],
+            requests: ["1", "2", "3"].map(|id| request(id, 32)).to_vec(),
+            outcomes: &[Outcome::Less, Outcome::All],
             crashes: 1,
             ..one_scope()
         },

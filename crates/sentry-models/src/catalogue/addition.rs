@@ -51,8 +51,10 @@ impl Addition {
         let own = [
             ("aliases", model.aliases.is_empty(), "does not belong here: an alias is an item of its own, alias#NAME"),
             ("pricedAlike", model.priced_alike.is_empty(), "does not belong here: give every id an item of its own"),
-            ("fallback", model.fallback.is_none(), "does not belong here: it is a matter of the bundled catalogue"),
         ];
+        if model.fallback.as_ref() == Some(&model.model_id) {
+            return Err(InvalidEntry::new(key, "fallback", "must be the id of another model"));
+        }
         match own.into_iter().find(|(_, absent, _)| !absent) {
             Some((field, _, problem)) => Err(InvalidEntry::new(key, field, problem)),
             None => Ok(Self(Added::Model(Box::new(model)))),
@@ -124,6 +126,7 @@ impl Catalogue {
             defaults: entry.defaults.parameters(max_tokens),
             limits,
             listed: true,
+            fallback: entry.fallback.clone().or_else(|| self.fallback(id).map(str::to_owned)),
         }))
     }
 

@@ -117,6 +117,9 @@ fn a_fallback_is_a_cheaper_model_with_an_entry() {
         }
     }
     assert_eq!(catalogue.fallback("us.amazon.nova-pro-v1:0"), Some("amazon.nova-lite-v1:0"));
+    assert_eq!(catalogue.resolve("nova-pro", HERE).unwrap().fallback.as_deref(), Some("amazon.nova-lite-v1:0"));
+    let names = ["amazon.nova-lite-v1:0", "acme.unknown"].map(|id| catalogue.name_of(id));
+    assert_eq!(names, ["nova-lite", "acme.unknown"]);
 }
 
 #[test]
@@ -283,7 +286,8 @@ fn a_wrong_addition_is_named_with_its_field() {
         (r#"{"entry": "acme.a", "price": {"input": "1", "output": "2"}}"#, "priceSource"),
         (r#"{"entry": "acme.a", "aliases": ["a"]}"#, "aliases"),
         (r#"{"entry": "acme.a", "pricedAlike": ["us.acme.a"]}"#, "pricedAlike"),
-        (r#"{"entry": "acme.a", "fallback": "acme.b"}"#, "fallback"),
+        (r#"{"entry": "acme.a", "fallback": "acme.a"}"#, "fallback"),
+        (r#"{"entry": "acme.a", "fallback": 7}"#, "fallback"),
         (r#"{"entry": "alias#a"}"#, "modelId"),
         (r#"{"entry": "alias#a", "modelId": 7}"#, "modelId"),
         (r#"{"entry": "alias#a", "modelId": "acme.a", "since": "x"}"#, "since"),

@@ -1,0 +1,280 @@
+//! Figures, and what follows from them.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::item::Hold;
+use sentry_contract::states::LimitWindow;
+use sentry_domain::Limits;
+
+const NOW: i64 = 1_795_000_000_000;
+
+fn limit(scope: &str, limits: Limits) -> ScopeLimit {
+    let window = LimitWindow {
+        name: "2026-11".into(),
+        key: "2026-11".into(),
+        start: "2026-11-01T00:00:00Z".parse().unwrap(),
+        resets_at: "2026-12-01T00:00:00Z".parse().unwrap(),
+    };
+    ScopeLimit {
+        scope: scope.into(),
+        source: "model".into(),
+        item: scope.into(),
+        window,
+        limits,
+        alert_at: vec![],
+        shards: 1,
+        when_exceeded: vec![],
+    }
+}
+
+/// Limits on output, each with what it lets be done.
+fn degrading(limits: &[(u64, &[Remedy])]) -> Vec<ScopeLimit> {
+    let of = |(most, remedies): &(u64, &[Remedy])| ScopeLimit {
+        when_exceeded: remedies.to_vec(),
+        ..outputs(&[*most]).remove(0)
+    };
+    limits.iter().map(of).collect()
+}
+
+fn outputs(limits: &[u64]) -> Vec<ScopeLimit> {
+    limits.iter().map(|most| limit("s", Limits { output: Some(*most), ..Limits::default() })).collect()
+}
+
+fn ask(limits: &[ScopeLimit], max_tokens: u32, given: bool) -> Ask<'_> {
+    Ask { input_tokens: 10, max_tokens, given, has_fallback: false, price: None, limits, seen: Amount::ZERO }
+}
+
+fn figures(settled: u64, holds: &[(u64, i64)]) -> Figures {
+    let hold = |(amount, age): &(u64, i64)| Hold {
+        amount: Amount { output: *amount, ..Amount::ZERO },
+        taken_ms: NOW - age,
+        expires_ms: NOW - age + 360_000,
+        owner: String::new(),
+    };
+    Figures {
+        settled: Amount { output: settled, ..Amount::ZERO },
+        held: Amount { output: holds.iter().map(|(amount, _)| amount).sum(), ..Amount::ZERO },
+        holds: holds.iter().enumerate().map(|(number, each)| (number.to_string(), hold(each))).collect(),
+        mean_ms: None,
+    }
+}
+
+fn shortage(verdict: Verdict) -> Shortage {
+    match verdict {
+        Verdict::Denied(shortage) => shortage,
+        Verdict::Fits(tokens) => panic!("fits with {tokens}"),
+    }
+}
+
+#[test]
+fn what_the_client_wants_fits_or_is_denied_and_is_not_lowered_unless_a_limit_says_so() {
+    let limits = outputs(&[100]);
+    assert_eq!(ask(&limits, 60, true).judge(&[figures(40, &[])], NOW), Verdict::Fits(60));
+    let short = shortage(ask(&limits, 61, true).judge(&[figures(40, &[])], NOW));
+    assert_eq!((short.needed, short.remaining, short.retry_after_seconds), (61, 60, None));
+}
+
+#[test]
+fn where_the_client_does_not_say_the_sentry_asks_for_what_is_left() {
+    let limits = outputs(&[100, 90]);
+    let ask = ask(&limits, 2_048, false);
+    assert_eq!(ask.judge(&[figures(0, &[]), figures(0, &[])], NOW), Verdict::Fits(90));
+    assert_eq!(ask.judge(&[figures(84, &[]), figures(0, &[])], NOW), Verdict::Fits(16));
+    assert_eq!(shortage(ask.judge(&[figures(85, &[]), figures(0, &[])], NOW)).retry_after_seconds, None);
+}
+
+#[test]
+fn waiting_helps_where_the_holds_alone_are_in_the_way() {
+    let limits = outputs(&[100]);
+    let short = shortage(ask(&limits, 50, true).judge(&[figures(50, &[(50, 500)])], NOW));
+    assert_eq!((short.remaining, short.retry_after_seconds), (0, Some(2)));
+    let short = shortage(ask(&limits, 51, true).judge(&[figures(50, &[(50, 500)])], NOW));
+    assert_eq!(short.retry_after_seconds, None);
+}
+
+#[test]
+fn the_wait_is_until_enough_holds_should_be_settled() {
+    let limits = outputs(&[100]);
+    let known = |mean_ms| Figures { mean_ms: Some(mean_ms), ..figures(0, &[(40, 9_000), (50, 1_000)]) };
+    let wait = |tokens, mean| shortage(ask(&limits, tokens, true).judge(&[known(mean)], NOW)).retry_after_seconds;
+    assert_eq!(wait(50, 10_000), Some(1));
+    assert_eq!(wait(60, 10_000), Some(9));
+    // Both last longer than usual: half as long again.
+    assert_eq!((wait(60, 500), wait(61, 500)), (Some(1), Some(5)));
+}
+
+#[test]
+fn a_limit_in_dollars_bounds_the_tokens_that_can_be_paid() {
+    let price: Price = serde_json::from_str(r#"{"input": "3", "output": "15"}"#).unwrap();
+    let limits = [limit("s", Limits { usd: "0.003".parse().ok(), ..Limits::default() })];
+    let ask = Ask { price: Some(&price), ..ask(&limits, 2_048, false) };
+    // 10 input tokens take 0.00003 of it, 198 output tokens 0.00297.
+    assert_eq!(ask.judge(&[Figures::default()], NOW), Verdict::Fits(198));
+    assert_eq!(ask.hold(198).usd.to_string(), "0.003000000");
+}
+
+#[test]
+fn a_limit_of_zero_allows_nothing() {
+    let limits = [limit("s", Limits { input: Some(0), ..Limits::default() })];
+    let short = shortage(ask(&limits, 1, true).judge(&[Figures::default()], NOW));
+    assert_eq!((short.unit, short.retry_after_seconds), (Unit::Input, None));
+}
+
+#[test]
+fn what_cloudwatch_has_seen_counts_for_the_model_only() {
+    let limits = outputs(&[100, 100]);
+    let ask = Ask { seen: Amount { output: 70, ..Amount::ZERO }, ..ask(&limits, 2_048, false) };
+    assert_eq!(ask.judge(&[figures(20, &[]), figures(40, &[])], NOW), Verdict::Fits(30));
+}
+
+const CLAMP: &[Remedy] = &[Remedy::Clamp];
+const FALLBACK: &[Remedy] = &[Remedy::Fallback];
+const BOTH: &[Remedy] = &[Remedy::Clamp, Remedy::Fallback];
+const FALLBACK_FIRST: &[Remedy] = &[Remedy::Fallback, Remedy::Clamp];
+
+#[test]
+fn a_wish_is_lowered_to_what_is_left_where_every_limit_that_it_exceeds_says_so() {
+    let judged = |limits: &[(u64, &[Remedy])], settled: u64| {
+        let limits = degrading(limits);
+        let figures: Vec<_> = limits.iter().map(|_| figures(settled, &[])).collect();
+        ask(&limits, 60, true).judge(&figures, NOW)
+    };
+    assert_eq!(judged(&[(100, CLAMP)], 40), Verdict::Fits(60));
+    assert_eq!(judged(&[(100, CLAMP)], 41), Verdict::Fits(59));
+    assert_eq!(judged(&[(100, CLAMP), (90, BOTH)], 50), Verdict::Fits(40));
+    // The second limit is not exceeded, so it has no say.
+    assert_eq!(judged(&[(100, CLAMP), (200, &[])], 70), Verdict::Fits(30));
+    let short = shortage(judged(&[(100, CLAMP), (90, &[])], 50));
+    assert_eq!((short.place, short.needed, short.remaining, short.retry_after_seconds), (0, 60, 50, None));
+    assert_eq!(shortage(judged(&[(100, FALLBACK)], 41)).needed, 60);
+}
+
+#[test]
+fn a_wish_is_not_lowered_under_the_floor() {
+    let limits = degrading(&[(100, CLAMP)]);
+    let judged = |tokens, settled| ask(&limits, tokens, true).judge(&[figures(settled, &[])], NOW);
+    assert_eq!(judged(60, 84), Verdict::Fits(16));
+    let short = shortage(judged(60, 85));
+    assert_eq!((short.needed, short.remaining, short.retry_after_seconds), (16, 15, None));
+    // Fewer are wanted than the floor: all or nothing.
+    assert_eq!(judged(10, 90), Verdict::Fits(10));
+    assert_eq!(shortage(judged(10, 91)).needed, 10);
+}
+
+#[test]
+fn a_wish_is_not_lowered_for_what_others_hold() {
+    let limits = degrading(&[(100, CLAMP), (100, &[])]);
+    let judged = |settled, held: [u64; 2]| {
+        let each = held.map(|held| figures(settled, &[(held, 500)]));
+        ask(&limits[..1], 60, true).judge(&each[..1], NOW)
+    };
+    let short = shortage(judged(0, [50, 0]));
+    assert_eq!((short.needed, short.remaining, short.retry_after_seconds), (60, 50, Some(2)));
+    // It could never have more than 55, and waits for these.
+    assert_eq!(judged(45, [0, 0]), Verdict::Fits(55));
+    let short = shortage(judged(45, [5, 0]));
+    assert_eq!((short.needed, short.remaining, short.retry_after_seconds), (55, 50, Some(2)));
+    // The same where only the other limit's room is held: it does not say clamp, and need not.
+    let both = [figures(45, &[]), figures(0, &[(50, 500)])];
+    let short = shortage(ask(&limits, 60, true).judge(&both, NOW));
+    assert_eq!((short.place, short.needed, short.retry_after_seconds), (1, 55, Some(2)));
+}
+
+#[test]
+fn a_short_answer_in_dollars_is_what_can_be_paid() {
+    let price: Price = serde_json::from_str(r#"{"input": "3", "output": "15"}"#).unwrap();
+    let limit = limit("s", Limits { usd: "0.003".parse().ok(), ..Limits::default() });
+    let limits = [ScopeLimit { when_exceeded: CLAMP.to_vec(), ..limit }];
+    let ask = Ask { price: Some(&price), ..ask(&limits, 2_000, true) };
+    assert_eq!(ask.judge(&[Figures::default()], NOW), Verdict::Fits(198));
+}
+
+#[test]
+fn what_only_the_input_exceeds_is_denied() {
+    let limit = limit("s", Limits { input: Some(9), ..Limits::default() });
+    let limits = [ScopeLimit { when_exceeded: CLAMP.to_vec(), ..limit }];
+    let short = shortage(ask(&limits, 60, true).judge(&[Figures::default()], NOW));
+    assert_eq!((short.unit, short.needed, short.may_fall_back), (Unit::Input, 10, false));
+}
+
+#[test]
+fn a_fallback_may_answer_where_every_limit_that_refuses_for_good_says_so() {
+    let may = |limits: &[(u64, &[Remedy])], held: u64| {
+        let limits = degrading(limits);
+        let figures: Vec<_> = limits.iter().map(|_| figures(0, &[(held, 500)])).collect();
+        shortage(ask(&limits, 60, true).judge(&figures, NOW)).may_fall_back
+    };
+    assert!(may(&[(50, FALLBACK)], 0));
+    assert!(may(&[(15, BOTH)], 0));
+    assert!(may(&[(50, FALLBACK), (50, FALLBACK), (60, &[])], 0));
+    assert!(!may(&[(50, FALLBACK), (50, &[])], 0) && !may(&[(50, &[]), (50, FALLBACK)], 0));
+    assert!(!may(&[(50, &[])], 0) && !may(&[(15, CLAMP)], 0));
+    // One would fit without holds; the other refuses whatever is held.
+    assert!(!may(&[(60, FALLBACK)], 30) && may(&[(60, &[]), (50, FALLBACK)], 30));
+    // Both let the answer be lowered, but only the second then refuses.
+    assert!(may(&[(50, CLAMP), (15, BOTH)], 0));
+}
+
+#[test]
+fn the_order_of_the_words_is_the_order_of_trying() {
+    let judged = |limits: &[(u64, &[Remedy])], has_fallback| {
+        let limits = degrading(limits);
+        let figures: Vec<_> = limits.iter().map(|_| figures(0, &[])).collect();
+        Ask { has_fallback, ..ask(&limits, 60, true) }.judge(&figures, NOW)
+    };
+    assert_eq!(judged(&[(50, BOTH)], true), Verdict::Fits(50));
+    assert!(shortage(judged(&[(50, FALLBACK_FIRST)], true)).may_fall_back);
+    assert_eq!(judged(&[(50, FALLBACK_FIRST)], false), Verdict::Fits(50));
+    // Where limits differ, a shorter answer of the model itself comes first.
+    assert_eq!(judged(&[(50, FALLBACK_FIRST), (40, BOTH)], true), Verdict::Fits(40));
+    // Nobody insists on anything.
+    let limits = degrading(&[(50, FALLBACK_FIRST)]);
+    let ask = Ask { has_fallback: true, ..ask(&limits, 60, false) };
+    assert_eq!(ask.judge(&[Figures::default()], NOW), Verdict::Fits(50));
+}
+
+fn remedies() -> impl Strategy<Value = Vec<Remedy>> {
+    prop::sample::select([&[], CLAMP, FALLBACK, BOTH, FALLBACK_FIRST].map(<[Remedy]>::to_vec).to_vec())
+}
+
+proptest! {
+    #[test]
+    fn a_lowered_wish_passes_no_limit_nor_the_floor_and_needs_leave(
+        scopes in prop::collection::vec((0_u64..200, 0_u64..150, 0_u64..60, remedies()), 1..4),
+        max_tokens in 1_u32..150,
+        has_fallback: bool,
+    ) {
+        let limits: Vec<_> = scopes.iter().map(|(most, _, _, words)| degrading(&[(*most, words)]).remove(0)).collect();
+        let figures: Vec<_> = scopes.iter().map(|(_, settled, held, _)| figures(*settled, &[(*held, 500)])).collect();
+        let ask = Ask { has_fallback, ..ask(&limits, max_tokens, true) };
+        let left = |held: bool| {
+            let room = |(most, settled, hold, _): &(u64, u64, u64, Vec<Remedy>)| {
+                most.saturating_sub(*settled).saturating_sub(if held { *hold } else { 0 })
+            };
+            scopes.iter().map(room).collect::<Vec<_>>()
+        };
+        let wanted = u64::from(max_tokens);
+        let exceeded = || scopes.iter().zip(left(false)).filter(|(_, left)| *left < wanted).map(|(scope, _)| &scope.3);
+        match ask.judge(&figures, NOW) {
+            Verdict::Fits(tokens) => {
+                prop_assert!(left(true).into_iter().all(|left| u64::from(tokens) <= left && left > 0));
+                prop_assert!(tokens <= max_tokens && tokens >= max_tokens.min(LEAST_OUTPUT_TOKENS));
+                if tokens < max_tokens {
+                    prop_assert_eq!(Some(u64::from(tokens)), left(false).into_iter().min());
+                    prop_assert!(exceeded().count() > 0 && exceeded().all(|words| words.contains(&Remedy::Clamp)));
+                    prop_assert!(!has_fallback || exceeded().any(|words| words.first() == Some(&Remedy::Clamp)));
+                }
+            }
+            Verdict::Denied(short) => {
+                prop_assert!(short.needed > short.remaining || short.remaining == 0);
+                prop_assert_eq!(short.remaining, u128::from(left(true)[short.place]));
+                let alone = left(false)[short.place];
+                prop_assert_eq!(short.retry_after_seconds.is_some(), short.needed <= u128::from(alone) && alone > 0);
+                prop_assert!(!short.may_fall_back || (short.retry_after_seconds.is_none() && limits[short.place].allows(Remedy::Fallback)));
+                // All of it fits at the moment: then nobody is refused.
+                prop_assert!(left(true).into_iter().any(|left| left < wanted || left == 0));
+            }
+        }
+    }
+}
