@@ -116,8 +116,8 @@ impl Catalogue {
             price: self.price(model_id, region),
         };
         let limits = known.map(|known| known.limits).unwrap_or_default();
-        let fallback = self.fallback(model_id).map(str::to_owned);
-        Ok(Resolved { model, defaults: self.defaults(model_id), limits, listed, fallback })
+        let (defaults, fallback) = (self.defaults(model_id), self.fallback(model_id));
+        Ok(Resolved { model, defaults, limits, listed, fallback })
     }
 
     /// What `model_id` costs when it is called from `region`; `None` when no price is known there.
@@ -141,10 +141,14 @@ impl Catalogue {
         known.and_then(|known| known.limits.output).map_or(own, |limit| own.min(limit))
     }
 
-    /// A cheaper model that can stand in for `model_id`.
+    /// A cheaper model that can stand in for `model_id`, through the same Region group where both are called through one.
     #[must_use]
-    pub fn fallback(&self, model_id: &str) -> Option<&str> {
-        self.known(model_id)?.fallback.as_deref()
+    pub fn fallback(&self, model_id: &str) -> Option<String> {
+        let named = self.known(model_id)?.fallback.as_deref()?;
+        Some(match (ids::region_group(model_id), ids::region_group(named)) {
+            (Some(group), Some(_)) => format!("{group}.{}", ids::without_region_group(named)),
+            _ => named.to_owned(),
+        })
     }
 
     /// The name that clients have for `model_id`, of several the first by the alphabet; its id where they have none.

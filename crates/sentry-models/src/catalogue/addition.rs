@@ -126,7 +126,7 @@ impl Catalogue {
             defaults: entry.defaults.parameters(max_tokens),
             limits,
             listed: true,
-            fallback: entry.fallback.clone().or_else(|| self.fallback(id).map(str::to_owned)),
+            fallback: entry.fallback.clone().or_else(|| self.fallback(id)),
         }))
     }
 

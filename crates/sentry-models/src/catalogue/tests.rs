@@ -112,11 +112,16 @@ fn a_fallback_is_a_cheaper_model_with_an_entry() {
     let catalogue = bundled();
     for id in catalogue.models.keys() {
         let Some(fallback) = catalogue.fallback(id) else { continue };
-        if let (Some(dear), Some(cheap)) = (catalogue.price(id, HERE), catalogue.price(fallback, HERE)) {
+        if let (Some(dear), Some(cheap)) = (catalogue.price(id, HERE), catalogue.price(&fallback, HERE)) {
             assert!(cheap.output.times(1) < dear.output.times(1), "{fallback} is not cheaper than {id}");
         }
     }
-    assert_eq!(catalogue.fallback("us.amazon.nova-pro-v1:0"), Some("amazon.nova-lite-v1:0"));
+    let fallback = |id: &str| catalogue.fallback(id);
+    assert_eq!(fallback("us.amazon.nova-pro-v1:0").as_deref(), Some("amazon.nova-lite-v1:0"));
+    // What is called in Europe is answered in Europe.
+    let (sonnet, haiku) = ("anthropic.claude-sonnet-4-20250514-v1:0", "anthropic.claude-3-5-haiku-20241022-v1:0");
+    assert_eq!(fallback(&format!("us.{sonnet}")), Some(format!("us.{haiku}")));
+    assert_eq!(fallback(&format!("eu.{sonnet}")), Some(format!("eu.{haiku}")));
     assert_eq!(catalogue.resolve("nova-pro", HERE).unwrap().fallback.as_deref(), Some("amazon.nova-lite-v1:0"));
     let names = ["amazon.nova-lite-v1:0", "acme.unknown"].map(|id| catalogue.name_of(id));
     assert_eq!(names, ["nova-lite", "acme.unknown"]);
