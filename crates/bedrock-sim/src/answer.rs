@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::Value;
 
-use crate::{recorder::Damaged, reply::Reply};
+use crate::{invoke, recorder::Damaged, reply::Reply};
 
 /// The answer to Converse.
 pub fn converse(body: Value) -> Response {
@@ -15,10 +15,13 @@ pub fn converse(body: Value) -> Response {
 }
 
 /// The answer to InvokeModel: the model's own body, and the figures in headers.
-pub fn invoke(body: Value, reply: &Reply) -> Response {
+pub fn invoke(body: Value, reply: &Reply, service_tier: Option<&str>) -> Response {
     let mut response = Json(body).into_response();
     let headers = response.headers_mut();
     set(headers, "x-amzn-bedrock-invocation-latency", Some(reply.latency_ms));
+    if let Some(tier) = service_tier.and_then(|tier| HeaderValue::from_str(tier).ok()) {
+        headers.insert(invoke::SERVICE_TIER, tier);
+    }
     if reply.usage_is_told {
         let usage = reply.usage;
         set(headers, "x-amzn-bedrock-input-token-count", Some(usage.input));

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration, time::SystemTime};
 use axum::{
     body::Bytes,
     extract::{ConnectInfo, Path, State},
+    http::HeaderMap,
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value};
@@ -17,11 +18,12 @@ use crate::{
     directives::Directives,
     error::ApiError,
     faults::{Exception, Fault},
-    fields, invoke,
+    fields, guardrail, invoke,
     models::{Model, metric_id},
     prompt::Prompt,
     reply::{self, Reply},
     state::Sim,
+    tools,
 };
 
 /// The operation of a call.
@@ -48,7 +50,8 @@ pub async fn converse(
     Path(model_id): Path<String>,
     body: Bytes,
 ) -> Response {
-    call(&sim, &connection, model_id, &body, |_, _| Ok(Operation::Converse)).await
+    let request = (&HeaderMap::new(), body.as_ref());
+    call(&sim, &connection, model_id, request, |_, _| Ok(Operation::Converse)).await
 }
 
 /// `POST /model/{modelId}/invoke`.
@@ -56,21 +59,22 @@ pub async fn invoke(
     State(sim): State<Arc<Sim>>,
     ConnectInfo(connection): ConnectInfo<Connection>,
     Path(model_id): Path<String>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let operation = |model: Option<Model<'_>>, body: &_| invoke::Format::of(model, body).map(Operation::InvokeModel);
-    call(&sim, &connection, model_id, &body, operation).await
+    call(&sim, &connection, model_id, (&headers, &body), operation).await
 }
 
 async fn call(
     sim: &Sim,
     connection: &Connection,
     model_id: String,
-    body: &[u8],
+    request: (&HeaderMap, &[u8]),
     operation: impl Fn(Option<Model<'_>>, &Map<String, Value>) -> Result<Operation, ApiError>,
 ) -> Response {
     sim.count_call(&model_id);
-    match read(sim, model_id, body, operation) {
+    match read(sim, model_id, request, operation) {
         Ok(call) => call.answer(sim, connection).await.unwrap_or_else(IntoResponse::into_response),
         Err(error) => error.into_response(),
     }
@@ -79,18 +83,19 @@ async fn call(
 fn read(
     sim: &Sim,
     model_id: String,
-    body: &[u8],
+    request: (&HeaderMap, &[u8]),
     operation: impl Fn(Option<Model<'_>>, &Map<String, Value>) -> Result<Operation, ApiError>,
 ) -> Result<Call, ApiError> {
-    let arrived = (Instant::now(), SystemTime::now());
+    let ((headers, body), arrived) = (request, (Instant::now(), SystemTime::now()));
     let base = sim.resolve(&model_id)?;
     let model = Model::parse(&base);
     let body = fields::body(body)?;
     let operation = operation(model, &body)?;
-    let prompt = match operation {
+    let mut prompt = match operation {
         Operation::Converse => converse::parse(&body, model),
         Operation::InvokeModel(format) => format.parse(&body),
     }?;
+    invoke::read_headers(headers, &mut prompt)?;
     let mut directives = Directives::parse(prompt.last_user_text())?;
     if directives.fault.is_some() && !sim.meets_fault(prompt.last_user_text(), directives.times) {
         directives.fault = None;
@@ -136,10 +141,12 @@ impl Call {
             Some(openai) => openai.complete(&self.prompt, &self.base).await?,
             None => reply::filler(&self.prompt, &self.directives),
         };
-        let mut reply = reply::finish(&self.prompt, &self.directives, draft);
+        let reply = reply::finish(&self.prompt, &self.directives, draft);
+        let reply = reply::ask_for(tools::asked(&self.prompt, &self.directives)?, &self.directives, reply);
+        let mut reply = guardrail::apply(&self.prompt, reply);
         self.wait(self.latency_ms(sim, reply.usage.output)).await;
         reply.latency_ms = u64::try_from(self.arrived.0.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if let Some(metrics) = &sim.metrics {
+        if let Some(metrics) = sim.metrics.as_ref().filter(|_| !guardrail::blocks_input(&self.prompt)) {
             let delay = Duration::from_secs(sim.defaults().metrics_delay_seconds);
             metrics.publish_later(metric_id(&self.model_id), reply.usage, self.arrived.1, delay);
         }
@@ -149,12 +156,16 @@ impl Call {
     fn respond(&self, reply: &Reply) -> Response {
         match self.operation {
             Operation::Converse => {
-                let response = answer::converse(converse::answer(reply));
+                let response = answer::converse(converse::answer(reply, self.prompt.service_tier.as_deref()));
                 if converse::knows_stop_reason(&reply.stop_reason) { response } else { answer::damaged(response) }
             }
             Operation::InvokeModel(format) => {
-                let model = &self.base;
-                answer::invoke(format.answer(reply, model), reply)
+                let mut body = format.answer(reply, &self.base);
+                if self.prompt.guardrail.is_some() {
+                    let action = if guardrail::intervenes(&self.prompt) { "INTERVENED" } else { "NONE" };
+                    fields::set(&mut body, "amazon-bedrock-guardrailAction", action);
+                }
+                answer::invoke(body, reply, self.prompt.service_tier.as_deref())
             }
         }
     }

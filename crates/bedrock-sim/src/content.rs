@@ -1,4 +1,4 @@
-//! Messages whose content is a list of blocks, as Converse and Nova have them.
+//! Messages whose content is a list of blocks, as Converse and Nova have them; text blocks here, Converse's others in [`crate::blocks`].
 
 use serde_json::Value;
 
@@ -8,21 +8,32 @@ use crate::{
     prompt::{Prompt, Role, Turn},
 };
 
+/// Reads the content of a message, which is at the place given, into its turn.
+pub type ReadTurn = fn(Role, &[Value], &str) -> Result<Turn, ApiError>;
+
 /// Reads `system` and `messages` of a body into its prompt.
 ///
 /// # Errors
 /// A ValidationException for messages that are missing, in the wrong order or not text.
-pub fn read_conversation(fields: &Fields<'_>, prompt: &mut Prompt) -> Result<(), ApiError> {
-    prompt.system = texts(fields.list("system")?, "system")?;
-    prompt.turns = turns(fields.list("messages")?.ok_or_else(|| fields.missing("messages"))?)?;
+pub fn read_conversation(fields: &Fields<'_>, prompt: &mut Prompt, read: ReadTurn) -> Result<(), ApiError> {
+    prompt.system = texts(fields.list("system")?.map(Vec::as_slice).unwrap_or_default(), "system")?;
+    prompt.turns = turns(fields.list("messages")?.ok_or_else(|| fields.missing("messages"))?, read)?;
     prompt.check_turns()
 }
 
-fn turns(messages: &[Value]) -> Result<Vec<Turn>, ApiError> {
-    messages.iter().enumerate().map(|(index, message)| turn(index, message)).collect()
+fn turns(messages: &[Value], read: ReadTurn) -> Result<Vec<Turn>, ApiError> {
+    messages.iter().enumerate().map(|(index, message)| turn(index, message, read)).collect()
 }
 
-fn turn(index: usize, message: &Value) -> Result<Turn, ApiError> {
+/// A turn of texts only.
+///
+/// # Errors
+/// A ValidationException for a block of another kind.
+pub fn text_turn(role: Role, content: &[Value], place: &str) -> Result<Turn, ApiError> {
+    Ok(Turn::of(role, texts(content, place)?.join("\n")))
+}
+
+fn turn(index: usize, message: &Value, read: ReadTurn) -> Result<Turn, ApiError> {
     let place = format!("#/messages/{index}");
     let message =
         message.as_object().ok_or_else(|| fields::malformed(format_args!("{place}: expected type: JSONObject")))?;
@@ -38,20 +49,20 @@ fn turn(index: usize, message: &Value) -> Result<Turn, ApiError> {
             )));
         }
     };
-    let content = texts(message.list("content")?, &format!("messages.{index}.content"))?;
+    let content = message.list("content")?.map(Vec::as_slice).unwrap_or_default();
     if content.is_empty() {
         return Err(ApiError::validation(format!(
             "The content field in the Message object at messages.{index} is empty. Add a ContentBlock object to the content \
              field and try again."
         )));
     }
-    Ok(Turn { role, text: content.join("\n") })
+    read(role, content, &format!("messages.{index}.content"))
 }
 
 /// Reads a list of text blocks; cache points are passed over.
-fn texts(blocks: Option<&Vec<Value>>, place: &str) -> Result<Vec<String>, ApiError> {
+fn texts(blocks: &[Value], place: &str) -> Result<Vec<String>, ApiError> {
     let mut texts = Vec::new();
-    for (index, block) in blocks.map(Vec::as_slice).unwrap_or_default().iter().enumerate() {
+    for (index, block) in blocks.iter().enumerate() {
         let place = format!("{place}.{index}");
         let block =
             block.as_object().ok_or_else(|| fields::malformed(format_args!("{place}: expected type: JSONObject")))?;
@@ -60,15 +71,18 @@ fn texts(blocks: Option<&Vec<Value>>, place: &str) -> Result<Vec<String>, ApiErr
         }
         let block = Fields::new(block, &place, &["text", "cachePoint"])?;
         match block.string("text")? {
-            Some(text) if text.trim().is_empty() => {
-                return Err(ApiError::validation(format!(
-                    "The text field in the ContentBlock object at {place} is blank. Add text to the text field, and try again."
-                )));
-            }
+            Some(text) if text.trim().is_empty() => return Err(blank(&place)),
             Some(text) => texts.push(text.to_owned()),
             None if block.get("cachePoint").is_some() => {}
             None => return Err(block.missing("text")),
         }
     }
     Ok(texts)
+}
+
+/// A ValidationException for a text block without text.
+pub fn blank(place: &str) -> ApiError {
+    ApiError::validation(format!(
+        "The text field in the ContentBlock object at {place} is blank. Add text to the text field, and try again."
+    ))
 }

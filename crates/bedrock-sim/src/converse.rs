@@ -5,12 +5,14 @@ mod limits;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    content,
+    blocks, content,
     error::ApiError,
     fields::{self, Fields},
+    guardrail,
     models::Model,
     prompt::Prompt,
     reply::Reply,
+    tools,
 };
 
 const KNOWN: [&str; 12] = [
@@ -39,6 +41,8 @@ const STOP_REASONS: [&str; 9] = [
     "malformed_tool_use",
     "model_context_window_exceeded",
 ];
+/// Shape `ServiceTierType` of the service model.
+const TIERS: [&str; 4] = ["priority", "default", "flex", "reserved"];
 const MAX_METADATA: usize = 16;
 const MAX_METADATA_LENGTH: usize = 256;
 
@@ -49,7 +53,10 @@ const MAX_METADATA_LENGTH: usize = 256;
 pub fn parse(body: &Map<String, Value>, model: Option<Model<'_>>) -> Result<Prompt, ApiError> {
     let fields = Fields::new(body, "#", &KNOWN)?;
     let mut prompt = settings(fields.object("inferenceConfig")?)?;
-    content::read_conversation(&fields, &mut prompt)?;
+    content::read_conversation(&fields, &mut prompt, blocks::turn)?;
+    prompt.tools = tools::read(fields.object("toolConfig")?, &prompt)?;
+    prompt.guardrail = fields.object("guardrailConfig")?.map(guardrail::read).transpose()?;
+    prompt.service_tier = fields.object("serviceTier")?.map(service_tier).transpose()?;
     if let Some(model) = model {
         limits::check_prompt(&prompt, model)?;
         if let Some(extra) = fields.object("additionalModelRequestFields")? {
@@ -68,9 +75,14 @@ pub fn knows_stop_reason(reason: &str) -> bool {
 }
 
 /// The answer for a reply.
-pub fn answer(reply: &Reply) -> Value {
+pub fn answer(reply: &Reply, service_tier: Option<&str>) -> Value {
     let reasoning = reply.reasoning.iter().map(|text| json!({"reasoningContent": {"reasoningText": {"text": text}}}));
-    let content: Vec<Value> = reasoning.chain(reply.text.iter().map(|text| json!({"text": text}))).collect();
+    let text = reply.text.iter().map(|text| json!({"text": text}));
+    let asked = reply
+        .tool_use
+        .iter()
+        .map(|asked| json!({"toolUse": {"toolUseId": asked.id, "name": asked.name, "input": asked.input}}));
+    let content: Vec<Value> = reasoning.chain(text).chain(asked).collect();
     let mut answer = json!({
         "output": {"message": {"role": "assistant", "content": content}},
         "stopReason": reply.stop_reason,
@@ -87,6 +99,9 @@ pub fn answer(reply: &Reply) -> Value {
         }
         fields::set(&mut answer, "usage", told);
     }
+    if let Some(tier) = service_tier {
+        fields::set(&mut answer, "serviceTier", json!({"type": tier}));
+    }
     answer
 }
 
@@ -100,6 +115,25 @@ fn settings(config: Option<&Map<String, Value>>) -> Result<Prompt, ApiError> {
         stop_sequences: config.strings("stopSequences")?,
         ..Prompt::default()
     })
+}
+
+fn service_tier(tier: &Map<String, Value>) -> Result<String, ApiError> {
+    let tier = Fields::new(tier, "#/serviceTier", &["type"])?.text("type")?;
+    check_tier(tier).map(|()| tier.to_owned())
+}
+
+/// Whether there is such a service tier.
+///
+/// # Errors
+/// A ValidationException if there is none.
+pub fn check_tier(tier: &str) -> Result<(), ApiError> {
+    if TIERS.contains(&tier) {
+        return Ok(());
+    }
+    Err(ApiError::validation(
+        "1 validation error detected: Value at 'serviceTier.type' failed to satisfy constraint: Member must satisfy enum value set: \
+         [priority, default, flex, reserved]",
+    ))
 }
 
 /// Shapes `RequestMetadata…` of the service model: 16 pairs, 256 characters each of a small set.

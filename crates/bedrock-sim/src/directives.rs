@@ -57,6 +57,8 @@ pub struct Directives {
     pub output_bytes: Option<u64>,
     /// Stop reason to report.
     pub stop_reason: Option<String>,
+    /// The tool to ask for.
+    pub tool: Option<String>,
 }
 
 impl Directives {
@@ -85,6 +87,7 @@ impl Directives {
         match name {
             "fault" => self.fault = Some(Fault::named(value).ok_or_else(unknown)?),
             "count-tokens" => self.count_tokens = Some(CountFault::named(value).ok_or_else(unknown)?),
+            "tool" => self.tool = Some(value.to_owned()),
             "stop-reason" => self.stop_reason = Some(value.to_owned()),
             "times" => self.times = Some(number(word, value, u64::MAX)?),
             "input-tokens" => self.input_tokens = Some(number(word, value, MAX_TOKENS)?),
@@ -130,7 +133,7 @@ mod tests {
     #[test]
     fn figures_of_several_directives_are_combined() {
         let text = "a [[sim output-tokens=143 input-tokens=21 cache-read=5]] b [[sim cache-write=7 latency-ms=300\n\
-                    output-bytes=200000 stop-reason=end_turn fault=throttling count-tokens=hang]]";
+                    output-bytes=200000 stop-reason=end_turn tool=find fault=throttling count-tokens=hang]]";
         let expected = Directives {
             fault: Some(Fault::Exception(Exception::Throttling)),
             times: None,
@@ -144,6 +147,7 @@ mod tests {
             reasoning: None,
             output_bytes: Some(200_000),
             stop_reason: Some("end_turn".to_owned()),
+            tool: Some("find".to_owned()),
         };
         assert_eq!(Directives::parse(text).unwrap(), expected);
     }

@@ -10,14 +10,39 @@ pub mod mistral;
 mod nova;
 mod titan;
 
+use axum::http::HeaderMap;
 use serde_json::{Map, Value};
 
 use crate::{
+    converse,
     error::ApiError,
     models::{Family, Model},
     prompt::Prompt,
     reply::Reply,
 };
+
+const GUARDRAIL: &str = "x-amzn-bedrock-guardrailidentifier";
+const GUARDRAIL_VERSION: &str = "x-amzn-bedrock-guardrailversion";
+/// How a request is processed, and was.
+pub const SERVICE_TIER: &str = "x-amzn-bedrock-service-tier";
+
+/// Reads what stands beside a body.
+///
+/// # Errors
+/// A ValidationException where Bedrock would answer one.
+pub fn read_headers(headers: &HeaderMap, prompt: &mut Prompt) -> Result<(), ApiError> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(tier) = header(SERVICE_TIER) {
+        converse::check_tier(tier)?;
+        prompt.service_tier = Some(tier.to_owned());
+    }
+    match (header(GUARDRAIL), header(GUARDRAIL_VERSION)) {
+        (Some(id), Some(_)) => prompt.guardrail = Some(id.to_owned()),
+        (None, None) => {}
+        _ => return Err(ApiError::validation("guardrailIdentifier and guardrailVersion must be given together.")),
+    }
+    Ok(())
+}
 
 /// The form of a request body and of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

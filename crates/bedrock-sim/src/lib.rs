@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
+mod blocks;
 mod call;
 mod connection;
 mod content;
@@ -11,6 +12,7 @@ mod directives;
 mod error;
 mod faults;
 mod fields;
+mod guardrail;
 mod invoke;
 mod metrics;
 mod models;
@@ -23,6 +25,7 @@ mod reply;
 mod server;
 mod state;
 mod tokens;
+mod tools;
 #[cfg(test)]
 mod wire_tests;
 

@@ -121,7 +121,7 @@ mod tests {
     fn a_prompt_becomes_a_chat_request() {
         let prompt = Prompt {
             system: vec!["Be brief.".to_owned()],
-            turns: vec![Turn { role: Role::User, text: "S3?".to_owned() }],
+            turns: vec![Turn::of(Role::User, "S3?".to_owned())],
             max_tokens: Some(9),
             temperature: Some(0.5),
             ..Prompt::default()

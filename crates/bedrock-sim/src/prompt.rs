@@ -1,6 +1,6 @@
 //! A request as every format comes down to it: system texts, turns, and settings.
 
-use crate::{error::ApiError, tokens};
+use crate::{error::ApiError, tokens, tools::Tools};
 
 /// Who wrote a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,17 @@ pub struct Turn {
     pub role: Role,
     /// What it says.
     pub text: String,
+    /// Input tokens of what is not text.
+    pub more_tokens: u64,
+    /// The tools that it asks for, or answers, by the ids of their uses.
+    pub tool_uses: Vec<String>,
+}
+
+impl Turn {
+    /// A turn that is text.
+    pub const fn of(role: Role, text: String) -> Self {
+        Self { role, text, more_tokens: 0, tool_uses: Vec::new() }
+    }
 }
 
 /// What the model is asked. Has no `Debug`: prompts are never written anywhere.
@@ -35,12 +46,18 @@ pub struct Prompt {
     pub temperature: Option<f64>,
     /// Nucleus, 0 to 1.
     pub top_p: Option<f64>,
+    /// The tools that the model has.
+    pub tools: Tools,
+    /// The guardrail that looks at it.
+    pub guardrail: Option<String>,
+    /// How it is processed.
+    pub service_tier: Option<String>,
 }
 
 impl Prompt {
     /// One text of the user, for bodies that have no list of messages.
     pub fn of_text(text: &str) -> Self {
-        Self { turns: vec![Turn { role: Role::User, text: text.to_owned() }], ..Self::default() }
+        Self { turns: vec![Turn::of(Role::User, text.to_owned())], ..Self::default() }
     }
 
     /// The last text of the user, which may carry directives.
@@ -48,9 +65,11 @@ impl Prompt {
         self.turns.iter().rev().find(|turn| turn.role == Role::User).map_or("", |turn| &turn.text)
     }
 
-    /// Input tokens of all texts.
+    /// Input tokens of everything.
     pub fn input_tokens(&self) -> u64 {
-        tokens::input_tokens(self.system.iter().chain(self.turns.iter().map(|turn| &turn.text)).map(String::as_str))
+        let texts = self.system.iter().chain(self.turns.iter().map(|turn| &turn.text)).map(String::as_str);
+        let more = self.turns.iter().map(|turn| turn.more_tokens).chain([self.tools.input_tokens]);
+        more.fold(tokens::input_tokens(texts), u64::saturating_add).min(tokens::MAX_TOKENS)
     }
 
     /// Checks the order of the turns as Converse does.

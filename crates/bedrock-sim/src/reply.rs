@@ -5,6 +5,7 @@ use crate::{
     faults::Fault,
     prompt::Prompt,
     tokens::{self, Usage},
+    tools::ToolUse,
 };
 
 const WORDS: [&str; 24] = [
@@ -37,6 +38,8 @@ pub struct Reply {
     pub text: Option<String>,
     /// What the model thought before it, where a format has a place for that.
     pub reasoning: Option<String>,
+    /// The tool that the model asks for after it.
+    pub tool_use: Option<ToolUse>,
     /// Why it ended, in Converse's vocabulary.
     pub stop_reason: String,
     /// The stop sequence that ended it.
@@ -84,12 +87,28 @@ pub fn finish(prompt: &Prompt, directives: &Directives, draft: Draft) -> Reply {
     Reply {
         text: (directives.fault != Some(Fault::Empty)).then_some(cut.text),
         reasoning,
+        tool_use: None,
         stop_reason: directives.stop_reason.clone().unwrap_or_else(|| cut.stop_reason.to_owned()),
         stop_sequence: cut.stop_sequence,
         usage,
         usage_is_told: directives.fault != Some(Fault::MissingUsage),
         latency_ms: 0,
     }
+}
+
+/// The reply that asks for a tool after its text. What that writes counts as output, unless a directive says how much there is.
+pub fn ask_for(tool: Option<ToolUse>, directives: &Directives, mut reply: Reply) -> Reply {
+    if let Some(tool) = tool {
+        if directives.output_tokens.is_none() {
+            let written = tool.input.as_object().map_or(0, tokens::of_json);
+            reply.usage.output = reply.usage.output.saturating_add(written);
+        }
+        if directives.stop_reason.is_none() {
+            reply.stop_reason = "tool_use".to_owned();
+        }
+        reply.tool_use = Some(tool);
+    }
+    reply
 }
 
 /// A number that stands for a text; the text cannot be had back from it (FNV-1a, 64 bits).
@@ -155,7 +174,7 @@ mod tests {
     use crate::prompt::{Role, Turn};
 
     fn prompt(text: &str) -> Prompt {
-        Prompt { turns: vec![Turn { role: Role::User, text: text.to_owned() }], ..Prompt::default() }
+        Prompt { turns: vec![Turn::of(Role::User, text.to_owned())], ..Prompt::default() }
     }
 
     fn reply(prompt: &Prompt) -> Reply {

@@ -1,5 +1,7 @@
 //! The stand-in's own token counts: a function of the text alone, so that tests can predict them.
 
+use serde_json::{Map, Value};
+
 /// The largest count that Bedrock's wire format can carry (a 32-bit integer).
 pub const MAX_TOKENS: u64 = 2_147_483_647;
 const BYTES_PER_TOKEN: u64 = 4;
@@ -11,8 +13,17 @@ pub fn input_tokens<'a>(messages: impl IntoIterator<Item = &'a str>) -> u64 {
 }
 
 fn message_tokens(text: &str) -> u64 {
-    let bytes = u64::try_from(text.len()).unwrap_or(MAX_TOKENS);
-    bytes.div_ceil(BYTES_PER_TOKEN).saturating_add(TOKENS_PER_MESSAGE)
+    of_bytes(text.len()).saturating_add(TOKENS_PER_MESSAGE)
+}
+
+/// Tokens of so many bytes of text.
+pub fn of_bytes(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(MAX_TOKENS).div_ceil(BYTES_PER_TOKEN)
+}
+
+/// Tokens of a JSON object: those of its shortest form.
+pub fn of_json(object: &Map<String, Value>) -> u64 {
+    of_bytes(serde_json::to_string(object).map_or(0, |text| text.len()))
 }
 
 /// Output tokens of a text: its words.

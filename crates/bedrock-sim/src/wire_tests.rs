@@ -2,6 +2,7 @@
 
 mod count_tokens;
 mod families;
+mod rich;
 
 use std::time::Duration;
 

@@ -107,8 +107,8 @@ fn read(prompt: &mut Prompt, place: &str, message: &Value, dialect: &Dialect) ->
     let text = text(message.get("content").ok_or_else(|| message.missing("content"))?)
         .ok_or_else(|| fields::malformed(format_args!("{place}/content: expected a text or a list of text parts")))?;
     match message.string("role")?.ok_or_else(|| message.missing("role"))? {
-        "user" => prompt.turns.push(Turn { role: Role::User, text }),
-        "assistant" => prompt.turns.push(Turn { role: Role::Assistant, text }),
+        "user" => prompt.turns.push(Turn::of(Role::User, text)),
+        "assistant" => prompt.turns.push(Turn::of(Role::Assistant, text)),
         role if dialect.system_roles.contains(&role) => prompt.system.push(text),
         _ => return Err(fields::malformed(format_args!("{place}/role: is not a valid enum value"))),
     }

@@ -46,6 +46,7 @@ pub fn parse(body: &Map<String, Value>) -> Result<Prompt, ApiError> {
         stop_sequences: fields.strings("stop_sequences")?,
         temperature: fields.fraction("temperature")?,
         top_p: fields.fraction("top_p")?,
+        ..Prompt::default()
     };
     prompt.check_turns()?;
     prompt.check_claude_prefill()?;
@@ -91,7 +92,7 @@ fn turn(index: usize, message: &Value) -> Result<Turn, ApiError> {
         _ => return Err(ApiError::validation(format!("{place}.role: Input should be 'user' or 'assistant'"))),
     };
     let content = message.get("content").ok_or_else(|| message.missing("content"))?;
-    Ok(Turn { role, text: text(content, &format!("{place}.content"))? })
+    Ok(Turn::of(role, text(content, &format!("{place}.content"))?))
 }
 
 /// A text, or a list of text blocks.

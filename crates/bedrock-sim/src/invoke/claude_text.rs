@@ -33,6 +33,7 @@ pub fn parse(body: &Map<String, Value>) -> Result<Prompt, ApiError> {
         stop_sequences: fields.strings("stop_sequences")?,
         temperature: fields.fraction("temperature")?,
         top_p: fields.fraction("top_p")?,
+        ..Prompt::default()
     })
 }
 
@@ -66,7 +67,7 @@ fn split(text: &str) -> Result<(Vec<String>, Vec<Turn>), ApiError> {
             }
             None => (rest, None, None),
         };
-        turns.push(Turn { role, text: turn.trim().to_owned() });
+        turns.push(Turn::of(role, turn.trim().to_owned()));
         match (after, next_role) {
             (Some(after), Some(next_role)) => (rest, role) = (after, next_role),
             _ => break,

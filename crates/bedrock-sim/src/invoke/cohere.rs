@@ -84,7 +84,7 @@ pub fn parse_chat(body: &Map<String, Value>) -> Result<Prompt, ApiError> {
     let history = fields.list("chat_history")?.map(Vec::as_slice).unwrap_or_default();
     let mut turns: Vec<Turn> =
         history.iter().enumerate().map(|(index, entry)| turn(index, entry)).collect::<Result<_, _>>()?;
-    turns.push(Turn { role: Role::User, text: fields.text("message")?.to_owned() });
+    turns.push(Turn::of(Role::User, fields.text("message")?.to_owned()));
     Ok(Prompt {
         system: fields.string("preamble")?.map(str::to_owned).into_iter().collect(),
         turns,
@@ -92,6 +92,7 @@ pub fn parse_chat(body: &Map<String, Value>) -> Result<Prompt, ApiError> {
         temperature: fields.fraction("temperature")?,
         top_p: fields.number("p", CHAT_P.0, CHAT_P.1)?,
         stop_sequences: fields.strings("stop_sequences")?,
+        ..Prompt::default()
     })
 }
 
@@ -105,7 +106,7 @@ fn turn(index: usize, entry: &Value) -> Result<Turn, ApiError> {
         Some("CHATBOT") => Role::Assistant,
         _ => return Err(fields::malformed(format_args!("{place}/role: must be USER or CHATBOT"))),
     };
-    Ok(Turn { role, text: entry.text("message")?.to_owned() })
+    Ok(Turn::of(role, entry.text("message")?.to_owned()))
 }
 
 /// The answer of Command for a reply.

@@ -20,7 +20,7 @@ pub fn parse(body: &Map<String, Value>) -> Result<Prompt, ApiError> {
         return Err(ApiError::validation("#/schemaVersion: must be messages-v1"));
     }
     let mut prompt = settings(fields.object("inferenceConfig")?)?;
-    content::read_conversation(&fields, &mut prompt)?;
+    content::read_conversation(&fields, &mut prompt, content::text_turn)?;
     Ok(prompt)
 }
 

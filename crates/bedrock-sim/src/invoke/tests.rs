@@ -17,6 +17,7 @@ fn read(model: &str, body: &Value) -> Result<Prompt, ApiError> {
 
 fn reply(stop_reason: &str) -> Reply {
     Reply {
+        tool_use: None,
         text: Some("Hello.".to_owned()),
         reasoning: None,
         stop_reason: stop_reason.to_owned(),
