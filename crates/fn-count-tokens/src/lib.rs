@@ -33,13 +33,10 @@ impl TokenCounter {
         let Some(model_id) = counted_as.filter(|id| !self.unsupported().contains(*id)) else {
             return TokenCount { input_tokens: None };
         };
-        let input_tokens = match adapters::count_tokens(&self.client, model_id, &input.prompt.messages).await {
+        let input_tokens = match adapters::count_tokens(&self.client, model_id, &input.prompt).await {
             Ok(Counted::Tokens(tokens)) => Some(tokens),
             Ok(Counted::Unsupported) => {
-                info!(
-                    model_id,
-                    "Bedrock does not count tokens for the model; prompts to it are bounded by their bytes"
-                );
+                info!(model_id, "Bedrock does not count tokens for the model; prompts to it are held at their bound");
                 self.remember(model_id);
                 None
             }
@@ -53,7 +50,7 @@ impl TokenCounter {
                     cause,
                     bedrock_error,
                     bedrock_request_id,
-                    "tokens could not be counted; the prompt is bounded by its bytes"
+                    "tokens could not be counted; the prompt is held at its bound"
                 );
                 None
             }

@@ -122,3 +122,23 @@ async fn a_call_that_fails_gives_no_count_and_the_next_one_may() {
     assert_eq!(answer(&counter, HAIKU, "anthropic").await, json!({"inputTokens": 21}));
     assert_eq!(wire.actual_requests().count(), calls);
 }
+
+#[tokio::test]
+async fn tools_system_and_blocks_are_counted_too() {
+    let (counter, wire) = counter(vec![counted(21)]);
+    let image = json!({"image": {"format": "png", "source": {"bytes": "YQ=="}}});
+    let tools = json!([{"toolSpec": {"name": "find", "inputSchema": {"json": {"type": "object"}}}}]);
+    let prompt = json!({
+        "system": "Be brief.", "messages": [{"role": "user", "content": [{"text": "Look"}, image]}], "tools": tools,
+        "toolChoice": {"any": {}}, "guardrail": {"identifier": "abc", "version": "1"}, "serviceTier": "flex"
+    });
+    let input = json!({"model": {"modelId": HAIKU, "family": "anthropic"}, "prompt": prompt});
+    assert_eq!(counter.count(&serde_json::from_value(input).unwrap()).await.input_tokens, Some(21));
+    let request = wire.actual_requests().next().unwrap();
+    let body: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
+    let converse = json!({
+        "system": [{"text": "Be brief."}], "messages": [{"role": "user", "content": [{"text": "Look"}, image]}],
+        "toolConfig": {"tools": tools, "toolChoice": {"any": {}}}
+    });
+    assert_eq!(body, json!({"input": {"converse": converse}}));
+}

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use aws_sdk_bedrockruntime::Client;
 use backon::{ExponentialBuilder, Retryable};
-use sentry_contract::escaped_len;
 use sentry_contract::states::{InvokeModelInput, Invoked};
 use sentry_models::Catalogue;
-use sentry_models::adapters::{self, ModelFailure, Reply, answer, refused, timed_out};
+use sentry_models::adapters::{self, ModelFailure, Reply, answer, refused, terms, timed_out};
 use serde_json::value::RawValue;
 
 /// Calls models.
@@ -33,7 +32,7 @@ impl Invoker {
             Err(unreadable) => return Invoked::Failure(refused(unreadable)),
         };
         match self.ask(&input).await {
-            Ok(reply) => answer(&self.catalogue, &self.region, &input.model, reply, escaped_len(event.get())),
+            Ok(reply) => answer(&self.catalogue, &self.region, &input.model, reply, terms(&input, event.get())),
             Err(failure) => Invoked::Failure(refused(failure)),
         }
     }

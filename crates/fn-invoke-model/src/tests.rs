@@ -330,3 +330,49 @@ async fn an_input_that_is_not_the_routers_is_refused_without_quoting_it() {
     assert_eq!(answer["failure"]["nothingSpent"], true);
     assert!(sent.is_empty() && !answer.to_string().contains("secret"));
 }
+
+#[tokio::test]
+async fn a_rich_prompt_goes_over_the_wire_as_it_is_and_the_answer_has_blocks() {
+    let image = json!({"image": {"format": "png", "source": {"bytes": "YQ=="}}});
+    let file = json!({"document": {"format": "pdf", "name": "a", "source": {"bytes": "Yg=="}}});
+    let notes = json!({"document": {"format": "md", "name": "b", "source": {"text": "# S3"}}});
+    let asked = json!({"toolUse": {"toolUseId": "t1", "name": "find", "input": {"q": [1, -2, 0.5, null, true]}}});
+    let results = json!([{"json": {"at": 1}}, {"text": "x"}, image, file]);
+    let messages = json!([
+        {"role": "user", "content": [{"text": "Look"}, image, file, notes]},
+        {"role": "assistant", "content": [asked]},
+        {"role": "user", "content": [{"toolResult": {"toolUseId": "t1", "content": results, "status": "error"}}]}
+    ]);
+    let mut request = input("amazon.nova-lite-v1:0", "nova", messages.clone(), json!({"max_tokens": 9}));
+    let spec = json!({"name": "find", "description": "Finds.", "inputSchema": {"json": {"type": "object"}}});
+    request["prompt"]["tools"] = json!([{"toolSpec": spec}]);
+    request["prompt"]["toolChoice"] = json!({"any": {}});
+    request["prompt"]["guardrail"] = json!({"identifier": "abc", "version": "1"});
+    request["prompt"]["serviceTier"] = json!("flex");
+    let body = json!({
+        "output": {"message": {"role": "assistant", "content": [{"text": "Hm."}, asked]}}, "stopReason": "tool_use",
+        "usage": {"inputTokens": 21, "outputTokens": 143, "totalTokens": 164}, "metrics": {"latencyMs": 1}
+    });
+    let (answer, sent) = invoke(&request, vec![http(200, &[], &body.to_string())]).await;
+    assert_eq!(sent[0]["body"]["messages"], messages);
+    assert_eq!(sent[0]["body"]["toolConfig"], json!({"tools": [{"toolSpec": spec}], "toolChoice": {"any": {}}}));
+    // The SDK writes the default of `trace`.
+    let guardrail = json!({"guardrailIdentifier": "abc", "guardrailVersion": "1", "trace": "disabled"});
+    assert_eq!(sent[0]["body"]["guardrailConfig"], guardrail);
+    assert_eq!(sent[0]["body"]["serviceTier"], json!({"type": "flex"}));
+    let output =
+        json!({"message": {"role": "assistant", "content": [{"text": "Hm."}, asked]}, "stopReason": "tool_use"});
+    assert_eq!(answer["answer"]["output"], output);
+    assert_eq!(answer["answer"]["cost"], json!({"priced": false}), "the catalogue's price is that of another tier");
+    request["prompt"]["serviceTier"] = json!("default");
+    let (answer, _) = invoke(&request, vec![http(200, &[], &body.to_string())]).await;
+    assert_eq!(answer["answer"]["cost"]["priced"], true);
+}
+
+#[tokio::test]
+async fn bytes_that_are_not_base64_are_not_sent() {
+    let image = json!({"image": {"format": "png", "source": {"bytes": "?"}}});
+    let request = input("amazon.nova-lite-v1:0", "nova", json!([{"role": "user", "content": [image]}]), json!({}));
+    let (answer, sent) = invoke(&request, vec![]).await;
+    assert_eq!((&answer["failure"]["nothingSpent"], sent.len()), (&json!(true), 0));
+}

@@ -57,7 +57,7 @@ async fn look_up(table: &LimitsTable, model: Model, fallback: Option<Model>) -> 
     let tags = [("applicationId", "helper"), ("environment", "production"), ("requestId", "r1")];
     let tags = Tags(tags.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     let now: DateTime<Utc> = "2026-11-21T13:37:11Z".parse().unwrap();
-    let fallback = fallback.map(|model| Fallback { model, max_tokens: 100 });
+    let fallback = fallback.map(|model| Fallback { model, input_tokens: 90, max_tokens: 100 });
     table.lookup(&LookupLimitInput { model, tags, fallback }, now).await
 }
 

@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-use sentry_contract::escaped_len;
 use sentry_contract::states::{NativeCall, PreparedCall};
 use sentry_models::Catalogue;
 use sentry_models::adapters::{self, ModelFailure, Prepared, integration, refused};
@@ -33,7 +32,7 @@ impl Preparer {
         };
         let converse = integration::parameters(&input.model.model_id, &request)?;
         Ok(converse.map_or(PreparedCall::Function { function: true }, |converse| {
-            PreparedCall::Native(NativeCall { converse, request_bytes: escaped_len(event) })
+            PreparedCall::Native(NativeCall { converse, terms: adapters::terms(&input, event) })
         }))
     }
 }

@@ -31,7 +31,10 @@ fn a_converse_request_has_the_names_of_the_integration_and_keeps_what_is_not_its
         "RequestMetadata": {"applicationId": "helper"},
     });
     let bytes = sentry_contract::escaped_len(&sent.to_string());
-    assert_eq!(prepare(&sent), json!({"converse": converse, "requestBytes": bytes}));
+    assert_eq!(
+        prepare(&sent),
+        json!({"converse": converse, "terms": {"rich": false, "otherRate": false, "requestBytes": bytes}})
+    );
 }
 
 #[test]

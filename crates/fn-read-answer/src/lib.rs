@@ -24,13 +24,13 @@ impl Reader {
     /// What the call that `input` tells of came to.
     #[must_use]
     pub fn read(&self, input: ReadAnswerInput) -> Invoked {
-        let ReadAnswerInput { model, request_bytes, result, error, cause } = input;
+        let ReadAnswerInput { model, terms, result, error, cause } = input;
         let reply = match (result, error) {
             (Some(result), _) => integration::read(result),
             (None, error) => self.failed(&error.unwrap_or_default(), &cause.unwrap_or_default()),
         };
         match reply {
-            Ok(reply) => answer(&self.catalogue, &self.region, &model, reply, request_bytes),
+            Ok(reply) => answer(&self.catalogue, &self.region, &model, reply, terms),
             Err(failure) => Invoked::Failure(refused(failure)),
         }
     }

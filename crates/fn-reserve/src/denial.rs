@@ -56,10 +56,10 @@ pub fn duplicate(request_id: &str) -> ErrorBody {
     ErrorBody::new(ErrorCode::DuplicateRequest, message).with("requestId", request_id)
 }
 
-/// A limit in dollars cannot be kept for a model without a price.
+/// A limit in dollars cannot be kept for a request without a price: the model has none, or the request asks for another service tier.
 pub fn unpriced(limit: &ScopeLimit, model: &Model) -> ErrorBody {
     let message = format!(
-        "{} has a limit in dollars, and the price of {} is not known, so it cannot be kept and nothing is allowed. Limit tokens instead, or add the model's price to the catalogue.",
+        "{} has a limit in dollars, and the price of this request to {} is not known, so it cannot be kept and nothing is allowed. Limit tokens instead, add the model's price to the catalogue, or ask for the default service tier.",
         limit.scope, model.model_id
     );
     ErrorBody::new(ErrorCode::LimitMalformed, message)

@@ -13,7 +13,6 @@ use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::{Amount, Price};
 use sentry_lambda::Failure;
 use sentry_ledger::{Admission, Ask, Choice, Figures, Holder, Ledger};
-use sentry_models::Catalogue;
 
 use crate::stand_in::StandIn;
 
@@ -21,16 +20,14 @@ use crate::stand_in::StandIn;
 #[derive(Debug)]
 pub struct Reserver {
     ledger: Ledger,
-    catalogue: Catalogue,
-    region: String,
     hold_for: TimeDelta,
 }
 
 impl Reserver {
-    /// Holds in `ledger` for `hold_for`, at the prices of `region`.
+    /// Holds in `ledger` for `hold_for`.
     #[must_use]
-    pub fn new(ledger: Ledger, catalogue: Catalogue, region: String, hold_for: TimeDelta) -> Self {
-        Self { ledger, catalogue, region, hold_for }
+    pub const fn new(ledger: Ledger, hold_for: TimeDelta) -> Self {
+        Self { ledger, hold_for }
     }
 
     /// Takes a hold for the request on every scope that applies, or says why not. Where it does not fit and the limits let
@@ -39,8 +36,8 @@ impl Reserver {
     /// # Errors
     /// `LedgerUnavailable` when the ledger cannot be reached. A hold may then have been taken; repeating the call finds it.
     pub async fn reserve(&self, input: ReserveInput, now: DateTime<Utc>) -> Result<Decision, Failure> {
-        let price = self.price(&input.model);
-        let (limits, usage) = match known(&input, price.as_ref()) {
+        let price = input.model.price.as_ref();
+        let (limits, usage) = match known(&input, price) {
             Ok(known) => known,
             Err(error) => return Ok(denied(error, &[], &[], Amount::ZERO)),
         };
@@ -49,11 +46,11 @@ impl Reserver {
             max_tokens: input.estimate.max_tokens,
             given: input.estimate.max_tokens_given,
             has_fallback: false,
-            price: price.as_ref(),
+            price,
             limits,
-            seen: Amount::of(&usage.tokens, price.as_ref()),
+            seen: Amount::of(&usage.tokens, price),
         };
-        let stand_in = StandIn::of(&input, |model| self.price(model));
+        let stand_in = StandIn::of(&input);
         let fallback = stand_in.as_ref().map(|stand_in| stand_in.ask(&input.estimate));
         let holder = Holder { request_id: &input.request_id, execution_id: &input.execution_id };
         let reserved = self.ledger.reserve_either(holder, &ask, fallback.as_ref(), now, self.hold_for).await;
@@ -61,18 +58,13 @@ impl Reserver {
         Ok(match admission {
             Admission::Approved(reservation) => {
                 let called = stand_in.as_ref().filter(|_| choice == Choice::Fallback);
-                approved(reservation, &input, called.map(|stand_in| stand_in.model))
+                approved(reservation, &input, called.map(|stand_in| &stand_in.fallback.model))
             }
             Admission::Duplicate => denied(denial::duplicate(&input.request_id), &[], &[], Amount::ZERO),
             Admission::Denied { shortage, figures } => {
                 denied(denial::short(&shortage, limits), limits, &figures, ask.seen)
             }
         })
-    }
-
-    /// What was added live, or stands behind a profile, is in no bundled catalogue.
-    fn price(&self, model: &Model) -> Option<Price> {
-        model.price.or_else(|| self.catalogue.price(&model.model_id, &self.region))
     }
 }
 

@@ -7,7 +7,6 @@ use chrono::{TimeDelta, Utc};
 use fn_reserve::Reserver;
 use sentry_lambda::{StartError, env};
 use sentry_ledger::Ledger;
-use sentry_models::Catalogue;
 
 /// A write takes milliseconds; past this the attempt is repeated.
 const ATTEMPT: Duration = Duration::from_millis(800);
@@ -18,10 +17,8 @@ const OPERATION: Duration = Duration::from_secs(2);
 async fn main() -> Result<(), StartError> {
     let (table, requests) = (env::required("SENTRY_LEDGER_TABLE")?, env::required("SENTRY_REQUESTS_TABLE")?);
     let hold_seconds: u32 = env::parsed("SENTRY_HOLD_SECONDS", "a whole number of seconds")?;
-    let region = env::required("AWS_REGION")?;
-    let catalogue = Catalogue::bundled().map_err(|error| StartError::Unusable(error.to_string()))?;
     let client = Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
     let ledger = Ledger::new(client, table, requests);
-    let reserver = &Reserver::new(ledger, catalogue, region, TimeDelta::seconds(hold_seconds.into()));
+    let reserver = &Reserver::new(ledger, TimeDelta::seconds(hold_seconds.into()));
     sentry_lambda::run(move |input| async move { reserver.reserve(input, Utc::now()).await }).await
 }

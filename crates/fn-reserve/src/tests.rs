@@ -14,7 +14,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sentry_contract::ErrorCode;
 use sentry_lambda::{Failure, offline_config};
 use sentry_ledger::Ledger;
-use sentry_models::Catalogue;
 use serde_json::{Value, json};
 
 use crate::{ErrorBody, Reserver};
@@ -22,14 +21,14 @@ use crate::{ErrorBody, Reserver};
 const NOON: &str = "2026-11-21T12:00:00Z";
 const MODEL: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";
 
-fn reserver(rules: &[&Rule], region: &str) -> Reserver {
+fn reserver(rules: &[&Rule]) -> Reserver {
     let interceptor = rules
         .iter()
         .fold(MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny), |all, rule| all.with_rule(rule));
     let config = aws_sdk_dynamodb::config::Builder::from(&offline_config(create_mock_http_client()));
     let client = Client::from_conf(config.interceptor(interceptor).build());
     let ledger = Ledger::new(client, "ledger".into(), "requests".into());
-    Reserver::new(ledger, Catalogue::bundled().unwrap(), region.into(), TimeDelta::seconds(360))
+    Reserver::new(ledger, TimeDelta::seconds(360))
 }
 
 fn refusing() -> ConditionalCheckFailedException {
@@ -56,7 +55,8 @@ fn limit(limits: Value) -> Value {
 fn input(limits: Value, usage: Value, count: Value) -> Value {
     json!({
         "requestId": "r1", "executionId": "arn:aws:states:us-east-1:111122223333:express:limiter:name:0f0e",
-        "model": {"requested": "claude-sonnet-4", "modelId": MODEL, "modelMetric": MODEL, "family": "anthropic"},
+        "model": {"requested": "claude-sonnet-4", "modelId": MODEL, "modelMetric": MODEL, "family": "anthropic",
+                  "price": {"input": "3", "output": "15", "cacheRead": "0.30", "cacheWrite5m": "3.75", "cacheWrite1h": "6"}},
         "estimate": {"inputTokens": 400, "maxTokens": 1000, "maxTokensGiven": true},
         "limits": limits, "usage": usage, "count": count,
     })
@@ -77,9 +77,7 @@ async fn what_fits_is_held_at_its_worst_and_bedrocks_count_makes_it_smaller() {
     let (put, update) = (registers(), writes());
     let limits = json!({"limits": [limit(json!({"input": 100_000, "usd": "1.00"}))]});
     let decision =
-        decide(&reserver(&[&put, &update], "us-east-1"), input(limits, usage(0, 0), json!({"inputTokens": 90})))
-            .await
-            .unwrap();
+        decide(&reserver(&[&put, &update]), input(limits, usage(0, 0), json!({"inputTokens": 90}))).await.unwrap();
     assert_eq!(decision["approved"], true);
     // 90 at the dearest input rate, $3.75 a million for cache writes, and 1,000 at $15 a million.
     let reservation = &decision["reservation"];
@@ -94,8 +92,7 @@ async fn without_a_count_the_bytes_are_the_bound() {
     for count in [json!({}), json!({"unavailable": "States.Timeout"}), json!({"inputTokens": 500})] {
         let (put, update) = (registers(), writes());
         let limits = json!({"limits": [limit(json!({"input": 100_000}))]});
-        let decision =
-            decide(&reserver(&[&put, &update], "us-east-1"), input(limits, usage(0, 0), count)).await.unwrap();
+        let decision = decide(&reserver(&[&put, &update]), input(limits, usage(0, 0), count)).await.unwrap();
         assert_eq!(decision["reservation"]["hold"]["input"], 400);
     }
 }
@@ -114,7 +111,7 @@ async fn what_does_not_fit_is_denied_with_the_figures_and_may_come_again() {
         .match_requests(|delete| delete.table_name() == Some("requests"))
         .then_output(|| DeleteItemOutput::builder().build());
     let limits = json!({"limits": [limit(json!({"output": 5_000}))]});
-    let reserver = reserver(&[&put, &update, &get, &delete], "us-east-1");
+    let reserver = reserver(&[&put, &update, &get, &delete]);
     let decision = decide(&reserver, input(limits, usage(0, 4_000), json!({}))).await.unwrap();
     assert_eq!((&decision["approved"], &decision["denial"]["statusCode"]), (&json!(false), &json!(429)));
     let error = json!({
@@ -134,7 +131,7 @@ async fn what_does_not_fit_is_denied_with_the_figures_and_may_come_again() {
 async fn a_request_that_another_execution_has_is_a_duplicate() {
     let put = mock!(Client::put_item).then_error(|| PutItemError::ConditionalCheckFailedException(refusing()));
     let limits = json!({"limits": [limit(json!({"output": 5_000}))]});
-    let decision = decide(&reserver(&[&put], "us-east-1"), input(limits, usage(0, 0), json!({}))).await.unwrap();
+    let decision = decide(&reserver(&[&put]), input(limits, usage(0, 0), json!({}))).await.unwrap();
     assert_eq!(decision["denial"]["error"]["code"], "DuplicateRequest");
     assert_eq!((&decision["denial"]["statusCode"], &decision["budget"]), (&json!(409), &json!([])));
 }
@@ -146,15 +143,19 @@ async fn what_cannot_be_known_is_denied_before_anything_is_written() {
     let dollars = json!({"limits": [limit(json!({"output": 5_000, "usd": "3"}))]});
     let unavailable = |name: &str| json!({"unavailable": name});
     let cases = [
-        (fine.clone(), unavailable("UsageUnavailable"), "us-east-1", "UsageUnavailable", 503),
-        (fine, unavailable("Lambda.Unknown"), "us-east-1", "UsageUnavailable", 503),
-        (unavailable("LedgerUnavailable"), unavailable("NotAsked"), "us-east-1", "LedgerUnavailable", 503),
-        (refusal, unavailable("NotAsked"), "us-east-1", "LimitNotConfigured", 403),
-        // No prices are known for this Region.
-        (dollars, usage(0, 0), "eu-west-1", "LimitMalformed", 403),
+        (fine.clone(), unavailable("UsageUnavailable"), true, "UsageUnavailable", 503),
+        (fine, unavailable("Lambda.Unknown"), true, "UsageUnavailable", 503),
+        (unavailable("LedgerUnavailable"), unavailable("NotAsked"), true, "LedgerUnavailable", 503),
+        (refusal, unavailable("NotAsked"), true, "LimitNotConfigured", 403),
+        // The catalogue knows a price for this model, but not for this request: another service tier, say.
+        (dollars, usage(0, 0), false, "LimitMalformed", 403),
     ];
-    for (limits, usage, region, code, status) in cases {
-        let decision = decide(&reserver(&[], region), input(limits, usage, json!({}))).await.unwrap();
+    for (limits, usage, priced, code, status) in cases {
+        let mut input = input(limits, usage, json!({}));
+        if !priced {
+            input["model"].as_object_mut().unwrap().remove("price");
+        }
+        let decision = decide(&reserver(&[]), input).await.unwrap();
         assert_eq!(decision["approved"], false);
         assert_eq!(decision["denial"]["error"]["code"], code);
         assert_eq!(decision["denial"]["statusCode"], status);
@@ -171,8 +172,7 @@ async fn a_ledger_that_fails_is_a_failure_and_not_a_decision() {
     let update = mock!(Client::update_item)
         .then_error(|| UpdateItemError::InternalServerError(InternalServerError::builder().build()));
     let limits = json!({"limits": [limit(json!({"output": 5_000}))]});
-    let failure =
-        decide(&reserver(&[&put, &update], "us-east-1"), input(limits, usage(0, 0), json!({}))).await.unwrap_err();
+    let failure = decide(&reserver(&[&put, &update]), input(limits, usage(0, 0), json!({}))).await.unwrap_err();
     assert_eq!(failure.name(), "LedgerUnavailable");
 }
 
@@ -186,8 +186,9 @@ fn with_fallback(own: Value, usage: Value) -> Value {
     other["scope"] = json!(format!("model#{CHEAP}"));
     let limits = json!({"limits": [first], "fallback": other});
     let mut input = input(limits, usage, json!({"inputTokens": 90}));
-    let model = json!({"requested": "claude-3-5-haiku", "modelId": CHEAP, "modelMetric": CHEAP, "family": "anthropic"});
-    input["fallback"] = json!({"model": model, "maxTokens": 800});
+    let model = json!({"requested": "claude-3-5-haiku", "modelId": CHEAP, "modelMetric": CHEAP, "family": "anthropic",
+                       "price": {"input": "0.80", "output": "4"}});
+    input["fallback"] = json!({"model": model, "inputTokens": 410, "maxTokens": 800});
     input
 }
 
@@ -198,22 +199,22 @@ fn both(seen: u64) -> Value {
 }
 
 /// What is decided where the ledger is empty.
-async fn decide_anew(input: Value, region: &str) -> Value {
+async fn decide_anew(input: Value) -> Value {
     let (put, update) = (registers(), writes());
     let get = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
     let delete = mock!(Client::delete_item).then_output(|| DeleteItemOutput::builder().build());
-    decide(&reserver(&[&put, &update, &get, &delete], region), input).await.unwrap()
+    decide(&reserver(&[&put, &update, &get, &delete]), input).await.unwrap()
 }
 
 #[tokio::test]
-async fn the_fallback_is_held_for_at_its_own_price_and_by_the_prompts_bytes() {
-    let decision = decide_anew(with_fallback(json!({"output": 5000, "usd": "1"}), both(4_200)), "us-east-1").await;
+async fn the_fallback_is_held_for_at_its_own_price_and_by_its_own_bound() {
+    let decision = decide_anew(with_fallback(json!({"output": 5000, "usd": "1"}), both(4_200))).await;
     assert_eq!(decision["approved"], true, "{decision}");
     let model = &decision["model"];
     assert_eq!((&model["modelId"], &model["requested"]), (&json!(CHEAP), &json!("claude-sonnet-4")));
-    // 400 bytes at $0.80 a million, 800 tokens at $4: CloudWatch has seen 4,200 of 5,000.
+    // 410 tokens at $0.80 a million, 800 tokens at $4: CloudWatch has seen 4,200 of 5,000.
     let reservation = &decision["reservation"];
-    assert_eq!(reservation["hold"], json!({"input": 400, "output": 800, "usd": "0.003520000"}));
+    assert_eq!(reservation["hold"], json!({"input": 410, "output": 800, "usd": "0.003528000"}));
     assert_eq!(reservation["scopes"][0]["scope"], format!("model#{CHEAP}"));
     let degraded = json!({"action": "fallback", "from": MODEL, "to": CHEAP, "maxTokens": {"from": 1000, "to": 800}});
     assert_eq!(decision["notes"], json!({"degraded": degraded}));
@@ -227,19 +228,19 @@ async fn without_all_that_must_be_known_of_the_fallback_the_first_denial_stands(
         input.pointer_mut(pointer).unwrap().as_object_mut().unwrap().remove(name).unwrap();
         input
     };
-    let dollars = with_fallback(json!({"usd": "1"}), both(0));
+    let mut unpriced = with_fallback(json!({"usd": "1"}), both(0));
+    unpriced["fallback"]["model"]["price"].take();
     let cases = [
-        (without("", "fallback"), "us-east-1"),
-        (without("/limits", "fallback"), "us-east-1"),
-        (without("/usage", "fallback"), "us-east-1"),
-        (with_fallback(json!({"output": 5000}), both(4_201)), "us-east-1"),
-        // No prices are known for this Region.
-        (dollars, "eu-west-1"),
+        without("", "fallback"),
+        without("/limits", "fallback"),
+        without("/usage", "fallback"),
+        with_fallback(json!({"output": 5000}), both(4_201)),
+        unpriced,
     ];
-    for (input, region) in cases {
-        let error = decide_anew(input.clone(), region).await["denial"]["error"].clone();
+    for input in cases {
+        let error = decide_anew(input.clone()).await["denial"]["error"].clone();
         assert_eq!((&error["code"], &error["details"]["needed"]), (&json!("BudgetExceeded"), &json!(1000)), "{input}");
         assert_eq!(error["details"]["scope"], format!("model#{MODEL}"));
     }
-    assert_eq!(decide_anew(fine(), "us-east-1").await["approved"], true);
+    assert_eq!(decide_anew(fine()).await["approved"], true);
 }

@@ -8,21 +8,18 @@ use sentry_contract::states::{Alert, ScopeLimit, SettleEvent, SettleInput, Settl
 use sentry_domain::{Amount, Unit};
 use sentry_lambda::Failure;
 use sentry_ledger::{After, Holder, Ledger, LedgerError};
-use sentry_models::Catalogue;
 
 /// Ends reservations.
 #[derive(Debug)]
 pub struct Settler {
     ledger: Ledger,
-    catalogue: Catalogue,
-    region: String,
 }
 
 impl Settler {
-    /// Settles in `ledger`, at the prices of `region`.
+    /// Settles in `ledger`.
     #[must_use]
-    pub fn new(ledger: Ledger, catalogue: Catalogue, region: String) -> Self {
-        Self { ledger, catalogue, region }
+    pub const fn new(ledger: Ledger) -> Self {
+        Self { ledger }
     }
 
     /// Ends a reservation, or takes back one whose extent nobody knows.
@@ -41,11 +38,8 @@ impl Settler {
     }
 
     async fn end(&self, input: &SettleInput, now: DateTime<Utc>) -> Result<Settled, LedgerError> {
-        // What was added live, or stands behind a profile, is in no bundled catalogue.
-        let listed = || self.catalogue.price(&input.model.model_id, &self.region);
-        let price = input.model.price.or_else(listed);
         let actual = match &input.usage {
-            Some(usage) => Some(Amount::of(usage, price.as_ref())),
+            Some(usage) => Some(Amount::of(usage, input.model.price.as_ref())),
             None => input.nothing_spent.then_some(Amount::ZERO),
         };
         let after = self.ledger.settle(&input.reservation, actual, now).await?;

@@ -7,7 +7,6 @@ use chrono::Utc;
 use fn_settle::Settler;
 use sentry_lambda::{StartError, env};
 use sentry_ledger::Ledger;
-use sentry_models::Catalogue;
 
 /// A write takes milliseconds; past this the attempt is repeated.
 const ATTEMPT: Duration = Duration::from_millis(800);
@@ -17,9 +16,7 @@ const OPERATION: Duration = Duration::from_secs(2);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     let (table, requests) = (env::required("SENTRY_LEDGER_TABLE")?, env::required("SENTRY_REQUESTS_TABLE")?);
-    let region = env::required("AWS_REGION")?;
-    let catalogue = Catalogue::bundled().map_err(|error| StartError::Unusable(error.to_string()))?;
     let client = Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
-    let settler = &Settler::new(Ledger::new(client, table, requests), catalogue, region);
+    let settler = &Settler::new(Ledger::new(client, table, requests));
     sentry_lambda::run(move |event| async move { settler.settle(event, Utc::now()).await }).await
 }

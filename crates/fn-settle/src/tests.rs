@@ -11,7 +11,6 @@ use aws_sdk_dynamodb::types::error::{ConditionalCheckFailedException, InternalSe
 use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
 use sentry_lambda::{Failure, offline_config};
 use sentry_ledger::Ledger;
-use sentry_models::Catalogue;
 use serde_json::{Value, json};
 
 use crate::Settler;
@@ -24,7 +23,7 @@ fn settler(rules: &[&Rule]) -> Settler {
     let config = aws_sdk_dynamodb::config::Builder::from(&offline_config(create_mock_http_client()));
     let client = Client::from_conf(config.interceptor(interceptor).build());
     let ledger = Ledger::new(client, "ledger".into(), "requests".into());
-    Settler::new(ledger, Catalogue::bundled().unwrap(), "us-east-1".into())
+    Settler::new(ledger)
 }
 
 fn item(numbers: &[(&str, u64)]) -> HashMap<String, AttributeValue> {
@@ -61,7 +60,8 @@ async fn settle(settler: &Settler, event: Value) -> Result<Value, Failure> {
 }
 
 fn event(reservation: Value, how: Value) -> Value {
-    let model = json!({"requested": "claude-sonnet-4", "modelId": MODEL, "modelMetric": MODEL, "family": "anthropic"});
+    let model = json!({"requested": "claude-sonnet-4", "modelId": MODEL, "modelMetric": MODEL, "family": "anthropic",
+                       "price": {"input": "3", "output": "15", "cacheRead": "0.30", "cacheWrite5m": "3.75", "cacheWrite1h": "6"}});
     let mut event = json!({"model": model, "reservation": reservation});
     event.as_object_mut().unwrap().extend(how.as_object().unwrap().clone());
     event

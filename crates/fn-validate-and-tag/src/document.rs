@@ -1,11 +1,12 @@
-//! The rules for the document: model, messages, parameters.
+//! The rules for the document: model, prompt, parameters.
 
-use sentry_contract::request::{Fallback, Message, Parameters, Prompt, Request, Role, Tags};
+use sentry_contract::request::{Estimate, Fallback, Parameters, Prompt, Request, Tags};
 use sentry_models::Resolved;
 use serde_json::Value;
 
 use crate::estimate;
 use crate::field::{Field, Offence};
+use crate::prompt::{self, Asked};
 use crate::tags;
 
 /// Both spellings of the model's field.
@@ -20,7 +21,7 @@ pub struct Draft {
     pub requested: String,
     /// The field that says so.
     pub model_path: String,
-    messages: Vec<Message>,
+    asked: Asked,
     given: Given,
     tags: Tags,
 }
@@ -41,15 +42,17 @@ pub fn read(value: &Value) -> Result<Draft, Offence> {
     document.object_of(&["model", "modelId", "prompt", "tags"])?;
     let model = model(&document)?;
     let requested = model.text()?.to_owned();
-    let (messages, given) = prompt(&document.required("prompt")?)?;
+    let prompt = document.required("prompt")?;
+    let asked = prompt::read(&prompt)?;
+    let given = prompt.get("parameters")?.map(|given| parameters(&given)).transpose()?.unwrap_or_default();
     let tags = tags::read(&document.required("tags")?)?;
-    Ok(Draft { requested, model_path: model.path(), messages, given, tags })
+    Ok(Draft { requested, model_path: model.path(), asked, given, tags })
 }
 
 impl Draft {
     /// The request to `resolved`, with the model's defaults filled in, which `fallback` may answer as well.
     pub fn finish(self, resolved: Resolved, fallback: Option<Resolved>) -> Result<Request, Offence> {
-        let Resolved { model, defaults, limits, .. } = resolved;
+        let Resolved { mut model, defaults, limits, .. } = resolved;
         if let (Some(asked), Some(limit)) = (self.given.max_tokens, limits.output)
             && asked > limit
         {
@@ -61,14 +64,23 @@ impl Draft {
         let parameters = self.given.or(defaults);
         // The catalogue always says how much.
         let max_tokens = parameters.max_tokens.unwrap_or(1);
-        let prompt = Prompt { messages: self.messages, parameters };
-        let estimate = estimate::of(&prompt, max_tokens, max_tokens_given);
-        let fallback = fallback.map(|Resolved { model, limits, .. }| {
-            let max_tokens = limits.output.map_or(max_tokens, |limit| max_tokens.min(limit));
-            Fallback { model, max_tokens }
-        });
+        let Asked { system, messages, tools, tool_choice, guardrail, service_tier } = self.asked;
+        let prompt = Prompt { system, messages, parameters, tools, tool_choice, guardrail, service_tier };
+        model.price = model.price.filter(|_| !prompt.has_other_rate());
+        let input_tokens = estimate::input_tokens(&prompt, limits.context_window)?;
+        let estimate = Estimate { input_tokens, max_tokens, max_tokens_given };
+        let fallback = fallback.and_then(|resolved| stand_in(resolved, &prompt, max_tokens));
         Ok(Request { tags: self.tags, model, prompt, estimate, fallback })
     }
+}
+
+/// What `resolved` would take of the prompt in another model's place; nothing where what it would read is not bounded.
+fn stand_in(resolved: Resolved, prompt: &Prompt, max_tokens: u32) -> Option<Fallback> {
+    let Resolved { mut model, limits, .. } = resolved;
+    model.price = model.price.filter(|_| !prompt.has_other_rate());
+    let input_tokens = estimate::input_tokens(prompt, limits.context_window).ok()?;
+    let max_tokens = limits.output.map_or(max_tokens, |limit| max_tokens.min(limit));
+    Some(Fallback { model, input_tokens, max_tokens })
 }
 
 impl Given {
@@ -95,33 +107,6 @@ fn model<'d>(document: &Field<'d>) -> Result<Field<'d>, Offence> {
         (None, Some(field)) => Ok(field),
         (_, None) => document.required("model"),
     }
-}
-
-fn prompt(field: &Field<'_>) -> Result<(Vec<Message>, Given), Offence> {
-    field.object_of(&["messages", "parameters"])?;
-    let list = field.required("messages")?;
-    let messages = list.list()?.iter().map(message).collect::<Result<Vec<_>, _>>()?;
-    if messages.is_empty() {
-        return Err(list.offence("must have at least one message"));
-    }
-    if messages.iter().all(|message| message.role == Role::System) {
-        return Err(list
-            .offence("must have a message whose role is user; with system messages alone there is nothing to answer"));
-    }
-    let given = field.get("parameters")?.map(|given| parameters(&given)).transpose()?.unwrap_or_default();
-    Ok((messages, given))
-}
-
-fn message(field: &Field<'_>) -> Result<Message, Offence> {
-    field.object_of(&["role", "content"])?;
-    let role = field.required("role")?;
-    let role = match role.string()? {
-        "system" => Role::System,
-        "user" => Role::User,
-        "assistant" => Role::Assistant,
-        _ => return Err(role.offence("must be system, user or assistant")),
-    };
-    Ok(Message { role, content: field.required("content")?.text()?.to_owned() })
 }
 
 fn parameters(field: &Field<'_>) -> Result<Given, Offence> {

@@ -1,34 +1,207 @@
 //! The most that a request can take.
+//!
+//! A token is at least one byte of UTF-8, so bytes bound the tokens of any tokenizer, for text that the model gets as it was sent. Of an
+//! image, and of a document in a compressed format, the bytes say nothing; there the model's context window is the bound: it can read no more.
 
-use sentry_contract::request::{Estimate, Prompt};
+use sentry_contract::content::{Block, Content, Document, DocumentSource, ResultBlock};
+use sentry_contract::request::Prompt;
+use sentry_contract::tools::Tool;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::ser::{PrettyFormatter, Serializer};
 
-/// Tokens that a chat template may add around each message: its role, separators, the end of the turn.
+use crate::field::Offence;
+
+/// Tokens that a chat template may add around each message, and around each block of a list: its role, separators, the end of the turn.
 const TOKENS_A_MESSAGE: u64 = 16;
 /// Tokens that a chat template may add once: the begin of the text, a preamble of its own, the turn that is to be written.
 const TOKENS_A_REQUEST: u64 = 64;
+/// Tokens that a template may add to a tool, to its use and to its result: tags and the names of their parts.
+const TOKENS_A_TOOL: u64 = 64;
+/// Tokens of the instructions that a model gets as soon as there are tools. Anthropic publishes 159 to 530 for the Claude 3 models
+/// ("Tool use pricing and tokens"), and up to about 800 for later ones; the templates of other models have less.
+const TOKENS_OF_TOOL_USE: u64 = 1024;
+/// Tokens that may be put around a document: its number, format, tags.
+const TOKENS_A_DOCUMENT: u64 = 128;
+/// Bytes of a character outside ASCII where JSON is written in ASCII, for each of its 16-bit units: `\uXXXX`.
+const BYTES_OF_AN_ESCAPE: usize = 6;
 
-/// A bound on what `prompt` takes, whose `max_tokens` is filled in; `max_tokens_given` says whether by the client.
+/// The most tokens that `prompt` can have.
 ///
-/// A token is at least one byte of UTF-8, so the bytes of the contents bound the tokens of any tokenizer.
-pub fn of(prompt: &Prompt, max_tokens: u32, max_tokens_given: bool) -> Estimate {
-    let message = |content: &String| u64::try_from(content.len()).unwrap_or(u64::MAX).saturating_add(TOKENS_A_MESSAGE);
-    let input_tokens =
-        prompt.messages.iter().fold(TOKENS_A_REQUEST, |tokens, next| tokens.saturating_add(message(&next.content)));
-    Estimate { input_tokens, max_tokens, max_tokens_given }
+/// # Errors
+/// At the first block that only the context window bounds, where that is not known.
+pub fn input_tokens(prompt: &Prompt, context_window: Option<u32>) -> Result<u64, Offence> {
+    match (unbounded(prompt), context_window) {
+        (None, _) => Ok(written(prompt)),
+        (Some(_), Some(window)) => Ok(window.into()),
+        (Some(path), None) => Err(Offence::new(
+            path,
+            "cannot be held against a budget: its bytes do not bound its tokens, and the catalogue does not know the model's context \
+             window. An admin can add `contextWindow` to the model's entry of the catalogue table",
+        )),
+    }
+}
+
+/// The path of the first block whose bytes do not bound its tokens.
+fn unbounded(prompt: &Prompt) -> Option<String> {
+    let places = prompt.messages.iter().enumerate().flat_map(|(message, each)| {
+        let place = move |(block, each)| (format!("prompt.messages[{message}].content[{block}]"), each);
+        each.content.blocks().iter().enumerate().map(place)
+    });
+    places.into_iter().find_map(|(place, block)| match block {
+        Block::Image(_) => Some(format!("{place}.image")),
+        Block::Document(document) if document.is_compressed() => Some(format!("{place}.document")),
+        _ => block.results().iter().enumerate().find_map(|(index, result)| {
+            let place = format!("{place}.toolResult.content[{index}]");
+            match result {
+                ResultBlock::Image(_) => Some(format!("{place}.image")),
+                ResultBlock::Document(document) if document.is_compressed() => Some(format!("{place}.document")),
+                _ => None,
+            }
+        }),
+    })
+}
+
+/// The most tokens of everything that is written out.
+fn written(prompt: &Prompt) -> u64 {
+    let said = prompt.system.iter().chain(prompt.messages.iter().map(|message| &message.content)).map(content);
+    let tools = prompt.tools.iter().map(tool);
+    let instructions = if prompt.has_tools() { TOKENS_OF_TOOL_USE } else { 0 };
+    said.chain(tools).fold(TOKENS_A_REQUEST.saturating_add(instructions), u64::saturating_add)
+}
+
+fn content(content: &Content) -> u64 {
+    let blocks = content.blocks().iter().map(|each| block(each).saturating_add(TOKENS_A_MESSAGE));
+    let text = if let Content::Text(text) = content { bytes(text) } else { 0 };
+    blocks.fold(text.saturating_add(TOKENS_A_MESSAGE), u64::saturating_add)
+}
+
+fn block(block: &Block) -> u64 {
+    match block {
+        Block::Text(text) => bytes(text),
+        Block::Image(_) => 0,
+        Block::Document(file) => document(file),
+        Block::ToolUse(asked) => {
+            sum([bytes(&asked.tool_use_id), bytes(&asked.name), json(&asked.input), TOKENS_A_TOOL])
+        }
+        Block::ToolResult(answered) => {
+            let results = answered.content.iter().map(|each| result(each).saturating_add(TOKENS_A_MESSAGE));
+            sum(results.chain([bytes(&answered.tool_use_id), TOKENS_A_TOOL]))
+        }
+    }
+}
+
+fn result(block: &ResultBlock) -> u64 {
+    match block {
+        ResultBlock::Text(text) => bytes(text),
+        ResultBlock::Json(value) => json(value),
+        ResultBlock::Image(_) => 0,
+        ResultBlock::Document(file) => document(file),
+    }
+}
+
+/// Base64 is longer than what it stands for.
+fn document(file: &Document) -> u64 {
+    let (DocumentSource::Bytes(inside) | DocumentSource::Text(inside)) = &file.source;
+    sum([bytes(&file.name), bytes(inside), TOKENS_A_DOCUMENT])
+}
+
+fn tool(tool: &Tool) -> u64 {
+    let spec = &tool.tool_spec;
+    let description = spec.description.as_deref().map_or(0, bytes);
+    sum([bytes(&spec.name), description, json(spec.input_schema.json()), TOKENS_A_TOOL])
+}
+
+fn sum(tokens: impl IntoIterator<Item = u64>) -> u64 {
+    tokens.into_iter().fold(0, u64::saturating_add)
+}
+
+fn bytes(text: &str) -> u64 {
+    u64::try_from(text.len()).unwrap_or(u64::MAX)
+}
+
+/// Bytes of the widest form in which a template may write JSON: with an indent of four, and in ASCII.
+fn json(value: &Value) -> u64 {
+    let mut written = Vec::new();
+    let mut serializer = Serializer::with_formatter(&mut written, PrettyFormatter::with_indent(b"    "));
+    let pretty = value.serialize(&mut serializer).ok().and_then(|()| String::from_utf8(written).ok());
+    let width = |char: char| if char.is_ascii() { 1 } else { char.len_utf16() * BYTES_OF_AN_ESCAPE };
+    // A JSON value can always be written; if not, nothing bounds it.
+    pretty.map_or(u64::MAX, |text| u64::try_from(text.chars().map(width).sum::<usize>()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
 mod tests {
-    use sentry_contract::request::{Message, Parameters, Role};
+    use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
 
+    fn prompt(value: Value) -> Prompt {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn user(content: &Value) -> Prompt {
+        prompt(json!({"messages": [{"role": "user", "content": content}]}))
+    }
+
+    fn tokens(content: &Value) -> u64 {
+        input_tokens(&user(content), None).unwrap()
+    }
+
     #[test]
-    fn bytes_of_every_message_count_and_so_do_messages() {
-        let message = |role, content: &str| Message { role, content: content.to_owned() };
-        let messages = vec![message(Role::System, "Be brief."), message(Role::User, "größer 🦀")];
-        let prompt = Prompt { messages, parameters: Parameters::default() };
-        let expected = Estimate { input_tokens: 64 + (16 + 9) + (16 + 13), max_tokens: 7, max_tokens_given: true };
-        assert_eq!(of(&prompt, 7, true), expected);
+    fn bytes_of_every_message_count_and_so_do_messages_and_blocks() {
+        let messages = json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "größer 🦀"}]);
+        assert_eq!(input_tokens(&prompt(json!({"messages": messages})), None), Ok(64 + (16 + 9) + (16 + 13)));
+        let beside = prompt(json!({"system": [{"text": "Hi"}], "messages": [{"role": "user", "content": "Hi"}]}));
+        assert_eq!(input_tokens(&beside, None), Ok(64 + (16 + 16 + 2) + (16 + 2)));
+        assert_eq!(tokens(&json!([{"text": "one"}, {"text": "two"}])), 64 + 16 + (16 + 3) + (16 + 3));
+    }
+
+    #[test]
+    fn a_text_document_counts_by_its_bytes_and_json_by_its_widest_form() {
+        let document = json!([{"document": {"format": "md", "name": "notes", "source": {"text": "# S3"}}}]);
+        assert_eq!(tokens(&document), 64 + 16 + 16 + 128 + 5 + 4);
+        // {\n    "q": "\u00f6"\n}
+        let asked = json!([{"toolUse": {"toolUseId": "t1", "name": "find", "input": {"q": "ö"}}}]);
+        assert_eq!(tokens(&asked), 64 + 1024 + 16 + 16 + 64 + 2 + 4 + (2 + 9 + 8 + 2));
+        let tool = json!({"toolSpec": {"name": "find", "description": "Finds.", "inputSchema": {"json": {}}}});
+        let tools = prompt(json!({"messages": [{"role": "user", "content": "Hi"}], "tools": [tool]}));
+        assert_eq!(input_tokens(&tools, None), Ok(64 + 1024 + 16 + 2 + (64 + 4 + 6 + 2)));
+    }
+
+    #[test]
+    fn what_bytes_do_not_bound_is_bounded_by_the_context_window_or_refused_where_it_stands() {
+        let image = json!({"image": {"format": "png", "source": {"bytes": "YQ=="}}});
+        let pdf = json!({"document": {"format": "pdf", "name": "a", "source": {"bytes": "YQ=="}}});
+        let html = json!({"document": {"format": "html", "name": "a", "source": {"bytes": "YQ=="}}});
+        let result = |inside: &Value| json!({"toolResult": {"toolUseId": "t1", "content": [{"text": "a"}, inside]}});
+        for (content, path) in [
+            (json!([{"text": "a"}, image]), "prompt.messages[0].content[1].image"),
+            (json!([html, pdf]), "prompt.messages[0].content[1].document"),
+            (json!([result(&image)]), "prompt.messages[0].content[0].toolResult.content[1].image"),
+            (json!([result(&pdf)]), "prompt.messages[0].content[0].toolResult.content[1].document"),
+        ] {
+            assert_eq!(input_tokens(&user(&content), Some(200_000)), Ok(200_000));
+            assert_eq!(input_tokens(&user(&content), None).unwrap_err().path, path);
+        }
+        assert!(input_tokens(&user(&json!([html, result(&html)])), None).is_ok());
+    }
+
+    proptest! {
+        /// Every byte of what is sent counts, wherever it stands.
+        #[test]
+        fn no_content_has_more_bytes_than_tokens_are_held(text in "\\PC{1,60}", key in "\\PC{1,9}", number in any::<i32>()) {
+            let value = json!({&key: [text, number, {"deep": text}]});
+            for (content, bytes) in [
+                (json!(text), text.len()),
+                (json!([{"text": text}]), text.len()),
+                (json!([{"document": {"format": "txt", "name": key, "source": {"text": text}}}]), text.len() + key.len()),
+                (json!([{"toolUse": {"toolUseId": "t", "name": "n", "input": value}}]), value.to_string().len()),
+                (json!([{"toolResult": {"toolUseId": "t", "content": [{"json": value}, {"text": text}]}}]), value.to_string().len() + text.len()),
+            ] {
+                prop_assert!(tokens(&content) >= u64::try_from(bytes).unwrap());
+            }
+        }
     }
 }

@@ -102,6 +102,40 @@ impl<'d> Field<'d> {
         Ok(items.iter().enumerate().map(field).collect())
     }
 
+    /// The only field of the object here, which is one of `known`.
+    pub fn only(&self, known: &[&'static str]) -> Result<(&'static str, Field<'d>), Offence> {
+        let fields = self.object_of(known)?.len();
+        let found = known.iter().find_map(|name| Some((*name, self.get(name).ok()??)));
+        found
+            .filter(|_| fields == 1)
+            .ok_or_else(|| self.offence(format!("must have exactly one of {}", known.join(", "))))
+    }
+
+    /// The text here, or the list, neither of them empty.
+    pub fn text_or_list(&self) -> Result<Result<&'d str, Vec<Field<'d>>>, Offence> {
+        match self.value {
+            Value::String(_) => self.text().map(Ok),
+            Value::Array(values) if values.is_empty() => Err(self.offence("must not be empty")),
+            Value::Array(_) => self.list().map(Err),
+            _ => Err(self.wrong_type("a string or a list of content blocks")),
+        }
+    }
+
+    /// The one of `all` that is named here.
+    pub fn name_of<T: Copy>(&self, all: &[T], name: fn(T) -> &'static str) -> Result<T, Offence> {
+        let given = self.string()?;
+        all.iter().copied().find(|each| name(*each) == given).ok_or_else(|| {
+            let names: Vec<_> = all.iter().map(|each| name(*each)).collect();
+            self.offence(format!("must be one of {}", names.join(", ")))
+        })
+    }
+
+    /// The text here, if it is as it should be, which `expected` describes.
+    pub fn matching(&self, expected: &str, is_right: impl Fn(&str) -> bool) -> Result<String, Offence> {
+        let text = self.text()?;
+        if is_right(text) { Ok(text.to_owned()) } else { Err(self.offence(format!("must be {expected}"))) }
+    }
+
     /// The string here.
     pub fn string(&self) -> Result<&'d str, Offence> {
         self.value.as_str().ok_or_else(|| self.wrong_type("a string"))

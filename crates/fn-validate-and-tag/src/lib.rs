@@ -2,10 +2,12 @@
 
 mod additions;
 mod cache;
+mod content;
 mod document;
 mod estimate;
 mod field;
 mod profiles;
+mod prompt;
 mod resolve;
 mod tags;
 
@@ -120,5 +122,7 @@ fn invalid(parsed: &Value, offence: Offence, now: DateTime<Utc>, id: Uuid) -> In
     }
 }
 
+#[cfg(test)]
+mod rich_tests;
 #[cfg(test)]
 mod tests;

@@ -22,11 +22,11 @@ fn run(raw: &RawValue) -> Value {
     serde_json::to_value(validated).unwrap()
 }
 
-fn validate(document: &Value) -> Value {
+pub fn validate(document: &Value) -> Value {
     run(&to_raw_value(document).unwrap())
 }
 
-fn request() -> Value {
+pub fn request() -> Value {
     json!({
         "model": "claude-3-5-haiku",
         "prompt": {
@@ -103,7 +103,7 @@ fn the_fallback_comes_with_its_price_and_no_more_tokens_than_it_writes() {
     let id = "us.anthropic.claude-3-5-haiku-20241022-v1:0";
     let model = json!({"requested": "claude-3-5-haiku", "modelId": id, "modelMetric": id, "family": "anthropic",
                        "transport": "converse", "price": {"input": "0.80", "output": "4.00"}});
-    assert_eq!(asked("claude-sonnet-4", 500), json!({"model": model, "maxTokens": 500}));
+    assert_eq!(asked("claude-sonnet-4", 500), json!({"model": model, "inputTokens": 64 + 16 + 2, "maxTokens": 500}));
     assert_eq!(asked("claude-sonnet-4", 60_000)["maxTokens"], 8192);
     assert_eq!(asked("nova-micro", 500), Value::Null);
 }

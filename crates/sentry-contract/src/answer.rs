@@ -5,6 +5,7 @@ use sentry_domain::{TokenUsage, Usd};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::content::Content;
 use crate::error::{ErrorBody, Outcome};
 use crate::request::{Role, Tags};
 
@@ -59,23 +60,17 @@ pub enum StopReason {
     GuardrailIntervened,
 }
 
-/// The model's message. Its `Debug` form leaves the text out, so that no log can carry it.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+/// The model's message.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OutputMessage {
     /// Always `assistant`.
     pub role: Role,
-    /// The text.
-    pub content: String,
-}
-
-impl std::fmt::Debug for OutputMessage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "OutputMessage({} bytes)", self.content.len())
-    }
+    /// The text; where the request was rich, the text and tool-use blocks.
+    pub content: Content,
 }
 
 /// The `output` object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Output {
     /// What the model said.

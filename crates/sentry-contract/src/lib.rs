@@ -1,9 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 pub mod answer;
+pub mod content;
 pub mod error;
+mod prompt;
 pub mod request;
 pub mod states;
+pub mod tools;
 
 pub use error::{ErrorBody, ErrorCode, Outcome};
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use sentry_domain::Price;
 use serde::{Deserialize, Serialize};
 
+pub use crate::prompt::{Message, Parameters, Prompt, Role};
+
 /// The tags of a request: the client's own and those that the sentry writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -129,74 +131,16 @@ pub struct Model {
     /// How it is called; where it is not said, the family's own way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<Transport>,
-    /// What it costs here; absent where no price is known. Decided once, when the model is resolved.
+    /// What the request costs here; absent where no price is known. Decided once, by validation: what has none here is unpriced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
-}
-
-/// Who says a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Instructions to the model.
-    System,
-    /// The person or program that asks.
-    User,
-    /// The model.
-    Assistant,
-}
-
-/// One message of a conversation. Its `Debug` form leaves the text out, so that no log can carry it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// Who says it.
-    pub role: Role,
-    /// What is said.
-    pub content: String,
-}
-
-impl std::fmt::Debug for Message {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Message({:?}, {} bytes)", self.role, self.content.len())
-    }
-}
-
-/// The inference parameters of a request; validation fills in the catalogue's defaults.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Parameters {
-    /// Most tokens to write, 1 or more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_tokens: Option<u32>,
-    /// 0 to 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<f64>,
-    /// 0 to 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub top_p: Option<f64>,
-    /// 0 or more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub top_k: Option<u32>,
-    /// Texts that end the answer.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub stop_sequences: Vec<String>,
-}
-
-/// What the model is asked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Prompt {
-    /// At least one that is not `system`.
-    pub messages: Vec<Message>,
-    /// How to answer.
-    #[serde(default)]
-    pub parameters: Parameters,
 }
 
 /// The most that a request can take, before anything is known of the budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Estimate {
-    /// No prompt of its size has more tokens than this: a token is at least one byte.
+    /// No prompt of its size has more tokens than this: a token is at least one byte, and no model reads more than its context window.
     pub input_tokens: u64,
     /// Most tokens to write: the client's, or the catalogue's default.
     pub max_tokens: u32,
@@ -226,6 +170,8 @@ pub struct Request {
 pub struct Fallback {
     /// Where it goes; `requested` is the catalogue's own name for it, under which it may have a limit.
     pub model: Model,
+    /// No more tokens to read than these.
+    pub input_tokens: u64,
     /// Most tokens to write: the request's, but no more than the model can.
     pub max_tokens: u32,
 }

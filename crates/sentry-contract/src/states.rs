@@ -438,7 +438,7 @@ pub struct Target {
     /// How it is called; where it is not said, the family's own way.
     #[serde(default)]
     pub transport: Option<Transport>,
-    /// What it costs, if that was found out before; otherwise the catalogue's price.
+    /// What it costs, if that was found out before; the router's own callers need not say, then it is the catalogue's price.
     #[serde(default)]
     pub price: Option<Price>,
 }
@@ -496,14 +496,26 @@ pub enum PreparedCall {
 pub struct NativeCall {
     /// The parameters of `aws-sdk:bedrockruntime:converse`.
     pub converse: Value,
-    /// The room that the router's input takes in a document that it travels in.
+    /// For `Read Answer`.
+    pub terms: AnswerTerms,
+}
+
+/// What of a request its answer depends on, beside what the model says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnswerTerms {
+    /// Whether the answer is a list of content blocks.
+    pub rich: bool,
+    /// Whether it is processed at another rate than the catalogue's.
+    pub other_rate: bool,
+    /// The room that the router's input takes in a document that it travels in, in bytes.
     pub request_bytes: usize,
 }
 
 /// The prompt stays out of logs.
 impl fmt::Debug for NativeCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "NativeCall({} bytes)", self.request_bytes)
+        write!(f, "NativeCall({:?})", self.terms)
     }
 }
 
@@ -514,7 +526,7 @@ pub struct ReadAnswerInput {
     /// For the price.
     pub model: Target,
     /// From `Prepare Call`.
-    pub request_bytes: usize,
+    pub terms: AnswerTerms,
     /// What Bedrock answered.
     #[serde(default)]
     pub result: Option<Value>,

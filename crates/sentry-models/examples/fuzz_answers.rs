@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use fastrand::Rng;
 use reference::{Format, MODELS, answer, target};
+use sentry_contract::answer::StopReason;
 use sentry_models::adapters::{Effect, HeaderCounts, ModelFailure, Reply, normalise, read_body};
 
 /// Pieces that damage JSON in a way that may still be JSON.
@@ -36,6 +37,9 @@ const PIECES: &[&str] = &[
     "</think>",
     "<reasoning>",
     "🦀",
+    "{\"toolUse\":{\"toolUseId\":\"t\",\"name\":\"n\"}}",
+    "guardrail_intervened",
+    "\"amazon-bedrock-guardrailAction\":\"INTERVENED\"",
 ];
 
 fn main() {
@@ -67,7 +71,7 @@ fn main() {
 /// An answer has a usage; an error neither gives the hold back nor asks again.
 fn holds(result: &Result<Reply, ModelFailure>) -> bool {
     match result {
-        Ok(reply) => reply.usage.read() > 0,
+        Ok(reply) => reply.usage.read() > 0 || reply.stop_reason == StopReason::GuardrailIntervened,
         Err(failure) => failure.effect == Effect::Unknown && failure.usage.is_none_or(|usage| usage.read() > 0),
     }
 }

@@ -128,7 +128,7 @@ class Story:
         message = {"Role": "assistant", "Content": [{"Text": "S3 stores objects durably and scales by itself."}]}
         usage = {"InputTokens": 21, "OutputTokens": 143, "TotalTokens": 164}
         result = {"Output": {"Message": message}, "StopReason": "end_turn", "Usage": usage}
-        return {"model": self._request["model"], "requestBytes": 700, "result": result}
+        return {"model": self._request["model"], "terms": {"rich": False, "otherRate": False, "requestBytes": 700}, "result": result}
 
     @property
     def _reservation(self) -> Any:

@@ -1,7 +1,7 @@
 //! What a family's adapter is, and which adapter is whose.
 
 use sentry_contract::answer::StopReason;
-use sentry_contract::request::{Family, Parameters};
+use sentry_contract::request::{Family, Parameters, Prompt};
 use sentry_contract::states::Target;
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::TokenUsage;
@@ -21,21 +21,57 @@ pub struct Support {
     pub multi_turn: bool,
     pub top_k: bool,
     pub stop_sequences: bool,
+    /// Pictures.
+    pub images: bool,
+    /// Files.
+    pub documents: bool,
+    /// Tools, and messages that speak of them.
+    pub tools: bool,
 }
 
 impl Support {
     /// Everything.
-    pub const ALL: Self = Self { system: true, multi_turn: true, top_k: true, stop_sequences: true };
+    pub const ALL: Self = Self {
+        system: true,
+        multi_turn: true,
+        top_k: true,
+        stop_sequences: true,
+        images: true,
+        documents: true,
+        tools: true,
+    };
     /// Everything but `top_k`.
     pub const NO_TOP_K: Self = Self { top_k: false, ..Self::ALL };
+
+    /// Without pictures.
+    pub const fn no_images(self) -> Self {
+        Self { images: false, ..self }
+    }
+
+    /// Text and files, of which Converse gives the model the text; neither pictures nor tools.
+    pub const fn no_tools(self) -> Self {
+        Self { tools: false, ..self.no_images() }
+    }
+
+    /// Text and nothing else, as the formats of InvokeModel are written here.
+    pub const fn text_only(self) -> Self {
+        Self { documents: false, ..self.no_tools() }
+    }
 }
 
 /// One request to a model.
 pub struct Call<'r> {
+    pub prompt: &'r Prompt,
     pub conversation: Conversation<'r>,
-    pub parameters: &'r Parameters,
     /// Most tokens to write.
     pub max_tokens: u32,
+}
+
+impl Call<'_> {
+    /// How to answer.
+    pub fn parameters(&self) -> &Parameters {
+        &self.prompt.parameters
+    }
 }
 
 /// A family of models.
@@ -81,7 +117,7 @@ pub struct Found {
 /// A part of the request that the model cannot honour.
 #[derive(Debug)]
 pub struct Refusal {
-    /// `top_k`, `stop_sequences`, `system`, `messages`, `transport`.
+    /// `top_k`, `stop_sequences`, `system`, `messages`, `image`, `document`, `tools`, `transport`.
     pub parameter: &'static str,
     /// Why, as the end of a sentence.
     pub because: &'static str,
@@ -100,9 +136,11 @@ impl Refusal {
 
 /// Refuses by name what `support` has no place for.
 pub fn check(call: &Call<'_>, support: Support) -> Result<(), Refusal> {
-    let Call { conversation, parameters, .. } = call;
+    let Call { prompt, conversation, .. } = call;
+    let parameters = &prompt.parameters;
     let demands = [
         ("system", !conversation.system.is_empty(), support.system, "it takes no system messages"),
+        ("system", conversation.system_is_rich(), false, "system messages are text"),
         (
             "messages",
             conversation.turns.len() > 1,
@@ -111,6 +149,9 @@ pub fn check(call: &Call<'_>, support: Support) -> Result<(), Refusal> {
         ),
         ("top_k", parameters.top_k.is_some(), support.top_k, "it has no such parameter"),
         ("stop_sequences", !parameters.stop_sequences.is_empty(), support.stop_sequences, "it has no such parameter"),
+        ("image", prompt.has_images(), support.images, "it takes no images"),
+        ("document", prompt.has_documents(), support.documents, "it takes no documents"),
+        ("tools", prompt.has_tools(), support.tools, "it has no tools"),
     ];
     let refused = demands.into_iter().find(|(_, wanted, supported, _)| *wanted && !supported);
     refused.map_or(Ok(()), |(parameter, _, _, because)| Err(Refusal { parameter, because }))

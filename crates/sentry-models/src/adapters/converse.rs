@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use sentry_contract::answer::StopReason;
-use sentry_contract::request::Tags;
+use sentry_contract::content::{Block, ToolUse};
+use sentry_contract::request::{Prompt, Tags};
+use sentry_contract::tools::{Guardrail, ServiceTier, Tool, ToolChoice};
 use sentry_domain::TokenUsage;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,6 +34,15 @@ pub struct ConverseRequest {
     /// What Converse has no field for: `top_k`, in the family's own spelling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub additional_model_request_fields: Option<Value>,
+    /// What the model may ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_config: Option<ToolConfig>,
+    /// What looks at the prompt and the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guardrail_config: Option<GuardrailConfig>,
+    /// How it is processed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<Tier>,
     /// The tags, for the account's model invocation log; those that it cannot hold are left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub request_metadata: BTreeMap<String, String>,
@@ -46,25 +57,46 @@ pub struct ConverseMessage {
     pub content: Vec<Block>,
 }
 
-/// A content block. Of an answer's blocks that are not text (reasoning, say) nothing is kept.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Block {
-    /// Absent in a block of another kind.
+/// `toolConfig`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolConfig {
+    /// At least one.
+    pub tools: Vec<Tool>,
+    /// Which of them it has to ask for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
+    pub tool_choice: Option<ToolChoice>,
 }
 
-impl From<&str> for Block {
-    fn from(text: &str) -> Self {
-        Self { text: Some(text.to_owned()) }
+impl ToolConfig {
+    /// The tools of a prompt, if it has any.
+    pub fn of(prompt: &Prompt) -> Option<Self> {
+        let Prompt { tools, tool_choice, .. } = prompt;
+        (!tools.is_empty()).then(|| Self { tools: tools.clone(), tool_choice: tool_choice.clone() })
     }
 }
 
-/// The text stays out of logs.
-impl std::fmt::Debug for Block {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Block({:?} bytes)", self.text.as_ref().map(String::len))
+/// `guardrailConfig`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GuardrailConfig {
+    /// Id or ARN.
+    pub guardrail_identifier: String,
+    /// A number, or `DRAFT`.
+    pub guardrail_version: String,
+}
+
+impl From<&Guardrail> for GuardrailConfig {
+    fn from(Guardrail { identifier, version }: &Guardrail) -> Self {
+        Self { guardrail_identifier: identifier.clone(), guardrail_version: version.clone() }
     }
+}
+
+/// `serviceTier`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tier {
+    /// Which one.
+    pub r#type: ServiceTier,
 }
 
 /// `inferenceConfig`.
@@ -85,7 +117,7 @@ pub struct InferenceConfig {
 }
 
 /// What is read of Converse's answer; what a model leaves out is absent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConverseAnswer {
     /// What the model said.
@@ -97,7 +129,7 @@ pub struct ConverseAnswer {
 }
 
 /// `output` of an answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConverseOutput {
     /// The model's message.
     #[serde(default)]
@@ -105,10 +137,42 @@ pub struct ConverseOutput {
 }
 
 /// The message of an answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AnswerMessage {
     /// What is said.
-    pub content: Vec<Block>,
+    pub content: Vec<AnswerBlock>,
+}
+
+/// A block of an answer. Of those that are neither text nor a tool use (reasoning, say) nothing is kept.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AnswerBlock {
+    /// Absent in a block of another kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Absent in a block of another kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_use: Option<AnswerToolUse>,
+}
+
+/// The texts stay out of logs.
+impl std::fmt::Debug for AnswerBlock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { text, tool_use } = self;
+        write!(f, "AnswerBlock({:?} bytes, tool use: {})", text.as_ref().map(String::len), tool_use.is_some())
+    }
+}
+
+/// The model asks for a tool. What a request must have may be missing here; what it may not have is passed over.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AnswerToolUse {
+    /// What the result refers to.
+    pub tool_use_id: String,
+    /// Which tool.
+    pub name: String,
+    /// What is passed to it.
+    pub input: Value,
 }
 
 /// `usage` of an answer; signed, as the service defines it.
@@ -129,7 +193,7 @@ pub struct ConverseUsage {
 
 /// The request for a call whose parts are checked.
 pub fn request(adapter: &dyn Adapter, call: &Call<'_>, tags: &Tags) -> ConverseRequest {
-    let parameters = call.parameters;
+    let parameters = call.parameters();
     let (system, messages) = conversation(&call.conversation);
     ConverseRequest {
         messages,
@@ -141,16 +205,18 @@ pub fn request(adapter: &dyn Adapter, call: &Call<'_>, tags: &Tags) -> ConverseR
             stop_sequences: parameters.stop_sequences.clone(),
         },
         additional_model_request_fields: parameters.top_k.map(|top_k| adapter.top_k(top_k)),
+        tool_config: ToolConfig::of(call.prompt),
+        guardrail_config: call.prompt.guardrail.as_ref().map(GuardrailConfig::from),
+        service_tier: call.prompt.service_tier.map(|tier| Tier { r#type: tier }),
         request_metadata: metadata(tags),
     }
 }
 
 /// `system` and `messages`.
 pub fn conversation(conversation: &Conversation<'_>) -> (Vec<Block>, Vec<ConverseMessage>) {
-    let blocks = |texts: &[&str]| texts.iter().map(|text| Block::from(*text)).collect();
     let turns = conversation.turns.iter();
-    let messages = turns.map(|turn| ConverseMessage { role: turn.speaker, content: blocks(&turn.texts) });
-    (blocks(&conversation.system), messages.collect())
+    let messages = turns.map(|turn| ConverseMessage { role: turn.speaker, content: turn.blocks() });
+    (conversation.system_blocks(), messages.collect())
 }
 
 /// The tags that `requestMetadata` can hold; the others stay in the audit record only.
@@ -168,24 +234,40 @@ fn metadata(tags: &Tags) -> BTreeMap<String, String> {
 /// # Errors
 /// When the answer cannot be understood, or says nothing of its usage.
 pub fn normalise(answer: ConverseAnswer) -> Result<Reply, ModelFailure> {
-    let usage = answer.usage.and_then(tokens).ok_or_else(ModelFailure::without_usage)?;
     let stop_reason = answer.stop_reason.as_deref().and_then(stop_reason);
+    let usage = answer.usage.and_then(tokens).filter(|usage| is_told(usage, stop_reason));
+    let usage = usage.ok_or_else(ModelFailure::without_usage)?;
     let stop_reason = stop_reason.ok_or_else(|| ModelFailure::unknown_stop().spent(usage))?;
     let message = answer.output.message.ok_or_else(|| ModelFailure::without_message().spent(usage))?;
-    let text = message.content.into_iter().filter_map(|block| block.text).collect();
-    Ok(Reply { text, stop_reason, usage })
+    let content = message.content.into_iter().filter_map(block).collect::<Result<_, _>>();
+    Ok(Reply { content: content.map_err(|failure| failure.spent(usage))?, stop_reason, usage })
 }
 
-/// The SDK fills a missing usage with zeros; no call reads nothing, so that is a missing one.
+/// A block of the answer; of one that is empty, or of a kind that is no part of it, nothing.
+fn block(block: AnswerBlock) -> Option<Result<Block, ModelFailure>> {
+    let asked = block.tool_use.map(|AnswerToolUse { tool_use_id, name, input }| {
+        if tool_use_id.is_empty() || name.is_empty() {
+            return Err(ModelFailure::malformed("it asks for a tool without saying which"));
+        }
+        Ok(Block::ToolUse(ToolUse { tool_use_id, name, input }))
+    });
+    asked.or_else(|| block.text.filter(|text| !text.is_empty()).map(|text| Ok(Block::Text(text))))
+}
+
 fn tokens(usage: ConverseUsage) -> Option<TokenUsage> {
     let count = |tokens: i32| u64::try_from(tokens).ok();
-    let usage = TokenUsage {
+    Some(TokenUsage {
         input: count(usage.input_tokens)?,
         output: count(usage.output_tokens)?,
         cache_read: count(usage.cache_read_input_tokens.unwrap_or_default())?,
         cache_write: count(usage.cache_write_input_tokens.unwrap_or_default())?,
-    };
-    (usage.read() > 0).then_some(usage)
+    })
+}
+
+/// Whether this is a usage, and not zeros where one is missing, which is what the SDK makes of it. Every call reads something, but one whose
+/// input a guardrail has blocked: then the model is not asked.
+pub fn is_told(usage: &TokenUsage, stop_reason: Option<StopReason>) -> bool {
+    usage.read() > 0 || stop_reason == Some(StopReason::GuardrailIntervened)
 }
 
 /// Converse's words, which Nova and Claude use in their own formats as well.

@@ -3,9 +3,10 @@
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_bedrockruntime::types::{ConverseTokensRequest, CountTokensInput};
-use sentry_contract::request::Message;
+use sentry_contract::request::Prompt;
 
 use super::conversation::Conversation;
+use super::converse::ToolConfig;
 use super::{ModelFailure, converse, sdk};
 
 /// Parts of the messages with which Bedrock refuses to count for a model, whatever the prompt: it counts for other models only, or
@@ -21,14 +22,18 @@ pub enum Counted {
     Unsupported,
 }
 
-/// Asks Bedrock how many tokens `messages` are to the foundation model `model_id`, sent as [`ask`](super::ask) sends them through Converse.
+/// Asks Bedrock how many tokens `prompt` is to the foundation model `model_id`, sent as [`ask`](super::ask) sends them through Converse.
 ///
 /// # Errors
 /// When there is no count, for a reason that lies in the call and not in the model.
-pub async fn count_tokens(client: &Client, model_id: &str, messages: &[Message]) -> Result<Counted, ModelFailure> {
-    let (system, messages) = converse::conversation(&Conversation::of(messages));
+pub async fn count_tokens(client: &Client, model_id: &str, prompt: &Prompt) -> Result<Counted, ModelFailure> {
+    let (system, messages) = converse::conversation(&Conversation::of(prompt));
     let messages = sdk::messages(messages)?;
-    let request = ConverseTokensRequest::builder().set_system(sdk::system(system)).set_messages(Some(messages)).build();
+    let request = ConverseTokensRequest::builder()
+        .set_system(sdk::system(system))
+        .set_messages(Some(messages))
+        .set_tool_config(ToolConfig::of(prompt).map(sdk::tool_config).transpose()?)
+        .build();
     let counted = client.count_tokens().model_id(model_id).input(CountTokensInput::Converse(request)).send().await;
     match counted {
         Ok(output) => tokens(output.input_tokens()),

@@ -19,19 +19,24 @@ mod outcome;
 #[cfg(feature = "bedrock")]
 mod sdk;
 #[cfg(feature = "bedrock")]
+mod sdk_content;
+#[cfg(feature = "bedrock")]
 mod sdk_failure;
 
 #[cfg(feature = "bedrock")]
 use aws_sdk_bedrockruntime::Client;
-use sentry_contract::answer::StopReason;
-use sentry_contract::request::Transport;
+use sentry_contract::answer::{Output, OutputMessage, StopReason};
+use sentry_contract::content::{Block, Content};
+use sentry_contract::request::{Role, Transport};
 use sentry_contract::states::{InvokeModelInput, Target};
+use sentry_contract::tools::ServiceTier;
 use sentry_domain::TokenUsage;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use adapter::Call;
 use conversation::Conversation;
-use converse::ConverseRequest;
+use converse::{ConverseRequest, GuardrailConfig, is_told};
 
 pub use conversation::Speaker;
 pub use converse::normalise;
@@ -39,23 +44,34 @@ pub use converse::normalise;
 pub use count::{Counted, count_tokens};
 pub use failure::{Effect, ModelFailure};
 pub use headers::HeaderCounts;
-pub use outcome::{answer, max_tokens, read_input, refused, timed_out};
+pub use outcome::{answer, max_tokens, read_input, refused, terms, timed_out};
+
+/// What a guardrail has done, in the body of InvokeModel's answers. Source: Amazon Bedrock User Guide, "Use your guardrail with inference operations".
+const GUARDRAIL_ACTION: &str = "amazon-bedrock-guardrailAction";
 
 /// What a model said.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
-    /// The text; empty when the model had nothing to say, or was stopped before it did.
-    pub text: String,
+    /// Texts that are not empty, and tool uses; nothing when the model had nothing to say, or was stopped before it did.
+    pub content: Vec<Block>,
     /// Why it stopped.
     pub stop_reason: StopReason,
     /// What it read and wrote.
     pub usage: TokenUsage,
 }
 
-/// The text stays out of logs.
-impl std::fmt::Debug for Reply {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Reply({} bytes, {:?}, {:?})", self.text.len(), self.stop_reason, self.usage)
+impl Reply {
+    /// The texts, one after the other.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.content.iter().filter_map(Block::as_text).collect()
+    }
+
+    /// The answer: a text, or blocks where the prompt was rich.
+    #[must_use]
+    pub fn output(self, rich: bool) -> Output {
+        let content = if rich { Content::Blocks(self.content) } else { Content::Text(self.text()) };
+        Output { message: OutputMessage { role: Role::Assistant, content }, stop_reason: self.stop_reason }
     }
 }
 
@@ -64,8 +80,8 @@ impl std::fmt::Debug for Reply {
 pub enum Prepared {
     /// Through Converse.
     Converse(Box<ConverseRequest>),
-    /// Through InvokeModel, as this body.
-    InvokeModel(Value),
+    /// Through InvokeModel.
+    InvokeModel(Box<InvokeRequest>),
 }
 
 /// The prompt stays out of logs.
@@ -78,6 +94,20 @@ impl std::fmt::Debug for Prepared {
     }
 }
 
+/// A request to InvokeModel: the body, and what travels in its headers.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InvokeRequest {
+    /// In the model's own format.
+    pub body: Value,
+    /// `guardrailIdentifier` and `guardrailVersion`.
+    #[serde(flatten)]
+    pub guardrail: Option<GuardrailConfig>,
+    /// How it is processed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<ServiceTier>,
+}
+
 /// The request to the model, on its transport. `max_tokens` is what the answer may have at most; it is always sent, because Bedrock otherwise
 /// reserves the model's maximum against the account's quota.
 ///
@@ -85,8 +115,7 @@ impl std::fmt::Debug for Prepared {
 /// When the model cannot honour a part of the request, which `details.parameter` names. Nothing is dropped.
 pub fn prepare(input: &InvokeModelInput, max_tokens: u32) -> Result<Prepared, ModelFailure> {
     let InvokeModelInput { model, prompt, tags } = input;
-    let conversation = Conversation::of(&prompt.messages);
-    let call = Call { conversation, parameters: &prompt.parameters, max_tokens };
+    let call = Call { prompt, conversation: Conversation::of(prompt), max_tokens };
     let prepared = match model.transport() {
         Transport::Converse => {
             let adapter = adapter::of(model.family);
@@ -95,7 +124,9 @@ pub fn prepare(input: &InvokeModelInput, max_tokens: u32) -> Result<Prepared, Mo
         }
         Transport::InvokeModel => adapter::native(model).and_then(|native| {
             adapter::check(&call, native.support())?;
-            native.body(&call).map(Prepared::InvokeModel)
+            let guardrail = prompt.guardrail.as_ref().map(GuardrailConfig::from);
+            let request = InvokeRequest { body: native.body(&call)?, guardrail, service_tier: prompt.service_tier };
+            Ok(Prepared::InvokeModel(Box::new(request)))
         }),
     };
     prepared.map_err(|refusal| ModelFailure::never_sent(refusal.error(model)))
@@ -107,12 +138,16 @@ pub fn prepare(input: &InvokeModelInput, max_tokens: u32) -> Result<Prepared, Mo
 /// When the answer cannot be understood, or neither says what was used.
 pub fn read_body(model: &Target, body: &[u8], counts: HeaderCounts) -> Result<Reply, ModelFailure> {
     let native = adapter::native(model).map_err(|_| ModelFailure::without_message())?;
-    let found = serde_json::from_slice(body).map(|answer| native.read(&answer)).unwrap_or_default();
-    let known = [found.usage, counts.usage()].into_iter().flatten().find(|usage| usage.read() > 0);
-    let usage = known.ok_or_else(ModelFailure::without_usage)?;
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let found = native.read(&answer);
+    let intervened = answer.get(GUARDRAIL_ACTION).is_some_and(|action| action == "INTERVENED");
+    let stop_reason = if intervened { Some(StopReason::GuardrailIntervened) } else { found.stop_reason };
+    let told = [found.usage, counts.usage()].into_iter().flatten().find(|usage| is_told(usage, stop_reason));
+    let usage = told.ok_or_else(ModelFailure::without_usage)?;
     let text = found.text.ok_or_else(|| ModelFailure::without_message().spent(usage))?;
-    let stop_reason = found.stop_reason.ok_or_else(|| ModelFailure::unknown_stop().spent(usage))?;
-    Ok(Reply { text, stop_reason, usage })
+    let stop_reason = stop_reason.ok_or_else(|| ModelFailure::unknown_stop().spent(usage))?;
+    let content = Some(text).filter(|text| !text.is_empty()).map(Block::Text).into_iter().collect();
+    Ok(Reply { content, stop_reason, usage })
 }
 
 /// Asks the model once, for an answer of at most `max_tokens`.
@@ -124,8 +159,8 @@ pub async fn ask(client: &Client, input: &InvokeModelInput, max_tokens: u32) -> 
     let model = &input.model;
     match prepare(input, max_tokens)? {
         Prepared::Converse(request) => normalise(sdk::converse(client, &model.model_id, *request).await?),
-        Prepared::InvokeModel(body) => {
-            let (answer, counts) = sdk::invoke(client, &model.model_id, &body).await?;
+        Prepared::InvokeModel(request) => {
+            let (answer, counts) = sdk::invoke(client, &model.model_id, *request).await?;
             read_body(model, answer.as_ref(), counts)
         }
     }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use sentry_contract::answer::{Output, OutputMessage};
-use sentry_contract::request::Role;
-use sentry_contract::states::{InvokeModelInput, Invoked, ModelAnswer, Refused, Target};
+use sentry_contract::states::{AnswerTerms, InvokeModelInput, Invoked, ModelAnswer, Refused, Target};
 use sentry_contract::{ErrorBody, ErrorCode, MAX_PAYLOAD_BYTES, escaped_len};
 
 use super::{ModelFailure, Reply};
@@ -35,21 +33,26 @@ pub fn max_tokens(catalogue: &Catalogue, input: &InvokeModelInput) -> u32 {
     input.prompt.parameters.max_tokens.unwrap_or_else(|| catalogue.max_tokens(&input.model.model_id))
 }
 
-/// The answer for a reply of `model`, at its own price or else that of `region`; `request_bytes` is the [`escaped_len`] of the router's input.
+/// What the answer to `input`, which was read from `event`, depends on.
 #[must_use]
-pub fn answer(catalogue: &Catalogue, region: &str, model: &Target, reply: Reply, request_bytes: usize) -> Invoked {
-    let price = model.price.or_else(|| catalogue.price(&model.model_id, region));
+pub fn terms(input: &InvokeModelInput, event: &str) -> AnswerTerms {
+    let prompt = &input.prompt;
+    AnswerTerms { rich: prompt.is_rich(), other_rate: prompt.has_other_rate(), request_bytes: escaped_len(event) }
+}
+
+/// The answer for a reply of `model`, at its own price; for who calls the router without one at that of `region`.
+#[must_use]
+pub fn answer(catalogue: &Catalogue, region: &str, model: &Target, reply: Reply, terms: AnswerTerms) -> Invoked {
+    let usage = reply.usage;
+    let price = model.price.or_else(|| catalogue.price(&model.model_id, region)).filter(|_| !terms.other_rate);
     let answer = ModelAnswer {
-        output: Output {
-            message: OutputMessage { role: Role::Assistant, content: reply.text },
-            stop_reason: reply.stop_reason,
-        },
-        usage: reply.usage.into(),
-        cost: price.and_then(|price| price.cost(&reply.usage)).into(),
+        output: reply.output(terms.rich),
+        usage: usage.into(),
+        cost: price.and_then(|price| price.cost(&usage)).into(),
     };
-    match fits(&answer, request_bytes) {
+    match fits(&answer, terms.request_bytes) {
         Ok(()) => Invoked::Answer(Box::new(answer)),
-        Err(too_large) => Invoked::Failure(refused(too_large.spent(reply.usage))),
+        Err(too_large) => Invoked::Failure(refused(too_large.spent(usage))),
     }
 }
 

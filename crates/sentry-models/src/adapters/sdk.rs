@@ -4,19 +4,22 @@ use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::operation::converse;
 use aws_sdk_bedrockruntime::primitives::Blob;
 use aws_sdk_bedrockruntime::types::{
-    self, ContentBlock, ConversationRole, InferenceConfiguration, Message, SystemContentBlock,
+    self, ContentBlock, ConversationRole, GuardrailConfiguration, InferenceConfiguration, Message, ServiceTier,
+    SystemContentBlock,
 };
-use aws_smithy_types::{Document, Number};
-use serde_json::Value;
+use sentry_contract::content::Block;
 
-use super::ModelFailure;
 use super::conversation::Speaker;
 use super::converse::{
-    AnswerMessage, Block, ConverseAnswer, ConverseMessage, ConverseOutput, ConverseRequest, ConverseUsage,
-    InferenceConfig,
+    AnswerBlock, AnswerMessage, AnswerToolUse, ConverseAnswer, ConverseMessage, ConverseOutput, ConverseRequest,
+    ConverseUsage, GuardrailConfig, InferenceConfig, Tier,
 };
 use super::count_keeper::CountKeeper;
 use super::headers::HeaderCounts;
+use super::sdk_content::{block, document, json};
+use super::{InvokeRequest, ModelFailure};
+
+pub use super::sdk_content::tool_config;
 
 /// Sends a Converse request.
 pub async fn converse(
@@ -32,6 +35,9 @@ pub async fn converse(
         .set_messages(Some(messages(request.messages)?))
         .inference_config(inference_config(request.inference_config))
         .set_additional_model_request_fields(request.additional_model_request_fields.map(document))
+        .set_tool_config(request.tool_config.map(tool_config).transpose()?)
+        .set_guardrail_config(request.guardrail_config.map(guardrail))
+        .set_service_tier(request.service_tier.map(tier).transpose()?)
         .set_request_metadata((!metadata.is_empty()).then(|| metadata.into_iter().collect()))
         .send()
         .await?;
@@ -39,14 +45,23 @@ pub async fn converse(
 }
 
 /// Sends a body in the model's own format.
-pub async fn invoke(client: &Client, model_id: &str, body: &Value) -> Result<(Blob, HeaderCounts), ModelFailure> {
+pub async fn invoke(
+    client: &Client,
+    model_id: &str,
+    request: InvokeRequest,
+) -> Result<(Blob, HeaderCounts), ModelFailure> {
     let keeper = CountKeeper::default();
+    let (guardrail, version) =
+        request.guardrail.map(|each| (each.guardrail_identifier, each.guardrail_version)).unzip();
     let output = client
         .invoke_model()
         .model_id(model_id)
         .content_type("application/json")
         .accept("application/json")
-        .body(Blob::new(body.to_string()))
+        .set_guardrail_identifier(guardrail)
+        .set_guardrail_version(version)
+        .set_service_tier(request.service_tier.map(|tier| tier.name().into()))
+        .body(Blob::new(request.body.to_string()))
         .customize()
         .interceptor(keeper.clone())
         .send()
@@ -54,8 +69,10 @@ pub async fn invoke(client: &Client, model_id: &str, body: &Value) -> Result<(Bl
     Ok((output.body, keeper.counts()))
 }
 
+/// Validation lets nothing but text into them.
 pub fn system(blocks: Vec<Block>) -> Option<Vec<SystemContentBlock>> {
-    let blocks: Vec<_> = blocks.into_iter().filter_map(|block| block.text).map(SystemContentBlock::Text).collect();
+    let texts = blocks.iter().filter_map(Block::as_text);
+    let blocks: Vec<_> = texts.map(|text| SystemContentBlock::Text(text.to_owned())).collect();
     (!blocks.is_empty()).then_some(blocks)
 }
 
@@ -65,10 +82,21 @@ pub fn messages(messages: Vec<ConverseMessage>) -> Result<Vec<Message>, ModelFai
             Speaker::User => ConversationRole::User,
             Speaker::Assistant => ConversationRole::Assistant,
         };
-        let content = message.content.into_iter().filter_map(|block| block.text).map(ContentBlock::Text).collect();
-        Message::builder().role(role).set_content(Some(content)).build()
+        let content = message.content.into_iter().map(block).collect::<Result<_, _>>()?;
+        Message::builder().role(role).set_content(Some(content)).build().map_err(|_| ModelFailure::unwritable())
     };
-    messages.into_iter().map(message).collect::<Result<_, _>>().map_err(|_| ModelFailure::unwritable())
+    messages.into_iter().map(message).collect()
+}
+
+fn guardrail(config: GuardrailConfig) -> GuardrailConfiguration {
+    GuardrailConfiguration::builder()
+        .guardrail_identifier(config.guardrail_identifier)
+        .guardrail_version(config.guardrail_version)
+        .build()
+}
+
+fn tier(tier: Tier) -> Result<ServiceTier, ModelFailure> {
+    ServiceTier::builder().r#type(tier.r#type.name().into()).build().map_err(|_| ModelFailure::unwritable())
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "Converse takes 32-bit floats; both are from 0 to 1")]
@@ -82,24 +110,6 @@ fn inference_config(config: InferenceConfig) -> InferenceConfiguration {
         .build()
 }
 
-/// JSON as the SDK has it.
-fn document(value: Value) -> Document {
-    match value {
-        Value::Null => Document::Null,
-        Value::Bool(value) => Document::Bool(value),
-        Value::Number(number) => Document::Number(match (number.as_u64(), number.as_i64()) {
-            (Some(value), _) => Number::PosInt(value),
-            (None, Some(value)) => Number::NegInt(value),
-            (None, None) => Number::Float(number.as_f64().unwrap_or_default()),
-        }),
-        Value::String(value) => Document::String(value),
-        Value::Array(values) => Document::Array(values.into_iter().map(document).collect()),
-        Value::Object(fields) => {
-            Document::Object(fields.into_iter().map(|(name, value)| (name, document(value))).collect())
-        }
-    }
-}
-
 fn answer(output: converse::ConverseOutput) -> ConverseAnswer {
     let usage = output.usage.map(|usage| ConverseUsage {
         input_tokens: usage.input_tokens,
@@ -109,7 +119,7 @@ fn answer(output: converse::ConverseOutput) -> ConverseAnswer {
     });
     let message = match output.output {
         Some(types::ConverseOutput::Message(message)) => {
-            Some(AnswerMessage { content: message.content.into_iter().map(block).collect() })
+            Some(AnswerMessage { content: message.content.into_iter().map(answer_block).collect() })
         }
         _ => None,
     };
@@ -120,9 +130,13 @@ fn answer(output: converse::ConverseOutput) -> ConverseAnswer {
     }
 }
 
-fn block(block: ContentBlock) -> Block {
+fn answer_block(block: ContentBlock) -> AnswerBlock {
     match block {
-        ContentBlock::Text(text) => Block { text: Some(text) },
-        _ => Block { text: None },
+        ContentBlock::Text(text) => AnswerBlock { text: Some(text), tool_use: None },
+        ContentBlock::ToolUse(asked) => {
+            let (tool_use_id, name, input) = (asked.tool_use_id, asked.name, json(asked.input));
+            AnswerBlock { text: None, tool_use: Some(AnswerToolUse { tool_use_id, name, input }) }
+        }
+        _ => AnswerBlock::default(),
     }
 }

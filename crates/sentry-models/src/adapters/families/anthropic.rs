@@ -3,6 +3,7 @@
 //! Sources: Amazon Bedrock User Guide, "Anthropic Claude Messages API: Request and Response"; Anthropic, "Handling stop reasons".
 
 use sentry_contract::answer::StopReason;
+use sentry_contract::content::Block;
 use sentry_domain::TokenUsage;
 use serde_json::{Value, json};
 
@@ -29,23 +30,23 @@ struct Messages;
 
 impl Native for Messages {
     fn support(&self) -> Support {
-        Support::ALL
+        Support::ALL.text_only()
     }
 
     fn body(&self, call: &Call<'_>) -> Result<Value, Refusal> {
-        let blocks = |texts: &[&str]| texts.iter().map(|text| json!({"type": "text", "text": text})).collect::<Value>();
         let turns = call.conversation.turns.iter();
-        let messages: Value = turns.map(|turn| json!({"role": turn.speaker, "content": blocks(&turn.texts)})).collect();
-        let system = &call.conversation.system;
+        let messages: Value =
+            turns.map(|turn| json!({"role": turn.speaker, "content": texts(&turn.blocks())})).collect();
+        let system = call.conversation.system_blocks();
         Ok(Fields::default()
             .with("anthropic_version", VERSION)
             .with("max_tokens", call.max_tokens)
             .with("messages", messages)
-            .maybe("system", (!system.is_empty()).then(|| blocks(system)))
-            .maybe("temperature", call.parameters.temperature)
-            .maybe("top_p", call.parameters.top_p)
-            .maybe("top_k", call.parameters.top_k)
-            .list("stop_sequences", &call.parameters.stop_sequences)
+            .maybe("system", (!system.is_empty()).then(|| texts(&system)))
+            .maybe("temperature", call.parameters().temperature)
+            .maybe("top_p", call.parameters().top_p)
+            .maybe("top_k", call.parameters().top_k)
+            .list("stop_sequences", &call.parameters().stop_sequences)
             .done())
     }
 
@@ -60,6 +61,11 @@ impl Native for Messages {
             usage: usage(answer),
         }
     }
+}
+
+/// Text blocks; others are refused before.
+fn texts(blocks: &[Block]) -> Value {
+    blocks.iter().filter_map(Block::as_text).map(|text| json!({"type": "text", "text": text})).collect()
 }
 
 /// `input_tokens` has no cached ones in it.

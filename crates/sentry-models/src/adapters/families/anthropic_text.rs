@@ -1,6 +1,7 @@
 //! Anthropic Claude v2 and Instant: text completion. The body has no token counts.
 //!
-//! Source: Amazon Bedrock User Guide, "Anthropic Claude Text Completions API".
+//! Sources: Amazon Bedrock User Guide, "Anthropic Claude Text Completions API", and "Supported models and model features": documents, but
+//! neither images nor tools on Converse.
 
 use sentry_contract::answer::StopReason;
 use serde_json::Value;
@@ -16,7 +17,7 @@ pub struct AnthropicText;
 
 impl Adapter for AnthropicText {
     fn converse(&self, _: &str) -> Support {
-        Support::ALL
+        Support::ALL.no_tools()
     }
 
     fn native(&self, _: &str) -> Option<&'static dyn Native> {
@@ -28,17 +29,17 @@ struct TextCompletion;
 
 impl Native for TextCompletion {
     fn support(&self) -> Support {
-        Support::ALL
+        Support::ALL.text_only()
     }
 
     fn body(&self, call: &Call<'_>) -> Result<Value, Refusal> {
         Ok(Fields::default()
             .with("prompt", transcript(&call.conversation)?)
             .with("max_tokens_to_sample", call.max_tokens)
-            .maybe("temperature", call.parameters.temperature)
-            .maybe("top_p", call.parameters.top_p)
-            .maybe("top_k", call.parameters.top_k)
-            .list("stop_sequences", &call.parameters.stop_sequences)
+            .maybe("temperature", call.parameters().temperature)
+            .maybe("top_p", call.parameters().top_p)
+            .maybe("top_k", call.parameters().top_k)
+            .list("stop_sequences", &call.parameters().stop_sequences)
             .done())
     }
 

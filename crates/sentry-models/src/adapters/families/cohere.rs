@@ -1,7 +1,7 @@
 //! Cohere: Command, a text completion without conversation, and Command R, a chat. `top_k` is `k` in both.
 //!
 //! Sources: Amazon Bedrock User Guide, "Cohere Command models", "Cohere Command R and Command R+ models", and "Supported models and model
-//! features": Command has no chat and no system messages on Converse. The bodies have no token counts.
+//! features": on Converse, Command has no chat, system messages or tools, and neither has images. The bodies have no token counts.
 
 use sentry_contract::answer::StopReason;
 use serde_json::{Value, json};
@@ -12,13 +12,13 @@ use super::super::conversation::{Speaker, Turn};
 
 /// Command and Command Light.
 const TEXT: [&str; 2] = ["cohere.command-text", "cohere.command-light-text"];
-const TEXT_SUPPORT: Support = Support { system: false, multi_turn: false, ..Support::ALL };
+const TEXT_SUPPORT: Support = Support { system: false, multi_turn: false, ..Support::ALL }.no_tools();
 
 pub struct Cohere;
 
 impl Adapter for Cohere {
     fn converse(&self, model_id: &str) -> Support {
-        if is_text(model_id) { TEXT_SUPPORT } else { Support::ALL }
+        if is_text(model_id) { TEXT_SUPPORT } else { Support::ALL.no_images() }
     }
 
     fn top_k(&self, top_k: u32) -> Value {
@@ -38,7 +38,7 @@ struct Command;
 
 impl Native for Command {
     fn support(&self) -> Support {
-        TEXT_SUPPORT
+        TEXT_SUPPORT.text_only()
     }
 
     fn body(&self, call: &Call<'_>) -> Result<Value, Refusal> {
@@ -59,7 +59,7 @@ struct CommandR;
 
 impl Native for CommandR {
     fn support(&self) -> Support {
-        Support::ALL
+        Support::ALL.text_only()
     }
 
     fn body(&self, call: &Call<'_>) -> Result<Value, Refusal> {
@@ -87,10 +87,10 @@ impl Native for CommandR {
 fn parameters(call: &Call<'_>) -> Fields {
     Fields::default()
         .with("max_tokens", call.max_tokens)
-        .maybe("temperature", call.parameters.temperature)
-        .maybe("p", call.parameters.top_p)
-        .maybe("k", call.parameters.top_k)
-        .list("stop_sequences", &call.parameters.stop_sequences)
+        .maybe("temperature", call.parameters().temperature)
+        .maybe("p", call.parameters().top_p)
+        .maybe("k", call.parameters().top_k)
+        .list("stop_sequences", &call.parameters().stop_sequences)
 }
 
 /// The user's turn that is to be answered, and those before it.

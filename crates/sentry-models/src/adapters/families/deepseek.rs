@@ -1,7 +1,8 @@
 //! DeepSeek. R1 has a text completion of its own; of V3 the User Guide shows no prompt format, so it is called through Converse only.
 //!
 //! Sources: Amazon Bedrock User Guide, "DeepSeek models" (body, answer, and the prompt of a single question); for system text and
-//! further turns, the chat template of DeepSeek-R1's tokenizer. The body has no token counts.
+//! further turns, the chat template of DeepSeek-R1's tokenizer; "Supported models and model features": no images. The body has no token counts.
+//! R1 has no tools on Converse either, V3.1 has: Bedrock tells them apart.
 
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ pub struct Deepseek;
 
 impl Adapter for Deepseek {
     fn converse(&self, _: &str) -> Support {
-        Support::NO_TOP_K
+        Support::NO_TOP_K.no_images()
     }
 
     fn native(&self, model_id: &str) -> Option<&'static dyn Native> {
@@ -34,16 +35,16 @@ struct TextCompletion;
 
 impl Native for TextCompletion {
     fn support(&self) -> Support {
-        Support::NO_TOP_K
+        Support::NO_TOP_K.text_only()
     }
 
     fn body(&self, call: &Call<'_>) -> Result<Value, Refusal> {
         Ok(Fields::default()
             .with("prompt", prompt(&call.conversation)?)
             .with("max_tokens", call.max_tokens)
-            .maybe("temperature", call.parameters.temperature)
-            .maybe("top_p", call.parameters.top_p)
-            .list("stop", &call.parameters.stop_sequences)
+            .maybe("temperature", call.parameters().temperature)
+            .maybe("top_p", call.parameters().top_p)
+            .list("stop", &call.parameters().stop_sequences)
             .done())
     }
 

@@ -41,15 +41,15 @@ static LLAMA_4: Template = Template { start: "<|header_start|>", end: "<|header_
 
 impl Native for Template {
     fn support(&self) -> Support {
-        Support { stop_sequences: false, ..Support::NO_TOP_K }
+        Support { stop_sequences: false, ..Support::NO_TOP_K }.text_only()
     }
 
     fn body(&self, call: &Call<'_>) -> Result<Value, Refusal> {
         Ok(Fields::default()
             .with("prompt", self.prompt(&call.conversation)?)
             .with("max_gen_len", call.max_tokens)
-            .maybe("temperature", call.parameters.temperature)
-            .maybe("top_p", call.parameters.top_p)
+            .maybe("temperature", call.parameters().temperature)
+            .maybe("top_p", call.parameters().top_p)
             .done())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Sources: Amazon Bedrock User Guide, "Mistral AI text completion" (whose `top_k` only the Instruct models have) and "Mistral AI chat
 //! completion" (which has neither `top_k` nor stop sequences); "Supported models and model features": Mistral AI Instruct has no system
-//! messages on Converse. Neither answer is documented to count tokens; where the chat completion does, it is read.
+//! messages, images or tools on Converse. Neither answer is documented to count tokens; where the chat completion does, it is read.
 
 use sentry_contract::answer::StopReason;
 use serde_json::Value;
@@ -22,14 +22,17 @@ const END: &str = "</s>";
 const USER: &str = "[INST]";
 const USER_END: &str = "[/INST]";
 
-static CHAT: Chat =
-    Chat { max_tokens: "max_tokens", support: Support { stop_sequences: false, ..Support::NO_TOP_K }, reasoning: None };
+static CHAT: Chat = Chat {
+    max_tokens: "max_tokens",
+    support: Support { stop_sequences: false, ..Support::NO_TOP_K }.text_only(),
+    reasoning: None,
+};
 
 pub struct Mistral;
 
 impl Adapter for Mistral {
     fn converse(&self, model_id: &str) -> Support {
-        if is_instruct(model_id) { Support { system: false, ..Support::ALL } } else { Support::NO_TOP_K }
+        if is_instruct(model_id) { Support { system: false, ..Support::ALL }.no_tools() } else { Support::NO_TOP_K }
     }
 
     fn native(&self, model_id: &str) -> Option<&'static dyn Native> {
@@ -53,17 +56,17 @@ struct TextCompletion {
 
 impl Native for TextCompletion {
     fn support(&self) -> Support {
-        Support { system: false, top_k: self.top_k, ..Support::ALL }
+        Support { system: false, top_k: self.top_k, ..Support::ALL }.text_only()
     }
 
     fn body(&self, call: &Call<'_>) -> Result<Value, Refusal> {
         Ok(Fields::default()
             .with("prompt", prompt(&call.conversation)?)
             .with("max_tokens", call.max_tokens)
-            .maybe("temperature", call.parameters.temperature)
-            .maybe("top_p", call.parameters.top_p)
-            .maybe("top_k", call.parameters.top_k)
-            .list("stop", &call.parameters.stop_sequences)
+            .maybe("temperature", call.parameters().temperature)
+            .maybe("top_p", call.parameters().top_p)
+            .maybe("top_k", call.parameters().top_k)
+            .list("stop", &call.parameters().stop_sequences)
             .done())
     }
 

@@ -30,17 +30,17 @@ struct Messages;
 
 impl Native for Messages {
     fn support(&self) -> Support {
-        Support::ALL
+        Support::ALL.text_only()
     }
 
     fn body(&self, call: &Call<'_>) -> Result<Value, Refusal> {
         let (system, messages) = conversation(&call.conversation);
         let config = Fields::default()
             .with("maxTokens", call.max_tokens)
-            .maybe("temperature", call.parameters.temperature)
-            .maybe("topP", call.parameters.top_p)
-            .maybe("topK", call.parameters.top_k)
-            .list("stopSequences", &call.parameters.stop_sequences);
+            .maybe("temperature", call.parameters().temperature)
+            .maybe("topP", call.parameters().top_p)
+            .maybe("topK", call.parameters().top_k)
+            .list("stopSequences", &call.parameters().stop_sequences);
         Ok(Fields::default()
             .maybe("system", (!system.is_empty()).then(|| json!(system)))
             .with("messages", json!(messages))

@@ -30,9 +30,9 @@ impl Native for Chat {
         Ok(Fields::default()
             .with("messages", system.into_iter().chain(turns).collect::<Value>())
             .with(self.max_tokens, call.max_tokens)
-            .maybe("temperature", call.parameters.temperature)
-            .maybe("top_p", call.parameters.top_p)
-            .list("stop", &call.parameters.stop_sequences)
+            .maybe("temperature", call.parameters().temperature)
+            .maybe("top_p", call.parameters().top_p)
+            .list("stop", &call.parameters().stop_sequences)
             .done())
     }
 

@@ -6,7 +6,7 @@
 use super::super::adapter::{Adapter, Native, Support};
 use super::openai::Chat;
 
-static CHAT: Chat = Chat { max_tokens: "max_tokens", support: Support::NO_TOP_K, reasoning: None };
+static CHAT: Chat = Chat { max_tokens: "max_tokens", support: Support::NO_TOP_K.text_only(), reasoning: None };
 
 pub struct Qwen;
 

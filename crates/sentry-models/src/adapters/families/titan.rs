@@ -1,4 +1,5 @@
-//! Amazon Titan Text. No system messages on either transport (Amazon Bedrock User Guide, "Supported models and model features").
+//! Amazon Titan Text. No system messages on either transport, on Converse documents, but neither images nor tools (Amazon Bedrock User
+//! Guide, "Supported models and model features").
 //!
 //! Source: Amazon Bedrock User Guide, "Amazon Titan Text models", whose form of a conversation is `User: …`, `Bot: …`, a line each.
 
@@ -9,7 +10,7 @@ use super::super::adapter::{Adapter, Call, Found, Native, Refusal, Support};
 use super::super::body::{Fields, count, text, uncached, without_marks};
 use super::super::conversation::{Conversation, Speaker};
 
-const SUPPORT: Support = Support { system: false, ..Support::NO_TOP_K };
+const SUPPORT: Support = Support { system: false, ..Support::NO_TOP_K }.no_tools();
 const USER: &str = "User:";
 const BOT: &str = "Bot:";
 const MARKS: [&str; 2] = ["\nUser:", "\nBot:"];
@@ -30,15 +31,15 @@ struct TitanText;
 
 impl Native for TitanText {
     fn support(&self) -> Support {
-        SUPPORT
+        SUPPORT.text_only()
     }
 
     fn body(&self, call: &Call<'_>) -> Result<Value, Refusal> {
         let config = Fields::default()
             .with("maxTokenCount", call.max_tokens)
-            .maybe("temperature", call.parameters.temperature)
-            .maybe("topP", call.parameters.top_p)
-            .list("stopSequences", &call.parameters.stop_sequences);
+            .maybe("temperature", call.parameters().temperature)
+            .maybe("topP", call.parameters().top_p)
+            .list("stopSequences", &call.parameters().stop_sequences);
         Ok(json!({"inputText": transcript(&call.conversation)?, "textGenerationConfig": config.done()}))
     }
 

@@ -58,7 +58,7 @@ fn usage_is_the_bodys_with_cached_tokens_apart_or_else_the_headers() {
         };
         let in_body = TokenUsage { input: 21, output: 43, cache_read, cache_write };
         assert_eq!(reply.usage, if usage_at.is_empty() { HEADERS } else { in_body }, "{format:?}");
-        assert_eq!((reply.text.trim_end(), reply.stop_reason), ("S3", StopReason::EndTurn), "{format:?}");
+        assert_eq!((reply.text().trim_end(), reply.stop_reason), ("S3", StopReason::EndTurn), "{format:?}");
         if !usage_at.is_empty() && *format != Format::Converse {
             assert_eq!(read(*format, &without(*format, usage_at), COUNTS).unwrap().usage, HEADERS, "{format:?}");
         }
@@ -163,7 +163,7 @@ fn stop_reasons_are_converses_and_unknown_ones_are_none() {
 
 #[test]
 fn reasoning_is_no_part_of_the_answer_and_an_empty_answer_is_one() {
-    let text = |format, body: &Value| read(format, body, COUNTS).unwrap().text;
+    let text = |format, body: &Value| read(format, body, COUNTS).unwrap().text();
     let reasoning_only = json!({"choices": [{"finish_reason": "length", "message": {"content": null}}]});
     assert_eq!(text(Format::OpenAi, &reasoning_only), "");
     assert_eq!(text(Format::GptOss, &answer(Format::GptOss, "", [1, 1, 0, 0])), "");

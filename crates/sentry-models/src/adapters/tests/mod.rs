@@ -7,6 +7,7 @@ mod integration;
 mod reference;
 mod refusals;
 mod requests;
+mod rich;
 mod round_trip;
 
 use sentry_contract::request::{Family, Transport};
@@ -23,9 +24,13 @@ fn input(
     messages: &Value,
     parameters: &Value,
 ) -> InvokeModelInput {
+    asking(family, model_id, transport, &json!({"messages": messages, "parameters": parameters}))
+}
+
+fn asking(family: Family, model_id: &str, transport: Transport, prompt: &Value) -> InvokeModelInput {
     serde_json::from_value(json!({
         "model": {"modelId": model_id, "family": family, "transport": transport},
-        "prompt": {"messages": messages, "parameters": parameters},
+        "prompt": prompt,
         "tags": {"applicationId": "helper", "note": "what (?)"}
     }))
     .unwrap()
@@ -35,7 +40,7 @@ fn input(
 fn sent(prepared: Prepared) -> Value {
     match prepared {
         Prepared::Converse(request) => serde_json::to_value(request).unwrap(),
-        Prepared::InvokeModel(body) => body,
+        Prepared::InvokeModel(request) => request.body,
     }
 }
 

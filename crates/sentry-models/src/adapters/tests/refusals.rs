@@ -4,33 +4,37 @@ use sentry_contract::request::{Family, Transport};
 use serde_json::{Value, json};
 
 use super::reference::MODELS;
-use super::{input, prepare, refused_by, user};
+use super::{asking, input, prepare, refused_by, user};
 
 const README: &str = include_str!("../../../README.md");
 
 /// What can be asked of a model, and by which name it is refused.
-fn demands() -> [(&'static str, &'static str, Value, Value); 5] {
+fn demands() -> [(&'static str, Value); 8] {
     let system = json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]);
     let turns = json!([{"role": "user", "content": "A"}, {"role": "assistant", "content": "B"}, {"role": "user", "content": "C"}]);
+    let asked = |parameters: Value| json!({"messages": user("Hi"), "parameters": parameters});
+    let rich = |block: Value| json!({"messages": [{"role": "user", "content": [{"text": "Hi"}, block]}]});
+    let tool = json!({"toolSpec": {"name": "find", "inputSchema": {"json": {"type": "object"}}}});
     [
-        ("max_tokens, temperature, top_p", "", user("Hi"), json!({"max_tokens": 9, "temperature": 0.5, "top_p": 0.5})),
-        ("top_k", "top_k", user("Hi"), json!({"top_k": 5})),
-        ("stop_sequences", "stop_sequences", user("Hi"), json!({"stop_sequences": ["END"]})),
-        ("system messages", "system", system, json!({})),
-        ("several turns", "messages", turns, json!({})),
+        ("", asked(json!({"max_tokens": 9, "temperature": 0.5, "top_p": 0.5}))),
+        ("top_k", asked(json!({"top_k": 5}))),
+        ("stop_sequences", asked(json!({"stop_sequences": ["END"]}))),
+        ("system", json!({"messages": system})),
+        ("messages", json!({"messages": turns})),
+        ("image", rich(json!({"image": {"format": "png", "source": {"bytes": "YQ=="}}}))),
+        ("document", rich(json!({"document": {"format": "txt", "name": "a", "source": {"text": "a"}}}))),
+        ("tools", json!({"messages": user("Hi"), "tools": [tool]})),
     ]
 }
 
 #[test]
 fn the_table_in_the_readme_says_what_each_model_honours() {
     for (family, model_id, transport, _) in MODELS {
-        let cells = demands().map(|(_, name, messages, parameters)| {
-            match prepare(&input(*family, model_id, *transport, &messages, &parameters), 9) {
-                Ok(_) => "yes",
-                Err(failure) => {
-                    assert_eq!(refused_by(&failure), name);
-                    "refused"
-                }
+        let cells = demands().map(|(name, prompt)| match prepare(&asking(*family, model_id, *transport, &prompt), 9) {
+            Ok(_) => "yes",
+            Err(failure) => {
+                assert_eq!(refused_by(&failure), name);
+                "refused"
             }
         });
         let row = format!("| {} | `{model_id}` | {} | {} |", family.name(), transport.operation(), cells.join(" | "));

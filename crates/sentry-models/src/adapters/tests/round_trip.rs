@@ -198,7 +198,7 @@ proptest! {
                 Format::Titan => format!("{said}\n").trim_start().to_owned(),
                 _ => said.trim_start().to_owned(),
             };
-            prop_assert_eq!(&reply.text, &expected, "{}", model_id);
+            prop_assert_eq!(&reply.text(), &expected, "{}", model_id);
             prop_assert_eq!((reply.usage.input, reply.usage.output), (input, output));
             let cached = matches!(format, Format::Converse | Format::Claude | Format::Nova | Format::OpenAi | Format::GptOss);
             prop_assert_eq!(reply.usage.cache_read, if cached { read } else { 0 });

@@ -1,0 +1,155 @@
+//! The rules for what messages carry: Converse's content blocks, each refused by the name and place of what is wrong in it.
+//!
+//! Source of shapes and constraints: the service model of bedrock-runtime, 2023-09-30.
+
+use aws_smithy_types::base64;
+use sentry_contract::content::{
+    Block, Content, Document, DocumentFormat, DocumentSource, Image, ImageFormat, ImageSource, ResultBlock, ToolResult,
+    ToolResultStatus, ToolUse,
+};
+use sentry_contract::request::Role;
+use serde_json::Value;
+
+use crate::field::{Field, Offence};
+
+/// Longest name of a document, in characters.
+const MOST_NAME_CHARS: usize = 200;
+/// Longest name of a tool, and longest id of its use, in characters.
+const MOST_TOOL_CHARS: usize = 64;
+/// Whole numbers from here on have more digits than the expressions of a workflow keep (JSONata, `$string`: 15).
+const TOO_LONG_NUMBER: u64 = 1_000_000_000_000_000;
+
+/// What a message says: a text, or blocks that its role may have.
+pub fn content(field: &Field<'_>, role: Role) -> Result<Content, Offence> {
+    let blocks = match field.text_or_list()? {
+        Ok(text) => return Ok(Content::Text(text.to_owned())),
+        Err(blocks) => blocks,
+    };
+    blocks.iter().map(|each| block(each, role)).collect::<Result<_, _>>().map(Content::Blocks)
+}
+
+fn block(field: &Field<'_>, role: Role) -> Result<Block, Offence> {
+    let known: &[&str] = match role {
+        Role::System => &["text"],
+        Role::User => &["text", "image", "document", "toolResult"],
+        Role::Assistant => &["text", "toolUse"],
+    };
+    if let Some(point) = field.get("cachePoint")? {
+        return Err(point.offence("is not accepted: what is cached here would be billed to the next request"));
+    }
+    for (kind, speaker) in [("toolUse", "assistant"), ("toolResult", "user"), ("image", "user"), ("document", "user")] {
+        if let (Some(misplaced), false) = (field.get(kind)?, known.contains(&kind)) {
+            return Err(misplaced.offence(format!("can only stand in a message whose role is {speaker}")));
+        }
+    }
+    let (kind, inside) = field.only(known)?;
+    Ok(match kind {
+        "image" => Block::Image(image(&inside)?),
+        "document" => Block::Document(document(&inside)?),
+        "toolUse" => Block::ToolUse(tool_use(&inside)?),
+        "toolResult" => Block::ToolResult(tool_result(&inside)?),
+        _ => Block::Text(inside.text()?.to_owned()),
+    })
+}
+
+fn image(field: &Field<'_>) -> Result<Image, Offence> {
+    field.object_of(&["format", "source"])?;
+    let format = field.required("format")?.name_of(ImageFormat::ALL, ImageFormat::name)?;
+    let source = field.required("source")?;
+    no_location(&source)?;
+    let (_, bytes) = source.only(&["bytes"])?;
+    Ok(Image { format, source: ImageSource::Bytes(encoded(&bytes)?) })
+}
+
+fn document(field: &Field<'_>) -> Result<Document, Offence> {
+    field.object_of(&["format", "name", "source"])?;
+    let format = field.required("format")?.name_of(DocumentFormat::ALL, DocumentFormat::name)?;
+    let name = field.required("name")?;
+    if name.text()?.chars().count() > MOST_NAME_CHARS {
+        return Err(name.offence(format!("must have at most {MOST_NAME_CHARS} characters")));
+    }
+    let source = field.required("source")?;
+    no_location(&source)?;
+    let source = match source.only(&["bytes", "text"])? {
+        ("bytes", bytes) => DocumentSource::Bytes(encoded(&bytes)?),
+        (_, text) => DocumentSource::Text(text.text()?.to_owned()),
+    };
+    Ok(Document { format, name: name.text()?.to_owned(), source })
+}
+
+fn no_location(source: &Field<'_>) -> Result<(), Offence> {
+    source.get("s3Location")?.map_or(Ok(()), |location| {
+        Err(location.offence("is not accepted: the budget cannot see the size of what it points to. Send the bytes"))
+    })
+}
+
+/// Base64 of at least one byte, with its padding.
+fn encoded(field: &Field<'_>) -> Result<String, Offence> {
+    let text = field.text()?;
+    base64::decode(text).map_err(|_| field.offence("must be base64 (RFC 4648, section 4, with padding)"))?;
+    Ok(text.to_owned())
+}
+
+fn tool_use(field: &Field<'_>) -> Result<ToolUse, Offence> {
+    field.object_of(&["toolUseId", "name", "input"])?;
+    Ok(ToolUse {
+        tool_use_id: tool_use_id(field)?,
+        name: tool_name(&field.required("name")?)?,
+        input: json_object(&field.required("input")?)?,
+    })
+}
+
+fn tool_result(field: &Field<'_>) -> Result<ToolResult, Offence> {
+    field.object_of(&["toolUseId", "content", "status"])?;
+    let content = field.required("content")?.list()?.iter().map(result_block).collect::<Result<_, _>>()?;
+    let status = field.get("status")?;
+    let status = status.map(|each| each.name_of(ToolResultStatus::ALL, ToolResultStatus::name)).transpose()?;
+    Ok(ToolResult { tool_use_id: tool_use_id(field)?, content, status })
+}
+
+fn result_block(field: &Field<'_>) -> Result<ResultBlock, Offence> {
+    Ok(match field.only(&["text", "json", "image", "document"])? {
+        ("json", json) => ResultBlock::Json(json_object(&json)?),
+        ("image", inside) => ResultBlock::Image(image(&inside)?),
+        ("document", inside) => ResultBlock::Document(document(&inside)?),
+        (_, text) => ResultBlock::Text(text.text()?.to_owned()),
+    })
+}
+
+fn tool_use_id(field: &Field<'_>) -> Result<String, Offence> {
+    let id = field.required("toolUseId")?;
+    id.matching("[a-zA-Z0-9_.:-]{1,64}", |text| text.len() <= MOST_TOOL_CHARS && text.bytes().all(in_tool_use_id))
+}
+
+fn in_tool_use_id(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte)
+}
+
+/// A tool's name.
+pub fn tool_name(field: &Field<'_>) -> Result<String, Offence> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    field.matching("[a-zA-Z0-9_-]{1,64}", |text| text.len() <= MOST_TOOL_CHARS && text.bytes().all(plain))
+}
+
+/// A JSON object that reaches the model as it is.
+pub fn json_object(field: &Field<'_>) -> Result<Value, Offence> {
+    let value = Value::Object(field.object()?.clone());
+    if has_long_number(&value) {
+        let problem =
+            "has a whole number of more than 15 digits, which would be rounded on the way; write it as a string";
+        return Err(field.offence(problem));
+    }
+    Ok(value)
+}
+
+fn has_long_number(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => {
+            let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+            size.is_some_and(|size| size >= TOO_LONG_NUMBER)
+        }
+        Value::Array(values) => values.iter().any(has_long_number),
+        Value::Object(fields) => fields.values().any(has_long_number),
+        _ => false,
+    }
+}
