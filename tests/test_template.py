@@ -46,7 +46,7 @@ A_FUNCTION_MAY = {
     "FetchUsageFunction": {"cloudwatch:GetMetricData"},
     "CountTokensFunction": {"bedrock:CountTokens"},
     "ReserveFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"},
-    "InvokeModelFunction": {"bedrock:InvokeModel"},
+    "InvokeModelFunction": {"bedrock:InvokeModel", "bedrock:ApplyGuardrail"},
     "PrepareCallFunction": set(),
     "ReadAnswerFunction": set(),
     "SettleFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:DeleteItem"},
@@ -296,7 +296,7 @@ def test_metrics_are_written_to_one_namespace_only(role, statement):
 
 
 @pytest.mark.parametrize("role, statement", STATEMENTS)
-def test_bedrock_resources_are_models_and_profiles(role, statement):
+def test_bedrock_resources_are_models_profiles_and_guardrails(role, statement):
     if any(action.startswith("bedrock:") for action in listed(statement["Action"])):
         kinds = "guardrail" if listed(statement["Action"]) == ["bedrock:ApplyGuardrail"] else "foundation-model|inference-profile|application-inference-profile"
         for resource in listed(statement["Resource"]):

@@ -88,7 +88,7 @@ fn the_answer_has_blocks_where_the_prompt_was_rich_and_text_where_it_was_not() {
     let reply = || normalise(serde_json::from_value(body.clone()).unwrap()).unwrap();
     let output = |prompt: Value| {
         let prompt: Prompt = serde_json::from_value(prompt).unwrap();
-        serde_json::to_value(reply().output(&prompt)).unwrap()
+        serde_json::to_value(reply().output(prompt.is_rich())).unwrap()
     };
     let plain = json!({"messages": [{"role": "user", "content": "Hi"}]});
     assert_eq!(output(plain.clone())["message"]["content"], "Hm.");
