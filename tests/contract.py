@@ -70,7 +70,7 @@ def check_answer(answer, sent=None, *, unvalidated=False, unsettled=False):
     if outcome == "Succeeded":
         wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "model", "output", "usage", "cost", "budget"), ("degraded",))
         wrong.of(answer.get("statusCode") == 200, "statusCode", f"is {answer.get('statusCode')!r}")
-        _output(wrong, answer.get("output"))
+        _output(wrong, answer.get("output"), sent)
         check_usage(answer.get("usage"), wrong)
         check_cost(answer.get("cost"), wrong)
     elif outcome == "Invalid":
@@ -104,12 +104,34 @@ def redacted(answer):
     return {key: value for key, value in answer.items() if key != "output"}
 
 
-def _output(wrong, output):
+def is_rich(sent):
+    """Whether the answer to a document is a list of blocks: one of its messages is, or it has tools."""
+    prompt = sent["prompt"]
+    return "tools" in prompt or any(isinstance(message["content"], list) for message in prompt["messages"])
+
+
+def _output(wrong, output, sent):
     if wrong.keys(output, "output", ("message", "stopReason")):
         wrong.of(output["stopReason"] in STOP_REASONS, "output.stopReason", f"is {output['stopReason']!r}")
         if wrong.keys(output["message"], "output.message", ("role", "content")):
             wrong.of(output["message"]["role"] == "assistant", "output.message.role", f"is {output['message']['role']!r}")
-            wrong.text(output["message"]["content"], "output.message.content")
+            content = output["message"]["content"]
+            if isinstance(content, str) if sent is None else not is_rich(sent):
+                wrong.text(content, "output.message.content")
+            elif wrong.of(isinstance(content, list), "output.message.content", f"is no list of blocks but {type(content).__name__}"):
+                _blocks(wrong, content)
+
+
+def _blocks(wrong, blocks):
+    for position, block in enumerate(blocks):
+        path = f"output.message.content[{position}]"
+        if not wrong.of(isinstance(block, dict) and len(block) == 1, path, "is no block") or not wrong.keys(block, path, (), ("text", "toolUse")):
+            continue
+        if "text" in block:
+            wrong.text(block["text"], f"{path}.text", r"(?s).+")
+        elif "toolUse" in block and wrong.keys(block["toolUse"], f"{path}.toolUse", ("toolUseId", "name", "input")):
+            for name in ("toolUseId", "name"):
+                wrong.text(block["toolUse"][name], f"{path}.toolUse.{name}", r".+")
 
 
 def check_usage(usage, wrong=None):

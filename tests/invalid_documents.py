@@ -91,7 +91,7 @@ wrong_values(("model",), {
 case("prompt is missing", changed(("prompt",), MISSING), "prompt", "prompt.messages")
 wrong_values(("prompt",), NOT_OBJECTS)
 case("prompt is empty", changed(("prompt",), {}), "prompt.messages")
-for field in ("system", "Messages", "message", "max_tokens"):
+for field in ("System", "Messages", "message", "max_tokens", "toolConfig", "guardrailConfig"):
     case(f"unknown field in prompt: {field}", changed(("prompt", field), "x"), f"prompt.{field}")
 
 # prompt.messages
@@ -106,13 +106,79 @@ case("message is empty", changed(MESSAGE, {}), f"{written(MESSAGE)}.role", f"{wr
 wrong_values((*MESSAGE, "role"), {
     **NOT_STRINGS, "is missing": MISSING, "is empty": "", "is unknown": "robot", "is in capitals": "User", "has a space": "user ", "is tool": "tool", "is not ASCII": "usér",
 })
-wrong_values((*MESSAGE, "content"), {**NOT_STRINGS, "is missing": MISSING, "is empty": "", "is a list of parts": [{"text": "x"}], "is nested 100 levels deep": nested(100)})
+NO_CONTENT = {label: value for label, value in NOT_STRINGS.items() if label != "is a list"}
+wrong_values((*MESSAGE, "content"), {**NO_CONTENT, "is missing": MISSING, "is empty": "", "is an empty list": []})
 for field in ("name", "Content", "cachePoint"):
     case(f"unknown field in a message: {field}", changed((*MESSAGE, field), "x"), f"{written(MESSAGE)}.{field}")
 SECOND = [{"role": "user", "content": "x"}, {"role": "assistant", "content": ""}]
 case("content of the second message is empty", changed(MESSAGES, SECOND), "prompt.messages[1].content")
 MANY = [{"role": "user", "content": "x"}] * 11 + [{"role": "moderator", "content": "x"}]
 case("role of the twelfth message is unknown", changed(MESSAGES, MANY), "prompt.messages[11].role")
+
+# prompt.messages[].content as a list of blocks
+BLOCK = (*MESSAGE, "content", 0)
+USE = {"toolUse": {"toolUseId": "t1", "name": "find", "input": {}}}
+RESULT = {"toolResult": {"toolUseId": "t1", "content": []}}
+IMAGE = {"format": "png", "source": {"bytes": "YQ=="}}
+DOCUMENT = {"format": "pdf", "name": "a", "source": {"bytes": "YQ=="}}
+
+
+def block_case(name, block, *path, role="user"):
+    """A message of one block, wrong at `path` inside it."""
+    case(name, changed(MESSAGE, {"role": role, "content": [block]}), written((*BLOCK, *path)))
+
+
+for label, block in {"a string": "x", "null": None, "a list": [], "empty": {}, "two": {"text": "x", "image": IMAGE}, "nested 100 levels deep": nested(100)}.items():
+    block_case(f"the block is {label}", block)
+for kind in ("video", "audio", "cachePoint", "guardContent", "reasoningContent", "Text", "s3Location"):
+    block_case(f"unknown block: {kind}", {kind: {}}, kind)
+block_case("block is an empty text", {"text": ""}, "text")
+block_case("block is a text that is a number", {"text": 5}, "text")
+block_case("the user asks for a tool", USE, "toolUse")
+for kind, block in {"toolResult": RESULT, "image": {"image": IMAGE}, "document": {"document": DOCUMENT}}.items():
+    block_case(f"the assistant has a block of the user: {kind}", block, kind, role="assistant")
+    block_case(f"a system message has a block of another kind: {kind}", block, kind, role="system")
+for label, part, at in [
+    ("format", {"format": "bmp"}, ["format"]), ("format is in capitals", {"format": "PNG"}, ["format"]), ("unknown field", {"alt": "x"}, ["alt"]),
+    ("bytes are no base64", {"source": {"bytes": "?"}}, ["source", "bytes"]), ("bytes lack padding", {"source": {"bytes": "YQ"}}, ["source", "bytes"]),
+    ("bytes are empty", {"source": {"bytes": ""}}, ["source", "bytes"]), ("source is empty", {"source": {}}, ["source"]),
+    ("source is in S3", {"source": {"s3Location": {"uri": "s3://bucket/key"}}}, ["source", "s3Location"]),
+]:
+    block_case(f"image: {label}", {"image": {**IMAGE, **part}}, "image", *at)
+    block_case(f"document: {label}", {"document": {**DOCUMENT, **part}}, "document", *at)
+block_case("document: name is missing", {"document": {"format": "pdf", "source": {"bytes": "YQ=="}}}, "document", "name")
+block_case("document: name has 201 characters", {"document": {**DOCUMENT, "name": "x" * 201}}, "document", "name")
+block_case("document: citations", {"document": {**DOCUMENT, "citations": {"enabled": True}}}, "document", "citations")
+for label, part, at in [("id", {"toolUseId": "a b"}, "toolUseId"), ("name", {"name": "a.b"}, "name"), ("input", {"input": "x"}, "input"),
+                        ("long number", {"input": {"id": 2**60}}, "input"), ("unknown field", {"type": "x"}, "type")]:
+    block_case(f"tool use: {label}", {"toolUse": {**USE["toolUse"], **part}}, "toolUse", at, role="assistant")
+for label, part, at in [("status", {"status": "fine"}, ["status"]), ("content", {"content": "x"}, ["content"]), ("block", {"content": [{"toolUse": {}}]}, ["content", 0, "toolUse"]),
+                        ("json", {"content": [{"json": []}]}, ["content", 0, "json"]), ("image", {"content": [{"image": {**IMAGE, "format": 1}}]}, ["content", 0, "image", "format"])]:
+    block_case(f"tool result: {label}", {"toolResult": {**RESULT["toolResult"], **part}}, "toolResult", *at)
+
+# beside the messages
+SYSTEM = ("prompt", "system")
+wrong_values(SYSTEM, {**NO_CONTENT, "is empty": "", "is an empty list": []})
+case("system has an image", changed(SYSTEM, [{"image": IMAGE}]), "prompt.system[0].image")
+TOOLS = ("prompt", "tools")
+SPEC = {"name": "find", "inputSchema": {"json": {"type": "object"}}}
+wrong_values(TOOLS, {"are null": None, "are an object": {"toolSpec": SPEC}, "are empty": []})
+for label, part, at in [("name", {"name": "find it"}, "name"), ("description", {"description": ""}, "description"), ("schema", {"inputSchema": {"json": []}}, "inputSchema.json"),
+                        ("unknown field", {"strict": True}, "strict")]:
+    case(f"tool: {label}", changed(TOOLS, [{"toolSpec": {**SPEC, **part}}]), f"prompt.tools[0].toolSpec.{at}")
+case("tool of another kind", changed(TOOLS, [{"systemTool": {"name": "x"}}]), "prompt.tools[0].systemTool")
+case("tool choice without tools", changed(("prompt", "toolChoice"), {"auto": {}}), "prompt.toolChoice")
+for label, choice, at in [("unknown", {"none": {}}, ".none"), ("two", {"auto": {}, "any": {}}, ""), ("not a tool", {"tool": {"name": "lose"}}, ".tool.name")]:
+    with_tools = changed(TOOLS, [{"toolSpec": SPEC}])
+    with_tools["prompt"]["toolChoice"] = choice
+    case(f"tool choice: {label}", with_tools, f"prompt.toolChoice{at}")
+GUARDRAIL = ("prompt", "guardrail")
+wrong_values(GUARDRAIL, NOT_OBJECTS)
+for label, guardrail, at in [("no version", {"identifier": "abc"}, "version"), ("no identifier", {"version": "1"}, "identifier"), ("bad identifier", {"identifier": "A b", "version": "1"}, "identifier"),
+                             ("bad version", {"identifier": "abc", "version": "0"}, "version"), ("unknown field", {"identifier": "abc", "version": "1", "trace": "enabled"}, "trace")]:
+    case(f"guardrail: {label}", changed(GUARDRAIL, guardrail), f"prompt.guardrail.{at}")
+wrong_values(("prompt", "serviceTier"), {**NOT_STRINGS, "is empty": "", "is unknown": "cheap"})
+wrong_values(("prompt", "parameters"), {"have a system": {"system": "x"}}, at=["prompt.parameters.system"])
 
 # prompt.parameters
 PARAMETERS = ("prompt", "parameters")

@@ -99,8 +99,9 @@ class Sentry:
         output = json.loads(ended["output"]) if ended["status"] == "SUCCEEDED" else None
         if isinstance(output, dict):
             message = (output.get("output") or {}).get("message") or {}
-            if isinstance(message.get("content"), str) and message["content"]:
-                self.answer_texts.append(message["content"])
+            content = message.get("content")
+            texts = [content] if isinstance(content, str) else [block["text"] for block in content or () if "text" in block]
+            self.answer_texts += filter(None, texts)
         return {"status": ended["status"], "output": output, "error": ended.get("error"), "cause": ended.get("cause")}
 
     def ask(self, entry):

@@ -1,6 +1,7 @@
 """The checker itself: it accepts the contract's own example and notices what deviates. Needs no endpoint."""
 
 import copy
+from datetime import datetime, timezone
 
 import pytest
 
@@ -48,6 +49,27 @@ ANOTHER = {**SUCCEEDED, "degraded": {"action": "fallback", "from": "amazon.nova-
 @pytest.mark.parametrize("answer", [SUCCEEDED, DENIED, RESERVED, CLAMPED, ANOTHER], ids=["succeeded", "denied", "reserved", "clamped", "fallback"])
 def test_good_answer(answer):
     check_answer(answer)
+
+
+BLOCKS = [{"text": "Hm."}, {"toolUse": {"toolUseId": "t1", "name": "find", "input": {}}}]
+RICH = [{"messages": [{"role": "user", "content": [{"text": "Hi"}]}]}, {"messages": [{"role": "user", "content": "Hi"}], "tools": [{}]}]
+PLAIN = {"messages": [{"role": "user", "content": "Hi"}]}
+
+
+def said(content, prompt):
+    """An answer of `content`, and the document that it answers, whose time is now."""
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    answer = {**SUCCEEDED, "tags": {**SUCCEEDED["tags"], "timestamp": now}, "output": {"message": {"role": "assistant", "content": content}, "stopReason": "tool_use"}}
+    return answer, {"model": "claude-3-5-haiku", "prompt": prompt, "tags": {"applicationId": "helper", "requestId": answer["tags"]["requestId"]}}
+
+
+def test_blocks_answer_rich_prompts_and_text_answers_others():
+    for content, prompt in [(BLOCKS, RICH[0]), ([], RICH[1]), ("Hm.", PLAIN), ("", PLAIN)]:
+        check_answer(*said(content, prompt))
+    bad = [("Hm.", RICH[0]), (BLOCKS, PLAIN), ([{"text": ""}], RICH[0]), ([{"text": "a", "toolUse": {}}], RICH[1]), ([{"toolUse": {"name": "find"}}], RICH[1]), ([{"image": {}}], RICH[1])]
+    for content, prompt in bad:
+        with pytest.raises(AssertionError, match="output.message.content"):
+            check_answer(*said(content, prompt))
 
 
 def test_answer_whose_hold_was_not_settled():

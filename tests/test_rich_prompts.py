@@ -1,0 +1,270 @@
+"""Content blocks, tools, system, guardrails and service tiers, end to end: what reaches Bedrock, what comes back, what it costs the budget."""
+
+import base64
+import json
+
+import pytest
+
+from budget_contract import entry_of
+from contract import check_error, check_succeeded
+from sentry_client import document, number, text, unique
+from test_families import ROUTES, recorded, token
+
+pytestmark = pytest.mark.local
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+IMAGE = {"image": {"format": "png", "source": {"bytes": PNG}}}
+PDF = {"document": {"format": "pdf", "name": "report", "source": {"bytes": base64.b64encode(b"%PDF-1.4 nothing").decode()}}}
+NOTES = {"document": {"format": "md", "name": "notes", "source": {"text": "# Storage"}}}
+TOOL = {"toolSpec": {"name": "find", "description": "Finds a place.", "inputSchema": {"json": {"type": "object", "properties": {"place": {"type": "string"}}}}}}
+HAIKU = "claude-3-5-haiku"  # Bedrock counts its tokens.
+NOVA, NOVA_WINDOW = "nova-lite", 300_000  # Bedrock does not count its tokens.
+IMAGE_TOKENS = 1_600  # The simulator's.
+OVER_INVOKE_MODEL = "claude-2"
+
+
+def rich(model, *blocks, tags=None, parameters=None, directives=None, **beside):
+    """A document whose one message has a text and these blocks."""
+    made = document(model, messages=[{"role": "user", "content": [{"text": text(**directives or {})}, *blocks]}], tags=tags, parameters=parameters)
+    made["prompt"] |= beside
+    return made
+
+
+def arrived(sentry, sent):
+    """The one body that reached Bedrock."""
+    bodies = recorded(sentry.bedrock_endpoint)
+    if bodies is None:
+        pytest.skip("the Bedrock simulator was not started with --record")
+    ((_, body),) = bodies[token(json.dumps(sent))[0]]
+    return body
+
+
+@pytest.fixture
+def center(sentry):
+    """A cost centre of the test's own: its scope, and its tags."""
+    value = unique("e2e-rich")
+    return f"costCenter#{value}", {"applicationId": "e2e-rich", "costCenter": value}
+
+
+@pytest.mark.parametrize("model", [NOVA, HAIKU])
+@pytest.mark.parametrize("block", [IMAGE, PDF, NOTES], ids=["image", "compressed document", "text document"])
+def test_block_reaches_the_model_as_it_is(sentry, model, block):
+    sent = rich(model, block)
+    answer = check_succeeded(sentry.ask(sent), sent)
+    assert [list(each) for each in answer["output"]["message"]["content"]] == [["text"]]
+    assert arrived(sentry, sent)["messages"] == sent["prompt"]["messages"]
+
+
+def test_text_callers_see_no_change(sentry):
+    sent = document(NOVA)
+    answer = check_succeeded(sentry.ask(sent), sent)
+    assert isinstance(answer["output"]["message"]["content"], str)
+    body = arrived(sentry, sent)
+    assert body["messages"] == [{"role": "user", "content": [{"text": sent["prompt"]["messages"][0]["content"]}]}]
+    assert body.keys() <= {"messages", "inferenceConfig", "requestMetadata"}
+
+
+def test_list_of_texts_over_invoke_model_is_their_text(sentry):
+    parts = [{"text": "Say "}, {"text": text("something.")}]
+    sent = document(OVER_INVOKE_MODEL, messages=[{"role": "user", "content": parts}])
+    answer = check_succeeded(sentry.ask(sent), sent)
+    assert answer["output"]["message"]["content"][0]["text"]
+    assert "Human: " + "".join(part["text"] for part in parts) in arrived(sentry, sent)["prompt"]
+
+
+@pytest.mark.parametrize("model", [NOVA, HAIKU])
+def test_tool_conversation_in_two_steps(sentry, model):
+    asked = {"role": "user", "content": text("Where is it?", tool="find")}
+    first = document(model, messages=[asked])
+    first["prompt"] |= {"tools": [TOOL], "toolChoice": {"auto": {}}}
+    answer = check_succeeded(sentry.ask(first), first)
+    message = answer["output"]["message"]
+    assert answer["output"]["stopReason"] == "tool_use"
+    (use,) = [block["toolUse"] for block in message["content"] if "toolUse" in block]
+    assert use["name"] == "find" and use["input"]["more"] == [{}] and use["input"]["none"] is None
+    result = {"toolUseId": use["toolUseId"], "status": "success", "content": [{"json": {"at": [1, 0.5, None]}}, {"text": text("It is there.")}]}
+    second = document(model, messages=[asked, message, {"role": "user", "content": [{"toolResult": result}]}])
+    second["prompt"]["tools"] = [TOOL]
+    answer = check_succeeded(sentry.ask(second), second)
+    assert answer["output"]["stopReason"] == "end_turn"
+    bodies = recorded(sentry.bedrock_endpoint) or {}
+    for _, body in bodies.get(token(json.dumps(second))[-1], []):
+        assert body["messages"][1:] == second["prompt"]["messages"][1:] and body["toolConfig"] == {"tools": [TOOL]}
+
+
+def test_tool_choice_reaches_the_model(sentry):
+    sent = rich(HAIKU, tools=[TOOL], toolChoice={"tool": {"name": "find"}})
+    answer = check_succeeded(sentry.ask(sent), sent)
+    assert answer["output"]["stopReason"] == "tool_use"
+    assert arrived(sentry, sent)["toolConfig"] == {"tools": [TOOL], "toolChoice": {"tool": {"name": "find"}}}
+
+
+@pytest.mark.parametrize("system, blocks", [
+    ("Be brief.", [{"text": "Be brief."}]), ([{"text": "Be"}, {"text": "brief."}], [{"text": "Be"}, {"text": "brief."}]),
+], ids=["string", "blocks"])
+def test_system_stands_before_system_messages(sentry, system, blocks):
+    sent = document(NOVA, messages=[{"role": "user", "content": text()}, {"role": "system", "content": "Be kind."}])
+    sent["prompt"]["system"] = system
+    answer = check_succeeded(sentry.ask(sent), sent)
+    assert isinstance(answer["output"]["message"]["content"], str)
+    assert arrived(sentry, sent)["system"] == [*blocks, {"text": "Be kind."}]
+
+
+# By AWS's page "Supported models and model features"; over InvokeModel all three are refused.
+LACKS = {
+    "anthropic-text": {"image", "tools"}, "titan": {"image", "tools"}, "mistral text": {"image", "tools"}, "cohere text": {"image", "tools"},
+    "cohere chat": {"image"}, "jamba": {"image"}, "deepseek": {"image"}, "gpt-oss": {"image"},
+}
+PARTS = {"image": ([IMAGE], {}), "document": ([NOTES], {}), "tools": ([], {"tools": [TOOL]})}
+
+
+@pytest.fixture(scope="module")
+def parts(sentry):
+    """Every family, on each transport that it has, with every part: how the model router ended."""
+    sent = {}
+    for route in (route for route in ROUTES if route.transport != "limiter"):
+        for part, (blocks, beside) in PARTS.items():
+            sent[route, part] = rich(route.model, *blocks, **beside)
+            sent[route, part]["model"] = {"modelId": route.model, "family": route.family, "transport": route.transport}
+    return sentry.execute_all(sent, machine="ModelRouterArn")
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.transport != "limiter"], ids=str)
+def test_part_is_honoured_or_refused_by_name(parts, route, part):
+    done = parts[route, part]
+    lacks = set(PARTS) if route.transport == "invoke-model" else LACKS.get(route.name, set())
+    if part not in lacks:
+        assert done["status"] == "SUCCEEDED", done["cause"]
+        assert isinstance(done["output"]["output"]["message"]["content"], list)
+        return
+    cause = json.loads(done["cause"])
+    assert (done["error"], cause["error"]["details"]["parameter"], cause["nothingSpent"]) == ("ModelRejectedRequest", part, True)
+
+
+def test_refusal_gives_the_hold_back(sentry, center):
+    scope, tags = center
+    sentry.set_limit(scope, {"input": 1_000_000})
+    sent = rich(OVER_INVOKE_MODEL, IMAGE, tags=tags)
+    answer = sentry.ask(sent)
+    assert check_error(answer, "ModelRejectedRequest", sent)["parameter"] == "image"
+    assert entry_of(answer, scope)["input"] == {"limit": 1_000_000, "used": 0, "reserved": 0, "remaining": 1_000_000}
+
+
+# Guardrails
+
+@pytest.mark.parametrize("model", [NOVA, OVER_INVOKE_MODEL])
+@pytest.mark.parametrize("guardrail, tokens", [("blocksinput", 0), ("blocksoutput", 9), ("lenient", 9)])
+def test_guardrail_is_applied_and_settled_at_what_was_used(sentry, center, model, guardrail, tokens):
+    scope, tags = center
+    sentry.set_limit(scope, {"output": 1_000})
+    sent = document(model, content=text(output_tokens=9), parameters={"max_tokens": 100}, tags=tags)
+    sent["prompt"]["guardrail"] = {"identifier": guardrail, "version": "1"}
+    answer = check_succeeded(sentry.ask(sent), sent)
+    assert (answer["output"]["stopReason"] == "guardrail_intervened") == (guardrail != "lenient")
+    assert answer["output"]["message"]["content"]
+    assert (answer["usage"]["outputTokens"], answer["usage"]["inputTokens"] == 0) == (tokens, guardrail == "blocksinput")
+    assert answer["cost"]["priced"] == (model == NOVA)
+    assert entry_of(answer, scope)["output"] == {"limit": 1_000, "used": tokens, "reserved": 0, "remaining": 1_000 - tokens}
+
+
+# Service tiers
+
+@pytest.mark.parametrize("tier", ["default", "flex", "priority", "reserved"])
+def test_tier_reaches_bedrock_and_only_the_default_has_a_price(sentry, tier):
+    sent = document(NOVA)
+    sent["prompt"]["serviceTier"] = tier
+    answer = check_succeeded(sentry.ask(sent), sent)
+    assert answer["cost"]["priced"] == (tier == "default")
+    assert arrived(sentry, sent)["serviceTier"] == {"type": tier}
+
+
+def test_tier_travels_over_invoke_model_too(sentry):
+    sent = document(OVER_INVOKE_MODEL)
+    sent["prompt"]["serviceTier"] = "flex"
+    assert check_succeeded(sentry.ask(sent), sent)["cost"] == {"priced": False}
+
+
+@pytest.mark.parametrize("tier", ["default", "flex"])
+def test_limit_in_dollars_refuses_another_tier(sentry, center, tier):
+    scope, tags = center
+    sentry.set_limit(scope, {"usd": number("1")})
+    sent = document(NOVA, tags=tags)
+    sent["prompt"]["serviceTier"] = tier
+    answer = sentry.ask(sent)
+    if tier == "default":
+        check_succeeded(answer, sent)
+    else:
+        assert check_error(answer, "LimitMalformed", sent)["field"] == "limit.usd"
+
+
+def test_tokens_of_another_tier_cost_no_dollars_in_the_ledger(sentry, center):
+    scope, tags = center
+    sentry.set_limit(scope, {"output": 10_000})
+    sent = document(NOVA, tags=tags)
+    sent["prompt"]["serviceTier"] = "priority"
+    check_succeeded(sentry.ask(sent), sent)
+    sentry.set_limit(scope, {"usd": number("1"), "output": 10_000})
+    priced = document(NOVA, tags=tags)
+    answer = check_succeeded(sentry.ask(priced), priced)
+    assert entry_of(answer, scope)["usd"]["used"].rstrip("0") == answer["cost"]["usd"].rstrip("0")
+
+
+# Budgets
+
+@pytest.mark.parametrize("block", [IMAGE, PDF], ids=["image", "compressed document"])
+def test_what_bytes_do_not_bound_is_held_at_the_context_window(sentry, center, block):
+    scope, tags = center
+    sent = rich(NOVA, block, tags=tags)
+    sentry.set_limit(scope, {"input": NOVA_WINDOW - 1})
+    details = check_error(sentry.ask(sent), "BudgetExceeded", sent)
+    assert (details["exceeded"], details["needed"]) == ("input", NOVA_WINDOW)
+    sentry.set_limit(scope, {"input": NOVA_WINDOW})
+    answer = check_succeeded(sentry.ask(sent), sent)
+    used = answer["usage"]["inputTokens"]
+    assert 1_500 <= used < 2_000
+    assert entry_of(answer, scope)["input"] == {"limit": NOVA_WINDOW, "used": used, "reserved": 0, "remaining": NOVA_WINDOW - used}
+
+
+def test_hold_is_tight_where_bedrock_counts(sentry, center):
+    scope, tags = center
+    sent = rich(HAIKU, IMAGE, tags=tags, tools=[TOOL], system="Be brief.")
+    sentry.set_limit(scope, {"input": IMAGE_TOKENS})
+    needed = check_error(sentry.ask(sent), "BudgetExceeded", sent)["needed"]
+    assert IMAGE_TOKENS < needed < 3_000
+    sentry.set_limit(scope, {"input": needed})
+    answer = check_succeeded(sentry.ask(sent), sent)
+    assert answer["usage"]["inputTokens"] == needed
+
+
+def test_text_documents_and_tools_are_held_by_their_bytes(sentry, center):
+    scope, tags = center
+    sentry.set_limit(scope, {"input": 1})
+    long = {"document": {"format": "csv", "name": "table", "source": {"bytes": base64.b64encode(b"1,2\n" * 500).decode()}}}
+    for sent in (rich(NOVA, long, tags=tags), rich(NOVA, tags=tags, tools=[TOOL])):
+        details = check_error(sentry.ask(sent), "BudgetExceeded", sent)
+        assert 1_000 < details["needed"] < 5_000
+
+
+@pytest.mark.parametrize("block, place", [(IMAGE, "image"), (PDF, "document")])
+def test_unknown_context_window_is_refused_where_it_matters(sentry, block, place):
+    model = "writer.of-no-known-window-v1:0"
+    sent = rich(model, block)
+    answer = sentry.ask(sent)
+    assert check_error(answer, "InvalidRequest", sent)["path"] == f"prompt.messages[0].content[1].{place}"
+    assert "contextWindow" in answer["error"]["message"]
+    sent = rich(model, NOTES)
+    check_succeeded(sentry.ask(sent), sent)
+
+
+@pytest.mark.parametrize("value", [10**15 - 1, -(10**15) + 1, 0.1, 1e-7, 12345.678, True, None, "1" * 30, "größer 🦀", [], {}, [[]], [[1], []], [{"a": [None]}]])
+def test_json_reaches_the_model_to_the_letter(sentry, value):
+    """Tool inputs pass through the expressions of two workflows, which treat lists of one and numbers in ways of their own."""
+    use = {"toolUseId": "t1", "name": "find", "input": {"value": value, "list": [value]}}
+    result = {"toolUseId": "t1", "content": [{"json": {"value": value}}, {"text": text()}]}
+    sent = document(NOVA, messages=[
+        {"role": "user", "content": "Hi"}, {"role": "assistant", "content": [{"toolUse": use}]}, {"role": "user", "content": [{"toolResult": result}]},
+    ])
+    sent["prompt"]["tools"] = [TOOL]
+    check_succeeded(sentry.ask(sent), sent)
+    assert arrived(sentry, sent)["messages"][1:] == sent["prompt"]["messages"][1:]
