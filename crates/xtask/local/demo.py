@@ -20,6 +20,7 @@ sys.dont_write_bytecode = True  # the modules beside this file are read from a s
 from botocore.exceptions import BotoCoreError, ClientError  # noqa: E402
 
 import demo_budgets  # noqa: E402
+import demo_models  # noqa: E402
 import report  # noqa: E402
 from demo_stack import MAX_PARALLEL, Expect, Stack, Unexpected, document  # noqa: E402
 from demo_terminal import Terminal  # noqa: E402
@@ -50,9 +51,11 @@ class Demo:
         self.denied()
         self.failing()
         self.invalid()
+        demo_models.families(self)
         demo_budgets.several_budgets(self)
         demo_budgets.same_request_twice(self)
         demo_budgets.burst(self)
+        demo_models.degrading(self)
         self.counted(first)
 
     def admin_prepares(self) -> str:

@@ -30,7 +30,7 @@ def several_budgets(demo: Demo) -> None:
     demo.request(
         "No max_tokens: the sentry asks for as many as fit",
         document("claude-3-5-haiku", "Tell me about budgets.", "playground", "interns", max_tokens=None),
-        Expect("Succeeded", 200, source="model", scopes=[f"model#{MODEL}", "costCenter#interns"], clamped_to=INTERNS["output"]),
+        Expect("Succeeded", 200, source="model", scopes=[f"model#{MODEL}", "costCenter#interns"], degraded_to=INTERNS["output"]),
     )
     scopes = [f"model#{MODEL}", "application#contracts"]
     demo.request(

@@ -34,7 +34,8 @@ class Expect:
     used_at_least: Optional[dict] = None
     scopes: Optional[list] = None
     short_of: Optional[tuple] = None
-    clamped_to: Optional[int] = None
+    degraded_to: Optional[int | str] = None
+    stop_reason: Optional[str] = None
 
     def problems(self, answer: dict) -> list[str]:
         """Every difference between the answer and the expectation, in words."""
@@ -45,7 +46,8 @@ class Expect:
         found = [
             ("the budgets", self.scopes, scopes),
             ("a shortage of", self.short_of, short_of),
-            ("degraded.to", self.clamped_to, (answer.get("degraded") or {}).get("to")),
+            ("degraded.to", self.degraded_to, (answer.get("degraded") or {}).get("to")),
+            ("output.stopReason", self.stop_reason, (answer.get("output") or {}).get("stopReason")),
             ("outcome", self.outcome, answer.get("outcome")),
             ("statusCode", self.status, answer.get("statusCode")),
             ("error.code", self.code, error.get("code")),
@@ -106,10 +108,12 @@ class Stack:
         """Sends a document to the rate limiter; the whole answer of StartSyncExecution."""
         return self._workflows.start_sync_execution(stateMachineArn=self.rate_limiter, input=json.dumps(document))
 
-    def set_limit(self, key: str, limit: dict[str, int | Decimal], window: str = "month") -> None:
+    def set_limit(self, key: str, limit: dict[str, int | Decimal], window: str = "month", when_exceeded: Optional[list[str]] = None) -> None:
         """Writes one item of the limits table, as an admin would."""
         amounts = {name: {"N": str(amount)} for name, amount in limit.items()}
         item = {"modelId": {"S": key}, "limit": {"M": amounts}, "window": {"S": window}}
+        if when_exceeded:
+            item["whenExceeded"] = {"L": [{"S": action} for action in when_exceeded]}
         self._tables.put_item(TableName=self.limits_table, Item=item)
 
     def remove_limit(self, key: str) -> None:
