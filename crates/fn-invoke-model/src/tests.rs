@@ -285,6 +285,16 @@ async fn an_answer_that_cannot_be_understood_is_a_model_error_and_keeps_a_known_
     let usage = json!({"inputTokens": 1, "outputTokens": 2, "totalTokens": 3});
     let cases = [
         ("this is not JSON".to_owned(), false),
+        (
+            json!({"output": message, "stopReason": "end_turn", "usage": {"inputTokens": 1, "totalTokens": 3}})
+                .to_string(),
+            false,
+        ),
+        (
+            json!({"output": message, "stopReason": "end_turn", "usage": {"outputTokens": 2, "totalTokens": 3}})
+                .to_string(),
+            false,
+        ),
         (json!({"output": message, "stopReason": "end_turn"}).to_string(), false),
         (json!({"output": message, "stopReason": "bored", "usage": usage}).to_string(), true),
         (json!({"stopReason": "end_turn", "usage": usage}).to_string(), true),

@@ -100,7 +100,11 @@ fn an_answer_that_cannot_be_understood_is_a_model_error_and_keeps_a_known_usage(
     strange["result"]["StopReason"] = json!("bored");
     let mut silent = answer("x");
     silent["result"].as_object_mut().unwrap().remove("Usage");
-    for (outcome, usage_known) in [(strange, true), (silent, false), (json!({"result": "garbled"}), false)] {
+    let mut half = answer("x");
+    half["result"]["Usage"].as_object_mut().unwrap().remove("OutputTokens");
+    for (outcome, usage_known) in
+        [(strange, true), (silent, false), (half, false), (json!({"result": "garbled"}), false)]
+    {
         let answer = read(outcome);
         assert_eq!(answer["failure"]["error"]["code"], "ModelError");
         assert_eq!(answer["failure"].get("usage").is_some(), usage_known, "{answer}");

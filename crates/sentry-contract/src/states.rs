@@ -443,6 +443,12 @@ pub struct Target {
     pub price: Option<Price>,
 }
 
+impl From<&Model> for Target {
+    fn from(Model { model_id, family, transport, price, .. }: &Model) -> Self {
+        Self { model_id: model_id.clone(), family: *family, transport: *transport, price: *price }
+    }
+}
+
 impl Target {
     /// How it is called.
     #[must_use]

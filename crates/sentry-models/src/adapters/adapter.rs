@@ -1,12 +1,13 @@
 //! What a family's adapter is, and which adapter is whose.
 
 use sentry_contract::answer::StopReason;
-use sentry_contract::request::{Family, Parameters, Prompt};
+use sentry_contract::request::{Family, Parameters, Prompt, Transport};
 use sentry_contract::states::Target;
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::TokenUsage;
 use serde_json::{Value, json};
 
+use super::body::MOST_TOKENS;
 use super::conversation::Conversation;
 use super::families::{
     anthropic, anthropic_text, cohere, deepseek, gpt_oss, jamba, llama, mistral, nova, plain, qwen, titan,
@@ -117,7 +118,7 @@ pub struct Found {
 /// A part of the request that the model cannot honour.
 #[derive(Debug)]
 pub struct Refusal {
-    /// `top_k`, `stop_sequences`, `system`, `messages`, `image`, `document`, `tools`, `transport`.
+    /// `max_tokens`, `top_k`, `stop_sequences`, `system`, `messages`, `image`, `document`, `tools`, `transport`.
     pub parameter: &'static str,
     /// Why, as the end of a sentence.
     pub because: &'static str,
@@ -134,11 +135,19 @@ impl Refusal {
     }
 }
 
-/// Refuses by name what `support` has no place for.
-pub fn check(call: &Call<'_>, support: Support) -> Result<(), Refusal> {
+/// Refuses by name what `model` has no place for.
+///
+/// # Errors
+/// At the first part of the request that it cannot honour.
+pub fn check(model: &Target, call: &Call<'_>) -> Result<(), Refusal> {
+    let support = match model.transport() {
+        Transport::Converse => of(model.family).converse(&model.model_id),
+        Transport::InvokeModel => native(model)?.support(),
+    };
     let Call { prompt, conversation, .. } = call;
     let parameters = &prompt.parameters;
     let demands = [
+        ("max_tokens", u64::from(call.max_tokens) > MOST_TOKENS, false, "Bedrock takes at most 2147483647"),
         ("system", !conversation.system.is_empty(), support.system, "it takes no system messages"),
         ("system", conversation.system_is_rich(), false, "system messages are text"),
         (

@@ -48,6 +48,11 @@ pub fn count(answer: &Value, pointer: &str) -> Option<u64> {
     answer.pointer(pointer)?.as_u64().filter(|tokens| *tokens <= MOST_TOKENS)
 }
 
+/// The number of tokens at `pointer`, 0 where there is no such field. One that is not understood is not 0.
+pub fn count_or_zero(answer: &Value, pointer: &str) -> Option<u64> {
+    answer.pointer(pointer).filter(|value| !value.is_null()).map_or(Some(0), |_| count(answer, pointer))
+}
+
 /// The usage without cached tokens, where both counts are there.
 pub fn uncached(input: Option<u64>, output: Option<u64>) -> Option<TokenUsage> {
     Some(TokenUsage { input: input?, output: output?, ..TokenUsage::default() })

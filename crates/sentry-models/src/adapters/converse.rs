@@ -175,19 +175,19 @@ pub struct AnswerToolUse {
     pub input: Value,
 }
 
-/// `usage` of an answer; signed, as the service defines it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// `usage` of an answer; signed, as the service defines it. A count that is missing is 0 here: the SDK does not tell the two apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ConverseUsage {
     /// Without cached ones.
     pub input_tokens: i32,
     /// Written.
     pub output_tokens: i32,
+    /// Both, for some models with cached ones.
+    pub total_tokens: i32,
     /// Read from a cache.
-    #[serde(default)]
     pub cache_read_input_tokens: Option<i32>,
     /// Written to a cache.
-    #[serde(default)]
     pub cache_write_input_tokens: Option<i32>,
 }
 
@@ -235,7 +235,7 @@ fn metadata(tags: &Tags) -> BTreeMap<String, String> {
 /// When the answer cannot be understood, or says nothing of its usage.
 pub fn normalise(answer: ConverseAnswer) -> Result<Reply, ModelFailure> {
     let stop_reason = answer.stop_reason.as_deref().and_then(stop_reason);
-    let usage = answer.usage.and_then(tokens).filter(|usage| is_told(usage, stop_reason));
+    let usage = answer.usage.and_then(tokens).filter(|usage| has_read(usage, stop_reason));
     let usage = usage.ok_or_else(ModelFailure::without_usage)?;
     let stop_reason = stop_reason.ok_or_else(|| ModelFailure::unknown_stop().spent(usage))?;
     let message = answer.output.message.ok_or_else(|| ModelFailure::without_message().spent(usage))?;
@@ -254,19 +254,24 @@ fn block(block: AnswerBlock) -> Option<Result<Block, ModelFailure>> {
     asked.or_else(|| block.text.filter(|text| !text.is_empty()).map(|text| Ok(Block::Text(text))))
 }
 
+/// The counts, if they are whole. A 0 may stand for a count that is missing; it is believed where the total bears it out.
 fn tokens(usage: ConverseUsage) -> Option<TokenUsage> {
     let count = |tokens: i32| u64::try_from(tokens).ok();
-    Some(TokenUsage {
+    let tokens = TokenUsage {
         input: count(usage.input_tokens)?,
         output: count(usage.output_tokens)?,
         cache_read: count(usage.cache_read_input_tokens.unwrap_or_default())?,
         cache_write: count(usage.cache_write_input_tokens.unwrap_or_default())?,
-    })
+    };
+    let total = count(usage.total_tokens)?;
+    let has_zero = tokens.input == 0 || tokens.output == 0;
+    let borne_out = total == tokens.input + tokens.output || total == tokens.read() + tokens.output;
+    (!has_zero || borne_out).then_some(tokens)
 }
 
-/// Whether this is a usage, and not zeros where one is missing, which is what the SDK makes of it. Every call reads something, but one whose
-/// input a guardrail has blocked: then the model is not asked.
-pub fn is_told(usage: &TokenUsage, stop_reason: Option<StopReason>) -> bool {
+/// Whether the call can have had this usage. Every one reads something, but one whose input a guardrail has blocked: then the model is not
+/// asked.
+fn has_read(usage: &TokenUsage, stop_reason: Option<StopReason>) -> bool {
     usage.read() > 0 || stop_reason == Some(StopReason::GuardrailIntervened)
 }
 

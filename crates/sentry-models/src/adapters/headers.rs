@@ -18,18 +18,22 @@ pub struct HeaderCounts {
 }
 
 impl HeaderCounts {
-    /// From the headers, as `header` finds them by name.
+    /// From the headers, as `header` finds them by name; no counts where one of them is not understood.
     pub fn read<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Self {
         let count = |kind: &str| {
-            let tokens = header(&format!("x-amzn-bedrock-{kind}-token-count"))?.parse().ok()?;
-            (tokens <= MOST_TOKENS).then_some(tokens)
+            let header = header(&format!("x-amzn-bedrock-{kind}-token-count"));
+            let count = |text: &str| text.parse().ok().filter(|tokens| *tokens <= MOST_TOKENS);
+            header.map_or(Some(None), |text| count(text).map(Some))
         };
-        Self {
-            input: count("input"),
-            output: count("output"),
-            cache_read: count("cache-read-input"),
-            cache_write: count("cache-write-input"),
-        }
+        let counts = || {
+            Some(Self {
+                input: count("input")?,
+                output: count("output")?,
+                cache_read: count("cache-read-input")?,
+                cache_write: count("cache-write-input")?,
+            })
+        };
+        counts().unwrap_or_default()
     }
 
     /// The usage, where both of its main counts are there.
@@ -41,5 +45,11 @@ impl HeaderCounts {
             cache_read: self.cache_read.unwrap_or_default(),
             cache_write: self.cache_write.unwrap_or_default(),
         })
+    }
+
+    /// Whether anything was read or written, as far as it is told.
+    pub(super) fn any_above_zero(&self) -> bool {
+        let Self { input, output, cache_read, cache_write } = *self;
+        [input, output, cache_read, cache_write].into_iter().flatten().any(|tokens| tokens > 0)
     }
 }

@@ -27,7 +27,7 @@ mod sdk_failure;
 use aws_sdk_bedrockruntime::Client;
 use sentry_contract::answer::{Output, OutputMessage, StopReason};
 use sentry_contract::content::{Block, Content};
-use sentry_contract::request::{Role, Transport};
+use sentry_contract::request::{Prompt, Role, Transport};
 use sentry_contract::states::{InvokeModelInput, Target};
 use sentry_contract::tools::ServiceTier;
 use sentry_domain::TokenUsage;
@@ -36,7 +36,7 @@ use serde_json::Value;
 
 use adapter::Call;
 use conversation::Conversation;
-use converse::{ConverseRequest, GuardrailConfig, is_told};
+use converse::{ConverseRequest, GuardrailConfig};
 
 pub use conversation::Speaker;
 pub use converse::normalise;
@@ -116,20 +116,23 @@ pub struct InvokeRequest {
 pub fn prepare(input: &InvokeModelInput, max_tokens: u32) -> Result<Prepared, ModelFailure> {
     let InvokeModelInput { model, prompt, tags } = input;
     let call = Call { prompt, conversation: Conversation::of(prompt), max_tokens };
-    let prepared = match model.transport() {
+    let prepared = adapter::check(model, &call).and_then(|()| match model.transport() {
         Transport::Converse => {
-            let adapter = adapter::of(model.family);
-            adapter::check(&call, adapter.converse(&model.model_id))
-                .map(|()| Prepared::Converse(Box::new(converse::request(adapter, &call, tags))))
+            Ok(Prepared::Converse(Box::new(converse::request(adapter::of(model.family), &call, tags))))
         }
-        Transport::InvokeModel => adapter::native(model).and_then(|native| {
-            adapter::check(&call, native.support())?;
+        Transport::InvokeModel => {
             let guardrail = prompt.guardrail.as_ref().map(GuardrailConfig::from);
-            let request = InvokeRequest { body: native.body(&call)?, guardrail, service_tier: prompt.service_tier };
-            Ok(Prepared::InvokeModel(Box::new(request)))
-        }),
-    };
+            let body = adapter::native(model)?.body(&call)?;
+            Ok(Prepared::InvokeModel(Box::new(InvokeRequest { body, guardrail, service_tier: prompt.service_tier })))
+        }
+    });
     prepared.map_err(|refusal| ModelFailure::never_sent(refusal.error(model)))
+}
+
+/// Whether `model` honours every part of `prompt` and writes `max_tokens`, as far as its family and its id tell.
+#[must_use]
+pub fn honours(model: &Target, prompt: &Prompt, max_tokens: u32) -> bool {
+    adapter::check(model, &Call { prompt, conversation: Conversation::of(prompt), max_tokens }).is_ok()
 }
 
 /// The reply in an answer of InvokeModel. Its usage is the body's, or, where that has none, the headers'.
@@ -142,12 +145,19 @@ pub fn read_body(model: &Target, body: &[u8], counts: HeaderCounts) -> Result<Re
     let found = native.read(&answer);
     let intervened = answer.get(GUARDRAIL_ACTION).is_some_and(|action| action == "INTERVENED");
     let stop_reason = if intervened { Some(StopReason::GuardrailIntervened) } else { found.stop_reason };
-    let told = [found.usage, counts.usage()].into_iter().flatten().find(|usage| is_told(usage, stop_reason));
-    let usage = told.ok_or_else(ModelFailure::without_usage)?;
+    let usage = told(found.usage, counts, stop_reason).ok_or_else(ModelFailure::without_usage)?;
     let text = found.text.ok_or_else(|| ModelFailure::without_message().spent(usage))?;
     let stop_reason = stop_reason.ok_or_else(|| ModelFailure::unknown_stop().spent(usage))?;
     let content = Some(text).filter(|text| !text.is_empty()).map(Block::Text).into_iter().collect();
     Ok(Reply { content, stop_reason, usage })
+}
+
+/// The usage of an answer, from its body or else from its headers: that of a call that read something. Zeros are one only where a guardrail
+/// has stopped it, which it may have done before the model was asked, and only if no count says otherwise.
+fn told(body: Option<TokenUsage>, counts: HeaderCounts, stop_reason: Option<StopReason>) -> Option<TokenUsage> {
+    let told = || [body, counts.usage()].into_iter().flatten();
+    let blocked = stop_reason == Some(StopReason::GuardrailIntervened) && !counts.any_above_zero();
+    told().find(|usage| usage.read() > 0).or_else(|| told().next().filter(|usage| blocked && usage.output == 0))
 }
 
 /// Asks the model once, for an answer of at most `max_tokens`.

@@ -103,6 +103,7 @@ fn tier(tier: Tier) -> Result<ServiceTier, ModelFailure> {
 fn inference_config(config: InferenceConfig) -> InferenceConfiguration {
     let stop_sequences = config.stop_sequences;
     InferenceConfiguration::builder()
+        // No more than this passes the check of a request's parts.
         .max_tokens(i32::try_from(config.max_tokens).unwrap_or(i32::MAX))
         .set_temperature(config.temperature.map(|value| value as f32))
         .set_top_p(config.top_p.map(|value| value as f32))
@@ -114,6 +115,7 @@ fn answer(output: converse::ConverseOutput) -> ConverseAnswer {
     let usage = output.usage.map(|usage| ConverseUsage {
         input_tokens: usage.input_tokens,
         output_tokens: usage.output_tokens,
+        total_tokens: usage.total_tokens,
         cache_read_input_tokens: usage.cache_read_input_tokens,
         cache_write_input_tokens: usage.cache_write_input_tokens,
     });

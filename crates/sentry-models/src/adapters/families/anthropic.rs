@@ -8,7 +8,7 @@ use sentry_domain::TokenUsage;
 use serde_json::{Value, json};
 
 use super::super::adapter::{Adapter, Call, Found, Native, Refusal, Support};
-use super::super::body::{Fields, block_texts, count, text};
+use super::super::body::{Fields, block_texts, count, count_or_zero, text};
 use super::super::converse::stop_reason;
 
 /// The only version that Bedrock takes.
@@ -17,8 +17,9 @@ const VERSION: &str = "bedrock-2023-05-31";
 pub struct Anthropic;
 
 impl Adapter for Anthropic {
-    fn converse(&self, _: &str) -> Support {
-        Support::ALL
+    /// 3.5 Haiku sees no pictures. Source: Amazon Bedrock User Guide, "Supported models and model features".
+    fn converse(&self, model_id: &str) -> Support {
+        if model_id.contains("claude-3-5-haiku") { Support::ALL.no_images() } else { Support::ALL }
     }
 
     fn native(&self, _: &str) -> Option<&'static dyn Native> {
@@ -73,7 +74,7 @@ fn usage(answer: &Value) -> Option<TokenUsage> {
     Some(TokenUsage {
         input: count(answer, "/usage/input_tokens")?,
         output: count(answer, "/usage/output_tokens")?,
-        cache_read: count(answer, "/usage/cache_read_input_tokens").unwrap_or_default(),
-        cache_write: count(answer, "/usage/cache_creation_input_tokens").unwrap_or_default(),
+        cache_read: count_or_zero(answer, "/usage/cache_read_input_tokens")?,
+        cache_write: count_or_zero(answer, "/usage/cache_creation_input_tokens")?,
     })
 }

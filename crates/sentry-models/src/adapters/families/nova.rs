@@ -7,13 +7,17 @@ use sentry_domain::TokenUsage;
 use serde_json::{Value, json};
 
 use super::super::adapter::{Adapter, Call, Found, Native, Refusal, Support};
-use super::super::body::{Fields, block_texts, count, text};
+use super::super::body::{Fields, block_texts, count, count_or_zero, text};
 use super::super::converse::{conversation, stop_reason};
 
 pub struct Nova;
 
 impl Adapter for Nova {
-    fn converse(&self, _: &str) -> Support {
+    /// Micro takes text alone. Source: Amazon Bedrock User Guide, "Supported models and model features".
+    fn converse(&self, model_id: &str) -> Support {
+        if model_id.contains("nova-micro") {
+            return Support { documents: false, ..Support::ALL.no_images() };
+        }
         Support::ALL
     }
 
@@ -60,12 +64,13 @@ impl Native for Messages {
 fn usage(answer: &Value) -> Option<TokenUsage> {
     let cached = |kind: &str| {
         let spellings = [format!("/usage/cache{kind}InputTokenCount"), format!("/usage/cache{kind}InputTokens")];
-        spellings.iter().find_map(|pointer| count(answer, pointer)).unwrap_or_default()
+        let [first, second] = spellings.map(|pointer| count_or_zero(answer, &pointer));
+        Some(first?.max(second?))
     };
     Some(TokenUsage {
         input: count(answer, "/usage/inputTokens")?,
         output: count(answer, "/usage/outputTokens")?,
-        cache_read: cached("Read"),
-        cache_write: cached("Write"),
+        cache_read: cached("Read")?,
+        cache_write: cached("Write")?,
     })
 }

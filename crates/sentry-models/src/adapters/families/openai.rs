@@ -7,7 +7,7 @@ use sentry_domain::TokenUsage;
 use serde_json::{Value, json};
 
 use super::super::adapter::{Call, Found, Native, Refusal, Support};
-use super::super::body::{Fields, count, text};
+use super::super::body::{Fields, count, count_or_zero, text};
 
 /// What the families do differently.
 pub struct Chat {
@@ -69,7 +69,7 @@ pub fn stop_reason(answer: &Value) -> Option<StopReason> {
 
 /// `prompt_tokens` has the cached ones in it.
 pub fn usage(answer: &Value) -> Option<TokenUsage> {
-    let cached = count(answer, "/usage/prompt_tokens_details/cached_tokens").unwrap_or_default();
+    let cached = count_or_zero(answer, "/usage/prompt_tokens_details/cached_tokens")?;
     Some(TokenUsage {
         input: count(answer, "/usage/prompt_tokens")?.checked_sub(cached)?,
         output: count(answer, "/usage/completion_tokens")?,

@@ -1,10 +1,10 @@
 //! What the errors of the integration mean: `<service>.<name of the exception>`, and as the cause the message of the SDK for Java.
 //!
-//! The message ends with `(Service: BedrockRuntime, Status Code: 400, Request ID: …)` where Bedrock answered. Nothing before that is passed
-//! on: it may quote the prompt.
+//! The message ends with `(Service: BedrockRuntime, Status Code: 400, Request ID: …)` where Bedrock answered, in newer versions of the SDK
+//! followed by `(SDK Attempt Count: 1)`. Nothing before that is passed on: it may quote the prompt.
 
-use super::super::ModelFailure;
 use super::super::failure::{LOST, UNREADABLE, answered};
+use super::super::{Effect, ModelFailure};
 
 /// The error of a state that ran out of time.
 pub const TIMEOUT: &str = "States.Timeout";
@@ -20,7 +20,9 @@ pub fn failure(error: &str, cause: &str) -> ModelFailure {
         Some(("BedrockRuntime", CLIENT)) if cause.starts_with(NOT_UNDERSTOOD) => unreadable(),
         Some(("BedrockRuntime", name)) if name != CLIENT => {
             let told = Told::of(cause);
-            answered(Some(name), told.status).failure(Some(name), told.request_id)
+            let failure = answered(Some(name), told.status).failure(Some(name), told.request_id);
+            // The error is the last attempt's; an earlier one may have reached the model.
+            if told.attempts > 1 { ModelFailure { effect: Effect::Unknown, ..failure } } else { failure }
         }
         _ => LOST.failure(None, None),
     }
@@ -32,20 +34,24 @@ pub fn unreadable() -> ModelFailure {
 }
 
 /// What AWS itself writes at the end of a message.
-#[derive(Default)]
 struct Told<'c> {
     status: Option<u16>,
     request_id: Option<&'c str>,
+    attempts: u32,
 }
 
 impl<'c> Told<'c> {
     fn of(cause: &'c str) -> Self {
-        let told = cause.rsplit_once("(Service: ").and_then(|(_, told)| told.split_once(')')).map(|(told, _)| told);
+        let told = cause.rsplit_once("(Service: ").and_then(|(_, told)| told.split_once(')'));
+        let attempts = told.and_then(|(_, rest)| rest.split_once("(SDK Attempt Count: ")?.1.split_once(')'));
+        let told = told.map(|(told, _)| told);
         let field = |name: &str| told?.split(", ").find_map(|field| field.strip_prefix(name));
         let is_id = |id: &&str| id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         Self {
             status: field("Status Code: ").and_then(|code| code.parse().ok()),
             request_id: field("Request ID: ").filter(is_id),
+            // A number that is not understood is not one.
+            attempts: attempts.map_or(1, |(count, _)| count.parse().unwrap_or(u32::MAX)),
         }
     }
 }

@@ -84,6 +84,59 @@ fn a_missing_usage_is_an_error_after_which_nobody_knows_what_was_spent() {
 }
 
 #[test]
+fn half_a_usage_is_none_and_a_zero_counts_where_the_total_bears_it_out() {
+    let usage = |usage: Value| {
+        let mut body = answer(Format::Converse, "S3", [0; 4]);
+        body["usage"] = usage;
+        read(Format::Converse, &body, NO_COUNTS).map(|reply| (reply.usage.input, reply.usage.output)).ok()
+    };
+    assert_eq!(usage(json!({"inputTokens": 21, "totalTokens": 64})), None);
+    assert_eq!(usage(json!({"outputTokens": 43, "totalTokens": 64})), None);
+    assert_eq!(usage(json!({"inputTokens": 21})), None);
+    assert_eq!(usage(json!({"totalTokens": 64})), None);
+    assert_eq!(usage(json!({"inputTokens": 21, "outputTokens": -1, "totalTokens": 20})), None);
+    assert_eq!(usage(json!({"inputTokens": 21, "outputTokens": 43})), Some((21, 43)));
+    assert_eq!(usage(json!({"inputTokens": 21, "outputTokens": 0, "totalTokens": 21})), Some((21, 0)));
+    let cached =
+        |total: u32| json!({"inputTokens": 0, "outputTokens": 4, "cacheReadInputTokens": 9, "totalTokens": total});
+    assert_eq!([4, 13, 20].map(|total| usage(cached(total))), [Some((0, 4)), Some((0, 4)), None]);
+}
+
+#[test]
+fn a_guardrails_zeros_are_no_usage_where_anything_else_was_counted() {
+    let mut blocked = answer(Format::Claude, "No.", [0; 4]);
+    blocked["amazon-bedrock-guardrailAction"] = json!("INTERVENED");
+    let usage = |body: &Value, counts| read(Format::Claude, body, counts).map(|reply| reply.usage).ok();
+    let zeros = HeaderCounts { input: Some(0), output: Some(0), ..NO_COUNTS };
+    let half = HeaderCounts { input: Some(7), ..NO_COUNTS };
+    assert_eq!(usage(&blocked, COUNTS), Some(HEADERS));
+    assert_eq!(usage(&blocked, zeros), Some(TokenUsage::default()));
+    assert_eq!(usage(&blocked, NO_COUNTS), Some(TokenUsage::default()));
+    assert_eq!(usage(&blocked, half), None);
+    blocked["usage"] = json!({});
+    assert_eq!(usage(&blocked, COUNTS), Some(HEADERS));
+    assert_eq!(usage(&blocked, NO_COUNTS), None);
+}
+
+#[test]
+fn a_count_of_cached_tokens_that_is_not_understood_is_not_zero() {
+    for (format, at) in [
+        (Format::Claude, "/usage/cache_read_input_tokens"),
+        (Format::Claude, "/usage/cache_creation_input_tokens"),
+        (Format::Nova, "/usage/cacheReadInputTokenCount"),
+        (Format::OpenAi, "/usage/prompt_tokens_details/cached_tokens"),
+    ] {
+        for wrong in [json!("many"), json!(-1), json!(1.5), json!(u64::MAX)] {
+            let mut body = answer(format, "S3", [21, 43, 7, 9]);
+            *body.pointer_mut(at).unwrap() = wrong;
+            assert!(read(format, &body, NO_COUNTS).unwrap_err().usage.is_none(), "{format:?} {at}");
+            assert_eq!(read(format, &body, COUNTS).unwrap().usage, HEADERS, "{format:?} {at}");
+        }
+        assert_eq!(read(format, &without(format, at), NO_COUNTS).unwrap().usage.output, 43);
+    }
+}
+
+#[test]
 fn an_answer_without_a_message_or_a_known_end_keeps_its_usage() {
     for (format, _, text_at, stop_at) in PLACES {
         for gone in [text_at, stop_at] {
@@ -186,5 +239,7 @@ fn headers_count_where_they_are_numbers_that_a_call_can_have() {
     assert_eq!(counts("12").usage(), Some(TokenUsage { input: 12, output: 34, cache_read: 5, cache_write: 0 }));
     for wrong in ["", "-1", "1.5", "many", "18446744073709551615"] {
         assert_eq!(counts(wrong).usage(), None, "{wrong}");
+        let cached = HeaderCounts::read(|name| Some(if name.contains("cache-write") { wrong } else { "12" }));
+        assert_eq!(cached, NO_COUNTS, "{wrong}");
     }
 }

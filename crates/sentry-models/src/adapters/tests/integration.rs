@@ -8,7 +8,7 @@ use super::reference::{Format, answer};
 use super::{input, user};
 use crate::adapters::converse::ConverseRequest;
 use crate::adapters::integration::{camel, failure, parameters, pascal, read};
-use crate::adapters::{Prepared, normalise, prepare};
+use crate::adapters::{Effect, Prepared, normalise, prepare};
 
 /// Names whose content is the caller's own; a text that looks like one of them is a text.
 const OWN: [&str; 3] = ["additionalModelRequestFields", "input", "json"];
@@ -151,6 +151,21 @@ fn step_functions_repeats_after_the_errors_that_certainly_cost_nothing_and_may_p
     ];
     for name in known.map(|name| format!("BedrockRuntime.{name}")) {
         assert_eq!(failure(&name, "").repeatable(), repeated.contains(&name.as_str()), "{name}");
+    }
+}
+
+#[test]
+fn an_error_after_repetitions_says_nothing_of_the_attempts_before_it() {
+    let effect = |ending: &str| {
+        let cause = format!("Slow down. (Service: BedrockRuntime, Status Code: 429, Request ID: r-1){ending}");
+        let failed = failure("BedrockRuntime.ThrottlingException", &cause);
+        assert_eq!(failed.error.details.get("bedrockRequestId"), Some(&json!("r-1")));
+        failed.effect
+    };
+    assert_eq!(effect(""), Effect::NothingYet);
+    assert_eq!(effect(" (SDK Attempt Count: 1)"), Effect::NothingYet);
+    for several in [" (SDK Attempt Count: 3)", " (SDK Attempt Count: 11)", " (SDK Attempt Count: many)"] {
+        assert_eq!(effect(several), Effect::Unknown, "{several}");
     }
 }
 

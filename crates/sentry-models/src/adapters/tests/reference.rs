@@ -27,10 +27,12 @@ pub enum Format {
 pub const MODELS: &[(Family, &str, Transport, Format)] = &[
     (Family::Anthropic, "us.anthropic.claude-sonnet-4-20250514-v1:0", Transport::Converse, Format::Converse),
     (Family::Anthropic, "us.anthropic.claude-sonnet-4-20250514-v1:0", Transport::InvokeModel, Format::Claude),
+    (Family::Anthropic, "us.anthropic.claude-3-5-haiku-20241022-v1:0", Transport::Converse, Format::Converse),
     (Family::AnthropicText, "anthropic.claude-v2:1", Transport::Converse, Format::Converse),
     (Family::AnthropicText, "anthropic.claude-v2:1", Transport::InvokeModel, Format::ClaudeText),
     (Family::Nova, "amazon.nova-lite-v1:0", Transport::Converse, Format::Converse),
     (Family::Nova, "amazon.nova-lite-v1:0", Transport::InvokeModel, Format::Nova),
+    (Family::Nova, "amazon.nova-micro-v1:0", Transport::Converse, Format::Converse),
     (Family::Titan, "amazon.titan-text-express-v1", Transport::Converse, Format::Converse),
     (Family::Titan, "amazon.titan-text-express-v1", Transport::InvokeModel, Format::Titan),
     (Family::Llama, "us.meta.llama3-3-70b-instruct-v1:0", Transport::Converse, Format::Converse),
