@@ -189,7 +189,7 @@ impl Ask<'_> {
 
 /// The figures as they would be if nothing were held.
 fn without_holds(figures: &Figures) -> Figures {
-    Figures { held: Amount::ZERO, ..figures.clone() }
+    Figures { settled: figures.settled, mean_ms: figures.mean_ms, ..Figures::default() }
 }
 
 /// When a hold should be settled: after the usual time, or, when it already lasts longer, after half as long again.
