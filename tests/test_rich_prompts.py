@@ -17,7 +17,7 @@ IMAGE = {"image": {"format": "png", "source": {"bytes": PNG}}}
 PDF = {"document": {"format": "pdf", "name": "report", "source": {"bytes": base64.b64encode(b"%PDF-1.4 nothing").decode()}}}
 NOTES = {"document": {"format": "md", "name": "notes", "source": {"text": "# Storage"}}}
 TOOL = {"toolSpec": {"name": "find", "description": "Finds a place.", "inputSchema": {"json": {"type": "object", "properties": {"place": {"type": "string"}}}}}}
-HAIKU = "claude-3-5-haiku"  # Bedrock counts its tokens.
+CLAUDE = "claude-3-5-sonnet-v2"  # Bedrock counts its tokens.
 NOVA, NOVA_WINDOW = "nova-lite", 300_000  # Bedrock does not count its tokens.
 IMAGE_TOKENS = 1_600  # The simulator's.
 OVER_INVOKE_MODEL = "claude-2"
@@ -46,7 +46,7 @@ def center(sentry):
     return f"costCenter#{value}", {"applicationId": "e2e-rich", "costCenter": value}
 
 
-@pytest.mark.parametrize("model", [NOVA, HAIKU])
+@pytest.mark.parametrize("model", [NOVA, CLAUDE])
 @pytest.mark.parametrize("block", [IMAGE, PDF, NOTES], ids=["image", "compressed document", "text document"])
 def test_block_reaches_the_model_as_it_is(sentry, model, block):
     sent = rich(model, block)
@@ -72,7 +72,7 @@ def test_list_of_texts_over_invoke_model_is_their_text(sentry):
     assert "Human: " + "".join(part["text"] for part in parts) in arrived(sentry, sent)["prompt"]
 
 
-@pytest.mark.parametrize("model", [NOVA, HAIKU])
+@pytest.mark.parametrize("model", [NOVA, CLAUDE])
 def test_tool_conversation_in_two_steps(sentry, model):
     asked = {"role": "user", "content": text("Where is it?", tool="find")}
     first = document(model, messages=[asked])
@@ -93,7 +93,7 @@ def test_tool_conversation_in_two_steps(sentry, model):
 
 
 def test_tool_choice_reaches_the_model(sentry):
-    sent = rich(HAIKU, tools=[TOOL], toolChoice={"tool": {"name": "find"}})
+    sent = rich(CLAUDE, tools=[TOOL], toolChoice={"tool": {"name": "find"}})
     answer = check_succeeded(sentry.ask(sent), sent)
     assert answer["output"]["stopReason"] == "tool_use"
     assert arrived(sentry, sent)["toolConfig"] == {"tools": [TOOL], "toolChoice": {"tool": {"name": "find"}}}
@@ -228,7 +228,7 @@ def test_what_bytes_do_not_bound_is_held_at_the_context_window(sentry, center, b
 
 def test_hold_is_tight_where_bedrock_counts(sentry, center):
     scope, tags = center
-    sent = rich(HAIKU, IMAGE, tags=tags, tools=[TOOL], system="Be brief.")
+    sent = rich(CLAUDE, IMAGE, tags=tags, tools=[TOOL], system="Be brief.")
     sentry.set_limit(scope, {"input": IMAGE_TOKENS})
     needed = check_error(sentry.ask(sent), "BudgetExceeded", sent)["needed"]
     assert IMAGE_TOKENS < needed < 3_000

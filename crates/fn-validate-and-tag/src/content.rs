@@ -16,8 +16,8 @@ use crate::field::{Field, Offence};
 const MOST_NAME_CHARS: usize = 200;
 /// Longest name of a tool, and longest id of its use, in characters.
 const MOST_TOOL_CHARS: usize = 64;
-/// Whole numbers from here on have more digits than the expressions of a workflow keep (JSONata, `$string`: 15).
-const TOO_LONG_NUMBER: u64 = 1_000_000_000_000_000;
+/// Most digits of a number that the expressions of a workflow keep (JSONata, `$string`).
+const MOST_DIGITS: usize = 15;
 
 /// What a message says: a text, or blocks that its role may have.
 pub fn content(field: &Field<'_>, role: Role) -> Result<Content, Offence> {
@@ -135,8 +135,7 @@ pub fn tool_name(field: &Field<'_>) -> Result<String, Offence> {
 pub fn json_object(field: &Field<'_>) -> Result<Value, Offence> {
     let value = Value::Object(field.object()?.clone());
     if has_long_number(&value) {
-        let problem =
-            "has a whole number of more than 15 digits, which would be rounded on the way; write it as a string";
+        let problem = "has a number of more than 15 digits, which would be rounded on the way; write it as a string";
         return Err(field.offence(problem));
     }
     Ok(value)
@@ -145,8 +144,10 @@ pub fn json_object(field: &Field<'_>) -> Result<Value, Offence> {
 fn has_long_number(value: &Value) -> bool {
     match value {
         Value::Number(number) => {
-            let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-            size.is_some_and(|size| size >= TOO_LONG_NUMBER)
+            let written = number.to_string();
+            let significand = written.trim_end_matches(".0").split('e').next().unwrap_or_default();
+            let digits = significand.chars().filter(char::is_ascii_digit).skip_while(|digit| *digit == '0');
+            digits.count() > MOST_DIGITS
         }
         Value::Array(values) => values.iter().any(has_long_number),
         Value::Object(fields) => fields.values().any(has_long_number),

@@ -1,7 +1,9 @@
 //! The rules for the document: model, prompt, parameters.
 
 use sentry_contract::request::{Estimate, Fallback, Parameters, Prompt, Request, Tags};
+use sentry_contract::states::Target;
 use sentry_models::Resolved;
+use sentry_models::adapters::honours;
 use serde_json::Value;
 
 use crate::estimate;
@@ -74,12 +76,16 @@ impl Draft {
     }
 }
 
-/// What `resolved` would take of the prompt in another model's place; nothing where what it would read is not bounded.
+/// What `resolved` would take of the prompt in another model's place; nothing where what it would read is not bounded, or where it cannot
+/// honour a part of the request.
 fn stand_in(resolved: Resolved, prompt: &Prompt, max_tokens: u32) -> Option<Fallback> {
     let Resolved { mut model, limits, .. } = resolved;
     model.price = model.price.filter(|_| !prompt.has_other_rate());
     let input_tokens = estimate::input_tokens(prompt, limits.context_window).ok()?;
     let max_tokens = limits.output.map_or(max_tokens, |limit| max_tokens.min(limit));
+    if !honours(&Target::from(&model), prompt, max_tokens) {
+        return None;
+    }
     Some(Fallback { model, input_tokens, max_tokens })
 }
 

@@ -93,7 +93,7 @@ fn block(block: &Block) -> u64 {
 
 fn result(block: &ResultBlock) -> u64 {
     match block {
-        ResultBlock::Text(text) => bytes(text),
+        ResultBlock::Text(text) => quoted(text),
         ResultBlock::Json(value) => json(value),
         ResultBlock::Image(_) => 0,
         ResultBlock::Document(file) => document(file),
@@ -108,7 +108,7 @@ fn document(file: &Document) -> u64 {
 
 fn tool(tool: &Tool) -> u64 {
     let spec = &tool.tool_spec;
-    let description = spec.description.as_deref().map_or(0, bytes);
+    let description = spec.description.as_deref().map_or(0, quoted);
     sum([bytes(&spec.name), description, json(spec.input_schema.json()), TOKENS_A_TOOL])
 }
 
@@ -118,6 +118,11 @@ fn sum(tokens: impl IntoIterator<Item = u64>) -> u64 {
 
 fn bytes(text: &str) -> u64 {
     u64::try_from(text.len()).unwrap_or(u64::MAX)
+}
+
+/// Bytes of a text that a template may write as a string of JSON.
+fn quoted(text: &str) -> u64 {
+    json(&Value::from(text))
 }
 
 /// Bytes of the widest form in which a template may write JSON: with an indent of four, and in ASCII.
@@ -167,7 +172,7 @@ mod tests {
         assert_eq!(tokens(&asked), 64 + 1024 + 16 + 16 + 64 + 2 + 4 + (2 + 9 + 8 + 2));
         let tool = json!({"toolSpec": {"name": "find", "description": "Finds.", "inputSchema": {"json": {}}}});
         let tools = prompt(json!({"messages": [{"role": "user", "content": "Hi"}], "tools": [tool]}));
-        assert_eq!(input_tokens(&tools, None), Ok(64 + 1024 + 16 + 2 + (64 + 4 + 6 + 2)));
+        assert_eq!(input_tokens(&tools, None), Ok(64 + 1024 + 16 + 2 + (64 + 4 + 8 + 2)));
     }
 
     #[test]

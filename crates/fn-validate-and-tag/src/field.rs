@@ -5,6 +5,8 @@ use serde_json::{Map, Value};
 
 /// Longest field name that a path shows, in characters.
 const MOST_NAME_CHARS: usize = 64;
+/// Largest whole number: Bedrock's are of 32 bits with a sign. Source: Amazon Bedrock API Reference, InferenceConfiguration.
+const MOST_WHOLE: u64 = i32::MAX as u64;
 
 /// What is wrong with a document, and where.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,16 +150,16 @@ impl<'d> Field<'d> {
     }
 
     /// The whole number here, if it is at least `least`. A whole number may be written `5.0`.
-    pub fn whole(&self, least: u32) -> Result<u32, Offence> {
+    pub fn whole(&self, least: u64) -> Result<u32, Offence> {
         let number = self.value.as_number().ok_or_else(|| self.wrong_type("a whole number"))?;
         let whole = number.as_u64().or_else(|| {
             let float = number.as_f64().filter(|float| float.fract() == 0.0)?;
             format!("{float:.0}").parse().ok()
         });
         whole
+            .filter(|whole| (least..=MOST_WHOLE).contains(whole))
             .and_then(|whole| u32::try_from(whole).ok())
-            .filter(|whole| *whole >= least)
-            .ok_or_else(|| self.offence(format!("must be a whole number from {least} to {}", u32::MAX)))
+            .ok_or_else(|| self.offence(format!("must be a whole number from {least} to {MOST_WHOLE}")))
     }
 
     /// The number here, if it is from 0 to 1.

@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 /// A look-up takes milliseconds; past this the attempt is repeated.
 const ATTEMPT: Duration = Duration::from_millis(400);
-/// All attempts of one look-up. A request needs three at most, an alias, a profile and a model: less than the function has, so
-/// that its own error is the one that is seen.
-const OPERATION: Duration = Duration::from_millis(900);
+/// All attempts of one look-up. A request needs four at most, an alias, a profile, a model and its fallback: less than the
+/// function has, so that its own error is the one that is seen.
+const OPERATION: Duration = Duration::from_millis(650);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {

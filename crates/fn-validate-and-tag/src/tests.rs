@@ -103,9 +103,33 @@ fn the_fallback_comes_with_its_price_and_no_more_tokens_than_it_writes() {
     let id = "us.anthropic.claude-3-5-haiku-20241022-v1:0";
     let model = json!({"requested": "claude-3-5-haiku", "modelId": id, "modelMetric": id, "family": "anthropic",
                        "transport": "converse", "price": {"input": "0.80", "output": "4.00"}});
-    assert_eq!(asked("claude-sonnet-4", 500), json!({"model": model, "inputTokens": 64 + 16 + 2, "maxTokens": 500}));
+    assert_eq!(
+        asked("claude-sonnet-4", 500),
+        json!({"model": model, "inputTokens": 64 + 2 * 16 + 13, "maxTokens": 500})
+    );
     assert_eq!(asked("claude-sonnet-4", 60_000)["maxTokens"], 8192);
     assert_eq!(asked("nova-micro", 500), Value::Null);
+}
+
+#[test]
+fn a_fallback_that_cannot_honour_a_part_of_the_request_is_none() {
+    let with_block = |model: &str, block: Value| {
+        let mut document = with("/model", json!(model));
+        document["prompt"]["messages"] = json!([{"role": "user", "content": [{"text": "Hi"}, block]}]);
+        validate(&document)["request"].clone()
+    };
+    let image = json!({"image": {"format": "png", "source": {"bytes": "YQ=="}}});
+    let notes = json!({"document": {"format": "txt", "name": "a", "source": {"text": "a"}}});
+    for (model, block, stands_in) in [
+        ("nova-pro", &image, true),
+        ("nova-lite", &image, false),
+        ("nova-lite", &notes, false),
+        ("claude-3-5-sonnet-v2", &notes, true),
+        ("claude-3-5-sonnet-v2", &image, false),
+    ] {
+        let request = with_block(model, block.clone());
+        assert_eq!((request.is_object(), request.get("fallback").is_some()), (true, stands_in), "{model} {block}");
+    }
 }
 
 #[test]
@@ -144,6 +168,8 @@ fn each_offence_is_named_by_its_path() {
         (with("/prompt/parameters/max_tokens", json!(0)), "prompt.parameters.max_tokens"),
         (with("/prompt/parameters/max_tokens", json!(1.5)), "prompt.parameters.max_tokens"),
         (with("/prompt/parameters/max_tokens", json!(1e30)), "prompt.parameters.max_tokens"),
+        (with("/prompt/parameters/max_tokens", json!(2_147_483_648_u64)), "prompt.parameters.max_tokens"),
+        (with("/prompt/parameters/top_k", json!(2_147_483_648_u64)), "prompt.parameters.top_k"),
         (with("/prompt/parameters/max_tokens", json!(true)), "prompt.parameters.max_tokens"),
         (with("/prompt/parameters/temperature", json!(1.01)), "prompt.parameters.temperature"),
         (with("/prompt/parameters/top_p", json!("0.9")), "prompt.parameters.top_p"),
