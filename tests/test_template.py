@@ -626,6 +626,22 @@ def test_a_native_call_that_fails_is_read_by_the_function_that_knows_the_errors(
     assert {catcher["Next"] for catcher in task("Call Bedrock")["Catch"] if catcher["ErrorEquals"] == ["States.ALL"]} == {"Read Answer"}
 
 
+def strings_of(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [text for each in value for text in strings_of(each)]
+    return [value] if isinstance(value, str) else []
+
+
+@pytest.mark.parametrize("file", MACHINES)
+def test_an_error_without_a_cause_is_caught_too(file):
+    """An error need not have one, and an expression without a value would fail the state that is catching it."""
+    cause = "$states.errorOutput.Cause"
+    for text in strings_of(MACHINES[file]):
+        assert cause not in text.replace(f"$exists({cause}) ? {cause} : ''", ""), text
+
+
 def leading_to(name):
     """The states of the rate limiter that may come right before `name`, with what leads there."""
     for state_name, state in MACHINES["rate-limiter.asl.json"]["States"].items():

@@ -88,6 +88,17 @@ fn an_error_that_is_not_bedrocks_may_have_cost_something() {
 }
 
 #[test]
+fn an_error_of_bedrock_without_a_message_means_what_its_name_means() {
+    let error = "BedrockRuntime.ThrottlingException";
+    for outcome in [json!({"error": error, "cause": ""}), json!({"error": error})] {
+        let answer = read(outcome);
+        let failure = &answer["failure"];
+        assert_eq!((&failure["error"]["code"], &failure["statusCode"]), (&json!("ModelThrottled"), &json!(429)));
+        assert_eq!(failure["error"]["details"], json!({"bedrockError": "ThrottlingException"}));
+    }
+}
+
+#[test]
 fn a_request_id_that_is_none_is_not_passed_on() {
     let cause = "x (Service: BedrockRuntime, Status Code: 429, Request ID: a secret)";
     let answer = read(json!({"error": "BedrockRuntime.ThrottlingException", "cause": cause}));
