@@ -298,7 +298,7 @@ def test_metrics_are_written_to_one_namespace_only(role, statement):
 @pytest.mark.parametrize("role, statement", STATEMENTS)
 def test_bedrock_resources_are_models_profiles_and_guardrails(role, statement):
     if any(action.startswith("bedrock:") for action in listed(statement["Action"])):
-        kinds = "guardrail" if listed(statement["Action"]) == ["bedrock:ApplyGuardrail"] else "foundation-model|inference-profile|application-inference-profile"
+        kinds = "guardrail|guardrail-profile" if listed(statement["Action"]) == ["bedrock:ApplyGuardrail"] else "foundation-model|inference-profile|application-inference-profile"
         for resource in listed(statement["Resource"]):
             arn = resource["Fn::Sub"] if isinstance(resource, dict) else resource
             assert re.search(f":bedrock:.*:({kinds})/", arn), arn
@@ -318,6 +318,21 @@ def test_step_functions_may_call_models_only_where_it_does():
     assert actions_of("ModelRouterRole") & {"bedrock:InvokeModel", "bedrock:ApplyGuardrail"} == {
         each["Action"] for each in native["PolicyDocument"]["Statement"]}
     assert not [role for role in ROLES if role not in {"ModelRouterRole", "InvokeModelRole"} and "bedrock:InvokeModel" in actions_of(role)]
+
+
+def test_guardrails_are_the_accounts_own_and_may_work_in_other_regions():
+    """Whoever calls models may apply them: the function, and the model router where Step Functions calls."""
+    found = {
+        name: [resource for role, statement in (each.values for each in STATEMENTS) if role == name
+               for resource in listed(statement["Resource"]) if "bedrock:ApplyGuardrail" in listed(statement["Action"])]
+        for name in ROLES
+    }
+    account = "${AWS::AccountId}"
+    expected = [
+        {"Fn::Sub": f"arn:${{AWS::Partition}}:bedrock:${{AWS::Region}}:{account}:guardrail/*"},
+        {"Fn::Sub": f"arn:${{AWS::Partition}}:bedrock:*:{account}:guardrail-profile/*"},
+    ]
+    assert {name: resources for name, resources in found.items() if resources} == {"InvokeModelRole": expected, "ModelRouterRole": expected}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
