@@ -44,7 +44,9 @@ struct Cited {
     product: String,
     scope: String,
     component: String,
-    usagetype: String,
+    /// Of a row of an offer file; one that was entered by hand has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    usagetype: Option<String>,
     unit: String,
     usd: String,
 }
@@ -116,7 +118,8 @@ fn update(catalogue: &str, extract: &str, offer: &Offer) -> Result<Update> {
         format!("https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/{}/current/{REGION}/index.json", offer.code);
     extract.offers.insert(offer.code.clone(), Published { url, published: offer.published.clone() });
     extract.note = "An extract of the AWS Price List for us-east-1: the standard on-demand rows that catalogue.json takes its prices from. \
-                    cargo xtask prices writes it from downloaded offer files."
+                    cargo xtask prices writes it from downloaded offer files; a row without a usagetype is of none: \
+                    it was entered by hand, and has not been verified."
         .to_owned();
     let same = |a: &Cited, b: &Cited| {
         (&a.offer, &a.product, &a.scope, &a.component) == (&b.offer, &b.product, &b.scope, &b.component)
@@ -131,7 +134,7 @@ fn cited(code: &str, row: &Row) -> Cited {
         product: row.product.clone(),
         scope: row.scope.to_owned(),
         component: row.component.to_owned(),
-        usagetype: row.usagetype.clone(),
+        usagetype: Some(row.usagetype.clone()),
         unit: row.unit.clone(),
         usd: row.usd.clone(),
     }
@@ -249,6 +252,7 @@ mod tests {
             rows.iter().any(|row| row["usagetype"] == "USE1-NovaLite-input-tokens" && row["usd"] == "0.0000500000")
         );
         assert!(rows.iter().any(|row| row["offer"] == "AmazonBedrockFoundationModels"));
+        assert!(rows.iter().all(|row| row["offer"] != "AmazonBedrock" || row["usagetype"].is_string()));
     }
 
     #[test]
