@@ -60,8 +60,12 @@ A_FUNCTION_MAY = {
 WITHOUT_STATE = {"EmitMetricsFunction", "SweepHoldsFunction"}
 # States that may be repeated whatever happened, because what they run does the same thing once, however often it is asked.
 IDEMPOTENT = {"Reserve", "Settle", "Cancel Reservation"}
+# States whose functions call nothing, so that it does not matter how often they run, or whether they run on after their state has given up.
+PURE = {"Prepare Call", "Read Answer"}
 # What happens in the model router between its start and its end if Step Functions itself calls the model.
 NATIVE_WAY = ["Prepare Call", "Call Bedrock", "Read Answer"]
+# Every way through the model router: the function calls the model; Step Functions does; Step Functions leaves the request to the function.
+ROUTER_WAYS = {"lambda": ["Invoke Model"], "native": NATIVE_WAY, "natively left to the function": ["Prepare Call", "Invoke Model"]}
 MODEL_TIMEOUT = "{% $number('${ModelTimeoutSeconds}') %}"
 OUT_OF_TIME = {"States.Timeout", "Sandbox.Timedout"}
 CONTRACT_PARAMETERS = {"Architecture": "arm64", "ModelTimeoutSeconds": 240, "HoldSeconds": 360, "UsageCacheSeconds": 60, "ModelInvocation": "lambda"}
@@ -190,8 +194,26 @@ def test_slowest_way_through_the_rate_limiter_fits_its_time():
     way = ["Validate And Tag", "Lookup Limit", "Fetch Usage", "Reserve", "Route Model", "Settle", "Emit Metrics"]
     assert sum(map(longest, way)) < MACHINES["rate-limiter.asl.json"]["TimeoutSeconds"]
     assert longest("Count Tokens") <= longest("Lookup Limit") + longest("Fetch Usage"), "they run side by side"
-    assert longest("Invoke Model") < MACHINES["model-router.asl.json"]["TimeoutSeconds"]
-    assert sum(map(longest, NATIVE_WAY)) < MACHINES["model-router.asl.json"]["TimeoutSeconds"]
+
+
+@pytest.mark.parametrize("way", ROUTER_WAYS)
+def test_slowest_way_through_the_model_router_fits_its_time(way):
+    """Every repetition included, so that the router always ends with its own word."""
+    assert sum(map(longest, ROUTER_WAYS[way])) < MACHINES["model-router.asl.json"]["TimeoutSeconds"]
+
+
+def test_ways_through_the_model_router_are_those():
+    """The tasks that may come after one another; a way that ends early is a part of a longer one."""
+    states = MACHINES["model-router.asl.json"]["States"]
+
+    def ways(name):
+        state = states[name]
+        found = {way for each in set(followers(state)) for way in ways(each)} or {()}
+        return {(name, *way) for way in found} if state["Type"] == "Task" else found
+
+    found = ways(MACHINES["model-router.asl.json"]["StartAt"])
+    whole = {way for way in found if not any(other != way == other[:len(way)] for other in found)}
+    assert whole == {tuple(way) for way in ROUTER_WAYS.values()}
 
 
 def test_the_model_has_its_time_whoever_calls_it():
@@ -207,8 +229,10 @@ def test_no_hold_expires_while_its_request_runs():
 
 @pytest.mark.parametrize("name", sorted(set(A_FUNCTION_MAY) - WITHOUT_STATE))
 def test_function_gives_up_before_its_state(name):
-    """A function that still runs when its state has given up could take a hold after it was cancelled."""
-    assert with_globals(name)["Timeout"] < task(step_of(name))["TimeoutSeconds"]
+    """A function that still runs when its state has given up could take a hold after it was cancelled; one that calls nothing cannot."""
+    pure = step_of(name) in PURE
+    assert not (pure and A_FUNCTION_MAY[name])
+    assert with_globals(name)["Timeout"] < task(step_of(name))["TimeoutSeconds"] + pure
 
 
 def test_expired_holds_are_looked_for_every_minute():
@@ -598,7 +622,7 @@ def test_retry_is_for_what_is_safe_to_repeat(file, name, state, siblings):
     for rule in state["Retry"]:
         if rule["MaxAttempts"] == 0:
             continue
-        if name not in IDEMPOTENT:
+        if name not in IDEMPOTENT | PURE:
             assert not ({"States.ALL", "States.Runtime"} | OUT_OF_TIME) & set(rule["ErrorEquals"])
         assert rule.get("JitterStrategy") == "FULL"
         assert rule["MaxAttempts"] <= 5
@@ -608,6 +632,19 @@ def test_retry_is_for_what_is_safe_to_repeat(file, name, state, siblings):
 def test_what_is_idempotent_is_repeated_after_every_error(name):
     repeated = {error for rule in task(name)["Retry"] if rule["MaxAttempts"] > 0 for error in rule["ErrorEquals"]}
     assert repeated >= {"States.ALL"} | OUT_OF_TIME
+
+
+@pytest.mark.parametrize("file, name, state, siblings", TASKS)
+def test_a_function_that_was_not_started_is_asked_again(file, name, state, siblings):
+    """Whatever it does: throttled, it has done nothing."""
+    if state["Resource"] == "arn:aws:states:::lambda:invoke":
+        repeated = {error for rule in state["Retry"] if rule["MaxAttempts"] > 0 for error in rule["ErrorEquals"]}
+        assert repeated & {"Lambda.TooManyRequestsException", "States.ALL"}
+
+
+def test_reading_what_was_paid_for_is_repeated_when_time_ran_out():
+    (rule,) = task("Read Answer")["Retry"]
+    assert rule["MaxAttempts"] > 0 and OUT_OF_TIME <= set(rule["ErrorEquals"])
 
 
 @pytest.mark.parametrize("file, name, state, siblings", TASKS)
