@@ -235,19 +235,20 @@ def test_cell(ended, route, case):
 
 def test_print_the_table(ended, capsys):
     """`ok`; `refused` by name where the family lacks it; `none` where the family's format tells no cached tokens."""
-    lines = [["", *CASES]]
+    lines, failed = [["", *CASES]], []
     asked = [route for route in ROUTES if (route, CASES[0]) in ended]
     for route in asked:
         words = []
         for case in CASES:
             try:
                 words.append(verdict(route, case, *ended[route, case]))
-            except (AssertionError, KeyError, TypeError, ValueError):
+            except (AssertionError, KeyError, TypeError, ValueError) as error:
                 words.append("FAILED")
+                failed.append(f"{route}: {case}: {error!r}")
         lines.append([str(route), *words])
     widths = [max(map(len, column)) for column in zip(*lines)]
     with capsys.disabled():
         print()
         for line in lines:
             print("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip())
-    assert len(lines) == len(asked) + 1
+    assert not failed, "\n".join(failed)
