@@ -57,9 +57,9 @@ def routes(name, model, converse=None, invoke=None, *, may=((), ()), cached=True
 
 
 ROUTES = [
-    *routes("anthropic", "us.anthropic.claude-3-5-haiku-20241022-v1:0", (), ()),
+    *routes("anthropic", "us.anthropic.claude-3-5-sonnet-20241022-v2:0", (), ()),
     *routes("anthropic-text", "anthropic.claude-v2:1", (), (), cached=False),
-    *routes("nova", "us.amazon.nova-micro-v1:0", (), ()),
+    *routes("nova", "us.amazon.nova-lite-v1:0", (), ()),
     *routes("titan", "amazon.titan-text-express-v1", ("top_k", "system"), ("top_k",), may=((), ("system",)), cached=False),
     *routes("llama", "us.meta.llama3-3-70b-instruct-v1:0", ("top_k",), ("top_k", "stop_sequences"), cached=False),
     *routes("mistral text", "mistral.mistral-7b-instruct-v0:2", ("system",), (), may=((), ("system",)), cached=False, family="mistral"),
