@@ -95,6 +95,17 @@ def test_throttled_request_may_come_again(sentry):
 
 
 @pytest.mark.local
+def test_answer_without_tokens_is_an_answer(sentry):
+    """A guardrail has blocked the prompt before the model was asked; what AWS charges for that is not asked for twice."""
+    arn, bare = sentry.profile_arn()
+    sent = identified(arn)
+    sent["prompt"]["guardrail"] = {"identifier": "blocksinput", "version": "1"}
+    answer = check_succeeded(sentry.ask(sent), sent)
+    assert answer["usage"]["totalTokens"] == 0
+    refused(sentry, sent)
+
+
+@pytest.mark.local
 def test_malformed_limit_does_not_take_the_id(sentry):
     arn, bare = sentry.profile_arn()
     sentry.set_limit(bare, {"output": "many"})

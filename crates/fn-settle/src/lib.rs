@@ -38,11 +38,12 @@ impl Settler {
     }
 
     async fn end(&self, input: &SettleInput, now: DateTime<Utc>) -> Result<Settled, LedgerError> {
-        let actual = match &input.usage {
-            Some(usage) => Some(Amount::of(usage, input.model.price.as_ref())),
-            None => input.nothing_spent.then_some(Amount::ZERO),
+        let actual = input.usage.as_ref().map(|usage| Amount::of(usage, input.model.price.as_ref()));
+        let after = if actual.is_none() && input.nothing_spent {
+            self.ledger.release(&input.reservation, now).await?
+        } else {
+            self.ledger.settle(&input.reservation, actual, now).await?
         };
-        let after = self.ledger.settle(&input.reservation, actual, now).await?;
         let mut settled = Settled::default();
         for (scope, after) in input.reservation.scopes.iter().zip(after) {
             settled.budget.push(after.figures.entry(&scope.limit, scope.seen));

@@ -35,8 +35,8 @@ pub struct Swept {
 }
 
 impl Ledger {
-    /// Settles a reservation at `actual`, nothing for a request that certainly used nothing. Without `actual` nobody knows, and the
-    /// hold stays until it expires. The scopes afterwards, in the reservation's order.
+    /// Settles a reservation at `actual`. Without `actual` nobody knows, and the hold stays until it expires. The scopes afterwards, in
+    /// the reservation's order.
     ///
     /// Repeating it changes nothing more.
     ///
@@ -52,11 +52,17 @@ impl Ledger {
         let each = |(place, scope)| self.settle_scope(scope, changes.get(place));
         // Every scope is tried, also when another one fails.
         let after: Vec<_> = join_all(reservation.scopes.iter().enumerate().map(each)).await;
-        let after = after.into_iter().collect::<Result<_, _>>()?;
-        if actual == Some(Amount::ZERO) {
-            let holder = Holder { request_id: &reservation.request_id, execution_id: &reservation.execution_id };
-            self.forget(holder.request_id, &holder.owner()).await?;
-        }
+        after.into_iter().collect()
+    }
+
+    /// Settles the reservation of a request that the model certainly never worked on: it may come again under the same id.
+    ///
+    /// # Errors
+    /// As for [`Self::settle`].
+    pub async fn release(&self, reservation: &Reservation, now: DateTime<Utc>) -> Result<Vec<After>, LedgerError> {
+        let after = self.settle(reservation, Some(Amount::ZERO), now).await?;
+        let holder = Holder { request_id: &reservation.request_id, execution_id: &reservation.execution_id };
+        self.forget(holder.request_id, &holder.owner()).await?;
         Ok(after)
     }
 

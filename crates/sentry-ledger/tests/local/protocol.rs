@@ -48,8 +48,11 @@ async fn a_request_id_is_good_for_one_request_that_spends() {
     let (ledger, limits) = (ledger().await, [limit("model#m", 1_000, 1)]);
     let held = reservation(reserve(&ledger, &limits, "a", "run-1", noon()).await);
     assert_eq!(reserve(&ledger, &limits, "a", "run-2", noon()).await, Admission::Duplicate);
-    // Known to have used nothing: the id may be used again.
-    ledger.settle(&held, Some(Amount::ZERO), noon()).await.unwrap();
+    // Never worked on: the id may be used again. An answer that took no tokens is an answer.
+    ledger.release(&held, noon()).await.unwrap();
+    let blocked = reservation(reserve(&ledger, &limits, "b", "run-2", noon()).await);
+    ledger.settle(&blocked, Some(Amount::ZERO), noon()).await.unwrap();
+    assert_eq!(reserve(&ledger, &limits, "b", "run-3", noon()).await, Admission::Duplicate);
     let held = reservation(reserve(&ledger, &limits, "a", "run-3", noon()).await);
     ledger.settle(&held, Some(output(5)), noon()).await.unwrap();
     let days_later = noon() + TimeDelta::hours(47);
