@@ -141,14 +141,13 @@ impl Catalogue {
         known.and_then(|known| known.limits.output).map_or(own, |limit| own.min(limit))
     }
 
-    /// A cheaper model that can stand in for `model_id`, through the same Region group where both are called through one.
+    /// A cheaper model that can stand in for `model_id`, through the Region group that `model_id` is called through: where that is
+    /// needed for the one, the other may not be called without it.
     #[must_use]
     pub fn fallback(&self, model_id: &str) -> Option<String> {
         let named = self.known(model_id)?.fallback.as_deref()?;
-        Some(match (ids::region_group(model_id), ids::region_group(named)) {
-            (Some(group), Some(_)) => format!("{group}.{}", ids::without_region_group(named)),
-            _ => named.to_owned(),
-        })
+        let through = |group| format!("{group}.{}", ids::without_region_group(named));
+        Some(ids::region_group(model_id).map_or_else(|| named.to_owned(), through))
     }
 
     /// The name that clients have for `model_id`, of several the first by the alphabet; its id where they have none.

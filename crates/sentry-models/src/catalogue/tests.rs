@@ -117,8 +117,10 @@ fn a_fallback_is_a_cheaper_model_with_an_entry() {
         }
     }
     let fallback = |id: &str| catalogue.fallback(id);
-    assert_eq!(fallback("us.amazon.nova-pro-v1:0").as_deref(), Some("amazon.nova-lite-v1:0"));
+    assert_eq!(fallback("amazon.nova-pro-v1:0").as_deref(), Some("amazon.nova-lite-v1:0"));
     // What is called in Europe is answered in Europe.
+    assert_eq!(fallback("us.amazon.nova-pro-v1:0").as_deref(), Some("us.amazon.nova-lite-v1:0"));
+    assert_eq!(fallback("eu.amazon.nova-pro-v1:0").as_deref(), Some("eu.amazon.nova-lite-v1:0"));
     let (sonnet, haiku) = ("anthropic.claude-sonnet-4-20250514-v1:0", "anthropic.claude-3-5-haiku-20241022-v1:0");
     assert_eq!(fallback(&format!("us.{sonnet}")), Some(format!("us.{haiku}")));
     assert_eq!(fallback(&format!("eu.{sonnet}")), Some(format!("eu.{haiku}")));
