@@ -57,11 +57,11 @@ class Complaints(list):
         return self.of(type(value) is int and value >= 0, path, f"is not a whole number from 0 but {value!r}")
 
 
-def check_answer(answer, sent=None, *, unvalidated=False, unsettled=False):
+def check_answer(answer, sent=None, *, unvalidated=False, unresolved=False, unsettled=False):
     """Fails with every deviation of `answer` from the contract; `sent` is the document it answers.
 
-    `unvalidated` is for the one denial that comes before the document could be read, `unsettled` for an answer whose hold could
-    not be settled: it has no figures.
+    `unvalidated` is for the one denial that comes before the document could be read, `unresolved` for the one that comes before its
+    model is known, `unsettled` for an answer whose hold could not be settled: it has no figures.
     """
     wrong = Complaints()
     if not isinstance(answer, dict) or answer.get("outcome") not in {"Succeeded", "InvocationFailed", "Denied", "Invalid"}:
@@ -89,11 +89,13 @@ def check_answer(answer, sent=None, *, unvalidated=False, unsettled=False):
             wrong.of(answer.get("budget"), "budget", "is empty though the request was approved")
     if "degraded" in answer:
         _degraded(wrong, answer["degraded"], answer.get("model") or {})
-    complete = outcome != "Invalid" and not unvalidated
+    complete = outcome != "Invalid" and not unvalidated and not unresolved
     _tags(wrong, answer, sent, complete)
     if complete:
         _model(wrong, answer, sent)
         check_budget(wrong, answer.get("budget"))
+    if unresolved:
+        _unresolved(wrong, answer, sent)
     if outcome == "Succeeded" and not wrong:
         check_includes(wrong, answer)
     assert not wrong, "the answer breaks the contract:\n  " + "\n  ".join(wrong) + f"\nthe answer without its text: {redacted(answer)}"
@@ -207,6 +209,15 @@ def _tags(wrong, answer, sent, complete):
     wrong.of(tags == expected, "tags", f"are {tags}, not {expected}")
     age = datetime.now(timezone.utc) - datetime.strptime(tags["timestamp"], "%Y-%m-%dT%H:%M:%S.%f%z")
     wrong.of(-5 < age.total_seconds() < 600, "tags.timestamp", f"{tags['timestamp']} is not the time of the request")
+
+
+def _unresolved(wrong, answer, sent):
+    tags = {name: value for name, value in answer["tags"].items() if name not in {"requestId", "timestamp"}}
+    given = {name: value for name, value in sent["tags"].items() if name != "requestId"}
+    wrong.of(tags == given, "tags", f"are {answer['tags']}, sent were {sent['tags']}")
+    wrong.of(answer["tags"]["requestId"] == sent["tags"].get("requestId", answer["tags"]["requestId"]), "tags.requestId", "is another one")
+    wrong.of(answer.get("model") == {"requested": sent["model"]}, "model", f"is {answer.get('model')}")
+    wrong.of(answer.get("budget") == [], "budget", f"is {answer.get('budget')} though no scope is known")
 
 
 def _model(wrong, answer, sent):

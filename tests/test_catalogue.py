@@ -105,7 +105,7 @@ def test_profile_that_cannot_be_looked_up_now_is_refused_for_now(sentry):
     sent = document(arn)
     with sentry.reconfigured("ValidateAndTagFunction", AWS_ENDPOINT_URL_BEDROCK=UNREACHABLE):
         answer = sentry.ask(sent)
-    assert (answer["outcome"], answer["error"]["code"], answer["error"]["retryable"]) == ("Denied", "LedgerUnavailable", True)
+    assert check_error(answer, "LedgerUnavailable", sent, unresolved=True) == {"reason": "ModelLookup"}
     assert sentry.calls(bare) == 0
     check_succeeded(sentry.ask(sent), sent)
 
@@ -181,5 +181,5 @@ def test_item_that_cannot_be_understood_is_named_with_its_field(sentry, catalogu
 def test_table_that_cannot_be_read_refuses_only_models_that_it_is_needed_for(sentry):
     with sentry.reconfigured("ValidateAndTagFunction", AWS_ENDPOINT_URL_DYNAMODB=UNREACHABLE):
         check_succeeded(sentry.ask(document("nova-lite")))
-        answer = sentry.ask(document("team-unknown"))
-    assert (answer["outcome"], answer["error"]["code"]) == ("Denied", "LedgerUnavailable")
+        answer = sentry.ask(sent := document("team-unknown", tags={"applicationId": "e2e-catalogue", "requestId": unique("e2e-id")}))
+    check_error(answer, "LedgerUnavailable", sent, unresolved=True)

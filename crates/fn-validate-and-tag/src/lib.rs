@@ -14,13 +14,14 @@ mod tags;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use sentry_contract::answer::InvalidAnswer;
+use sentry_contract::answer::EarlyAnswer;
 use sentry_contract::request::{Request, Tags};
 use sentry_contract::states::{Validated, timestamp};
-use sentry_contract::{ErrorBody, MAX_PAYLOAD_BYTES, escaped_len};
+use sentry_contract::{ErrorBody, ErrorCode, MAX_PAYLOAD_BYTES, escaped_len};
 use sentry_lambda::Failure;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tracing::error;
 use uuid::Uuid;
 
 use crate::document::Draft;
@@ -33,25 +34,32 @@ const REQUEST_RESERVE_BYTES: usize = 4_096;
 /// Checks `document` and gives the tagged request, or the answer that says what is wrong with it.
 ///
 /// `now` becomes the timestamp and `id` the `requestId`, unless the document gives one; `at` is the same moment on the clock
-/// that ages what was looked up. Nothing is looked up for a document that is wrong in itself.
-///
-/// # Errors
-/// `LedgerUnavailable` when the model had to be looked up and could not be.
+/// that ages what was looked up. Nothing is looked up for a document that is wrong in itself. Where the model had to be looked up and
+/// could not be, the answer is a denial, `LedgerUnavailable`.
 pub async fn validate_and_tag(
     document: &RawValue,
     resolver: &Resolver,
     now: DateTime<Utc>,
     at: Instant,
     id: Uuid,
-) -> Result<Validated, Failure> {
-    // The engine sent JSON, so what a parser can still dislike is its depth.
-    let Ok(parsed) = serde_json::from_str::<Value>(document.get()) else {
-        let offence = Offence::new("$", "is nested too deeply (more than 127 levels)");
-        return Ok(invalid(&Value::Null, offence, now, id).into());
+) -> Validated {
+    // The engine sent JSON; what a parser can still dislike is its depth, or half of a surrogate pair.
+    let parsed: Value = match serde_json::from_str(document.get()) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let (line, column) = (error.line(), error.column());
+            let problem = format!(
+                "cannot be read at line {line}, column {column}: it is nested too deeply there (more than 127 levels), or has an escape that is no character"
+            );
+            return invalid(&Value::Null, Offence::new("$", problem), now, id).into();
+        }
     };
     let request = match check(&parsed) {
         Ok(draft) => {
-            let answer = resolver.resolve(&draft.requested, at).await?;
+            let answer = match resolver.resolve(&draft.requested, at).await {
+                Ok(answer) => answer,
+                Err(failure) => return unavailable(&parsed, &failure, now, id).into(),
+            };
             let fallback = match &answer {
                 Ok(resolved) => resolver.fallback(resolved, at).await,
                 Err(_) => None,
@@ -63,10 +71,10 @@ pub async fn validate_and_tag(
         }
         Err(offence) => Err(offence),
     };
-    Ok(match request {
+    match request {
         Ok(request) => request.into(),
         Err(offence) => invalid(&parsed, offence, now, id).into(),
-    })
+    }
 }
 
 fn check(parsed: &Value) -> Result<Draft, Offence> {
@@ -105,20 +113,33 @@ fn fits_the_router(request: &Request) -> Result<(), Offence> {
     Ok(())
 }
 
-fn invalid(parsed: &Value, offence: Offence, now: DateTime<Utc>, id: Uuid) -> InvalidAnswer {
+fn invalid(parsed: &Value, offence: Offence, now: DateTime<Utc>, id: Uuid) -> EarlyAnswer {
+    let Offence { code, path, problem, details } = offence;
+    let error = ErrorBody::new(code, format!("{path} {problem}.")).with("path", path);
+    let error = details.into_iter().fold(error, |error, (name, value)| error.with(name, value));
+    EarlyAnswer { budget: None, ..refused(parsed, error, now, id) }
+}
+
+/// The denial of a request whose model cannot be looked up.
+fn unavailable(parsed: &Value, failure: &Failure, now: DateTime<Utc>, id: Uuid) -> EarlyAnswer {
+    error!(cause = %failure, "the model cannot be looked up");
+    let message = "The model could not be looked up, so nothing was sent to it; try again.";
+    refused(parsed, ErrorBody::new(ErrorCode::LedgerUnavailable, message).with("reason", "ModelLookup"), now, id)
+}
+
+fn refused(parsed: &Value, error: ErrorBody, now: DateTime<Utc>, id: Uuid) -> EarlyAnswer {
     let mut tags = tags::acceptable(parsed);
     if tags.get(Tags::REQUEST_ID).is_none() {
         tags.set(Tags::REQUEST_ID, id.to_string());
     }
     tags.set(Tags::TIMESTAMP, timestamp(now));
-    let Offence { code, path, problem, details } = offence;
-    let error = ErrorBody::new(code, format!("{path} {problem}.")).with("path", path);
-    InvalidAnswer {
-        outcome: code.outcome(),
-        status_code: code.status(),
+    EarlyAnswer {
+        outcome: error.code.outcome(),
+        status_code: error.code.status(),
         tags,
         model: document::requested_model(parsed).map(|name| serde_json::json!({"requested": name})),
-        error: details.into_iter().fold(error, |error, (name, value)| error.with(name, value)),
+        error,
+        budget: Some([]),
     }
 }
 

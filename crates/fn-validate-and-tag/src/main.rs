@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use fn_validate_and_tag::{Resolver, validate_and_tag};
 use sentry_contract::states::ValidateInput;
-use sentry_lambda::{StartError, env};
+use sentry_lambda::{Failure, StartError, env};
 use sentry_models::Catalogue;
 use uuid::Uuid;
 
 /// A look-up takes milliseconds; past this the attempt is repeated.
 const ATTEMPT: Duration = Duration::from_millis(400);
 /// All attempts of one look-up. A request needs four at most, an alias, a profile, a model and its fallback: less than the
-/// function has, so that its own error is the one that is seen.
+/// function has, so that its own answer is the one that is seen.
 const OPERATION: Duration = Duration::from_millis(650);
 
 #[tokio::main(flavor = "current_thread")]
@@ -24,7 +24,7 @@ async fn main() -> Result<(), StartError> {
     let (dynamodb, bedrock) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_bedrock::Client::new(&config));
     let resolver = &Resolver::new(catalogue, dynamodb, table, bedrock, region);
     sentry_lambda::run(move |input: ValidateInput| async move {
-        validate_and_tag(&input.document, resolver, Utc::now(), Instant::now(), Uuid::new_v4()).await
+        Ok::<_, Failure>(validate_and_tag(&input.document, resolver, Utc::now(), Instant::now(), Uuid::new_v4()).await)
     })
     .await
 }

@@ -17,7 +17,7 @@ fn run(raw: &RawValue) -> Value {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let validated: Validated = runtime.block_on(async {
         let resolver = resolver(&Aws::empty());
-        validate_and_tag(raw, &resolver, now, Instant::now(), Uuid::nil()).await.unwrap()
+        validate_and_tag(raw, &resolver, now, Instant::now(), Uuid::nil()).await
     });
     serde_json::to_value(validated).unwrap()
 }
@@ -138,6 +138,20 @@ fn an_own_request_id_and_whole_floats_are_kept() {
     assert_eq!(validated["request"]["tags"]["requestId"], "order-7_a");
     let validated = validate(&with("/prompt/parameters/max_tokens", json!(5.0)));
     assert_eq!(validated["request"]["prompt"]["parameters"]["max_tokens"], 5);
+}
+
+#[test]
+fn what_no_parser_reads_is_refused_with_its_place() {
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for (raw, place) in [(deep.as_str(), "line 1, column 128"), (r#"{"model": "\ud83d"}"#, "line 1, column 1")] {
+        let answer = run(&RawValue::from_string(raw.to_owned()).unwrap())["answer"].clone();
+        assert_eq!(
+            (&answer["error"]["code"], &answer["error"]["details"]["path"]),
+            (&json!("InvalidRequest"), &json!("$"))
+        );
+        assert!(answer["error"]["message"].as_str().unwrap().contains(place), "{answer}");
+        assert!(answer.get("budget").is_none());
+    }
 }
 
 #[test]

@@ -197,11 +197,11 @@ impl Degraded {
     }
 }
 
-/// The complete answer to a document that is not acceptable.
+/// The complete answer to a document that gets no further than its validation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct InvalidAnswer {
-    /// Always `Invalid`.
+pub struct EarlyAnswer {
+    /// `Invalid`; `Denied` where its model could not be looked up.
     pub outcome: Outcome,
     /// By code.
     pub status_code: u16,
@@ -212,4 +212,7 @@ pub struct InvalidAnswer {
     pub model: Option<Value>,
     /// What was wrong.
     pub error: ErrorBody,
+    /// Of a denial: no scope is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<[BudgetEntry; 0]>,
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::answer::{BudgetEntry, Cost, Degraded, InvalidAnswer, Output, Usage};
+use crate::answer::{BudgetEntry, Cost, Degraded, EarlyAnswer, Output, Usage};
 use crate::error::{ErrorBody, ErrorCode, Outcome};
 use crate::request::{Estimate, Fallback, Family, Model, Prompt, Request, Tags, Transport};
 
@@ -30,12 +30,12 @@ pub enum Validated {
         /// Tagged, its model resolved, its parameters filled in.
         request: Box<Request>,
     },
-    /// Not acceptable.
-    Invalid {
+    /// Not acceptable, or not to be judged for now.
+    Refused {
         /// `false`
         valid: bool,
         /// The answer that ends the execution.
-        answer: Box<InvalidAnswer>,
+        answer: Box<EarlyAnswer>,
     },
 }
 
@@ -45,9 +45,9 @@ impl From<Request> for Validated {
     }
 }
 
-impl From<InvalidAnswer> for Validated {
-    fn from(answer: InvalidAnswer) -> Self {
-        Self::Invalid { valid: false, answer: Box::new(answer) }
+impl From<EarlyAnswer> for Validated {
+    fn from(answer: EarlyAnswer) -> Self {
+        Self::Refused { valid: false, answer: Box::new(answer) }
     }
 }
 
