@@ -16,7 +16,7 @@ use crate::field::{Field, Offence};
 const MOST_NAME_CHARS: usize = 200;
 /// Longest name of a tool, and longest id of its use, in characters.
 const MOST_TOOL_CHARS: usize = 64;
-/// Most digits of a number that the expressions of a workflow keep (JSONata, `$string`).
+/// Most digits of a number, without zeros at its ends, that the expressions of a workflow keep (JSONata, `$string`).
 const MOST_DIGITS: usize = 15;
 
 /// What a message says: a text, or blocks that its role may have.
@@ -145,9 +145,9 @@ fn has_long_number(value: &Value) -> bool {
     match value {
         Value::Number(number) => {
             let written = number.to_string();
-            let significand = written.trim_end_matches(".0").split('e').next().unwrap_or_default();
-            let digits = significand.chars().filter(char::is_ascii_digit).skip_while(|digit| *digit == '0');
-            digits.count() > MOST_DIGITS
+            let significand = written.split('e').next().unwrap_or_default();
+            let digits: String = significand.chars().filter(char::is_ascii_digit).collect();
+            digits.trim_matches('0').len() > MOST_DIGITS
         }
         Value::Array(values) => values.iter().any(has_long_number),
         Value::Object(fields) => fields.values().any(has_long_number),

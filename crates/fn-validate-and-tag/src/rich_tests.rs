@@ -122,7 +122,7 @@ fn each_offence_is_named_by_its_path() {
         (with("/messages/2/content/1/toolUse/name", json!("a.b")), "prompt.messages[2].content[1].toolUse.name".into()),
         (with("/messages/2/content/1/toolUse/input", json!([])), "prompt.messages[2].content[1].toolUse.input".into()),
         (
-            with("/messages/2/content/1/toolUse/input", json!({"id": [1_000_000_000_000_000_u64]})),
+            with("/messages/2/content/1/toolUse/input", json!({"id": [1_000_000_000_000_001_u64]})),
             "prompt.messages[2].content[1].toolUse.input".into(),
         ),
         (

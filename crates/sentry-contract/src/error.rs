@@ -68,7 +68,7 @@ error_codes! {
     LimitNotConfigured: Denied, 403, false;
     /// A limits item cannot be understood, or cannot be kept: a limit in dollars on a model without a price.
     LimitMalformed: Denied, 403, false;
-    /// The month's usage cannot be known.
+    /// The window's usage cannot be known.
     UsageUnavailable: Denied, 503, true;
     /// The limits cannot be read, or the decision cannot be made.
     LedgerUnavailable: Denied, 503, true;

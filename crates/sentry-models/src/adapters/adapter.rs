@@ -118,7 +118,7 @@ pub struct Found {
 /// A part of the request that the model cannot honour.
 #[derive(Debug)]
 pub struct Refusal {
-    /// `max_tokens`, `top_k`, `stop_sequences`, `system`, `messages`, `image`, `document`, `tools`, `transport`.
+    /// `max_tokens`, `top_k`, `stop_sequences`, `system`, `messages`, `image`, `document`, `tools`, `toolChoice`, `transport`.
     pub parameter: &'static str,
     /// Why, as the end of a sentence.
     pub because: &'static str,
@@ -161,6 +161,7 @@ pub fn check(model: &Target, call: &Call<'_>) -> Result<(), Refusal> {
         ("image", prompt.has_images(), support.images, "it takes no images"),
         ("document", prompt.has_documents(), support.documents, "it takes no documents"),
         ("tools", prompt.has_tools(), support.tools, "it has no tools"),
+        ("toolChoice", prompt.tool_choice.is_some(), !prompt.tools.is_empty(), "there are no tools to choose among"),
     ];
     let refused = demands.into_iter().find(|(_, wanted, supported, _)| *wanted && !supported);
     refused.map_or(Ok(()), |(parameter, _, _, because)| Err(Refusal { parameter, because }))

@@ -132,7 +132,12 @@ pub fn prepare(input: &InvokeModelInput, max_tokens: u32) -> Result<Prepared, Mo
 /// Whether `model` honours every part of `prompt` and writes `max_tokens`, as far as its family and its id tell.
 #[must_use]
 pub fn honours(model: &Target, prompt: &Prompt, max_tokens: u32) -> bool {
-    adapter::check(model, &Call { prompt, conversation: Conversation::of(prompt), max_tokens }).is_ok()
+    let call = Call { prompt, conversation: Conversation::of(prompt), max_tokens };
+    let written = adapter::check(model, &call).and_then(|()| match model.transport() {
+        Transport::Converse => Ok(()),
+        Transport::InvokeModel => adapter::native(model)?.body(&call).map(drop),
+    });
+    written.is_ok()
 }
 
 /// The reply in an answer of InvokeModel. Its usage is the body's, or, where that has none, the headers'.

@@ -57,6 +57,13 @@ fn a_model_without_a_format_of_its_own_is_not_called_in_one() {
 }
 
 #[test]
+fn a_choice_among_no_tools_is_refused() {
+    let prompt = json!({"messages": user("Hi"), "toolChoice": {"any": {}}});
+    let asked = asking(Family::Nova, "amazon.nova-lite-v1:0", Transport::Converse, &prompt);
+    assert_eq!(refused_by(&prepare(&asked, 9).unwrap_err()), "toolChoice");
+}
+
+#[test]
 fn more_tokens_than_bedrock_has_numbers_for_are_refused_on_both_transports() {
     let most = 2_147_483_647;
     for transport in [Transport::Converse, Transport::InvokeModel] {
