@@ -14,8 +14,9 @@ from pathlib import Path
 import botocore.session
 import pytest
 
+from budget_contract import entry_of
 from contract import check_error, check_succeeded
-from sentry_client import PLENTY, Sentry, document, text
+from sentry_client import PLENTY, Sentry, document, text, unique
 
 NAMES = Path(__file__).resolve().parent.parent / "crates/sentry-models/src/adapters/integration/names.rs"
 MODELS = {
@@ -139,6 +140,36 @@ def test_model_that_hangs_is_given_up_after_its_time(native):
     assert answer["error"] == "ModelTimeout"
     assert seconds <= time.monotonic() - begun < seconds + 2
     assert "nothingSpent" not in json.loads(answer["cause"])
+
+
+def test_repetition_is_stopped_where_the_sdk_has_repeated_by_itself(native):
+    """`attempts` is how often the integration's SDK tries; an attempt before the last may have been paid for."""
+    def outcome(attempts, **directives):
+        model, bare = native.profile_arn()
+        sent = document(model, content=text(f"Hi. [[sdk attempts={attempts}]]", fault="throttling", **directives))
+        sent |= {"model": {"modelId": model, "family": "nova"}}
+        done = native.execute(sent, machine="ModelRouterArn")
+        cause = json.loads(done["cause"] or "{}")
+        return done["error"], cause.get("nothingSpent"), native.calls(bare)
+
+    assert outcome(1) == ("ModelThrottled", True, 3)
+    assert outcome(2) == ("ModelThrottled", None, 2)
+    assert outcome(3) == ("ModelThrottled", None, 3)
+    # What the SDK's own repetition mends is an answer like any other.
+    assert outcome(2, times=1) == (None, None, 2)
+    # So is what is mended by the router's repetitions.
+    assert outcome(1, times=2) == (None, None, 3)
+
+
+def test_hold_stays_where_the_sdk_has_repeated_by_itself(native):
+    for attempts, reserved in ((1, 0), (2, 100)):
+        scope = unique("e2e-native")
+        native.set_limit(f"costCenter#{scope}", {"output": 1_000})
+        tags = {"applicationId": "e2e-native", "costCenter": scope}
+        sent = document("nova-lite", content=text(f"Hi. [[sdk attempts={attempts}]]", fault="throttling"), parameters={"max_tokens": 100}, tags=tags)
+        answer = native.ask(sent)
+        check_error(answer, "ModelThrottled", sent)
+        assert entry_of(answer, f"costCenter#{scope}")["output"]["reserved"] == reserved
 
 
 @pytest.mark.parametrize("function, nothing_spent", [("PrepareCallFunction", True), ("ReadAnswerFunction", None)])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jsonata import Jsonata
 
 from contract import CODES
 
@@ -62,6 +63,8 @@ WITHOUT_STATE = {"EmitMetricsFunction", "SweepHoldsFunction"}
 IDEMPOTENT = {"Reserve", "Settle", "Cancel Reservation"}
 # States whose functions call nothing, so that it does not matter how often they run, or whether they run on after their state has given up.
 PURE = {"Prepare Call", "Read Answer"}
+# The task that a choice repeats, because a Retry does not see the cause of an error.
+CALL, REPEAT = "Call Bedrock", "Repeat Call?"
 # What happens in the model router between its start and its end if Step Functions itself calls the model.
 NATIVE_WAY = ["Prepare Call", "Call Bedrock", "Read Answer"]
 # Every way through the model router: the function calls the model; Step Functions does; Step Functions leaves the request to the function.
@@ -181,11 +184,18 @@ def seconds_of(state):
     return int(TEMPLATE["Parameters"]["ModelTimeoutSeconds"]["MaxValue"]) if seconds == MODEL_TIMEOUT else seconds
 
 
+def retries(state):
+    """The rules of its Retry; the one task without has a choice after it."""
+    return state.get("Retry", [])
+
+
 def longest(name):
     """A task's time, as often as it may run out, and every pause of a repetition; any other error comes at once."""
     state = task(name)
-    repeated = sum(rule["MaxAttempts"] for rule in state["Retry"] if OUT_OF_TIME & set(rule["ErrorEquals"]))
-    pauses = sum(rule["IntervalSeconds"] * rule["BackoffRate"] ** attempt for rule in state["Retry"] for attempt in range(rule["MaxAttempts"]))
+    repeated = sum(rule["MaxAttempts"] for rule in retries(state) if OUT_OF_TIME & set(rule["ErrorEquals"]))
+    pauses = sum(rule["IntervalSeconds"] * rule["BackoffRate"] ** attempt for rule in retries(state) for attempt in range(rule["MaxAttempts"]))
+    if name == CALL:
+        pauses += repetitions() * pause_of_the_call()["Seconds"]
     return seconds_of(state) * (1 + repeated) + pauses
 
 
@@ -206,9 +216,10 @@ def test_ways_through_the_model_router_are_those():
     """The tasks that may come after one another; a way that ends early is a part of a longer one."""
     states = MACHINES["model-router.asl.json"]["States"]
 
-    def ways(name):
+    def ways(name, passed=()):
+        """A repetition of a state leads nowhere else: its time is a part of the state's own."""
         state = states[name]
-        found = {way for each in set(followers(state)) for way in ways(each)} or {()}
+        found = {way for each in set(followers(state)) - {*passed, name} for way in ways(each, (*passed, name))} or {()}
         return {(name, *way) for way in found} if state["Type"] == "Task" else found
 
     found = ways(MACHINES["model-router.asl.json"]["StartAt"])
@@ -601,7 +612,7 @@ def test_every_state_is_reached(file):
 
 @pytest.mark.parametrize("file, name, state, siblings", TASKS)
 def test_task_has_retry_and_catch(file, name, state, siblings):
-    assert state.get("Retry") and state.get("Catch")
+    assert bool(state.get("Retry")) != (name == CALL) and state.get("Catch")
 
 
 @pytest.mark.parametrize("file, name, state, siblings", TASKS)
@@ -611,7 +622,7 @@ def test_task_catches_everything(file, name, state, siblings):
 
 @pytest.mark.parametrize("file, name, state, siblings", TASKS)
 def test_wildcard_stands_alone_and_last(file, name, state, siblings):
-    for rules in (state["Retry"], state["Catch"]):
+    for rules in (retries(state), state["Catch"]):
         for position, rule in enumerate(rules):
             if "States.ALL" in rule["ErrorEquals"]:
                 assert rule["ErrorEquals"] == ["States.ALL"] and position == len(rules) - 1
@@ -619,7 +630,7 @@ def test_wildcard_stands_alone_and_last(file, name, state, siblings):
 
 @pytest.mark.parametrize("file, name, state, siblings", TASKS)
 def test_retry_is_for_what_is_safe_to_repeat(file, name, state, siblings):
-    for rule in state["Retry"]:
+    for rule in retries(state):
         if rule["MaxAttempts"] == 0:
             continue
         if name not in IDEMPOTENT | PURE:
@@ -668,14 +679,115 @@ def test_model_is_not_invoked_twice():
     assert all(rule["MaxAttempts"] == 0 for rule in task("Route Model")["Retry"])
 
 
-def test_a_native_call_is_repeated_only_after_what_certainly_cost_nothing():
-    """The names that the function repeats after, too; which they are is tested in fn-read-answer."""
-    (rule,) = task("Call Bedrock")["Retry"]
-    assert rule["ErrorEquals"] == [f"BedrockRuntime.{name}" for name in ("ThrottlingException", "ModelNotReadyException", "ServiceUnavailableException")]
+# The call that Step Functions makes, and its repetitions
+
+REPEATED = [f"BedrockRuntime.{name}" for name in ("ThrottlingException", "ModelNotReadyException", "ServiceUnavailableException")]
+NOT_REPEATED = [
+    "BedrockRuntime.ServiceQuotaExceededException", "BedrockRuntime.InternalServerException", "BedrockRuntime.ModelTimeoutException",
+    "BedrockRuntime.ModelErrorException", "BedrockRuntime.AccessDeniedException", "BedrockRuntime.ValidationException",
+    "BedrockRuntime.ResourceNotFoundException", "BedrockRuntime.SdkClientException", "BedrockRuntime.BedrockRuntimeException",
+    "BedrockRuntime.ThrottlingExceptionOfAnother", "Another.ThrottlingException", "ThrottlingException", "States.Timeout", "States.TaskFailed", "",
+]
+TOLD = "Slow down. (Service: BedrockRuntime, Status Code: 429, Request ID: 0a1b-2c)"
+ONE_ATTEMPT = {
+    "none": None, "empty": "", "no count": TOLD, "count 1": f"{TOLD} (SDK Attempt Count: 1)", "only the count": "(SDK Attempt Count: 1)",
+    "a quoted count before": f"You said (SDK Attempt Count: 2). {TOLD} (SDK Attempt Count: 1)", "text after it": f"{TOLD} (SDK Attempt Count: 1) more",
+}
+NOT_ONE_ATTEMPT = {
+    **{f"count {count}": f"{TOLD} (SDK Attempt Count: {count})" for count in (0, 2, 3, 10, 11, 21, "", "many", "1.5", "-1", " 1", "1 of 2", "١")},
+    "no number": f"{TOLD} (SDK Attempt Count)", "unfinished": f"{TOLD} (SDK Attempt Count: 1", "other form": f"{TOLD} (SDK Attempt Count=1)",
+    "a quoted 1 before": f"You said (SDK Attempt Count: 1). {TOLD} (SDK Attempt Count: 2)", "only the count": "(SDK Attempt Count: 2)",
+}
 
 
-def test_a_native_call_that_fails_is_read_by_the_function_that_knows_the_errors():
-    assert {catcher["Next"] for catcher in task("Call Bedrock")["Catch"] if catcher["ErrorEquals"] == ["States.ALL"]} == {"Read Answer"}
+def jsonata(template, **bindings):
+    """What `{% … %}` or an object of such comes to."""
+    if isinstance(template, dict):
+        return {key: jsonata(value, **bindings) for key, value in template.items()}
+    return Jsonata(template.removeprefix("{%").removesuffix("%}").strip()).evaluate(None, bindings)
+
+
+def caught_by_call(error, cause):
+    """What `Repeat Call?` gets; AWS may give an error no cause."""
+    (catcher,) = [each for each in task(CALL)["Catch"] if each["ErrorEquals"] == ["States.ALL"]]
+    assert catcher["Next"] == REPEAT
+    told = {"Error": error} | ({} if cause is None else {"Cause": cause})
+    states = {"errorOutput": told, "context": {"Execution": {"Input": {"model": {"modelId": "m"}}}}}
+    caught = jsonata(catcher["Output"], states=states, call={"converse": {}, "terms": {"rich": False}})
+    assert caught == {"model": {"modelId": "m"}, "terms": {"rich": False}, "error": error, "cause": cause or ""}
+    return caught
+
+
+def repeat_rule():
+    (rule,) = MACHINES["model-router.asl.json"]["States"][REPEAT]["Choices"]
+    return rule
+
+
+def is_repeated(error, cause, repeated):
+    """Whether the call is made again; the condition must come to a boolean, as AWS wants it."""
+    found = jsonata(repeat_rule()["Condition"], states={"input": caught_by_call(error, cause)}, repeated=repeated)
+    assert isinstance(found, bool)
+    return found
+
+
+def repetitions():
+    """How often the call is repeated, at most, by evaluation."""
+    return sum(is_repeated(REPEATED[0], "", repeated) for repeated in range(100))
+
+
+def pause_of_the_call():
+    return MACHINES["model-router.asl.json"]["States"][repeat_rule()["Next"]]
+
+
+@pytest.mark.parametrize("repeated", [0, 1, 2, 3, 50])
+@pytest.mark.parametrize("cause", ONE_ATTEMPT.values(), ids=ONE_ATTEMPT)
+@pytest.mark.parametrize("error", REPEATED)
+def test_a_native_call_is_repeated_twice_after_one_attempt_that_certainly_cost_nothing(error, cause, repeated):
+    assert is_repeated(error, cause, repeated) == (repeated < 2)
+
+
+@pytest.mark.parametrize("repeated", [0, 1, 2])
+@pytest.mark.parametrize("cause", NOT_ONE_ATTEMPT.values(), ids=NOT_ONE_ATTEMPT)
+@pytest.mark.parametrize("error", REPEATED)
+def test_a_native_call_is_not_repeated_where_an_earlier_attempt_may_have_been_paid(error, cause, repeated):
+    assert not is_repeated(error, cause, repeated)
+
+
+@pytest.mark.parametrize("cause", ONE_ATTEMPT.values(), ids=ONE_ATTEMPT)
+@pytest.mark.parametrize("error", NOT_REPEATED)
+def test_a_native_call_is_not_repeated_after_another_error(error, cause):
+    """Which the errors are is tested in sentry-models, against what the function repeats after."""
+    assert not is_repeated(error, cause, 0)
+
+
+def test_the_repetition_of_a_native_call_sends_the_same_and_is_counted():
+    rule, pause, prepared = repeat_rule(), pause_of_the_call(), task("Prepare Call")
+    assert [jsonata(rule["Assign"], repeated=repeated) for repeated in (0, 1)] == [{"repeated": 1}, {"repeated": 2}]
+    assert (pause["Type"], pause["Seconds"], pause["Next"]) == ("Wait", 1, CALL)
+    call = {"converse": {"ModelId": "m"}, "terms": {}}
+    states = {"result": {"Payload": call}}
+    assert jsonata(prepared["Assign"]["call"], states=states) == jsonata(prepared["Output"], states=states) == call
+    assert prepared["Assign"]["repeated"] == 0
+    assert jsonata(task(CALL)["Arguments"], call=call) == call["converse"]
+
+
+def test_a_native_call_that_fails_in_the_end_is_read_by_the_function_that_knows_the_errors():
+    """As it was caught: the choice changes nothing."""
+    choice = MACHINES["model-router.asl.json"]["States"][REPEAT]
+    assert choice["Default"] == "Read Answer"
+    assert not [part for part in [choice, *choice["Choices"], pause_of_the_call()] if "Output" in part]
+
+
+def test_nothing_leads_to_the_native_call_but_through_what_sets_its_variables():
+    states = MACHINES["model-router.asl.json"]["States"]
+    assert {name for name, state in states.items() for part in [state, *state.get("Choices", [])] if "Assign" in part} == {"Prepare Call", REPEAT}
+    reached, waiting = set(), [MACHINES["model-router.asl.json"]["StartAt"]]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached | {"Prepare Call"}:
+            reached.add(name)
+            waiting.extend(followers(states[name]))
+    assert not reached & {CALL, REPEAT}
 
 
 def strings_of(value):

@@ -4,6 +4,9 @@ As on AWS, parameters and results have the names of the AWS SDK for Java 2.x (`I
 `BedrockRuntime.<name of the exception>`, or `BedrockRuntime.SdkClientException` where the SDK got no answer that it can
 read, and a result over 262,144 bytes is `States.DataLimitExceeded`. Which names are members of a structure, and which are the
 caller's own data, is read from AWS's service model.
+
+The SDK inside Step Functions may repeat a call by itself, and its message tells how often it tried. Here it does so where the
+request says `[[sdk attempts=N]]`: up to N calls while Bedrock throttles them.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import http.client
 import inspect
 import json
 import os
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -23,6 +27,9 @@ RESOURCE = "arn:aws:states:::aws-sdk:bedrockruntime:converse"
 ENDPOINT = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"
 MOST_BYTES = 262_144
 TIMED_TASK = ["resource", "input_data", "timeout"]
+# The SDK's own error.
+CLIENT = "SdkClientException"
+SDK_ATTEMPTS = re.compile(r"\[\[sdk attempts=(\d+)\]\]")
 
 
 def sdk_name(name: str) -> str:
@@ -73,6 +80,14 @@ def from_wire(value: Any, shape: Any) -> Any:
     return value
 
 
+class Failed(Exception):
+    """One attempt of the SDK that failed: the exception's name and message."""
+
+    def __init__(self, name: str, message: str, throttled: bool = False) -> None:
+        super().__init__(message)
+        self.name, self.throttled = name, throttled
+
+
 class Converse:
     """The integration, as the engine calls its integrations: `(resource, parameters)` to a result."""
 
@@ -97,22 +112,36 @@ class Converse:
         return result
 
     def send(self, url: str, body: Any) -> Any:
+        """One call, or as many as the request lets the SDK make."""
+        data = json.dumps(body).encode()
+        most = max(map(int, SDK_ATTEMPTS.findall(data.decode())), default=1)
+        attempt = 1
+        while True:
+            try:
+                return self.attempt(url, data)
+            except Failed as error:
+                if not error.throttled or attempt >= most:
+                    told = f"{error} (SDK Attempt Count: {attempt})"
+                    raise self.failure(f"BedrockRuntime.{error.name}", told) from error
+            attempt += 1
+
+    def attempt(self, url: str, data: bytes) -> Any:
         """One call; it has no time limit, for the state has one."""
-        request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+        request = urllib.request.Request(url, data, {"content-type": "application/json"})
         try:
             with self.opener.open(request) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             raise self.answered(error) from error
         except (OSError, http.client.HTTPException) as error:
-            raise self.unanswered(f"Unable to execute HTTP request: {type(error).__name__}") from error
+            raise Failed(CLIENT, f"Unable to execute HTTP request: {type(error).__name__}") from error
         try:
             return json.loads(text)
         except ValueError as error:
             told = "Unable to unmarshall response (not JSON). Response Code: 200, Response Text: OK"
-            raise self.unanswered(told) from error
+            raise Failed(CLIENT, told) from error
 
-    def answered(self, error: urllib.error.HTTPError) -> Exception:
+    def answered(self, error: urllib.error.HTTPError) -> Failed:
         """An exception that the service answered."""
         kind = (error.headers.get("x-amzn-errortype") or "").split(":")[0]
         name = kind if kind in self.exceptions else "BedrockRuntimeException"
@@ -121,11 +150,7 @@ class Converse:
         except (ValueError, AttributeError, OSError):
             message = None
         told = f"Service: BedrockRuntime, Status Code: {error.code}, Request ID: {error.headers.get('x-amzn-requestid')}"
-        return self.failure(f"BedrockRuntime.{name}", f"{message} ({told}) (SDK Attempt Count: 1)")
-
-    def unanswered(self, message: str) -> Exception:
-        """The SDK's own error."""
-        return self.failure("BedrockRuntime.SdkClientException", f"{message} (SDK Attempt Count: 1)")
+        return Failed(name, f"{message} ({told})", throttled=error.code == 429)
 
     def check_size(self, payload: Any) -> None:
         """Step Functions' limit of a payload, which the engine does not have."""

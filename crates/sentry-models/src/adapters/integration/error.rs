@@ -12,6 +12,10 @@ pub const TIMEOUT: &str = "States.Timeout";
 const CLIENT: &str = "SdkClientException";
 /// How the SDK begins its message where an answer came that it cannot read.
 const NOT_UNDERSTOOD: &str = "Unable to unmarshall response";
+/// Where newer versions of the SDK say how often they tried, and how they go on after one attempt. The state `Repeat Call?` reads it
+/// by the same rule: the last one in the cause counts, for one before it may be quoted.
+const ATTEMPTS: &str = "SDK Attempt Count";
+const ONE: &str = ": 1)";
 
 /// What `error` with `cause` means. Every error that is not Bedrock's own may have come after the model had worked.
 #[must_use]
@@ -22,7 +26,7 @@ pub fn failure(error: &str, cause: &str) -> ModelFailure {
             let told = Told::of(cause);
             let failure = answered(Some(name), told.status).failure(Some(name), told.request_id);
             // The error is the last attempt's; an earlier one may have reached the model.
-            if told.attempts > 1 { ModelFailure { effect: Effect::Unknown, ..failure } } else { failure }
+            if told.several_attempts { ModelFailure { effect: Effect::Unknown, ..failure } } else { failure }
         }
         _ => LOST.failure(None, None),
     }
@@ -37,21 +41,19 @@ pub fn unreadable() -> ModelFailure {
 struct Told<'c> {
     status: Option<u16>,
     request_id: Option<&'c str>,
-    attempts: u32,
+    several_attempts: bool,
 }
 
 impl<'c> Told<'c> {
     fn of(cause: &'c str) -> Self {
-        let told = cause.rsplit_once("(Service: ").and_then(|(_, told)| told.split_once(')'));
-        let attempts = told.and_then(|(_, rest)| rest.split_once("(SDK Attempt Count: ")?.1.split_once(')'));
-        let told = told.map(|(told, _)| told);
+        let told = cause.rsplit_once("(Service: ").and_then(|(_, told)| told.split_once(')')).map(|(told, _)| told);
         let field = |name: &str| told?.split(", ").find_map(|field| field.strip_prefix(name));
         let is_id = |id: &&str| id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         Self {
             status: field("Status Code: ").and_then(|code| code.parse().ok()),
             request_id: field("Request ID: ").filter(is_id),
             // A number that is not understood is not one.
-            attempts: attempts.map_or(1, |(count, _)| count.parse().unwrap_or(u32::MAX)),
+            several_attempts: cause.rsplit_once(ATTEMPTS).is_some_and(|(_, count)| !count.starts_with(ONE)),
         }
     }
 }

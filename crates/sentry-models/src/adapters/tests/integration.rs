@@ -140,13 +140,8 @@ fn an_answer_means_the_same_under_either_names() {
 fn step_functions_repeats_after_the_errors_that_certainly_cost_nothing_and_may_pass() {
     let machine: Value =
         serde_json::from_str(include_str!("../../../../../statemachines/model-router.asl.json")).unwrap();
-    let repeated: Vec<&str> = machine["States"]["Call Bedrock"]["Retry"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .flat_map(|rule| rule["ErrorEquals"].as_array().unwrap())
-        .map(|name| name.as_str().unwrap())
-        .collect();
+    let condition = machine["States"]["Repeat Call?"]["Choices"][0]["Condition"].as_str().unwrap();
+    let repeated: Vec<&str> = condition.split('\'').filter(|word| word.starts_with("BedrockRuntime.")).collect();
     let known = [
         "ThrottlingException",
         "ServiceQuotaExceededException",
@@ -178,6 +173,9 @@ fn an_error_after_repetitions_says_nothing_of_the_attempts_before_it() {
     assert_eq!(effect(" (SDK Attempt Count: 1)"), Effect::NothingYet);
     for several in [" (SDK Attempt Count: 3)", " (SDK Attempt Count: 11)", " (SDK Attempt Count: many)"] {
         assert_eq!(effect(several), Effect::Unknown, "{several}");
+    }
+    for cause in ["SDK Attempt Count: 2", "You said (SDK Attempt Count: 1). (SDK Attempt Count: 2)"] {
+        assert_eq!(failure("BedrockRuntime.ThrottlingException", cause).effect, Effect::Unknown, "{cause}");
     }
 }
 
