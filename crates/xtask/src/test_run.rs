@@ -25,18 +25,20 @@ const SIMULATOR: [&str; 2] = ["--metrics-delay-seconds=1", "--record=10000"];
 /// The stacks: the functions wait for the model, or Step Functions calls it.
 const STACKS: [(&str, &str); 2] = [("cost-sentry", "lambda"), ("cost-sentry-native", "native")];
 /// What calls models, and what looks at the whole run, for the second stack; everything else is the same in both.
-const NATIVE_TESTS: [&str; 7] = [
+const NATIVE_TESTS: [&str; 8] = [
     "tests/test_native.py",
     "tests/test_router.py",
     "tests/test_requests.py",
     "tests/test_model_failures.py",
     "tests/test_families.py",
+    "tests/test_rich_prompts.py",
     "tests/test_wire_shapes.py",
     "tests/test_logs.py",
 ];
 
-/// Models on InvokeModel go the same way in both.
-const NATIVE_SELECTION: &str = "not (test_families and invoke-model)";
+/// Models on InvokeModel go the same way in both; `claude-2` is one.
+const NATIVE_SELECTION: &str =
+    "not ((test_families or test_rich_prompts) and (invoke-model or invoke_model or claude-2))";
 
 /// Runs every check and test. Ends with the line `N passed, N failed`.
 ///
