@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use sentry_contract::answer::EarlyAnswer;
 use sentry_contract::request::{Request, Tags};
 use sentry_contract::states::{Validated, timestamp};
-use sentry_contract::{ErrorBody, ErrorCode, MAX_PAYLOAD_BYTES, escaped_len};
+use sentry_contract::{ErrorBody, ErrorCode, MAX_PAYLOAD_BYTES, Outcome, escaped_len};
 use sentry_lambda::Failure;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -116,8 +116,7 @@ fn fits_the_router(request: &Request) -> Result<(), Offence> {
 fn invalid(parsed: &Value, offence: Offence, now: DateTime<Utc>, id: Uuid) -> EarlyAnswer {
     let Offence { code, path, problem, details } = offence;
     let error = ErrorBody::new(code, format!("{path} {problem}.")).with("path", path);
-    let error = details.into_iter().fold(error, |error, (name, value)| error.with(name, value));
-    EarlyAnswer { budget: None, ..refused(parsed, error, now, id) }
+    refused(parsed, details.into_iter().fold(error, |error, (name, value)| error.with(name, value)), now, id)
 }
 
 /// The denial of a request whose model cannot be looked up.
@@ -133,13 +132,14 @@ fn refused(parsed: &Value, error: ErrorBody, now: DateTime<Utc>, id: Uuid) -> Ea
         tags.set(Tags::REQUEST_ID, id.to_string());
     }
     tags.set(Tags::TIMESTAMP, timestamp(now));
+    let outcome = error.code.outcome();
     EarlyAnswer {
-        outcome: error.code.outcome(),
+        outcome,
         status_code: error.code.status(),
         tags,
         model: document::requested_model(parsed).map(|name| serde_json::json!({"requested": name})),
         error,
-        budget: Some([]),
+        budget: (outcome == Outcome::Denied).then_some([]),
     }
 }
 

@@ -135,15 +135,23 @@ impl Refusal {
     }
 }
 
-/// Refuses by name what `model` has no place for.
+/// The body of a request to `model` in its own format; none where it is called through Converse.
 ///
 /// # Errors
 /// At the first part of the request that it cannot honour.
-pub fn check(model: &Target, call: &Call<'_>) -> Result<(), Refusal> {
-    let support = match model.transport() {
-        Transport::Converse => of(model.family).converse(&model.model_id),
-        Transport::InvokeModel => native(model)?.support(),
-    };
+pub fn body(model: &Target, call: &Call<'_>) -> Result<Option<Value>, Refusal> {
+    match model.transport() {
+        Transport::Converse => check(call, of(model.family).converse(&model.model_id)).map(|()| None),
+        Transport::InvokeModel => {
+            let native = native(model)?;
+            check(call, native.support())?;
+            native.body(call).map(Some)
+        }
+    }
+}
+
+/// Refuses by name what `support` has no place for.
+fn check(call: &Call<'_>, support: Support) -> Result<(), Refusal> {
     let Call { prompt, conversation, .. } = call;
     let parameters = &prompt.parameters;
     let demands = [

@@ -27,7 +27,7 @@ mod sdk_failure;
 use aws_sdk_bedrockruntime::Client;
 use sentry_contract::answer::{Output, OutputMessage, StopReason};
 use sentry_contract::content::{Block, Content};
-use sentry_contract::request::{Prompt, Role, Transport};
+use sentry_contract::request::{Prompt, Role};
 use sentry_contract::states::{InvokeModelInput, Target};
 use sentry_contract::tools::ServiceTier;
 use sentry_domain::TokenUsage;
@@ -116,28 +116,20 @@ pub struct InvokeRequest {
 pub fn prepare(input: &InvokeModelInput, max_tokens: u32) -> Result<Prepared, ModelFailure> {
     let InvokeModelInput { model, prompt, tags } = input;
     let call = Call { prompt, conversation: Conversation::of(prompt), max_tokens };
-    let prepared = adapter::check(model, &call).and_then(|()| match model.transport() {
-        Transport::Converse => {
-            Ok(Prepared::Converse(Box::new(converse::request(adapter::of(model.family), &call, tags))))
-        }
-        Transport::InvokeModel => {
+    let body = adapter::body(model, &call).map_err(|refusal| ModelFailure::never_sent(refusal.error(model)))?;
+    Ok(match body {
+        None => Prepared::Converse(Box::new(converse::request(adapter::of(model.family), &call, tags))),
+        Some(body) => {
             let guardrail = prompt.guardrail.as_ref().map(GuardrailConfig::from);
-            let body = adapter::native(model)?.body(&call)?;
-            Ok(Prepared::InvokeModel(Box::new(InvokeRequest { body, guardrail, service_tier: prompt.service_tier })))
+            Prepared::InvokeModel(Box::new(InvokeRequest { body, guardrail, service_tier: prompt.service_tier }))
         }
-    });
-    prepared.map_err(|refusal| ModelFailure::never_sent(refusal.error(model)))
+    })
 }
 
 /// Whether `model` honours every part of `prompt` and writes `max_tokens`, as far as its family and its id tell.
 #[must_use]
 pub fn honours(model: &Target, prompt: &Prompt, max_tokens: u32) -> bool {
-    let call = Call { prompt, conversation: Conversation::of(prompt), max_tokens };
-    let written = adapter::check(model, &call).and_then(|()| match model.transport() {
-        Transport::Converse => Ok(()),
-        Transport::InvokeModel => adapter::native(model)?.body(&call).map(drop),
-    });
-    written.is_ok()
+    adapter::body(model, &Call { prompt, conversation: Conversation::of(prompt), max_tokens }).is_ok()
 }
 
 /// The reply in an answer of InvokeModel. Its usage is the body's, or, where that has none, the headers'.
