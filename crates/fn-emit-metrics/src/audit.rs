@@ -44,7 +44,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     degraded_to_tokens: Option<u32>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    unsettled: bool,
+    settled_late: bool,
 }
 
 fn line(record: &MetricsRecord) -> Line<'_> {
@@ -71,7 +71,7 @@ fn line(record: &MetricsRecord) -> Line<'_> {
         },
         degraded_from_tokens: lowered.map(|lowered| lowered.from),
         degraded_to_tokens: lowered.map(|lowered| lowered.to),
-        unsettled: record.unsettled,
+        settled_late: record.settlement.is_some(),
     }
 }
 
@@ -110,15 +110,14 @@ mod tests {
             "tags": {},
             "model": {"requested": "nova-lite", "modelId": "amazon.nova-lite-v1:0"},
             "hold": {"input": 120, "output": 300, "usd": "0.0000792"},
-            "degraded": {"action": "clamp", "from": 2048, "to": 300},
-            "unsettled": true
+            "degraded": {"action": "clamp", "from": 2048, "to": 300}
         });
         let expected = json!({
             "level": "INFO", "message": "request", "timestamp": null,
             "outcome": "InvocationFailed", "code": "ModelTimeout", "model": "nova-lite", "model_id": "amazon.nova-lite-v1:0",
             "input_tokens": 0, "output_tokens": 0, "tags": {},
             "held_input_tokens": 120, "held_output_tokens": 300, "held_usd": "0.000079200",
-            "degraded": "clamp", "degraded_from_tokens": 2048, "degraded_to_tokens": 300, "unsettled": true
+            "degraded": "clamp", "degraded_from_tokens": 2048, "degraded_to_tokens": 300
         });
         assert_eq!(written(record), expected);
     }

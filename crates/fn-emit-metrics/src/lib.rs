@@ -2,11 +2,13 @@
 
 mod alerts;
 mod audit;
+mod late;
 mod mark;
 mod metrics;
 mod notice;
 
 pub use alerts::Alerts;
+pub use late::LateSettlements;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::types::MetricDatum;
 use chrono::{DateTime, Utc};
@@ -54,33 +56,42 @@ pub struct ItemFailure {
 #[derive(Debug)]
 pub struct Emitter {
     client: Client,
+    late: LateSettlements,
     alerts: Alerts,
 }
 
 impl Emitter {
-    /// Stores through `client`, and publishes through `alerts`.
+    /// Stores through `client`, settles through `late` and publishes through `alerts`.
     #[must_use]
-    pub fn new(client: Client, alerts: Alerts) -> Self {
-        Self { client, alerts }
+    pub fn new(client: Client, late: LateSettlements, alerts: Alerts) -> Self {
+        Self { client, late, alerts }
     }
 
-    /// Publishes the alerts of a batch that is read at `now`, then stores its metrics in one call; what cannot be read, published or
-    /// stored is reported for another delivery.
+    /// Makes the late settlements of a batch that is read at `now`, publishes its alerts, then stores its metrics in one call. A message
+    /// that cannot be read, settled, published or stored is reported for another delivery.
     ///
-    /// Alerts come first because they can be repeated: a message whose alert fails is not counted yet.
+    /// Metrics come last because they cannot be repeated: a message whose settlement or alert fails is not counted yet.
     pub async fn emit(&self, batch: Batch, now: DateTime<Utc>) -> BatchAnswer {
         let mut failed = Vec::new();
-        let mut ready = Vec::new();
-        let mut round = self.alerts.round(now);
+        let mut understood = Vec::new();
         for Message { message_id, body } in batch.records {
-            let mut request = match read(&body) {
-                Ok(request) => request,
+            match read(&body, now) {
+                Ok(request) => understood.push((message_id, request)),
                 Err(problem) => {
                     error!(message_id, problem, "a message of the metrics queue cannot be read");
                     failed.push(message_id);
-                    continue;
                 }
-            };
+            }
+        }
+        let mut records: Vec<_> = understood.iter_mut().map(|(_, request)| &mut request.record).collect();
+        let settled = self.late.settle(&mut records, now).await;
+        let mut ready = Vec::new();
+        let mut round = self.alerts.round(now);
+        for ((message_id, mut request), settled) in understood.into_iter().zip(settled) {
+            if !settled {
+                failed.push(message_id);
+                continue;
+            }
             let Some(published) = round.publish(&request.record.alerts).await else {
                 failed.push(message_id);
                 continue;
@@ -139,10 +150,10 @@ struct Request {
     metrics: Vec<MetricDatum>,
 }
 
-fn read(body: &str) -> Result<Request, String> {
+fn read(body: &str, now: DateTime<Utc>) -> Result<Request, String> {
     let record: MetricsRecord = serde_json::from_str(body)
         .map_err(|error| format!("{:?} error at column {}", error.classify(), error.column()))?;
-    let metrics = metrics::of(&record)?;
+    let metrics = metrics::of(&record, now)?;
     Ok(Request { record, metrics })
 }
 

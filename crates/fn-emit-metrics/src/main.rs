@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use fn_emit_metrics::{Alerts, Batch, Emitter};
+use fn_emit_metrics::{Alerts, Batch, Emitter, LateSettlements};
 use sentry_lambda::{StartError, env};
+use sentry_ledger::Ledger;
 
 /// A call takes milliseconds; past this the attempt is repeated.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -13,11 +14,12 @@ const OPERATION: Duration = Duration::from_secs(6);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
-    let table = env::required("SENTRY_LEDGER_TABLE")?;
+    let (table, requests) = (env::required("SENTRY_LEDGER_TABLE")?, env::required("SENTRY_REQUESTS_TABLE")?);
     let topic_arn = env::required("SENTRY_ALERT_TOPIC_ARN")?;
     let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
-    let (ledger, sns) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_sns::Client::new(&config));
-    let alerts = Alerts::new(ledger, table, sns, topic_arn);
-    let emitter = &Emitter::new(aws_sdk_cloudwatch::Client::new(&config), alerts);
+    let (dynamodb, sns) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_sns::Client::new(&config));
+    let late = LateSettlements::new(Ledger::new(dynamodb.clone(), table.clone(), requests));
+    let alerts = Alerts::new(dynamodb, table, sns, topic_arn);
+    let emitter = &Emitter::new(aws_sdk_cloudwatch::Client::new(&config), late, alerts);
     sentry_lambda::run(move |batch: Batch| async move { Ok(emitter.emit(batch, Utc::now()).await) }).await
 }

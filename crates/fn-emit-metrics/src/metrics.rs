@@ -14,17 +14,18 @@ const UNSPECIFIED: &str = "unspecified";
 /// Source: API reference of Amazon CloudWatch, `Dimension`, read in November 2026.
 const DIMENSION_CHARS: usize = 1024;
 
-/// The metrics of `record`: all six that every request has, also where they are 0, and the others where there is something to count.
+/// The metrics of `record`, which is read at `now`: all six that every request has, also where they are 0, and the others where there is
+/// something to count. A late settlement that comes after its hold has expired counts as `UnsettledRequests`.
 ///
 /// # Errors
 /// When the record's timestamp is none.
-pub fn of(record: &MetricsRecord) -> Result<Vec<MetricDatum>, String> {
+pub fn of(record: &MetricsRecord, now: DateTime<Utc>) -> Result<Vec<MetricDatum>, String> {
     let timestamp = record.tags.get(Tags::TIMESTAMP).unwrap_or_default();
     let at: DateTime<Utc> = timestamp.parse().map_err(|_| "the tag timestamp is no instant".to_owned())?;
     let at = SdkDateTime::from_millis(at.timestamp_millis());
     let dimensions = dimensions(record);
     let of_request = |(name, value)| datum(name, value, dimensions.clone(), at);
-    Ok(six(record).into_iter().map(of_request).chain(others(record, at)).collect())
+    Ok(six(record).into_iter().map(of_request).chain(others(record, now, at)).collect())
 }
 
 /// `BudgetAlerts`: one alert that was published after `request`, whose metrics give the time.
@@ -48,7 +49,7 @@ fn six(record: &MetricsRecord) -> [(&'static str, u64); 6] {
 }
 
 /// Has no dimension of a request, so that each is one line for the whole stack: what it concerns is in the audit line.
-fn others(record: &MetricsRecord, at: SdkDateTime) -> Vec<MetricDatum> {
+fn others(record: &MetricsRecord, now: DateTime<Utc>, at: SdkDateTime) -> Vec<MetricDatum> {
     let mut others = Vec::new();
     if let (Outcome::Denied, Some(code)) = (record.outcome, record.code) {
         others.push(datum("Denials", 1, vec![dimension("Code", code.name())], at));
@@ -56,9 +57,11 @@ fn others(record: &MetricsRecord, at: SdkDateTime) -> Vec<MetricDatum> {
     if let Some(degraded) = &record.degraded {
         others.push(datum("Degradations", 1, vec![dimension("Action", degraded.action())], at));
     }
-    if record.unsettled {
-        others.push(datum("UnsettledRequests", 1, Vec::new(), at));
-    } else if let (Some(hold), Some(usage)) = (record.hold, record.usage) {
+    if let Some(late) = &record.settlement {
+        let expired = now > late.reservation.expires_at;
+        others.push(datum(if expired { "UnsettledRequests" } else { "LateSettlements" }, 1, Vec::new(), at));
+    }
+    if let (Some(hold), Some(usage)) = (record.hold, record.usage) {
         others.push(datum("HeldTokens", hold.input.saturating_add(hold.output), Vec::new(), at));
         others.push(datum("UsedTokens", usage.tokens.total(), Vec::new(), at));
         if usage.tokens.read() > hold.input || usage.tokens.output > hold.output {

@@ -10,9 +10,10 @@ use aws_sdk_cloudwatch::operation::put_metric_data::{PutMetricDataError, PutMetr
 use aws_smithy_mocks::{MockResponseInterceptor, Rule, create_mock_http_client, mock};
 use chrono::{DateTime, Utc};
 use sentry_lambda::offline_config;
+use sentry_ledger::Ledger;
 use serde_json::{Value, json};
 
-use crate::{Alerts, Batch, BatchAnswer, Emitter};
+use crate::{Alerts, Batch, BatchAnswer, Emitter, LateSettlements};
 
 /// When batches are read.
 const NOW: i64 = 1_795_237_200;
@@ -29,7 +30,8 @@ fn emitter_with(cloudwatch: &Rule, ledger: &[&Rule], sns: &[&Rule]) -> Emitter {
     let sns = aws_sdk_sns::config::Builder::from(&config).interceptor(by(sns)).build();
     let cloudwatch = aws_sdk_cloudwatch::config::Builder::from(&config).interceptor(by(&[cloudwatch])).build();
     let (ledger, sns) = (aws_sdk_dynamodb::Client::from_conf(ledger), aws_sdk_sns::Client::from_conf(sns));
-    Emitter::new(Client::from_conf(cloudwatch), Alerts::new(ledger, "ledger".to_owned(), sns, "topic".to_owned()))
+    let late = LateSettlements::new(Ledger::new(ledger.clone(), "ledger".to_owned(), "requests".to_owned()));
+    Emitter::new(Client::from_conf(cloudwatch), late, Alerts::new(ledger, "ledger".to_owned(), sns, "topic".to_owned()))
 }
 
 fn emitter(rule: &Rule) -> Emitter {
@@ -105,19 +107,16 @@ async fn what_concerns_a_request_beside_is_counted_for_the_whole_stack() {
     let degraded = json!({"degraded": {"action": "clamp", "from": 2048, "to": 500}});
     let fallback = json!({"degraded": {"action": "fallback", "from": "amazon.nova-pro-v1:0", "to": "amazon.nova-lite-v1:0",
                                        "maxTokens": {"from": 2048, "to": 500}}});
-    let unsettled = json!({"unsettled": true, "usage": usage()["usage"]});
     let mut more_than_held = held(usage());
     more_than_held["hold"]["output"] = json!(usage()["usage"]["outputTokens"].as_u64().unwrap() - 1);
     let exceeded = format!("HeldTokens{{}} {}", 40 + more_than_held["hold"]["output"].as_u64().unwrap());
-    let cases: [(&str, Value, &[&str]); 10] = [
+    let cases: [(&str, Value, &[&str]); 8] = [
         ("Succeeded", usage(), &[]),
         ("Succeeded", more_than_held, &[&exceeded, "UsedTokens{} 173", "ExceededHolds{} 1"]),
         ("Succeeded", held(usage()), &["HeldTokens{} 540", "UsedTokens{} 173"]),
         ("Succeeded", held(degraded), &["Degradations{Action=clamp} 1"]),
         ("Succeeded", held(fallback), &["Degradations{Action=fallback} 1"]),
-        ("Succeeded", held(unsettled), &["UnsettledRequests{} 1"]),
         ("InvocationFailed", held(json!({"code": "ModelThrottled"})), &[]),
-        ("InvocationFailed", held(json!({"code": "ModelTimeout", "unsettled": true})), &["UnsettledRequests{} 1"]),
         ("Denied", json!({"code": "BudgetReserved"}), &["Denials{Code=BudgetReserved} 1"]),
         ("Denied", json!({"code": "LimitMalformed"}), &["Denials{Code=LimitMalformed} 1"]),
     ];

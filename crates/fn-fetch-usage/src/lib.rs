@@ -2,62 +2,148 @@
 
 mod cache;
 mod query;
+mod shared;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_cloudwatch::Client;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sentry_contract::ErrorCode;
-use sentry_contract::states::{FetchUsageInput, UsageFigure, UsageFound, UsageQuery};
+use sentry_contract::usage::{FetchUsageInput, UsageFound, UsageSeries};
+use sentry_domain::UsageGrid;
 use sentry_lambda::Failure;
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::cache::Cache;
+pub use crate::shared::SharedFigures;
 
-/// A window's usage so far, from CloudWatch or from the last seconds.
+/// Oldest figure that decides, in seconds, where CloudWatch gives no newer one.
+const OLDEST_SECONDS: u64 = 300;
+/// How long one asker keeps the others from asking: longer than it waits for CloudWatch. After a failure, the next one asks then.
+const CLAIM: TimeDelta = TimeDelta::seconds(5);
+/// How long to wait for another asker's figure where there is none yet; then there is still time to ask.
+const PATIENCE: Duration = Duration::from_millis(2_000);
+/// The pause between two looks at the shared figure.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A model's usage, from CloudWatch or from the last minute.
 #[derive(Debug)]
 pub struct UsageSource {
     client: Client,
+    shared: Option<SharedFigures>,
     cache: Cache,
 }
 
 impl UsageSource {
-    /// Asks CloudWatch through `client`, at most once every `max_age` for each model and window.
+    /// Asks CloudWatch through `client`. All functions together ask at most once every `max_age_seconds` for each model, and share the
+    /// figure through `shared`; with 0 each asks for every request, and nothing is shared.
     #[must_use]
-    pub fn new(client: Client, max_age: Duration) -> Self {
-        Self { client, cache: Cache::new(max_age) }
+    pub fn new(client: Client, shared: SharedFigures, max_age_seconds: u64) -> Self {
+        let shared = (max_age_seconds > 0).then_some(shared);
+        Self { client, shared, cache: Cache::new(max_age_seconds) }
     }
 
-    /// The tokens of each model from the start of its window until `now`; `at` is the same moment on the clock that ages
-    /// the cache. Both are asked for at once, each in a query of its own, for their windows may differ.
+    /// The usage of both models at `now`.
     ///
     /// # Errors
-    /// `UsageUnavailable` when CloudWatch does not give every figure of the model completely. Without the fallback's, it
-    /// cannot step in.
-    pub async fn fetch(&self, input: &FetchUsageInput, now: DateTime<Utc>, at: Instant) -> Result<UsageFound, Failure> {
+    /// `UsageUnavailable` when CloudWatch does not give every figure of the model completely, and there is none of the last five minutes.
+    /// Without the fallback's figure, the fallback cannot step in.
+    pub async fn fetch(&self, input: &FetchUsageInput, now: DateTime<Utc>) -> Result<UsageFound, Failure> {
         let fallback = async {
-            let found = self.figure(input.fallback.as_ref()?, now, at).await;
+            let found = self.figure(input.fallback_metric.as_deref()?, &input.grid, now).await;
             found
                 .inspect_err(|failure| warn!(cause = %failure, "the fallback's usage is unknown, so it cannot step in"))
                 .ok()
         };
-        let (model, fallback) = tokio::join!(self.figure(&input.model, now, at), fallback);
+        let (model, fallback) = tokio::join!(self.figure(&input.model_metric, &input.grid, now), fallback);
         Ok(UsageFound { model: model?, fallback })
     }
 
-    async fn figure(&self, query: &UsageQuery, now: DateTime<Utc>, at: Instant) -> Result<UsageFigure, Failure> {
-        if let Some(figure) = self.cache.get(query, at) {
-            return Ok(figure);
+    async fn figure(&self, metric: &str, grid: &UsageGrid, now: DateTime<Utc>) -> Result<UsageSeries, Failure> {
+        if let Some(series) = self.cache.get(metric, now) {
+            return Ok(series);
         }
-        let tokens = query::tokens(&self.client, &query.model_metric, query.window.start, now).await;
-        let tokens = tokens.map_err(|unusable| {
-            Failure::new(ErrorCode::UsageUnavailable, format!("CloudWatch gave no complete usage: {unusable}"))
-        })?;
-        let figure = UsageFigure { window: query.window.key.clone(), tokens };
-        self.cache.put(query, figure.clone(), at);
-        Ok(figure)
+        let series = match &self.shared {
+            None => self.ask(metric, grid, now).await?,
+            Some(shared) => self.share(shared, metric, grid, now).await?,
+        };
+        self.cache.put(metric, series.clone(), now);
+        Ok(series)
+    }
+
+    /// The shared figure if it is young enough; otherwise one function asks for the next, and the others go on with what there is.
+    async fn share(
+        &self,
+        shared: &SharedFigures,
+        metric: &str,
+        grid: &UsageGrid,
+        begun: DateTime<Utc>,
+    ) -> Result<UsageSeries, Failure> {
+        let clock = Instant::now();
+        let now = || begun + TimeDelta::from_std(clock.elapsed()).unwrap_or_default();
+        loop {
+            let figure = match shared.read(metric).await {
+                Ok(figure) => figure,
+                Err(problem) => {
+                    warn!(metric, cause = %problem, "CloudWatch is asked without the shared figure");
+                    return self.ask(metric, grid, now()).await;
+                }
+            };
+            let last = figure.series.filter(|series| series.age_seconds(now()) <= OLDEST_SECONDS);
+            if let Some(fresh) = last.as_ref().filter(|series| self.cache.is_fresh(series, now())) {
+                return Ok(fresh.clone());
+            }
+            let free = figure.asked_until_ms <= now().timestamp_millis();
+            if free && shared.claim(metric, now(), now() + CLAIM).await.unwrap_or(true) {
+                return self.renew(shared, metric, grid, now(), last).await;
+            }
+            match last {
+                Some(last) => return Ok(last),
+                None if clock.elapsed() < PATIENCE => sleep(PAUSE).await,
+                None => return Err(unavailable("another function asks it, and has had no answer yet")),
+            }
+        }
+    }
+
+    /// Asks for the next figure and stores it; `last` serves where there is no answer.
+    async fn renew(
+        &self,
+        shared: &SharedFigures,
+        metric: &str,
+        grid: &UsageGrid,
+        now: DateTime<Utc>,
+        last: Option<UsageSeries>,
+    ) -> Result<UsageSeries, Failure> {
+        match self.ask(metric, grid, now).await {
+            Ok(series) => {
+                if let Err(problem) = shared.store(metric, &series, now).await {
+                    warn!(metric, cause = %problem, "a usage figure is not shared");
+                }
+                Ok(series)
+            }
+            Err(failure) => match last {
+                Some(last) => {
+                    let age_seconds = last.age_seconds(now);
+                    warn!(metric, age_seconds, cause = %failure, "an older usage figure decides");
+                    Ok(last)
+                }
+                None => Err(failure),
+            },
+        }
+    }
+
+    async fn ask(&self, metric: &str, grid: &UsageGrid, now: DateTime<Utc>) -> Result<UsageSeries, Failure> {
+        let series = query::series(&self.client, metric, grid, now).await;
+        series.map_err(|unusable| unavailable(&unusable.to_string()))
     }
 }
 
+fn unavailable(problem: &str) -> Failure {
+    Failure::new(ErrorCode::UsageUnavailable, format!("CloudWatch gave no complete usage: {problem}"))
+}
+
+#[cfg(test)]
+mod sharing_tests;
 #[cfg(test)]
 mod tests;

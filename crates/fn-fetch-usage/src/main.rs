@@ -1,25 +1,27 @@
 //! The Lambda function behind the state `Fetch Usage`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use aws_sdk_cloudwatch::Client;
 use chrono::Utc;
-use fn_fetch_usage::UsageSource;
-use sentry_contract::states::FetchUsageInput;
+use fn_fetch_usage::{SharedFigures, UsageSource};
+use sentry_contract::usage::FetchUsageInput;
 use sentry_lambda::{StartError, env};
 
 /// A query of six metrics takes well under a second; past this the attempt is repeated.
-const ATTEMPT: Duration = Duration::from_secs(2);
-/// Less than the function has, so that its own error is the one that is seen.
-const OPERATION: Duration = Duration::from_secs(4);
+const ATTEMPT: Duration = Duration::from_millis(1_500);
+/// With a look at the shared figure before it and its renewal after it, less than the 7 seconds that the function has, so that its own
+/// error is the one that is seen.
+const OPERATION: Duration = Duration::from_millis(3_500);
+/// A read or a write of an item takes milliseconds.
+const ITEM_ATTEMPT: Duration = Duration::from_millis(300);
+const ITEM_OPERATION: Duration = Duration::from_millis(500);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
+    let table = env::required("SENTRY_LEDGER_TABLE")?;
     let seconds = env::parsed("SENTRY_USAGE_CACHE_SECONDS", "a whole number of seconds")?;
-    let client = Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
-    let source = &UsageSource::new(client, Duration::from_secs(seconds));
-    sentry_lambda::run(
-        move |input: FetchUsageInput| async move { source.fetch(&input, Utc::now(), Instant::now()).await },
-    )
-    .await
+    let cloudwatch = aws_sdk_cloudwatch::Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
+    let dynamodb = aws_sdk_dynamodb::Client::new(&sentry_lambda::aws_config(ITEM_ATTEMPT, ITEM_OPERATION).await);
+    let source = &UsageSource::new(cloudwatch, SharedFigures::new(dynamodb, table), seconds);
+    sentry_lambda::run(move |input: FetchUsageInput| async move { source.fetch(&input, Utc::now()).await }).await
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use aws_sdk_bedrockruntime::Client;
 use backon::{ExponentialBuilder, Retryable};
-use sentry_contract::states::{InvokeModelInput, Invoked};
+use sentry_contract::states::{Carried, InvokeModelInput, Invoked};
 use sentry_models::Catalogue;
-use sentry_models::adapters::{self, ModelFailure, Reply, answer, refused, terms, timed_out};
+use sentry_models::adapters::{self, ModelFailure, Received, Reply, answer, failed, invoked, terms, timed_out};
 use serde_json::value::RawValue;
 
 /// Calls models.
@@ -27,13 +27,16 @@ impl Invoker {
 
     /// Asks the model that `event` names.
     pub async fn invoke(&self, event: Box<RawValue>) -> Invoked {
-        let input = match adapters::read_input(event.get()) {
-            Ok(input) => input,
-            Err(unreadable) => return Invoked::Failure(refused(unreadable)),
+        let Received { input, carried } = match adapters::read_input(event.get()) {
+            Ok(received) => received,
+            Err(unreadable) => return Invoked::Failure(failed(unreadable, Carried::Open)),
         };
         match self.ask(&input).await {
-            Ok(reply) => answer(&self.catalogue, &self.region, &input.model, reply, terms(&input, event.get())),
-            Err(failure) => Invoked::Failure(refused(failure)),
+            Ok(reply) => {
+                let terms = terms(&input.prompt);
+                invoked(answer(&self.catalogue, &self.region, &input.model, reply, terms), carried)
+            }
+            Err(failure) => Invoked::Failure(failed(failure, carried)),
         }
     }
 

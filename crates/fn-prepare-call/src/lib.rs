@@ -1,8 +1,8 @@
 #![doc = include_str!("../README.md")]
 
-use sentry_contract::states::{NativeCall, PreparedCall};
+use sentry_contract::states::{Carried, NativeCall, PreparedCall};
 use sentry_models::Catalogue;
-use sentry_models::adapters::{self, ModelFailure, Prepared, integration, refused};
+use sentry_models::adapters::{self, ModelFailure, Prepared, Received, failed, integration};
 use serde_json::value::RawValue;
 
 /// Writes requests for Step Functions to send.
@@ -21,24 +21,21 @@ impl Preparer {
     /// The call for the router's input.
     #[must_use]
     pub fn prepare(&self, event: &RawValue) -> PreparedCall {
-        self.call(event.get()).unwrap_or_else(failed)
+        self.call(event.get())
+            .unwrap_or_else(|failure| PreparedCall::Failure { failure: failed(failure, Carried::Sealed) })
     }
 
     fn call(&self, event: &str) -> Result<PreparedCall, ModelFailure> {
-        let input = adapters::read_input(event)?;
+        let Received { input, .. } = adapters::read_input(event)?;
         let max_tokens = adapters::max_tokens(&self.catalogue, &input);
         let Prepared::Converse(request) = adapters::prepare(&input, max_tokens)? else {
             return Ok(PreparedCall::Function { function: true });
         };
         let converse = integration::parameters(&input.model.model_id, &request)?;
         Ok(converse.map_or(PreparedCall::Function { function: true }, |converse| {
-            PreparedCall::Native(NativeCall { converse, terms: adapters::terms(&input, event) })
+            PreparedCall::Native(NativeCall { converse, terms: adapters::terms(&input.prompt) })
         }))
     }
-}
-
-fn failed(failure: ModelFailure) -> PreparedCall {
-    PreparedCall::Failure { failure: refused(failure) }
 }
 
 #[cfg(test)]

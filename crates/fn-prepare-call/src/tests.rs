@@ -1,5 +1,6 @@
 //! What Step Functions is given to send.
 
+use sentry_contract::Sealed;
 use sentry_models::Catalogue;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
@@ -30,11 +31,30 @@ fn a_converse_request_has_the_names_of_the_integration_and_keeps_what_is_not_its
         "AdditionalModelRequestFields": {"inferenceConfig": {"topK": 37}},
         "RequestMetadata": {"applicationId": "helper"},
     });
-    let bytes = sentry_contract::escaped_len(&sent.to_string());
-    assert_eq!(
-        prepare(&sent),
-        json!({"converse": converse, "terms": {"rich": false, "otherRate": false, "requestBytes": bytes}})
-    );
+    assert_eq!(prepare(&sent), json!({"converse": converse, "terms": {"rich": false, "otherRate": false}}));
+}
+
+#[test]
+fn a_sealed_prompt_is_opened_and_the_reserved_tokens_are_the_most() {
+    let mut sent = input("us.amazon.nova-micro-v1:0", "nova", json!({"max_tokens": 2000}));
+    sent["prompt"] = serde_json::to_value(Sealed::new(&sent["prompt"]).unwrap()).unwrap();
+    sent["maxTokens"] = json!(300);
+    let converse = &prepare(&sent)["converse"];
+    assert_eq!(converse["InferenceConfig"]["MaxTokens"], 300);
+    assert_eq!(converse["Messages"][0]["Content"][0]["Text"], "Hi");
+}
+
+#[test]
+fn a_request_that_step_functions_might_round_or_whose_answer_it_might_lose_goes_to_the_function() {
+    let mut long = input("us.amazon.nova-micro-v1:0", "nova", json!({"max_tokens": 9}));
+    let schema = json!({"type": "object", "properties": {"id": {"type": "integer", "maximum": 9_007_199_254_740_991_u64}}});
+    long["prompt"]["tools"] = json!([{"toolSpec": {"name": "find", "inputSchema": {"json": schema}}}]);
+    assert_eq!(prepare(&long), json!({"function": true}));
+    let much = input("us.amazon.nova-micro-v1:0", "nova", json!({"max_tokens": 16_385}));
+    assert_eq!(prepare(&much), json!({"function": true}));
+    let mut large = input("us.amazon.nova-micro-v1:0", "nova", json!({"max_tokens": 9}));
+    large["prompt"]["messages"][1]["content"] = json!("\"".repeat(200_000));
+    assert_eq!(prepare(&large), json!({"function": true}));
 }
 
 #[test]

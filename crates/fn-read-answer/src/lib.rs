@@ -2,9 +2,31 @@
 
 use std::time::Duration;
 
-use sentry_contract::states::{Invoked, ReadAnswerInput};
+use sentry_contract::answer::FinalAnswer;
+use sentry_contract::states::{Carried, Invoked, ReadAnswerInput, SettleInput};
 use sentry_models::Catalogue;
-use sentry_models::adapters::{ModelFailure, Reply, answer, integration, refused, timed_out};
+use sentry_models::adapters::{Conclusion, Reply, answer, failed, integration, invoked, timed_out};
+use serde::{Deserialize, Serialize};
+
+/// Input: the end of a call in the model router, or of an admitted request that could not be settled.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum ReadEvent {
+    /// An admitted request.
+    Admitted(Box<SettleInput>),
+    /// A call of the model router.
+    Call(Box<ReadAnswerInput>),
+}
+
+/// Output: the router's answer, or the final document.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Read {
+    /// Of an admitted request.
+    Document(Box<FinalAnswer>),
+    /// Of a call of the model router.
+    Call(Invoked),
+}
 
 /// Reads answers.
 #[derive(Debug)]
@@ -15,28 +37,36 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// At the prices of `region`; `timeout` is what the call had.
+    /// Reads at the prices of `region`; `timeout` is the time that a call had.
     #[must_use]
     pub fn new(catalogue: Catalogue, region: String, timeout: Duration) -> Self {
         Self { catalogue, region, timeout }
     }
 
-    /// What the call that `input` tells of came to.
+    /// Reads the end of a call. The final document of a request that could not be settled has an empty budget.
     #[must_use]
-    pub fn read(&self, input: ReadAnswerInput) -> Invoked {
-        let ReadAnswerInput { model, terms, result, error, cause } = input;
-        let reply = match (result, error) {
-            (Some(result), _) => integration::read(result),
-            (None, error) => self.failed(&error.unwrap_or_default(), &cause.unwrap_or_default()),
-        };
-        match reply {
-            Ok(reply) => answer(&self.catalogue, &self.region, &model, reply, terms),
-            Err(failure) => Invoked::Failure(refused(failure)),
+    pub fn read(&self, event: ReadEvent) -> Read {
+        match event {
+            ReadEvent::Call(call) => Read::Call(self.call(*call)),
+            ReadEvent::Admitted(input) => {
+                let SettleInput { admitted, ended } = *input;
+                let conclusion = Conclusion::of(ended, &admitted.model, self.timeout);
+                Read::Document(Box::new(conclusion.document(&admitted, Vec::new())))
+            }
         }
     }
 
-    fn failed(&self, error: &str, cause: &str) -> Result<Reply, ModelFailure> {
-        Err(if error == integration::TIMEOUT { timed_out(self.timeout) } else { integration::failure(error, cause) })
+    fn call(&self, input: ReadAnswerInput) -> Invoked {
+        let ReadAnswerInput { model, terms, result, error, cause } = input;
+        let reply: Result<Reply, _> = match (result, error.as_deref()) {
+            (Some(result), _) => integration::read(result),
+            (None, Some(integration::TIMEOUT)) => Err(timed_out(self.timeout)),
+            (None, error) => Err(integration::failure(error.unwrap_or_default(), &cause.unwrap_or_default())),
+        };
+        match reply {
+            Ok(reply) => invoked(answer(&self.catalogue, &self.region, &model, reply, terms), Carried::Open),
+            Err(failure) => Invoked::Failure(failed(failure, Carried::Open)),
+        }
     }
 }
 

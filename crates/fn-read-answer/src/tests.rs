@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use sentry_contract::Sealed;
 use sentry_models::Catalogue;
 use serde_json::{Value, json};
 
 use crate::Reader;
 
 fn read(outcome: Value) -> Value {
-    let mut input = json!({"model": {"modelId": "amazon.nova-lite-v1:0", "family": "nova"}, "terms": {"rich": false, "otherRate": false, "requestBytes": 300}});
+    let mut input = json!({"model": {"modelId": "amazon.nova-lite-v1:0", "family": "nova"}, "terms": {"rich": false, "otherRate": false}});
     input.as_object_mut().unwrap().extend(outcome.as_object().unwrap().clone());
     let reader = Reader::new(Catalogue::bundled().unwrap(), "us-east-1".to_owned(), Duration::from_secs(240));
     serde_json::to_value(reader.read(serde_json::from_value(input).unwrap())).unwrap()
@@ -108,7 +109,7 @@ fn a_request_id_that_is_none_is_not_passed_on() {
 #[test]
 fn an_answer_that_cannot_be_understood_is_a_model_error_and_keeps_a_known_usage() {
     let mut strange = answer("x");
-    strange["result"]["StopReason"] = json!("bored");
+    strange["result"].as_object_mut().unwrap().remove("StopReason");
     let mut silent = answer("x");
     silent["result"].as_object_mut().unwrap().remove("Usage");
     let mut half = answer("x");
@@ -130,4 +131,20 @@ fn an_answer_that_does_not_fit_a_workflow_reports_what_it_used() {
     let too_large = read(answer(&"x".repeat(250 * 1024)));
     assert_eq!(too_large["failure"]["error"]["code"], "OutputTooLarge");
     assert_eq!(too_large["failure"]["usage"]["totalTokens"], 164);
+}
+
+#[test]
+fn a_request_that_could_not_be_settled_is_answered_with_an_empty_budget() {
+    let usage = json!({"inputTokens": 2, "outputTokens": 3, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 0, "totalTokens": 5});
+    let output = json!({"message": {"role": "assistant", "content": "Hello."}, "stopReason": "end_turn"});
+    let sealed = Sealed::new(&json!({"output": output, "usage": usage, "cost": {"priced": false}})).unwrap();
+    let model = json!({"requested": "nova-lite", "modelId": "amazon.nova-lite-v1:0", "modelMetric": "amazon.nova-lite-v1:0", "family": "nova"});
+    let reservation = json!({"requestId": "r1", "executionId": "run-1", "maxTokens": 9, "hold": {"input": 4, "output": 9, "usd": "0"},
+                             "heldAt": "2026-11-21T12:00:00Z", "expiresAt": "2026-11-21T12:06:00Z", "scopes": []});
+    let admitted = json!({"reservation": reservation, "model": model, "tags": {"applicationId": "helper"}, "notes": {}});
+    let event = json!({"admitted": admitted, "ended": {"sealed": {"answer": sealed, "usage": usage}}});
+    let reader = Reader::new(Catalogue::bundled().unwrap(), "us-east-1".to_owned(), Duration::from_secs(240));
+    let document = serde_json::to_value(reader.read(serde_json::from_value(event).unwrap())).unwrap();
+    assert_eq!((&document["outcome"], &document["budget"]), (&json!("Succeeded"), &json!([])));
+    assert_eq!(document["output"], output);
 }

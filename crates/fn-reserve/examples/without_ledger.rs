@@ -2,7 +2,10 @@
 //! nothing. Built for the tests only, which put it in the place of `fn-reserve` and count what gets through.
 
 use chrono::{TimeDelta, Utc};
-use sentry_contract::states::{Decision, Gathered, LimitsFound, Notes, Reservation, ReserveInput, ReservedScope};
+use sentry_contract::answer::FinalAnswer;
+use sentry_contract::states::{
+    Admitted, Decision, Gathered, LimitsFound, Notes, Reservation, ReserveInput, ReservedScope,
+};
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::{Amount, Unit};
 use sentry_lambda::StartError;
@@ -13,31 +16,38 @@ async fn main() -> Result<(), StartError> {
 }
 
 fn check_only(input: &ReserveInput) -> Decision {
-    let (Gathered::Available(LimitsFound::Found { limits, .. }), Gathered::Available(usage)) =
-        (&input.limits, &input.usage)
+    let request = &input.request;
+    let (Gathered::Available(usage), Gathered::Available(LimitsFound::Found { limits, .. }), _) = &input.gathered
     else {
-        return denied(ErrorCode::LedgerUnavailable);
+        return denied(input, ErrorCode::LedgerUnavailable);
     };
-    let seen = Amount::of(&usage.model.tokens, None);
+    let Some(window) = limits.first().map(|limit| &limit.window) else {
+        return denied(input, ErrorCode::LedgerUnavailable);
+    };
+    let seen = Amount::of(&usage.model.since(window.start), None);
     let spent = |unit: Unit, limit: u128| seen.get(unit) >= limit;
     if limits.iter().take(1).any(|limit| limit.limits.iter().any(|(unit, limit)| spent(unit, limit))) {
-        return denied(ErrorCode::BudgetExceeded);
+        return denied(input, ErrorCode::BudgetExceeded);
     }
     let now = Utc::now();
-    let scope = |limit: &_| ReservedScope { limit: Clone::clone(limit), seen, shard: None };
+    let scope = |limit: &_| ReservedScope { limit: Clone::clone(limit), seen, usage_age_seconds: None, shard: None };
     let reservation = Reservation {
-        request_id: input.request_id.clone(),
+        request_id: request.request_key.clone(),
         execution_id: input.execution_id.clone(),
-        max_tokens: input.estimate.max_tokens,
+        max_tokens: request.estimate.max_tokens,
         hold: Amount::ZERO,
         held_at: now,
         expires_at: now + TimeDelta::minutes(6),
         scopes: limits.iter().map(scope).collect(),
     };
-    Decision::Approved { approved: true, reservation: Box::new(reservation), notes: Notes::default(), model: None }
+    let (model, tags) = (request.model.clone(), request.tags.clone());
+    let admitted = Admitted { reservation, model, tags, notes: Notes::default() };
+    Decision::Approved { approved: true, admitted: Box::new(admitted) }
 }
 
-fn denied(code: ErrorCode) -> Decision {
+fn denied(input: &ReserveInput, code: ErrorCode) -> Decision {
     let error = ErrorBody::new(code, "Denied by CloudWatch's figure alone.");
-    Decision::Denied { approved: false, denial: Box::new(error.into()), budget: Vec::new() }
+    let answer =
+        FinalAnswer::refused(input.request.tags.clone(), Some((&input.request.model).into()), error, Vec::new());
+    Decision::Denied { approved: false, answer: Box::new(answer), record: None }
 }

@@ -2,6 +2,7 @@
 
 use sentry_contract::request::{Estimate, Fallback};
 use sentry_contract::states::{Gathered, LimitsFound, ReserveInput, ScopeLimit};
+use sentry_contract::usage::UsageSeries;
 use sentry_domain::Amount;
 use sentry_ledger::Ask;
 
@@ -12,6 +13,8 @@ pub struct StandIn<'a> {
     pub fallback: &'a Fallback,
     /// Its own limit, then those of the tags, which are the same as for the model that was asked for.
     limits: Vec<ScopeLimit>,
+    /// CloudWatch's figures of it.
+    pub usage: &'a UsageSeries,
     seen: Amount,
 }
 
@@ -19,9 +22,9 @@ impl<'a> StandIn<'a> {
     /// The request's fallback. `None` if there is none, if its limit or its usage is not known, or if it has no price for a
     /// limit in dollars: it then cannot be asked, and nobody is denied for that.
     pub fn of(input: &'a ReserveInput) -> Option<Self> {
-        let fallback = input.fallback.as_ref()?;
-        let (Gathered::Available(LimitsFound::Found { limits, fallback: Some(own) }), Gathered::Available(usage)) =
-            (&input.limits, &input.usage)
+        let fallback = input.request.fallback.as_ref()?;
+        let (Gathered::Available(usage), Gathered::Available(LimitsFound::Found { limits, fallback: Some(own) }), _) =
+            &input.gathered
         else {
             return None;
         };
@@ -30,8 +33,9 @@ impl<'a> StandIn<'a> {
         if price.is_none() && limits.iter().any(|limit| limit.limits.usd.is_some()) {
             return None;
         }
-        let seen = Amount::of(&usage.fallback.as_ref()?.tokens, price);
-        Some(Self { fallback, limits, seen })
+        let usage = usage.fallback.as_ref()?;
+        let seen = crate::seen(usage, &limits, price);
+        Some(Self { fallback, limits, usage, seen })
     }
 
     /// What it is asked for. Bedrock counted the prompt for another model, which says nothing of this one's tokens.

@@ -53,17 +53,24 @@ fn limit(limits: Value) -> Value {
 }
 
 fn input(limits: Value, usage: Value, count: Value) -> Value {
+    let model = json!({"requested": "claude-sonnet-4", "modelId": MODEL, "modelMetric": MODEL, "family": "anthropic",
+                       "price": {"input": "3", "output": "15", "cacheRead": "0.30", "cacheWrite5m": "3.75", "cacheWrite1h": "6"}});
     json!({
-        "requestId": "r1", "executionId": "arn:aws:states:us-east-1:111122223333:express:limiter:name:0f0e",
-        "model": {"requested": "claude-sonnet-4", "modelId": MODEL, "modelMetric": MODEL, "family": "anthropic",
-                  "price": {"input": "3", "output": "15", "cacheRead": "0.30", "cacheWrite5m": "3.75", "cacheWrite1h": "6"}},
-        "estimate": {"inputTokens": 400, "maxTokens": 1000, "maxTokensGiven": true},
-        "limits": limits, "usage": usage, "count": count,
+        "executionId": "arn:aws:states:us-east-1:111122223333:express:limiter:name:0f0e",
+        "request": {"tags": {"applicationId": "helper", "requestId": "r1", "modelMetric": MODEL}, "requestKey": "r1", "model": model,
+                    "estimate": {"inputTokens": 400, "maxTokens": 1000, "maxTokensGiven": true}},
+        "gathered": [usage, limits, count],
     })
 }
 
+/// CloudWatch's figures of half a minute before noon, all of them from the first instant of the month.
+fn series(input: u64, output: u64) -> Value {
+    let month = "2026-11-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap().timestamp();
+    json!({"asOf": "2026-11-21T11:59:30Z", "buckets": [[month, input, output, 0, 0]]})
+}
+
 fn usage(input: u64, output: u64) -> Value {
-    json!({"window": "2026-11", "inputTokens": input, "outputTokens": output, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 0})
+    json!({"model": series(input, output)})
 }
 
 async fn decide(reserver: &Reserver, input: Value) -> Result<Value, Failure> {
@@ -80,10 +87,10 @@ async fn what_fits_is_held_at_its_worst_and_bedrocks_count_makes_it_smaller() {
         decide(&reserver(&[&put, &update]), input(limits, usage(0, 0), json!({"inputTokens": 90}))).await.unwrap();
     assert_eq!(decision["approved"], true);
     // 90 at the dearest input rate, $3.75 a million for cache writes, and 1,000 at $15 a million.
-    let reservation = &decision["reservation"];
+    let reservation = &decision["admitted"]["reservation"];
     assert_eq!(reservation["hold"], json!({"input": 90, "output": 1000, "usd": "0.015337500"}));
     assert_eq!((&reservation["maxTokens"], &reservation["expiresAt"]), (&json!(1000), &json!("2026-11-21T12:06:00Z")));
-    assert_eq!(decision["notes"], json!({}));
+    assert_eq!(decision["admitted"]["notes"], json!({}));
     assert_eq!((put.num_calls(), update.num_calls()), (1, 1));
 }
 
@@ -93,7 +100,7 @@ async fn without_a_count_the_bytes_are_the_bound() {
         let (put, update) = (registers(), writes());
         let limits = json!({"limits": [limit(json!({"input": 100_000}))]});
         let decision = decide(&reserver(&[&put, &update]), input(limits, usage(0, 0), count)).await.unwrap();
-        assert_eq!(decision["reservation"]["hold"]["input"], 400);
+        assert_eq!(decision["admitted"]["reservation"]["hold"]["input"], 400);
     }
 }
 
@@ -113,7 +120,7 @@ async fn what_does_not_fit_is_denied_with_the_figures_and_may_come_again() {
     let limits = json!({"limits": [limit(json!({"output": 5_000}))]});
     let reserver = reserver(&[&put, &update, &get, &delete]);
     let decision = decide(&reserver, input(limits, usage(0, 4_000), json!({}))).await.unwrap();
-    assert_eq!((&decision["approved"], &decision["denial"]["statusCode"]), (&json!(false), &json!(429)));
+    assert_eq!((&decision["approved"], &decision["answer"]["statusCode"]), (&json!(false), &json!(429)));
     let error = json!({
         "code": "BudgetExceeded",
         "message": format!("The request may need 1000 output tokens, and model#{MODEL} has 500 left for 2026-11. \
@@ -122,8 +129,10 @@ async fn what_does_not_fit_is_denied_with_the_figures_and_may_come_again() {
         "details": {"scope": format!("model#{MODEL}"), "window": "2026-11", "resetsAt": "2026-12-01T00:00:00Z",
                     "exceeded": "output", "needed": 1000, "remaining": 500},
     });
-    assert_eq!(decision["denial"]["error"], error);
-    assert_eq!(decision["budget"][0]["output"], json!({"limit": 5000, "used": 4500, "reserved": 0, "remaining": 500}));
+    assert_eq!(decision["answer"]["error"], error);
+    assert_eq!(decision["answer"]["budget"][0]["output"], json!({"limit": 5000, "used": 4500, "reserved": 0, "remaining": 500}));
+    assert_eq!(decision["answer"]["budget"][0]["usageAgeSeconds"], 30);
+    assert_eq!(decision["record"]["code"], "BudgetExceeded");
     assert_eq!(delete.num_calls(), 1);
 }
 
@@ -132,8 +141,9 @@ async fn a_request_that_another_execution_has_is_a_duplicate() {
     let put = mock!(Client::put_item).then_error(|| PutItemError::ConditionalCheckFailedException(refusing()));
     let limits = json!({"limits": [limit(json!({"output": 5_000}))]});
     let decision = decide(&reserver(&[&put]), input(limits, usage(0, 0), json!({}))).await.unwrap();
-    assert_eq!(decision["denial"]["error"]["code"], "DuplicateRequest");
-    assert_eq!((&decision["denial"]["statusCode"], &decision["budget"]), (&json!(409), &json!([])));
+    assert_eq!(decision["answer"]["error"]["code"], "DuplicateRequest");
+    assert_eq!((&decision["answer"]["statusCode"], &decision["answer"]["outcome"]), (&json!(409), &json!("Invalid")));
+    assert!(decision["answer"].get("budget").is_none() && decision.get("record").is_none(), "{decision}");
 }
 
 #[tokio::test]
@@ -153,15 +163,15 @@ async fn what_cannot_be_known_is_denied_before_anything_is_written() {
     for (limits, usage, priced, code, status) in cases {
         let mut input = input(limits, usage, json!({}));
         if !priced {
-            input["model"].as_object_mut().unwrap().remove("price");
+            input["request"]["model"].as_object_mut().unwrap().remove("price");
         }
         let decision = decide(&reserver(&[]), input).await.unwrap();
         assert_eq!(decision["approved"], false);
-        assert_eq!(decision["denial"]["error"]["code"], code);
-        assert_eq!(decision["denial"]["statusCode"], status);
+        assert_eq!(decision["answer"]["error"]["code"], code);
+        assert_eq!(decision["answer"]["statusCode"], status);
         if code == "LimitMalformed" {
             let details = json!({"item": MODEL, "field": "limit.usd", "model": MODEL});
-            assert_eq!(decision["denial"]["error"]["details"], details);
+            assert_eq!(decision["answer"]["error"]["details"], details);
         }
     }
 }
@@ -188,13 +198,13 @@ fn with_fallback(own: Value, usage: Value) -> Value {
     let mut input = input(limits, usage, json!({"inputTokens": 90}));
     let model = json!({"requested": "claude-3-5-haiku", "modelId": CHEAP, "modelMetric": CHEAP, "family": "anthropic",
                        "price": {"input": "0.80", "output": "4"}});
-    input["fallback"] = json!({"model": model, "inputTokens": 410, "maxTokens": 800});
+    input["request"]["fallback"] = json!({"model": model, "inputTokens": 410, "maxTokens": 800});
     input
 }
 
 fn both(seen: u64) -> Value {
     let mut both = usage(0, 0);
-    both["fallback"] = usage(0, seen);
+    both["fallback"] = series(0, seen);
     both
 }
 
@@ -210,14 +220,14 @@ async fn decide_anew(input: Value) -> Value {
 async fn the_fallback_is_held_for_at_its_own_price_and_by_its_own_bound() {
     let decision = decide_anew(with_fallback(json!({"output": 5000, "usd": "1"}), both(4_200))).await;
     assert_eq!(decision["approved"], true, "{decision}");
-    let model = &decision["model"];
+    let model = &decision["admitted"]["model"];
     assert_eq!((&model["modelId"], &model["requested"]), (&json!(CHEAP), &json!("claude-sonnet-4")));
     // 410 tokens at $0.80 a million, 800 tokens at $4: CloudWatch has seen 4,200 of 5,000.
-    let reservation = &decision["reservation"];
+    let reservation = &decision["admitted"]["reservation"];
     assert_eq!(reservation["hold"], json!({"input": 410, "output": 800, "usd": "0.003528000"}));
     assert_eq!(reservation["scopes"][0]["scope"], format!("model#{CHEAP}"));
     let degraded = json!({"action": "fallback", "from": MODEL, "to": CHEAP, "maxTokens": {"from": 1000, "to": 800}});
-    assert_eq!(decision["notes"], json!({"degraded": degraded}));
+    assert_eq!(decision["admitted"]["notes"], json!({"degraded": degraded}));
 }
 
 #[tokio::test]
@@ -229,16 +239,16 @@ async fn without_all_that_must_be_known_of_the_fallback_the_first_denial_stands(
         input
     };
     let mut unpriced = with_fallback(json!({"usd": "1"}), both(0));
-    unpriced["fallback"]["model"]["price"].take();
+    unpriced["request"]["fallback"]["model"]["price"].take();
     let cases = [
-        without("", "fallback"),
-        without("/limits", "fallback"),
-        without("/usage", "fallback"),
+        without("/request", "fallback"),
+        without("/gathered/1", "fallback"),
+        without("/gathered/0", "fallback"),
         with_fallback(json!({"output": 5000}), both(4_201)),
         unpriced,
     ];
     for input in cases {
-        let error = decide_anew(input.clone()).await["denial"]["error"].clone();
+        let error = decide_anew(input.clone()).await["answer"]["error"].clone();
         assert_eq!((&error["code"], &error["details"]["needed"]), (&json!("BudgetExceeded"), &json!(1000)), "{input}");
         assert_eq!(error["details"]["scope"], format!("model#{MODEL}"));
     }

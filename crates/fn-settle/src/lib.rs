@@ -1,77 +1,102 @@
 #![doc = include_str!("../README.md")]
 
-use std::collections::BTreeSet;
+mod queue;
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sentry_contract::ErrorCode;
-use sentry_contract::states::{Alert, ScopeLimit, SettleEvent, SettleInput, Settled};
-use sentry_domain::{Amount, Unit};
-use sentry_lambda::Failure;
-use sentry_ledger::{After, Holder, Ledger, LedgerError};
+use sentry_contract::answer::FinalAnswer;
+use sentry_contract::states::{Admitted, CancelInput, LateSettlement, SettleEvent, SettleInput, Settled};
+use sentry_domain::Amount;
+use sentry_lambda::{Failure, cause};
+use sentry_ledger::{Holder, Ledger, LedgerError};
+use sentry_models::adapters::Conclusion;
+use serde::Serialize;
+use tracing::warn;
 
-/// Ends reservations.
+pub use queue::MetricsQueue;
+
+/// Output of the function.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Ending {
+    /// Of a settled request: the final document, which the execution ends with.
+    Document(Box<FinalAnswer>),
+    /// Of a cancelled reservation: nothing.
+    Cancelled {},
+}
+
+/// Ends reservations and answers requests.
 #[derive(Debug)]
 pub struct Settler {
     ledger: Ledger,
+    queue: MetricsQueue,
+    timeout: Duration,
 }
 
 impl Settler {
-    /// Settles in `ledger`.
+    /// Settles in `ledger` and counts through `queue`. A call by Step Functions had `timeout` to answer.
     #[must_use]
-    pub const fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+    pub const fn new(ledger: Ledger, queue: MetricsQueue, timeout: Duration) -> Self {
+        Self { ledger, queue, timeout }
     }
 
-    /// Ends a reservation, or takes back one whose extent nobody knows.
+    /// Ends a reservation and gives the final document, or takes back a reservation whose extent nobody knows.
+    ///
+    /// A settlement that the ledger does not take is left to the queue's function; the answer is then without a budget.
     ///
     /// # Errors
-    /// `LedgerUnavailable` when the ledger cannot be reached. Repeating the call is harmless.
-    pub async fn settle(&self, event: SettleEvent, now: DateTime<Utc>) -> Result<Settled, Failure> {
-        let settled = match event {
-            SettleEvent::Settle(input) => self.end(&input, now).await,
-            SettleEvent::Cancel(input) => {
-                let holder = Holder { request_id: &input.request_id, execution_id: &input.execution_id };
-                self.ledger.cancel(holder, &input.limits).await.map(|()| Settled::default())
-            }
-        };
-        settled.map_err(|error| Failure::caused(ErrorCode::LedgerUnavailable, &error))
+    /// `LedgerUnavailable` when a reservation cannot be taken back, or the queue cannot be reached. Repeating the call is harmless.
+    pub async fn settle(&self, event: SettleEvent, now: DateTime<Utc>) -> Result<Ending, Failure> {
+        match event {
+            SettleEvent::Settle(input) => self.end(*input, now).await,
+            SettleEvent::Cancel(input) => self.cancel(&input).await,
+        }
     }
 
-    async fn end(&self, input: &SettleInput, now: DateTime<Utc>) -> Result<Settled, LedgerError> {
-        let actual = input.usage.as_ref().map(|usage| Amount::of(usage, input.model.price.as_ref()));
-        let after = if actual.is_none() && input.nothing_spent {
-            self.ledger.release(&input.reservation, now).await?
-        } else {
-            self.ledger.settle(&input.reservation, actual, now).await?
+    async fn end(&self, input: SettleInput, now: DateTime<Utc>) -> Result<Ending, Failure> {
+        let SettleInput { admitted, ended } = input;
+        let conclusion = Conclusion::of(ended, &admitted.model, self.timeout);
+        let (settled, settlement) = match self.charge(&admitted, &conclusion, now).await {
+            Ok(settled) => (settled, None),
+            Err(error) => {
+                let request_id = &admitted.reservation.request_id;
+                warn!(request_id, cause = cause(&error), "the ledger did not settle; the queue's function will");
+                (Settled::default(), Some(late(&admitted, &conclusion)))
+            }
         };
-        let mut settled = Settled::default();
-        for (scope, after) in input.reservation.scopes.iter().zip(after) {
-            settled.budget.push(after.figures.entry(&scope.limit, scope.seen));
-            settled.alerts.extend(alerts(&scope.limit, scope.seen, &after));
-        }
-        Ok(settled)
+        let document = conclusion.document(&admitted, settled.budget);
+        let record = conclusion.record(&admitted, &document, settled.alerts, settlement);
+        self.queue.send(&record).await?;
+        Ok(Ending::Document(Box::new(document)))
+    }
+
+    async fn charge(
+        &self,
+        admitted: &Admitted,
+        conclusion: &Conclusion,
+        now: DateTime<Utc>,
+    ) -> Result<Settled, LedgerError> {
+        let price = admitted.model.price.as_ref();
+        let actual = conclusion.usage().map(|usage| Amount::of(&usage, price));
+        Box::pin(self.ledger.end(&admitted.reservation, actual, conclusion.nothing_spent(), now)).await
+    }
+
+    async fn cancel(&self, input: &CancelInput) -> Result<Ending, Failure> {
+        let holder = Holder { request_id: &input.request_key, execution_id: &input.execution_id };
+        let cancelled = self.ledger.cancel(holder, &input.limits).await;
+        cancelled.map_err(|error| Failure::caused(ErrorCode::LedgerUnavailable, &error))?;
+        Ok(Ending::Cancelled {})
     }
 }
 
-/// The thresholds that are reached and not yet reported.
-fn alerts(limit: &ScopeLimit, seen: Amount, after: &After) -> Vec<Alert> {
-    let used = after.figures.used(seen);
-    let reached = |threshold: u8| {
-        limit.limits.iter().find(|(unit, most)| *most > 0 && used.get(*unit) * 100 >= most * u128::from(threshold))
-    };
-    let alert = |threshold: u8, (unit, most): (Unit, u128)| Alert {
-        scope: limit.scope.clone(),
-        window: limit.window.name.clone(),
-        window_key: limit.window.key.clone(),
-        resets_at: limit.window.resets_at,
-        threshold,
-        unit,
-        limit: unit.written(most),
-        used: unit.written(used.get(unit)),
-    };
-    let due: BTreeSet<u8> =
-        limit.alert_at.iter().copied().filter(|threshold| !after.alerted.contains(threshold)).collect();
-    due.into_iter().filter_map(|threshold| Some(alert(threshold, reached(threshold)?))).collect()
+fn late(admitted: &Admitted, conclusion: &Conclusion) -> LateSettlement {
+    LateSettlement {
+        reservation: admitted.reservation.clone(),
+        model: admitted.model.clone(),
+        nothing_spent: conclusion.nothing_spent(),
+    }
 }
 
 #[cfg(test)]

@@ -2,21 +2,24 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
 use chrono::Utc;
-use fn_settle::Settler;
+use fn_settle::{MetricsQueue, Settler};
 use sentry_lambda::{StartError, env};
 use sentry_ledger::Ledger;
 
-/// A write takes milliseconds; past this the attempt is repeated.
-const ATTEMPT: Duration = Duration::from_millis(800);
-/// All attempts of one operation. The function has time for two of them, and its own error is the one that is seen.
-const OPERATION: Duration = Duration::from_secs(2);
+/// A call takes milliseconds; past this the attempt is repeated.
+const ATTEMPT: Duration = Duration::from_millis(600);
+/// All attempts of one operation. The function has time for a settlement and a message, so its own error is the one that is seen.
+const OPERATION: Duration = Duration::from_millis(1_800);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     let (table, requests) = (env::required("SENTRY_LEDGER_TABLE")?, env::required("SENTRY_REQUESTS_TABLE")?);
-    let client = Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
-    let settler = &Settler::new(Ledger::new(client, table, requests));
+    let queue = env::required("SENTRY_METRICS_QUEUE_URL")?;
+    let seconds = env::parsed("SENTRY_MODEL_TIMEOUT_SECONDS", "a whole number of seconds")?;
+    let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
+    let ledger = Ledger::new(aws_sdk_dynamodb::Client::new(&config), table, requests);
+    let queue = MetricsQueue::new(aws_sdk_sqs::Client::new(&config), queue);
+    let settler = &Settler::new(ledger, queue, Duration::from_secs(seconds));
     sentry_lambda::run(move |event| async move { settler.settle(event, Utc::now()).await }).await
 }

@@ -1,6 +1,7 @@
 //! What is written, what is reported, and which alerts are due.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
@@ -8,22 +9,41 @@ use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::AttributeValue::{self, N, S};
 use aws_sdk_dynamodb::types::error::{ConditionalCheckFailedException, InternalServerError};
+use aws_sdk_sqs::operation::send_message::{SendMessageError, SendMessageOutput};
 use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
+use sentry_contract::Sealed;
 use sentry_lambda::{Failure, offline_config};
 use sentry_ledger::Ledger;
 use serde_json::{Value, json};
 
-use crate::Settler;
+use crate::{MetricsQueue, Settler};
 
 const MODEL: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";
 
+/// A settler whose queue takes everything.
 fn settler(rules: &[&Rule]) -> Settler {
+    settler_with(rules, &takes(|_| true))
+}
+
+fn takes(expected: fn(&Value) -> bool) -> Rule {
+    mock!(aws_sdk_sqs::Client::send_message)
+        .match_requests(move |message| {
+            message.queue_url() == Some("queue")
+                && expected(&serde_json::from_str(message.message_body().unwrap()).unwrap())
+        })
+        .then_output(|| SendMessageOutput::builder().build())
+}
+
+fn settler_with(rules: &[&Rule], queue: &Rule) -> Settler {
     let interceptor = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny);
     let interceptor = rules.iter().fold(interceptor, |all, rule| all.with_rule(rule));
     let config = aws_sdk_dynamodb::config::Builder::from(&offline_config(create_mock_http_client()));
     let client = Client::from_conf(config.interceptor(interceptor).build());
     let ledger = Ledger::new(client, "ledger".into(), "requests".into());
-    Settler::new(ledger)
+    let config = aws_sdk_sqs::config::Builder::from(&offline_config(create_mock_http_client()));
+    let interceptor = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny).with_rule(queue);
+    let queue = aws_sdk_sqs::Client::from_conf(config.interceptor(interceptor).build());
+    Settler::new(ledger, MetricsQueue::new(queue, "queue".into()), Duration::from_secs(240))
 }
 
 fn item(numbers: &[(&str, u64)]) -> HashMap<String, AttributeValue> {
@@ -59,16 +79,25 @@ async fn settle(settler: &Settler, event: Value) -> Result<Value, Failure> {
     Ok(serde_json::to_value(settled).unwrap())
 }
 
-fn event(reservation: Value, how: Value) -> Value {
+fn event(reservation: Value, ended: Value) -> Value {
     let model = json!({"requested": "claude-sonnet-4", "modelId": MODEL, "modelMetric": MODEL, "family": "anthropic",
                        "price": {"input": "3", "output": "15", "cacheRead": "0.30", "cacheWrite5m": "3.75", "cacheWrite1h": "6"}});
-    let mut event = json!({"model": model, "reservation": reservation});
-    event.as_object_mut().unwrap().extend(how.as_object().unwrap().clone());
-    event
+    let tags = json!({"applicationId": "helper", "requestId": "r1"});
+    json!({"admitted": {"reservation": reservation, "model": model, "tags": tags, "notes": {}}, "ended": ended})
 }
 
-fn usage() -> Value {
-    json!({"usage": {"inputTokens": 350, "outputTokens": 900, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 120_000}})
+fn answered() -> Value {
+    let usage = json!({"inputTokens": 350, "outputTokens": 900, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 120_000, "totalTokens": 121_250});
+    let message = json!({"role": "assistant", "content": "the marked answer"});
+    let answer = json!({"output": {"message": message, "stopReason": "end_turn"}, "usage": usage, "cost": {"usd": "0.46455", "priced": true}});
+    json!({"sealed": {"answer": Sealed::new(&answer).unwrap(), "usage": usage}})
+}
+
+fn failed(how: Value) -> Value {
+    let error = json!({"code": "ModelRejectedRequest", "message": "no", "retryable": false, "details": {}});
+    let mut failure = json!({"statusCode": 502, "error": error});
+    failure.as_object_mut().unwrap().extend(how.as_object().unwrap().clone());
+    json!({"failure": failure})
 }
 
 #[tokio::test]
@@ -77,13 +106,67 @@ async fn the_tokens_and_their_exact_price_take_the_place_of_the_hold() {
     let after = item(&[("settledInput", 120_350), ("settledOutput", 900), ("settledUsd", 464_550_000_000)]);
     let rule = settles(&["120350", "900", "464550000000", "-400", "-1000", "119950", "-100", "7000"], after);
     let limits = json!({"input": 1_000_000, "usd": "1.00"});
-    let settled = settle(&settler(&[&rule]), event(reservation(limits, json!([])), usage())).await.unwrap();
+    let settled = settle(&settler(&[&rule]), event(reservation(limits, json!([])), answered())).await.unwrap();
     let budget = json!([{
         "scope": "costCenter#support", "window": "2026-11", "resetsAt": "2026-12-01T00:00:00Z", "source": "costCenter",
         "input": {"limit": 1_000_000, "used": 120_350, "reserved": 0, "remaining": 879_650},
         "usd": {"limit": "1.00", "used": "0.46455", "reserved": "0.00", "remaining": "0.53545"},
     }]);
-    assert_eq!(settled, json!({"budget": budget, "alerts": []}));
+    assert_eq!((&settled["outcome"], &settled["statusCode"]), (&json!("Succeeded"), &json!(200)));
+    assert_eq!((&settled["budget"], &settled["cost"]["usd"]), (&budget, &json!("0.464550000")));
+    assert_eq!(settled["output"]["message"]["content"], "the marked answer");
+}
+
+#[tokio::test]
+async fn the_message_for_the_metrics_has_the_figures_and_no_text() {
+    let rule = settles(&[], item(&[("settledOutput", 900)]));
+    let queue = takes(|record| {
+        record["usage"]["totalTokens"] == 121_250
+            && record["hold"] == json!({"input": 400, "output": 1000, "usd": "0.016200000"})
+            && record["settlement"].is_null()
+            && !record.to_string().contains("marked")
+    });
+    let event = event(reservation(json!({"output": 5_000}), json!([])), answered());
+    settle(&settler_with(&[&rule], &queue), event).await.unwrap();
+    assert_eq!(queue.num_calls(), 1);
+}
+
+#[tokio::test]
+async fn bedrocks_reason_reaches_the_client_and_not_the_message_for_the_metrics() {
+    let rule = settles(&["-400", "-1000"], item(&[]));
+    let forget = mock!(Client::delete_item).then_output(|| DeleteItemOutput::builder().build());
+    let queue = takes(|record| record["code"] == "ModelRejectedRequest" && !record.to_string().contains("temperature"));
+    let reason = Sealed::new(&"`temperature` and `top_p` cannot both be given").unwrap();
+    let ended = failed(json!({"nothingSpent": true, "bedrockMessage": reason}));
+    let event = event(reservation(json!({"output": 5_000}), json!([])), ended);
+    let answer = settle(&settler_with(&[&rule, &forget], &queue), event).await.unwrap();
+    assert_eq!(answer["outcome"], "InvocationFailed");
+    assert_eq!(answer["error"]["details"]["bedrockMessage"], "`temperature` and `top_p` cannot both be given");
+    assert_eq!(queue.num_calls(), 1);
+}
+
+#[tokio::test]
+async fn a_call_by_step_functions_is_read_and_priced() {
+    let rule = settles(&["143", "21"], item(&[("settledOutput", 143)]));
+    let usage = json!({"InputTokens": 21, "OutputTokens": 143, "TotalTokens": 164});
+    let message = json!({"Message": {"Role": "assistant", "Content": [{"Text": "Hello."}]}});
+    let result = json!({"Output": message, "StopReason": "malformed_tool_use", "Usage": usage});
+    let ended = json!({"terms": {"rich": false, "otherRate": false}, "result": result});
+    let answer = settle(&settler(&[&rule]), event(reservation(json!({"output": 5_000}), json!([])), ended)).await.unwrap();
+    assert_eq!((&answer["output"]["stopReason"], &answer["cost"]["usd"]), (&json!("malformed_tool_use"), &json!("0.002208000")));
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_fit_into_the_document_is_too_large_and_its_usage_is_charged() {
+    let rule = settles(&["900"], item(&[("settledOutput", 900)]));
+    let mut ended = answered();
+    let content = "x".repeat(262_144);
+    let usage = ended["sealed"]["usage"].clone();
+    let answer = json!({"output": {"message": {"role": "assistant", "content": content}, "stopReason": "end_turn"}, "usage": usage, "cost": {"priced": false}});
+    ended["sealed"]["answer"] = serde_json::to_value(Sealed::new(&answer).unwrap()).unwrap();
+    let answer = settle(&settler(&[&rule]), event(reservation(json!({"output": 5_000}), json!([])), ended)).await.unwrap();
+    assert_eq!((&answer["outcome"], &answer["error"]["code"]), (&json!("InvocationFailed"), &json!("OutputTooLarge")));
+    assert_eq!((rule.num_calls(), answer.get("output")), (1, None));
 }
 
 #[tokio::test]
@@ -92,7 +175,7 @@ async fn what_certainly_used_nothing_is_released_and_may_come_again() {
     let forget = mock!(Client::delete_item)
         .match_requests(|delete| delete.table_name() == Some("requests"))
         .then_output(|| DeleteItemOutput::builder().build());
-    let event = event(reservation(json!({"output": 5_000}), json!([])), json!({"nothingSpent": true}));
+    let event = event(reservation(json!({"output": 5_000}), json!([])), failed(json!({"nothingSpent": true})));
     let settled = settle(&settler(&[&rule, &forget]), event).await.unwrap();
     assert_eq!(settled["budget"][0]["output"], json!({"limit": 5000, "used": 0, "reserved": 0, "remaining": 5000}));
     assert_eq!((rule.num_calls(), forget.num_calls()), (1, 1));
@@ -103,7 +186,7 @@ async fn where_nobody_knows_the_hold_stays_and_is_shown() {
     let held = item(&[("heldOutput", 1_000), ("committedOutput", 1_000)]);
     let get =
         mock!(Client::get_item).then_output(move || GetItemOutput::builder().set_item(Some(held.clone())).build());
-    let event = event(reservation(json!({"output": 5_000}), json!([])), json!({}));
+    let event = event(reservation(json!({"output": 5_000}), json!([])), failed(json!({})));
     let settled = settle(&settler(&[&get]), event).await.unwrap();
     assert_eq!(settled["budget"][0]["output"], json!({"limit": 5000, "used": 0, "reserved": 1000, "remaining": 4000}));
 }
@@ -115,29 +198,9 @@ async fn a_repetition_reports_the_figures_and_changes_nothing() {
     });
     let get = mock!(Client::get_item)
         .then_output(|| GetItemOutput::builder().set_item(Some(item(&[("settledOutput", 900)]))).build());
-    let event = event(reservation(json!({"output": 5_000}), json!([])), usage());
+    let event = event(reservation(json!({"output": 5_000}), json!([])), answered());
     let settled = settle(&settler(&[&refused, &get]), event).await.unwrap();
     assert_eq!(settled["budget"][0]["output"]["used"], 900);
-}
-
-#[tokio::test]
-async fn thresholds_that_are_reached_and_not_reported_are_due() {
-    let mut after = item(&[("settledOutput", 2_500), ("settledInput", 10), ("a#50", 9_999_999_999)]);
-    for (used, due) in [(2_500, vec![]), (4_000, vec![80]), (5_000, vec![80, 100]), (6_000, vec![80, 100])] {
-        after.insert("settledOutput".into(), N(used.to_string()));
-        let rule = settles(&[], after.clone());
-        let limits = json!({"output": 5_000, "input": 1_000_000});
-        let event = event(reservation(limits, json!([50, 80, 100])), usage());
-        let settled = settle(&settler(&[&rule]), event).await.unwrap();
-        let thresholds: Vec<_> =
-            settled["alerts"].as_array().unwrap().iter().map(|alert| alert["threshold"].clone()).collect();
-        assert_eq!(json!(thresholds), json!(due), "{used}");
-        if used == 4_000 {
-            let alert = json!({"scope": "costCenter#support", "window": "2026-11", "windowKey": "2026-11", "resetsAt": "2026-12-01T00:00:00Z",
-                               "threshold": 80, "unit": "output", "limit": "5000", "used": "4000"});
-            assert_eq!(settled["alerts"][0], alert);
-        }
-    }
 }
 
 #[tokio::test]
@@ -150,16 +213,30 @@ async fn a_reservation_that_nobody_knows_is_taken_back_where_it_is_found() {
     let forget = mock!(Client::delete_item).then_output(|| DeleteItemOutput::builder().build());
     let mut limit = reservation(json!({"output": 5_000}), json!([]))["scopes"][0].clone();
     limit.as_object_mut().unwrap().remove("seen");
-    let event = json!({"requestId": "r1", "executionId": "run-1", "limits": [limit]});
+    let event = json!({"requestKey": "r1", "executionId": "run-1", "limits": [limit]});
     let settled = settle(&settler(&[&get, &update, &forget]), event).await.unwrap();
-    assert_eq!(settled, json!({"budget": [], "alerts": []}));
+    assert_eq!(settled, json!({}));
     assert_eq!((update.num_calls(), forget.num_calls()), (1, 1));
 }
 
 #[tokio::test]
-async fn a_ledger_that_fails_is_a_failure() {
+async fn a_settlement_that_the_ledger_does_not_take_is_left_to_the_queue_and_the_answer_is_given() {
     let rule = mock!(Client::update_item)
         .then_error(|| UpdateItemError::InternalServerError(InternalServerError::builder().build()));
-    let event = event(reservation(json!({"output": 5_000}), json!([])), usage());
-    assert_eq!(settle(&settler(&[&rule]), event).await.unwrap_err().name(), "LedgerUnavailable");
+    let queue = takes(|record| {
+        record["settlement"]["reservation"]["requestId"] == "r1" && record["usage"]["outputTokens"] == 900
+    });
+    let event = event(reservation(json!({"output": 5_000}), json!([])), answered());
+    let answer = settle(&settler_with(&[&rule], &queue), event).await.unwrap();
+    assert_eq!((&answer["outcome"], &answer["budget"]), (&json!("Succeeded"), &json!([])));
+    assert_eq!(queue.num_calls(), 1);
+}
+
+#[tokio::test]
+async fn a_queue_that_fails_is_a_failure() {
+    let rule = settles(&[], item(&[("settledOutput", 900)]));
+    let queue = mock!(aws_sdk_sqs::Client::send_message).then_error(|| SendMessageError::unhandled("down"));
+    let event = event(reservation(json!({"output": 5_000}), json!([])), answered());
+    let failure = settle(&settler_with(&[&rule], &queue), event).await.unwrap_err();
+    assert_eq!(failure.name(), "LedgerUnavailable");
 }

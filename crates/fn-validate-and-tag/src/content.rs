@@ -16,8 +16,6 @@ use crate::field::{Field, Offence};
 const MOST_NAME_CHARS: usize = 200;
 /// Longest name of a tool, and longest id of its use, in characters.
 const MOST_TOOL_CHARS: usize = 64;
-/// Most digits of a number, without zeros at its ends, that the expressions of a workflow keep (JSONata, `$string`).
-const MOST_DIGITS: usize = 15;
 
 /// What a message says: a text, or blocks that its role may have.
 pub fn content(field: &Field<'_>, role: Role) -> Result<Content, Offence> {
@@ -131,26 +129,7 @@ pub fn tool_name(field: &Field<'_>) -> Result<String, Offence> {
     field.matching("[a-zA-Z0-9_-]{1,64}", |text| text.len() <= MOST_TOOL_CHARS && text.bytes().all(plain))
 }
 
-/// A JSON object that reaches the model as it is.
+/// A JSON object that reaches the model as it is. The numbers in it are checked in the text of the document, see [`crate::numbers`].
 pub fn json_object(field: &Field<'_>) -> Result<Value, Offence> {
-    let value = Value::Object(field.object()?.clone());
-    if has_long_number(&value) {
-        let problem = "has a number of more than 15 digits, which would be rounded on the way; write it as a string";
-        return Err(field.offence(problem));
-    }
-    Ok(value)
-}
-
-fn has_long_number(value: &Value) -> bool {
-    match value {
-        Value::Number(number) => {
-            let written = number.to_string();
-            let significand = written.split('e').next().unwrap_or_default();
-            let digits: String = significand.chars().filter(char::is_ascii_digit).collect();
-            digits.trim_matches('0').len() > MOST_DIGITS
-        }
-        Value::Array(values) => values.iter().any(has_long_number),
-        Value::Object(fields) => fields.values().any(has_long_number),
-        _ => false,
-    }
+    Ok(Value::Object(field.object()?.clone()))
 }

@@ -1,6 +1,6 @@
 //! The rules for the document: model, prompt, parameters.
 
-use sentry_contract::request::{Estimate, Fallback, Parameters, Prompt, Request, Tags};
+use sentry_contract::request::{Estimate, Fallback, Model, Parameters, Prompt, Tags};
 use sentry_contract::states::Target;
 use sentry_models::Resolved;
 use sentry_models::adapters::honours;
@@ -28,6 +28,21 @@ pub struct Draft {
     tags: Tags,
 }
 
+/// A request to a known model, complete but for the sentry's own tags.
+#[derive(Debug)]
+pub struct Complete {
+    /// The client's tags.
+    pub tags: Tags,
+    /// The model it goes to.
+    pub model: Model,
+    /// The prompt with its parameters.
+    pub prompt: Prompt,
+    /// The most that it can take.
+    pub estimate: Estimate,
+    /// The model that may answer in its place.
+    pub fallback: Option<Fallback>,
+}
+
 /// The parameters that the client gave.
 #[derive(Debug, Default)]
 struct Given {
@@ -53,7 +68,7 @@ pub fn read(value: &Value) -> Result<Draft, Offence> {
 
 impl Draft {
     /// The request to `resolved`, with the model's defaults filled in, which `fallback` may answer as well.
-    pub fn finish(self, resolved: Resolved, fallback: Option<Resolved>) -> Result<Request, Offence> {
+    pub fn finish(self, resolved: Resolved, fallback: Option<Resolved>) -> Result<Complete, Offence> {
         let Resolved { mut model, defaults, limits, .. } = resolved;
         if let (Some(asked), Some(limit)) = (self.given.max_tokens, limits.output)
             && asked > limit
@@ -72,7 +87,7 @@ impl Draft {
         let input_tokens = estimate::input_tokens(&prompt, limits.context_window)?;
         let estimate = Estimate { input_tokens, max_tokens, max_tokens_given };
         let fallback = fallback.and_then(|resolved| stand_in(resolved, &prompt, max_tokens));
-        Ok(Request { tags: self.tags, model, prompt, estimate, fallback })
+        Ok(Complete { tags: self.tags, model, prompt, estimate, fallback })
     }
 }
 

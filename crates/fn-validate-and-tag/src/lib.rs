@@ -6,6 +6,7 @@ mod content;
 mod document;
 mod estimate;
 mod field;
+mod numbers;
 mod profiles;
 mod prompt;
 mod resolve;
@@ -14,22 +15,20 @@ mod tags;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use sentry_contract::answer::EarlyAnswer;
-use sentry_contract::request::{Request, Tags};
+use sentry_contract::answer::{AnswerModel, FinalAnswer};
+use sentry_contract::request::{Request, Tags, request_key};
+use sentry_contract::sizes::{MAX_PAYLOAD_BYTES, MAX_REQUEST_BYTES, payload_bytes};
 use sentry_contract::states::{Validated, timestamp};
-use sentry_contract::{ErrorBody, ErrorCode, MAX_PAYLOAD_BYTES, Outcome, escaped_len};
+use sentry_contract::{ErrorBody, ErrorCode, Sealed};
 use sentry_lambda::Failure;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tracing::error;
 use uuid::Uuid;
 
-use crate::document::Draft;
+use crate::document::{Complete, Draft};
 use crate::field::Offence;
 pub use crate::resolve::Resolver;
-
-/// Room that a state payload keeps for what stands beside the document, in bytes: tags, budget, ARNs, service metadata.
-const REQUEST_RESERVE_BYTES: usize = 4_096;
 
 /// Checks `document` and gives the tagged request, or the answer that says what is wrong with it.
 ///
@@ -43,18 +42,18 @@ pub async fn validate_and_tag(
     at: Instant,
     id: Uuid,
 ) -> Validated {
-    // The engine sent JSON; what a parser can still dislike is its depth, or half of a surrogate pair.
+    // The engine sent JSON; a parser can still dislike its depth, a number out of range, or half of a surrogate pair.
     let parsed: Value = match serde_json::from_str(document.get()) {
         Ok(parsed) => parsed,
         Err(error) => {
             let (line, column) = (error.line(), error.column());
             let problem = format!(
-                "cannot be read at line {line}, column {column}: it is nested too deeply there (more than 127 levels), or has an escape that is no character"
+                "cannot be read at line {line}, column {column}: it is nested too deeply there (more than 127 levels), has a number that is out of range, or an escape that is no character"
             );
             return invalid(&Value::Null, Offence::new("$", problem), now, id).into();
         }
     };
-    let request = match check(&parsed) {
+    let complete = match check(document, &parsed) {
         Ok(draft) => {
             let answer = match resolver.resolve(&draft.requested, at).await {
                 Ok(answer) => answer,
@@ -67,80 +66,74 @@ pub async fn validate_and_tag(
             answer
                 .map_err(|refusal| refusal.at(draft.model_path.clone()))
                 .and_then(|resolved| draft.finish(resolved, fallback))
-                .and_then(|request| tag(request, now, id))
         }
         Err(offence) => Err(offence),
     };
-    match request {
-        Ok(request) => request.into(),
+    match complete.and_then(|complete| seal(complete, resolver, now, id)) {
+        Ok(valid) => valid,
         Err(offence) => invalid(&parsed, offence, now, id).into(),
     }
 }
 
-fn check(parsed: &Value) -> Result<Draft, Offence> {
+fn check(document: &RawValue, parsed: &Value) -> Result<Draft, Offence> {
     let bytes = parsed.to_string().len();
     if bytes > MAX_PAYLOAD_BYTES {
         return Err(Offence::new("$", format!("has {bytes} bytes; at most {MAX_PAYLOAD_BYTES} are accepted")));
     }
-    document::read(parsed)
+    let draft = document::read(parsed)?;
+    numbers::check(document)?;
+    Ok(draft)
 }
 
-fn tag(mut request: Request, now: DateTime<Utc>, id: Uuid) -> Result<Request, Offence> {
-    if request.tags.get(Tags::REQUEST_ID).is_none() {
-        request.tags.set(Tags::REQUEST_ID, id.to_string());
+/// The request as it travels on: tagged, its prompt sealed.
+fn seal(complete: Complete, resolver: &Resolver, now: DateTime<Utc>, id: Uuid) -> Result<Validated, Offence> {
+    let Complete { mut tags, model, prompt, estimate, fallback } = complete;
+    let request_key = match tags.get(Tags::REQUEST_ID) {
+        Some(chosen) => request_key(tags.get(Tags::APPLICATION_ID).unwrap_or_default(), chosen),
+        None => {
+            tags.set(Tags::REQUEST_ID, id.to_string());
+            id.to_string()
+        }
+    };
+    tags.set(Tags::TIMESTAMP, timestamp(now));
+    tags.set(Tags::MODEL_METRIC, model.model_metric.clone());
+    let counted_as = resolver.counted_as(&model.model_id);
+    let unwritable = |_| Offence::new("$", "cannot be passed on");
+    let sealed = Sealed::new(&prompt).map_err(unwritable)?;
+    let request = Box::new(Request { tags, request_key, model, estimate, counted_as, fallback });
+    let valid = Validated::Valid { valid: true, request, prompt: sealed };
+    let bytes = payload_bytes(&valid).map_err(unwritable)?;
+    if bytes > MAX_REQUEST_BYTES {
+        let problem = format!(
+            "takes {bytes} bytes on its way to the model, packed and with its tags; at most {MAX_REQUEST_BYTES} fit. Shorten the prompt, or send fewer or smaller pictures and files"
+        );
+        return Err(Offence::new("$", problem));
     }
-    request.tags.set(Tags::TIMESTAMP, timestamp(now));
-    request.tags.set(Tags::MODEL_METRIC, request.model.model_metric.clone());
-    fits_the_router(&request)?;
-    Ok(request)
+    Ok(valid)
 }
 
-/// The request travels to the model router as a JSON string inside a payload, with every quote escaped once more.
-///
-/// The estimate stays behind, but is measured as well: some 70 bytes more caution than is needed.
-fn fits_the_router(request: &Request) -> Result<(), Offence> {
-    let inner = serde_json::to_string(request).map_err(|_| Offence::new("$", "cannot be passed on"))?;
-    let bytes = escaped_len(&inner);
-    let most = MAX_PAYLOAD_BYTES - REQUEST_RESERVE_BYTES;
-    if bytes > most {
-        return Err(Offence::new(
-            "$",
-            format!(
-                "takes {bytes} bytes on its way to the model, with quotes and line ends escaped; at most {most} fit. Shorten the prompt"
-            ),
-        ));
-    }
-    Ok(())
-}
-
-fn invalid(parsed: &Value, offence: Offence, now: DateTime<Utc>, id: Uuid) -> EarlyAnswer {
+fn invalid(parsed: &Value, offence: Offence, now: DateTime<Utc>, id: Uuid) -> FinalAnswer {
     let Offence { code, path, problem, details } = offence;
     let error = ErrorBody::new(code, format!("{path} {problem}.")).with("path", path);
     refused(parsed, details.into_iter().fold(error, |error, (name, value)| error.with(name, value)), now, id)
 }
 
 /// The denial of a request whose model cannot be looked up.
-fn unavailable(parsed: &Value, failure: &Failure, now: DateTime<Utc>, id: Uuid) -> EarlyAnswer {
+fn unavailable(parsed: &Value, failure: &Failure, now: DateTime<Utc>, id: Uuid) -> FinalAnswer {
     error!(cause = %failure, "the model cannot be looked up");
     let message = "The model could not be looked up, so nothing was sent to it; try again.";
     refused(parsed, ErrorBody::new(ErrorCode::LedgerUnavailable, message).with("reason", "ModelLookup"), now, id)
 }
 
-fn refused(parsed: &Value, error: ErrorBody, now: DateTime<Utc>, id: Uuid) -> EarlyAnswer {
+fn refused(parsed: &Value, error: ErrorBody, now: DateTime<Utc>, id: Uuid) -> FinalAnswer {
     let mut tags = tags::acceptable(parsed);
     if tags.get(Tags::REQUEST_ID).is_none() {
         tags.set(Tags::REQUEST_ID, id.to_string());
     }
     tags.set(Tags::TIMESTAMP, timestamp(now));
-    let outcome = error.code.outcome();
-    EarlyAnswer {
-        outcome,
-        status_code: error.code.status(),
-        tags,
-        model: document::requested_model(parsed).map(|name| serde_json::json!({"requested": name})),
-        error,
-        budget: (outcome == Outcome::Denied).then_some([]),
-    }
+    let model = document::requested_model(parsed);
+    let model = model.map(|name| AnswerModel { requested: name.to_owned(), model_id: None, model_metric: None });
+    FinalAnswer::refused(tags, model, error, Vec::new())
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use fn_validate_and_tag::{Resolver, validate_and_tag};
-use sentry_contract::states::ValidateInput;
 use sentry_lambda::{Failure, StartError, env};
 use sentry_models::Catalogue;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// A look-up takes milliseconds; past this the attempt is repeated.
@@ -23,8 +23,8 @@ async fn main() -> Result<(), StartError> {
     let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
     let (dynamodb, bedrock) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_bedrock::Client::new(&config));
     let resolver = &Resolver::new(catalogue, dynamodb, table, bedrock, region);
-    sentry_lambda::run(move |input: ValidateInput| async move {
-        Ok::<_, Failure>(validate_and_tag(&input.document, resolver, Utc::now(), Instant::now(), Uuid::new_v4()).await)
+    sentry_lambda::run(move |document: Box<RawValue>| async move {
+        Ok::<_, Failure>(validate_and_tag(&document, resolver, Utc::now(), Instant::now(), Uuid::new_v4()).await)
     })
     .await
 }

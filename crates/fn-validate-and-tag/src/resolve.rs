@@ -130,6 +130,12 @@ impl Resolver {
         (fallback.model.model_metric != resolved.model.model_metric).then_some(fallback)
     }
 
+    /// The id under which Bedrock counts the tokens of prompts to `model_id`, if it counts them.
+    #[must_use]
+    pub fn counted_as(&self, model_id: &str) -> Option<String> {
+        self.catalogue.counted_as(model_id).map(str::to_owned)
+    }
+
     async fn model_or_profile(
         &self,
         requested: &str,

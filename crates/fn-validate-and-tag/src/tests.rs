@@ -19,7 +19,11 @@ fn run(raw: &RawValue) -> Value {
         let resolver = resolver(&Aws::empty());
         validate_and_tag(raw, &resolver, now, Instant::now(), Uuid::nil()).await
     });
-    serde_json::to_value(validated).unwrap()
+    let mut value = serde_json::to_value(&validated).unwrap();
+    if let Validated::Valid { prompt, .. } = &validated {
+        value["request"]["prompt"] = prompt.open().unwrap();
+    }
+    value
 }
 
 pub fn validate(document: &Value) -> Value {
@@ -267,11 +271,35 @@ fn a_document_deeper_than_the_parser_is_refused_rather_than_failing() {
 }
 
 #[test]
-fn a_prompt_that_escaping_makes_too_large_for_the_router_is_refused_before_it_is_sent() {
-    let quotes = |count| with("/prompt/messages", json!([{"role": "user", "content": "\"".repeat(count)}]));
-    assert_eq!(validate(&quotes(60_000))["valid"], true);
-    let answer = validate(&quotes(70_000))["answer"].clone();
+fn quotes_and_line_ends_take_no_more_room_than_other_text() {
+    let quotes = |count| with("/prompt/messages", json!([{"role": "user", "content": "\"\n".repeat(count)}]));
+    assert_eq!(validate(&quotes(65_000))["valid"], true);
+    assert_eq!(validate(&quotes(66_000))["answer"]["error"]["details"]["path"], "$");
+}
+
+#[test]
+fn a_prompt_that_cannot_be_packed_into_a_payload_is_refused_before_anything_is_held() {
+    let mut state = 1_u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b' ' + u8::try_from(state >> 33 & 63).unwrap())
+    };
+    let text: String = std::iter::repeat_with(|| random()).filter(|char| *char != '"').take(261_000).collect();
+    let answer = validate(&with("/prompt/messages", json!([{"role": "user", "content": text}])))["answer"].clone();
     assert_eq!(answer["error"]["details"]["path"], "$");
+    assert!(answer["error"]["message"].as_str().unwrap().contains("packed"), "{answer}");
+}
+
+#[test]
+fn a_request_id_belongs_to_its_application() {
+    let key = |application: &str| {
+        let mut document = with("/tags/requestId", json!("order-7"));
+        document["tags"]["applicationId"] = json!(application);
+        validate(&document)["request"]["requestKey"].clone()
+    };
+    assert_eq!(key("helper"), key("helper"));
+    assert_ne!(key("helper"), key("other"));
+    assert_eq!(validate(&request())["request"]["requestKey"], "00000000-0000-0000-0000-000000000000");
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

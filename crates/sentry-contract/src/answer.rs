@@ -3,11 +3,10 @@
 use chrono::{DateTime, Utc};
 use sentry_domain::{TokenUsage, Usd};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::Value;
 
 use crate::content::Content;
 use crate::error::{ErrorBody, Outcome};
-use crate::request::{Role, Tags};
+use crate::request::{Model, Role, Tags};
 
 /// The `usage` object: the four counts and their sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,10 +26,10 @@ impl From<TokenUsage> for Usage {
 }
 
 /// The `cost` object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
     /// Exact dollars; absent when the model, or a kind of token that it used, has no known price.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usd: Option<Usd>,
     /// Whether `usd` is there.
     pub priced: bool,
@@ -42,8 +41,8 @@ impl From<Option<Usd>> for Cost {
     }
 }
 
-/// Why the model stopped, in Converse's words for every family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The reason for which the model stopped, in Converse's words for every family.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// It had said everything.
@@ -58,10 +57,21 @@ pub enum StopReason {
     ContentFiltered,
     /// A guardrail stepped in.
     GuardrailIntervened,
+    /// Another reason, in the model's own word.
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl StopReason {
+    /// A reason for which there is no name of its own.
+    #[must_use]
+    pub fn word(word: &str) -> Self {
+        Self::Other(word.to_owned())
+    }
 }
 
 /// The model's message.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutputMessage {
     /// Always `assistant`.
     pub role: Role,
@@ -70,7 +80,7 @@ pub struct OutputMessage {
 }
 
 /// The `output` object.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Output {
     /// What the model said.
@@ -131,8 +141,11 @@ pub struct BudgetEntry {
     pub resets_at: DateTime<Utc>,
     /// Whose limit it is: `model`, `costCenter`, `application+environment` for an item of the scope's own, `default` for the fallback.
     pub source: String,
+    /// Age of CloudWatch's figure when the request was decided, in seconds; absent for a scope that CloudWatch does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage_age_seconds: Option<u64>,
     /// Tokens read, if they are limited.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Headroom<u64>>,
     /// Tokens written, if they are limited.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -197,22 +210,79 @@ impl Degraded {
     }
 }
 
-/// The complete answer to a document that gets no further than its validation.
+/// The `model` object of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnswerModel {
+    /// The client's spelling.
+    pub requested: String,
+    /// The id or ARN that was sent to Bedrock, or would have been; absent where the request did not come that far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_id: Option<String>,
+    /// Its `ModelId` dimension in `AWS/Bedrock`; absent with `model_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_metric: Option<String>,
+}
+
+impl From<&Model> for AnswerModel {
+    fn from(model: &Model) -> Self {
+        Self {
+            requested: model.requested.clone(),
+            model_id: Some(model.model_id.clone()),
+            model_metric: Some(model.model_metric.clone()),
+        }
+    }
+}
+
+/// The complete answer document.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct EarlyAnswer {
-    /// `Invalid`; `Denied` where its model could not be looked up.
+pub struct FinalAnswer {
+    /// How the request ended.
     pub outcome: Outcome,
-    /// By code.
+    /// 200, or the status of the error's code.
     pub status_code: u16,
-    /// The acceptable ones among the request's tags, with `requestId` and `timestamp`.
+    /// The request's tags; of a document that is not acceptable those that are.
     pub tags: Tags,
-    /// `{"requested": …}`, where the document says which.
+    /// The model; absent where the document does not say which.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<Value>,
-    /// What was wrong.
-    pub error: ErrorBody,
-    /// Of a denial: no scope is known.
+    pub model: Option<AnswerModel>,
+    /// The model's message, on success.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub budget: Option<[BudgetEntry; 0]>,
+    pub output: Option<Output>,
+    /// Tokens read and written, on success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// The price of these tokens, on success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+    /// The error, without success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+    /// Every scope that applied, as far as they are known; absent for an invalid document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Vec<BudgetEntry>>,
+    /// The change that was made to the request so that it fits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<Degraded>,
+}
+
+impl FinalAnswer {
+    /// The answer to a request that `error` ended before its model was called. A denial has a budget, an invalid document none.
+    #[must_use]
+    pub fn refused(tags: Tags, model: Option<AnswerModel>, error: ErrorBody, budget: Vec<BudgetEntry>) -> Self {
+        let outcome = error.code.outcome();
+        Self {
+            outcome,
+            status_code: error.code.status(),
+            tags,
+            model,
+            output: None,
+            usage: None,
+            cost: None,
+            error: Some(error),
+            budget: (outcome != Outcome::Invalid).then_some(budget),
+            degraded: None,
+        }
+    }
 }

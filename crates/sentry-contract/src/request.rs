@@ -148,20 +148,36 @@ pub struct Estimate {
     pub max_tokens_given: bool,
 }
 
-/// A validated request: what the rate limiter keeps and what the model router gets.
+/// A validated request without its prompt, which travels sealed beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Request {
     /// The client's tags and the sentry's own.
     pub tags: Tags,
+    /// The name under which the ledger keeps the request. A `requestId` that a client chose belongs to its application; see [`request_key`].
+    pub request_key: String,
     /// The model it goes to.
     pub model: Model,
-    /// What is asked.
-    pub prompt: Prompt,
     /// The most that it can take.
     pub estimate: Estimate,
-    /// What may answer in the model's place where a limit lets it; absent where the catalogue names none.
+    /// The id of the model that Bedrock counts the prompt's tokens for; absent where it counts none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_as: Option<String>,
+    /// The model that may answer in its place where a limit lets it; absent where the catalogue names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
+}
+
+/// The ledger's name for the request that `application` calls `request_id`: the same id of another application is another request.
+///
+/// Every hold carries the name, and every write pays for it, so the application stands in it as 64 bits (FNV-1a, see
+/// <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>), in hexadecimal. `#` is in no request id.
+#[must_use]
+pub fn request_key(application: &str, request_id: &str) -> String {
+    let hash = application
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    format!("{request_id}#{hash:016x}")
 }
 
 /// A cheaper model that may answer in the place of the one that was asked for.
@@ -179,6 +195,13 @@ pub struct Fallback {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_id_belongs_to_its_application() {
+        // The published test vector for "a".
+        assert_eq!(request_key("a", "order-1"), "order-1#af63dc4c8601ec8c");
+        assert_ne!(request_key("a", "order-1"), request_key("b", "order-1"));
+    }
 
     #[test]
     fn a_family_and_a_transport_are_written_as_the_contract_names_them() {

@@ -3,9 +3,11 @@
 pub mod budget;
 pub mod money;
 pub mod tokens;
+pub mod usage_grid;
 pub mod window;
 
 pub use budget::{Amount, Limits, Unit};
 pub use money::{Price, Usd};
 pub use tokens::TokenUsage;
+pub use usage_grid::UsageGrid;
 pub use window::{Window, WindowKind};

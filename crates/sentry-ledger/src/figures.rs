@@ -67,6 +67,7 @@ impl Figures {
             window: limit.window.name.clone(),
             resets_at: limit.window.resets_at,
             source: limit.source.clone(),
+            usage_age_seconds: None,
             input: limit.limits.input.map(|most| Headroom::<u64>::new(most, used.input, held.input)),
             output: limit.limits.output.map(|most| Headroom::<u64>::new(most, used.output, held.output)),
             usd: limit.limits.usd.map(|most| Headroom::<Dollars>::new(most, used.usd, held.usd)),

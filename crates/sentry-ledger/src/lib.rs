@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod change;
+mod ending;
 mod expression;
 pub mod figures;
 pub mod item;

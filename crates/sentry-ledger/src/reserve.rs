@@ -301,6 +301,7 @@ impl Attempt<'_> {
         let scope = |(place, (limit, shard)): (usize, (&ScopeLimit, &Option<u8>))| ReservedScope {
             limit: limit.clone(),
             seen: self.ask.seen_of(place),
+            usage_age_seconds: None,
             shard: *shard,
         };
         Reservation {

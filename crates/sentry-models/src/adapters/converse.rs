@@ -234,24 +234,27 @@ fn metadata(tags: &Tags) -> BTreeMap<String, String> {
 /// # Errors
 /// When the answer cannot be understood, or says nothing of its usage.
 pub fn normalise(answer: ConverseAnswer) -> Result<Reply, ModelFailure> {
-    let stop_reason = answer.stop_reason.as_deref().and_then(stop_reason);
-    let usage = answer.usage.and_then(tokens).filter(|usage| has_read(usage, stop_reason));
+    let stop_reason = answer.stop_reason.as_deref().filter(|word| !word.is_empty()).map(stop_reason);
+    let usage = answer.usage.and_then(tokens).filter(|usage| has_read(usage, stop_reason.as_ref()));
     let usage = usage.ok_or_else(ModelFailure::without_usage)?;
     let stop_reason = stop_reason.ok_or_else(|| ModelFailure::unknown_stop().spent(usage))?;
     let message = answer.output.message.ok_or_else(|| ModelFailure::without_message().spent(usage))?;
-    let content = message.content.into_iter().filter_map(block).collect::<Result<_, _>>();
+    let asks_for_a_tool = stop_reason == StopReason::ToolUse;
+    let content = message.content.into_iter().filter_map(|each| block(each, asks_for_a_tool)).collect::<Result<_, _>>();
     Ok(Reply { content: content.map_err(|failure| failure.spent(usage))?, stop_reason, usage })
 }
 
-/// A block of the answer; of one that is empty, or of a kind that is no part of it, nothing.
-fn block(block: AnswerBlock) -> Option<Result<Block, ModelFailure>> {
-    let asked = block.tool_use.map(|AnswerToolUse { tool_use_id, name, input }| {
-        if tool_use_id.is_empty() || name.is_empty() {
-            return Err(ModelFailure::malformed("it asks for a tool without saying which"));
-        }
-        Ok(Block::ToolUse(ToolUse { tool_use_id, name, input }))
-    });
-    asked.or_else(|| block.text.filter(|text| !text.is_empty()).map(|text| Ok(Block::Text(text))))
+/// A block of the answer. An empty one, and one of another kind, is left out. So is an unfinished tool use, unless the answer stopped for it.
+fn block(block: AnswerBlock, asks_for_a_tool: bool) -> Option<Result<Block, ModelFailure>> {
+    if let Some(AnswerToolUse { tool_use_id, name, input }) = block.tool_use {
+        let unfinished = tool_use_id.is_empty() || name.is_empty();
+        return match (unfinished, asks_for_a_tool) {
+            (false, _) => Some(Ok(Block::ToolUse(ToolUse { tool_use_id, name, input }))),
+            (true, false) => None,
+            (true, true) => Some(Err(ModelFailure::malformed("it asks for a tool without saying which"))),
+        };
+    }
+    block.text.filter(|text| !text.is_empty()).map(|text| Ok(Block::Text(text)))
 }
 
 /// The counts, if they are whole. A 0 may stand for a count that is missing; it is believed where the total bears it out.
@@ -271,21 +274,22 @@ fn tokens(usage: ConverseUsage) -> Option<TokenUsage> {
 
 /// Whether the call can have had this usage. Every one reads something, but one whose input a guardrail has blocked: then the model is not
 /// asked.
-fn has_read(usage: &TokenUsage, stop_reason: Option<StopReason>) -> bool {
-    usage.read() > 0 || stop_reason == Some(StopReason::GuardrailIntervened)
+fn has_read(usage: &TokenUsage, stop_reason: Option<&StopReason>) -> bool {
+    usage.read() > 0 || stop_reason == Some(&StopReason::GuardrailIntervened)
 }
 
 /// Converse's words, which Nova and Claude use in their own formats as well.
 ///
-/// Source: Amazon Bedrock API Reference, Converse, `stopReason`. An output or a tool use that Bedrock itself calls malformed is not an answer.
-pub fn stop_reason(reason: &str) -> Option<StopReason> {
-    Some(match reason {
+/// Source: Amazon Bedrock API Reference, Converse, `stopReason`. A word that is not among these reaches the client as it is: its text was
+/// paid for.
+pub fn stop_reason(reason: &str) -> StopReason {
+    match reason {
         "end_turn" => StopReason::EndTurn,
-        "max_tokens" | "model_context_window_exceeded" => StopReason::MaxTokens,
+        "max_tokens" => StopReason::MaxTokens,
         "stop_sequence" => StopReason::StopSequence,
         "tool_use" => StopReason::ToolUse,
         "content_filtered" => StopReason::ContentFiltered,
         "guardrail_intervened" => StopReason::GuardrailIntervened,
-        _ => return None,
-    })
+        other => StopReason::word(other),
+    }
 }

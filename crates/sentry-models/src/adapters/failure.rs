@@ -23,19 +23,21 @@ pub struct ModelFailure {
     pub usage: Option<TokenUsage>,
     /// What the call can have done.
     pub effect: Effect,
+    /// Bedrock's own message.
+    pub bedrock_message: Option<String>,
 }
 
 impl ModelFailure {
     /// A failure after which nobody knows what was spent.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { error: Box::new(ErrorBody::new(code, message)), usage: None, effect: Effect::Unknown }
+        Self { error: Box::new(ErrorBody::new(code, message)), usage: None, effect: Effect::Unknown, bedrock_message: None }
     }
 
     /// A failure before anything was sent to Bedrock.
     #[must_use]
     pub fn never_sent(error: ErrorBody) -> Self {
-        Self { error: Box::new(error), usage: None, effect: Effect::Nothing }
+        Self { error: Box::new(error), usage: None, effect: Effect::Nothing, bedrock_message: None }
     }
 
     /// The model answered something that cannot be understood.
@@ -104,7 +106,7 @@ impl Meaning {
         if let Some(id) = request_id {
             body = body.with("bedrockRequestId", id);
         }
-        ModelFailure { error: Box::new(body), usage: None, effect: self.effect }
+        ModelFailure { error: Box::new(body), usage: None, effect: self.effect, bedrock_message: None }
     }
 }
 

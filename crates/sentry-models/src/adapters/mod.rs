@@ -1,10 +1,12 @@
 //! From the one request format to a model's own, and back.
 //!
 //! [`prepare`] and [`normalise`] / [`read_body`] are pure: what is sent, and what an answer says. `ask` (feature `bedrock`) is both with a
-//! call by the SDK between them; [`integration`] is for a call that Step Functions makes. [`answer`] and [`refused`] are what either ends with.
+//! call by the SDK between them; [`integration`] is for a call that Step Functions makes. [`answer`], [`failed`] and [`Conclusion`]
+//! are what either ends with.
 
 mod adapter;
 mod body;
+mod conclusion;
 mod conversation;
 pub mod converse;
 #[cfg(feature = "bedrock")]
@@ -28,9 +30,9 @@ use aws_sdk_bedrockruntime::Client;
 use sentry_contract::answer::{Output, OutputMessage, StopReason};
 use sentry_contract::content::{Block, Content};
 use sentry_contract::request::{Prompt, Role};
-use sentry_contract::states::{InvokeModelInput, Target};
+use sentry_contract::states::{InvokeModelInput, ModelAnswer, Target};
 use sentry_contract::tools::ServiceTier;
-use sentry_domain::TokenUsage;
+use sentry_domain::{TokenUsage, Usd};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -38,13 +40,14 @@ use adapter::Call;
 use conversation::Conversation;
 use converse::{ConverseRequest, GuardrailConfig};
 
+pub use conclusion::Conclusion;
 pub use conversation::Speaker;
 pub use converse::normalise;
 #[cfg(feature = "bedrock")]
 pub use count::{Counted, count_tokens};
 pub use failure::{Effect, ModelFailure};
 pub use headers::HeaderCounts;
-pub use outcome::{answer, max_tokens, read_input, refused, terms, timed_out};
+pub use outcome::{Received, answer, failed, invoked, max_tokens, read_input, terms, timed_out};
 
 /// What a guardrail has done, in the body of InvokeModel's answers. Source: Amazon Bedrock User Guide, "Use your guardrail with inference operations".
 const GUARDRAIL_ACTION: &str = "amazon-bedrock-guardrailAction";
@@ -67,11 +70,14 @@ impl Reply {
         self.content.iter().filter_map(Block::as_text).collect()
     }
 
-    /// The answer: a text, or blocks where the prompt was rich.
+    /// The answer at `cost`: its content is a text, or a list of blocks where the prompt was rich.
     #[must_use]
-    pub fn output(self, rich: bool) -> Output {
+    pub fn answer(self, rich: bool, cost: Option<Usd>) -> ModelAnswer {
+        let usage = self.usage.into();
         let content = if rich { Content::Blocks(self.content) } else { Content::Text(self.text()) };
-        Output { message: OutputMessage { role: Role::Assistant, content }, stop_reason: self.stop_reason }
+        let output =
+            Output { message: OutputMessage { role: Role::Assistant, content }, stop_reason: self.stop_reason };
+        ModelAnswer { output, usage, cost: cost.into() }
     }
 }
 
@@ -142,7 +148,7 @@ pub fn read_body(model: &Target, body: &[u8], counts: HeaderCounts) -> Result<Re
     let found = native.read(&answer);
     let intervened = answer.get(GUARDRAIL_ACTION).is_some_and(|action| action == "INTERVENED");
     let stop_reason = if intervened { Some(StopReason::GuardrailIntervened) } else { found.stop_reason };
-    let usage = told(found.usage, counts, stop_reason).ok_or_else(ModelFailure::without_usage)?;
+    let usage = told(found.usage, counts, stop_reason.as_ref()).ok_or_else(ModelFailure::without_usage)?;
     let text = found.text.ok_or_else(|| ModelFailure::without_message().spent(usage))?;
     let stop_reason = stop_reason.ok_or_else(|| ModelFailure::unknown_stop().spent(usage))?;
     let content = Some(text).filter(|text| !text.is_empty()).map(Block::Text).into_iter().collect();
@@ -151,9 +157,9 @@ pub fn read_body(model: &Target, body: &[u8], counts: HeaderCounts) -> Result<Re
 
 /// The usage of an answer, from its body or else from its headers: that of a call that read something. Zeros are one only where a guardrail
 /// has stopped it, which it may have done before the model was asked, and only if no count says otherwise.
-fn told(body: Option<TokenUsage>, counts: HeaderCounts, stop_reason: Option<StopReason>) -> Option<TokenUsage> {
+fn told(body: Option<TokenUsage>, counts: HeaderCounts, stop_reason: Option<&StopReason>) -> Option<TokenUsage> {
     let told = || [body, counts.usage()].into_iter().flatten();
-    let blocked = stop_reason == Some(StopReason::GuardrailIntervened) && !counts.any_above_zero();
+    let blocked = stop_reason == Some(&StopReason::GuardrailIntervened) && !counts.any_above_zero();
     told().find(|usage| usage.read() > 0).or_else(|| told().next().filter(|usage| blocked && usage.output == 0))
 }
 

@@ -1,30 +1,52 @@
-//! What the model router's functions end with, whoever made the call: the answer in the one format, or a failure.
+//! The ends of the functions around a call: the answer in the one format, or a failure.
 
 use std::time::Duration;
 
-use sentry_contract::states::{AnswerTerms, InvokeModelInput, Invoked, ModelAnswer, Refused, Target};
-use sentry_contract::{ErrorBody, ErrorCode, MAX_PAYLOAD_BYTES, escaped_len};
+use sentry_contract::request::Prompt;
+use sentry_contract::sizes::{MAX_ANSWER_BYTES, payload_bytes};
+use sentry_contract::states::{
+    AnswerTerms, CallFailure, Carried, InvokeModelEvent, InvokeModelInput, Invoked, ModelAnswer, SealedAnswer, Target,
+};
+use sentry_contract::{ErrorBody, ErrorCode, Sealed};
 
 use super::{ModelFailure, Reply};
 use crate::Catalogue;
 
-/// Room for what Step Functions and Lambda put beside an answer: ARNs, names, dates, metadata; and for tags and budget in the final document.
-const ANSWER_RESERVE_BYTES: usize = 16_384;
+/// A request to a model, and the way in which its prompt came.
+#[derive(Debug)]
+pub struct Received {
+    /// The request; its `max_tokens` is the event's, where that has one.
+    pub input: InvokeModelInput,
+    /// The way.
+    pub carried: Carried,
+}
 
-/// The model router's input.
+/// Reads the input of the model router, of `Invoke Model` and of `Prepare Call`.
 ///
 /// # Errors
 /// When it is something else. The error tells the position only: the text may be a prompt.
-pub fn read_input(event: &str) -> Result<InvokeModelInput, ModelFailure> {
-    serde_json::from_str(event).map_err(|error| {
-        let message = format!(
-            "The model router's input is not {{model: {{modelId, family}}, prompt, tags}}: {:?} error at line {} column {}.",
-            error.classify(),
-            error.line(),
-            error.column()
-        );
-        ModelFailure::never_sent(ErrorBody::new(ErrorCode::InvalidRequest, message).with("path", "$"))
-    })
+pub fn read_input(event: &str) -> Result<Received, ModelFailure> {
+    let InvokeModelEvent { model, prompt, max_tokens, tags } =
+        serde_json::from_str(event).map_err(|error| unreadable(&position(&error)))?;
+    let (mut prompt, carried) = if prompt.get().starts_with('"') {
+        let sealed: Sealed = serde_json::from_str(prompt.get()).map_err(|error| unreadable(&position(&error)))?;
+        let prompt: Prompt = sealed.open().map_err(|error| unreadable(&format!("`prompt` cannot be opened, {error}")))?;
+        (prompt, Carried::Sealed)
+    } else {
+        let prompt = serde_json::from_str::<Prompt>(prompt.get());
+        (prompt.map_err(|error| unreadable(&format!("`prompt`: {}", position(&error))))?, Carried::Open)
+    };
+    prompt.parameters.max_tokens = max_tokens.or(prompt.parameters.max_tokens);
+    Ok(Received { input: InvokeModelInput { model, prompt, tags }, carried })
+}
+
+fn position(error: &serde_json::Error) -> String {
+    format!("{:?} error at line {} column {}", error.classify(), error.line(), error.column())
+}
+
+fn unreadable(problem: &str) -> ModelFailure {
+    let message = format!("The model router's input is not {{model: {{modelId, family}}, prompt, tags}}: {problem}.");
+    ModelFailure::never_sent(ErrorBody::new(ErrorCode::InvalidRequest, message).with("path", "$"))
 }
 
 /// Most tokens that the answer to `input` may have.
@@ -33,41 +55,46 @@ pub fn max_tokens(catalogue: &Catalogue, input: &InvokeModelInput) -> u32 {
     input.prompt.parameters.max_tokens.unwrap_or_else(|| catalogue.max_tokens(&input.model.model_id))
 }
 
-/// What the answer to `input`, which was read from `event`, depends on.
+/// The properties of `prompt` that its answer depends on.
 #[must_use]
-pub fn terms(input: &InvokeModelInput, event: &str) -> AnswerTerms {
-    let prompt = &input.prompt;
-    AnswerTerms { rich: prompt.is_rich(), other_rate: prompt.has_other_rate(), request_bytes: escaped_len(event) }
+pub fn terms(prompt: &Prompt) -> AnswerTerms {
+    AnswerTerms { rich: prompt.is_rich(), other_rate: prompt.has_other_rate() }
 }
 
-/// The answer for a reply of `model`, at its own price; for who calls the router without one at that of `region`.
+/// The answer for a reply of `model`, at its own price; for a caller of the router that gives none, at the catalogue's price in `region`.
 #[must_use]
-pub fn answer(catalogue: &Catalogue, region: &str, model: &Target, reply: Reply, terms: AnswerTerms) -> Invoked {
+pub fn answer(catalogue: &Catalogue, region: &str, model: &Target, reply: Reply, terms: AnswerTerms) -> ModelAnswer {
     let usage = reply.usage;
     let price = model.price.or_else(|| catalogue.price(&model.model_id, region)).filter(|_| !terms.other_rate);
-    let answer = ModelAnswer {
-        output: reply.output(terms.rich),
-        usage: usage.into(),
-        cost: price.and_then(|price| price.cost(&usage)).into(),
+    reply.answer(terms.rich, price.and_then(|price| price.cost(&usage)))
+}
+
+/// The end of a call as the state machine takes it. An answer goes the way that its prompt came, if it fits.
+#[must_use]
+pub fn invoked(answer: ModelAnswer, carried: Carried) -> Invoked {
+    let usage = answer.usage;
+    let unwritable = || ModelFailure::malformed("it cannot be written as JSON").spent(usage.tokens);
+    let made = match carried {
+        Carried::Open => payload_bytes(&answer).map(|bytes| (Invoked::Answer(Box::new(answer)), bytes)),
+        Carried::Sealed => Sealed::new(&answer).map(|sealed| {
+            let bytes = sealed.bytes();
+            (Invoked::Sealed(Box::new(SealedAnswer { answer: sealed, usage })), bytes)
+        }),
     };
-    match fits(&answer, terms.request_bytes) {
-        Ok(()) => Invoked::Answer(Box::new(answer)),
-        Err(too_large) => Invoked::Failure(refused(too_large.spent(usage))),
+    match made {
+        Ok((invoked, bytes)) if bytes <= MAX_ANSWER_BYTES => invoked,
+        Ok((_, bytes)) => Invoked::Failure(failed(too_large(bytes, MAX_ANSWER_BYTES).spent(usage.tokens), carried)),
+        Err(_) => Invoked::Failure(failed(unwritable(), carried)),
     }
 }
 
-/// The answer travels to the rate limiter as a JSON string, beside the router's input, in one payload.
-fn fits(answer: &ModelAnswer, request_bytes: usize) -> Result<(), ModelFailure> {
-    let json = serde_json::to_string(answer).map_err(|_| ModelFailure::malformed("it cannot be written as JSON"))?;
-    let bytes = escaped_len(&json) + request_bytes;
-    let most = MAX_PAYLOAD_BYTES - ANSWER_RESERVE_BYTES;
-    if bytes <= most {
-        return Ok(());
-    }
+/// The answer has `bytes` bytes, and `most` fit.
+#[must_use]
+pub fn too_large(bytes: usize, most: usize) -> ModelFailure {
     let message = format!(
-        "The answer and its request take {bytes} bytes on the way back; at most {most} fit. The tokens were used. Lower max_tokens or shorten the prompt."
+        "The answer takes {bytes} bytes, and a workflow can pass on {most}. The tokens were used. Lower max_tokens, or ask for a shorter answer."
     );
-    Err(ModelFailure::new(ErrorCode::OutputTooLarge, message))
+    ModelFailure::new(ErrorCode::OutputTooLarge, message)
 }
 
 /// The model did not answer in the time that it has.
@@ -78,13 +105,16 @@ pub fn timed_out(timeout: Duration) -> ModelFailure {
     ModelFailure::new(ErrorCode::ModelTimeout, message)
 }
 
-/// The failure as the state machine takes it.
+/// The failure as the state machine takes it. Bedrock's own message goes to callers with a sealed prompt only, and sealed: the
+/// model router writes its failures into a log.
 #[must_use]
-pub fn refused(failure: ModelFailure) -> Box<Refused> {
-    Box::new(Refused {
+pub fn failed(failure: ModelFailure, carried: Carried) -> Box<CallFailure> {
+    let message = failure.bedrock_message.as_ref().filter(|_| carried == Carried::Sealed);
+    Box::new(CallFailure {
         status_code: failure.error.code.status(),
         usage: failure.usage.map(Into::into),
         nothing_spent: failure.nothing_spent(),
+        bedrock_message: message.and_then(|message| Sealed::new(message).ok()),
         error: *failure.error,
     })
 }

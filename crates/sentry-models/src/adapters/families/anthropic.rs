@@ -2,7 +2,6 @@
 //!
 //! Sources: Amazon Bedrock User Guide, "Anthropic Claude Messages API: Request and Response"; Anthropic, "Handling stop reasons".
 
-use sentry_contract::answer::StopReason;
 use sentry_contract::content::Block;
 use sentry_domain::TokenUsage;
 use serde_json::{Value, json};
@@ -55,10 +54,7 @@ impl Native for Messages {
         let stopped = text(answer, "/stop_reason");
         Found {
             text: block_texts(answer, "/content"),
-            stop_reason: stopped.and_then(|reason| match reason {
-                "refusal" => Some(StopReason::ContentFiltered),
-                common => stop_reason(common),
-            }),
+            stop_reason: stopped.map(stop_reason),
             usage: usage(answer),
         }
     }

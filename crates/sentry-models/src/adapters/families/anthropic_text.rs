@@ -48,7 +48,7 @@ impl Native for TextCompletion {
             (Some("stop_sequence"), None | Some(HUMAN)) => Some(StopReason::EndTurn),
             (Some("stop_sequence"), Some(_)) => Some(StopReason::StopSequence),
             (Some("max_tokens"), _) => Some(StopReason::MaxTokens),
-            _ => None,
+            (other, _) => other.map(StopReason::word),
         };
         let completion = text(answer, "/completion").map(|text| text.trim_start().to_owned());
         Found { text: completion, stop_reason, usage: None }

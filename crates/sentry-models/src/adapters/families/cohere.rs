@@ -49,7 +49,7 @@ impl Native for Command {
     fn read(&self, answer: &Value) -> Found {
         Found {
             text: text(answer, "/generations/0/text").map(|text| text.trim_start().to_owned()),
-            stop_reason: text(answer, "/generations/0/finish_reason").and_then(stop_reason),
+            stop_reason: text(answer, "/generations/0/finish_reason").map(stop_reason),
             usage: None,
         }
     }
@@ -78,7 +78,7 @@ impl Native for CommandR {
     fn read(&self, answer: &Value) -> Found {
         Found {
             text: text(answer, "/text").map(str::to_owned),
-            stop_reason: text(answer, "/finish_reason").and_then(stop_reason),
+            stop_reason: text(answer, "/finish_reason").map(stop_reason),
             usage: None,
         }
     }
@@ -102,12 +102,12 @@ fn last_question<'t, 'r>(turns: &'t [Turn<'r>]) -> Result<(&'t Turn<'r>, &'t [Tu
 }
 
 /// The User Guide writes them in lower case for Command R; what the models send is in upper case.
-fn stop_reason(reason: &str) -> Option<StopReason> {
-    Some(match reason.to_ascii_uppercase().as_str() {
+fn stop_reason(reason: &str) -> StopReason {
+    match reason.to_ascii_uppercase().as_str() {
         "COMPLETE" => StopReason::EndTurn,
         "MAX_TOKENS" => StopReason::MaxTokens,
         "STOP_SEQUENCE" => StopReason::StopSequence,
         "ERROR_TOXIC" => StopReason::ContentFiltered,
-        _ => return None,
-    })
+        _ => StopReason::word(reason),
+    }
 }

@@ -57,7 +57,7 @@ impl Native for Template {
         let stop_reason = match text(answer, "/stop_reason") {
             Some("stop") => Some(StopReason::EndTurn),
             Some("length") => Some(StopReason::MaxTokens),
-            _ => None,
+            other => other.map(StopReason::word),
         };
         Found {
             text: text(answer, "/generation").map(|text| text.trim_start().to_owned()),

@@ -74,7 +74,7 @@ impl Native for TextCompletion {
         let stop_reason = match text(answer, "/outputs/0/stop_reason") {
             Some("stop") => Some(StopReason::EndTurn),
             Some("length") => Some(StopReason::MaxTokens),
-            _ => None,
+            other => other.map(StopReason::word),
         };
         let output = text(answer, "/outputs/0/text").map(|text| text.trim_start().to_owned());
         Found { text: output, stop_reason, usage: None }

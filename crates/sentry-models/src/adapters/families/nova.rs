@@ -55,7 +55,7 @@ impl Native for Messages {
     fn read(&self, answer: &Value) -> Found {
         Found {
             text: block_texts(answer, "/output/message/content"),
-            stop_reason: text(answer, "/stopReason").and_then(stop_reason),
+            stop_reason: text(answer, "/stopReason").map(stop_reason),
             usage: usage(answer),
         }
     }

@@ -63,7 +63,7 @@ pub fn stop_reason(answer: &Value) -> Option<StopReason> {
         "length" => StopReason::MaxTokens,
         "content_filter" => StopReason::ContentFiltered,
         "tool_calls" | "function_call" => StopReason::ToolUse,
-        _ => return None,
+        other => StopReason::word(other),
     })
 }
 

@@ -49,7 +49,7 @@ impl Native for TitanText {
             Some("LENGTH") => Some(StopReason::MaxTokens),
             Some("STOP_CRITERIA_MET") => Some(StopReason::StopSequence),
             Some("CONTENT_FILTERED") => Some(StopReason::ContentFiltered),
-            _ => None,
+            other => other.map(StopReason::word),
         };
         Found {
             text: text(answer, "/results/0/outputText").map(|text| text.trim_start().to_owned()),

@@ -151,12 +151,14 @@ fn an_answer_without_a_message_or_a_known_end_keeps_its_usage() {
 }
 
 #[test]
-fn stop_reasons_are_converses_and_unknown_ones_are_none() {
+fn stop_reasons_are_converses_and_others_are_the_models_own_words() {
     use StopReason::{ContentFiltered, EndTurn, GuardrailIntervened, MaxTokens, StopSequence, ToolUse};
     let common = [
         ("end_turn", Some(EndTurn)),
         ("max_tokens", Some(MaxTokens)),
-        ("model_context_window_exceeded", Some(MaxTokens)),
+        ("model_context_window_exceeded", None),
+        ("malformed_tool_use", None),
+        ("refusal", None),
         ("stop_sequence", Some(StopSequence)),
         ("tool_use", Some(ToolUse)),
         ("malformed_model_output", None),
@@ -190,7 +192,7 @@ fn stop_reasons_are_converses_and_unknown_ones_are_none() {
     let cases: &[(Format, Reasons)] = &[
         (Format::Converse, [&common[..], &filtered].concat()),
         (Format::Nova, [&common[..], &filtered].concat()),
-        (Format::Claude, [&common[..], &[("refusal", Some(ContentFiltered))]].concat()),
+        (Format::Claude, common.to_vec()),
         (Format::ClaudeText, vec![("stop_sequence", Some(EndTurn)), ("max_tokens", Some(MaxTokens)), ("bored", None)]),
         (Format::Titan, titan.to_vec()),
         (Format::Llama3, completion.to_vec()),
@@ -206,8 +208,8 @@ fn stop_reasons_are_converses_and_unknown_ones_are_none() {
         for (word, expected) in reasons {
             let mut body = answer(*format, "S3", [1, 1, 0, 0]);
             *body.pointer_mut(at).unwrap() = json!(word);
-            let read = read(*format, &body, COUNTS).map(|reply| reply.stop_reason).ok();
-            assert_eq!(read, *expected, "{format:?} {word}");
+            let read = read(*format, &body, COUNTS).unwrap().stop_reason;
+            assert_eq!(read, expected.clone().unwrap_or(StopReason::word(word)), "{format:?} {word}");
         }
     }
     let stopped = json!({"completion": "x", "stop_reason": "stop_sequence", "stop": "END"});

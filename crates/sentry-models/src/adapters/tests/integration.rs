@@ -18,7 +18,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
         ".*".prop_map(Value::from)
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {

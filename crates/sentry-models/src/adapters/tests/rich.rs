@@ -88,7 +88,7 @@ fn the_answer_has_blocks_where_the_prompt_was_rich_and_text_where_it_was_not() {
     let reply = || normalise(serde_json::from_value(body.clone()).unwrap()).unwrap();
     let output = |prompt: Value| {
         let prompt: Prompt = serde_json::from_value(prompt).unwrap();
-        serde_json::to_value(reply().output(prompt.is_rich())).unwrap()
+        serde_json::to_value(reply().answer(prompt.is_rich(), None).output).unwrap()
     };
     let plain = json!({"messages": [{"role": "user", "content": "Hi"}]});
     assert_eq!(output(plain.clone())["message"]["content"], "Hm.");
@@ -122,7 +122,7 @@ fn no_usage_is_right_only_where_a_guardrail_has_blocked_the_input() {
             _ => body["amazon-bedrock-guardrailAction"] = json!("INTERVENED"),
         }
         let reply = read(&body).unwrap();
-        assert_eq!((reply.stop_reason, reply.usage.total()), (StopReason::GuardrailIntervened, 0), "{model_id}");
+        assert_eq!((&reply.stop_reason, reply.usage.total()), (&StopReason::GuardrailIntervened, 0), "{model_id}");
         assert!(reply.text().contains("Blocked."));
     }
 }

@@ -1,0 +1,40 @@
+//! Input and output of every function, as the state machines pass them.
+
+mod call;
+mod limits;
+mod metrics;
+mod reserve;
+mod settle;
+mod validate;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+pub use call::{
+    AnswerTerms, CallFailure, Carried, InvokeModelEvent, InvokeModelInput, Invoked, ModelAnswer, NativeCall, PreparedCall, ReadAnswerInput,
+    SealedAnswer, Target,
+};
+pub use limits::{LimitWindow, LimitsFound, LookupLimitInput, Remedy, ScopeLimit};
+pub use metrics::{LateSettlement, MetricsModel, MetricsRecord};
+pub use reserve::{Admitted, Decision, Notes, Reservation, ReserveInput, ReservedScope};
+pub use settle::{Alert, CancelInput, Ended, SettleEvent, SettleInput, Settled};
+pub use validate::{CountTokensInput, TokenCount, Validated};
+
+/// A value, or the reason why a function could not give it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Gathered<T> {
+    /// The function failed.
+    Unavailable {
+        /// The name of its error.
+        unavailable: String,
+    },
+    /// Its answer.
+    Available(T),
+}
+
+/// An instant as answers write it: `2025-01-31T14:05:26.854682Z`.
+#[must_use]
+pub fn timestamp(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Micros, true)
+}

@@ -1,0 +1,156 @@
+//! The end of an admitted request: its final document, and its message for the metrics queue.
+
+use std::time::Duration;
+
+use sentry_contract::answer::{BudgetEntry, FinalAnswer};
+use sentry_contract::request::Model;
+use sentry_contract::sizes::{MAX_PAYLOAD_BYTES, payload_bytes};
+use sentry_contract::states::{
+    Admitted, Alert, AnswerTerms, CallFailure, Carried, Ended, LateSettlement, MetricsRecord, ModelAnswer, SealedAnswer,
+};
+use sentry_contract::{ErrorBody, ErrorCode, Outcome};
+use sentry_domain::TokenUsage;
+use serde_json::Value;
+
+use super::outcome::{failed, timed_out, too_large};
+use super::{ModelFailure, integration};
+
+/// The end of a model's call, read and opened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conclusion {
+    /// The answer or the failure. The failure's details may have Bedrock's own message, so it must not be logged.
+    end: Result<Box<ModelAnswer>, Box<CallFailure>>,
+}
+
+impl Conclusion {
+    /// Reads `ended`, the end of a call of `model`. A call by Step Functions had `timeout` to answer.
+    #[must_use]
+    pub fn of(ended: Ended, model: &Model, timeout: Duration) -> Self {
+        let end = match ended {
+            Ended { sealed: Some(sealed), .. } => opened(&sealed),
+            Ended { failure: Some(failure), .. } => Err(Box::new(with_reason(failure))),
+            Ended { result: Some(result), terms: Some(terms), .. } => native_answer(result, model, terms),
+            Ended { error: Some(error), cause, .. } => {
+                let failure = native_failure(&error, &cause.unwrap_or_default(), timeout);
+                Err(Box::new(with_reason(*failed(failure, Carried::Sealed))))
+            }
+            _ => Err(Box::new(no_end().into())),
+        };
+        Self { end }
+    }
+
+    /// The tokens that were spent, if they are known.
+    #[must_use]
+    pub fn usage(&self) -> Option<TokenUsage> {
+        match &self.end {
+            Ok(answer) => Some(answer.usage.tokens),
+            Err(failure) => failure.usage.map(|usage| usage.tokens),
+        }
+    }
+
+    /// Whether certainly nothing was spent. Without this and without a usage, nobody knows.
+    #[must_use]
+    pub fn nothing_spent(&self) -> bool {
+        self.end.as_ref().is_err_and(|failure| failure.nothing_spent && failure.usage.is_none())
+    }
+
+    /// The final document, with `budget`. An answer that does not fit into it is `OutputTooLarge`.
+    #[must_use]
+    pub fn document(&self, admitted: &Admitted, budget: Vec<BudgetEntry>) -> FinalAnswer {
+        let document = self.unchecked(admitted, budget);
+        match payload_bytes(&document) {
+            Ok(bytes) if bytes <= MAX_PAYLOAD_BYTES => document,
+            Ok(bytes) => without_answer(document, *too_large(bytes, MAX_PAYLOAD_BYTES).error),
+            Err(_) => without_answer(document, *ModelFailure::malformed("it cannot be written as JSON").error),
+        }
+    }
+
+    fn unchecked(&self, admitted: &Admitted, budget: Vec<BudgetEntry>) -> FinalAnswer {
+        let Admitted { model, tags, notes, .. } = admitted;
+        let answer = self.end.as_ref().ok().cloned();
+        let failure = self.end.as_ref().err();
+        let (output, usage, cost) = match answer {
+            Some(answer) => (Some(answer.output), Some(answer.usage), Some(answer.cost)),
+            None => (None, None, None),
+        };
+        FinalAnswer {
+            outcome: if failure.is_none() { Outcome::Succeeded } else { Outcome::InvocationFailed },
+            status_code: failure.map_or(200, |failure| failure.status_code),
+            tags: tags.clone(),
+            model: Some(model.into()),
+            output,
+            usage,
+            cost,
+            error: failure.map(|failure| failure.error.clone()),
+            budget: Some(budget),
+            degraded: notes.degraded.clone(),
+        }
+    }
+
+    /// The message for the metrics queue of a request that was answered with `document`. `settlement` is what is left to settle.
+    #[must_use]
+    pub fn record(
+        &self,
+        admitted: &Admitted,
+        document: &FinalAnswer,
+        alerts: Vec<Alert>,
+        settlement: Option<LateSettlement>,
+    ) -> MetricsRecord {
+        MetricsRecord {
+            outcome: document.outcome,
+            tags: admitted.tags.clone(),
+            model: (&admitted.model).into(),
+            usage: self.usage().map(Into::into),
+            code: document.error.as_ref().map(|error| error.code),
+            hold: Some(admitted.reservation.hold),
+            degraded: admitted.notes.degraded.clone(),
+            alerts,
+            settlement,
+        }
+    }
+}
+
+fn opened(sealed: &SealedAnswer) -> Result<Box<ModelAnswer>, Box<CallFailure>> {
+    let answer = sealed.answer.open::<ModelAnswer>().map(Box::new);
+    answer.map_err(|_| {
+        let unreadable = ModelFailure::malformed("it cannot be unpacked").spent(sealed.usage.tokens);
+        failed(unreadable, Carried::Sealed)
+    })
+}
+
+fn native_answer(result: Value, model: &Model, terms: AnswerTerms) -> Result<Box<ModelAnswer>, Box<CallFailure>> {
+    let reply = integration::read(result).map_err(|failure| failed(failure, Carried::Sealed))?;
+    let price = model.price.filter(|_| !terms.other_rate);
+    let cost = price.and_then(|price| price.cost(&reply.usage));
+    Ok(Box::new(reply.answer(terms.rich, cost)))
+}
+
+fn native_failure(error: &str, cause: &str, timeout: Duration) -> ModelFailure {
+    if error == integration::TIMEOUT { timed_out(timeout) } else { integration::failure(error, cause) }
+}
+
+/// Bedrock's own message among the details, for the client that wrote the prompt.
+fn with_reason(mut failure: CallFailure) -> CallFailure {
+    let message = failure.bedrock_message.take().and_then(|sealed| sealed.open::<String>().ok());
+    if let Some(message) = message {
+        failure.error = failure.error.with("bedrockMessage", message);
+    }
+    failure
+}
+
+fn no_end() -> ErrorBody {
+    let message = "The model's call ended with neither an answer nor a failure; try again.";
+    ErrorBody::new(ErrorCode::ModelUnavailable, message).with("reason", "NoAnswer")
+}
+
+fn without_answer(document: FinalAnswer, error: ErrorBody) -> FinalAnswer {
+    FinalAnswer {
+        outcome: error.code.outcome(),
+        status_code: error.code.status(),
+        output: None,
+        usage: None,
+        cost: None,
+        error: Some(error),
+        ..document
+    }
+}
