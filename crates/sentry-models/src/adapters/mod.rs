@@ -4,6 +4,7 @@
 //! call by the SDK between them; [`integration`] is for a call that Step Functions makes. [`answer`] and [`refused`] are what either ends with.
 
 mod adapter;
+mod bedrock_error;
 mod body;
 mod conversation;
 pub mod converse;
@@ -15,6 +16,7 @@ mod failure;
 mod families;
 mod headers;
 pub mod integration;
+mod meaning;
 mod outcome;
 #[cfg(feature = "bedrock")]
 mod sdk;
