@@ -17,6 +17,7 @@ const OPERATION: Duration = Duration::from_secs(2);
 async fn main() -> Result<(), StartError> {
     let (table, requests) = (env::required("SENTRY_LEDGER_TABLE")?, env::required("SENTRY_REQUESTS_TABLE")?);
     let client = Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
+    sentry_lambda::warm_up(|greeting| client.list_tables().customize().interceptor(greeting).send()).await;
     let settler = &Settler::new(Ledger::new(client, table, requests));
     sentry_lambda::run(move |event| async move { settler.settle(event, Utc::now()).await }).await
 }

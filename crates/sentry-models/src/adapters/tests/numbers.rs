@@ -9,8 +9,10 @@ use super::{asking, wire};
 use crate::adapters::sdk_content::document;
 use crate::adapters::{self};
 
-/// More digits than a 64-bit float tells apart, and the float that shortens last.
-const NUMBERS: [&str; 4] = ["9007199254740991", "0.30000000000000004", "1234567890123456789", "18446744073709551615"];
+/// Whole numbers with more digits than a 64-bit float tells apart, and floats with as many as it does. serde_json reads the last one as its
+/// neighbour where its feature `float_roundtrip` is off.
+const NUMBERS: [&str; 5] =
+    ["9007199254740991", "0.30000000000000004", "1234567890123456789", "18446744073709551615", "31.245270191439438"];
 
 fn numbers() -> Value {
     serde_json::from_str(&format!("[{}]", NUMBERS.join(","))).unwrap()
@@ -28,6 +30,7 @@ fn every_digit_reaches_the_sdks_document() {
         Number::Float(0.300_000_000_000_000_04),
         Number::PosInt(1_234_567_890_123_456_789),
         Number::PosInt(u64::MAX),
+        Number::Float(31.245_270_191_439_438),
     ];
     assert_eq!(document(numbers()), Document::Array(expected.map(Document::Number).to_vec()));
 }
