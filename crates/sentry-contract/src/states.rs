@@ -203,9 +203,10 @@ pub struct UsageFigure {
 
 /// Input of `Count Tokens`.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct CountTokensInput {
-    /// Whose tokens.
-    pub model: Target,
+    /// The foundation model under whose id Bedrock counts.
+    pub counted_as: String,
     /// What is counted.
     pub prompt: Prompt,
 }
