@@ -51,7 +51,8 @@ impl Intercept for Greeting {
     }
 }
 
-#[cfg(all(test, feature = "offline"))]
+#[cfg(feature = "offline")]
+#[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
 
