@@ -114,7 +114,11 @@ impl Call {
             }
             Some(Fault::Exception(exception)) => {
                 self.wait(self.latency_ms(sim, 0)).await;
-                let response = ApiError::from(exception).into_response();
+                let error = ApiError::from(exception);
+                let response = match &self.directives.error_text {
+                    Some(text) => error.quoting(text).into_response(),
+                    None => error.into_response(),
+                };
                 // The service model has this one for InvokeModel only.
                 let is_foreign = exception == Exception::Quota && matches!(self.operation, Operation::Converse);
                 Ok(if is_foreign { answer::damaged(response) } else { response })

@@ -35,6 +35,8 @@ impl CountFault {
 pub struct Directives {
     /// What goes wrong.
     pub fault: Option<Fault>,
+    /// What the message of the fault's exception quotes, as Bedrock's quote the request.
+    pub error_text: Option<String>,
     /// Only this many calls with the same text meet the fault.
     pub times: Option<u64>,
     /// What goes wrong with CountTokens.
@@ -89,6 +91,7 @@ impl Directives {
             "count-tokens" => self.count_tokens = Some(CountFault::named(value).ok_or_else(unknown)?),
             "tool" => self.tool = Some(value.to_owned()),
             "stop-reason" => self.stop_reason = Some(value.to_owned()),
+            "error-text" => self.error_text = Some(value.to_owned()),
             "times" => self.times = Some(number(word, value, u64::MAX)?),
             "input-tokens" => self.input_tokens = Some(number(word, value, MAX_TOKENS)?),
             "output-tokens" => self.output_tokens = Some(number(word, value, MAX_TOKENS)?),
@@ -133,9 +136,10 @@ mod tests {
     #[test]
     fn figures_of_several_directives_are_combined() {
         let text = "a [[sim output-tokens=143 input-tokens=21 cache-read=5]] b [[sim cache-write=7 latency-ms=300\n\
-                    output-bytes=200000 stop-reason=end_turn tool=find fault=throttling count-tokens=hang]]";
+                    output-bytes=200000 stop-reason=end_turn tool=find fault=throttling error-text=MARKER count-tokens=hang]]";
         let expected = Directives {
             fault: Some(Fault::Exception(Exception::Throttling)),
+            error_text: Some("MARKER".to_owned()),
             times: None,
             count_tokens: Some(CountFault::Hang),
             input_tokens: Some(21),

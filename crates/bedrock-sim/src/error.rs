@@ -19,7 +19,7 @@ pub struct ApiError {
     pub kind: &'static str,
     /// HTTP status of the exception.
     pub status: StatusCode,
-    /// Text for the caller; never quotes a prompt.
+    /// Text for the caller. It quotes names of the request, and of a prompt only what the directive `error-text` asks for.
     pub message: String,
 }
 
@@ -42,6 +42,13 @@ impl ApiError {
     /// The service cannot answer now.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new("ServiceUnavailableException", StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    /// The exception, whose message also quotes `text` in the words of Bedrock's own refusals.
+    pub fn quoting(mut self, text: &str) -> Self {
+        self.message =
+            format!("{} The model returned the following errors: messages.0.content.0: \"{text}\"", self.message);
+        self
     }
 
     fn body(&self) -> Value {

@@ -30,12 +30,16 @@ const WITHOUT_HISTORY: [&str; 2] = ["cohere.command-text", "cohere.command-light
 /// (crewAI issues 3317 and 4046 for gpt-oss, dify-official-plugins issue 1767 for Qwen; code that works around it for the others).
 const WITHOUT_STOP_SEQUENCES: [&str; 6] = ["openai.", "qwen.", "deepseek.v3", "google.gemma", "nvidia.", "zai."];
 /// Models whose tokens Bedrock counts, by AWS's table (Bedrock user guide, "Monitor your token usage by counting tokens before
-/// running inference") and by what accounts report of later ones.
-const COUNTED: [&str; 5] = [
+/// running inference") and by what accounts report of later ones. Claude Opus 4.8 launched with cross-Region inference only and is not.
+const COUNTED: [&str; 9] = [
     "anthropic.claude-3-5-",
     "anthropic.claude-3-7-",
     "anthropic.claude-haiku-4-",
-    "anthropic.claude-opus-4-",
+    "anthropic.claude-opus-4-1-",
+    "anthropic.claude-opus-4-20250514-",
+    "anthropic.claude-opus-4-5-",
+    "anthropic.claude-opus-4-6-",
+    "anthropic.claude-opus-4-7",
     "anthropic.claude-sonnet-4-",
 ];
 const MAX_PREFIX: usize = 8;

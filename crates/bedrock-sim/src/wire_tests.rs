@@ -126,6 +126,19 @@ async fn every_exception_has_its_status_and_header() {
 }
 
 #[tokio::test]
+async fn an_exception_quotes_what_it_is_told_to_on_both_operations() {
+    let server = Server::start(&[]).await;
+    let text = "Hi [[sim fault=validation error-text=MARKER]]";
+    let own = json!({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": [{"role": "user", "content": text}]});
+    for answer in [server.converse(text).await, server.post(&format!("/model/{HAIKU}/invoke"), own).await] {
+        assert_eq!(answer.error(), (400, "ValidationException"));
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with("Malformed input request") && message.contains("\"MARKER\""), "{message}");
+    }
+    assert!(!server.converse("Hi [[sim fault=validation]]").await.body.contains("messages.0"));
+}
+
+#[tokio::test]
 async fn a_fault_can_end_after_some_calls_with_the_same_text() {
     let server = Server::start(&[]).await;
     let mut statuses = Vec::new();

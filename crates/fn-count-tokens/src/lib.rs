@@ -1,74 +1,76 @@
 #![doc = include_str!("../README.md")]
 
-use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod refusals;
+
+use std::time::Instant;
 
 use aws_sdk_bedrockruntime::Client;
+use sentry_contract::ErrorCode;
 use sentry_contract::states::{CountTokensInput, TokenCount};
-use sentry_models::Catalogue;
-use sentry_models::adapters::{self, Counted};
+use sentry_models::adapters::{self, Counted, ModelFailure};
 use tracing::{info, warn};
 
-/// Clients choose the ids: no more of them are remembered than there are models.
-const MOST_REMEMBERED: usize = 100;
+use refusals::{Refusal, Refusals};
+
+/// Tokens that are added to a count. AWS says that the count matches what a call of the model is charged for, but promises no bound.
+const MARGIN: u64 = 16;
 
 /// Counts prompts, where Bedrock does.
 #[derive(Debug)]
 pub struct TokenCounter {
     client: Client,
-    catalogue: Catalogue,
-    unsupported: Mutex<HashSet<String>>,
+    refusals: Refusals,
 }
 
 impl TokenCounter {
-    /// Asks through `client` about the models that `catalogue` says are counted.
+    /// Asks through `client`.
     #[must_use]
-    pub fn new(client: Client, catalogue: Catalogue) -> Self {
-        Self { client, catalogue, unsupported: Mutex::default() }
+    pub fn new(client: Client) -> Self {
+        Self { client, refusals: Refusals::default() }
     }
 
-    /// The tokens of `input`'s prompt, if they can be known.
-    pub async fn count(&self, input: &CountTokensInput) -> TokenCount {
-        let counted_as = self.catalogue.counted_as(&input.model.model_id);
-        let Some(model_id) = counted_as.filter(|id| !self.unsupported().contains(*id)) else {
+    /// The tokens of `input`'s prompt, with a margin, if they can be known at `now`.
+    pub async fn count(&self, input: &CountTokensInput, now: Instant) -> TokenCount {
+        let model_id = input.counted_as.as_str();
+        if self.refusals.hold(model_id, now) {
             return TokenCount { input_tokens: None };
+        }
+        let prompt = match input.prompt.open() {
+            Ok(prompt) => prompt,
+            Err(unreadable) => {
+                warn!(model_id, cause = %unreadable, "the prompt cannot be opened; it is held at its bound");
+                return TokenCount { input_tokens: None };
+            }
         };
-        let input_tokens = match adapters::count_tokens(&self.client, model_id, &input.prompt).await {
-            Ok(Counted::Tokens(tokens)) => Some(tokens),
+        let input_tokens = match adapters::count_tokens(&self.client, model_id, &prompt).await {
+            Ok(Counted::Tokens(tokens)) => Some(tokens.saturating_add(MARGIN)),
             Ok(Counted::Unsupported) => {
                 info!(model_id, "Bedrock does not count tokens for the model; prompts to it are held at their bound");
-                self.remember(model_id);
+                self.refusals.remember(model_id, Refusal::Unsupported, now);
                 None
             }
             Err(failure) => {
-                let error = &failure.error;
-                let detail = |name| error.details.get(name).and_then(|value| value.as_str()).unwrap_or_default();
-                let (bedrock_error, bedrock_request_id) = (detail("bedrockError"), detail("bedrockRequestId"));
-                let cause = error.code.name();
-                warn!(
-                    model_id,
-                    cause,
-                    bedrock_error,
-                    bedrock_request_id,
-                    "tokens could not be counted; the prompt is held at its bound"
-                );
+                if failure.error.code == ErrorCode::ModelAccessDenied {
+                    self.refusals.remember(model_id, Refusal::Denied, now);
+                }
+                log(model_id, &failure);
                 None
             }
         };
         TokenCount { input_tokens }
     }
+}
 
-    fn remember(&self, model_id: &str) {
-        let mut unsupported = self.unsupported();
-        if unsupported.len() < MOST_REMEMBERED {
-            unsupported.insert(model_id.to_owned());
-        }
-    }
-
-    /// A panic elsewhere leaves the set whole.
-    fn unsupported(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.unsupported.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Bedrock's message stays out: it may quote the prompt.
+fn log(model_id: &str, failure: &ModelFailure) {
+    let error = &failure.error;
+    let detail = |name| error.details.get(name).and_then(|value| value.as_str()).unwrap_or_default();
+    let (bedrock_error, bedrock_request_id) = (detail("bedrockError"), detail("bedrockRequestId"));
+    let cause = error.code.name();
+    warn!(
+        model_id,
+        cause, bedrock_error, bedrock_request_id, "tokens could not be counted; the prompt is held at its bound"
+    );
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The Lambda function behind the state `Count Tokens`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::Builder;
@@ -8,7 +8,6 @@ use aws_sdk_bedrockruntime::config::retry::RetryConfig;
 use fn_count_tokens::TokenCounter;
 use sentry_contract::states::CountTokensInput;
 use sentry_lambda::StartError;
-use sentry_models::Catalogue;
 
 /// A count takes a fraction of a second; past this the attempt is repeated.
 const ATTEMPT: Duration = Duration::from_millis(800);
@@ -19,10 +18,10 @@ const ATTEMPTS: u32 = 2;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
-    let catalogue = Catalogue::bundled().map_err(|error| StartError::Unusable(error.to_string()))?;
     let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
     let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(100));
     let client = Client::from_conf(Builder::from(&config).retry_config(retries).build());
-    let counter = &TokenCounter::new(client, catalogue);
-    sentry_lambda::run(move |input: CountTokensInput| async move { Ok(counter.count(&input).await) }).await
+    let counter = &TokenCounter::new(client);
+    sentry_lambda::run(move |input: CountTokensInput| async move { Ok(counter.count(&input, Instant::now()).await) })
+        .await
 }

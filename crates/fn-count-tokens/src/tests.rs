@@ -1,17 +1,20 @@
 //! What goes over the wire to CountTokens, what comes back, and what follows from it.
 
+use std::time::{Duration, Instant};
+
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::Builder;
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
 use aws_smithy_types::body::SdkBody;
+use sentry_contract::Sealed;
 use sentry_contract::states::CountTokensInput;
 use sentry_lambda::offline_config;
-use sentry_models::Catalogue;
 use serde_json::{Value, json};
 
 use crate::TokenCounter;
 
-const HAIKU: &str = "us.anthropic.claude-3-5-haiku-20241022-v1:0";
+const HAIKU: &str = "anthropic.claude-haiku-4-5-20251001-v1:0";
+const SONNET: &str = "anthropic.claude-sonnet-4-6";
 const UNSUPPORTED: &str = "The provided model doesn't support counting tokens.";
 
 /// One HTTP answer of Bedrock.
@@ -32,34 +35,36 @@ fn refused(message: &str) -> ReplayEvent {
 fn counter(answers: Vec<ReplayEvent>) -> (TokenCounter, StaticReplayClient) {
     let wire = StaticReplayClient::new(answers);
     let client = Client::from_conf(Builder::from(&offline_config(wire.clone())).build());
-    (TokenCounter::new(client, Catalogue::bundled().unwrap()), wire)
+    (TokenCounter::new(client), wire)
 }
 
-fn input(model_id: &str, family: &str) -> CountTokensInput {
+fn input(counted_as: &str) -> CountTokensInput {
     let messages = json!([
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "One."},
         {"role": "user", "content": "Two."},
         {"role": "assistant", "content": "Three"}
     ]);
-    // The state machine passes the whole model and prompt of the request.
-    let model = json!({"requested": "x", "modelId": model_id, "modelMetric": model_id, "family": family});
     let prompt = json!({"messages": messages, "parameters": {"max_tokens": 9, "top_k": 5}});
-    serde_json::from_value(json!({"model": model, "prompt": prompt})).unwrap()
+    serde_json::from_value(json!({"countedAs": counted_as, "prompt": Sealed::new(&prompt).unwrap()})).unwrap()
 }
 
-async fn answer(counter: &TokenCounter, model_id: &str, family: &str) -> Value {
-    serde_json::to_value(counter.count(&input(model_id, family)).await).unwrap()
+async fn answer_at(counter: &TokenCounter, counted_as: &str, now: Instant) -> Value {
+    serde_json::to_value(counter.count(&input(counted_as), now).await).unwrap()
+}
+
+async fn answer(counter: &TokenCounter, counted_as: &str) -> Value {
+    answer_at(counter, counted_as, Instant::now()).await
 }
 
 #[tokio::test]
-async fn the_conversation_is_sent_as_converse_sends_it_to_the_foundation_model() {
+async fn the_conversation_is_sent_as_converse_sends_it_and_a_margin_is_added_to_the_count() {
     let (counter, wire) = counter(vec![counted(21)]);
-    assert_eq!(answer(&counter, HAIKU, "anthropic").await, json!({"inputTokens": 21}));
+    assert_eq!(answer(&counter, HAIKU).await, json!({"inputTokens": 21 + 16}));
     let request = wire.actual_requests().next().unwrap();
     assert_eq!(
         request.uri().split("amazonaws.com").last().unwrap(),
-        "/model/anthropic.claude-3-5-haiku-20241022-v1%3A0/count-tokens"
+        "/model/anthropic.claude-haiku-4-5-20251001-v1%3A0/count-tokens"
     );
     let body: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
     let converse = json!({
@@ -73,32 +78,28 @@ async fn the_conversation_is_sent_as_converse_sends_it_to_the_foundation_model()
 }
 
 #[tokio::test]
-async fn nothing_is_asked_about_models_that_are_not_counted() {
-    let (counter, wire) = counter(vec![counted(21)]);
-    for (model_id, family) in [
-        ("anthropic.claude-3-haiku-20240307-v1:0", "anthropic"),
-        ("anthropic.claude-v2:0", "anthropic-text"),
-        ("amazon.nova-lite-v1:0", "nova"),
-        ("meta.llama3-3-70b-instruct-v1:0", "converse"),
-        ("arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/p1", "anthropic"),
-    ] {
-        assert_eq!(answer(&counter, model_id, family).await, json!({}), "{model_id}");
-    }
-    assert_eq!(wire.actual_requests().count(), 0);
-}
-
-#[tokio::test]
 async fn a_model_that_turns_out_not_to_be_counted_is_asked_about_once() {
     for message in [UNSUPPORTED, "The provided model identifier is invalid."] {
         let (counter, wire) = counter(vec![refused(message), counted(7)]);
-        for _ in 0..3 {
-            assert_eq!(answer(&counter, HAIKU, "anthropic").await, json!({}));
+        let start = Instant::now();
+        for hour in 0..3 {
+            assert_eq!(answer_at(&counter, HAIKU, start + Duration::from_secs(hour * 3_600)).await, json!({}));
         }
-        // The same foundation model under another Region group.
-        assert_eq!(answer(&counter, &HAIKU.replace("us.", "eu."), "anthropic").await, json!({}));
         assert_eq!(wire.actual_requests().count(), 1);
-        let other = "us.anthropic.claude-sonnet-4-20250514-v1:0";
-        assert_eq!(answer(&counter, other, "anthropic").await, json!({"inputTokens": 7}));
+        assert_eq!(answer(&counter, SONNET).await, json!({"inputTokens": 7 + 16}));
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_the_role_may_not_count_for_is_asked_about_again_after_a_minute() {
+    let denied = http(403, "AccessDeniedException", &json!({"message": "no"}));
+    let (counter, wire) = counter(vec![denied, counted(21)]);
+    let start = Instant::now();
+    for (seconds, requests, expected) in
+        [(0, 1, json!({})), (1, 1, json!({})), (59, 1, json!({})), (60, 2, json!({"inputTokens": 37}))]
+    {
+        assert_eq!(answer_at(&counter, HAIKU, start + Duration::from_secs(seconds)).await, expected, "{seconds} s");
+        assert_eq!(wire.actual_requests().count(), requests, "{seconds} s");
     }
 }
 
@@ -106,7 +107,6 @@ async fn a_model_that_turns_out_not_to_be_counted_is_asked_about_once() {
 async fn a_call_that_fails_gives_no_count_and_the_next_one_may() {
     let failures = [
         http(429, "ThrottlingException", &json!({"message": "slow down"})),
-        http(403, "AccessDeniedException", &json!({"message": "no"})),
         http(500, "InternalServerException", &json!({"message": "?"})),
         refused("messages.1: a rule that this prompt breaks"),
         http(200, "", &json!("not an object")),
@@ -117,9 +117,9 @@ async fn a_call_that_fails_gives_no_count_and_the_next_one_may() {
     let calls = failures.len() + 1;
     let (counter, wire) = counter(failures.into_iter().chain([counted(21)]).collect());
     for _ in 1..calls {
-        assert_eq!(answer(&counter, HAIKU, "anthropic").await, json!({}));
+        assert_eq!(answer(&counter, HAIKU).await, json!({}));
     }
-    assert_eq!(answer(&counter, HAIKU, "anthropic").await, json!({"inputTokens": 21}));
+    assert_eq!(answer(&counter, HAIKU).await, json!({"inputTokens": 21 + 16}));
     assert_eq!(wire.actual_requests().count(), calls);
 }
 
@@ -132,8 +132,8 @@ async fn tools_system_and_blocks_are_counted_too() {
         "system": "Be brief.", "messages": [{"role": "user", "content": [{"text": "Look"}, image]}], "tools": tools,
         "toolChoice": {"any": {}}, "guardrail": {"identifier": "abc", "version": "1"}, "serviceTier": "flex"
     });
-    let input = json!({"model": {"modelId": HAIKU, "family": "anthropic"}, "prompt": prompt});
-    assert_eq!(counter.count(&serde_json::from_value(input).unwrap()).await.input_tokens, Some(21));
+    let input = serde_json::from_value(json!({"countedAs": HAIKU, "prompt": prompt})).unwrap();
+    assert_eq!(counter.count(&input, Instant::now()).await.input_tokens, Some(21 + 16));
     let request = wire.actual_requests().next().unwrap();
     let body: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
     let converse = json!({

@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use aws_sdk_bedrockruntime::Client;
-use aws_sdk_bedrockruntime::config::Builder;
 use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use sentry_contract::ErrorCode;
 use sentry_contract::states::InvokeModelInput;
-use sentry_lambda::offline_config;
+use sentry_lambda::{Connections, http_client, offline_config};
 use sentry_models::Catalogue;
 use sentry_models::adapters::{self, Effect};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::Invoker;
@@ -23,9 +22,10 @@ fn request() -> Value {
 }
 
 fn client(endpoint: &str) -> Client {
-    let https = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    // Its own HTTP client keeps connections: the invoker's must not depend on it.
+    let config = offline_config(http_client(Connections::Kept)).into_builder().endpoint_url(endpoint);
     let timeouts = TimeoutConfig::builder().connect_timeout(Duration::from_millis(200)).build();
-    Client::from_conf(Builder::from(&offline_config(https)).endpoint_url(endpoint).timeout_config(timeouts).build())
+    crate::client(&config.timeout_config(timeouts).build())
 }
 
 /// What one call to `endpoint` ends with.
@@ -81,4 +81,41 @@ async fn a_model_that_is_silent_for_too_long_may_have_cost_something() {
     assert_eq!(answer["failure"]["error"]["code"], "ModelTimeout");
     assert!(answer["failure"].get("nothingSpent").is_none(), "{answer}");
     drop(listener);
+}
+
+/// Answers the first request of each connection with a reply of the model. Then it closes the connection: at once, or when a second request
+/// arrives, without reading it, as a peer does that has closed it while Lambda had frozen the environment.
+async fn answer_once(listener: TcpListener, close_at_once: bool) {
+    let reply = json!({
+        "output": {"message": {"role": "assistant", "content": [{"text": "S3"}]}}, "stopReason": "end_turn",
+        "usage": {"inputTokens": 21, "outputTokens": 143, "totalTokens": 164}, "metrics": {"latencyMs": 1}
+    })
+    .to_string();
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{reply}", reply.len());
+    while let Ok((mut connection, _)) = listener.accept().await {
+        let answer = answer.clone();
+        tokio::spawn(async move {
+            let mut request = [0; 10_000];
+            assert!(connection.read(&mut request).await.unwrap() > 0);
+            connection.write_all(answer.as_bytes()).await.unwrap();
+            if !close_at_once {
+                connection.readable().await.unwrap();
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_peer_has_closed_between_two_calls_loses_neither() {
+    for close_at_once in [true, false] {
+        let (listener, port) = listener().await;
+        let client = client(&format!("http://127.0.0.1:{port}"));
+        let server = tokio::spawn(answer_once(listener, close_at_once));
+        let input: InvokeModelInput = serde_json::from_value(request()).unwrap();
+        for call in ["first", "second"] {
+            let reply = adapters::ask(&client, &input, 9).await;
+            assert_eq!(reply.map(|reply| reply.text()), Ok("S3".to_owned()), "{call} call, {close_at_once}");
+        }
+        server.abort();
+    }
 }

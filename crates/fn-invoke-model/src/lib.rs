@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod client;
+
 use std::time::Duration;
 
 use aws_sdk_bedrockruntime::Client;
@@ -8,6 +10,8 @@ use sentry_contract::states::{Carried, InvokeModelInput, Invoked};
 use sentry_models::Catalogue;
 use sentry_models::adapters::{self, ModelFailure, Received, Reply, answer, failed, invoked, terms, timed_out};
 use serde_json::value::RawValue;
+
+pub use client::client;
 
 /// Calls models.
 #[derive(Debug)]

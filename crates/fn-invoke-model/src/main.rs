@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_bedrockruntime::Client;
-use aws_sdk_bedrockruntime::config::Builder;
-use aws_sdk_bedrockruntime::config::retry::RetryConfig;
-use fn_invoke_model::Invoker;
+use fn_invoke_model::{Invoker, client};
 use sentry_lambda::{StartError, env};
 use sentry_models::Catalogue;
 
@@ -17,9 +14,7 @@ async fn main() -> Result<(), StartError> {
     let catalogue = Catalogue::bundled().map_err(|error| StartError::Unusable(error.to_string()))?;
     // The invoker keeps the time; the SDK's own limits come after it, so that there is one message of a time-out.
     let later = timeout + Duration::from_secs(1);
-    let config = sentry_lambda::aws_config(later, later).await;
-    // The SDK would also repeat what may have been paid for; the invoker knows what is safe.
-    let client = Client::from_conf(Builder::from(&config).retry_config(RetryConfig::disabled()).build());
+    let client = client(&sentry_lambda::aws_config(later, later).await);
     let invoker = &Invoker::new(client, catalogue, region, timeout);
     sentry_lambda::run(move |event| async move { Ok(invoker.invoke(event).await) }).await
 }

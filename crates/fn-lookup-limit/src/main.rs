@@ -17,6 +17,7 @@ const OPERATION: Duration = Duration::from_secs(4);
 async fn main() -> Result<(), StartError> {
     let name = env::required("SENTRY_LIMITS_TABLE")?;
     let client = Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
+    sentry_lambda::warm_up(|greeting| client.list_tables().customize().interceptor(greeting).send()).await;
     let table = &LimitsTable::new(client, name);
     sentry_lambda::run(move |input: LookupLimitInput| async move { table.lookup(&input, Utc::now()).await }).await
 }

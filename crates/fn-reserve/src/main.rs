@@ -18,6 +18,7 @@ async fn main() -> Result<(), StartError> {
     let (table, requests) = (env::required("SENTRY_LEDGER_TABLE")?, env::required("SENTRY_REQUESTS_TABLE")?);
     let hold_seconds: u32 = env::parsed("SENTRY_HOLD_SECONDS", "a whole number of seconds")?;
     let client = Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
+    sentry_lambda::warm_up(|greeting| client.list_tables().customize().interceptor(greeting).send()).await;
     let ledger = Ledger::new(client, table, requests);
     let reserver = &Reserver::new(ledger, TimeDelta::seconds(hold_seconds.into()));
     sentry_lambda::run(move |input| async move { reserver.reserve(input, Utc::now()).await }).await

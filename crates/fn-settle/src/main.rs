@@ -18,8 +18,10 @@ async fn main() -> Result<(), StartError> {
     let queue = env::required("SENTRY_METRICS_QUEUE_URL")?;
     let seconds = env::parsed("SENTRY_MODEL_TIMEOUT_SECONDS", "a whole number of seconds")?;
     let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
-    let ledger = Ledger::new(aws_sdk_dynamodb::Client::new(&config), table, requests);
-    let queue = MetricsQueue::new(aws_sdk_sqs::Client::new(&config), queue);
+    let (dynamodb, sqs) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_sqs::Client::new(&config));
+    sentry_lambda::warm_up(|greeting| dynamodb.list_tables().customize().interceptor(greeting).send()).await;
+    sentry_lambda::warm_up(|greeting| sqs.list_queues().customize().interceptor(greeting).send()).await;
+    let (ledger, queue) = (Ledger::new(dynamodb, table, requests), MetricsQueue::new(sqs, queue));
     let settler = &Settler::new(ledger, queue, Duration::from_secs(seconds));
     sentry_lambda::run(move |event| async move { settler.settle(event, Utc::now()).await }).await
 }

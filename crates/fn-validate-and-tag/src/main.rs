@@ -22,6 +22,7 @@ async fn main() -> Result<(), StartError> {
     let catalogue = Catalogue::bundled().map_err(|error| StartError::Unusable(error.to_string()))?;
     let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
     let (dynamodb, bedrock) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_bedrock::Client::new(&config));
+    sentry_lambda::warm_up(|greeting| dynamodb.list_tables().customize().interceptor(greeting).send()).await;
     let resolver = &Resolver::new(catalogue, dynamodb, table, bedrock, region);
     sentry_lambda::run(move |document: Box<RawValue>| async move {
         Ok::<_, Failure>(validate_and_tag(&document, resolver, Utc::now(), Instant::now(), Uuid::new_v4()).await)

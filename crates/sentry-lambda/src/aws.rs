@@ -9,15 +9,36 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+/// What a client does with a connection after a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// It keeps it for the next call, for up to 90 seconds.
+    Kept,
+    /// It closes it. For calls that nobody repeats: a service closes connections while Lambda has frozen the environment, and a call on
+    /// such a connection is lost.
+    Closed,
+}
+
+/// A client for HTTP and HTTPS, with TLS by ring.
+#[must_use]
+pub fn http_client(connections: Connections) -> SharedHttpClient {
+    let mut builder = Builder::new();
+    builder.set_pool_max_idle_per_host(match connections {
+        Connections::Kept => None,
+        Connections::Closed => Some(0),
+    });
+    builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
 
 /// The SDK configuration of this environment: three attempts with jittered backoff, each as long as `attempt`, all together as long as `operation`.
 ///
 /// `AWS_ENDPOINT_URL_<SERVICE>` is honoured, as everywhere in the SDK.
 pub async fn aws_config(attempt: Duration, operation: Duration) -> SdkConfig {
-    let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt).operation_timeout(operation);
     aws_config::defaults(BehaviorVersion::latest())
-        .http_client(https)
+        .http_client(http_client(Connections::Kept))
         .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(100)))
         .timeout_config(timeouts.build())
         .load()

@@ -5,11 +5,17 @@ mod aws;
 pub mod env;
 mod failure;
 mod start;
+#[cfg(feature = "aws")]
+mod warm_up;
 
 #[cfg(feature = "offline")]
 pub use aws::offline_config;
 #[cfg(feature = "aws")]
-pub use aws::{aws_config, cause};
+pub use aws::{Connections, aws_config, cause, http_client};
+#[cfg(feature = "aws")]
+pub use aws_config::SdkConfig;
 pub use env::InvalidSetting;
 pub use failure::Failure;
 pub use start::{StartError, run};
+#[cfg(feature = "aws")]
+pub use warm_up::{Greeting, warm_up};

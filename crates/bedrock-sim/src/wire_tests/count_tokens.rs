@@ -49,7 +49,7 @@ async fn what_is_not_counted_is_refused() {
     let server = Server::start(&[]).await;
     let profile = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc";
     let input = json!({"converse": messages("Hi")});
-    for model in [HAIKU, "amazon.nova-lite-v1:0", &format!("us.{SONNET}"), profile] {
+    for model in [HAIKU, "anthropic.claude-opus-4-8", "amazon.nova-lite-v1:0", &format!("us.{SONNET}"), profile] {
         let answer = server.count(model, input.clone()).await;
         assert_eq!(answer.error(), (400, "ValidationException"), "{model}");
         assert_eq!(answer.json()["message"], "The provided model doesn't support counting tokens.");

@@ -5,6 +5,7 @@
 //! are what either ends with.
 
 mod adapter;
+mod bedrock_error;
 mod body;
 mod conclusion;
 mod conversation;
@@ -17,6 +18,7 @@ mod failure;
 mod families;
 mod headers;
 pub mod integration;
+mod meaning;
 mod outcome;
 #[cfg(feature = "bedrock")]
 mod sdk;

@@ -108,13 +108,13 @@ pub fn timed_out(timeout: Duration) -> ModelFailure {
 /// The failure as the state machine takes it. Bedrock's own message goes to callers with a sealed prompt only, and sealed: the
 /// model router writes its failures into a log.
 #[must_use]
-pub fn failed(failure: ModelFailure, carried: Carried) -> Box<CallFailure> {
-    let message = failure.bedrock_message.as_ref().filter(|_| carried == Carried::Sealed);
+pub fn failed(mut failure: ModelFailure, carried: Carried) -> Box<CallFailure> {
+    let message = failure.take_bedrock_message().filter(|_| carried == Carried::Sealed);
     Box::new(CallFailure {
         status_code: failure.error.code.status(),
         usage: failure.usage.map(Into::into),
         nothing_spent: failure.nothing_spent(),
-        bedrock_message: message.and_then(|message| Sealed::new(message).ok()),
+        bedrock_message: message.and_then(|message| Sealed::new(&message).ok()),
         error: *failure.error,
     })
 }

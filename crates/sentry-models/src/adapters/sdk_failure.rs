@@ -9,7 +9,8 @@ use aws_smithy_runtime_api::http::Response;
 
 use sentry_contract::ErrorCode;
 
-use super::failure::{LOST, Meaning, TIMED_OUT, UNREADABLE, UNWRITABLE, answered, by_status};
+use super::bedrock_error::BedrockError;
+use super::meaning::{LOST, Meaning, TIMED_OUT, UNREADABLE, UNWRITABLE, by_status};
 use super::{Effect, ModelFailure};
 
 const UNREACHABLE: Meaning = Meaning {
@@ -25,19 +26,19 @@ where
 {
     fn from(error: SdkError<E, Response>) -> Self {
         let status = error.raw_response().map(|response| response.status().as_u16());
-        let name = match &error {
-            SdkError::ServiceError(service) => service.err().code(),
-            _ => None,
-        };
+        let request_id = error.request_id();
         let meaning = match &error {
-            SdkError::ServiceError(_) => answered(name, status),
+            SdkError::ServiceError(service) => {
+                let (name, message) = (service.err().code(), service.err().message());
+                return BedrockError { name, status, request_id, message }.failure();
+            }
             SdkError::TimeoutError(_) => TIMED_OUT,
             SdkError::DispatchFailure(failure) if never_connected(failure) => UNREACHABLE,
             SdkError::DispatchFailure(_) => LOST,
             SdkError::ConstructionFailure(_) => UNWRITABLE,
             _ => by_status(status).unwrap_or(UNREADABLE),
         };
-        meaning.failure(name, error.request_id())
+        meaning.failure(None, request_id)
     }
 }
 

@@ -139,12 +139,19 @@ fn tokens_are_counted_for_claude_3_5_and_later_under_the_foundation_models_id() 
         ("global.anthropic.claude-sonnet-4-20250514-v1:0", "anthropic.claude-sonnet-4-20250514-v1:0"),
         ("apac.anthropic.claude-opus-4-5-20251101-v1:0", "anthropic.claude-opus-4-5-20251101-v1:0"),
         ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "anthropic.claude-haiku-4-5-20251001-v1:0"),
+        ("us.anthropic.claude-opus-4-1-20250805-v1:0", "anthropic.claude-opus-4-1-20250805-v1:0"),
+        ("us.anthropic.claude-opus-4-6-v1", "anthropic.claude-opus-4-6-v1"),
+        ("us.anthropic.claude-opus-4-7", "anthropic.claude-opus-4-7"),
+        ("us.anthropic.claude-sonnet-4-6", "anthropic.claude-sonnet-4-6"),
     ] {
         assert_eq!(catalogue.counted_as(model_id), Some(counted_as));
     }
     for model_id in [
         "anthropic.claude-3-haiku-20240307-v1:0",
         "us.anthropic.claude-3-opus-20240229-v1:0",
+        // Launched with cross-Region inference only.
+        "us.anthropic.claude-opus-4-8",
+        "global.anthropic.claude-sonnet-5",
         "anthropic.claude-v2:1",
         "anthropic.claude-instant-v1",
         "us.amazon.nova-lite-v1:0",

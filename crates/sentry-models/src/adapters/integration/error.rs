@@ -1,9 +1,10 @@
 //! What the errors of the integration mean: `<service>.<name of the exception>`, and as the cause the message of the SDK for Java.
 //!
 //! The message ends with `(Service: BedrockRuntime, Status Code: 400, Request ID: …)` where Bedrock answered, in newer versions of the SDK
-//! followed by `(SDK Attempt Count: 1)`. Nothing before that is passed on: it may quote the prompt.
+//! followed by `(SDK Attempt Count: 1)`. What stands before that is Bedrock's own message, which may quote the prompt.
 
-use super::super::failure::{LOST, UNREADABLE, answered};
+use super::super::bedrock_error::BedrockError;
+use super::super::meaning::{LOST, UNREADABLE};
 use super::super::{Effect, ModelFailure};
 
 /// The error of a state that ran out of time.
@@ -24,7 +25,8 @@ pub fn failure(error: &str, cause: &str) -> ModelFailure {
         Some(("BedrockRuntime", CLIENT)) if cause.starts_with(NOT_UNDERSTOOD) => unreadable(),
         Some(("BedrockRuntime", name)) if name != CLIENT => {
             let told = Told::of(cause);
-            let failure = answered(Some(name), told.status).failure(Some(name), told.request_id);
+            let Told { status, request_id, message, .. } = told;
+            let failure = BedrockError { name: Some(name), status, request_id, message }.failure();
             // The error is the last attempt's; an earlier one may have reached the model.
             if told.several_attempts { ModelFailure { effect: Effect::Unknown, ..failure } } else { failure }
         }
@@ -37,8 +39,9 @@ pub fn unreadable() -> ModelFailure {
     UNREADABLE.failure(None, None)
 }
 
-/// What AWS itself writes at the end of a message.
+/// What the SDK tells of Bedrock's answer: its message, and what AWS itself writes at the end of it.
 struct Told<'c> {
+    message: Option<&'c str>,
     status: Option<u16>,
     request_id: Option<&'c str>,
     several_attempts: bool,
@@ -46,10 +49,12 @@ struct Told<'c> {
 
 impl<'c> Told<'c> {
     fn of(cause: &'c str) -> Self {
-        let told = cause.rsplit_once("(Service: ").and_then(|(_, told)| told.split_once(')')).map(|(told, _)| told);
+        let (message, ending) = cause.rsplit_once("(Service: ").unzip();
+        let told = ending.and_then(|ending| ending.split_once(')')).map(|(told, _)| told);
         let field = |name: &str| told?.split(", ").find_map(|field| field.strip_prefix(name));
         let is_id = |id: &&str| id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         Self {
+            message,
             status: field("Status Code: ").and_then(|code| code.parse().ok()),
             request_id: field("Request ID: ").filter(is_id),
             // A number that is not understood is not one.

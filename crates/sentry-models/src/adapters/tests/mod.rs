@@ -2,13 +2,19 @@
 
 mod answers;
 mod any_bytes;
+#[cfg(feature = "bedrock")]
+mod bedrock_messages;
 mod integration;
+#[cfg(feature = "bedrock")]
+mod numbers;
 #[path = "reference.rs"]
 mod reference;
 mod refusals;
 mod requests;
 mod rich;
 mod round_trip;
+#[cfg(feature = "bedrock")]
+mod wire;
 
 use sentry_contract::request::{Family, Transport};
 use sentry_contract::states::InvokeModelInput;

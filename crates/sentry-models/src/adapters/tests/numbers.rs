@@ -1,0 +1,62 @@
+//! Numbers in a tool's JSON, digit by digit: to the SDK's documents, to the wire, and back from an answer.
+
+use aws_smithy_types::{Document, Number};
+use sentry_contract::content::Block;
+use sentry_contract::request::{Family, Transport};
+use serde_json::{Value, json};
+
+use super::{asking, wire};
+use crate::adapters::sdk_content::document;
+use crate::adapters::{self};
+
+/// Whole numbers with more digits than a 64-bit float tells apart, and floats with as many as it does. serde_json reads the last one as its
+/// neighbour where its feature `float_roundtrip` is off.
+const NUMBERS: [&str; 5] =
+    ["9007199254740991", "0.30000000000000004", "1234567890123456789", "18446744073709551615", "31.245270191439438"];
+
+fn numbers() -> Value {
+    serde_json::from_str(&format!("[{}]", NUMBERS.join(","))).unwrap()
+}
+
+/// How often `text` has all of them, one after the other.
+fn times(text: &str) -> usize {
+    text.matches(&NUMBERS.join(",")).count()
+}
+
+#[test]
+fn every_digit_reaches_the_sdks_document() {
+    let expected = [
+        Number::PosInt(9_007_199_254_740_991),
+        Number::Float(0.300_000_000_000_000_04),
+        Number::PosInt(1_234_567_890_123_456_789),
+        Number::PosInt(u64::MAX),
+        Number::Float(31.245_270_191_439_438),
+    ];
+    assert_eq!(document(numbers()), Document::Array(expected.map(Document::Number).to_vec()));
+}
+
+#[tokio::test]
+async fn every_digit_reaches_the_wire_and_comes_back() {
+    let asked = json!({"toolUse": {"toolUseId": "t1", "name": "find", "input": {"numbers": numbers()}}});
+    let answer = json!({
+        "output": {"message": {"role": "assistant", "content": [asked]}}, "stopReason": "tool_use",
+        "usage": {"inputTokens": 21, "outputTokens": 143, "totalTokens": 164}, "metrics": {"latencyMs": 1}
+    });
+    let (client, wire) = wire::client(200, "", &answer.to_string());
+    let schema = json!({"type": "object", "enum": numbers()});
+    let result = json!({"toolUseId": "t1", "content": [{"json": {"numbers": numbers()}}]});
+    let prompt = json!({
+        "messages": [
+            {"role": "user", "content": "Find it."},
+            {"role": "assistant", "content": [asked]},
+            {"role": "user", "content": [{"toolResult": result}]}
+        ],
+        "tools": [{"toolSpec": {"name": "find", "inputSchema": {"json": schema}}}]
+    });
+    let request = asking(Family::Nova, "amazon.nova-lite-v1:0", Transport::Converse, &prompt);
+    let reply = adapters::ask(&client, &request, 9).await.unwrap();
+    let sent = wire.actual_requests().next().unwrap().body().bytes().unwrap();
+    assert_eq!(times(std::str::from_utf8(sent).unwrap()), 3, "schema, input and result");
+    let [Block::ToolUse(back)] = reply.content.as_slice() else { panic!("another answer") };
+    assert_eq!(back.input.to_string(), format!(r#"{{"numbers":[{}]}}"#, NUMBERS.join(",")));
+}
