@@ -22,11 +22,12 @@ def check_budget(wrong, budget):
         return
     for position, entry in enumerate(budget):
         path = f"budget[{position}]"
-        if not wrong.keys(entry, path, ("scope", "window", "resetsAt", "source"), UNITS):
+        if not wrong.keys(entry, path, ("scope", "window", "resetsAt", "source"), (*UNITS, "usageAgeSeconds")):
             continue
         wrong.text(entry["scope"], f"{path}.scope", SCOPE)
         _source(wrong, entry, path)
         _window(wrong, entry, path)
+        _usage_age(wrong, entry, path)
         wrong.of(entry.keys() & set(UNITS), path, "limits nothing")
         for kind in ("input", "output"):
             if kind in entry:
@@ -45,6 +46,15 @@ def _source(wrong, entry, path):
     known = names == ["model"] or (set(names) <= set(DIMENSIONS) and names == sorted(set(names)))
     wrong.of(known, f"{path}.scope", f"{entry['scope']!r} is of no known kind")
     wrong.of(entry["source"] in {"default", kind}, f"{path}.source", f"is {entry['source']!r} for {entry['scope']!r}")
+
+
+def _usage_age(wrong, entry, path):
+    """CloudWatch knows models only. A figure that is older than five minutes decides nothing."""
+    age = entry.get("usageAgeSeconds")
+    if entry["scope"].startswith("model#"):
+        wrong.of(type(age) is int and 0 <= age <= 300, f"{path}.usageAgeSeconds", f"is {age!r}")
+    else:
+        wrong.of(age is None, f"{path}.usageAgeSeconds", f"is {age!r} for {entry['scope']!r}, which CloudWatch does not know")
 
 
 def _window(wrong, entry, path):

@@ -132,7 +132,7 @@ async fn tools_system_and_blocks_are_counted_too() {
         "system": "Be brief.", "messages": [{"role": "user", "content": [{"text": "Look"}, image]}], "tools": tools,
         "toolChoice": {"any": {}}, "guardrail": {"identifier": "abc", "version": "1"}, "serviceTier": "flex"
     });
-    let input = serde_json::from_value(json!({"countedAs": HAIKU, "prompt": prompt})).unwrap();
+    let input = serde_json::from_value(json!({"countedAs": HAIKU, "prompt": Sealed::new(&prompt).unwrap()})).unwrap();
     assert_eq!(counter.count(&input, Instant::now()).await.input_tokens, Some(21 + 16));
     let request = wire.actual_requests().next().unwrap();
     let body: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();

@@ -8,10 +8,10 @@ mod metrics;
 mod notice;
 
 pub use alerts::Alerts;
-pub use late::LateSettlements;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::types::MetricDatum;
 use chrono::{DateTime, Utc};
+pub use late::LateSettlements;
 use sentry_contract::METRIC_NAMESPACE;
 use sentry_contract::states::MetricsRecord;
 use sentry_lambda::cause;

@@ -132,7 +132,8 @@ impl Sums {
         }
         let mut buckets = Vec::with_capacity(instants.len());
         for instant in instants {
-            let [input, output, read, read_count, write, write_count] = METRICS.map(|(id, metric)| self.count(id, metric, instant));
+            let [input, output, read, read_count, write, write_count] =
+                METRICS.map(|(id, metric)| self.count(id, metric, instant));
             let tokens = TokenUsage {
                 input: input?,
                 output: output?,

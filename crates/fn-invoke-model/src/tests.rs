@@ -296,7 +296,6 @@ async fn an_answer_that_cannot_be_understood_is_a_model_error_and_keeps_a_known_
             false,
         ),
         (json!({"output": message, "stopReason": "end_turn"}).to_string(), false),
-        (json!({"output": message, "stopReason": "bored", "usage": usage}).to_string(), true),
         (json!({"stopReason": "end_turn", "usage": usage}).to_string(), true),
     ];
     for (body, usage_known) in cases {

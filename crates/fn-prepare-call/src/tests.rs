@@ -47,7 +47,8 @@ fn a_sealed_prompt_is_opened_and_the_reserved_tokens_are_the_most() {
 #[test]
 fn a_request_that_step_functions_might_round_or_whose_answer_it_might_lose_goes_to_the_function() {
     let mut long = input("us.amazon.nova-micro-v1:0", "nova", json!({"max_tokens": 9}));
-    let schema = json!({"type": "object", "properties": {"id": {"type": "integer", "maximum": 9_007_199_254_740_991_u64}}});
+    let schema =
+        json!({"type": "object", "properties": {"id": {"type": "integer", "maximum": 9_007_199_254_740_991_u64}}});
     long["prompt"]["tools"] = json!([{"toolSpec": {"name": "find", "inputSchema": {"json": schema}}}]);
     assert_eq!(prepare(&long), json!({"function": true}));
     let much = input("us.amazon.nova-micro-v1:0", "nova", json!({"max_tokens": 16_385}));

@@ -141,7 +141,8 @@ fn a_request_that_could_not_be_settled_is_answered_with_an_empty_budget() {
     let model = json!({"requested": "nova-lite", "modelId": "amazon.nova-lite-v1:0", "modelMetric": "amazon.nova-lite-v1:0", "family": "nova"});
     let reservation = json!({"requestId": "r1", "executionId": "run-1", "maxTokens": 9, "hold": {"input": 4, "output": 9, "usd": "0"},
                              "heldAt": "2026-11-21T12:00:00Z", "expiresAt": "2026-11-21T12:06:00Z", "scopes": []});
-    let admitted = json!({"reservation": reservation, "model": model, "tags": {"applicationId": "helper"}, "notes": {}});
+    let admitted =
+        json!({"reservation": reservation, "model": model, "tags": {"applicationId": "helper"}, "notes": {}});
     let event = json!({"admitted": admitted, "ended": {"sealed": {"answer": sealed, "usage": usage}}});
     let reader = Reader::new(Catalogue::bundled().unwrap(), "us-east-1".to_owned(), Duration::from_secs(240));
     let document = serde_json::to_value(reader.read(serde_json::from_value(event).unwrap())).unwrap();

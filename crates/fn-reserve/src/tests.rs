@@ -130,7 +130,10 @@ async fn what_does_not_fit_is_denied_with_the_figures_and_may_come_again() {
                     "exceeded": "output", "needed": 1000, "remaining": 500},
     });
     assert_eq!(decision["answer"]["error"], error);
-    assert_eq!(decision["answer"]["budget"][0]["output"], json!({"limit": 5000, "used": 4500, "reserved": 0, "remaining": 500}));
+    assert_eq!(
+        decision["answer"]["budget"][0]["output"],
+        json!({"limit": 5000, "used": 4500, "reserved": 0, "remaining": 500})
+    );
     assert_eq!(decision["answer"]["budget"][0]["usageAgeSeconds"], 30);
     assert_eq!(decision["record"]["code"], "BudgetExceeded");
     assert_eq!(delete.num_calls(), 1);

@@ -24,8 +24,9 @@ impl MetricsQueue {
     /// # Errors
     /// `LedgerUnavailable` when SQS does not take it.
     pub async fn send(&self, record: &MetricsRecord) -> Result<(), Failure> {
-        let unavailable =
-            |reason: String| Failure::new(ErrorCode::LedgerUnavailable, format!("the metrics queue cannot be reached: {reason}"));
+        let unavailable = |reason: String| {
+            Failure::new(ErrorCode::LedgerUnavailable, format!("the metrics queue cannot be reached: {reason}"))
+        };
         let body = serde_json::to_string(record).map_err(|error| unavailable(error.to_string()))?;
         let sent = self.client.send_message().queue_url(&self.url).message_body(body).send().await;
         sent.map(|_| ()).map_err(|error| unavailable(cause(&error)))

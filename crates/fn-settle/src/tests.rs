@@ -152,8 +152,12 @@ async fn a_call_by_step_functions_is_read_and_priced() {
     let message = json!({"Message": {"Role": "assistant", "Content": [{"Text": "Hello."}]}});
     let result = json!({"Output": message, "StopReason": "malformed_tool_use", "Usage": usage});
     let ended = json!({"terms": {"rich": false, "otherRate": false}, "result": result});
-    let answer = settle(&settler(&[&rule]), event(reservation(json!({"output": 5_000}), json!([])), ended)).await.unwrap();
-    assert_eq!((&answer["output"]["stopReason"], &answer["cost"]["usd"]), (&json!("malformed_tool_use"), &json!("0.002208000")));
+    let answer =
+        settle(&settler(&[&rule]), event(reservation(json!({"output": 5_000}), json!([])), ended)).await.unwrap();
+    assert_eq!(
+        (&answer["output"]["stopReason"], &answer["cost"]["usd"]),
+        (&json!("malformed_tool_use"), &json!("0.002208000"))
+    );
 }
 
 #[tokio::test]
@@ -164,7 +168,8 @@ async fn an_answer_that_does_not_fit_into_the_document_is_too_large_and_its_usag
     let usage = ended["sealed"]["usage"].clone();
     let answer = json!({"output": {"message": {"role": "assistant", "content": content}, "stopReason": "end_turn"}, "usage": usage, "cost": {"priced": false}});
     ended["sealed"]["answer"] = serde_json::to_value(Sealed::new(&answer).unwrap()).unwrap();
-    let answer = settle(&settler(&[&rule]), event(reservation(json!({"output": 5_000}), json!([])), ended)).await.unwrap();
+    let answer =
+        settle(&settler(&[&rule]), event(reservation(json!({"output": 5_000}), json!([])), ended)).await.unwrap();
     assert_eq!((&answer["outcome"], &answer["error"]["code"]), (&json!("InvocationFailed"), &json!("OutputTooLarge")));
     assert_eq!((rule.num_calls(), answer.get("output")), (1, None));
 }

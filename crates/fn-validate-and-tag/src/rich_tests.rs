@@ -121,18 +121,6 @@ fn each_offence_is_named_by_its_path() {
         ),
         (with("/messages/2/content/1/toolUse/name", json!("a.b")), "prompt.messages[2].content[1].toolUse.name".into()),
         (with("/messages/2/content/1/toolUse/input", json!([])), "prompt.messages[2].content[1].toolUse.input".into()),
-        (
-            with("/messages/2/content/1/toolUse/input", json!({"id": [1_000_000_000_000_001_u64]})),
-            "prompt.messages[2].content[1].toolUse.input".into(),
-        ),
-        (
-            with("/messages/2/content/1/toolUse/input", json!({"id": 1e300 * 1.1})),
-            "prompt.messages[2].content[1].toolUse.input".into(),
-        ),
-        (
-            with("/messages/2/content/1/toolUse/input", json!({"id": -0.123_456_789_012_345_6})),
-            "prompt.messages[2].content[1].toolUse.input".into(),
-        ),
         (with("/messages/2/content/1/toolUse/type", json!("x")), "prompt.messages[2].content[1].toolUse.type".into()),
         (
             with("/messages/3/content/0/toolResult/status", json!("ok")),

@@ -58,8 +58,7 @@ impl Sealed {
     pub fn open<T: DeserializeOwned>(&self) -> Result<T, Unsealable> {
         let packed = STANDARD.decode(&self.0).map_err(|_| Unsealable::Encoding)?;
         let json = decompress_to_vec_with_limit(&packed, MAX_OPEN_BYTES).map_err(|_| Unsealable::Compression)?;
-        serde_json::from_slice(&json)
-            .map_err(|error| Unsealable::Json { line: error.line(), column: error.column() })
+        serde_json::from_slice(&json).map_err(|error| Unsealable::Json { line: error.line(), column: error.column() })
     }
 
     /// The text's length in bytes.
@@ -94,7 +93,9 @@ mod tests {
         let sealed = Sealed::new(&text).unwrap();
         assert!(sealed.bytes() < 1_000, "{sealed:?}");
         let marked = Sealed::new(&"marker").unwrap();
-        assert!(!format!("{marked:?}").contains("marker") && !serde_json::to_string(&marked).unwrap().contains("marker"));
+        assert!(
+            !format!("{marked:?}").contains("marker") && !serde_json::to_string(&marked).unwrap().contains("marker")
+        );
     }
 
     #[test]

@@ -54,13 +54,16 @@ impl UsageGrid {
 
     /// Every instant, ascending.
     pub fn instants(&self) -> impl Iterator<Item = i64> {
-        self.runs.iter().flat_map(|run| (0..=(run.1 - run.0) / STEP_SECONDS).map(move |step| run.0 + step * STEP_SECONDS))
+        self.runs
+            .iter()
+            .flat_map(|run| (0..=(run.1 - run.0) / STEP_SECONDS).map(move |step| run.0 + step * STEP_SECONDS))
     }
 }
 
 /// The runs of the periods that begin on `dates`, one after the other, and have begun at `now` somewhere and not ended everywhere.
 fn begun(dates: &[NaiveDate], now: i64) -> Vec<Run> {
-    let starts: Vec<i64> = dates.iter().map(|date| date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp()).collect();
+    let starts: Vec<i64> =
+        dates.iter().map(|date| date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp()).collect();
     let periods = starts.windows(2).filter_map(|period| match period {
         [start, next] if start - EARLIEST <= now && now < next + LATEST => {
             Some(Run(start - EARLIEST, (start + LATEST).min(floor(now))))
@@ -118,14 +121,40 @@ mod tests {
     #[test]
     fn the_edges_of_months_weeks_and_changes_of_the_clocks_are_covered_in_every_kind_of_zone() {
         let zones = [
-            Tz::UTC, Tz::Asia__Kathmandu, Tz::Asia__Kolkata, Tz::Pacific__Chatham, Tz::Australia__Lord_Howe,
-            Tz::Pacific__Kiritimati, Tz::Pacific__Pago_Pago, Tz::Etc__GMTPlus12, Tz::America__St_Johns,
-            Tz::America__New_York, Tz::Europe__London, Tz::Europe__Berlin, Tz::Australia__Sydney, Tz::Asia__Tehran,
-            Tz::Pacific__Apia, Tz::Antarctica__Troll, Tz::Asia__Beirut, Tz::Africa__Casablanca,
+            Tz::UTC,
+            Tz::Asia__Kathmandu,
+            Tz::Asia__Kolkata,
+            Tz::Pacific__Chatham,
+            Tz::Australia__Lord_Howe,
+            Tz::Pacific__Kiritimati,
+            Tz::Pacific__Pago_Pago,
+            Tz::Etc__GMTPlus12,
+            Tz::America__St_Johns,
+            Tz::America__New_York,
+            Tz::Europe__London,
+            Tz::Europe__Berlin,
+            Tz::Australia__Sydney,
+            Tz::Asia__Tehran,
+            Tz::Pacific__Apia,
+            Tz::Antarctica__Troll,
+            Tz::Asia__Beirut,
+            Tz::Africa__Casablanca,
         ];
         let days = [
-            "2026-11-01", "2026-10-31", "2026-11-30", "2026-12-01", "2027-01-01", "2027-01-03", "2027-01-04", "2028-02-29",
-            "2026-03-08", "2026-03-29", "2026-10-25", "2026-10-04", "2026-04-05", "2027-02-01",
+            "2026-11-01",
+            "2026-10-31",
+            "2026-11-30",
+            "2026-12-01",
+            "2027-01-01",
+            "2027-01-03",
+            "2027-01-04",
+            "2028-02-29",
+            "2026-03-08",
+            "2026-03-29",
+            "2026-10-25",
+            "2026-10-04",
+            "2026-04-05",
+            "2027-02-01",
         ];
         for day in days {
             let midnight: DateTime<Utc> = format!("{day}T00:00:00Z").parse().unwrap();

@@ -19,7 +19,7 @@ const SHOWN_LINES: usize = 100;
 /// Lines of a test's output that are shown: the tables that it prints, and their titles.
 const SHOWN_STARTS: [&str; 2] = ["|", "## "];
 /// The end-to-end tests wait for a model that hangs, and for edits to take effect: short times make them quick.
-const PARAMETERS: [&str; 2] = ["ModelTimeoutSeconds=3", "UsageCacheSeconds=0"];
+const PARAMETERS: [&str; 3] = ["ModelTimeoutSeconds=3", "UsageCacheSeconds=0", "MetricsWindowSeconds=1"];
 const SIMULATOR: [&str; 2] = ["--metrics-delay-seconds=1", "--record=10000"];
 
 /// The stacks: the functions wait for the model, or Step Functions calls it.

@@ -11,8 +11,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use call::{
-    AnswerTerms, CallFailure, Carried, InvokeModelEvent, InvokeModelInput, Invoked, ModelAnswer, NativeCall, PreparedCall, ReadAnswerInput,
-    SealedAnswer, Target,
+    AnswerTerms, CallFailure, Carried, InvokeModelEvent, InvokeModelInput, Invoked, ModelAnswer, NativeCall,
+    PreparedCall, ReadAnswerInput, SealedAnswer, Target,
 };
 pub use limits::{LimitWindow, LimitsFound, LookupLimitInput, Remedy, ScopeLimit};
 pub use metrics::{LateSettlement, MetricsModel, MetricsRecord};

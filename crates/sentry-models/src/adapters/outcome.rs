@@ -30,7 +30,8 @@ pub fn read_input(event: &str) -> Result<Received, ModelFailure> {
         serde_json::from_str(event).map_err(|error| unreadable(&position(&error)))?;
     let (mut prompt, carried) = if prompt.get().starts_with('"') {
         let sealed: Sealed = serde_json::from_str(prompt.get()).map_err(|error| unreadable(&position(&error)))?;
-        let prompt: Prompt = sealed.open().map_err(|error| unreadable(&format!("`prompt` cannot be opened, {error}")))?;
+        let prompt: Prompt =
+            sealed.open().map_err(|error| unreadable(&format!("`prompt` cannot be opened, {error}")))?;
         (prompt, Carried::Sealed)
     } else {
         let prompt = serde_json::from_str::<Prompt>(prompt.get());

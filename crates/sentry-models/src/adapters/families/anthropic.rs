@@ -52,11 +52,7 @@ impl Native for Messages {
 
     fn read(&self, answer: &Value) -> Found {
         let stopped = text(answer, "/stop_reason");
-        Found {
-            text: block_texts(answer, "/content"),
-            stop_reason: stopped.map(stop_reason),
-            usage: usage(answer),
-        }
+        Found { text: block_texts(answer, "/content"), stop_reason: stopped.map(stop_reason), usage: usage(answer) }
     }
 }
 

@@ -28,7 +28,13 @@ mod tests {
 
     #[test]
     fn sixteen_significant_digits_are_too_many_wherever_they_stand() {
-        for short in [json!(123_456_789_012_345_u64), json!(0.1), json!(1e300), json!("1234567890123456789"), json!([null, true])] {
+        for short in [
+            json!(123_456_789_012_345_u64),
+            json!(0.1),
+            json!(1e300),
+            json!("1234567890123456789"),
+            json!([null, true]),
+        ] {
             assert!(!has_long_number(&short), "{short}");
         }
         for long in [json!(9_007_199_254_740_991_u64), json!({"a": [0.300_000_000_000_000_04]})] {
