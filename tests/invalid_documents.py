@@ -149,9 +149,9 @@ for label, part, at in [
 block_case("document: name is missing", {"document": {"format": "pdf", "source": {"bytes": "YQ=="}}}, "document", "name")
 block_case("document: name has 201 characters", {"document": {**DOCUMENT, "name": "x" * 201}}, "document", "name")
 block_case("document: citations", {"document": {**DOCUMENT, "citations": {"enabled": True}}}, "document", "citations")
-for label, part, at in [("id", {"toolUseId": "a b"}, "toolUseId"), ("name", {"name": "a.b"}, "name"), ("input", {"input": "x"}, "input"),
-                        ("long number", {"input": {"id": 2**60}}, "input"), ("longer number", {"input": {"id": [2**70]}}, "input"), ("long fraction", {"input": {"id": 0.1234567890123456}}, "input"), ("unknown field", {"type": "x"}, "type")]:
-    block_case(f"tool use: {label}", {"toolUse": {**USE["toolUse"], **part}}, "toolUse", at, role="assistant")
+for label, part, at in [("id", {"toolUseId": "a b"}, ["toolUseId"]), ("name", {"name": "a.b"}, ["name"]), ("input", {"input": "x"}, ["input"]),
+                        ("number of more than 64 bits", {"input": {"id": 2**70 + 1}}, ["input", "id"]), ("long number in a list", {"input": {"id": [0, 2**70 + 1]}}, ["input", "id", 1]), ("unknown field", {"type": "x"}, ["type"])]:
+    block_case(f"tool use: {label}", {"toolUse": {**USE["toolUse"], **part}}, "toolUse", *at, role="assistant")
 for label, part, at in [("status", {"status": "fine"}, ["status"]), ("content", {"content": "x"}, ["content"]), ("block", {"content": [{"toolUse": {}}]}, ["content", 0, "toolUse"]),
                         ("json", {"content": [{"json": []}]}, ["content", 0, "json"]), ("image", {"content": [{"image": {**IMAGE, "format": 1}}]}, ["content", 0, "image", "format"])]:
     block_case(f"tool result: {label}", {"toolResult": {**RESULT["toolResult"], **part}}, "toolResult", *at)

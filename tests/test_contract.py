@@ -17,7 +17,7 @@ SUCCEEDED = {
     "output": {"message": {"role": "assistant", "content": "Hello"}, "stopReason": "end_turn"},
     "usage": {"inputTokens": 21, "outputTokens": 143, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 0, "totalTokens": 164},
     "cost": {"usd": "0.000588800", "priced": True},
-    "budget": [{"scope": f"model#{METRIC}", "window": "2025-12", "resetsAt": "2026-01-01T00:00:00Z", "source": "model",
+    "budget": [{"scope": f"model#{METRIC}", "window": "2025-12", "resetsAt": "2026-01-01T00:00:00Z", "source": "model", "usageAgeSeconds": 12,
                 "input": {"limit": 1000000, "used": 20500, "reserved": 0, "remaining": 979500},
                 "output": {"limit": 3000000, "used": 99143, "reserved": 0, "remaining": 2900857}}],
 }
@@ -28,7 +28,7 @@ DENIED = {
     "error": {"code": "BudgetExceeded", "message": "The limit is spent; ask an admin.", "retryable": False,
               "details": {"scope": f"model#{METRIC}", "window": "2025-12", "resetsAt": "2026-01-01T00:00:00Z",
                           "exceeded": "input", "needed": 30, "remaining": 0}},
-    "budget": [{"scope": f"model#{METRIC}", "window": "2025-12", "resetsAt": "2026-01-01T00:00:00Z", "source": "default",
+    "budget": [{"scope": f"model#{METRIC}", "window": "2025-12", "resetsAt": "2026-01-01T00:00:00Z", "source": "default", "usageAgeSeconds": 0,
                 "input": {"limit": 100, "used": 500, "reserved": 0, "remaining": 0}}],
 }
 RESERVED = {

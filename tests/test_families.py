@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from contract import STOP_REASONS, check_error, check_succeeded, check_usage
+from contract import check_error, check_succeeded, check_usage
 from sentry_client import CANARY, document, text
 from wire_shapes import exchanges
 
@@ -173,11 +173,8 @@ def check_refusal(route, case, failure, arrived):
 
 
 def check_failure(route, case, failure):
-    code = FAULTS[case][1] if case in FAULTS else "ModelError"
     assert failure is not None, "it succeeded"
-    assert failure["code"] == code, failure["code"]
-    if route.transport != "limiter" and case == "stop reason":
-        assert failure["usage"]["outputTokens"] == COUNTS["output_tokens"], "the tokens that were used are not told"
+    assert failure["code"] == FAULTS[case][1], failure["code"]
     if route.transport != "limiter" and case in ("malformed", "missing usage"):
         assert not failure["nothingSpent"], "it says that nothing was spent"
     if route.transport != "limiter" and case == "missing usage":
@@ -187,7 +184,7 @@ def check_failure(route, case, failure):
 def check_answer(route, case, answer, sent, arrived):
     output, usage = answer["output"], answer["usage"]
     check_usage(usage)
-    assert output["message"]["role"] == "assistant" and output["stopReason"] in STOP_REASONS
+    assert output["message"]["role"] == "assistant"
     content, parameters = output["message"]["content"], sent["prompt"]["parameters"]
     assert content or case == "stop_sequences", "the text is empty"
     if case == "max_tokens":
@@ -196,7 +193,8 @@ def check_answer(route, case, answer, sent, arrived):
         # Not every family says that a stop sequence ended it.
         assert STOP not in content and output["stopReason"] in {"stop_sequence", "end_turn"}
     else:
-        assert output["stopReason"] == "end_turn", output["stopReason"]
+        # A word that nobody knows reaches the client as it is, with the text that was paid for.
+        assert output["stopReason"] == ("strange" if case == "stop reason" else "end_turn"), output["stopReason"]
     if case == "cached tokens":
         assert (usage["inputTokens"], usage["outputTokens"], usage["cacheReadInputTokens"]) == (21, 9, CACHED), usage
     if case == "reasoning":
@@ -212,7 +210,7 @@ def check_answer(route, case, answer, sent, arrived):
 def verdict(route, case, sent, done, arrived):
     """The word of a cell for the table; raises AssertionError where something is wrong."""
     answer, failure = outcome(route, sent, done)
-    if case in FAULTS or case == "stop reason":
+    if case in FAULTS:
         check_failure(route, case, failure)
         return "ok"
     if case in route.lacks or (case in route.may_lack and failure is not None):

@@ -123,19 +123,21 @@ def test_both_reserve_and_its_cancellation_fail(sentry, profile):
 ], ids=["crashes", "DynamoDB unreachable"])
 @pytest.mark.parametrize("fault", [None, "throttling"])
 def test_answer_is_not_withheld_because_its_hold_could_not_be_settled(sentry, profile, broken, fault):
-    """The hold stays, so nobody can use what this request may have used; a metric tells of it."""
+    """The queue's function settles it from the message of the request; a metric tells of it."""
     arn, bare = profile
     sentry.set_limit(bare, {"output": 1000})
     sent = document(arn, parameters={"max_tokens": 600}, output_tokens=10, **({"fault": fault} if fault else {}))
-    unsettled = sentry.metric_total("UnsettledRequests")
-    # CloudWatch shall not know of the tokens before the hold is looked at.
-    with broken(sentry), sentry.late_metrics(60):
-        answer = sentry.ask(sent)
-    check_answer(answer, sent, unsettled=True)
-    assert answer["outcome"] == ("InvocationFailed" if fault else "Succeeded")
-    assert sentry.wait_for_total(unsettled + 1, "UnsettledRequests") >= unsettled + 1
-    more = document(arn, parameters={"max_tokens": 401})
-    assert check_error(sentry.ask(more), "BudgetReserved", more)["remaining"] == 400
+    late = sentry.metric_total("LateSettlements")
+    # CloudWatch shall not know of the tokens before the budget is looked at.
+    with sentry.late_metrics(60):
+        with broken(sentry):
+            answer = sentry.ask(sent)
+        check_answer(answer, sent, unsettled=True)
+        assert answer["outcome"] == ("InvocationFailed" if fault else "Succeeded")
+        assert sentry.wait_for_total(late + 1, "LateSettlements") >= late + 1
+        used = 0 if fault else 10
+        more = document(arn, parameters={"max_tokens": 1001 - used})
+        assert check_error(sentry.ask(more), "BudgetExceeded", more)["remaining"] == 1000 - used
     works_again(sentry)
 
 

@@ -234,7 +234,8 @@ def test_hold_is_tight_where_bedrock_counts(sentry, center):
     assert IMAGE_TOKENS < needed < 3_000
     sentry.set_limit(scope, {"input": needed})
     answer = check_succeeded(sentry.ask(sent), sent)
-    assert answer["usage"]["inputTokens"] == needed
+    # A count is held with a margin of 16 tokens.
+    assert answer["usage"]["inputTokens"] == needed - 16
 
 
 def test_text_documents_and_tools_are_held_by_their_bytes(sentry, center):

@@ -7,13 +7,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sentry_contract::ErrorCode;
 use sentry_contract::answer::FinalAnswer;
-use sentry_contract::states::{Admitted, CancelInput, LateSettlement, SettleEvent, SettleInput, Settled};
+use sentry_contract::states::{Admitted, CancelInput, SettleEvent, SettleInput, Settled};
 use sentry_domain::Amount;
-use sentry_lambda::{Failure, cause};
+use sentry_lambda::Failure;
 use sentry_ledger::{Holder, Ledger, LedgerError};
 use sentry_models::adapters::Conclusion;
 use serde::Serialize;
-use tracing::warn;
 
 pub use queue::MetricsQueue;
 
@@ -44,10 +43,8 @@ impl Settler {
 
     /// Ends a reservation and gives the final document, or takes back a reservation whose extent nobody knows.
     ///
-    /// A settlement that the ledger does not take is left to the queue's function; the answer is then without a budget.
-    ///
     /// # Errors
-    /// `LedgerUnavailable` when a reservation cannot be taken back, or the queue cannot be reached. Repeating the call is harmless.
+    /// `LedgerUnavailable` when the ledger or the queue cannot be reached. Repeating the call is harmless.
     pub async fn settle(&self, event: SettleEvent, now: DateTime<Utc>) -> Result<Ending, Failure> {
         match event {
             SettleEvent::Settle(input) => self.end(*input, now).await,
@@ -58,16 +55,10 @@ impl Settler {
     async fn end(&self, input: SettleInput, now: DateTime<Utc>) -> Result<Ending, Failure> {
         let SettleInput { admitted, ended } = input;
         let conclusion = Conclusion::of(ended, &admitted.model, self.timeout);
-        let (settled, settlement) = match self.charge(&admitted, &conclusion, now).await {
-            Ok(settled) => (settled, None),
-            Err(error) => {
-                let request_id = &admitted.reservation.request_id;
-                warn!(request_id, cause = cause(&error), "the ledger did not settle; the queue's function will");
-                (Settled::default(), Some(late(&admitted, &conclusion)))
-            }
-        };
+        let settled = self.charge(&admitted, &conclusion, now).await;
+        let settled = settled.map_err(|error| Failure::caused(ErrorCode::LedgerUnavailable, &error))?;
         let document = conclusion.document(&admitted, settled.budget);
-        let record = conclusion.record(&admitted, &document, settled.alerts, settlement);
+        let record = conclusion.record(&admitted, &document, settled.alerts);
         self.queue.send(&record).await?;
         Ok(Ending::Document(Box::new(document)))
     }
@@ -88,14 +79,6 @@ impl Settler {
         let cancelled = self.ledger.cancel(holder, &input.limits).await;
         cancelled.map_err(|error| Failure::caused(ErrorCode::LedgerUnavailable, &error))?;
         Ok(Ending::Cancelled {})
-    }
-}
-
-fn late(admitted: &Admitted, conclusion: &Conclusion) -> LateSettlement {
-    LateSettlement {
-        reservation: admitted.reservation.clone(),
-        model: admitted.model.clone(),
-        nothing_spent: conclusion.nothing_spent(),
     }
 }
 

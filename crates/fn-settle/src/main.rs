@@ -8,7 +8,7 @@ use sentry_lambda::{StartError, env};
 use sentry_ledger::Ledger;
 
 /// A call takes milliseconds; past this the attempt is repeated.
-const ATTEMPT: Duration = Duration::from_millis(600);
+const ATTEMPT: Duration = Duration::from_millis(800);
 /// All attempts of one operation. The function has time for a settlement and a message, so its own error is the one that is seen.
 const OPERATION: Duration = Duration::from_millis(1_800);
 

@@ -88,13 +88,11 @@ fn check(document: &RawValue, parsed: &Value) -> Result<Draft, Offence> {
 /// The request as it travels on: tagged, its prompt sealed.
 fn seal(complete: Complete, resolver: &Resolver, now: DateTime<Utc>, id: Uuid) -> Result<Validated, Offence> {
     let Complete { mut tags, model, prompt, estimate, fallback } = complete;
-    let request_key = match tags.get(Tags::REQUEST_ID) {
-        Some(chosen) => request_key(tags.get(Tags::APPLICATION_ID).unwrap_or_default(), chosen),
-        None => {
-            tags.set(Tags::REQUEST_ID, id.to_string());
-            id.to_string()
-        }
-    };
+    if tags.get(Tags::REQUEST_ID).is_none() {
+        tags.set(Tags::REQUEST_ID, id.to_string());
+    }
+    let tag = |name| tags.get(name).unwrap_or_default();
+    let request_key = request_key(tag(Tags::APPLICATION_ID), tag(Tags::REQUEST_ID));
     tags.set(Tags::TIMESTAMP, timestamp(now));
     tags.set(Tags::MODEL_METRIC, model.model_metric.clone());
     let counted_as = resolver.counted_as(&model.model_id);

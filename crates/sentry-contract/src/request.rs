@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sentry_domain::Price;
 use serde::{Deserialize, Serialize};
 
@@ -154,7 +156,7 @@ pub struct Estimate {
 pub struct Request {
     /// The client's tags and the sentry's own.
     pub tags: Tags,
-    /// The name under which the ledger keeps the request. A `requestId` that a client chose belongs to its application; see [`request_key`].
+    /// The name under which the ledger keeps the request; see [`request_key`].
     pub request_key: String,
     /// The model it goes to.
     pub model: Model,
@@ -171,13 +173,13 @@ pub struct Request {
 /// The ledger's name for the request that `application` calls `request_id`: the same id of another application is another request.
 ///
 /// Every hold carries the name, and every write pays for it, so the application stands in it as 64 bits (FNV-1a, see
-/// <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>), in hexadecimal. `#` is in no request id.
+/// <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>), in 11 characters of base64. `#` is in no request id.
 #[must_use]
 pub fn request_key(application: &str, request_id: &str) -> String {
     let hash = application
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{request_id}#{hash:016x}")
+    format!("{request_id}#{}", URL_SAFE_NO_PAD.encode(hash.to_be_bytes()))
 }
 
 /// A cheaper model that may answer in the place of the one that was asked for.
@@ -199,7 +201,10 @@ mod tests {
     #[test]
     fn a_request_id_belongs_to_its_application() {
         // The published test vector for "a".
-        assert_eq!(request_key("a", "order-1"), "order-1#af63dc4c8601ec8c");
+        assert_eq!(
+            request_key("a", "order-1"),
+            format!("order-1#{}", URL_SAFE_NO_PAD.encode(0xaf63_dc4c_8601_ec8c_u64.to_be_bytes()))
+        );
         assert_ne!(request_key("a", "order-1"), request_key("b", "order-1"));
     }
 

@@ -1,5 +1,5 @@
 """Starts the local AWS (MiniStack) in this process, without three waits that the engine adds and AWS does not have, and
-without work that grows with every metric that was ever stored.
+without work that it repeats for every request or for every metric that was ever stored.
 
 So a request takes the time of the workflow and its functions:
 
@@ -17,6 +17,10 @@ And, since after a few thousand requests the engine would answer in seconds inst
   as a file.
 - Every call of CloudWatch looks through all points for those older than two weeks. Once a minute is enough.
 
+- `_invoke_resource_with_timeout` starts a thread of its own for every task that has a time limit. Idle threads are used again.
+- `_evaluate_jsonata` parses each expression of a state machine anew for every evaluation, which takes about a millisecond.
+  Each text is parsed once; every evaluation still has its own variables, functions and time limit.
+
 None changes what an execution does or answers.
 
 Two things that AWS has are added (`bedrock_integration.py`): the service integration of Bedrock's Converse, and expressions
@@ -27,8 +31,10 @@ If the engine's code is no longer as described, the start fails instead of measu
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import FunctionType
 from typing import Any
 
@@ -36,6 +42,8 @@ from bedrock_integration import add_converse, evaluate_timeouts
 
 START_SLEEP_SECONDS = 0.15
 EVICTION_SECONDS = 60
+# More tasks than ever wait at once: the engine itself runs about 570 functions.
+MOST_THREADS = 2_000
 LOG_WAIT_DEFAULTS = (0.050, 0.005, 0.250)
 
 
@@ -84,12 +92,58 @@ def remove_growing_work(cloudwatch: Any) -> None:
     cloudwatch._evict_old_metrics = evict_sometimes
 
 
+def parse_once(jsonata: Any) -> None:
+    """Keeps the syntax tree of each expression that the class `jsonata` has parsed; evaluation only reads it."""
+    parse, trees = jsonata.jsonata, {}
+    if not callable(jsonata.create_frame) or not hasattr(jsonata, "CURRENT"):
+        raise RuntimeError("the package jsonata no longer keeps an expression's variables in a frame")
+
+    def parsed(expression: str, **bounds: Any) -> Any:
+        known = trees.get(expression)
+        if known is None:
+            known = trees[expression] = parse(expression, **bounds)
+        fresh = copy.copy(known)
+        fresh.environment = fresh.create_frame(jsonata.static_frame)
+        fresh.environment.set_runtime_bounds(bounds.get("timeout"), bounds.get("stack"))
+        jsonata.CURRENT.jsonata = fresh
+        return fresh
+
+    jsonata.jsonata = staticmethod(parsed)
+
+
+class IdleThreads:
+    """Takes the place of an executor that is made for one task: the task gets a thread that is idle, or a new one."""
+
+    _pool = ThreadPoolExecutor(max_workers=MOST_THREADS, thread_name_prefix="task")
+
+    def __new__(cls, max_workers: int) -> Any:
+        """An executor of its own for everything that is not one task."""
+        return super().__new__(cls) if max_workers == 1 else ThreadPoolExecutor(max_workers)
+
+    def submit(self, *call: Any) -> Future[Any]:
+        """Runs the task."""
+        return self._pool.submit(*call)
+
+    def shutdown(self, wait: bool) -> None:
+        """Leaves the thread to the next task."""
+
+    def __enter__(self) -> ThreadPoolExecutor:
+        return self._pool
+
+    def __exit__(self, *_: Any) -> None:
+        return None
+
+
 def remove_waits() -> None:
     """Takes out the waits that the module's first lines describe."""
     from ministack.core import lambda_runtime
     from ministack.services import cloudwatch, stepfunctions
 
     remove_growing_work(cloudwatch)
+    parse_once(stepfunctions.jsonata.Jsonata)
+    if not isinstance(stepfunctions.ThreadPoolExecutor, type):
+        raise RuntimeError("the engine no longer runs tasks in a ThreadPoolExecutor")
+    stepfunctions.ThreadPoolExecutor = IdleThreads
     remove_start_sleep(stepfunctions._run_execution)
     remove_log_wait(lambda_runtime.Worker._drain_stderr_bounded)
     remove_packet_wait(lambda_runtime.ProvidedWorker)

@@ -30,16 +30,20 @@ const REPETITIONS: &str = "20";
 /// If the local AWS cannot be brought up. A measurement that fails is an exit code.
 pub fn run(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode> {
     let functions = args.includes(BenchPart::Functions);
+    let release = functions || args.includes(BenchPart::Articles);
     let options = Options {
         stack_name: "cost-sentry".to_owned(),
         local: LocalArgs { sim_args: SIMULATOR.map(str::to_owned).to_vec(), ..LocalArgs::default() },
-        profile: if functions { Profile::Release } else { Profile::Dev },
+        profile: if release { Profile::Release } else { Profile::Dev },
         ..Options::default()
     };
     let success = with_local_aws(workspace, options, |running| {
         let mut success = true;
         if functions {
             success &= measure_functions(workspace, running, args)?;
+        }
+        if args.includes(BenchPart::Articles) {
+            success &= measure_articles(workspace, running, args)?;
         }
         if args.includes(BenchPart::Ledger) {
             success &= measure_ledger(workspace, running)?;
@@ -63,6 +67,18 @@ fn measure_functions(workspace: &Workspace, running: &Running, args: &BenchArgs)
         command.arg("--json").arg(std::path::absolute(path)?);
     }
     succeeds(&mut command, "bench.py")
+}
+
+/// The articles' design beside ours, in one run.
+fn measure_articles(workspace: &Workspace, running: &Running, args: &BenchArgs) -> Result<bool> {
+    let port = running.state.port;
+    let engine = running.state.engine.as_ref().context("the local AWS does not run")?;
+    let mut command = running.python.script(workspace, "articles_bench.py");
+    environment::isolate(&mut command, port);
+    command.args(["--endpoint", &local_url(port), "--stack-name", &running.stack_name]);
+    command.args(["--engine-pid", &engine.pid.to_string(), "--requests", &args.requests.to_string()]);
+    command.arg("--state-machines").arg(workspace.root().join("statemachines"));
+    succeeds(&mut command, "articles_bench.py")
 }
 
 fn measure_ledger(workspace: &Workspace, running: &Running) -> Result<bool> {

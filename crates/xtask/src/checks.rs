@@ -7,6 +7,7 @@ use crate::console::{self, Step};
 use crate::counts::{Counts, summary};
 use crate::local_aws;
 use crate::python_env::{Purpose, PythonEnv};
+use crate::states;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
@@ -109,6 +110,8 @@ fn of_template(workspace: &Workspace) -> Counts {
     counts += check("Template (sam validate --lint)", &mut validate);
     let mut machines = python.script(workspace, "check_state_machines.py");
     machines.arg(workspace.template());
+    let mut written = states::command(workspace, &python, true);
+    counts += check("State machines are what their sources say", &mut written);
     counts += check("State machines (schema, targets, JSONata, placeholders)", &mut machines);
     counts
 }

@@ -27,11 +27,21 @@ pub enum Task {
     Demo(DemoArgs),
     /// Measure the functions, the system's own overhead and the budget ledger
     Bench(BenchArgs),
+    /// Write the state machines from their sources in statemachines/source
+    States(StatesArgs),
     /// Take the catalogue's prices from a downloaded offer file of the AWS Price List, and show what changed
     #[command(
         after_help = "The files are public:\n  https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonBedrock/current/us-east-1/index.json\n  https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonBedrockFoundationModels/current/us-east-1/index.json"
     )]
     Prices(PricesArgs),
+}
+
+/// Arguments of `states`.
+#[derive(Args)]
+pub struct StatesArgs {
+    /// Only compare; fails where a state machine is not what its sources say
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// What a local AWS is made of; the same for every task that starts one.
@@ -118,6 +128,8 @@ pub enum BenchPart {
     Ledger,
     /// As many requests as fit are admitted, 20 times over (about ten minutes)
     Admission,
+    /// The workflow beside the articles' design
+    Articles,
     /// All of these
     All,
 }

@@ -15,6 +15,7 @@ mod prices;
 mod processes;
 mod python_env;
 mod state;
+mod states;
 mod temporary;
 mod test_run;
 mod up_report;
@@ -42,6 +43,7 @@ fn run() -> anyhow::Result<ExitCode> {
         cli::Task::Lint(args) => checks::run(&workspace, &args),
         cli::Task::Demo(args) => demo::run(&workspace, &args),
         cli::Task::Bench(args) => bench::run(&workspace, &args),
+        cli::Task::States(args) => states::run(&workspace, &args),
         cli::Task::Prices(args) => prices::run(&workspace, &args),
     }
 }

@@ -6,7 +6,7 @@ use sentry_contract::answer::{BudgetEntry, FinalAnswer};
 use sentry_contract::request::Model;
 use sentry_contract::sizes::{MAX_PAYLOAD_BYTES, payload_bytes};
 use sentry_contract::states::{
-    Admitted, Alert, AnswerTerms, CallFailure, Carried, Ended, LateSettlement, MetricsRecord, ModelAnswer, SealedAnswer,
+    Admitted, Alert, AnswerTerms, CallFailure, Carried, Ended, MetricsRecord, ModelAnswer, SealedAnswer,
 };
 use sentry_contract::{ErrorBody, ErrorCode, Outcome};
 use sentry_domain::TokenUsage;
@@ -87,15 +87,9 @@ impl Conclusion {
         }
     }
 
-    /// The message for the metrics queue of a request that was answered with `document`. `settlement` is what is left to settle.
+    /// The message for the metrics queue of a request that was settled and answered with `document`.
     #[must_use]
-    pub fn record(
-        &self,
-        admitted: &Admitted,
-        document: &FinalAnswer,
-        alerts: Vec<Alert>,
-        settlement: Option<LateSettlement>,
-    ) -> MetricsRecord {
+    pub fn record(&self, admitted: &Admitted, document: &FinalAnswer, alerts: Vec<Alert>) -> MetricsRecord {
         MetricsRecord {
             outcome: document.outcome,
             tags: admitted.tags.clone(),
@@ -105,7 +99,7 @@ impl Conclusion {
             hold: Some(admitted.reservation.hold),
             degraded: admitted.notes.degraded.clone(),
             alerts,
-            settlement,
+            settlement: None,
         }
     }
 }

@@ -1,0 +1,24 @@
+//! `cargo xtask states`: both workflows from their common sources.
+
+use crate::cli::StatesArgs;
+use crate::python_env::{Purpose, PythonEnv};
+use crate::workspace::Workspace;
+use anyhow::{Context, Result};
+use std::process::{Command, ExitCode};
+
+/// Writes the state machines, or compares them.
+///
+/// # Errors
+/// If Python cannot be started. A difference is an exit code.
+pub fn run(workspace: &Workspace, args: &StatesArgs) -> Result<ExitCode> {
+    let python = PythonEnv::ensure(workspace, Purpose::Local)?;
+    let status = command(workspace, &python, args.check).status().context("state_machines.py could not be started")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The script that writes the state machines, or with `check` compares them.
+pub fn command(workspace: &Workspace, python: &PythonEnv, check: bool) -> Command {
+    let mut command = python.script(workspace, "state_machines.py");
+    command.arg(workspace.root().join("statemachines")).args(check.then_some("--check"));
+    command
+}
