@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -43,16 +45,17 @@ WITHOUT_RESOURCE = {
 EVERY_FUNCTION_MAY = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 A_FUNCTION_MAY = {
     "ValidateAndTagFunction": {"dynamodb:GetItem", "bedrock:GetInferenceProfile"},
+    "MonthRangeFunction": set(),
     "LookupLimitFunction": {"dynamodb:BatchGetItem"},
-    "FetchUsageFunction": {"cloudwatch:GetMetricData"},
+    "FetchUsageFunction": {"cloudwatch:GetMetricData", "dynamodb:GetItem", "dynamodb:UpdateItem"},
     "CountTokensFunction": {"bedrock:CountTokens"},
     "ReserveFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"},
     "InvokeModelFunction": {"bedrock:InvokeModel", "bedrock:ApplyGuardrail"},
     "PrepareCallFunction": set(),
     "ReadAnswerFunction": set(),
-    "SettleFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:DeleteItem"},
+    "SettleFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:DeleteItem", "sqs:SendMessage"},
     "EmitMetricsFunction": {
-        "cloudwatch:PutMetricData", "dynamodb:UpdateItem", "sns:Publish",
+        "cloudwatch:PutMetricData", "dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:DeleteItem", "sns:Publish",
         "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility",
     },
     "SweepHoldsFunction": {"dynamodb:Scan", "dynamodb:UpdateItem"},
@@ -62,16 +65,16 @@ WITHOUT_STATE = {"EmitMetricsFunction", "SweepHoldsFunction"}
 # States that may be repeated whatever happened, because what they run does the same thing once, however often it is asked.
 IDEMPOTENT = {"Reserve", "Settle", "Cancel Reservation"}
 # States whose functions call nothing, so that it does not matter how often they run, or whether they run on after their state has given up.
-PURE = {"Prepare Call", "Read Answer"}
+PURE = {"Month Range", "Prepare Call", "Read Answer"}
 # The task that a choice repeats, because a Retry does not see the cause of an error.
 CALL, REPEAT = "Call Bedrock", "Repeat Call?"
-# What happens in the model router between its start and its end if Step Functions itself calls the model.
-NATIVE_WAY = ["Prepare Call", "Call Bedrock", "Read Answer"]
-# Every way through the model router: the function calls the model; Step Functions does; Step Functions leaves the request to the function.
-ROUTER_WAYS = {"lambda": ["Invoke Model"], "native": NATIVE_WAY, "natively left to the function": ["Prepare Call", "Invoke Model"]}
+# Every way of calling a model: the function does; Step Functions does; Step Functions leaves the request to the function.
+CALL_WAYS = {"lambda": ["Invoke Model"], "native": ["Prepare Call", "Call Bedrock"], "natively left to the function": ["Prepare Call", "Invoke Model"]}
+# The tasks of the model router on each of these ways.
+ROUTER_WAYS = {way: [*tasks, "Read Answer"] if tasks[-1] == "Call Bedrock" else tasks for way, tasks in CALL_WAYS.items()}
 MODEL_TIMEOUT = "{% $number('${ModelTimeoutSeconds}') %}"
 OUT_OF_TIME = {"States.Timeout", "Sandbox.Timedout"}
-CONTRACT_PARAMETERS = {"Architecture": "arm64", "ModelTimeoutSeconds": 240, "HoldSeconds": 360, "UsageCacheSeconds": 60, "ModelInvocation": "lambda"}
+CONTRACT_PARAMETERS = {"Architecture": "arm64", "ModelTimeoutSeconds": 240, "HoldSeconds": 360, "UsageCacheSeconds": 60, "ModelInvocation": "lambda", "InvokeConcurrency": 0}
 
 
 def of_type(*kinds):
@@ -173,7 +176,6 @@ def test_time_of_the_model_nests_from_function_to_workflow():
         TEMPLATE["Resources"]["InvokeModelFunction"]["Properties"]["Timeout"],
         task("Invoke Model")["TimeoutSeconds"],
         MACHINES["model-router.asl.json"]["TimeoutSeconds"],
-        task("Route Model")["TimeoutSeconds"],
     ]
     assert times == sorted(set(times))
 
@@ -189,27 +191,31 @@ def retries(state):
     return state.get("Retry", [])
 
 
-def longest(name):
-    """A task's time, as often as it may run out, and every pause of a repetition; any other error comes at once."""
+def time_of(name):
+    """A task's time, as often as it may run out, and the pauses of these repetitions. Any other error comes at once, and its pauses are
+    at most three seconds in all."""
     state = task(name)
-    repeated = sum(rule["MaxAttempts"] for rule in retries(state) if OUT_OF_TIME & set(rule["ErrorEquals"]))
-    pauses = sum(rule["IntervalSeconds"] * rule["BackoffRate"] ** attempt for rule in retries(state) for attempt in range(rule["MaxAttempts"]))
+    out_of_time = [rule for rule in retries(state) if OUT_OF_TIME & set(rule["ErrorEquals"])]
+    repeated = sum(rule["MaxAttempts"] for rule in out_of_time)
+    pauses = sum(rule["IntervalSeconds"] * rule["BackoffRate"] ** attempt for rule in out_of_time for attempt in range(rule["MaxAttempts"]))
     if name == CALL:
         pauses += repetitions() * pause_of_the_call()["Seconds"]
     return seconds_of(state) * (1 + repeated) + pauses
 
 
-def test_slowest_way_through_the_rate_limiter_fits_its_time():
-    """The answer, which may have been paid for, comes before the workflow's end."""
-    way = ["Validate And Tag", "Lookup Limit", "Fetch Usage", "Reserve", "Route Model", "Settle", "Emit Metrics"]
-    assert sum(map(longest, way)) < MACHINES["rate-limiter.asl.json"]["TimeoutSeconds"]
-    assert longest("Count Tokens") <= longest("Lookup Limit") + longest("Fetch Usage"), "they run side by side"
+@pytest.mark.parametrize("way", CALL_WAYS)
+def test_slowest_way_through_the_rate_limiter_fits_its_time(way):
+    """The answer, which may have been paid for, comes before the workflow's end, also when Settle fails."""
+    tasks = ["Validate And Tag", "Month Range", "Fetch Usage", "Reserve", *CALL_WAYS[way], "Settle", "Queue Settlement", "Read Answer"]
+    assert sum(time_of(name) for name in tasks) < MACHINES["rate-limiter.asl.json"]["TimeoutSeconds"]
+    for beside in ("Lookup Limit", "Count Tokens"):
+        assert time_of(beside) <= time_of("Month Range") + time_of("Fetch Usage"), "they run side by side"
 
 
 @pytest.mark.parametrize("way", ROUTER_WAYS)
 def test_slowest_way_through_the_model_router_fits_its_time(way):
     """Every repetition included, so that the router always ends with its own word."""
-    assert sum(map(longest, ROUTER_WAYS[way])) < MACHINES["model-router.asl.json"]["TimeoutSeconds"]
+    assert sum(map(time_of, ROUTER_WAYS[way])) < MACHINES["model-router.asl.json"]["TimeoutSeconds"]
 
 
 def test_ways_through_the_model_router_are_those():
@@ -230,7 +236,7 @@ def test_ways_through_the_model_router_are_those():
 def test_the_model_has_its_time_whoever_calls_it():
     assert task("Call Bedrock")["TimeoutSeconds"] == MODEL_TIMEOUT
     assert substitutions_of("model-router.asl.json")["ModelTimeoutSeconds"] == {"Ref": "ModelTimeoutSeconds"}
-    for name in ("InvokeModelFunction", "ReadAnswerFunction"):
+    for name in ("InvokeModelFunction", "ReadAnswerFunction", "SettleFunction"):
         assert with_globals(name)["Environment"]["Variables"]["SENTRY_MODEL_TIMEOUT_SECONDS"] == {"Ref": "ModelTimeoutSeconds"}
 
 
@@ -241,9 +247,8 @@ def test_no_hold_expires_while_its_request_runs():
 @pytest.mark.parametrize("name", sorted(set(A_FUNCTION_MAY) - WITHOUT_STATE))
 def test_function_gives_up_before_its_state(name):
     """A function that still runs when its state has given up could take a hold after it was cancelled; one that calls nothing cannot."""
-    pure = step_of(name) in PURE
-    assert not (pure and A_FUNCTION_MAY[name])
-    assert with_globals(name)["Timeout"] < task(step_of(name))["TimeoutSeconds"] + pure
+    assert not (step_of(name) in PURE and A_FUNCTION_MAY[name])
+    assert with_globals(name)["Timeout"] < task(step_of(name))["TimeoutSeconds"]
 
 
 def test_expired_holds_are_looked_for_every_minute():
@@ -294,8 +299,9 @@ def test_no_policy_is_added_beside_the_role(name):
 
 
 @pytest.mark.parametrize("name", ROLES)
-def test_no_managed_policy(name):
-    assert not ROLES[name].get("ManagedPolicyArns")
+def test_no_managed_policy_but_the_one_that_calls_models_natively(name):
+    native = {"Fn::If": ["InvokesNatively", [{"Ref": "CallBedrockPolicy"}], {"Ref": "AWS::NoValue"}]}
+    assert ROLES[name].get("ManagedPolicyArns") == (native if name in {"RateLimiterRole", "ModelRouterRole"} else None)
 
 
 @pytest.mark.parametrize("name", ROLES)
@@ -341,18 +347,15 @@ def test_bedrock_resources_are_models_profiles_and_guardrails(role, statement):
 
 def test_step_functions_may_call_models_only_where_it_does():
     """And then the same ones as the function that waits for them."""
-    def statement_of(policy):
-        (found,) = [each for each in policy["PolicyDocument"]["Statement"] if each["Action"] == "bedrock:InvokeModel"]
+    def statement_of(document):
+        (found,) = [each for each in document["Statement"] if each["Action"] == "bedrock:InvokeModel"]
         return found
 
-    always, conditional = ROLES["ModelRouterRole"]["Policies"]
-    assert "bedrock:" not in json.dumps(always)
-    condition, native, otherwise = conditional["Fn::If"]
-    assert (condition, otherwise) == ("InvokesNatively", {"Ref": "AWS::NoValue"})
-    assert statement_of(native) == statement_of(ROLES["InvokeModelRole"]["Policies"][0])
-    assert actions_of("ModelRouterRole") & {"bedrock:InvokeModel", "bedrock:ApplyGuardrail"} == {
-        each["Action"] for each in native["PolicyDocument"]["Statement"]}
-    assert not [role for role in ROLES if role not in {"ModelRouterRole", "InvokeModelRole"} and "bedrock:InvokeModel" in actions_of(role)]
+    native = RESOURCES["CallBedrockPolicy"]
+    assert native["Condition"] == "InvokesNatively"
+    assert statement_of(native["Properties"]["PolicyDocument"]) == statement_of(ROLES["InvokeModelRole"]["Policies"][0]["PolicyDocument"])
+    assert actions_of("CallBedrockPolicy") == {"bedrock:InvokeModel", "bedrock:ApplyGuardrail"}
+    assert [role for role in ROLES if "bedrock:InvokeModel" in actions_of(role)] == ["InvokeModelRole"]
 
 
 def test_guardrails_are_the_accounts_own_and_may_work_in_other_regions():
@@ -360,14 +363,14 @@ def test_guardrails_are_the_accounts_own_and_may_work_in_other_regions():
     found = {
         name: [resource for role, statement in (each.values for each in STATEMENTS) if role == name
                for resource in listed(statement["Resource"]) if "bedrock:ApplyGuardrail" in listed(statement["Action"])]
-        for name in ROLES
+        for name in [*ROLES, "CallBedrockPolicy"]
     }
     account = "${AWS::AccountId}"
     expected = [
         {"Fn::Sub": f"arn:${{AWS::Partition}}:bedrock:${{AWS::Region}}:{account}:guardrail/*"},
         {"Fn::Sub": f"arn:${{AWS::Partition}}:bedrock:*:{account}:guardrail-profile/*"},
     ]
-    assert {name: resources for name, resources in found.items() if resources} == {"InvokeModelRole": expected, "ModelRouterRole": expected}
+    assert {name: resources for name, resources in found.items() if resources} == {"InvokeModelRole": expected, "CallBedrockPolicy": expected}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -382,7 +385,8 @@ def test_function_may_do_what_its_name_says(name):
 def test_dependencies_are_the_services_of_the_policy(name):
     manifest = tomllib.loads((ROOT / "crates" / binary_of(name) / "Cargo.toml").read_text(encoding="utf-8"))
     used = {key.removeprefix("aws-sdk-").removesuffix("runtime") for key in manifest["dependencies"] if key.startswith("aws-sdk-")}
-    assert used == {action.split(":")[0] for action in A_FUNCTION_MAY[name]} - {"sqs"}
+    # The event source mapping reads the queue for Emit Metrics.
+    assert used == {action.split(":")[0] for action in A_FUNCTION_MAY[name] if name != "EmitMetricsFunction" or not action.startswith("sqs:")}
 
 
 # Functions
@@ -413,7 +417,8 @@ def test_function_is_built_from_its_crate(name):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function_is_traced(name):
-    assert with_globals(name).get("Tracing") == "Active"
+    """As the workflow decides: natively nothing is traced, because a trace would have Bedrock's messages."""
+    assert with_globals(name).get("Tracing") == "PassThrough"
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -551,9 +556,8 @@ def test_machine_is_express_traced_and_logs_no_data(name):
     assert machine["Type"] == "EXPRESS"
     assert machine["Logging"]["IncludeExecutionData"] is False
     # Natively, events of level ERROR and traces have Bedrock's messages, which may quote a prompt.
-    natively = name == "ModelRouter"
-    assert machine["Tracing"]["Enabled"] == ({"Fn::If": ["InvokesNatively", False, True]} if natively else True)
-    assert machine["Logging"]["Level"] == ({"Fn::If": ["InvokesNatively", "FATAL", "ERROR"]} if natively else "ERROR")
+    assert machine["Tracing"]["Enabled"] == {"Fn::If": ["InvokesNatively", False, True]}
+    assert machine["Logging"]["Level"] == {"Fn::If": ["InvokesNatively", "FATAL", "ERROR"]}
     for destination in machine["Logging"]["Destinations"]:
         assert pointed_at(destination["CloudWatchLogsLogGroup"]["LogGroupArn"]) in LOG_GROUPS
 
@@ -648,13 +652,13 @@ def test_what_is_idempotent_is_repeated_after_every_error(name):
 @pytest.mark.parametrize("file, name, state, siblings", TASKS)
 def test_a_function_that_was_not_started_is_asked_again(file, name, state, siblings):
     """Whatever it does: throttled, it has done nothing."""
-    if state["Resource"] == "arn:aws:states:::lambda:invoke":
+    if state["Resource"].endswith("FunctionArn}"):
         repeated = {error for rule in state["Retry"] if rule["MaxAttempts"] > 0 for error in rule["ErrorEquals"]}
         assert repeated & {"Lambda.TooManyRequestsException", "States.ALL"}
 
 
 def test_reading_what_was_paid_for_is_repeated_when_time_ran_out():
-    (rule,) = task("Read Answer")["Retry"]
+    (rule,) = states_in("model-router.asl.json")["Read Answer"]["Retry"]
     assert rule["MaxAttempts"] > 0 and OUT_OF_TIME <= set(rule["ErrorEquals"])
 
 
@@ -663,20 +667,47 @@ def test_task_has_less_time_than_its_machine(file, name, state, siblings):
     assert seconds_of(state) < MACHINES[file]["TimeoutSeconds"] <= 300
 
 
-@pytest.mark.parametrize("name", ["Validate And Tag", "Route Model", "Invoke Model", *NATIVE_WAY])
-def test_oversized_payload_is_caught_by_name(name):
-    """States.ALL does not catch it, and these are the tasks that carry a document or an answer."""
+@pytest.mark.parametrize("file, name, state, siblings", TASKS)
+def test_every_task_has_time_for_a_cold_start(file, name, state, siblings):
+    assert seconds_of(state) >= 5
+
+
+@pytest.mark.parametrize("name", ["Invoke Model", CALL])
+def test_oversized_answer_is_caught_by_name(name):
+    """States.ALL does not catch it. Every other payload is measured by a function before."""
     assert "States.DataLimitExceeded" in [error for catcher in task(name)["Catch"] for error in catcher["ErrorEquals"]]
 
 
+def states_in(file):
+    return {each.values[1]: each.values[2] for each in STATES if each.values[0] == file}
+
+
 def task(name):
-    (found,) = [each.values[2] for each in TASKS if each.values[1] == name]
-    return found
+    """The rate limiter's state of that name."""
+    return states_in("rate-limiter.asl.json")[name]
+
+
+def test_both_workflows_call_models_in_the_same_states():
+    """But for the states with which they go on."""
+    def without_ways(state):
+        return {key: [without_ways(each) for each in value] if key in {"Choices", "Catch"} else value for key, value in state.items() if key not in {"Next", "Default"}}
+
+    limiter, router = (states_in(f"{name}.asl.json") for name in ("rate-limiter", "model-router"))
+    common = {name for name in limiter.keys() & router.keys() if name not in {"Read Answer", "Answer"}}
+    assert common >= {"Invoke Natively?", "Prepare Call", "Prepared?", CALL, REPEAT, "Pause", "Invoke Model"}
+    for name in common:
+        assert without_ways(limiter[name]) == without_ways(router[name])
+
+
+def test_state_machines_are_written_from_their_sources():
+    script = ROOT / "crates/xtask/local/state_machines.py"
+    checked = subprocess.run([sys.executable, str(script), str(ROOT / "statemachines"), "--check"], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
 
 
 def test_model_is_not_invoked_twice():
     assert [rule["ErrorEquals"] for rule in task("Invoke Model")["Retry"]] == [["Lambda.TooManyRequestsException"]]
-    assert all(rule["MaxAttempts"] == 0 for rule in task("Route Model")["Retry"])
+    assert not [name for name, state in states_in("rate-limiter.asl.json").items() if "startSyncExecution" in state.get("Resource", "")]
 
 
 # The call that Step Functions makes, and its repetitions
@@ -712,9 +743,8 @@ def caught_by_call(error, cause):
     (catcher,) = [each for each in task(CALL)["Catch"] if each["ErrorEquals"] == ["States.ALL"]]
     assert catcher["Next"] == REPEAT
     told = {"Error": error} | ({} if cause is None else {"Cause": cause})
-    states = {"errorOutput": told, "context": {"Execution": {"Input": {"model": {"modelId": "m"}}}}}
-    caught = jsonata(catcher["Output"], states=states, call={"converse": {}, "terms": {"rich": False}})
-    assert caught == {"model": {"modelId": "m"}, "terms": {"rich": False}, "error": error, "cause": cause or ""}
+    caught = jsonata(catcher["Output"], states={"errorOutput": told}, prepared={"converse": {}, "terms": {"rich": False}})
+    assert caught == {"terms": {"rich": False}, "error": error, "cause": cause or ""}
     return caught
 
 
@@ -765,10 +795,9 @@ def test_the_repetition_of_a_native_call_sends_the_same_and_is_counted():
     assert [jsonata(rule["Assign"], repeated=repeated) for repeated in (0, 1)] == [{"repeated": 1}, {"repeated": 2}]
     assert (pause["Type"], pause["Seconds"], pause["Next"]) == ("Wait", 1, CALL)
     call = {"converse": {"ModelId": "m"}, "terms": {}}
-    states = {"result": {"Payload": call}}
-    assert jsonata(prepared["Assign"]["call"], states=states) == jsonata(prepared["Output"], states=states) == call
+    assert jsonata(prepared["Assign"]["prepared"], states={"result": call}) == call and "Output" not in prepared
     assert prepared["Assign"]["repeated"] == 0
-    assert jsonata(task(CALL)["Arguments"], call=call) == call["converse"]
+    assert jsonata(task(CALL)["Arguments"], prepared=call) == call["converse"]
 
 
 def test_a_native_call_that_fails_in_the_end_is_read_by_the_function_that_knows_the_errors():
@@ -780,7 +809,7 @@ def test_a_native_call_that_fails_in_the_end_is_read_by_the_function_that_knows_
 
 def test_nothing_leads_to_the_native_call_but_through_what_sets_its_variables():
     states = MACHINES["model-router.asl.json"]["States"]
-    assert {name for name, state in states.items() for part in [state, *state.get("Choices", [])] if "Assign" in part} == {"Prepare Call", REPEAT}
+    assert {name for name, state in states.items() for part in [state, *state.get("Choices", [])] if "Assign" in part} == {"Invoke Natively?", "Prepare Call", REPEAT}
     reached, waiting = set(), [MACHINES["model-router.asl.json"]["StartAt"]]
     while waiting:
         name = waiting.pop()
@@ -815,27 +844,54 @@ def leading_to(name):
 
 
 def test_only_an_approval_with_a_reservation_leads_to_the_model():
-    ((before, choice),) = leading_to("Route Model")
+    ((before, choice),) = leading_to("Invoke Natively?")
     assert before == "Within Budget?"
-    assert "$states.input.approved = true and $exists($states.input.reservation" in choice["Condition"]
+    assert "$states.input.approved = true and $exists($states.input.admitted.reservation" in choice["Condition"]
 
 
 def test_every_way_from_the_model_settles():
+    """Settle, or where it fails the queue's function."""
     states = MACHINES["rate-limiter.asl.json"]["States"]
-    waiting, passed = ["Route Model"], set()
+    waiting, passed = ["Invoke Natively?"], set()
     while waiting:
         name = waiting.pop()
         if name not in passed | {"Settle"}:
-            assert name not in {"Succeeded", "Model Failed", "Answer"}, "reached without settling"
+            assert states[name]["Type"] != "Succeed" and not states[name].get("End"), "reached without settling"
             passed.add(name)
             waiting.extend(followers(states[name]))
+    assert {catcher["Next"] for catcher in states["Settle"]["Catch"]} == {"Queue Settlement"}
+
+
+ADMITTED = {
+    "reservation": {"requestId": "r1#x", "executionId": "e", "maxTokens": 9, "hold": {"input": 1, "output": 9, "usd": "0"}, "scopes": []},
+    "model": {"requested": "nova", "modelId": "m", "modelMetric": "m", "family": "nova"}, "tags": {"applicationId": "a"}, "notes": {"degraded": {"action": "clamp", "from": 9, "to": 5}},
+}
+USED = {"inputTokens": 1, "outputTokens": 2, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 0, "totalTokens": 3}
+
+
+@pytest.mark.parametrize("ended, told", [
+    ({"sealed": {"answer": "…", "usage": USED}}, {"outcome": "Succeeded", "usage": USED}),
+    ({"failure": {"error": {"code": "ModelThrottled"}, "nothingSpent": True}}, {"outcome": "InvocationFailed", "code": "ModelThrottled", "nothingSpent": True}),
+    ({"failure": {"error": {"code": "OutputTooLarge"}, "usage": USED}}, {"outcome": "InvocationFailed", "code": "OutputTooLarge", "usage": USED}),
+    ({"result": {"Usage": {"InputTokens": 1, "OutputTokens": 2, "TotalTokens": 3}}}, {"outcome": "Succeeded", "usage": USED}),
+    ({"error": "States.Timeout", "cause": ""}, {"outcome": "InvocationFailed"}),
+], ids=["answered", "nothing spent", "failed with a usage", "natively answered", "natively failed"])
+def test_settlement_that_failed_is_queued_with_what_is_known(ended, told):
+    """As the queue's function reads it; what is not known is absent."""
+    body = jsonata(task("Queue Settlement")["Arguments"]["MessageBody"], states={"input": ended}, admitted=ADMITTED)
+    settlement = body.pop("settlement")
+    assert settlement == {"reservation": ADMITTED["reservation"], "model": ADMITTED["model"], "nothingSpent": told.pop("nothingSpent", False)}
+    assert body == {"tags": {"applicationId": "a"}, "model": ADMITTED["model"], "hold": ADMITTED["reservation"]["hold"], "degraded": ADMITTED["notes"]["degraded"], **told}
 
 
 def test_a_reservation_that_failed_is_cancelled_before_the_answer():
-    reserve, states = task("Reserve"), MACHINES["rate-limiter.asl.json"]["States"]
-    assert {catcher["Next"] for catcher in reserve["Catch"]} == {"Limits Known?"}
-    assert [choice["Next"] for choice in states["Limits Known?"]["Choices"]] == ["Cancel Reservation"]
-    assert "${SettleFunctionArn}" in json.dumps(task("Cancel Reservation")["Arguments"])
+    assert {catcher["Next"] for catcher in task("Reserve")["Catch"]} == {"Cancel Reservation"}
+    cancel = task("Cancel Reservation")
+    assert cancel["Resource"] == "${SettleFunctionArn}"
+    found = {"limits": [{"scope": "model#m"}], "fallback": {"scope": "model#f"}}
+    for limits, expected in (({"limits": found}, ["model#m", "model#f"]), ({"limits": {"limits": found["limits"]}}, ["model#m"]), ({"limits": {"unavailable": "x"}}, [])):
+        cancelled = jsonata(cancel["Arguments"]["limits"], states={"input": limits})
+        assert [each["scope"] for each in cancelled] == expected
 
 
 def step_of(name):
@@ -846,9 +902,8 @@ def step_of(name):
 @pytest.mark.parametrize("name", sorted(set(A_FUNCTION_MAY) - WITHOUT_STATE))
 def test_function_state_and_crate_have_one_name(name):
     step = step_of(name)
-    (used,) = re.findall(r"\$\{(\w+)\}", json.dumps(task(step)["Arguments"]) + task(step)["Resource"])
-    (file,) = [each.values[0] for each in TASKS if each.values[1] == step]
-    value = substitutions_of(file)[used]
+    (used,) = re.findall(r"\$\{(\w+)\}", task(step)["Resource"])
+    value = substitutions_of("rate-limiter.asl.json")[used]
     assert name in json.dumps(value)
 
 
