@@ -10,8 +10,10 @@ LOCAL = Path(__file__).resolve().parent.parent / "crates" / "xtask" / "local"
 sys.path.append(str(LOCAL))
 
 import cost_prices as prices  # noqa: E402
+from cost_counts import units  # noqa: E402
 from cost_rows import Counts, Load, bill  # noqa: E402
 from cost_template import Deployed, Values  # noqa: E402
+from counting_proxy import Call  # noqa: E402
 
 DAY = Load(requests=100_000, model_ms=35_000)
 TEMPLATE = Deployed(
@@ -115,3 +117,31 @@ def test_parameters_and_conditions_of_the_template_are_resolved():
     choice = {"Fn::If": ["Native", False, True]}
     assert Values(template, {}).of(choice) is True
     assert Values(template, {"Way": "native"}).of(choice) is False
+
+
+def call(operation, **request):
+    return Call("ReserveFunction", operation, request, 100)
+
+
+def test_a_transaction_counts_each_of_its_items_twice():
+    check = {"TableName": "ledger", "Key": {"scope": {"S": "a"}}}
+    sizes = {("ledger", "a"): 3000, ("ledger", "b"): 500}
+    made = call("TransactWriteItems", TransactItems=[{"ConditionCheck": check}, {"Update": check | {"Key": {"scope": {"S": "b"}}}}])
+    assert units([made], sizes) == (2 * 3 + 2 * 1, 0)
+
+
+def test_a_batch_reads_each_of_its_keys_whether_it_is_there_or_not():
+    keys = [{"modelId": {"S": name}} for name in ("default", "absent", "large")]
+    made = call("BatchGetItem", RequestItems={"limits": {"Keys": keys, "ConsistentRead": True}})
+    assert units([made], {("limits", "default"): 100, ("limits", "large"): 5000}) == (0, 1 + 1 + 2)
+
+
+def test_a_new_item_has_the_size_that_is_sent_and_an_old_one_the_size_that_it_has():
+    sent = call("PutItem", TableName="requests", Item={"requestId": {"S": "x" * 1500}})
+    changed = call("UpdateItem", TableName="ledger", Key={"scope": {"S": "a"}})
+    assert units([sent, changed], {("ledger", "a"): 4900}) == (2 + 5, 0)
+
+
+def test_the_parts_of_a_key_may_come_in_any_order():
+    key = {"window": {"S": "2026-11"}, "scope": {"S": "a"}}
+    assert units([call("UpdateItem", TableName="ledger", Key=key)], {("ledger", "a", "2026-11"): 4900}) == (5, 0)

@@ -17,8 +17,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import cost_prices as prices
 import sam_template as templates
-from cost_counts import NotCounted, counted
+from cost_counts import counted
 from cost_rows import Bill, Counts, Load, bill
+from cost_stack import NotCounted
 from cost_template import Deployed, deployed
 from deploy import say
 

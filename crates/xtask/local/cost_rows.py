@@ -67,12 +67,14 @@ class Counts:
     log_bytes: int
     # Whether a model was called at all.
     model: bool = True
-    # For a model and a minute, by whoever asks CloudWatch.
+    # For a model and a minute: the shared usage figure and the catalogue's entries.
     minute_write_units: Decimal = Decimal(0)
     minute_read_units: Decimal = Decimal(0)
     minute_metrics: int = 0
     # For a minute, by the sweep.
     sweep_read_units: Decimal = Decimal(0)
+    # The largest item of the ledger while as many requests are in flight as the load puts there.
+    largest_bytes: int = 0
 
 
 @dataclass
@@ -151,14 +153,14 @@ def tables(made: Bill, counts: Counts, load: Load) -> None:
         "DynamoDB writes",
         load.requests * counts.write_units + MINUTES * counts.minute_write_units,
         "write unit",
-        f"{counts.write_units} units, {load.in_flight} in flight; {counts.minute_write_units} a minute for the shared usage",
+        f"{counts.write_units:.3g} units, items up to {counts.largest_bytes} bytes with {load.in_flight} in flight; {counts.minute_write_units:.3g} a minute",
     )
     minute = counts.minute_read_units + counts.sweep_read_units
     made.add(
         "DynamoDB reads",
         load.requests * counts.read_units + MINUTES * minute,
         "read unit",
-        f"{counts.read_units} units; {minute} a minute for the shared usage and the sweep",
+        f"{counts.read_units:.3g} units; {minute:.3g} a minute for what is read once a minute, and the sweep",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import threading
@@ -58,7 +59,8 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status, headers, answer = self.passed_on(body)
         operation = operation_of(self.path, self.headers.get("X-Amz-Target"))
-        said = contents(self.headers.get("Content-Type", ""), body)
+        plain = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+        said = contents(self.headers.get("Content-Type", ""), plain)
         self.server.calls.append(Call(self.server.function, operation, said, len(body)))
         self.send_response(status)
         for name, value in headers:
