@@ -1,6 +1,7 @@
 """What AWS asks for, and how it rounds: prices, units and the two sums that were published. All money is `Decimal`, in dollars.
 
-Prices of us-east-1, on demand, without free tiers, from the price list of 2026-08-31.
+Prices of us-east-1, on demand, without free tiers: extracts of the price list of 2026-08-31; those of SQS and X-Ray were not in them and
+are the ones of their pricing pages.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ TRACES_A_SECOND = Decimal(1)
 TRACES_ABOVE = Decimal("0.05")
 
 # What AWS's articles on the cost sentry publish for 100,000 requests: a Standard workflow at $37.40, an Express workflow at $3.75.
-# Their inputs are not published in full. These give the sums to the cent: 15 transitions a request less the free ones of a month,
-# and 35 seconds at 64 MB.
+# These inputs give the sums to the cent: 15 transitions a request less the free ones of a month, and 35 seconds at 64 MB. They were
+# found by calculation and are not quoted from the articles.
 PUBLISHED_REQUESTS = 100_000
 PUBLISHED_TRANSITIONS = 15
 PUBLISHED_MS = 35_000

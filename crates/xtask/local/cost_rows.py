@@ -15,7 +15,8 @@ MINUTES = DAY_SECONDS // 60
 METRICS_A_CALL = 1_000
 INVOKE_MODEL, EMIT_METRICS, SWEEP_HOLDS = "InvokeModelFunction", "EmitMetricsFunction", "SweepHoldsFunction"
 
-# The lines that Lambda itself writes for a call, as its documentation shows them, with figures of the length that ours have.
+# The lines that Lambda itself writes for a call at its level INFO, at most: the fields of its telemetry schema, with made-up values of
+# the usual length.
 ID = "8286a188-ba32-4475-8077-530cd35c09a9"
 TRACE = {"spanId": "54565fb41ac79632", "type": "X-Amzn-Trace-Id", "value": f"Root=1-62e900b2-710d76f009d6e7785905449a;Parent={'0' * 16};Sampled=1"}
 MEASURED = {"durationMs": 123.456, "billedDurationMs": 124, "memorySizeMB": 256, "maxMemoryUsedMB": 24}
