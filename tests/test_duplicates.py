@@ -6,8 +6,11 @@ from contract import check_error, check_succeeded
 from sentry_client import METRICS, InFlight, document, unique
 
 
+APPLICATION = "e2e-duplicate"
+
+
 def identified(model="nova-lite", request_id=None, application=None, **options):
-    tags = {"applicationId": application or "e2e-duplicate", "requestId": request_id or unique("e2e-id")}
+    tags = {"applicationId": application or APPLICATION, "requestId": request_id or unique("e2e-id")}
     return document(model, tags=tags, **options)
 
 

@@ -18,19 +18,20 @@ THROTTLED_SECONDS = 30
 PATIENCE_SECONDS = 120
 
 
-class Once:
-    """A plan for one fault, at the first write that a function makes."""
+class OfEachKind:
+    """A plan for one fault of each kind, at the writes that a function makes."""
 
-    def __init__(self, point, kind):
-        self._fault, self.struck = Fault("emit", "UpdateItem", point, kind), False
+    def __init__(self):
+        self._waiting, self.struck = [Fault("late", "UpdateItem", *variant) for variant in VARIANTS], []
         self._lock = threading.Lock()
 
     def draw(self, _function, operation):
         with self._lock:
-            return self._fault if operation == "UpdateItem" and not self.struck else None
+            return self._waiting.pop() if operation == "UpdateItem" and self._waiting else None
 
-    def report(self, _fault, happened):
-        self.struck |= happened
+    def report(self, fault, happened):
+        with self._lock:
+            (self.struck if happened else self._waiting).append(fault)
 
 
 class Throttling(Handler):
@@ -88,18 +89,16 @@ def test_settle_that_is_throttled_for_half_a_minute_loses_nothing(sentry):
     assert proxy.throttled > 3
 
 
-@pytest.mark.parametrize("point, kind", VARIANTS)
-def test_late_settlement_is_made_once_whatever_is_killed(sentry, point, kind):
-    """Before or after DynamoDB has done it, the function is killed or loses its connection: the message comes again."""
-    sent, scope = limited(sentry)
-    plan = Once(point, kind)
-    with FaultProxy("emit", sentry.endpoint, plan) as proxy, sentry.late_metrics(300), sentry.quick_redelivery():
+def test_late_settlements_are_made_once_whatever_is_killed(sentry):
+    """Before or after DynamoDB has done it, the function is killed or loses its connection: the messages come again."""
+    requests, plan = [limited(sentry) for _ in range(2 * len(VARIANTS))], OfEachKind()
+    with FaultProxy("late", sentry.endpoint, plan) as proxy, sentry.late_metrics(300), sentry.quick_redelivery():
         with sentry.reconfigured("EmitMetricsFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url):
             with sentry.crashing("SettleFunction"):
-                answer = sentry.ask(sent)
-            assert answer["outcome"] == "Succeeded"
-            assert settled(sentry, scope) == TOKENS
-            # The message may come once more after it was settled; that changes nothing.
+                answers = sentry.execute_all({scope: sent for sent, scope in requests})
+            assert {ended["output"]["outcome"] for ended in answers.values()} == {"Succeeded"}
+            assert [settled(sentry, scope) for _, scope in requests] == [TOKENS] * len(requests)
+            # A message may come once more after it was settled; that changes nothing.
             time.sleep(6)
-            assert settled(sentry, scope) == TOKENS
-    assert plan.struck, "nothing was killed"
+            assert [settled(sentry, scope) for _, scope in requests] == [TOKENS] * len(requests)
+    assert {(fault.point, fault.kind) for fault in plan.struck} == set(VARIANTS), "not every kind of fault has happened"
