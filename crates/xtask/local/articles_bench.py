@@ -2,7 +2,8 @@
 
 Both get the same requests in turns: approved and denied with one client, approved with sixteen. The model takes no time, so
 what is measured is overhead: of the workflow, its functions, the local AWS and the client. Processor time is taken from
-/proc: the engine is one Python process, the functions are its children.
+/proc: the engine is one Python process, the functions are its children. What happens in each state is what the engine
+recorded of some executions (`engine_trace.py`), so the definitions may change without a change here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import statistics
 import sys
 import time
+import uuid
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,19 +24,20 @@ from typing import Any, Callable
 import boto3
 from botocore.config import Config
 
+from articles_trace import print_states, way
 from deploy import client, outputs
+from engine_trace import TRACED
 
 HERE = Path(__file__).resolve().parent / "articles"
 MODEL = "amazon.nova-lite-v1:0"
 DENIED_MODEL = "us.amazon.nova-lite-v1:0"
+KINDS = {"approved": MODEL, "denied": DENIED_MODEL}
 CLIENTS = 16
 WARM_UP = 20
-# The way of a request that is approved by a function's call, and of one that is denied.
-GATHER = ["Validate And Tag", "Valid?", "Gather", "Month Range", "Fetch Usage", "Lookup Limit", "Counted?", "Not Counted", "Reserve", "Within Budget?"]
-OURS = {"approved": [*GATHER, "Invoke Natively?", "Invoke Model", "Settle"], "denied": [*GATHER, "Emit Metrics"]}
-COMPARE = ["Normalize Input", "Validate And Tag", "Get Month Range", "Gather", "Get Usage", "Get Limit", "Limit Found?", "Set Figures", "Within Input Limit?"]
-ROUTE = ["Within Output Limit?", "Approved", "Route Model", "Model Family?", "Invoke Amazon", "Format Answer", "Model Succeeded?", "Emit Success", "Answer"]
-THEIRS = {"approved": [*COMPARE, *ROUTE], "denied": [*COMPARE, "Denied", "Too Many Requests"]}
+ROUNDS = 5
+SETTLING_SECONDS = 2
+# Executions of each kind that are recorded state by state.
+RECORDED = 20
 HANDLERS = {"ValidateAndTag": "validate_and_tag", "MonthRange": "month_range", "GetUsage": "get_usage", "InvokeModel": "invoke_model"}
 ROLE = "arn:aws:iam::000000000000:role/articles"
 PLENTY = 1_000_000_000
@@ -53,10 +56,10 @@ class Design:
     def __init__(self, name: str, states: Any, arn: str, accepts: Callable[[Any], bool]) -> None:
         self.name, self.states, self.arn, self.accepts = name, states, arn, accepts
 
-    def ask(self, model: str) -> float:
-        """Sends a request; the milliseconds until its answer."""
+    def ask(self, model: str, **named: str) -> float:
+        """Sends a request, with a name for its execution if given; the milliseconds until its answer."""
         begun = time.perf_counter()
-        ended = self.states.start_sync_execution(stateMachineArn=self.arn, input=json.dumps(request(model)))
+        ended = self.states.start_sync_execution(stateMachineArn=self.arn, input=json.dumps(request(model)), **named)
         took = (time.perf_counter() - begun) * 1000
         if ended["status"] != "SUCCEEDED" or self.accepts(json.loads(ended["output"])) != (model == MODEL):
             raise SystemExit(f"{self.name}: {model} ended {ended['status']}: {ended.get('cause') or ended.get('output')}")
@@ -141,53 +144,43 @@ def in_turns(designs: list[Design], model: str, requests: int) -> dict[str, list
     return took
 
 
-def at_once(design: Design, requests: int, pid: int) -> Figures:
-    """Sixteen clients; requests a second, and the processor time of each request."""
+def at_once(designs: list[Design], requests: int, pid: int) -> dict[str, Figures]:
+    """Sixteen clients, in rounds that take turns: requests a second, and the processor time of each request."""
+    totals = {design.name: dict.fromkeys(("seconds", "engine", "functions"), 0.0) for design in designs}
+    each_round = max(CLIENTS, requests // ROUNDS)
     with ThreadPoolExecutor(CLIENTS) as pool:
-        list(pool.map(design.ask, [MODEL] * CLIENTS * 2))
-        engine, functions = processor_ms(pid)
-        begun = time.perf_counter()
-        list(pool.map(design.ask, [MODEL] * requests))
-        seconds = time.perf_counter() - begun
-        # What the queue still works on belongs to the requests.
-        time.sleep(3)
-        engine_after, functions_after = processor_ms(pid)
-    return {"per_second": requests / seconds, "engine_ms": (engine_after - engine) / requests, "functions_ms": (functions_after - functions) / requests}
+        for number in range(ROUNDS + 1):
+            for design in designs:
+                # Whatever runs for the requests before, the queue's function above all, is not this design's.
+                time.sleep(SETTLING_SECONDS)
+                engine, functions = processor_ms(pid)
+                begun = time.perf_counter()
+                list(pool.map(design.ask, [MODEL] * each_round))
+                seconds = time.perf_counter() - begun
+                time.sleep(SETTLING_SECONDS)
+                engine_after, functions_after = processor_ms(pid)
+                # The first round starts the environments of the functions.
+                if number > 0:
+                    add(totals[design.name], seconds=seconds, engine=engine_after - engine, functions=functions_after - functions)
+    sent = each_round * ROUNDS
+    return {
+        name: {"per_second": sent / total["seconds"], "engine_ms": total["engine"] / sent, "functions_ms": total["functions"] / sent}
+        for name, total in totals.items()
+    }
 
 
-def expressions(value: Any) -> int:
-    """The JSONata expressions in a part of a state."""
-    if isinstance(value, dict):
-        return sum(expressions(each) for each in value.values())
-    if isinstance(value, list):
-        return sum(expressions(each) for each in value)
-    return isinstance(value, str) and value.startswith("{%")
+def add(totals: dict[str, float], **figures: float) -> None:
+    """Adds each figure to its total."""
+    for name, figure in figures.items():
+        totals[name] += figure
 
 
-def every_state(definition: dict[str, Any]) -> dict[str, Any]:
-    """The states of a definition and of its branches, by name."""
-    states = dict(definition["States"])
-    for state in definition["States"].values():
-        for branch in state.get("Branches", []):
-            states |= every_state(branch)
-    return states
-
-
-def along(path: list[str], definitions: list[Path]) -> tuple[int, int, int]:
-    """States on the way of a request, calls of functions in them, and expressions in their arguments, outputs, variables and choices."""
-    states: dict[str, Any] = {}
-    for definition in definitions:
-        states |= every_state(json.loads(definition.read_text()))
-    entered = [states[name] for name in path]
-    fields = ("Arguments", "Output", "Assign", "Choices", "TimeoutSeconds")
-    calls = sum(is_function(state) for state in entered)
-    return len(entered), calls, sum(expressions(state.get(field)) for state in entered for field in fields)
-
-
-def is_function(state: dict[str, Any]) -> bool:
-    """Whether the state calls a function, as an integration or by its ARN."""
-    resource = state.get("Resource", "")
-    return resource.endswith(":lambda:invoke") or resource.endswith("FunctionArn}")
+def recorded(design: Design, model: str, file: Path) -> list[Any]:
+    """Sends requests whose executions the engine records, and returns the records."""
+    before = file.read_text().count("\n") if file.exists() else 0
+    for _ in range(RECORDED):
+        design.ask(model, name=f"{TRACED}{uuid.uuid4()}")
+    return [json.loads(line) for line in file.read_text().splitlines()[before:]]
 
 
 def percentile(values: list[float], part: float) -> float:
@@ -203,32 +196,38 @@ def table(title: str, rows: list[tuple[str, float, float]]) -> None:
         print(f"| {name} | {articles:,.1f} | {own:,.1f} | {own / articles if articles else 0:.2f} |")
 
 
+def print_ways(designs: list[Design], file: Path) -> None:
+    """What a request of each kind goes through, and where its time goes."""
+    records = {(design.name, label): recorded(design, model, file) for label, model in KINDS.items() for design in designs}
+    for label in KINDS:
+        articles, own = (way(records[design.name, label][0]) for design in designs)
+        table(f"The way of a request, {label}", [(what, articles[what], own[what]) for what in articles])
+    for (name, label), executions in records.items():
+        print_states(f"{name}, {label}", executions)
+    print("\nBranches of a Parallel state run at the same time. Functions: from the event's hand-over to the response.")
+
+
 def main() -> None:
     """Deploys the articles' design, measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--stack-name", required=True)
     parser.add_argument("--engine-pid", type=int, required=True)
-    parser.add_argument("--state-machines", type=Path, required=True)
+    parser.add_argument("--trace", type=Path, required=True, help="where the engine records executions")
     parser.add_argument("--requests", type=int, default=300)
     arguments = parser.parse_args()
     designs = [theirs(arguments.endpoint), ours(arguments.endpoint, arguments.stack_name)]
-    own = [arguments.state_machines / f"{name}.asl.json" for name in ("rate-limiter",)]
-    articles = [HERE / "rate-limiter.asl.json", HERE / "model-router.asl.json"]
-    ways = [(label, along(THEIRS[label], articles), along(OURS[label], own)) for label in OURS]
-    rows = [(f"{label}, {what}", way[place], mine[place]) for label, way, mine in ways
-            for place, what in enumerate(("states", "calls of functions", "expressions"))]
-    table("The way of a request", rows)
     rows = []
-    for label, model in (("approved", MODEL), ("denied", DENIED_MODEL)):
+    for label, model in KINDS.items():
         took = in_turns(designs, model, arguments.requests)
         for name, figure in (("median", statistics.median), ("95th percentile", lambda values: percentile(values, 0.95))):
             rows.append((f"{label}, {name}, ms", *(figure(took[design.name]) for design in designs)))
     table(f"Overhead with one client, {arguments.requests} requests each in turns", rows)
-    found = [at_once(design, arguments.requests, arguments.engine_pid) for design in designs]
-    rows = [(name, *(each[key] for each in found)) for name, key in (
+    found = at_once(designs, arguments.requests, arguments.engine_pid)
+    rows = [(name, *(found[design.name][key] for design in designs)) for name, key in (
         ("requests a second", "per_second"), ("engine, processor ms a request", "engine_ms"), ("functions, processor ms a request", "functions_ms"))]
-    table(f"{CLIENTS} clients, {arguments.requests} requests each design", rows)
+    table(f"{CLIENTS} clients, {arguments.requests} requests each in {ROUNDS} rounds", rows)
+    print_ways(designs, arguments.trace)
     print(f"\n{os.cpu_count()} processors; the engine is one Python process.", file=sys.stderr)
 
 

@@ -18,7 +18,8 @@ And, since after a few thousand requests the engine would answer in seconds inst
 - Every call of CloudWatch looks through all points for those older than two weeks. Once a minute is enough.
 
 - `_invoke_resource_with_timeout` starts a thread of its own for every task that has a time limit. Idle threads are used again.
-- `_evaluate_jsonata` parses each expression of a state machine anew for every evaluation, which takes about a millisecond.
+- `_evaluate_jsonata` parses each expression of a state machine anew for every evaluation, which takes about a millisecond and
+  more than the evaluation (for upstream: `Jsonata.jsonata(expression)` in `_evaluate_jsonata` and `_jsonata_result_defined`).
   Each text is parsed once; every evaluation still has its own variables, functions and time limit.
 
 None changes what an execution does or answers.
@@ -26,19 +27,24 @@ None changes what an execution does or answers.
 Two things that AWS has are added (`bedrock_integration.py`): the service integration of Bedrock's Converse, and expressions
 as a task's `TimeoutSeconds`.
 
+With SENTRY_TRACE_FILE it records what it does with an execution (`engine_trace.py`).
+
 If the engine's code is no longer as described, the start fails instead of measuring something else.
 """
 
 from __future__ import annotations
 
 import copy
+import os
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 from bedrock_integration import add_converse, evaluate_timeouts
+from engine_trace import FILE_VARIABLE, trace
 
 START_SLEEP_SECONDS = 0.15
 EVICTION_SECONDS = 60
@@ -93,9 +99,13 @@ def remove_growing_work(cloudwatch: Any) -> None:
 
 
 def parse_once(jsonata: Any) -> None:
-    """Keeps the syntax tree of each expression that the class `jsonata` has parsed; evaluation only reads it."""
+    """Keeps the syntax tree of each expression that the class `jsonata` has parsed; evaluation only reads it.
+
+    The parser is not shared: it has the state of one parse, each thread has its own, and a partial application parses while
+    it is evaluated.
+    """
     parse, trees = jsonata.jsonata, {}
-    if not callable(jsonata.create_frame) or not hasattr(jsonata, "CURRENT"):
+    if not all(hasattr(jsonata, name) for name in ("create_frame", "static_frame", "get_parser", "CURRENT")):
         raise RuntimeError("the package jsonata no longer keeps an expression's variables in a frame")
 
     def parsed(expression: str, **bounds: Any) -> Any:
@@ -103,6 +113,7 @@ def parse_once(jsonata: Any) -> None:
         if known is None:
             known = trees[expression] = parse(expression, **bounds)
         fresh = copy.copy(known)
+        fresh.parser = jsonata.get_parser()
         fresh.environment = fresh.create_frame(jsonata.static_frame)
         fresh.environment.set_runtime_bounds(bounds.get("timeout"), bounds.get("stack"))
         jsonata.CURRENT.jsonata = fresh
@@ -128,10 +139,12 @@ class IdleThreads:
         """Leaves the thread to the next task."""
 
     def __enter__(self) -> ThreadPoolExecutor:
-        return self._pool
+        """A Map state of one item at a time: its executor must not run two."""
+        self._own = ThreadPoolExecutor(1)
+        return self._own
 
     def __exit__(self, *_: Any) -> None:
-        return None
+        self._own.shutdown()
 
 
 def remove_waits() -> None:
@@ -157,10 +170,21 @@ def add_missing() -> None:
     evaluate_timeouts(stepfunctions)
 
 
+def record_executions() -> None:
+    """Records executions, if the environment says where to."""
+    from ministack.core import lambda_runtime
+    from ministack.services import stepfunctions
+
+    file = os.environ.get(FILE_VARIABLE)
+    if file:
+        trace(stepfunctions, lambda_runtime, Path(file))
+
+
 def main() -> None:
     """Runs the engine until it is told to stop."""
     remove_waits()
     add_missing()
+    record_executions()
     from ministack.app import main as serve
 
     sys.argv = ["ministack"]

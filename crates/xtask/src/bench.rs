@@ -4,7 +4,7 @@
 use crate::cargo_build::{Profile, cargo};
 use crate::cli::{BenchArgs, BenchPart, LocalArgs};
 use crate::environment;
-use crate::local_aws::{Options, Running};
+use crate::local_aws::{self, Options, Running};
 use crate::network::local_url;
 use crate::temporary::with_local_aws;
 use crate::workspace::Workspace;
@@ -35,6 +35,7 @@ pub fn run(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode> {
         stack_name: "cost-sentry".to_owned(),
         local: LocalArgs { sim_args: SIMULATOR.map(str::to_owned).to_vec(), ..LocalArgs::default() },
         profile: if release { Profile::Release } else { Profile::Dev },
+        traced: args.includes(BenchPart::Articles),
         ..Options::default()
     };
     let success = with_local_aws(workspace, options, |running| {
@@ -77,7 +78,7 @@ fn measure_articles(workspace: &Workspace, running: &Running, args: &BenchArgs) 
     environment::isolate(&mut command, port);
     command.args(["--endpoint", &local_url(port), "--stack-name", &running.stack_name]);
     command.args(["--engine-pid", &engine.pid.to_string(), "--requests", &args.requests.to_string()]);
-    command.arg("--state-machines").arg(workspace.root().join("statemachines"));
+    command.arg("--trace").arg(local_aws::trace_file(workspace, port));
     succeeds(&mut command, "articles_bench.py")
 }
 

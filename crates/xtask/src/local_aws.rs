@@ -33,6 +33,8 @@ pub struct Options {
     pub local: LocalArgs,
     /// How the functions are built.
     pub profile: Profile,
+    /// Whether the engine records named executions, see `local/engine_trace.py`.
+    pub traced: bool,
 }
 
 /// A local AWS that is up, with the stack deployed.
@@ -112,7 +114,7 @@ fn start_and_deploy(
         None => ensure_simulator(workspace, options, binaries, &mut state)?,
     }
     if state.engine.is_none() {
-        start_engine(workspace, python, &mut state)?;
+        start_engine(workspace, options, python, &mut state)?;
     }
     let outputs = deploy(workspace, options, python, binaries, port)?;
     Ok((state, outputs))
@@ -146,7 +148,7 @@ fn ensure_simulator(workspace: &Workspace, options: &Options, binaries: &Path, s
     Ok(())
 }
 
-fn start_engine(workspace: &Workspace, python: &PythonEnv, state: &mut State) -> Result<()> {
+fn start_engine(workspace: &Workspace, options: &Options, python: &PythonEnv, state: &mut State) -> Result<()> {
     let step = Step::start("Start the local AWS");
     let folder = workspace.port_folder(state.port);
     let (log, temporary) = (folder.join("engine.log"), folder.join("tmp"));
@@ -165,12 +167,20 @@ fn start_engine(workspace: &Workspace, python: &PythonEnv, state: &mut State) ->
         // Its environment is that of the functions too.
         .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", &state.bedrock_endpoint)
         .env("AWS_ENDPOINT_URL_BEDROCK", &state.bedrock_endpoint);
+    if options.traced {
+        command.env("SENTRY_TRACE_FILE", trace_file(workspace, state.port));
+    }
     let process = Process::start("engine", &mut command, &log)?;
     state.engine = Some(process.clone());
     state.save(workspace)?;
     wait_for(&process, state.port, ENGINE_HEALTH, &log)?;
     step.done_with(&local_url(state.port));
     Ok(())
+}
+
+/// Where the engine records executions, if it does.
+pub fn trace_file(workspace: &Workspace, port: u16) -> PathBuf {
+    workspace.port_folder(port).join("executions.jsonl")
 }
 
 fn wait_for(process: &Process, port: u16, health: &str, log: &Path) -> Result<()> {

@@ -1,0 +1,142 @@
+"""The changes to the local AWS's engine (crates/xtask/local/engine.py), without an engine that runs."""
+
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jsonata
+import pytest
+
+LOCAL = Path(__file__).resolve().parent.parent / "crates" / "xtask" / "local"
+sys.path.insert(0, str(LOCAL))
+
+from articles_trace import by_state, covered, in_turn, own, way  # noqa: E402
+from engine import IdleThreads, parse_once  # noqa: E402
+
+# Each reads $n and $list and has something that a tree shared by threads could get wrong: variables, functions made while it
+# runs, partial application (which parses), sorting, regular expressions.
+EXPRESSIONS = {
+    "{'n': $n, 'twice': $n * 2}": lambda n: {"n": n, "twice": 2 * n},
+    "($f := function($x) {$x + $n}; $map($list, $f))": lambda n: [n, n + 1, n + 2],
+    "($add := function($a, $b) {$a + $b}; $by := $add(?, $n); $by(1))": lambda n: n + 1,
+    "($cut := $substring(?, 0, 1); $cut($string($n)))": lambda n: str(n)[0],
+    "$merge([{'a': 1}, {'n': $n}]).n": lambda n: n,
+    "$sort($list, function($l, $r) {$l < $r})[0] + $n": lambda n: n + 2,
+    "$replace($string($n), /[0-9]/, 'x')": lambda n: "x" * len(str(n)),
+    "$reduce($list, function($all, $one) {$all + $one}) + $n": lambda n: n + 3,
+    "$sum($list[$ > 0]) + $n": lambda n: n + 3,
+}
+
+
+@pytest.fixture
+def cached():
+    """The class with the change, and without it afterwards."""
+    original = jsonata.Jsonata.__dict__["jsonata"]
+    parse_once(jsonata.Jsonata)
+    yield jsonata.Jsonata
+    jsonata.Jsonata.jsonata = original
+
+
+def evaluate(cached, expression, **variables):
+    return cached.jsonata(expression, timeout=1000).evaluate(None, variables)
+
+
+def test_threads_that_evaluate_one_expression_at_once_each_get_their_own_result(cached):
+    threads, rounds = 8, 40
+    together = threading.Barrier(threads)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def work(thread):
+        together.wait()
+        wrong = []
+        for turn in range(rounds):
+            n = thread * 1000 + turn
+            for expression, expected in EXPRESSIONS.items():
+                got = evaluate(cached, expression, n=n, list=[0, 1, 2])
+                if got != expected(n):
+                    wrong.append((expression, n, got))
+        return wrong
+
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            assert [each for wrong in pool.map(work, range(threads)) for each in wrong] == []
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_an_expression_is_parsed_once(cached, monkeypatch):
+    parsed = []
+    parse = jsonata.parser.Parser.parse
+    monkeypatch.setattr(jsonata.parser.Parser, "parse", lambda self, text, *rest: parsed.append(text) or parse(self, text, *rest))
+    assert [evaluate(cached, "$n + 4711", n=n) for n in range(3)] == [4711, 4712, 4713]
+    assert parsed == ["$n + 4711"]
+
+
+def test_an_evaluation_sees_nothing_of_the_one_before(cached):
+    assert evaluate(cached, "$exists($only)", only=1) is True
+    assert evaluate(cached, "$exists($only)") is False
+    first = cached.jsonata("$named()", timeout=1000)
+    first.register_lambda("named", lambda: 1)
+    assert first.evaluate(None, {}) == 1
+    with pytest.raises(jsonata.JException):
+        evaluate(cached, "$named()")
+
+
+def test_every_evaluation_has_the_whole_time_limit(cached):
+    for _ in range(3):
+        assert cached.jsonata("1 + 1", timeout=50).evaluate(None, {}) == 2
+        time.sleep(0.06)
+    with pytest.raises(jsonata.JException):
+        cached.jsonata("($f := function($n) {$f($n + 1)}; $f(0))", timeout=50).evaluate(None, {})
+
+
+def test_a_text_that_is_no_expression_fails_every_time(cached):
+    for _ in range(2):
+        with pytest.raises(jsonata.JException):
+            cached.jsonata("{'a': ", timeout=1000)
+
+
+def test_a_map_of_one_item_at_a_time_runs_one_at_a_time():
+    running, most = [], []
+
+    def item(number):
+        running.append(number)
+        most.append(len(running))
+        time.sleep(0.005)
+        running.remove(number)
+
+    with IdleThreads(max_workers=1) as pool:
+        for future in [pool.submit(item, number) for number in range(5)]:
+            future.result()
+    assert max(most) == 1
+
+
+def span(kind, name, begin, milliseconds, *inside, expressions=0):
+    return {"kind": kind, "name": name, "begin": begin, "milliseconds": milliseconds, "expressions": expressions, "inside": list(inside)}
+
+
+def recorded():
+    """Two branches with three calls at the same time, then a nested execution with one."""
+    first = span("branch", "A", 1, 7, span("state", "A", 1, 3, span("call", "a", 2, 1)), span("state", "B", 4, 4, span("call", "b", 5, 2)))
+    second = span("branch", "C", 1, 4, span("state", "C", 1, 4, span("call", "c", 2, 2)))
+    nested = span("execution", "router", 11, 8, span("state", "Invoke", 12, 6, span("call", "d", 13, 4), expressions=1))
+    gather = span("state", "Gather", 0, 8, first, second)
+    return span("execution", "limiter", 0, 20, gather, span("state", "Route", 10, 10, nested, expressions=2))
+
+
+def test_calls_in_branches_at_the_same_time_do_not_follow_each_other():
+    assert in_turn(recorded()) == 3
+    assert way(recorded()) == {"states entered": 6, "calls of functions": 4, "calls one after the other": 3, "executions": 2, "expressions": 3}
+
+
+def test_the_engine_is_charged_with_what_no_call_and_no_inner_state_covers():
+    assert covered([span("call", "a", 0, 4), span("call", "b", 2, 4), span("call", "c", 10, 1)]) == 7
+    assert own(recorded()) == 2
+    rows = {row.name: row for row in by_state([recorded()])}
+    assert {name: (row.calls, row.engine, row.functions) for name, row in rows.items()} == {
+        "Gather": (0, [1.0], [0.0]), "A": (1, [2], [1]), "B": (1, [2], [2]), "C": (1, [2], [2]),
+        "Route": (0, [2.0], [0.0]), "Invoke": (1, [2], [4]),
+    }
