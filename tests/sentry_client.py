@@ -281,6 +281,21 @@ class Sentry:
         finally:
             self._configure(name, variables, before["Timeout"])
 
+    @contextmanager
+    def quick_redelivery(self):
+        """While it lasts, messages that failed come back after seconds rather than minutes."""
+        before = {}
+        for queue in self.resources("AWS::SQS::Queue").values():
+            attributes = self.queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
+            before[queue] = attributes["VisibilityTimeout"]
+        try:
+            for queue in before:
+                self.queues.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "5"})
+            yield
+        finally:
+            for queue, seconds in before.items():
+                self.queues.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": seconds})
+
     def crashing(self, logical_id):
         """Runs a function whose process ends before it takes a request, and puts the real one back."""
         return self.replaced(logical_id, b"#!/bin/sh\nexit 1\n")

@@ -1,4 +1,4 @@
-"""Hundreds of kills and cut connections at every step of reserve, invoke and settle: no limit is passed, nothing that was used is
+"""Hundreds of kills and cut connections at every step of reserve, invoke, settle and the queue's settlement: no limit is passed, nothing that was used is
 lost, no hold stays, and afterwards the whole rest of every budget can be used.
 
 The functions run against fault-injecting proxies, with holds that expire after seconds. Lanes run side by side; each has budgets
@@ -33,6 +33,8 @@ FUNCTIONS = {
     "reserve": ("ReserveFunction", "AWS_ENDPOINT_URL_DYNAMODB"),
     "invoke": ("InvokeModelFunction", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
     "settle": ("SettleFunction", "AWS_ENDPOINT_URL_DYNAMODB"),
+    "message": ("SettleFunction", "AWS_ENDPOINT_URL_SQS"),
+    "late": ("EmitMetricsFunction", "AWS_ENDPOINT_URL_DYNAMODB"),
 }
 
 
@@ -111,10 +113,11 @@ class Campaign:
     def __init__(self, sentry, wanted):
         self.plan, self.lanes, self._sentry, self._wanted = Plan(seed=7, share=SHARE), [], sentry, wanted
         self._over = threading.Event()
-        upstreams = {"AWS_ENDPOINT_URL_DYNAMODB": sentry.endpoint, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": sentry.bedrock_endpoint}
+        upstreams = {variable: sentry.endpoint for _, variable in FUNCTIONS.values()} | {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": sentry.bedrock_endpoint}
         begun = time.monotonic()
         with ExitStack() as stack:
             stack.enter_context(sentry.late_metrics(900))
+            stack.enter_context(sentry.quick_redelivery())
             for name, (function, variable) in FUNCTIONS.items():
                 proxy = stack.enter_context(FaultProxy(name, upstreams[variable], self.plan))
                 more = {"SENTRY_HOLD_SECONDS": str(HOLD_SECONDS)} if name == "reserve" else {}
@@ -190,7 +193,8 @@ def test_faults_of_every_kind_at_every_step(campaign, say, request):
     for line in campaign.table():
         say(line)
     assert campaign.plan.total() >= request.config.getoption("--faults")
-    assert {function for function, _ in campaign.plan.seen} == set(FUNCTIONS)
+    # A settlement is left to the queue only where several attempts have failed one after the other.
+    assert {function for function, _ in campaign.plan.seen} >= set(FUNCTIONS) - {"late"}
     # A step that is rare by itself, such as what follows a lost race, need not have met every fault.
     usual = {step for step, calls in campaign.plan.seen.items() if calls >= 100}
     missing = [(*step, *variant) for step in usual for variant in VARIANTS if not campaign.count(*step, *variant)]

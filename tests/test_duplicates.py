@@ -6,8 +6,11 @@ from contract import check_error, check_succeeded
 from sentry_client import METRICS, InFlight, document, unique
 
 
+APPLICATION = "e2e-duplicate"
+
+
 def identified(model="nova-lite", request_id=None, application=None, **options):
-    tags = {"applicationId": application or "e2e-duplicate", "requestId": request_id or unique("e2e-id")}
+    tags = {"applicationId": application or APPLICATION, "requestId": request_id or unique("e2e-id")}
     return document(model, tags=tags, **options)
 
 
@@ -32,8 +35,17 @@ def test_the_id_alone_decides(sentry):
 
 
 def test_id_that_the_sentry_gave_is_taken_too(sentry):
-    first = check_succeeded(sentry.ask(document()))
+    first = check_succeeded(sentry.ask(document(tags={"applicationId": APPLICATION})))
     refused(sentry, identified(request_id=first["tags"]["requestId"]))
+
+
+def test_id_belongs_to_its_application(sentry):
+    """Two applications that both number their requests do not meet."""
+    name = unique("e2e-own")
+    for application in (unique("e2e-one"), unique("e2e-other")):
+        sent = identified(request_id=name, application=application)
+        check_succeeded(sentry.ask(sent), sent)
+        refused(sentry, sent)
 
 
 def test_ids_that_differ_in_case_are_two(sentry):

@@ -141,33 +141,18 @@ def test_answer_is_not_withheld_because_its_hold_could_not_be_settled(sentry, pr
     works_again(sentry)
 
 
-@pytest.fixture
-def quick_redelivery(sentry):
-    """Messages that failed come back after seconds rather than minutes."""
-    before = {}
-    for queue in sentry.resources("AWS::SQS::Queue").values():
-        attributes = sentry.queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
-        before[queue] = attributes["VisibilityTimeout"]
-    try:
-        for queue in before:
-            sentry.queues.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "5"})
-        yield
-    finally:
-        for queue, seconds in before.items():
-            sentry.queues.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": seconds})
-
-
 @pytest.mark.parametrize("broken", [
     lambda sentry: sentry.crashing("EmitMetricsFunction"),
     lambda sentry: sentry.reconfigured("EmitMetricsFunction", AWS_ENDPOINT_URL_CLOUDWATCH=UNREACHABLE),
 ], ids=["crashes", "CloudWatch unreachable"])
-def test_metrics_that_could_not_be_sent_arrive_later(sentry, quick_redelivery, broken):
+def test_metrics_that_could_not_be_sent_arrive_later(sentry, broken):
     sent = document(tags={"applicationId": unique("e2e-late-metrics")})
-    with broken(sentry):
-        answer = check_succeeded(sentry.ask(sent), sent)
-        time.sleep(3)
-        assert not sentry.metrics(sentry.dimensions(answer))
-    found = sentry.wait_for_metrics(sentry.dimensions(answer), seconds=90)
+    with sentry.quick_redelivery():
+        with broken(sentry):
+            answer = check_succeeded(sentry.ask(sent), sent)
+            time.sleep(3)
+            assert not sentry.metrics(sentry.dimensions(answer))
+        found = sentry.wait_for_metrics(sentry.dimensions(answer), seconds=90)
     assert {name: total for name, (total, _) in found.items()} == {
         "TotalRequests": 1, "RateLimitApproved": 1, "RateLimitDenied": 0, "InvocationFailed": 0,
         "InputTokens": answer["usage"]["inputTokens"], "OutputTokens": answer["usage"]["outputTokens"],

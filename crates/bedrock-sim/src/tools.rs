@@ -19,6 +19,8 @@ const INSTRUCTION_TOKENS: u64 = 346;
 pub struct Tools {
     /// Names.
     pub names: Vec<String>,
+    /// The `default`s of the properties of each tool's schema, which the model passes on as they are.
+    pub defaults: Vec<Map<String, Value>>,
     /// The one that it has to ask for.
     pub chosen: Option<String>,
     /// Input tokens of all.
@@ -56,6 +58,7 @@ pub fn read(config: Option<&Map<String, Value>>, prompt: &Prompt) -> Result<Tool
         let malformed = || fields::malformed("#/toolConfig/tools: expected type: JSONObject");
         let tool = tool.as_object().ok_or_else(malformed)?;
         tools.names.push(name(tool)?);
+        tools.defaults.push(defaults(tool));
         tools.input_tokens = tools.input_tokens.saturating_add(tokens::of_json(tool));
     }
     if let Some(choice) = config.object("toolChoice")? {
@@ -78,6 +81,12 @@ fn name(tool: &Map<String, Value>) -> Result<String, ApiError> {
         ));
     }
     Ok(spec.text("name")?.to_owned())
+}
+
+fn defaults(tool: &Map<String, Value>) -> Map<String, Value> {
+    let schema = tool.get("toolSpec").and_then(|spec| spec.pointer("/inputSchema/json/properties"));
+    let properties = schema.and_then(Value::as_object).into_iter().flatten();
+    properties.filter_map(|(name, property)| Some((name.clone(), property.get("default")?.clone()))).collect()
 }
 
 fn chosen(choice: &Map<String, Value>, names: &[String]) -> Result<Option<String>, ApiError> {
@@ -114,10 +123,14 @@ fn check_results(prompt: &Prompt) -> Result<(), ApiError> {
 /// A ValidationException for a directive that names no tool of the request.
 pub fn asked(prompt: &Prompt, directives: &Directives) -> Result<Option<ToolUse>, ApiError> {
     let Some(name) = directives.tool.as_ref().or(prompt.tools.chosen.as_ref()) else { return Ok(None) };
-    if !prompt.tools.names.contains(name) {
+    let Some(place) = prompt.tools.names.iter().position(|known| known == name) else {
         return Err(ApiError::validation(format!("bedrock-sim: the request has no tool {name}.")));
-    }
+    };
     let seed = fingerprint(prompt.last_user_text());
-    let input = json!({"place": "harbor", "days": seed % 10, "exact": true, "weight": 0.5, "none": null, "more": [{}]});
+    let mut input =
+        json!({"place": "harbor", "days": seed % 10, "exact": true, "weight": 0.5, "none": null, "more": [{}]});
+    if let (Some(input), Some(defaults)) = (input.as_object_mut(), prompt.tools.defaults.get(place)) {
+        input.extend(defaults.clone());
+    }
     Ok(Some(ToolUse { id: format!("tooluse_{seed:016x}"), name: name.clone(), input }))
 }

@@ -1,6 +1,7 @@
 //! Messages, and what CloudWatch gets of them.
 
 mod alerts;
+mod late;
 
 use std::collections::{BTreeMap, BTreeSet};
 

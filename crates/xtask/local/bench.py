@@ -31,7 +31,7 @@ TABLE = [("function", "<28"), ("size", ">9"), ("start-up", ">9"), ("memory", ">9
 Figures = dict[str, Any]
 
 REQUEST = {
-    "model": "claude-3-haiku",
+    "model": "claude-haiku-4-5",
     "prompt": {
         "messages": [{"role": "user", "content": "Explain the benefits of using S3 using only 100 words."}],
         "parameters": {"max_tokens": 200, "temperature": 0.7},
@@ -86,15 +86,16 @@ class Story:
 
     def _events(self) -> dict[str, Callable[[], Any]]:
         return {
-            "fn-validate-and-tag": lambda: {"document": REQUEST},
-            "fn-lookup-limit": lambda: {key: self._request[key] for key in ("model", "tags")},
-            "fn-fetch-usage": self._fetch_usage,
-            "fn-count-tokens": lambda: {key: self._request[key] for key in ("model", "prompt")},
+            "fn-validate-and-tag": lambda: REQUEST,
+            "fn-month-range": lambda: self._request,
+            "fn-fetch-usage": lambda: self.answers["fn-month-range"],
+            "fn-lookup-limit": lambda: self._request,
+            "fn-count-tokens": lambda: {"countedAs": "anthropic.claude-haiku-4-5-20251001-v1:0", "prompt": self._prompt},
             "fn-reserve": self._reserve,
             "fn-invoke-model": self._invoke_model,
             "fn-prepare-call": self._invoke_model,
-            "fn-read-answer": self._read_answer,
             "fn-settle": self._settle,
+            "fn-read-answer": self._settle,
             "fn-emit-metrics": self._emit_metrics,
             "fn-sweep-holds": lambda: {},
         }
@@ -108,44 +109,28 @@ class Story:
     def _request(self) -> Any:
         return self.answers["fn-validate-and-tag"]["request"]
 
-    def _fetch_usage(self) -> Any:
-        window = self.answers["fn-lookup-limit"]["limits"][0]["window"]
-        return {"modelMetric": self._request["model"]["modelMetric"], "window": window}
+    @property
+    def _prompt(self) -> Any:
+        return self.answers["fn-validate-and-tag"]["prompt"]
+
+    @property
+    def _admitted(self) -> Any:
+        return self.answers["fn-reserve"]["admitted"]
 
     def _reserve(self) -> Any:
-        gathered = {"limits": "fn-lookup-limit", "usage": "fn-fetch-usage", "count": "fn-count-tokens"}
-        return {
-            "requestId": self._request["tags"]["requestId"],
-            "executionId": EXECUTION,
-            **{key: self._request[key] for key in ("model", "estimate")},
-            **{key: self.answers[binary] for key, binary in gathered.items()},
-        }
+        gathered = [self.answers[binary] for binary in ("fn-fetch-usage", "fn-lookup-limit", "fn-count-tokens")]
+        return {"executionId": EXECUTION, "request": self._request, "gathered": gathered}
 
     def _invoke_model(self) -> Any:
-        return {key: self._request[key] for key in ("model", "prompt", "tags")}
-
-    def _read_answer(self) -> Any:
-        message = {"Role": "assistant", "Content": [{"Text": "S3 stores objects durably and scales by itself."}]}
-        usage = {"InputTokens": 21, "OutputTokens": 143, "TotalTokens": 164}
-        result = {"Output": {"Message": message}, "StopReason": "end_turn", "Usage": usage}
-        return {"model": self._request["model"], "terms": {"rich": False, "otherRate": False, "requestBytes": 700}, "result": result}
-
-    @property
-    def _reservation(self) -> Any:
-        return self.answers["fn-reserve"]["reservation"]
-
-    @property
-    def _usage(self) -> Any:
-        return self.answers["fn-invoke-model"]["answer"]["usage"]
+        most = self._admitted["reservation"]["maxTokens"]
+        return {"model": self._admitted["model"], "tags": self._admitted["tags"], "maxTokens": most, "prompt": self._prompt}
 
     def _settle(self) -> Any:
-        settled = {"reservation": self._reservation, "usage": self._usage, "nothingSpent": False}
-        return {"model": self._request["model"], **settled}
+        return {"admitted": self._admitted, "ended": self.answers["fn-invoke-model"]}
 
     def _emit_metrics(self) -> Any:
-        model = {key: self._request["model"][key] for key in ("requested", "modelId", "modelMetric")}
-        counted = {"usage": self._usage, "hold": self._reservation["hold"]}
-        record = {"outcome": "Succeeded", "tags": self._request["tags"], "model": model, **counted}
+        counted = {"usage": self.answers["fn-invoke-model"]["sealed"]["usage"], "hold": self._admitted["reservation"]["hold"]}
+        record = {"outcome": "Succeeded", "tags": self._admitted["tags"], "model": self._admitted["model"], **counted}
         return {"Records": [{"messageId": "1", "body": json.dumps(record), "eventSource": "aws:sqs"}]}
 
 

@@ -1,7 +1,7 @@
 """Answers that the functions' own AWS calls get while their time is measured: at once, and always the same.
 
 CloudWatch in its CBOR protocol (no usage; every write accepted), DynamoDB (one limit, `default`, and a ledger in which every
-condition holds), Bedrock's Converse and CountTokens.
+condition holds), SQS, Bedrock's Converse and CountTokens.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ LEDGER_ANSWERS: dict[str, dict[str, Any]] = {
     "GetItem": {"Item": LEDGER_ITEM},
     "UpdateItem": {"Attributes": LEDGER_ITEM},
     "TransactWriteItems": {},
+    "SendMessage": {"MessageId": "1", "MD5OfMessageBody": "0"},
     "Scan": {"Items": [LEDGER_ITEM], "Count": 1, "ScannedCount": 1},
 }
 CONVERSED: dict[str, Any] = {

@@ -27,6 +27,8 @@ pub enum Task {
     Demo(DemoArgs),
     /// Measure the functions, the system's own overhead and the budget ledger
     Bench(BenchArgs),
+    /// Count what a request does on the local AWS and print what 100,000 cost on AWS, by function and natively
+    Cost,
     /// Write the state machines from their sources in statemachines/source
     States(StatesArgs),
     /// Take the catalogue's prices from a downloaded offer file of the AWS Price List, and show what changed

@@ -6,6 +6,7 @@ mod checks;
 mod cli;
 mod command;
 mod console;
+mod cost;
 mod counts;
 mod demo;
 mod environment;
@@ -43,6 +44,7 @@ fn run() -> anyhow::Result<ExitCode> {
         cli::Task::Lint(args) => checks::run(&workspace, &args),
         cli::Task::Demo(args) => demo::run(&workspace, &args),
         cli::Task::Bench(args) => bench::run(&workspace, &args),
+        cli::Task::Cost => cost::run(&workspace),
         cli::Task::States(args) => states::run(&workspace, &args),
         cli::Task::Prices(args) => prices::run(&workspace, &args),
     }

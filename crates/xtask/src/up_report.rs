@@ -74,7 +74,7 @@ fn examples(running: &Running) -> String {
     };
     let limit = json!({"modelId": {"S": "default"},
         "limit": {"M": {"input": {"N": "1000000"}, "output": {"N": "3000000"}}}});
-    let request = json!({"model": "claude-3-haiku",
+    let request = json!({"model": "claude-haiku-4-5",
         "prompt": {"messages": [{"role": "user", "content": "Explain the benefits of using S3."}],
             "parameters": {"max_tokens": 200}},
         "tags": {"applicationId": "first-steps", "costCenter": "support"}});

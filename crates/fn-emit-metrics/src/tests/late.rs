@@ -1,0 +1,88 @@
+//! Settlements that are left to the queue.
+
+use aws_sdk_dynamodb::Client as Ledger;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
+use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
+use aws_sdk_dynamodb::types::AttributeValue::N;
+use aws_sdk_dynamodb::types::error::ThrottlingException;
+
+use super::*;
+
+/// The message of a request that `Settle` could not settle; its hold expires six minutes after the batch is read.
+fn unsettled(more: Value) -> String {
+    let window = json!({"name": "2026-11", "key": "2026-11", "start": "2026-11-01T00:00:00Z", "resetsAt": "2026-12-01T00:00:00Z"});
+    let scope = json!({"scope": "costCenter#support", "source": "costCenter", "item": "costCenter#support", "window": window,
+                       "limits": {"output": 5_000}, "shards": 1, "seen": {"input": 0, "output": 0, "usd": "0"}});
+    let at = |minutes| now() + chrono::TimeDelta::minutes(minutes);
+    let reservation = json!({"requestId": "r1", "executionId": "run-1", "maxTokens": 500, "hold": {"input": 40, "output": 500, "usd": "0"},
+                             "heldAt": at(0), "expiresAt": at(6), "scopes": [scope]});
+    let model = json!({"requested": "nova-lite", "modelId": "amazon.nova-lite-v1:0", "modelMetric": "amazon.nova-lite-v1:0", "family": "nova"});
+    let mut settlement = json!({"reservation": reservation, "model": model});
+    settlement.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let mut record = json!({"settlement": settlement, "hold": reservation["hold"]});
+    if more.get("nothingSpent").is_none() {
+        record["usage"] = usage()["usage"].clone();
+    }
+    super::record("Succeeded", record)
+}
+
+fn settles(output: &'static str) -> Rule {
+    mock!(Ledger::update_item)
+        .match_requests(move |update| {
+            let values = update.expression_attribute_values().unwrap().values();
+            update.table_name() == Some("ledger")
+                && values.filter_map(|value| value.as_n().ok()).any(|value| value == output)
+        })
+        .then_output(|| UpdateItemOutput::builder().attributes("settledOutput", N("143".to_owned())).build())
+}
+
+fn counts(name: &'static str) -> Rule {
+    mock!(Client::put_metric_data)
+        .match_requests(move |input| others(input).contains(&format!("{name}{{}} 1")))
+        .then_output(|| PutMetricDataOutput::builder().build())
+}
+
+#[tokio::test]
+async fn a_late_settlement_charges_what_was_used_and_is_counted() {
+    let (metrics, ledger) = (counts("LateSettlements"), settles("143"));
+    let answer = emitter_with(&metrics, &[&ledger], &[]).emit(batch(&[unsettled(json!({}))]), now()).await;
+    assert_eq!((answer, ledger.num_calls(), metrics.num_calls()), (BatchAnswer::default(), 1, 1));
+}
+
+#[tokio::test]
+async fn a_request_that_certainly_spent_nothing_is_released_late() {
+    let metrics = counts("LateSettlements");
+    let forget = mock!(Ledger::delete_item)
+        .match_requests(|delete| delete.table_name() == Some("requests"))
+        .then_output(|| DeleteItemOutput::builder().build());
+    let ledger = settles("-500");
+    emitter_with(&metrics, &[&ledger, &forget], &[])
+        .emit(batch(&[unsettled(json!({"nothingSpent": true}))]), now())
+        .await;
+    assert_eq!((ledger.num_calls(), forget.num_calls(), metrics.num_calls()), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_late_settlement_after_the_holds_expiry_is_told_apart() {
+    let (metrics, ledger) = (counts("UnsettledRequests"), settles("143"));
+    let later = now() + chrono::TimeDelta::minutes(7);
+    emitter_with(&metrics, &[&ledger], &[]).emit(batch(&[unsettled(json!({}))]), later).await;
+    assert_eq!(metrics.num_calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_throttles_is_tried_again_for_forty_seconds_and_then_the_message_comes_again() {
+    let metrics = counts("LateSettlements");
+    let throttled = mock!(Ledger::update_item).then_error(|| {
+        UpdateItemError::ThrottlingException(ThrottlingException::builder().message("slow down").build())
+    });
+    let fine = record("Succeeded", usage());
+    let plain = mock!(Client::put_metric_data)
+        .match_requests(|input| values(input).len() == 6)
+        .then_output(|| PutMetricDataOutput::builder().build());
+    let begun = tokio::time::Instant::now();
+    let answer = emitter_with(&plain, &[&throttled], &[]).emit(batch(&[unsettled(json!({})), fine]), now()).await;
+    let failed: Vec<_> = answer.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+    assert_eq!((failed, plain.num_calls(), metrics.num_calls()), (vec!["m0"], 1, 0));
+    assert!(begun.elapsed().as_secs() <= 55, "{:?}", begun.elapsed());
+}

@@ -1,0 +1,100 @@
+"""Writes down every call that one function makes to AWS, and passes it on to the local AWS."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import threading
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import cbor2
+
+UPSTREAM_SECONDS = 60
+# A connection's own headers; what is passed on gets new ones.
+NOT_PASSED_ON = {"connection", "content-length", "date", "keep-alive", "server", "te", "trailer", "transfer-encoding", "upgrade"}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: the operation (`UpdateItem`), what it says, and its size in bytes."""
+
+    function: str
+    operation: str
+    request: dict[str, Any]
+    request_bytes: int
+
+
+class CountingProxy(ThreadingHTTPServer):
+    """Stands between `function` and `upstream`; the calls are in `calls`, oldest first."""
+
+    daemon_threads = True
+
+    def __init__(self, function: str, upstream: str) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.function, self.upstream = function, urlsplit(upstream)
+        self.calls: list[Call] = []
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Ends the server."""
+        self.shutdown()
+        self.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection of a function."""
+
+    server: CountingProxy
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def do_POST(self) -> None:
+        """Passes a call on, and the answer back."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        status, headers, answer = self.passed_on(body)
+        operation = operation_of(self.path, self.headers.get("X-Amz-Target"))
+        plain = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+        said = contents(self.headers.get("Content-Type", ""), plain)
+        self.server.calls.append(Call(self.server.function, operation, said, len(body)))
+        self.send_response(status)
+        for name, value in headers:
+            if name.lower() not in NOT_PASSED_ON:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+        self.wfile.flush()
+
+    def passed_on(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Status, headers and body of the answer."""
+        upstream = self.server.upstream
+        connection = http.client.HTTPConnection(upstream.hostname or "", upstream.port, timeout=UPSTREAM_SECONDS)
+        try:
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in NOT_PASSED_ON}
+            connection.request(self.command, self.path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
+        finally:
+            connection.close()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+        """Says nothing."""
+
+
+def operation_of(path: str, target: str | None) -> str:
+    """`UpdateItem`, as the header of the JSON protocol or the path of the CBOR protocol says."""
+    return target.rsplit(".", 1)[-1] if target else path.rstrip("/").rsplit("/", 1)[-1]
+
+
+def contents(content_type: str, body: bytes) -> dict[str, Any]:
+    """What a call says, in either protocol."""
+    if not body:
+        return {}
+    said = cbor2.loads(body) if "cbor" in content_type else json.loads(body)
+    return said if isinstance(said, dict) else {}

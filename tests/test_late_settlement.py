@@ -1,0 +1,104 @@
+"""Settlements that `Settle` could not make: the metrics queue's function makes them, once, whatever is killed on the way."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from contract import check_answer
+from fault_proxy import VARIANTS, Fault, FaultProxy, Handler
+from sentry_client import document
+
+pytestmark = pytest.mark.local
+
+TOKENS = 10
+THROTTLED_SECONDS = 30
+# Settle's attempts, the message, and then every redelivery.
+PATIENCE_SECONDS = 120
+
+
+class OfEachKind:
+    """A plan for one fault of each kind, at the writes that a function makes."""
+
+    def __init__(self):
+        self._waiting, self.struck = [Fault("late", "UpdateItem", *variant) for variant in VARIANTS], []
+        self._lock = threading.Lock()
+
+    def draw(self, _function, operation):
+        with self._lock:
+            return self._waiting.pop() if operation == "UpdateItem" and self._waiting else None
+
+    def report(self, fault, happened):
+        with self._lock:
+            (self.struck if happened else self._waiting).append(fault)
+
+
+class Throttling(Handler):
+    """Answers as DynamoDB does when it throttles, for as long as its server says; then it passes calls on."""
+
+    def do_POST(self):
+        if time.monotonic() > self.server.until:
+            super().do_POST()
+            return
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = json.dumps({"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "Rate exceeded"}).encode()
+        self.server.throttled += 1
+        self.send_response(400)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Never:
+    """A plan without faults."""
+
+    def draw(self, _function, _operation):
+        return None
+
+
+def limited(sentry):
+    arn, bare = sentry.profile_arn()
+    sentry.set_limit(bare, {"output": 1000})
+    return document(arn, parameters={"max_tokens": 600}, output_tokens=TOKENS), f"model#{bare}"
+
+
+def settled(sentry, scope):
+    """Waits until the scope holds nothing; what is settled then."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        (item,) = sentry.ledger_items(scope)
+        if not [name for name in item if name.startswith("h#")]:
+            return int(item.get("settledOutput", 0))
+        time.sleep(0.5)
+    raise AssertionError(f"a hold is left: {item}")
+
+
+def test_settle_that_is_throttled_for_half_a_minute_loses_nothing(sentry):
+    sent, scope = limited(sentry)
+    proxy = FaultProxy("settle", sentry.endpoint, Never())
+    proxy.RequestHandlerClass, proxy.throttled, proxy.until = Throttling, 0, time.monotonic() + 2 * PATIENCE_SECONDS
+    with proxy, sentry.late_metrics(300), sentry.quick_redelivery():
+        with sentry.reconfigured("SettleFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url), sentry.reconfigured("EmitMetricsFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url):
+            proxy.until = time.monotonic() + THROTTLED_SECONDS
+            answer = sentry.ask(sent)
+            check_answer(answer, sent, unsettled=True)
+            assert answer["outcome"] == "Succeeded" and answer["budget"] == []
+            assert settled(sentry, scope) == TOKENS
+    assert proxy.throttled > 3
+
+
+def test_late_settlements_are_made_once_whatever_is_killed(sentry):
+    """Before or after DynamoDB has done it, the function is killed or loses its connection: the messages come again."""
+    requests, plan = [limited(sentry) for _ in range(2 * len(VARIANTS))], OfEachKind()
+    with FaultProxy("late", sentry.endpoint, plan) as proxy, sentry.late_metrics(300), sentry.quick_redelivery():
+        with sentry.reconfigured("EmitMetricsFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url):
+            with sentry.crashing("SettleFunction"):
+                answers = sentry.execute_all({scope: sent for sent, scope in requests})
+            assert {ended["output"]["outcome"] for ended in answers.values()} == {"Succeeded"}
+            assert [settled(sentry, scope) for _, scope in requests] == [TOKENS] * len(requests)
+            # A message may come once more after it was settled; that changes nothing.
+            time.sleep(6)
+            assert [settled(sentry, scope) for _, scope in requests] == [TOKENS] * len(requests)
+    assert {(fault.point, fault.kind) for fault in plan.struck} == set(VARIANTS), "not every kind of fault has happened"
