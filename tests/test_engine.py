@@ -27,6 +27,7 @@ EXPRESSIONS = {
     "$replace($string($n), /[0-9]/, 'x')": lambda n: "x" * len(str(n)),
     "$reduce($list, function($all, $one) {$all + $one}) + $n": lambda n: n + 3,
     "$sum($list[$ > 0]) + $n": lambda n: n + 3,
+    "$own() = $n": lambda n: True,
 }
 
 
@@ -40,7 +41,12 @@ def cached():
 
 
 def evaluate(cached, expression, **variables):
-    return cached.jsonata(expression, timeout=1000).evaluate(None, variables)
+    """As the engine does: with functions of its own, registered for each evaluation."""
+    parsed = cached.jsonata(expression, timeout=1000)
+    parsed.register_lambda("own", lambda: variables.get("n"))
+    # Another thread may run here.
+    time.sleep(0)
+    return parsed.evaluate(None, variables)
 
 
 def test_threads_that_evaluate_one_expression_at_once_each_get_their_own_result(cached):
@@ -83,6 +89,12 @@ def test_an_evaluation_sees_nothing_of_the_one_before(cached):
     assert first.evaluate(None, {}) == 1
     with pytest.raises(jsonata.JException):
         evaluate(cached, "$named()")
+
+
+def test_every_evaluation_has_its_own_time(cached):
+    first = evaluate(cached, "$millis()")
+    time.sleep(0.005)
+    assert evaluate(cached, "$millis()") > first
 
 
 def test_every_evaluation_has_the_whole_time_limit(cached):

@@ -25,13 +25,14 @@ const SIMULATOR: [&str; 2] = ["--metrics-delay-seconds=1", "--record=10000"];
 /// The stacks: the functions wait for the model, or Step Functions calls it.
 const STACKS: [(&str, &str); 2] = [("cost-sentry", "lambda"), ("cost-sentry-native", "native")];
 /// What calls models, and what looks at the whole run, for the second stack; everything else is the same in both.
-const NATIVE_TESTS: [&str; 8] = [
+const NATIVE_TESTS: [&str; 9] = [
     "tests/test_native.py",
     "tests/test_router.py",
     "tests/test_requests.py",
     "tests/test_model_failures.py",
     "tests/test_families.py",
     "tests/test_rich_prompts.py",
+    "tests/test_numbers.py",
     "tests/test_wire_shapes.py",
     "tests/test_logs.py",
 ];
