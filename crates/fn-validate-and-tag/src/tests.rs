@@ -280,12 +280,12 @@ fn quotes_and_line_ends_take_no_more_room_than_other_text() {
 #[test]
 fn a_prompt_that_cannot_be_packed_into_a_payload_is_refused_before_anything_is_held() {
     let mut state = 1_u64;
-    let mut random = || {
+    let random = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         char::from(b' ' + u8::try_from((state >> 33) % 95).unwrap())
     };
     let text: String =
-        std::iter::repeat_with(|| random()).filter(|char| !['"', '\\'].contains(char)).take(258_000).collect();
+        std::iter::repeat_with(random).filter(|char| !['"', '\\'].contains(char)).take(258_000).collect();
     let answer = validate(&with("/prompt/messages", json!([{"role": "user", "content": text}])))["answer"].clone();
     assert_eq!(answer["error"]["details"]["path"], "$");
     assert!(answer["error"]["message"].as_str().unwrap().contains("packed"), "{answer}");

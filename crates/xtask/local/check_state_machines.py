@@ -16,6 +16,7 @@ Exit code 1 if there are findings.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any, Iterator
@@ -33,8 +34,14 @@ HANDLER_FIELDS = {
     },
     "Catch": {"Comment", "ErrorEquals", "Next", "Output", "Assign"},
 }  # fmt: skip
-# What a placeholder becomes for the checks: anything that is a valid ARN.
+# What a placeholder becomes for the checks: the partition, or anything that is a valid ARN.
+PARTITION = "Partition"
 SUBSTITUTE = "arn:aws:lambda:us-east-1:123456789012:function:placeholder"
+
+
+def substitute(placeholder: re.Match[str]) -> str:
+    """What stands in the place of a placeholder."""
+    return "aws" if placeholder[1] == PARTITION else SUBSTITUTE
 
 
 def with_literal_times(node: Any) -> Any:
@@ -141,7 +148,7 @@ def findings(text: str, substitutions: dict[str, Any]) -> Iterator[str]:
     """Everything that is wrong with one definition."""
     try:
         templates.check_substitutions("placeholders", text, substitutions)
-        machine = json.loads(templates.PLACEHOLDER.sub(SUBSTITUTE, text))
+        machine = json.loads(templates.PLACEHOLDER.sub(substitute, text))
     except (templates.TemplateError, json.JSONDecodeError) as error:
         yield str(error)
         return
