@@ -2,10 +2,11 @@
 
 use sentry_contract::ErrorCode;
 use sentry_contract::request::{Family, Transport};
+use sentry_contract::states::Carried;
 use serde_json::json;
 
 use super::{input, user, wire};
-use crate::adapters::{self, Effect, ModelFailure, integration, refused};
+use crate::adapters::{self, Effect, ModelFailure, failed, integration};
 
 const RETIRED: &str =
     "This model version has reached the end of its life. Please refer to the AWS documentation for more details.";
@@ -38,7 +39,9 @@ async fn bedrocks_message_travels_beside_the_error_and_is_never_written_with_it(
         (500, "InternalServerException"),
     ] {
         let mut failure = failure(status, name, "quotes the SECRET (Service: x) prompt").await;
-        for written in [format!("{failure:?}"), serde_json::to_string(&refused(failure.clone())).unwrap()] {
+        let to_the_workflow = [Carried::Open, Carried::Sealed]
+            .map(|carried| serde_json::to_string(&failed(failure.clone(), carried)).unwrap());
+        for written in to_the_workflow.iter().chain([&format!("{failure:?}")]) {
             assert!(!written.contains("SECRET"), "{written}");
         }
         assert_eq!(failure.take_bedrock_message().as_deref(), Some("quotes the SECRET (Service: x) prompt"), "{name}");
