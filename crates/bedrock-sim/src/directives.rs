@@ -35,7 +35,7 @@ impl CountFault {
 pub struct Directives {
     /// What goes wrong.
     pub fault: Option<Fault>,
-    /// What the message of the fault's exception quotes, as Bedrock's quote the request.
+    /// Text that the error message of the fault repeats, as Bedrock's messages repeat parts of a request.
     pub error_text: Option<String>,
     /// Only this many calls with the same text meet the fault.
     pub times: Option<u64>,

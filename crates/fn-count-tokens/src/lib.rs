@@ -23,7 +23,7 @@ pub struct TokenCounter {
 }
 
 impl TokenCounter {
-    /// Asks through `client`.
+    /// A counter that has met no refusal yet.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client, refusals: Refusals::default() }

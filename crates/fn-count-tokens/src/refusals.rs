@@ -26,7 +26,7 @@ pub struct Refusals(Mutex<HashMap<String, Ends>>);
 type Ends = Option<Instant>;
 
 impl Refusals {
-    /// Whether a refusal for `model_id` holds at `now`.
+    /// Whether Bedrock has refused `model_id` and must not be asked again at `now`.
     pub fn hold(&self, model_id: &str, now: Instant) -> bool {
         self.lock().get(model_id).is_some_and(|ends| in_force(*ends, now))
     }

@@ -31,7 +31,7 @@ impl Cache {
         figures.insert(metric.to_owned(), series);
     }
 
-    /// Whether a figure may be used without asking again.
+    /// Whether a figure is younger than `max_age_seconds`.
     pub fn is_fresh(&self, series: &UsageSeries, now: DateTime<Utc>) -> bool {
         series.age_seconds(now) < self.max_age_seconds
     }

@@ -22,8 +22,10 @@ async fn main() -> Result<(), StartError> {
     let seconds = env::parsed("SENTRY_USAGE_CACHE_SECONDS", "a whole number of seconds")?;
     let cloudwatch = aws_sdk_cloudwatch::Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
     let dynamodb = aws_sdk_dynamodb::Client::new(&sentry_lambda::aws_config(ITEM_ATTEMPT, ITEM_OPERATION).await);
-    sentry_lambda::warm_up(|greeting| cloudwatch.list_dashboards().customize().interceptor(greeting).send()).await;
-    sentry_lambda::warm_up(|greeting| dynamodb.list_tables().customize().interceptor(greeting).send()).await;
+    tokio::join!(
+        sentry_lambda::warm_up(|greeting| cloudwatch.list_dashboards().customize().interceptor(greeting).send()),
+        sentry_lambda::warm_up(|greeting| dynamodb.list_tables().customize().interceptor(greeting).send()),
+    );
     let source = &UsageSource::new(cloudwatch, SharedFigures::new(dynamodb, table), seconds);
     sentry_lambda::run(move |input: FetchUsageInput| async move { source.fetch(&input, Utc::now()).await }).await
 }

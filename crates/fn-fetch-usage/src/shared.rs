@@ -41,7 +41,7 @@ pub struct Figure {
     pub asked_until_ms: i64,
 }
 
-/// The shared figures.
+/// Access to the items of all models in the ledger table.
 #[derive(Debug)]
 pub struct SharedFigures {
     client: Client,
@@ -118,7 +118,7 @@ impl SharedFigures {
     }
 }
 
-/// Whether the update's condition held.
+/// Sends an update. False where its condition does not hold.
 async fn applied(update: UpdateItemFluentBuilder) -> Result<bool, Unshared> {
     match update.send().await {
         Ok(_) => Ok(true),

@@ -77,7 +77,7 @@ fn month(series: &UsageSeries) -> TokenUsage {
     series.since(at("2026-11-01T00:00:00Z"))
 }
 
-/// Whether the question is for the fallback.
+/// Whether every query asks for the fallback model.
 fn for_fallback(request: &GetMetricDataInput) -> bool {
     request
         .metric_data_queries()

@@ -5,14 +5,14 @@ use std::time::Duration;
 use sentry_contract::answer::FinalAnswer;
 use sentry_contract::states::{Carried, Invoked, ReadAnswerInput, SettleInput};
 use sentry_models::Catalogue;
-use sentry_models::adapters::{Conclusion, Reply, answer, failed, integration, invoked, timed_out};
+use sentry_models::adapters::{Conclusion, answer, failed, integration, invoked, native_failure};
 use serde::{Deserialize, Serialize};
 
 /// Input: the end of a call in the model router, or of an admitted request that could not be settled.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum ReadEvent {
-    /// An admitted request.
+    /// The rate limiter's request after `Settle` has failed.
     Admitted(Box<SettleInput>),
     /// A call of the model router.
     Call(Box<ReadAnswerInput>),
@@ -58,11 +58,10 @@ impl Reader {
 
     fn call(&self, input: ReadAnswerInput) -> Invoked {
         let ReadAnswerInput { model, terms, result, error, cause } = input;
-        let reply: Result<Reply, _> = match (result, error.as_deref()) {
-            (Some(result), _) => integration::read(result),
-            (None, Some(integration::TIMEOUT)) => Err(timed_out(self.timeout)),
-            (None, error) => Err(integration::failure(error.unwrap_or_default(), &cause.unwrap_or_default())),
-        };
+        let reply = result.map_or_else(
+            || Err(native_failure(&error.unwrap_or_default(), &cause.unwrap_or_default(), self.timeout)),
+            integration::read,
+        );
         match reply {
             Ok(reply) => invoked(answer(&self.catalogue, &self.region, &model, reply, terms), Carried::Open),
             Err(failure) => Invoked::Failure(failed(failure, Carried::Open)),

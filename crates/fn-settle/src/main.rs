@@ -19,8 +19,10 @@ async fn main() -> Result<(), StartError> {
     let seconds = env::parsed("SENTRY_MODEL_TIMEOUT_SECONDS", "a whole number of seconds")?;
     let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
     let (dynamodb, sqs) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_sqs::Client::new(&config));
-    sentry_lambda::warm_up(|greeting| dynamodb.list_tables().customize().interceptor(greeting).send()).await;
-    sentry_lambda::warm_up(|greeting| sqs.list_queues().customize().interceptor(greeting).send()).await;
+    tokio::join!(
+        sentry_lambda::warm_up(|greeting| dynamodb.list_tables().customize().interceptor(greeting).send()),
+        sentry_lambda::warm_up(|greeting| sqs.list_queues().customize().interceptor(greeting).send()),
+    );
     let (ledger, queue) = (Ledger::new(dynamodb, table, requests), MetricsQueue::new(sqs, queue));
     let settler = &Settler::new(ledger, queue, Duration::from_secs(seconds));
     sentry_lambda::run(move |event| async move { settler.settle(event, Utc::now()).await }).await

@@ -76,13 +76,17 @@ pub async fn validate_and_tag(
 }
 
 fn check(document: &RawValue, parsed: &Value) -> Result<Draft, Offence> {
-    let bytes = parsed.to_string().len();
+    let bytes = payload_bytes(parsed).map_err(unwritable)?;
     if bytes > MAX_PAYLOAD_BYTES {
         return Err(Offence::new("$", format!("has {bytes} bytes; at most {MAX_PAYLOAD_BYTES} are accepted")));
     }
     let draft = document::read(parsed)?;
     numbers::check(document)?;
     Ok(draft)
+}
+
+fn unwritable(_: serde_json::Error) -> Offence {
+    Offence::new("$", "cannot be passed on")
 }
 
 /// The request as it travels on: tagged, its prompt sealed.
@@ -96,7 +100,6 @@ fn seal(complete: Complete, resolver: &Resolver, now: DateTime<Utc>, id: Uuid) -
     tags.set(Tags::TIMESTAMP, timestamp(now));
     tags.set(Tags::MODEL_METRIC, model.model_metric.clone());
     let counted_as = resolver.counted_as(&model.model_id);
-    let unwritable = |_| Offence::new("$", "cannot be passed on");
     let sealed = Sealed::new(&prompt).map_err(unwritable)?;
     let request = Box::new(Request { tags, request_key, model, estimate, counted_as, fallback });
     let valid = Validated::Valid { valid: true, request, prompt: sealed };

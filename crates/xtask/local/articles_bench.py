@@ -25,6 +25,7 @@ import boto3
 from botocore.config import Config
 
 from articles_trace import print_states, way
+from bench import percentile
 from deploy import client, outputs
 from engine_trace import TRACED
 
@@ -181,12 +182,6 @@ def recorded(design: Design, model: str, file: Path) -> list[Any]:
     for _ in range(RECORDED):
         design.ask(model, name=f"{TRACED}{uuid.uuid4()}")
     return [json.loads(line) for line in file.read_text().splitlines()[before:]]
-
-
-def percentile(values: list[float], part: float) -> float:
-    """The value that `part` of all values do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
 
 
 def table(title: str, rows: list[tuple[str, float, float]]) -> None:

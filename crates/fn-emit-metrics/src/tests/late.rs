@@ -1,10 +1,12 @@
 //! Settlements that are left to the queue.
 
 use aws_sdk_dynamodb::Client as Ledger;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::AttributeValue::N;
 use aws_sdk_dynamodb::types::error::ThrottlingException;
+use sentry_contract::states::MetricsRecord;
 
 use super::*;
 
@@ -85,4 +87,26 @@ async fn a_ledger_that_throttles_is_tried_again_for_forty_seconds_and_then_the_m
     let failed: Vec<_> = answer.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
     assert_eq!((failed, plain.num_calls(), metrics.num_calls()), (vec!["m0"], 1, 0));
     assert!(begun.elapsed().as_secs() <= 55, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_hangs_leaves_time_for_the_metrics_of_the_batch() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = offline_config(sentry_lambda::http_client(sentry_lambda::Connections::Kept));
+    let six_seconds = TimeoutConfig::builder().operation_timeout(std::time::Duration::from_secs(6)).build();
+    let ledger = aws_sdk_dynamodb::config::Builder::from(&config)
+        .endpoint_url(format!("http://{}", silent.local_addr().unwrap()))
+        .timeout_config(six_seconds)
+        .build();
+    let late = LateSettlements::new(crate::tests::Ledger::new(
+        Ledger::from_conf(ledger),
+        "ledger".to_owned(),
+        "requests".to_owned(),
+    ));
+    let mut records: Vec<MetricsRecord> =
+        (0..20).map(|_| serde_json::from_str(&unsettled(json!({}))).unwrap()).collect();
+    let begun = tokio::time::Instant::now();
+    let settled = late.settle(&mut records.iter_mut().collect::<Vec<_>>(), now()).await;
+    assert_eq!(settled, [false; 20]);
+    assert!((30..=50).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
 }

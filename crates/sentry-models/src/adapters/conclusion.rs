@@ -12,7 +12,7 @@ use sentry_contract::{ErrorBody, ErrorCode, Outcome};
 use sentry_domain::TokenUsage;
 use serde_json::Value;
 
-use super::outcome::{failed, timed_out, too_large};
+use super::outcome::{failed, native_failure, priced, too_large};
 use super::{ModelFailure, integration};
 
 /// The end of a model's call, read and opened.
@@ -114,13 +114,7 @@ fn opened(sealed: &SealedAnswer) -> Result<Box<ModelAnswer>, Box<CallFailure>> {
 
 fn native_answer(result: Value, model: &Model, terms: AnswerTerms) -> Result<Box<ModelAnswer>, Box<CallFailure>> {
     let reply = integration::read(result).map_err(|failure| failed(failure, Carried::Sealed))?;
-    let price = model.price.filter(|_| !terms.other_rate);
-    let cost = price.and_then(|price| price.cost(&reply.usage));
-    Ok(Box::new(reply.answer(terms.rich, cost)))
-}
-
-fn native_failure(error: &str, cause: &str, timeout: Duration) -> ModelFailure {
-    if error == integration::TIMEOUT { timed_out(timeout) } else { integration::failure(error, cause) }
+    Ok(Box::new(priced(reply, model.price, terms)))
 }
 
 /// Bedrock's own message among the details, for the client that wrote the prompt.

@@ -71,11 +71,6 @@ impl ModelFailure {
         Self { bedrock_message: message.map(|message| message.chars().take(MOST_MESSAGE_CHARS).collect()), ..self }
     }
 
-    /// Moves Bedrock's own message out, for the client that wrote the prompt.
-    pub fn take_bedrock_message(&mut self) -> Option<String> {
-        self.bedrock_message.take()
-    }
-
     /// The model answered something that cannot be understood.
     #[must_use]
     pub fn malformed(problem: &str) -> Self {

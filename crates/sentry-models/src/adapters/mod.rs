@@ -49,7 +49,7 @@ pub use converse::normalise;
 pub use count::{Counted, count_tokens};
 pub use failure::{Effect, ModelFailure};
 pub use headers::HeaderCounts;
-pub use outcome::{Received, answer, failed, invoked, max_tokens, read_input, terms, timed_out};
+pub use outcome::{Received, answer, failed, invoked, max_tokens, native_failure, read_input, terms, timed_out};
 
 /// What a guardrail has done, in the body of InvokeModel's answers. Source: Amazon Bedrock User Guide, "Use your guardrail with inference operations".
 const GUARDRAIL_ACTION: &str = "amazon-bedrock-guardrailAction";

@@ -8,8 +8,9 @@ use sentry_contract::states::{
     AnswerTerms, CallFailure, Carried, InvokeModelEvent, InvokeModelInput, Invoked, ModelAnswer, SealedAnswer, Target,
 };
 use sentry_contract::{ErrorBody, ErrorCode, Sealed};
+use sentry_domain::Price;
 
-use super::{ModelFailure, Reply};
+use super::{ModelFailure, Reply, integration};
 use crate::Catalogue;
 
 /// A request to a model, and the way in which its prompt came.
@@ -65,9 +66,13 @@ pub fn terms(prompt: &Prompt) -> AnswerTerms {
 /// The answer for a reply of `model`, at its own price; for a caller of the router that gives none, at the catalogue's price in `region`.
 #[must_use]
 pub fn answer(catalogue: &Catalogue, region: &str, model: &Target, reply: Reply, terms: AnswerTerms) -> ModelAnswer {
-    let usage = reply.usage;
-    let price = model.price.or_else(|| catalogue.price(&model.model_id, region)).filter(|_| !terms.other_rate);
-    reply.answer(terms.rich, price.and_then(|price| price.cost(&usage)))
+    priced(reply, model.price.or_else(|| catalogue.price(&model.model_id, region)), terms)
+}
+
+/// The answer for a reply whose tokens cost `price`, unless `terms` name another rate.
+pub(super) fn priced(reply: Reply, price: Option<Price>, terms: AnswerTerms) -> ModelAnswer {
+    let cost = price.filter(|_| !terms.other_rate).and_then(|price| price.cost(&reply.usage));
+    reply.answer(terms.rich, cost)
 }
 
 /// The end of a call as the state machine takes it. An answer goes the way that its prompt came, if it fits.
@@ -106,15 +111,22 @@ pub fn timed_out(timeout: Duration) -> ModelFailure {
     ModelFailure::new(ErrorCode::ModelTimeout, message)
 }
 
+/// The failure of a call by Step Functions that had `timeout` to answer, from the name and the cause of its error.
+#[must_use]
+pub fn native_failure(error: &str, cause: &str, timeout: Duration) -> ModelFailure {
+    if error == integration::TIMEOUT { timed_out(timeout) } else { integration::failure(error, cause) }
+}
+
 /// The failure as the state machine takes it. Bedrock's own message goes to callers with a sealed prompt only, and sealed: the
 /// model router writes its failures into a log.
 #[must_use]
-pub fn failed(mut failure: ModelFailure, carried: Carried) -> Box<CallFailure> {
-    let message = failure.take_bedrock_message().filter(|_| carried == Carried::Sealed);
+pub fn failed(failure: ModelFailure, carried: Carried) -> Box<CallFailure> {
+    let nothing_spent = failure.nothing_spent();
+    let message = failure.bedrock_message.filter(|_| carried == Carried::Sealed);
     Box::new(CallFailure {
         status_code: failure.error.code.status(),
         usage: failure.usage.map(Into::into),
-        nothing_spent: failure.nothing_spent(),
+        nothing_spent,
         bedrock_message: message.and_then(|message| Sealed::new(&message).ok()),
         error: *failure.error,
     })

@@ -38,14 +38,13 @@ async fn bedrocks_message_travels_beside_the_error_and_is_never_written_with_it(
         (429, "ThrottlingException"),
         (500, "InternalServerException"),
     ] {
-        let mut failure = failure(status, name, "quotes the SECRET (Service: x) prompt").await;
+        let failure = failure(status, name, "quotes the SECRET (Service: x) prompt").await;
         let to_the_workflow = [Carried::Open, Carried::Sealed]
             .map(|carried| serde_json::to_string(&failed(failure.clone(), carried)).unwrap());
         for written in to_the_workflow.iter().chain([&format!("{failure:?}")]) {
             assert!(!written.contains("SECRET"), "{written}");
         }
-        assert_eq!(failure.take_bedrock_message().as_deref(), Some("quotes the SECRET (Service: x) prompt"), "{name}");
-        assert_eq!(failure.take_bedrock_message(), None);
+        assert_eq!(failure.bedrock_message.as_deref(), Some("quotes the SECRET (Service: x) prompt"), "{name}");
     }
 }
 
