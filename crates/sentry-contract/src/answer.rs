@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::content::Content;
 use crate::error::{ErrorBody, Outcome};
 use crate::request::{Model, Role, Tags};
+use crate::states::Enforcement;
 
 /// The `usage` object: the four counts and their sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,8 +138,9 @@ pub struct BudgetEntry {
     pub scope: String,
     /// Such as `2026-11`.
     pub window: String,
-    /// When the window ends.
-    pub resets_at: DateTime<Utc>,
+    /// When the window ends; absent where it never does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resets_at: Option<DateTime<Utc>>,
     /// Whose limit it is: `model`, `costCenter`, `application+environment` for an item of the scope's own, `default` for the fallback.
     pub source: String,
     /// Age of CloudWatch's figure when the request was decided, in seconds; absent for a scope that CloudWatch does not know.
@@ -153,6 +155,15 @@ pub struct BudgetEntry {
     /// Dollars, if they are limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usd: Option<Headroom<Dollars>>,
+    /// Requests, if they are limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<Headroom<u64>>,
+    /// Requests in flight, if they are limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<Headroom<u64>>,
+    /// Whether the limit only observes.
+    #[serde(default, skip_serializing_if = "Enforcement::is_deny")]
+    pub enforce: Enforcement,
 }
 
 /// What was done to a request so that it fits its budget.
@@ -265,6 +276,9 @@ pub struct FinalAnswer {
     /// The change that was made to the request so that it fits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
+    /// The denials that limits which only observe did not make.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub would_deny: Vec<ErrorBody>,
 }
 
 impl FinalAnswer {
@@ -283,6 +297,7 @@ impl FinalAnswer {
             error: Some(error),
             budget: (outcome != Outcome::Invalid).then_some(budget),
             degraded: None,
+            would_deny: Vec::new(),
         }
     }
 }

@@ -66,8 +66,14 @@ error_codes! {
     BudgetReserved: Denied, 429, true;
     /// No limits item for the model and no `default`.
     LimitNotConfigured: Denied, 403, false;
-    /// A limits item cannot be understood, or cannot be kept: a limit in dollars on a model without a price.
+    /// A limits item cannot be understood.
     LimitMalformed: Denied, 403, false;
+    /// A limit in dollars applies, and the price of the request is not known.
+    ModelNotPriced: Denied, 403, false;
+    /// The request would hold more than one request may.
+    RequestTooLarge: Denied, 403, false;
+    /// An admin has stopped a scope of the request.
+    Stopped: Denied, 403, false;
     /// The window's usage cannot be known.
     UsageUnavailable: Denied, 503, true;
     /// The limits cannot be read, or the decision cannot be made.

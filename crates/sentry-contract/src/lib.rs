@@ -5,6 +5,7 @@ pub mod content;
 pub mod error;
 mod prompt;
 pub mod request;
+pub mod scope;
 pub mod sealed;
 pub mod sizes;
 pub mod states;

@@ -19,6 +19,8 @@ impl Tags {
     pub const APPLICATION_ID: &'static str = "applicationId";
     /// Who pays.
     pub const COST_CENTER: &'static str = "costCenter";
+    /// Who asks.
+    pub const USER_ID: &'static str = "userId";
     /// Such as `production`.
     pub const ENVIRONMENT: &'static str = "environment";
     /// The idempotency key.
@@ -128,6 +130,9 @@ pub struct Model {
     pub model_id: String,
     /// What `AWS/Bedrock` calls it: the id, or the bare id at the end of an ARN.
     pub model_metric: String,
+    /// The id of the foundation model behind it, which all its ids and profiles share; absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foundation: Option<String>,
     /// Its adapter.
     pub family: Family,
     /// How it is called; where it is not said, the family's own way.

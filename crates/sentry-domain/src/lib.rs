@@ -6,7 +6,7 @@ pub mod tokens;
 pub mod usage_grid;
 pub mod window;
 
-pub use budget::{Amount, Limits, Unit};
+pub use budget::{Amount, Limits, PerUnit, Unit};
 pub use money::{Price, Usd};
 pub use tokens::TokenUsage;
 pub use usage_grid::UsageGrid;

@@ -1,4 +1,4 @@
-//! The windows that usage is counted in: calendar hours, days, ISO weeks and months of a time zone.
+//! The windows that usage is counted in: calendar minutes, hours, days, ISO weeks and months of a time zone, and all time.
 
 use std::str::FromStr;
 
@@ -6,9 +6,16 @@ use chrono::{DateTime, Datelike, Duration, Offset, SecondsFormat, TimeZone, Utc}
 use chrono_tz::Tz;
 use thiserror::Error;
 
+/// The name of the window of all time.
+const TOTAL: &str = "total";
+/// The name of the window of what is in flight.
+const IN_FLIGHT: &str = "inFlight";
+
 /// How long a window is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum WindowKind {
+    /// From one full minute to the next.
+    Minute,
     /// From one full hour to the next.
     Hour,
     /// From midnight to midnight.
@@ -18,11 +25,13 @@ pub enum WindowKind {
     /// From the first to the last of the month.
     #[default]
     Month,
+    /// All time: it never resets.
+    Total,
 }
 
 /// A text that names no kind of window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("is no window; known are hour, day, week and month")]
+#[error("is no window; known are minute, hour, day, week, month and total")]
 pub struct UnknownWindow;
 
 impl FromStr for WindowKind {
@@ -30,10 +39,12 @@ impl FromStr for WindowKind {
 
     fn from_str(text: &str) -> Result<Self, UnknownWindow> {
         match text {
+            "minute" => Ok(Self::Minute),
             "hour" => Ok(Self::Hour),
             "day" => Ok(Self::Day),
             "week" => Ok(Self::Week),
             "month" => Ok(Self::Month),
+            "total" => Ok(Self::Total),
             _ => Err(UnknownWindow),
         }
     }
@@ -43,27 +54,31 @@ impl WindowKind {
     /// Longer than any window of the kind, with whatever a change of the clocks adds.
     fn longest(self) -> Duration {
         match self {
+            Self::Minute => Duration::minutes(2),
             Self::Hour => Duration::hours(2),
             Self::Day => Duration::hours(50),
             Self::Week => Duration::days(9),
-            Self::Month => Duration::days(33),
+            Self::Month | Self::Total => Duration::days(33),
         }
     }
 }
 
-/// One window: the hour, day, week or month that an instant lies in.
+/// One window: the minute, hour, day, week or month that an instant lies in, a period of its own, or all time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
-    kind: WindowKind,
     name: String,
+    key: String,
     start: DateTime<Utc>,
-    end: DateTime<Utc>,
+    end: Option<DateTime<Utc>>,
 }
 
 impl Window {
     /// The window of `kind` in `zone` that `instant` lies in; a window begins at its first instant and ends before the next one's.
     #[must_use]
     pub fn containing(kind: WindowKind, zone: Tz, instant: DateTime<Utc>) -> Self {
+        if kind == WindowKind::Total {
+            return Self::named(TOTAL, DateTime::UNIX_EPOCH, None);
+        }
         let now = instant.timestamp();
         let here = Identity::of(kind, zone, now);
         let longest = kind.longest().num_seconds();
@@ -72,23 +87,42 @@ impl Window {
         let first = boundary(now - longest, now, inside);
         let last = -boundary(-(now + longest), -now, |second| inside(-second));
         let at = |second: i64| DateTime::from_timestamp(second, 0).unwrap_or(instant);
-        Self { kind, name: here.name, start: at(first), end: at(last + 1) }
+        let mut window = Self::named(&here.name, at(first), Some(at(last + 1)));
+        if matches!(kind, WindowKind::Minute | WindowKind::Hour) {
+            window.key = written(window.start);
+        }
+        window
     }
 
-    /// The window's name in its time zone: `2026-11-21T13`, `2026-11-21`, `2026-W47`, `2026-11`.
+    /// The window from `from` until `until`; without `until` it never resets.
+    #[must_use]
+    pub fn period(from: DateTime<Utc>, until: Option<DateTime<Utc>>) -> Self {
+        let end = until.map_or_else(|| "..".to_owned(), written);
+        Self::named(&format!("{}/{end}", written(from)), from, until)
+    }
+
+    /// The window of what is in flight at the moment: it never resets.
+    #[must_use]
+    pub fn in_flight() -> Self {
+        Self::named(IN_FLIGHT, DateTime::UNIX_EPOCH, None)
+    }
+
+    fn named(name: &str, start: DateTime<Utc>, end: Option<DateTime<Utc>>) -> Self {
+        Self { name: name.to_owned(), key: name.to_owned(), start, end }
+    }
+
+    /// The window's name in its time zone: `2026-11-21T13:05`, `2026-11-21T13`, `2026-11-21`, `2026-W47`, `2026-11`, `total`, the two
+    /// instants of a period (ISO 8601, `..` for an open end), or `inFlight`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What tells the window from every other of its scope: the name, but for an hour its start, because the hour that
+    /// What tells the window from every other of its scope: the name, but for a minute or an hour its start, because the hour that
     /// clocks are put back to comes twice.
     #[must_use]
-    pub fn key(&self) -> String {
-        match self.kind {
-            WindowKind::Hour => self.start.to_rfc3339_opts(SecondsFormat::Secs, true),
-            _ => self.name.clone(),
-        }
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// The first instant.
@@ -97,18 +131,22 @@ impl Window {
         self.start
     }
 
-    /// The first instant of the next window, when the budget is whole again.
+    /// The first instant of the next window, when the budget is whole again; `None` where it never is.
     #[must_use]
-    pub fn resets_at(&self) -> DateTime<Utc> {
+    pub fn resets_at(&self) -> Option<DateTime<Utc>> {
         self.end
     }
+}
+
+fn written(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// What all instants of a window share, and no instant next to it.
 #[derive(PartialEq, Eq)]
 struct Identity {
     name: String,
-    /// For hours: the distance to UTC, since two of them can bear one name. Longer windows keep theirs when clocks change.
+    /// For minutes and hours: the distance to UTC, since two of them can bear one name. Longer windows keep theirs when clocks change.
     offset: Option<i32>,
 }
 
@@ -118,6 +156,7 @@ impl Identity {
         let local = zone.from_utc_datetime(&utc.naive_utc());
         let naive = local.naive_local();
         let name = match kind {
+            WindowKind::Minute => naive.format("%Y-%m-%dT%H:%M").to_string(),
             WindowKind::Hour => naive.format("%Y-%m-%dT%H").to_string(),
             WindowKind::Day => naive.format("%Y-%m-%d").to_string(),
             WindowKind::Week => {
@@ -125,8 +164,10 @@ impl Identity {
                 format!("{:04}-W{:02}", week.year(), week.week())
             }
             WindowKind::Month => naive.format("%Y-%m").to_string(),
+            WindowKind::Total => TOTAL.to_owned(),
         };
-        let offset = matches!(kind, WindowKind::Hour).then(|| local.offset().fix().local_minus_utc());
+        let offset =
+            matches!(kind, WindowKind::Minute | WindowKind::Hour).then(|| local.offset().fix().local_minus_utc());
         Self { name, offset }
     }
 }
@@ -153,7 +194,7 @@ mod tests {
     fn window(kind: WindowKind, zone: Tz, instant: &str) -> (String, String, String) {
         let window = Window::containing(kind, zone, instant.parse().unwrap());
         let text = |instant: DateTime<Utc>| instant.to_rfc3339_opts(SecondsFormat::Secs, true);
-        (window.name().to_owned(), text(window.start()), text(window.resets_at()))
+        (window.name().to_owned(), text(window.start()), text(window.resets_at().unwrap()))
     }
 
     fn is(window: &(String, String, String), name: &str, start: &str, end: &str) {
@@ -179,6 +220,7 @@ mod tests {
     fn every_kind_has_its_name_and_bounds() {
         let at = "2026-11-21T13:37:11Z";
         let of = |kind| window(kind, Tz::UTC, at);
+        is(&of(WindowKind::Minute), "2026-11-21T13:37", "2026-11-21T13:37:00Z", "2026-11-21T13:38:00Z");
         is(&of(WindowKind::Hour), "2026-11-21T13", "2026-11-21T13:00:00Z", "2026-11-21T14:00:00Z");
         is(&of(WindowKind::Day), "2026-11-21", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z");
         is(&of(WindowKind::Week), "2026-W47", "2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z");
@@ -216,33 +258,51 @@ mod tests {
         let at = |instant: &str| Window::containing(WindowKind::Hour, Tz::Europe__Paris, instant.parse().unwrap());
         let (first, second) = (at("2026-10-25T00:30:00Z"), at("2026-10-25T01:30:00Z"));
         assert_eq!((first.name(), second.name()), ("2026-10-25T02", "2026-10-25T02"));
-        assert_eq!((first.key().as_str(), second.key().as_str()), ("2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"));
-        assert_eq!(first.resets_at(), second.start());
+        assert_eq!((first.key(), second.key()), ("2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"));
+        assert_eq!(first.resets_at(), Some(second.start()));
     }
 
     #[test]
-    fn only_the_four_names_are_windows() {
+    fn only_the_six_names_are_windows() {
         assert_eq!("week".parse(), Ok(WindowKind::Week));
-        for text in ["", "Month", "fortnight", "year"] {
+        for text in ["", "Month", "fortnight", "year", "inFlight"] {
             assert_eq!(text.parse::<WindowKind>(), Err(UnknownWindow));
         }
+    }
+
+    #[test]
+    fn a_period_is_named_by_its_ends_and_all_time_never_resets() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let (from, until) = (at("2026-11-01T00:00:00Z"), at("2026-12-15T12:00:00Z"));
+        let period = Window::period(from, Some(until));
+        assert_eq!(
+            (period.name(), period.start(), period.resets_at()),
+            ("2026-11-01T00:00:00Z/2026-12-15T12:00:00Z", from, Some(until))
+        );
+        assert_eq!(Window::period(from, None).name(), "2026-11-01T00:00:00Z/..");
+        let total = Window::containing(WindowKind::Total, Tz::Europe__Paris, from);
+        assert_eq!((total.name(), total.start(), total.resets_at()), ("total", DateTime::UNIX_EPOCH, None));
+        assert_ne!(total.key(), Window::in_flight().key());
     }
 
     proptest! {
         #[test]
         fn every_instant_lies_in_its_window_and_windows_touch(
             seconds in 1_577_836_800_i64..4_102_444_800,
-            kind in prop::sample::select(vec![WindowKind::Hour, WindowKind::Day, WindowKind::Week, WindowKind::Month]),
+            kind in prop::sample::select(
+                vec![WindowKind::Minute, WindowKind::Hour, WindowKind::Day, WindowKind::Week, WindowKind::Month],
+            ),
             zone in prop::sample::select(chrono_tz::TZ_VARIANTS.to_vec()),
         ) {
             let instant = DateTime::from_timestamp(seconds, 0).unwrap();
             let window = Window::containing(kind, zone, instant);
-            prop_assert!(window.start() <= instant && instant < window.resets_at());
-            prop_assert!(window.resets_at() - window.start() < kind.longest());
-            let next = Window::containing(kind, zone, window.resets_at());
-            prop_assert_eq!(next.start(), window.resets_at());
+            let end = window.resets_at().unwrap();
+            prop_assert!(window.start() <= instant && instant < end);
+            prop_assert!(end - window.start() < kind.longest());
+            let next = Window::containing(kind, zone, end);
+            prop_assert_eq!(next.start(), end);
             prop_assert_ne!(next.key(), window.key());
-            let same = Window::containing(kind, zone, window.resets_at() - Duration::nanoseconds(1));
+            let same = Window::containing(kind, zone, end - Duration::nanoseconds(1));
             prop_assert_eq!(same, window);
         }
     }

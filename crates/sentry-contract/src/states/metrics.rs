@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Alert, Reservation};
 use crate::answer::{Degraded, Usage};
-use crate::error::{ErrorCode, Outcome};
+use crate::error::{ErrorBody, ErrorCode, Outcome};
 use crate::request::{Model, Tags};
 
 /// The message that is queued for every request that reached the budget decision.
@@ -30,6 +30,9 @@ pub struct MetricsRecord {
     /// The change that was made to the request so that it fits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
+    /// The denials that limits which only observe did not make.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub would_deny: Vec<ErrorBody>,
     /// Alerts that are due after it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<Alert>,

@@ -14,7 +14,10 @@ pub use call::{
     AnswerTerms, CallFailure, Carried, InvokeModelEvent, InvokeModelInput, Invoked, ModelAnswer, NativeCall,
     PreparedCall, ReadAnswerInput, SealedAnswer, Target,
 };
-pub use limits::{LimitWindow, LimitsFound, LookupLimitInput, Remedy, ScopeLimit};
+pub use limits::{
+    Enforcement, LimitWindow, LimitsFound, LookupLimitInput, MOST_BUDGET_TAGS, MOST_SCOPES, MOST_WINDOWS, Remedy,
+    RequestLimits, ScopeLimit,
+};
 pub use metrics::{LateSettlement, MetricsModel, MetricsRecord};
 pub use reserve::{Admitted, Decision, Notes, Reservation, ReserveInput, ReservedScope};
 pub use settle::{Alert, CancelInput, Ended, SettleEvent, SettleInput, Settled};

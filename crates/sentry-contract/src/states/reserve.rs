@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Gathered, LimitsFound, MetricsRecord, ScopeLimit, TokenCount};
 use crate::answer::{Degraded, FinalAnswer};
+use crate::error::ErrorBody;
 use crate::request::{Model, Request, Tags};
 use crate::usage::UsageFound;
 
@@ -59,11 +60,15 @@ pub struct Admitted {
 }
 
 /// Facts about a request's treatment that its answer and its audit record repeat.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Notes {
     /// The change that was made to it so that it fits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
+    /// The denials that limits which only observe did not make.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub would_deny: Vec<ErrorBody>,
 }
 
 /// A hold that the ledger has taken for a request, on every scope that applies to it.
@@ -100,5 +105,5 @@ pub struct ReservedScope {
     pub usage_age_seconds: Option<u64>,
     /// The shard that the hold is in; absent for the scope's own item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shard: Option<u8>,
+    pub shard: Option<u16>,
 }

@@ -7,7 +7,7 @@ use sentry_domain::Unit;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Admitted, AnswerTerms, CallFailure, ScopeLimit, SealedAnswer};
+use super::{Admitted, AnswerTerms, CallFailure, RequestLimits, SealedAnswer};
 use crate::answer::BudgetEntry;
 
 /// Input of `Settle`, and of `Read Answer` after a `Settle` that failed.
@@ -52,9 +52,9 @@ pub struct CancelInput {
     pub request_key: String,
     /// The execution that may have taken it.
     pub execution_id: String,
-    /// The limits that it may be held on, those of the fallback included.
+    /// The limits that it may be held on.
     #[serde(default)]
-    pub limits: Vec<ScopeLimit>,
+    pub limits: RequestLimits,
 }
 
 /// Either input of `Settle`.
@@ -86,8 +86,9 @@ pub struct Alert {
     pub window: String,
     /// The window's key in the ledger.
     pub window_key: String,
-    /// When it ends.
-    pub resets_at: DateTime<Utc>,
+    /// When it ends; absent where it never does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resets_at: Option<DateTime<Utc>>,
     /// The percentage that was reached.
     pub threshold: u8,
     /// The unit that reached it.

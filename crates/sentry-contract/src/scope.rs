@@ -1,0 +1,58 @@
+//! The names of scopes: whose budgets there are.
+
+use std::fmt::Write;
+
+use crate::request::Tags;
+
+/// The value of a tag that a request does not have.
+pub const UNSPECIFIED: &str = "unspecified";
+/// The tags that are dimensions of every budget, each with its name in scopes. They are in alphabetical order, which is the order of a
+/// combination.
+pub const DIMENSIONS: [(&str, &str); 3] =
+    [("application", Tags::APPLICATION_ID), ("costCenter", Tags::COST_CENTER), ("environment", Tags::ENVIRONMENT)];
+
+/// The scope of the model that CloudWatch calls `metric`.
+#[must_use]
+pub fn of_model(metric: &str) -> String {
+    format!("model#{metric}")
+}
+
+/// The scope of every id and profile of the foundation model `id`.
+#[must_use]
+pub fn of_foundation(id: &str) -> String {
+    format!("foundation#{id}")
+}
+
+/// The scope of a tag's `value`. Its case does not count: `Marketing` and `marketing` are one budget.
+#[must_use]
+pub fn of_tag(name: &str, value: &str) -> String {
+    format!("{name}#{}", encoded(value).to_lowercase())
+}
+
+/// `value` without the characters that part the names of scopes, so that no tag's value can imitate another scope.
+#[must_use]
+pub fn encoded(value: &str) -> String {
+    let mut encoded = String::with_capacity(value.len());
+    for character in value.chars() {
+        match character {
+            '%' | '+' | '#' => {
+                let _ = write!(encoded, "%{:02X}", u32::from(character));
+            }
+            other => encoded.push(other),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_parts_names_is_encoded_and_case_is_folded() {
+        assert_eq!(of_tag("costCenter", "Marketing"), "costCenter#marketing");
+        assert_eq!(of_tag("costCenter", "a#B+c%d e"), "costCenter#a%23b%2bc%25d e");
+        assert_eq!(of_tag("user", "BÜRO"), "user#büro");
+        assert_eq!(encoded("a#B"), "a%23B");
+    }
+}
