@@ -177,14 +177,17 @@ pub struct Request {
 
 /// The ledger's name for the request that `application` calls `request_id`: the same id of another application is another request.
 ///
-/// Every hold carries the name, and every write pays for it, so the application stands in it as 64 bits (FNV-1a, see
-/// <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>), in 11 characters of base64. `#` is in no request id.
+/// The application stands in it as 64 bits, in 11 characters of base64. `#` is in no request id.
 #[must_use]
 pub fn request_key(application: &str, request_id: &str) -> String {
-    let hash = application
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{request_id}#{}", URL_SAFE_NO_PAD.encode(hash.to_be_bytes()))
+    format!("{request_id}#{}", URL_SAFE_NO_PAD.encode(fnv1a(application).to_be_bytes()))
+}
+
+/// The 64-bit FNV-1a hash of `text`, see <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>. It is the same on every machine and in
+/// every version, which the standard library's hashes do not promise.
+#[must_use]
+pub fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// A cheaper model that may answer in the place of the one that was asked for.

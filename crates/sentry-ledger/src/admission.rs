@@ -1,6 +1,6 @@
 //! Whether a request fits, how much of it, and if not, whether waiting helps. No I/O.
 
-use sentry_contract::states::{Remedy, ScopeLimit};
+use sentry_contract::states::{Enforcement, Remedy, ScopeLimit};
 use sentry_domain::{Amount, Price, Unit, Usd};
 
 use crate::figures::Figures;
@@ -11,8 +11,17 @@ pub const LEAST_OUTPUT_TOKENS: u32 = 16;
 /// How long a request is expected to hold where none has been settled yet, in milliseconds.
 const USUAL_MS: i64 = 2_000;
 
-/// What a request asks of its budget.
+/// A limit, with the usage that CloudWatch has seen in its window.
 #[derive(Clone, Copy, Debug)]
+pub struct Budget<'a> {
+    /// The limit.
+    pub limit: &'a ScopeLimit,
+    /// Tokens and dollars; nothing for a scope that CloudWatch does not know.
+    pub seen: Amount,
+}
+
+/// What a request asks of its budgets.
+#[derive(Clone, Debug)]
 pub struct Ask<'a> {
     /// No more input tokens than these.
     pub input_tokens: u64,
@@ -24,18 +33,30 @@ pub struct Ask<'a> {
     pub has_fallback: bool,
     /// The model's price, if it has one.
     pub price: Option<&'a Price>,
-    /// The limits that apply; those in dollars only where there is a price.
-    pub limits: &'a [ScopeLimit],
-    /// What CloudWatch has seen of the model, for the first limit.
-    pub seen: Amount,
+    /// The budgets that apply; those in dollars only where there is a price.
+    pub budgets: Vec<Budget<'a>>,
+}
+
+/// A budget with its figures at one moment.
+#[derive(Clone, Debug)]
+pub struct Standing<'a> {
+    /// The budget.
+    pub budget: Budget<'a>,
+    /// Its figures.
+    pub figures: Figures,
 }
 
 /// What the figures say of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It fits, with so many tokens to write.
-    Fits(u32),
-    /// It does not.
+    /// It fits, or only budgets that observe are short of it.
+    Fits {
+        /// Tokens to write.
+        max_tokens: u32,
+        /// The denials of the budgets that observe.
+        would_deny: Vec<Shortage>,
+    },
+    /// It does not fit.
     Denied(Shortage),
 }
 
@@ -43,17 +64,33 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shortage {
     /// Which of the limits.
-    pub place: usize,
+    pub limit: ScopeLimit,
     /// The unit that is short.
     pub unit: Unit,
-    /// The least that the request needs of it: tokens or picodollars.
+    /// The least that the request needs of it: a count or picodollars.
     pub needed: u128,
-    /// What there is, holds taken off: tokens or picodollars.
+    /// What there is, holds taken off: a count or picodollars.
     pub remaining: u128,
     /// Seconds after which it may fit because holds have been settled; `None` when it would not fit without them either.
     pub retry_after_seconds: Option<u64>,
     /// Whether it would not fit without holds either, and every limit where that is so lets a fallback answer.
     pub may_fall_back: bool,
+}
+
+impl Standing<'_> {
+    /// The same if nothing were held.
+    fn without_holds(&self) -> Self {
+        let figures = Figures { settled: self.figures.settled, mean_ms: self.figures.mean_ms, ..Figures::default() };
+        Self { budget: self.budget, figures }
+    }
+
+    fn denies(&self) -> bool {
+        self.budget.limit.enforce == Enforcement::Deny
+    }
+
+    fn room(&self, unit: Unit) -> Option<u128> {
+        self.figures.room(self.budget.limit, self.budget.seen, unit)
+    }
 }
 
 impl Ask<'_> {
@@ -62,61 +99,62 @@ impl Ask<'_> {
     pub fn hold(&self, max_tokens: u32) -> Amount {
         let usd =
             self.price.map(|price| price.most_for_input(self.input_tokens) + price.output.times(max_tokens.into()));
-        Amount { input: self.input_tokens, output: max_tokens.into(), usd: usd.unwrap_or_default() }
+        Amount {
+            input: self.input_tokens,
+            output: max_tokens.into(),
+            usd: usd.unwrap_or_default(),
+            requests: 1,
+            in_flight: 1,
+        }
     }
 
-    /// What CloudWatch has seen of the limit at `place`: it knows models only, and the model's limit is the first.
-    #[must_use]
-    pub fn seen_of(&self, place: usize) -> Amount {
-        if place == 0 { self.seen } else { Amount::ZERO }
-    }
-
-    /// Judges the request by the figures of its limits, one for each.
+    /// Judges the request by how its budgets stand.
     ///
     /// Where the client gave no `max_tokens`, it gets what is left at the moment. One that it gave is lowered to what would
     /// be left without holds, and then waited for: nobody's answer is cut for what others only might use.
     #[must_use]
-    pub fn judge(&self, figures: &[Figures], now_ms: i64) -> Verdict {
+    pub fn judge(&self, standings: &[Standing<'_>], now_ms: i64) -> Verdict {
         let floor = self.max_tokens.min(LEAST_OUTPUT_TOKENS);
+        let (denying, observing): (Vec<&Standing<'_>>, Vec<&Standing<'_>>) =
+            standings.iter().partition(|standing| standing.denies());
         let (least, most) = if self.given {
-            let alone: Vec<Figures> = figures.iter().map(without_holds).collect();
+            let alone: Vec<Standing<'_>> = denying.iter().map(|standing| standing.without_holds()).collect();
+            let alone: Vec<&Standing<'_>> = alone.iter().collect();
             let wanted = if self.is_clamped(&alone) { self.fitting(&alone).max(floor) } else { self.max_tokens };
             (wanted, wanted)
         } else {
-            (floor, self.fitting(figures).max(floor))
+            (floor, self.fitting(&denying).max(floor))
         };
-        match self.shortage(least, figures, now_ms) {
-            None => Verdict::Fits(most),
+        match self.shortage(least, &denying, now_ms) {
             Some(shortage) => Verdict::Denied(shortage),
+            None => {
+                let short = |standing: &&Standing<'_>| self.shortage(most, &[*standing], now_ms);
+                Verdict::Fits { max_tokens: most, would_deny: observing.iter().filter_map(short).collect() }
+            }
         }
     }
 
     /// Whether `max_tokens` is too much for some limits even if nothing is held (`alone`), all of which let it be lowered.
     /// Where all of them would rather see the fallback first, it is not lowered yet.
-    fn is_clamped(&self, alone: &[Figures]) -> bool {
-        let limits = self.limits.iter().zip(alone).enumerate();
-        let exceeded = limits
-            .filter(|(place, (limit, alone))| self.short_of(self.max_tokens, *place, limit, alone).is_some())
-            .map(|(_, (limit, _))| limit);
-        let exceeded: Vec<&ScopeLimit> = exceeded.collect();
+    fn is_clamped(&self, alone: &[&Standing<'_>]) -> bool {
+        let short = alone.iter().filter(|standing| self.short_of(self.max_tokens, standing).is_some());
+        let exceeded: Vec<&ScopeLimit> = short.map(|standing| standing.budget.limit).collect();
         let all_allow = exceeded.iter().all(|limit| limit.allows(Remedy::Clamp));
         let fallback_first = exceeded.iter().all(|limit| limit.when_exceeded.first() == Some(&Remedy::Fallback));
         !exceeded.is_empty() && all_allow && !(self.has_fallback && fallback_first)
     }
 
     /// As many tokens of `max_tokens` as could be written within every limit.
-    fn fitting(&self, figures: &[Figures]) -> u32 {
-        let limits = self.limits.iter().zip(figures).enumerate();
-        let most = limits.map(|(place, (limit, figures))| self.most_output(place, limit, figures)).min();
+    fn fitting(&self, standings: &[&Standing<'_>]) -> u32 {
+        let most = standings.iter().map(|standing| self.most_output(standing)).min();
         let most = most.unwrap_or(u64::MAX).min(self.max_tokens.into());
         u32::try_from(most).unwrap_or(self.max_tokens)
     }
 
     /// How many tokens could be written within one limit.
-    fn most_output(&self, place: usize, limit: &ScopeLimit, figures: &Figures) -> u64 {
-        let room = |unit| figures.room(limit, self.seen_of(place), unit);
-        let tokens = room(Unit::Output).map_or(u64::MAX, |room| u64::try_from(room).unwrap_or(u64::MAX));
-        let paid = match (room(Unit::Usd), self.price) {
+    fn most_output(&self, standing: &Standing<'_>) -> u64 {
+        let tokens = standing.room(Unit::Output).map_or(u64::MAX, |room| u64::try_from(room).unwrap_or(u64::MAX));
+        let paid = match (standing.room(Unit::Usd), self.price) {
             (Some(room), Some(price)) => {
                 let left = Usd::from_picodollars(room).saturating_sub(price.most_for_input(self.input_tokens));
                 price.output.affordable(left)
@@ -127,20 +165,21 @@ impl Ask<'_> {
     }
 
     /// Where `least` tokens do not fit: first a limit where waiting does not help, else the one to wait for longest.
-    fn shortage(&self, least: u32, figures: &[Figures], now_ms: i64) -> Option<Shortage> {
+    fn shortage(&self, least: u32, standings: &[&Standing<'_>], now_ms: i64) -> Option<Shortage> {
         let mut exceeded: Option<Shortage> = None;
         let mut longest: Option<Shortage> = None;
-        for (place, (limit, figures)) in self.limits.iter().zip(figures).enumerate() {
-            let Some(mut short) = self.short_of(least, place, limit, figures) else { continue };
-            if self.short_of(least, place, limit, &without_holds(figures)).is_some() {
+        for standing in standings {
+            let limit = standing.budget.limit;
+            let Some(mut short) = self.short_of(least, standing) else { continue };
+            if self.short_of(least, &standing.without_holds()).is_some() {
                 let may_fall_back = exceeded.as_ref().is_none_or(|first| first.may_fall_back);
                 short = exceeded.unwrap_or(short);
                 short.may_fall_back = may_fall_back && limit.allows(Remedy::Fallback);
                 exceeded = Some(short);
                 continue;
             }
-            let until_reset = limit.window.resets_at.timestamp_millis() - now_ms;
-            let wait = self.wait_ms(least, place, limit, figures, now_ms).min(until_reset);
+            let until_reset = limit.window.resets_at.map_or(i64::MAX, |end| end.timestamp_millis() - now_ms);
+            let wait = self.wait_ms(least, standing, now_ms).min(until_reset);
             short.retry_after_seconds = Some(u64::try_from(wait).unwrap_or_default().div_ceil(1_000).max(1));
             if longest.as_ref().is_none_or(|other| other.retry_after_seconds < short.retry_after_seconds) {
                 longest = Some(short);
@@ -150,13 +189,13 @@ impl Ask<'_> {
     }
 
     /// The first unit of one limit that is too short for `tokens` to be written.
-    fn short_of(&self, tokens: u32, place: usize, limit: &ScopeLimit, figures: &Figures) -> Option<Shortage> {
+    fn short_of(&self, tokens: u32, standing: &Standing<'_>) -> Option<Shortage> {
         let hold = self.hold(tokens);
         Unit::ALL.into_iter().find_map(|unit| {
-            let (remaining, needed) = (figures.room(limit, self.seen_of(place), unit)?, hold.get(unit));
+            let (remaining, needed) = (standing.room(unit)?, hold.get(unit));
             // A limit of 0 allows nothing, also nothing that is free; a spent one no request that is free either.
-            (needed > remaining || remaining == 0).then_some(Shortage {
-                place,
+            (needed > remaining || remaining == 0).then(|| Shortage {
+                limit: standing.budget.limit.clone(),
                 unit,
                 needed,
                 remaining,
@@ -167,29 +206,25 @@ impl Ask<'_> {
     }
 
     /// Milliseconds until so many holds should be settled that `tokens` fit, if they use next to nothing.
-    fn wait_ms(&self, tokens: u32, place: usize, limit: &ScopeLimit, figures: &Figures, now_ms: i64) -> i64 {
+    fn wait_ms(&self, tokens: u32, standing: &Standing<'_>, now_ms: i64) -> i64 {
+        let figures = &standing.figures;
         let mut ends: Vec<(i64, Amount)> = figures
             .holds
             .values()
             .map(|hold| (expected_end(hold.taken_ms, hold.expires_ms, figures.mean_ms, now_ms), hold.amount))
             .collect();
         ends.sort_unstable_by_key(|(end, _)| *end);
-        let mut left = figures.clone();
+        let mut left = standing.clone();
         let mut wait = USUAL_MS;
         for (end, amount) in ends {
-            left.held = left.held.saturating_sub(amount);
+            left.figures.held = left.figures.held.saturating_sub(amount);
             wait = end - now_ms;
-            if self.short_of(tokens, place, limit, &left).is_none() {
+            if self.short_of(tokens, &left).is_none() {
                 break;
             }
         }
         wait
     }
-}
-
-/// The figures as they would be if nothing were held.
-fn without_holds(figures: &Figures) -> Figures {
-    Figures { settled: figures.settled, mean_ms: figures.mean_ms, ..Figures::default() }
 }
 
 /// When a hold should be settled: after the usual time, or, when it already lasts longer, after half as long again.

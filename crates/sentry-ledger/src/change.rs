@@ -1,17 +1,17 @@
 //! The changes that may be made to an item. No I/O: what is here is what the model checker explores and what
 //! [`crate::expression`] writes as DynamoDB expressions.
 
-use sentry_domain::{Amount, Limits, Unit};
+use sentry_domain::{Amount, Limits, PerUnit};
 
-use crate::item::{Hold, Item, difference, signed, sum, unsigned};
+use crate::item::{Hold, Item};
 
 /// The most that an item may have committed, and hold, for one more hold to be taken; `None` where there is no bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Bounds {
     /// Limit − hold: what the ledger knows must fit.
-    pub committed: [Option<u128>; 3],
+    pub committed: PerUnit<Option<u128>>,
     /// Limit − what CloudWatch has seen − hold: what goes round the sentry must fit as well.
-    pub held: [Option<u128>; 3],
+    pub held: PerUnit<Option<u128>>,
 }
 
 impl Bounds {
@@ -21,22 +21,25 @@ impl Bounds {
     #[must_use]
     pub fn new(limits: &Limits, seen: &Amount, amount: &Amount) -> Option<Self> {
         let mut bounds = Self::default();
-        for (place, unit) in Unit::ALL.into_iter().enumerate() {
+        for (unit, limit) in limits.iter() {
             // A limit of 0 allows nothing, also nothing that is free.
-            let Some(limit) = limits.get(unit) else { continue };
             if limit == 0 {
                 return None;
             }
             let committed = limit.checked_sub(amount.get(unit))?;
             let held = committed.checked_sub(seen.get(unit))?;
-            let outside = seen.get(unit) > 0;
-            if let (Some(slot), Some(other)) = (bounds.committed.get_mut(place), bounds.held.get_mut(place)) {
-                *slot = Some(committed);
-                // Without usage seen by CloudWatch it follows from the other: held <= committed.
-                *other = outside.then_some(held);
-            }
+            *bounds.committed.get_mut(unit) = Some(committed);
+            // Without usage seen by CloudWatch it follows from the other: held <= committed.
+            *bounds.held.get_mut(unit) = (seen.get(unit) > 0).then_some(held);
         }
         Some(bounds)
+    }
+
+    fn allow(&self, item: &Item) -> bool {
+        let within = |amount: &Amount, most: &PerUnit<Option<u128>>| {
+            most.iter().all(|(unit, most)| most.is_none_or(|most| amount.get(unit) <= most))
+        };
+        within(&item.committed(), &self.committed) && within(&item.held, &self.held)
     }
 }
 
@@ -45,8 +48,8 @@ impl Bounds {
 pub enum Change {
     /// Takes a hold in a scope's own item.
     Take {
-        /// By request.
-        id: String,
+        /// Whose.
+        owner: String,
         /// What is taken.
         hold: Hold,
         /// Whether there is room.
@@ -55,16 +58,16 @@ pub enum Change {
         /// that was not limited then is not counted here yet.
         terms: String,
         /// When the item may be deleted, in seconds since 1970.
-        delete_after: i64,
+        delete_after: Option<i64>,
     },
     /// Takes a hold from a shard's lease.
     Draw {
-        /// By request.
-        id: String,
+        /// Whose.
+        owner: String,
         /// What is taken.
         hold: Hold,
         /// Which units must be covered by the lease.
-        limited: [bool; 3],
+        limited: PerUnit<bool>,
         /// The limits as the request knows them; they must be the lease's.
         terms: String,
         /// Now, in milliseconds since 1970; the lease must be valid.
@@ -72,8 +75,8 @@ pub enum Change {
     },
     /// Puts what was really used in the place of a hold: nothing to release it, all of it when it has expired.
     Settle {
-        /// By request.
-        id: String,
+        /// Whose.
+        owner: String,
         /// The very hold that is settled; another one, or none, is left alone.
         hold: Hold,
         /// What was used.
@@ -83,20 +86,29 @@ pub enum Change {
         /// How long the request held it, in milliseconds, if it is the request that settles.
         lasted_ms: Option<u64>,
     },
+    /// Keeps an execution from taking a hold here any more. Its reservation was given up; a write that is still on its way is refused.
+    Bar {
+        /// Whose.
+        owner: String,
+        /// Until when that must be remembered, in milliseconds since 1970.
+        until_ms: i64,
+    },
     /// In a scope's own item: renews the lease of a shard, together with [`Change::Leased`] there.
     Lease {
         /// The shard.
-        shard: u8,
+        shard: u16,
         /// What is leased beside what was; given back where it is negative.
-        change: [i128; 3],
+        change: PerUnit<i128>,
         /// What the shard has spent and hands over.
         spent: Amount,
         /// The limits that something is leased under; none where it is called back.
         terms: Option<String>,
         /// The most that the item may have committed, and hold.
-        most: [[Option<i128>; 3]; 2],
+        most: Most,
+        /// How many holds the shard has; `None` when it has no hold and is closed, so that it need not be read again.
+        holds: Option<u64>,
         /// When the item may be deleted, in seconds since 1970.
-        delete_after: i64,
+        delete_after: Option<i64>,
     },
     /// In a scope's own item: other limits are in force, and every lease under the old ones has been called back.
     Agree {
@@ -105,19 +117,67 @@ pub enum Change {
         /// The limits.
         terms: String,
     },
-    /// In the shard: takes the lease.
+    /// In the shard: takes the lease, or gives it back.
     Leased {
         /// What it was read as: it may since have got more back, not less.
         known: Box<Item>,
         /// What is leased beside what was.
-        change: [i128; 3],
-        /// The limits that the lease is made under.
-        terms: String,
-        /// Until when it may be used, in milliseconds since 1970.
+        change: PerUnit<i128>,
+        /// The limits that the lease is made under; `None` leaves them as they are.
+        terms: Option<String>,
+        /// Until when it may be used, in milliseconds since 1970; 0 closes it.
         until_ms: i64,
+        /// What the scope's own item says of its shards.
+        spread: u16,
         /// When the item may be deleted, in seconds since 1970.
-        delete_after: i64,
+        delete_after: Option<i64>,
     },
+    /// In a scope's own item: new holds are spread over another number of shards.
+    Spread {
+        /// The number until now.
+        from: u16,
+        /// The number from now on.
+        to: u16,
+        /// When that is, in milliseconds since 1970.
+        now_ms: i64,
+        /// The earliest that it may have been changed before, in milliseconds since 1970.
+        settled_since_ms: i64,
+    },
+    /// Begins a scope's own item with what the scope has spent in the window before anybody counted it here.
+    Begin {
+        /// What it has spent.
+        settled: Amount,
+        /// When the item may be deleted, in seconds since 1970.
+        delete_after: Option<i64>,
+    },
+    /// Says when the sweep must look at the item next.
+    Swept {
+        /// The time that it came for, in milliseconds since 1970.
+        at_ms: i64,
+        /// When it must come again; `None` when the item holds nothing.
+        next_ms: Option<i64>,
+        /// Executions that need not be barred any more.
+        unbar: Vec<String>,
+    },
+}
+
+/// The most that a scope's own item may have committed, and hold, for a lease; `None` where there is no bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Most {
+    /// Settled and held.
+    pub committed: PerUnit<Option<i128>>,
+    /// Held.
+    pub held: PerUnit<Option<i128>>,
+}
+
+impl Most {
+    fn allow(&self, item: &Item) -> bool {
+        let within = |amount: &Amount, most: &PerUnit<Option<i128>>| {
+            let amount = amount.signed();
+            most.iter().all(|(unit, most)| most.is_none_or(|most| *amount.get(unit) <= most))
+        };
+        within(&item.committed(), &self.committed) && within(&item.held, &self.held)
+    }
 }
 
 impl Change {
@@ -126,68 +186,54 @@ impl Change {
     pub fn apply(&self, item: &Item) -> Option<Item> {
         let mut item = item.clone();
         match self {
-            Self::Take { id, hold, bounds, terms, .. } => {
-                let fits = |amount: Amount, bound: &[Option<u128>; 3]| {
-                    Unit::ALL
-                        .into_iter()
-                        .zip(bound)
-                        .all(|(unit, most)| most.is_none_or(|most| amount.get(unit) <= most))
-                };
-                let room = fits(item.committed(), &bounds.committed) && fits(item.held, &bounds.held);
-                if item.holds.contains_key(id) || !room || !item.agrees(terms) {
+            Self::Take { owner, hold, bounds, terms, .. } => {
+                if !item.admits(owner) || !bounds.allow(&item) || !item.agrees(terms) {
                     return None;
                 }
-                item.held = item.held + hold.amount;
-                item.holds.insert(id.clone(), hold.clone());
+                item.take(owner, hold);
             }
-            Self::Draw { id, hold, limited, terms, now_ms } => {
-                let needed = signed(&hold.amount);
-                let covered = item
-                    .free
-                    .iter()
-                    .zip(needed)
-                    .zip(limited)
-                    .all(|((free, needed), limited)| !limited || *free >= needed);
+            Self::Draw { owner, hold, limited, terms, now_ms } => {
+                let needed = hold.amount.signed();
+                let covered = limited.iter().all(|(unit, limited)| !limited || item.free.get(unit) >= needed.get(unit));
                 let valid = item.terms.as_ref() == Some(terms) && item.lease_until_ms > *now_ms;
-                if item.holds.contains_key(id) || !covered || !valid {
+                if !item.admits(owner) || !covered || !valid {
                     return None;
                 }
-                for (free, needed) in item.free.iter_mut().zip(needed) {
-                    *free -= needed;
-                }
-                item.held = item.held + hold.amount;
-                item.holds.insert(id.clone(), hold.clone());
+                item.free = item.free - needed;
+                item.take(owner, hold);
             }
-            Self::Settle { id, hold, actual, shard, lasted_ms } => {
-                if item.holds.get(id) != Some(hold) {
+            Self::Settle { owner, hold, actual, shard, lasted_ms } => {
+                if item.holds.get(owner) != Some(hold) {
                     return None;
                 }
-                item.holds.remove(id);
+                item.holds.remove(owner);
                 item.held = item.held.saturating_sub(hold.amount);
                 item.settled = item.settled + *actual;
                 if *shard {
-                    for ((free, held), used) in item.free.iter_mut().zip(signed(&hold.amount)).zip(signed(actual)) {
-                        *free += held - used;
-                    }
+                    item.free = item.free + hold.amount.signed() - actual.signed();
                 }
                 if let Some(lasted) = lasted_ms {
                     item.calls += 1;
                     item.busy_ms += lasted;
                 }
             }
-            Self::Lease { shard, change, spent, most: [committed, held], terms, .. } => {
-                let fits = |amount: &Amount, most: &[Option<i128>; 3]| {
-                    signed(amount).into_iter().zip(most).all(|(amount, most)| most.is_none_or(|most| amount <= most))
-                };
+            Self::Bar { owner, until_ms } => {
+                item.barred.insert(owner.clone(), *until_ms);
+                item.sweep_by(*until_ms);
+            }
+            Self::Lease { shard, change, spent, most, terms, holds, .. } => {
                 let agreed = terms.as_ref().is_none_or(|terms| item.agrees(terms));
-                if !fits(&item.committed(), committed) || !fits(&item.held, held) || !agreed {
+                if !most.allow(&item) || !agreed {
                     return None;
                 }
                 item.terms = terms.clone().or(item.terms);
                 item.leases += 1;
-                item.held = unsigned(sum(signed(&item.held), difference(*change, signed(spent))));
+                item.held = Amount::unsigned(&(item.held.signed() + *change - spent.signed()));
                 item.settled = item.settled + *spent;
-                item.shards.insert(*shard);
+                match holds {
+                    Some(holds) => item.shards.insert(*shard, *holds),
+                    None => item.shards.remove(shard),
+                };
             }
             Self::Agree { leases, terms } => {
                 if item.leases != *leases {
@@ -195,21 +241,72 @@ impl Change {
                 }
                 item.terms = Some(terms.clone());
             }
-            Self::Leased { known, change, terms, until_ms, .. } => {
-                let less = |now: [i128; 3], known: [i128; 3]| {
-                    now.into_iter().zip(known).any(|(now, known)| known != 0 && now < known)
+            Self::Leased { known, change, terms, until_ms, spread, .. } => {
+                let less = |now: &PerUnit<i128>, known: &PerUnit<i128>| {
+                    known.iter().any(|(unit, known)| *known != 0 && now.get(unit) < known)
                 };
-                let spent = signed(&known.settled);
-                if less(item.free, known.free) || less(signed(&item.settled), spent) || item.terms != known.terms {
+                let spent = known.settled.signed();
+                let settled = item.settled.signed();
+                if less(&item.free, &known.free)
+                    || less(&settled, &spent)
+                    || item.terms != known.terms
+                    || item.lease_until_ms != known.lease_until_ms
+                    || is_emptied(known, *until_ms) && item.held.requests > 0
+                {
                     return None;
                 }
-                item.free = sum(item.free, *change);
-                item.settled = unsigned(difference(signed(&item.settled), spent));
-                item.terms = Some(terms.clone());
+                item.free = item.free + *change;
+                item.settled = Amount::unsigned(&(settled - spent));
+                item.terms = terms.clone().or(item.terms);
                 item.lease_until_ms = *until_ms;
+                item.spread = *spread;
+                if *until_ms > 0 {
+                    item.sweep_by(*until_ms);
+                }
+            }
+            Self::Spread { from, to, now_ms, settled_since_ms } => {
+                if item.spread != *from || item.spread_at_ms > *settled_since_ms {
+                    return None;
+                }
+                (item.spread, item.spread_at_ms) = (*to, *now_ms);
+            }
+            Self::Begin { settled, .. } => {
+                if item != Item::default() {
+                    return None;
+                }
+                item.settled = *settled;
+            }
+            Self::Swept { at_ms, next_ms, unbar } => {
+                if item.sweep_at_ms != Some(*at_ms) || next_ms.is_none() && item.held.requests > 0 {
+                    return None;
+                }
+                item.sweep_at_ms = *next_ms;
+                item.barred.retain(|owner, _| !unbar.contains(owner));
             }
         }
         Some(item)
+    }
+}
+
+/// Whether a shard that was read as `known` is closed without any hold: nobody reads it again, so it must have none.
+pub(crate) const fn is_emptied(known: &Item, until_ms: i64) -> bool {
+    until_ms == 0 && known.held.requests == 0
+}
+
+impl Item {
+    fn admits(&self, owner: &str) -> bool {
+        !self.holds.contains_key(owner) && !self.barred.contains_key(owner)
+    }
+
+    fn take(&mut self, owner: &str, hold: &Hold) {
+        self.held = self.held + hold.amount;
+        self.holds.insert(owner.to_owned(), hold.clone());
+        self.sweep_by(hold.expires_ms);
+    }
+
+    /// The sweep comes at `ms` at the latest: where it comes at all, holds that are taken later expire later.
+    fn sweep_by(&mut self, ms: i64) {
+        self.sweep_at_ms.get_or_insert(ms);
     }
 }
 

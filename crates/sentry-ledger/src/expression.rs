@@ -1,20 +1,33 @@
 //! Items and changes as DynamoDB writes them.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
-use sentry_domain::Amount;
+use sentry_domain::{Amount, PerUnit};
 
-use crate::change::Change;
-use crate::item::{Item, difference, signed, unsigned};
+use crate::change::{Change, is_emptied};
+use crate::item::{Hold, Item};
 use crate::key::Key;
 
-/// Prefix of a hold's attribute; the request id follows.
+/// Partition key: the scope, for a shard with its number.
+pub const SCOPE: &str = "scope";
+/// Sort key: the window.
+pub const WINDOW: &str = "window";
+/// Partition key of the index that the sweep reads.
+pub const SWEEP: &str = "sweep";
+/// Its only value.
+pub const DUE: &str = "due";
+/// Sort key of that index: when the sweep must look at the item, in milliseconds since 1970. Items that hold nothing have none.
+pub const SWEEP_AT: &str = "sweepAtMs";
+/// Prefix of a hold's attribute; the owner follows.
 const HOLD: &str = "h#";
+/// Prefix of the attribute that bars an execution; the owner follows.
+const BARRED: &str = "x#";
 /// Prefix of the attribute that marks a sent alert; the threshold follows.
-const ALERT: &str = "a#";
-/// Prefix of the attribute that marks a shard with a lease; its number follows.
+pub const ALERT: &str = "a#";
+/// Prefix of the attribute that marks a shard; its number follows.
 const SHARD: &str = "s#";
 /// The limits that a lease was made under.
 const TERMS: &str = "terms";
@@ -22,6 +35,10 @@ const TERMS: &str = "terms";
 const LEASES: &str = "leases";
 /// Until when a lease may be used, in milliseconds since 1970.
 const LEASE_UNTIL: &str = "leaseUntilMs";
+/// Over how many shards new holds are spread.
+const SPREAD: &str = "spread";
+/// When that was last changed, in milliseconds since 1970.
+const SPREAD_AT: &str = "spreadAtMs";
 /// When DynamoDB may delete the item, in seconds since 1970.
 const DELETE_AFTER: &str = "expiresAt";
 /// How many holds were settled by their requests.
@@ -29,16 +46,54 @@ const CALLS: &str = "calls";
 /// How long these lasted together, in milliseconds.
 const BUSY: &str = "busyMs";
 
-/// A counter of an item, in the order of [`Unit::ALL`].
-type Names = [&'static str; 3];
+/// The names of a counter's attributes.
+type Names = PerUnit<&'static str>;
 
-const SETTLED: Names = ["settledInput", "settledOutput", "settledUsd"];
-const HELD: Names = ["heldInput", "heldOutput", "heldUsd"];
-const COMMITTED: Names = ["committedInput", "committedOutput", "committedUsd"];
-const FREE: Names = ["freeInput", "freeOutput", "freeUsd"];
+const SETTLED: Names = PerUnit {
+    input: "settledInput",
+    output: "settledOutput",
+    usd: "settledUsd",
+    requests: "settledRequests",
+    in_flight: "settledInFlight",
+};
+const HELD: Names = PerUnit {
+    input: "heldInput",
+    output: "heldOutput",
+    usd: "heldUsd",
+    requests: "heldRequests",
+    in_flight: "heldInFlight",
+};
+const COMMITTED: Names = PerUnit {
+    input: "committedInput",
+    output: "committedOutput",
+    usd: "committedUsd",
+    requests: "committedRequests",
+    in_flight: "committedInFlight",
+};
+const FREE: Names = PerUnit {
+    input: "freeInput",
+    output: "freeOutput",
+    usd: "freeUsd",
+    requests: "freeRequests",
+    in_flight: "freeInFlight",
+};
 
 /// An item's attributes.
 pub type Attributes = HashMap<String, AttributeValue>;
+
+/// The key as DynamoDB takes it.
+pub fn key(key: &Key) -> Attributes {
+    Attributes::from([
+        (SCOPE.to_owned(), AttributeValue::S(key.scope.clone())),
+        (WINDOW.to_owned(), AttributeValue::S(key.window.clone())),
+    ])
+}
+
+/// The key of an item that was read.
+pub fn read_key(attributes: &Attributes) -> Option<Key> {
+    let text = |name: &str| attributes.get(name)?.as_s().ok().cloned();
+    Some(Key { scope: text(SCOPE)?, window: text(WINDOW)? })
+}
 
 /// Reads an item; attributes that it does not know are left alone.
 ///
@@ -46,41 +101,50 @@ pub type Attributes = HashMap<String, AttributeValue>;
 /// The name of an attribute that is not what the ledger writes.
 pub fn read(attributes: &Attributes) -> Result<Item, String> {
     let mut item = Item {
-        settled: unsigned(numbers(attributes, SETTLED)?),
-        held: unsigned(numbers(attributes, HELD)?),
-        free: numbers(attributes, FREE)?,
-        calls: number(attributes, CALLS)?,
-        busy_ms: number(attributes, BUSY)?,
-        leases: number(attributes, LEASES)?,
-        lease_until_ms: number(attributes, LEASE_UNTIL)?,
+        settled: Amount::unsigned(&numbers(attributes, &SETTLED)?),
+        held: Amount::unsigned(&numbers(attributes, &HELD)?),
+        free: numbers(attributes, &FREE)?,
+        calls: number(attributes, CALLS)?.unwrap_or_default(),
+        busy_ms: number(attributes, BUSY)?.unwrap_or_default(),
+        leases: number(attributes, LEASES)?.unwrap_or_default(),
+        lease_until_ms: number(attributes, LEASE_UNTIL)?.unwrap_or_default(),
+        spread: number(attributes, SPREAD)?.unwrap_or_default(),
+        spread_at_ms: number(attributes, SPREAD_AT)?.unwrap_or_default(),
+        sweep_at_ms: number(attributes, SWEEP_AT)?,
         ..Item::default()
     };
     item.terms = attributes.get(TERMS).and_then(|terms| terms.as_s().ok()).cloned();
     for (name, value) in attributes {
         let wrong = || name.clone();
-        if let Some(id) = name.strip_prefix(HOLD) {
+        let whole = || value.as_n().map_err(|_| wrong());
+        if let Some(owner) = name.strip_prefix(HOLD) {
             let hold = value.as_s().ok().and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
-            item.holds.insert(id.to_owned(), hold);
+            item.holds.insert(owner.to_owned(), hold);
+        } else if let Some(owner) = name.strip_prefix(BARRED) {
+            item.barred.insert(owner.to_owned(), whole()?.parse().map_err(|_| wrong())?);
         } else if let Some(threshold) = name.strip_prefix(ALERT) {
             item.alerted.insert(threshold.parse().map_err(|_| wrong())?);
         } else if let Some(shard) = name.strip_prefix(SHARD) {
-            item.shards.insert(shard.parse().map_err(|_| wrong())?);
+            let holds = whole()?.parse().map_err(|_| wrong())?;
+            item.shards.insert(shard.parse().map_err(|_| wrong())?, holds);
         }
     }
     Ok(item)
 }
 
-fn numbers(attributes: &Attributes, names: Names) -> Result<[i128; 3], String> {
-    let [input, output, usd] = names;
-    Ok([number(attributes, input)?, number(attributes, output)?, number(attributes, usd)?])
+fn numbers(attributes: &Attributes, names: &Names) -> Result<PerUnit<i128>, String> {
+    let mut numbers = PerUnit::default();
+    for (unit, name) in names.iter() {
+        // A counter that is not there is 0: DynamoDB's `ADD` creates it.
+        *numbers.get_mut(unit) = number(attributes, name)?.unwrap_or_default();
+    }
+    Ok(numbers)
 }
 
-/// A counter that is not there is 0: DynamoDB's `ADD` creates it.
-fn number<T: std::str::FromStr + Default>(attributes: &Attributes, name: &str) -> Result<T, String> {
-    match attributes.get(name) {
-        None => Ok(T::default()),
-        Some(value) => value.as_n().ok().and_then(|text| text.parse().ok()).ok_or_else(|| name.to_owned()),
-    }
+fn number<T: FromStr>(attributes: &Attributes, name: &str) -> Result<Option<T>, String> {
+    let Some(value) = attributes.get(name) else { return Ok(None) };
+    let number = value.as_n().ok().and_then(|text| text.parse().ok());
+    number.map(Some).ok_or_else(|| name.to_owned())
 }
 
 /// An update expression in the making.
@@ -100,121 +164,164 @@ impl Expression {
     pub fn of(change: &Change) -> Self {
         let mut expression = Self::default();
         match change {
-            Change::Take { id, hold, bounds, terms, delete_after } => {
-                let name = expression.name(&format!("{HOLD}{id}"));
-                expression.conditions.push(format!("attribute_not_exists({name})"));
+            Change::Take { owner, hold, bounds, terms, delete_after } => {
+                expression.take(owner, hold);
                 expression.terms_agree(terms);
-                expression.at_most(COMMITTED, bounds.committed);
-                expression.at_most(HELD, bounds.held);
-                expression.set(name, AttributeValue::S(hold.to_string()));
+                expression.at_most(&COMMITTED, bounds.committed);
+                expression.at_most(&HELD, bounds.held);
+                expression.add(&COMMITTED, hold.amount.signed());
                 expression.delete_after(*delete_after);
-                expression.add(HELD, signed(&hold.amount));
-                expression.add(COMMITTED, signed(&hold.amount));
             }
-            Change::Draw { id, hold, limited, terms, now_ms } => {
-                let name = expression.name(&format!("{HOLD}{id}"));
-                expression.conditions.push(format!("attribute_not_exists({name})"));
+            Change::Draw { owner, hold, limited, terms, now_ms } => {
+                expression.take(owner, hold);
                 expression.terms_are(terms);
-                let (until, now) = (expression.name(LEASE_UNTIL), expression.number(*now_ms));
-                expression.conditions.push(format!("{until} > {now}"));
-                let needed = signed(&hold.amount);
-                for ((attribute, needed), limited) in FREE.into_iter().zip(needed).zip(limited) {
-                    if *limited {
-                        expression.at_least(attribute, needed);
-                    }
+                expression.require(LEASE_UNTIL, ">", now_ms);
+                let needed = hold.amount.signed();
+                for (unit, attribute) in FREE.iter().filter(|(unit, _)| *limited.get(*unit)) {
+                    expression.require(attribute, ">=", needed.get(unit));
                 }
-                expression.set(name, AttributeValue::S(hold.to_string()));
-                expression.add(HELD, needed);
-                expression.add(FREE, needed.map(|number| -number));
+                expression.add(&FREE, -needed);
             }
-            Change::Settle { id, hold, actual, shard, lasted_ms } => {
-                let name = expression.name(&format!("{HOLD}{id}"));
+            Change::Settle { owner, hold, actual, shard, lasted_ms } => {
+                let name = expression.name(&format!("{HOLD}{owner}"));
                 let stored = expression.value(AttributeValue::S(hold.to_string()));
                 expression.conditions.push(format!("{name} = {stored}"));
                 expression.removes.push(name);
-                let (held, used) = (signed(&hold.amount), signed(actual));
-                expression.add(HELD, held.map(|number| -number));
-                expression.add(SETTLED, used);
+                let (held, used) = (hold.amount.signed(), actual.signed());
+                expression.add(&HELD, -held);
+                expression.add(&SETTLED, used);
                 if *shard {
-                    expression.add(FREE, difference(held, used));
+                    expression.add(&FREE, held - used);
                 } else {
-                    expression.add(COMMITTED, difference(used, held));
+                    expression.add(&COMMITTED, used - held);
                 }
                 if let Some(lasted) = lasted_ms {
                     expression.add_one(CALLS, 1);
                     expression.add_one(BUSY, (*lasted).into());
                 }
             }
-            Change::Lease { shard, change, spent, most, terms, delete_after } => {
-                let mut lease = Self::lease(*shard, *change, spent, *most, *delete_after);
-                if let Some(terms) = terms {
-                    lease.terms_agree(terms);
-                    lease.set_terms(terms);
-                }
-                return lease;
+            Change::Bar { owner, until_ms } => {
+                expression.set(&format!("{BARRED}{owner}"), number_value(until_ms));
+                expression.sweep_by(*until_ms);
             }
+            Change::Lease { .. } => expression.lease(change),
             Change::Agree { leases, terms } => {
-                let (name, value) = (expression.name(LEASES), expression.number(*leases));
-                expression.conditions.push(format!("{name} = {value}"));
+                expression.require(LEASES, "=", leases);
                 expression.set_terms(terms);
             }
-            Change::Leased { known, change, terms, until_ms, delete_after } => {
-                return Self::leased(known, *change, terms, *until_ms, *delete_after);
+            Change::Leased { .. } => expression.leased(change),
+            Change::Spread { from, to, now_ms, settled_since_ms } => {
+                expression.is_or_absent(SPREAD, *from);
+                expression.at_most_one(SPREAD_AT, settled_since_ms);
+                expression.set(SPREAD, number_value(to));
+                expression.set(SPREAD_AT, number_value(now_ms));
+            }
+            Change::Begin { settled, delete_after } => {
+                let name = expression.name(SCOPE);
+                expression.conditions.push(format!("attribute_not_exists({name})"));
+                expression.add(&SETTLED, settled.signed());
+                expression.add(&COMMITTED, settled.signed());
+                expression.delete_after(*delete_after);
+            }
+            Change::Swept { at_ms, next_ms, unbar } => {
+                expression.require(SWEEP_AT, "=", at_ms);
+                if let Some(next) = next_ms {
+                    expression.set(SWEEP_AT, number_value(next));
+                } else {
+                    expression.is_or_absent(HELD.requests, 0);
+                    for attribute in [SWEEP, SWEEP_AT] {
+                        let name = expression.name(attribute);
+                        expression.removes.push(name);
+                    }
+                }
+                for owner in unbar {
+                    let name = expression.name(&format!("{BARRED}{owner}"));
+                    expression.removes.push(name);
+                }
             }
         }
         expression
     }
 
-    /// What a scope's own item sees of a lease that is renewed: `change` is leased beside what was (or given back, where it is
-    /// negative), and `spent` is handed over.
-    fn lease(shard: u8, change: [i128; 3], spent: &Amount, most: [[Option<i128>; 3]; 2], delete_after: i64) -> Self {
-        let mut expression = Self::default();
-        for (names, most) in [COMMITTED, HELD].into_iter().zip(most) {
-            for (attribute, most) in names.into_iter().zip(most) {
-                if let Some(most) = most {
-                    expression.at_most_one(attribute, most);
+    /// Takes a hold where the execution has none and is not barred.
+    fn take(&mut self, owner: &str, hold: &Hold) {
+        for prefix in [HOLD, BARRED] {
+            let name = self.name(&format!("{prefix}{owner}"));
+            self.conditions.push(format!("attribute_not_exists({name})"));
+        }
+        self.set(&format!("{HOLD}{owner}"), AttributeValue::S(hold.to_string()));
+        self.add(&HELD, hold.amount.signed());
+        self.sweep_by(hold.expires_ms);
+    }
+
+    /// What a scope's own item sees of a lease that is renewed.
+    fn lease(&mut self, change: &Change) {
+        let Change::Lease { shard, change, spent, terms, most, holds, delete_after } = change else { return };
+        for (names, most) in [(COMMITTED, &most.committed), (HELD, &most.held)] {
+            for (unit, attribute) in names.iter() {
+                if let Some(most) = most.get(unit) {
+                    self.at_most_one(attribute, most);
                 }
             }
         }
-        expression.add(COMMITTED, change);
-        expression.add(HELD, difference(change, signed(spent)));
-        expression.add(SETTLED, signed(spent));
-        let mark = expression.name(&format!("{SHARD}{shard}"));
-        let one = expression.number(1);
-        expression.sets.push(format!("{mark} = {one}"));
-        expression.add_one(LEASES, 1);
-        expression.delete_after(delete_after);
-        expression
+        self.add(&COMMITTED, *change);
+        self.add(&HELD, *change - spent.signed());
+        self.add(&SETTLED, spent.signed());
+        let mark = format!("{SHARD}{shard}");
+        if let Some(holds) = holds {
+            self.set(&mark, number_value(holds));
+        } else {
+            let name = self.name(&mark);
+            self.removes.push(name);
+        }
+        if let Some(terms) = terms {
+            self.terms_agree(terms);
+            self.set_terms(terms);
+        }
+        self.add_one(LEASES, 1);
+        self.delete_after(*delete_after);
     }
 
     /// What the shard sees of it. `known` is what it was read as: it may since have got more back, not less.
-    fn leased(known: &Item, change: [i128; 3], terms: &str, until_ms: i64, delete_after: i64) -> Self {
-        let mut expression = Self::default();
-        for (attribute, free) in FREE.into_iter().zip(known.free) {
-            if free != 0 {
-                expression.at_least(attribute, free);
-            }
-        }
-        let settled = signed(&known.settled);
-        for (attribute, spent) in SETTLED.into_iter().zip(settled) {
-            if spent != 0 {
-                expression.at_least(attribute, spent);
+    fn leased(&mut self, change: &Change) {
+        let Change::Leased { known, change, terms, until_ms, spread, delete_after } = change else { return };
+        let spent = known.settled.signed();
+        for (names, known) in [(FREE, known.free), (SETTLED, spent)] {
+            for (unit, attribute) in names.iter() {
+                let known = *known.get(unit);
+                if known != 0 {
+                    self.require(attribute, ">=", known);
+                }
             }
         }
         match &known.terms {
-            Some(terms) => expression.terms_are(terms),
+            Some(terms) => self.terms_are(terms),
             None => {
-                let name = expression.name(TERMS);
-                expression.conditions.push(format!("attribute_not_exists({name})"));
+                let name = self.name(TERMS);
+                self.conditions.push(format!("attribute_not_exists({name})"));
             }
         }
-        expression.add(FREE, change);
-        expression.add(SETTLED, settled.map(|number| -number));
-        expression.set_terms(terms);
-        let (until, value) = (expression.name(LEASE_UNTIL), expression.number(until_ms));
-        expression.sets.push(format!("{until} = {value}"));
-        expression.delete_after(delete_after);
-        expression
+        if known.lease_until_ms == 0 {
+            self.is_or_absent(LEASE_UNTIL, 0);
+        } else {
+            self.require(LEASE_UNTIL, "=", known.lease_until_ms);
+        }
+        if is_emptied(known, *until_ms) {
+            self.is_or_absent(HELD.requests, 0);
+        }
+        for (unit, attribute) in FREE.iter() {
+            self.add_one(attribute, *change.get(unit));
+        }
+        self.add(&SETTLED, -spent);
+        if let Some(terms) = terms {
+            self.set_terms(terms);
+        }
+        self.set(LEASE_UNTIL, number_value(until_ms));
+        self.set(SPREAD, number_value(spread));
+        if *until_ms > 0 {
+            self.sweep_by(*until_ms);
+        }
+        self.delete_after(*delete_after);
     }
 
     fn name(&mut self, attribute: &str) -> String {
@@ -233,22 +340,31 @@ impl Expression {
     }
 
     fn number(&mut self, number: impl ToString) -> String {
-        self.value(AttributeValue::N(number.to_string()))
+        self.value(number_value(number))
     }
 
-    fn set(&mut self, name: String, value: AttributeValue) {
-        let value = self.value(value);
+    fn set(&mut self, attribute: &str, value: AttributeValue) {
+        let (name, value) = (self.name(attribute), self.value(value));
         self.sets.push(format!("{name} = {value}"));
     }
 
-    fn delete_after(&mut self, seconds: i64) {
-        let (name, value) = (self.name(DELETE_AFTER), self.number(seconds));
-        self.sets.push(format!("{name} = {value}"));
+    fn delete_after(&mut self, seconds: Option<i64>) {
+        if let Some(seconds) = seconds {
+            self.set(DELETE_AFTER, number_value(seconds));
+        }
+    }
+
+    /// The sweep comes at `ms` at the latest: where it comes at all, holds that are taken later expire later. The index is written only
+    /// when an attribute changes.
+    fn sweep_by(&mut self, ms: i64) {
+        for (attribute, value) in [(SWEEP, AttributeValue::S(DUE.to_owned())), (SWEEP_AT, number_value(ms))] {
+            let (name, value) = (self.name(attribute), self.value(value));
+            self.sets.push(format!("{name} = if_not_exists({name}, {value})"));
+        }
     }
 
     fn set_terms(&mut self, terms: &str) {
-        let name = self.name(TERMS);
-        self.set(name, AttributeValue::S(terms.to_owned()));
+        self.set(TERMS, AttributeValue::S(terms.to_owned()));
     }
 
     /// There are no leases, or they were made under these limits.
@@ -262,10 +378,13 @@ impl Expression {
         self.conditions.push(format!("{name} = {value}"));
     }
 
-    /// Adds to counters, also nothing, so that an item has them all from its first write on.
-    fn add(&mut self, names: Names, numbers: [i128; 3]) {
-        for (attribute, number) in names.into_iter().zip(numbers) {
-            self.add_one(attribute, number);
+    /// Adds to counters. A counter that is 0 need not be there.
+    fn add(&mut self, names: &Names, numbers: PerUnit<i128>) {
+        for (unit, attribute) in names.iter() {
+            let number = *numbers.get(unit);
+            if number != 0 {
+                self.add_one(attribute, number);
+            }
         }
     }
 
@@ -274,9 +393,9 @@ impl Expression {
         self.adds.push(format!("{name} {value}"));
     }
 
-    fn at_most(&mut self, names: Names, bounds: [Option<u128>; 3]) {
-        for (attribute, bound) in names.into_iter().zip(bounds) {
-            if let Some(bound) = bound {
+    fn at_most(&mut self, names: &Names, bounds: PerUnit<Option<u128>>) {
+        for (unit, attribute) in names.iter() {
+            if let Some(bound) = bounds.get(unit) {
                 self.at_most_one(attribute, bound);
             }
         }
@@ -288,9 +407,14 @@ impl Expression {
         self.conditions.push(format!("(attribute_not_exists({name}) OR {name} <= {value})"));
     }
 
-    fn at_least(&mut self, attribute: &str, bound: i128) {
-        let (name, value) = (self.name(attribute), self.number(bound));
-        self.conditions.push(format!("{name} >= {value}"));
+    fn is_or_absent(&mut self, attribute: &str, number: impl ToString) {
+        let (name, value) = (self.name(attribute), self.number(number));
+        self.conditions.push(format!("(attribute_not_exists({name}) OR {name} = {value})"));
+    }
+
+    fn require(&mut self, attribute: &str, comparison: &str, number: impl ToString) {
+        let (name, value) = (self.name(attribute), self.number(number));
+        self.conditions.push(format!("{name} {comparison} {value}"));
     }
 
     fn update(&self) -> String {
@@ -309,7 +433,7 @@ impl Expression {
         key: &Key,
     ) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
         call.table_name(table)
-            .set_key(Some(key.attributes()))
+            .set_key(Some(self::key(key)))
             .update_expression(self.update())
             .set_condition_expression((!self.conditions.is_empty()).then(|| self.conditions.join(" AND ")))
             .set_expression_attribute_names(Some(self.names))
@@ -323,7 +447,7 @@ impl Expression {
     pub fn action(self, table: &str, key: &Key) -> Result<TransactWriteItem, BuildError> {
         let update = Update::builder()
             .table_name(table)
-            .set_key(Some(key.attributes()))
+            .set_key(Some(self::key(key)))
             .update_expression(self.update())
             .set_condition_expression((!self.conditions.is_empty()).then(|| self.conditions.join(" AND ")))
             .set_expression_attribute_names(Some(self.names))
@@ -331,4 +455,8 @@ impl Expression {
             .build()?;
         Ok(TransactWriteItem::builder().update(update).build())
     }
+}
+
+fn number_value(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
 }

@@ -6,7 +6,7 @@ use sentry_contract::answer::{BudgetEntry, Dollars, Headroom};
 use sentry_contract::states::ScopeLimit;
 use sentry_domain::{Amount, Unit};
 
-use crate::item::{Hold, Item, signed, unsigned};
+use crate::item::{Hold, Item};
 
 /// A scope's window at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,19 +28,17 @@ impl Figures {
     /// handed over, and what they have left.
     #[must_use]
     pub fn of<'a>(own: &'a Item, shards: impl IntoIterator<Item = &'a Item>) -> Self {
-        let mut held = signed(&own.held);
+        let mut held = own.held.signed();
         let mut figures = Self { settled: own.settled, holds: own.holds.clone(), ..Self::default() };
         let (mut calls, mut busy) = (own.calls, own.busy_ms);
         for shard in shards {
-            for ((held, free), settled) in held.iter_mut().zip(shard.free).zip(signed(&shard.settled)) {
-                *held = held.saturating_sub(free).saturating_sub(settled);
-            }
+            held = held - shard.free - shard.settled.signed();
             figures.settled = figures.settled + shard.settled;
             figures.holds.extend(shard.holds.clone());
             calls = calls.saturating_add(shard.calls);
             busy = busy.saturating_add(shard.busy_ms);
         }
-        figures.held = unsigned(held);
+        figures.held = Amount::unsigned(&held);
         figures.mean_ms = busy.checked_div(calls);
         figures
     }
@@ -71,6 +69,9 @@ impl Figures {
             input: limit.limits.input.map(|most| Headroom::<u64>::new(most, used.input, held.input)),
             output: limit.limits.output.map(|most| Headroom::<u64>::new(most, used.output, held.output)),
             usd: limit.limits.usd.map(|most| Headroom::<Dollars>::new(most, used.usd, held.usd)),
+            requests: limit.limits.requests.map(|most| Headroom::<u64>::new(most, used.requests, held.requests)),
+            in_flight: limit.limits.in_flight.map(|most| Headroom::<u64>::new(most, used.in_flight, held.in_flight)),
+            enforce: limit.enforce,
         }
     }
 }
@@ -78,15 +79,19 @@ impl Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sentry_domain::Usd;
+    use sentry_domain::{PerUnit, Usd};
 
     fn output(output: u64) -> Amount {
         Amount { output, ..Amount::ZERO }
     }
 
+    fn free(output: i128, usd: i128) -> PerUnit<i128> {
+        PerUnit { output, usd, ..PerUnit::default() }
+    }
+
     #[test]
     fn the_shards_leases_are_no_holds() {
-        let shard = Item { settled: output(7), held: output(5), free: [0, 8, 0], ..Item::default() };
+        let shard = Item { settled: output(7), held: output(5), free: free(8, 0), ..Item::default() };
         let own = Item { settled: output(100), held: output(20 + 3), ..Item::default() };
         let figures = Figures::of(&own, &[shard]);
         assert_eq!((figures.settled, figures.held), (output(107), output(8)));
@@ -95,7 +100,7 @@ mod tests {
     #[test]
     fn a_unit_that_is_not_leased_is_counted_all_the_same() {
         let usd = |picodollars| Amount { usd: Usd::from_picodollars(picodollars), ..Amount::ZERO };
-        let shard = Item { settled: usd(4), held: usd(5), free: [0, 0, -9], ..Item::default() };
+        let shard = Item { settled: usd(4), held: usd(5), free: free(0, -9), ..Item::default() };
         let figures = Figures::of(&Item::default(), &[shard]);
         assert_eq!((figures.settled, figures.held), (usd(4), usd(5)));
     }

@@ -4,55 +4,74 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use sentry_domain::{Amount, Unit, Usd};
+use sentry_domain::{Amount, PerUnit, Usd};
+use thiserror::Error;
 
 /// What one request holds on a scope until it is settled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Hold {
-    /// The most that it can use.
+    /// The most that it can use: tokens, dollars, one request, one of them in flight.
     pub amount: Amount,
     /// When it was taken, in milliseconds since 1970.
     pub taken_ms: i64,
     /// When it is settled in full if nobody has settled it, in milliseconds since 1970.
     pub expires_ms: i64,
-    /// The execution that it belongs to.
-    pub owner: String,
 }
 
 impl Hold {
     /// Whether nobody may be expected to settle it any more.
     #[must_use]
-    pub fn is_expired(&self, now_ms: i64) -> bool {
+    pub const fn is_expired(&self, now_ms: i64) -> bool {
         self.expires_ms <= now_ms
     }
 }
 
-/// As it is stored: `input output picodollars taken expires owner`.
+/// A text that is no hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("is no hold (input, output, picodollars, milliseconds since 1970 and milliseconds that it lasts, in base 36)")]
+pub struct NoHold;
+
+/// As it is stored: `input output picodollars taken lasts`, numbers in base 36. An item is read and written with all its holds, and every
+/// kilobyte costs, so they are short.
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Amount { input, output, usd } = self.amount;
-        let picodollars = usd.picodollars();
-        write!(f, "{input} {output} {picodollars} {} {} {}", self.taken_ms, self.expires_ms, self.owner)
+        let Amount { input, output, usd, .. } = self.amount;
+        let lasts = self.expires_ms.saturating_sub(self.taken_ms);
+        let numbers = [input.into(), output.into(), usd.picodollars(), unsigned(self.taken_ms), unsigned(lasts)];
+        write!(f, "{}", numbers.map(base36).join(" "))
     }
 }
 
 impl FromStr for Hold {
-    type Err = &'static str;
+    type Err = NoHold;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const PROBLEM: &str = "is no hold (input output picodollars taken expires owner)";
-        let mut parts = text.splitn(6, ' ');
-        let mut next = || parts.next().ok_or(PROBLEM);
-        Ok(Self {
-            amount: Amount {
-                input: next()?.parse().map_err(|_| PROBLEM)?,
-                output: next()?.parse().map_err(|_| PROBLEM)?,
-                usd: Usd::from_picodollars(next()?.parse().map_err(|_| PROBLEM)?),
-            },
-            taken_ms: next()?.parse().map_err(|_| PROBLEM)?,
-            expires_ms: next()?.parse().map_err(|_| PROBLEM)?,
-            owner: next()?.to_owned(),
-        })
+    fn from_str(text: &str) -> Result<Self, NoHold> {
+        let numbers: Result<Vec<u128>, _> = text.split(' ').map(|number| u128::from_str_radix(number, 36)).collect();
+        let Ok([input, output, picodollars, taken, lasts]) = <[u128; 5]>::try_from(numbers.map_err(|_| NoHold)?) else {
+            return Err(NoHold);
+        };
+        let tokens = |number: u128| u64::try_from(number).map_err(|_| NoHold);
+        let ms = |number: u128| i64::try_from(number).map_err(|_| NoHold);
+        let usd = Usd::from_picodollars(picodollars);
+        let amount = Amount { input: tokens(input)?, output: tokens(output)?, usd, requests: 1, in_flight: 1 };
+        Ok(Self { amount, taken_ms: ms(taken)?, expires_ms: ms(taken + lasts)? })
+    }
+}
+
+fn unsigned(number: i64) -> u128 {
+    u128::try_from(number).unwrap_or_default()
+}
+
+/// `number` in base 36, with lower-case letters: what [`u128::from_str_radix`] reads.
+fn base36(mut number: u128) -> String {
+    let mut digits = Vec::new();
+    loop {
+        let digit = u32::try_from(number % 36).unwrap_or_default();
+        digits.extend(char::from_digit(digit, 36));
+        number /= 36;
+        if number == 0 {
+            return digits.into_iter().rev().collect();
+        }
     }
 }
 
@@ -63,16 +82,24 @@ pub struct Item {
     pub settled: Amount,
     /// What the holds come to; in a scope's own item also what its shards have been leased.
     pub held: Amount,
-    /// The holds, by request.
+    /// The holds, by owner.
     pub holds: BTreeMap<String, Hold>,
+    /// Executions that take no hold here any more, each with the time until which that must be remembered, in milliseconds since 1970.
+    pub barred: BTreeMap<String, i64>,
     /// In a shard: what is left of its lease. May be below zero in a unit that is not limited.
-    pub free: [i128; 3],
+    pub free: PerUnit<i128>,
     /// The limits that a lease was made under: in a shard its own, in a scope's own item any of its shards'.
     pub terms: Option<String>,
-    /// In a shard: until when the lease may be used, in milliseconds since 1970.
+    /// In a shard: until when the lease may be used, in milliseconds since 1970; 0 when it is closed.
     pub lease_until_ms: i64,
-    /// In a scope's own item: the shards that have, or had, a lease.
-    pub shards: BTreeSet<u8>,
+    /// In a scope's own item: over how many shards new holds are spread, a power of two; 0 and 1 are none. In a shard: the same, when its
+    /// lease was made.
+    pub spread: u16,
+    /// In a scope's own item: when `spread` was last changed, in milliseconds since 1970.
+    pub spread_at_ms: i64,
+    /// In a scope's own item: the shards that have a lease, or something to hand over, each with the number of its holds when the lease was
+    /// last changed.
+    pub shards: BTreeMap<u16, u64>,
     /// In a scope's own item: how often a lease was made, renewed or called back.
     pub leases: u64,
     /// Thresholds whose alert is sent or being sent.
@@ -81,6 +108,8 @@ pub struct Item {
     pub calls: u64,
     /// How long these holds lasted together, in milliseconds.
     pub busy_ms: u64,
+    /// When the sweep must look at it next, in milliseconds since 1970.
+    pub sweep_at_ms: Option<i64>,
 }
 
 impl Item {
@@ -100,46 +129,40 @@ impl Item {
     pub fn expired(&self, now_ms: i64) -> impl Iterator<Item = (&String, &Hold)> {
         self.holds.iter().filter(move |(_, hold)| hold.is_expired(now_ms))
     }
-}
 
-/// An amount as signed numbers, in the order of [`Unit::ALL`].
-#[must_use]
-pub fn signed(amount: &Amount) -> [i128; 3] {
-    Unit::ALL.map(|unit| i128::try_from(amount.get(unit)).unwrap_or(i128::MAX))
-}
-
-/// The sum of two amounts, number by number.
-#[must_use]
-pub fn sum(one: [i128; 3], other: [i128; 3]) -> [i128; 3] {
-    let ([a, b, c], [x, y, z]) = (one, other);
-    [a + x, b + y, c + z]
-}
-
-/// What is left of an amount after taking another away, number by number.
-#[must_use]
-pub fn difference(from: [i128; 3], take: [i128; 3]) -> [i128; 3] {
-    let ([a, b, c], [x, y, z]) = (from, take);
-    [a - x, b - y, c - z]
-}
-
-/// The amount that has these numbers; what is below zero is zero.
-#[must_use]
-pub fn unsigned([input, output, usd]: [i128; 3]) -> Amount {
-    let tokens = |number: i128| u64::try_from(number.max(0)).unwrap_or(u64::MAX);
-    let picodollars = u128::try_from(usd.max(0)).unwrap_or_default();
-    Amount { input: tokens(input), output: tokens(output), usd: Usd::from_picodollars(picodollars) }
+    /// In a shard: whether holds may be taken from its lease, but for the time.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.lease_until_ms > 0
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    proptest! {
+        #[test]
+        fn a_hold_is_read_back_as_it_was_written(
+            input: u64, output: u64, picodollars in 0..u128::from(u64::MAX) * 1_000_000,
+            taken_ms in 0..4_000_000_000_000_i64, lasts in 0..10_000_000_i64,
+        ) {
+            let amount = Amount { input, output, usd: Usd::from_picodollars(picodollars), requests: 1, in_flight: 1 };
+            let hold = Hold { amount, taken_ms, expires_ms: taken_ms + lasts };
+            prop_assert_eq!(hold.to_string().parse(), Ok(hold));
+        }
+    }
+
     #[test]
-    fn a_hold_is_read_back_as_it_was_written() {
-        let amount = Amount { input: 7, output: 8, usd: Usd::ZERO };
-        let hold = Hold { amount, taken_ms: 1_000, expires_ms: 361_000, owner: "a b".into() };
-        assert_eq!(hold.to_string().parse(), Ok(hold));
-        for text in ["", "1 2 3 4 5", "1 2 3 4 x owner", "-1 2 3 4 5 owner"] {
+    fn a_usual_hold_takes_few_bytes_and_nothing_else_is_a_hold() {
+        let usd = "0.0315".parse().unwrap();
+        let amount = Amount { input: 350, output: 2_000, usd, requests: 1, in_flight: 1 };
+        let hold = Hold { amount, taken_ms: 1_795_000_000_000, expires_ms: 1_795_000_360_000 };
+        assert!(hold.to_string().starts_with("9q 1jk "), "{hold}");
+        assert!(hold.to_string().len() <= 30, "{hold}");
+        for text in ["", "1 2 3 4", "1 2 3 4 -5", "1 2 3 4 5 6", "1  3 4 5"] {
             assert!(text.parse::<Hold>().is_err(), "{text}");
         }
     }

@@ -1,57 +1,49 @@
 //! Where a scope's window is kept.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::Duration;
 use sentry_contract::states::ScopeLimit;
-
-use crate::expression::Attributes;
-
-/// Partition key: the scope, for a shard with its number.
-pub const SCOPE: &str = "scope";
-/// Sort key: the window.
-pub const WINDOW: &str = "window";
 
 /// Before the number of a shard. No scope's name has it: no value is empty, and in values `#` is written `%23`.
 const SHARD: &str = "##";
+/// How long a scope's item is kept after its window, in days: for a look back, and for holds that reach into the next window.
+const KEPT_DAYS: i64 = 8;
 
 /// The key of an item of the ledger table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// Partition key.
+    /// Partition key: the scope, for a shard with its number.
     pub scope: String,
-    /// Sort key.
+    /// Sort key: the window.
     pub window: String,
 }
 
 impl Key {
     /// The scope's own item, or one of its shards.
     #[must_use]
-    pub fn of(limit: &ScopeLimit, shard: Option<u8>) -> Self {
-        let scope = match shard {
-            None => limit.scope.clone(),
-            Some(shard) => format!("{}{SHARD}{shard}", limit.scope),
-        };
-        Self { scope, window: limit.window.key.clone() }
+    pub fn of(limit: &ScopeLimit, shard: Option<u16>) -> Self {
+        let own = Self { scope: limit.scope.clone(), window: limit.window.key.clone() };
+        match shard {
+            None => own,
+            Some(shard) => own.shard(shard),
+        }
     }
 
-    /// Whether it is a shard's.
+    /// The shard `number` of the scope whose own item this is.
     #[must_use]
-    pub fn is_shard(&self) -> bool {
-        self.scope.contains(SHARD)
+    pub fn shard(&self, number: u16) -> Self {
+        Self { scope: format!("{}{SHARD}{number}", self.scope), window: self.window.clone() }
     }
 
-    /// The key as DynamoDB takes it.
+    /// The key of the scope's own item and the shard's number, for a shard.
     #[must_use]
-    pub fn attributes(&self) -> Attributes {
-        Attributes::from([
-            (SCOPE.to_owned(), AttributeValue::S(self.scope.clone())),
-            (WINDOW.to_owned(), AttributeValue::S(self.window.clone())),
-        ])
+    pub fn of_shard(&self) -> Option<(Self, u16)> {
+        let (scope, number) = self.scope.split_once(SHARD)?;
+        Some((Self { scope: scope.to_owned(), window: self.window.clone() }, number.parse().ok()?))
     }
+}
 
-    /// The key of an item that was read.
-    #[must_use]
-    pub fn from_attributes(attributes: &Attributes) -> Option<Self> {
-        let text = |name: &str| attributes.get(name)?.as_s().ok().cloned();
-        Some(Self { scope: text(SCOPE)?, window: text(WINDOW)? })
-    }
+/// When DynamoDB may delete an item of the limit's window, in seconds since 1970; `None` for a window that never ends.
+#[must_use]
+pub fn delete_after(limit: &ScopeLimit) -> Option<i64> {
+    limit.window.resets_at.map(|end| (end + Duration::days(KEPT_DAYS)).timestamp())
 }

@@ -2,193 +2,354 @@
 //!
 //! A shard holds for requests out of a *lease* that the scope's own item gives it, and a lease counts there like a hold: so
 //! the own item's bound, which is the limit's, is never passed by all of them together. A lease is good for the limits that
-//! it was made under and for a minute, as long as a usage figure of CloudWatch may be used. Near the limit no leases are
-//! given; holds are then taken in the own item, and what is left of the leases is called back.
+//! it was made under and for a minute, as long as a usage figure of CloudWatch may be used.
+//!
+//! The number of shards follows the holds in flight ([`grown`], [`shrunk`]) and what there is to share: near the limit there are fewer
+//! shards, in the end none. Holds are then taken in the own item, and what is left of the leases is called back.
+
+use std::collections::BTreeSet;
 
 use sentry_contract::states::ScopeLimit;
-use sentry_domain::{Amount, Limits, Unit};
+use sentry_domain::{Amount, Limits, PerUnit, Unit};
 
-use crate::admission::Ask;
-use crate::change::Change;
-use crate::item::{Item, signed};
-use crate::key::Key;
-use crate::reserve::delete_after;
-use crate::store::{ScopeItems, shards_of};
+use crate::admission::Budget;
+use crate::change::{Change, Most};
+use crate::item::Item;
+use crate::key::{Key, delete_after};
+use crate::store::ScopeItems;
 
 /// How long a lease is good for, in milliseconds: as long as a usage figure may be reused.
 const LEASE_MS: i64 = 60_000;
 /// A lease is worth its writes when it serves at least so many requests.
 const LEAST_HOLDS: i128 = 4;
-
-/// For each limit the shard to hold in, or `None` for the scope's own item.
-pub(crate) type Places = Vec<Option<u8>>;
-
-/// Any of the shards, for a scope that has them.
-pub(crate) fn places(limits: &[ScopeLimit]) -> Places {
-    limits.iter().map(|limit| (limit.shards > 1).then(|| fastrand::u8(shards_of(limit)))).collect()
-}
+/// A lease that nothing bounds, because the limit is passed and only observes, serves so many requests.
+const UNBOUNDED_HOLDS: i128 = 64;
+/// The most shards of a scope. DynamoDB takes about 1,000 write units a second for a partition key; 256 of them serve a whole company.
+pub const MOST_SHARDS: u16 = 256;
+/// An item with more holds than these is too large: every write costs a unit for each kilobyte.
+const MOST_HOLDS: usize = 32;
+/// The number of holds in an item that the number of shards aims at.
+const USUAL_HOLDS: usize = 16;
+/// With fewer holds than these in a shard on average, half as many shards serve as well.
+const FEW_HOLDS: u64 = 4;
+/// How long the number of shards stays before it may grow, and before it may shrink again, in milliseconds.
+const GROWTH_MS: i64 = 1_000;
+const SHRINKAGE_MS: i64 = 60_000;
 
 /// The limits as a lease remembers them.
 pub(crate) fn terms(limits: &Limits) -> String {
     Unit::ALL.map(|unit| limits.get(unit).map_or_else(|| "-".to_owned(), |limit| limit.to_string())).join(" ")
 }
 
+/// Over how many shards a scope is spread: as many as its own item says (`own_spread`), but no fewer than its limit asks for.
+#[must_use]
+pub fn spread(limit: &ScopeLimit, own_spread: u16) -> u16 {
+    own_spread.max(fewest(limit)).clamp(1, MOST_SHARDS)
+}
+
+fn fewest(limit: &ScopeLimit) -> u16 {
+    limit.shards.clamp(1, MOST_SHARDS).next_power_of_two()
+}
+
+/// The shard of `spread` that an execution's `spot` falls on; `None` for the scope's own item.
+#[must_use]
+pub fn shard(spot: u16, spread: u16) -> Option<u16> {
+    (spread > 1).then(|| spot & (spread - 1))
+}
+
+/// Every shard that an execution's `spot` can fall on, whatever the number of shards.
+pub fn candidates(spot: u16) -> impl Iterator<Item = u16> {
+    let all: BTreeSet<u16> = (1..=MOST_SHARDS.ilog2()).map(|bits| spot & ((1 << bits) - 1)).collect();
+    all.into_iter()
+}
+
+/// The change that spreads a scope over more shards because one of its items has `holds` holds; `None` where they are few.
+#[must_use]
+pub fn grown(limit: &ScopeLimit, own_spread: u16, holds: usize, now_ms: i64) -> Option<Change> {
+    let spread = spread(limit, own_spread);
+    if holds <= MOST_HOLDS || spread >= MOST_SHARDS {
+        return None;
+    }
+    let times = u16::try_from(holds.div_ceil(USUAL_HOLDS).next_power_of_two()).unwrap_or(MOST_SHARDS);
+    let to = spread.saturating_mul(times).min(MOST_SHARDS);
+    Some(Change::Spread { from: own_spread, to, now_ms, settled_since_ms: now_ms - GROWTH_MS })
+}
+
+/// The change that spreads a scope over half as many shards because few requests are in flight; `None` where they are many.
+fn shrunk(limit: &ScopeLimit, own: &Item, now_ms: i64) -> Option<Change> {
+    let spread = spread(limit, own.spread);
+    let holds = own.shards.values().sum::<u64>().saturating_add(count(own.holds.len()));
+    let to = spread / 2;
+    let is_wide = holds < u64::from(spread) * FEW_HOLDS && to >= fewest(limit) && spread > 1;
+    is_wide.then(|| Change::Spread { from: own.spread, to, now_ms, settled_since_ms: now_ms - SHRINKAGE_MS })
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// A budget of an attempt, and where its hold is to be taken.
+#[derive(Clone, Debug)]
+pub struct Place<'a> {
+    /// The budget.
+    pub budget: Budget<'a>,
+    /// The shard to hold in, or `None` for the scope's own item.
+    pub shard: Option<u16>,
+    /// Whether the limit is known to be passed and only observes: the hold is then taken without a bound.
+    pub unbounded: bool,
+}
+
+impl<'a> Place<'a> {
+    /// The scope's own item.
+    #[must_use]
+    pub const fn own(budget: Budget<'a>) -> Self {
+        Self { budget, shard: None, unbounded: false }
+    }
+
+    /// The key of the item.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        Key::of(self.budget.limit, self.shard)
+    }
+
+    fn own_key(&self) -> Key {
+        Key::of(self.budget.limit, None)
+    }
+
+    fn lease<'i>(&self, items: &'i ScopeItems, number: u16, empty: &'i Item) -> Lease<'i>
+    where
+        'a: 'i,
+    {
+        let shard = items.shards.get(&number).unwrap_or(empty);
+        Lease { budget: self.budget, unbounded: self.unbounded, own: &items.own, number, shard }
+    }
+
+    /// The most shards, a power of two, that what is left by the own item can be shared among for holds like this one.
+    #[must_use]
+    pub fn supported(&self, own: &Item, hold: &Amount) -> u16 {
+        let (items, empty) = (ScopeItems { own: own.clone(), ..ScopeItems::default() }, Item::default());
+        self.lease(&items, 0, &empty).supported(hold)
+    }
+}
+
 /// A scope's own item and one of its shards, for a lease between them.
 struct Lease<'a> {
-    limit: &'a ScopeLimit,
-    seen: Amount,
+    budget: Budget<'a>,
+    unbounded: bool,
     own: &'a Item,
-    number: u8,
+    number: u16,
     shard: &'a Item,
 }
 
 impl Lease<'_> {
     /// What the own item could still give, by its two bounds; below zero where it has given too much.
-    fn room(&self) -> [Option<i128>; 3] {
-        let (committed, held, seen) = (signed(&self.own.committed()), signed(&self.own.held), signed(&self.seen));
-        let mut room = [None; 3];
-        let used = committed.into_iter().zip(held).zip(seen);
-        for ((room, unit), ((committed, held), seen)) in room.iter_mut().zip(Unit::ALL).zip(used) {
-            let limit = self.limit.limits.get(unit).map(|limit| i128::try_from(limit).unwrap_or(i128::MAX));
-            *room = limit.map(|limit| limit.saturating_sub(committed.max(held.saturating_add(seen))));
-        }
-        room
+    fn room(&self) -> PerUnit<Option<i128>> {
+        let (committed, held) = (self.own.committed().signed(), self.own.held.signed());
+        let seen = self.budget.seen.signed();
+        PerUnit::from_fn(|unit| {
+            let limit = i128::try_from(self.budget.limit.limits.get(unit)?).unwrap_or(i128::MAX);
+            let used = (*committed.get(unit)).max(held.get(unit).saturating_add(*seen.get(unit)));
+            Some(limit.saturating_sub(used))
+        })
     }
 
-    /// How much to lease: half of an even share of what there is, so that the others find something too. `None` when that
-    /// serves too few requests like this one.
-    fn block(&self, hold: &Amount) -> Option<[i128; 3]> {
-        let shares = 2 * i128::from(self.limit.shards);
-        let mut block = [0; 3];
-        let units = self.room().into_iter().zip(self.shard.free).zip(signed(hold));
-        for (block, ((room, free), needed)) in block.iter_mut().zip(units) {
-            let Some(room) = room else { continue };
-            *block = room.saturating_add(free.max(0)) / shares;
-            if *block < needed.saturating_mul(LEAST_HOLDS) {
-                return None;
+    /// The most shards, a power of two, each of which can be leased half of an even share that serves a few requests like this one. The
+    /// other half is left for those that come later.
+    fn supported(&self, hold: &Amount) -> u16 {
+        if self.unbounded {
+            return MOST_SHARDS;
+        }
+        let (room, hold) = (self.room(), hold.signed());
+        let mut most = i128::from(MOST_SHARDS);
+        for (unit, room) in room.iter() {
+            if let Some(room) = room {
+                let least = hold.get(unit).saturating_mul(2 * LEAST_HOLDS).max(1);
+                most = most.min(room.saturating_add((*self.shard.free.get(unit)).max(0)) / least);
             }
         }
-        Some(block)
+        1 << u16::try_from(most.max(1)).unwrap_or(MOST_SHARDS).ilog2()
+    }
+
+    /// How much to lease to one of `spread` shards: half of an even share of what there is.
+    fn block(&self, hold: &Amount, spread: u16) -> PerUnit<i128> {
+        let (room, hold) = (self.room(), hold.signed());
+        let shares = 2 * i128::from(spread);
+        PerUnit::from_fn(|unit| match room.get(unit) {
+            None => 0,
+            Some(_) if self.unbounded => hold.get(unit).saturating_mul(UNBOUNDED_HOLDS),
+            Some(room) => room.saturating_add((*self.shard.free.get(unit)).max(0)) / shares,
+        })
     }
 
     /// Whether the shard serves such a hold as it is: then only a race was lost.
     fn serves(&self, hold: &Amount, now_ms: i64) -> bool {
-        let units = self.shard.free.iter().zip(signed(hold)).zip(self.limit.limits.limited());
-        let covered = units.into_iter().all(|((free, needed), limited)| !limited || *free >= needed);
-        let terms = terms(&self.limit.limits);
-        covered && self.shard.terms.as_ref() == Some(&terms) && self.shard.lease_until_ms > now_ms
-    }
-
-    /// What the leased amount changes by when it becomes `block`.
-    fn change(&self, block: [i128; 3]) -> [i128; 3] {
-        let [a, b, c] = block;
-        let [x, y, z] = self.shard.free;
-        [a - x, b - y, c - z]
+        let limits = &self.budget.limit.limits;
+        let (limited, hold) = (limits.limited(), hold.signed());
+        let covered = limited.iter().all(|(unit, limited)| !limited || self.shard.free.get(unit) >= hold.get(unit));
+        covered && self.shard.terms.as_ref() == Some(&terms(limits)) && self.shard.lease_until_ms > now_ms
     }
 
     /// The most that the own item may have committed, and hold, for `change`; no bound where it gets something back.
-    fn bounds(&self, change: [i128; 3]) -> Option<[[Option<i128>; 3]; 2]> {
-        let mut bounds = [[None; 3]; 2];
-        let spent = signed(&self.shard.settled);
-        for (place, unit) in Unit::ALL.into_iter().enumerate() {
-            let (Some(limit), Some(change), Some(spent)) =
-                (self.limit.limits.get(unit), change.get(place), spent.get(place))
-            else {
-                continue;
-            };
-            if *change <= 0 {
+    fn bounds(&self, change: PerUnit<i128>) -> Option<Most> {
+        let mut most = Most::default();
+        if self.unbounded {
+            return Some(most);
+        }
+        let (spent, seen) = (self.shard.settled.signed(), self.budget.seen.signed());
+        for (unit, limit) in self.budget.limit.limits.iter() {
+            let change = *change.get(unit);
+            if change <= 0 {
                 continue;
             }
             let limit = i128::try_from(limit).unwrap_or(i128::MAX);
-            let seen = i128::try_from(self.seen.get(unit)).unwrap_or(i128::MAX);
-            let most = [limit.saturating_sub(*change), limit.saturating_sub(seen).saturating_sub(change - spent)];
-            for (bounds, most) in bounds.iter_mut().zip(most) {
-                if most < 0 {
-                    return None;
-                }
-                if let Some(bound) = bounds.get_mut(place) {
-                    *bound = Some(most);
-                }
+            let committed = limit.saturating_sub(change);
+            let held = limit.saturating_sub(*seen.get(unit)).saturating_sub(change - spent.get(unit));
+            if committed < 0 || held < 0 {
+                return None;
             }
+            *most.committed.get_mut(unit) = Some(committed);
+            *most.held.get_mut(unit) = Some(held);
         }
-        Some(bounds)
+        Some(most)
     }
 
-    /// Makes the shard's lease `block` and hands over what it has spent.
-    fn renewal(&self, block: [i128; 3], now_ms: i64) -> Option<Vec<(Key, Change)>> {
-        let change = self.change(block);
-        let spent = self.shard.settled;
-        let terms = terms(&self.limit.limits);
-        let nothing = block == [0; 3];
-        if nothing && change == [0; 3] && spent == Amount::ZERO && self.shard.agrees(&terms) {
-            return None;
-        }
-        let delete_after = delete_after(self.limit);
+    /// Makes the shard's lease `block` and hands over what it has spent. `None` where there is no room for it.
+    fn renewed(&self, block: PerUnit<i128>, now_ms: i64) -> Option<Vec<(Key, Change)>> {
+        let limit = self.budget.limit;
+        let (change, terms, delete_after) = (block - self.shard.free, terms(&limit.limits), delete_after(limit));
         let own = Change::Lease {
             shard: self.number,
             change,
-            spent,
+            spent: self.shard.settled,
             most: self.bounds(change)?,
-            terms: (!nothing).then(|| terms.clone()),
+            terms: Some(terms.clone()),
+            holds: Some(count(self.shard.holds.len())),
             delete_after,
         };
         let shard = Change::Leased {
             known: Box::new(self.shard.clone()),
             change,
-            terms,
+            terms: Some(terms),
             until_ms: now_ms + LEASE_MS,
+            spread: self.own.spread,
             delete_after,
         };
-        Some(vec![(Key::of(self.limit, None), own), (Key::of(self.limit, Some(self.number)), shard)])
+        Some(vec![(Key::of(limit, None), own), (Key::of(limit, Some(self.number)), shard)])
     }
 }
 
-/// What to change so that the next attempt finds room where the figures say that there is some: the lease of a shard is
-/// renewed, or `places` moves on to the scope's own item and leases are called back. Each group happens as a whole or not at
-/// all; one that lost a race is found out by the next attempt.
-pub(crate) fn room(
+/// Groups of changes, each of which happens as a whole or not at all.
+pub type Groups = Vec<Vec<(Key, Change)>>;
+
+/// Closes a shard: no hold is taken from it any more, and what it has spent and what is left goes back to the scope's own item, which then
+/// counts what it holds. `None` where that is done already.
+#[must_use]
+pub fn closed(own_key: &Key, own: &Item, number: u16, shard: &Item) -> Option<Vec<(Key, Change)>> {
+    let is_empty = shard.held.requests == 0;
+    let has_nothing = shard.free == PerUnit::default() && shard.settled == Amount::ZERO;
+    if !shard.is_open() && has_nothing && !(is_empty && own.shards.contains_key(&number)) {
+        return None;
+    }
+    let back = Change::Lease {
+        shard: number,
+        change: -shard.free,
+        spent: shard.settled,
+        most: Most::default(),
+        terms: None,
+        holds: (!is_empty).then(|| count(shard.holds.len())),
+        delete_after: None,
+    };
+    let closed = Change::Leased {
+        known: Box::new(shard.clone()),
+        change: -shard.free,
+        terms: None,
+        until_ms: 0,
+        spread: own.spread,
+        delete_after: None,
+    };
+    Some(vec![(own_key.clone(), back), (own_key.shard(number), closed)])
+}
+
+/// Closes those of a scope's shards for which `which` is true.
+#[must_use]
+pub fn close(own_key: &Key, items: &ScopeItems, which: impl Fn(&Item) -> bool) -> Groups {
+    let chosen = items.shards.iter().filter(|(_, shard)| which(shard));
+    chosen.filter_map(|(number, shard)| closed(own_key, &items.own, *number, shard)).collect()
+}
+
+/// What to change so that the next attempt finds room in `place`: the lease of its shard is renewed, or the place moves on to another shard or
+/// to the scope's own item. `items` has the own item and the shards that the execution's `spot` can fall on, or all shards. `None` when that
+/// must be decided by all of them.
+pub(crate) fn make_ready(
+    place: &mut Place<'_>,
+    items: &ScopeItems,
     hold: &Amount,
-    ask: &Ask<'_>,
-    scopes: &[ScopeItems],
-    places: &mut Places,
+    spot: u16,
     now_ms: i64,
-) -> Vec<Vec<(Key, Change)>> {
-    let mut changes = Vec::new();
-    for (place, ((limit, items), shard)) in ask.limits.iter().zip(scopes).zip(places.iter_mut()).enumerate() {
-        let empty = Item::default();
-        let lease = |number: u8| {
-            let shard = items.shards.get(&number).unwrap_or(&empty);
-            Lease { limit, seen: ask.seen_of(place), own: &items.own, number, shard }
-        };
-        // A unit that is limited only now is not counted in the own item yet: leases made under other limits go back first,
-        // and only then does the own item agree to the new ones.
-        let terms = terms(&limit.limits);
-        let others = items.shards.iter().filter(|(_, shard)| !shard.agrees(&terms));
-        let back: Vec<_> = others.filter_map(|(number, _)| lease(*number).renewal([0; 3], now_ms)).collect();
-        if !back.is_empty() {
-            changes.extend(back);
-            continue;
+) -> Option<Groups> {
+    let limit = place.budget.limit;
+    let own_key = place.own_key();
+    // A unit that is limited only now is not counted in the own item yet: leases made under other limits go back first,
+    // and only then does the own item agree to the new ones.
+    let terms = terms(&limit.limits);
+    if !items.own.agrees(&terms) {
+        if !items.is_complete() {
+            return None;
         }
-        if !items.own.agrees(&terms) {
-            changes.push(vec![(Key::of(limit, None), Change::Agree { leases: items.own.leases, terms })]);
-            continue;
+        let back = close(&own_key, items, |shard| !shard.agrees(&terms));
+        let agree = Change::Agree { leases: items.own.leases, terms };
+        return Some(if back.is_empty() { vec![vec![(own_key, agree)]] } else { back });
+    }
+    let empty = Item::default();
+    let wide = spread(limit, items.own.spread);
+    let mut groups = Groups::new();
+    place.shard = shard(spot, wide);
+    if let Some(number) = place.shard {
+        let lease = place.lease(items, number, &empty);
+        if lease.serves(hold, now_ms) {
+            return Some(groups);
         }
-        if let Some(number) = *shard {
-            let lease = lease(number);
-            if lease.serves(hold, now_ms) {
-                continue;
+        let narrow = lease.supported(hold).min(wide);
+        let to = |to| Change::Spread { from: items.own.spread, to, now_ms, settled_since_ms: now_ms };
+        if narrow < wide && items.own.spread > narrow {
+            groups.push(vec![(own_key.clone(), to(narrow))]);
+        } else if narrow == wide {
+            groups.extend(shrunk(limit, &items.own, now_ms).map(|change| vec![(own_key.clone(), change)]));
+        }
+        place.shard = shard(spot, narrow);
+        if let Some(number) = place.shard {
+            let lease = place.lease(items, number, &empty);
+            if !lease.serves(hold, now_ms) {
+                groups.extend(lease.renewed(lease.block(hold, narrow), now_ms));
             }
-            if let Some(block) = lease.block(hold) {
-                changes.extend(lease.renewal(block, now_ms));
-                continue;
-            }
-            *shard = None;
-        }
-        let units = lease(0).room().into_iter().zip(signed(hold));
-        let short = units.into_iter().any(|(room, needed)| room.is_some_and(|room| room < needed));
-        if short {
-            changes.extend(items.shards.keys().filter_map(|number| lease(*number).renewal([0; 3], now_ms)));
+            return Some(groups);
         }
     }
-    changes
+    let room = place.lease(items, 0, &empty).room();
+    let needed = hold.signed();
+    let is_short = room.iter().any(|(unit, room)| room.is_some_and(|room| room < *needed.get(unit)));
+    if place.unbounded || !is_short {
+        return Some(groups);
+    }
+    if !items.is_complete() {
+        return None;
+    }
+    groups.extend(close(&own_key, items, |_| true));
+    Some(groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn an_executions_shard_is_always_among_its_candidates(spot: u16, bits in 1..=8_u32) {
+            let shard = shard(spot, 1 << bits).unwrap();
+            prop_assert!(shard < 1 << bits);
+            prop_assert!(candidates(spot).any(|candidate| candidate == shard));
+            prop_assert!(candidates(spot).count() <= 8);
+        }
+    }
 }

@@ -5,23 +5,30 @@ pub mod change;
 mod ending;
 mod expression;
 pub mod figures;
+mod holder;
 pub mod item;
 mod key;
 mod lease;
 mod reserve;
 mod settle;
 mod store;
+mod sweep;
 
-pub use admission::{Ask, LEAST_OUTPUT_TOKENS, Shortage};
+pub use admission::{Ask, Budget, LEAST_OUTPUT_TOKENS, Shortage};
 pub use figures::Figures;
-pub use reserve::{Admission, Choice, Holder};
-pub use settle::{After, Swept};
+pub use holder::Holder;
+pub use reserve::{Admission, Choice};
+pub use settle::After;
 pub use store::{Ledger, LedgerError};
+pub use sweep::Swept;
 
 /// What the ledger does between its reads and writes, without these: the model checker takes the same steps.
 pub mod steps {
-    pub use crate::key::Key;
+    pub use crate::admission::{Standing, Verdict};
+    pub use crate::key::{Key, delete_after};
+    pub use crate::lease::{Groups, MOST_SHARDS, Place, candidates, close, closed, grown, shard, spread};
     pub use crate::reserve::{Attempt, Step};
-    pub use crate::settle::{cancellations, expiries, settlements};
+    pub use crate::settle::{barring, cancellation, expiries, places_of, settlements};
     pub use crate::store::{ROUNDS, ScopeItems, longest_pause_ms};
+    pub use crate::sweep::{next_look, returned};
 }

@@ -1,53 +1,42 @@
 //! Taking a hold on every scope that applies, or finding out why not.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Duration, Utc};
-use sentry_contract::states::{Remedy, Reservation, ReservedScope, ScopeLimit};
+use futures_util::future::try_join;
+use sentry_contract::answer::BudgetEntry;
+use sentry_contract::states::{Enforcement, Remedy, Reservation, ReservedScope};
 use sentry_domain::Amount;
 
-use crate::admission::{Ask, Shortage, Verdict};
+use crate::admission::{Ask, Shortage, Standing, Verdict};
 use crate::change::{Bounds, Change};
 use crate::figures::Figures;
-use crate::item::Hold;
-use crate::key::Key;
-use crate::lease;
+use crate::holder::Holder;
+use crate::item::{Hold, Item};
+use crate::key::{Key, delete_after};
+use crate::lease::{self, Groups, Place};
 use crate::settle::expiries;
-use crate::store::{Ledger, LedgerError, ROUNDS, Registered, ScopeItems, Written, pause};
+use crate::store::{Depth, Ledger, LedgerError, ROUNDS, Registered, ScopeItems, Written, pause};
 
-/// How long a scope's item is kept after its window, in days: for a look back, and for holds that reach into the next window.
-const KEPT_DAYS: i64 = 8;
-/// As much of an execution's id as tells it from others with the same request id: the last group of the UUID at its end, 48
-/// random bits. Every hold carries it, and every write of an item pays for its holds.
-const OWNER_CHARS: usize = 12;
-
-/// Whose hold it is.
-#[derive(Clone, Copy, Debug)]
-pub struct Holder<'a> {
-    /// The idempotency key.
-    pub request_id: &'a str,
-    /// The execution that works on it.
-    pub execution_id: &'a str,
-}
-
-impl Holder<'_> {
-    /// What tells the execution from every other.
-    #[must_use]
-    pub fn owner(&self) -> String {
-        let skipped = self.execution_id.chars().count().saturating_sub(OWNER_CHARS);
-        self.execution_id.chars().skip(skipped).collect()
-    }
-}
+/// A hold in a transaction does not show how large its item is, so one of so many is followed by a look.
+const LOOK_AFTER: u32 = 8;
 
 /// What became of a request for a hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// It is taken on every scope.
-    Approved(Reservation),
+    Approved {
+        /// The hold.
+        reservation: Reservation,
+        /// The denials of the limits that only observe.
+        would_deny: Vec<Shortage>,
+    },
     /// It does not fit; nothing is held.
     Denied {
         /// Where.
         shortage: Shortage,
-        /// The figures of every limit, by which it was judged.
-        figures: Vec<Figures>,
+        /// Every limit with the figures by which it was judged.
+        budget: Vec<BudgetEntry>,
     },
     /// A request with the same id is in flight or was settled.
     Duplicate,
@@ -67,8 +56,10 @@ pub enum Choice {
 pub enum Step {
     /// The request is decided.
     Done(Admission),
-    /// To be tried again after these changes, each group as a whole or not at all.
-    Again(Vec<Vec<(Key, Change)>>),
+    /// To be tried again after these changes.
+    Again(Groups),
+    /// All shards must be looked at.
+    LookAtAll,
 }
 
 /// A hold that is being taken.
@@ -84,12 +75,21 @@ pub struct Attempt<'a> {
     pub expires_at: DateTime<Utc>,
     /// As many tokens as the model may write.
     pub max_tokens: u32,
-    /// For each limit the shard to hold in, or `None` for the scope's own item.
-    pub places: Vec<Option<u8>>,
+    /// Each budget, and where to hold.
+    pub places: Vec<Place<'a>>,
+    /// The denials of the limits that only observe.
+    pub would_deny: Vec<Shortage>,
+}
+
+/// A request that is being decided: what an earlier attempt may have left behind.
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    /// A write may have happened, or may happen yet, whose answer is not known: by an earlier call for the same execution, or by this one.
+    is_uncertain: bool,
 }
 
 impl Ledger {
-    /// Takes a hold for `ask` on every one of its limits, for `hold_for`; all of them or none.
+    /// Takes a hold for `ask` on every one of its budgets, for `hold_for`; all of them or none.
     ///
     /// Repeating it, after a crash for instance, finds the hold that was taken.
     ///
@@ -106,7 +106,7 @@ impl Ledger {
     }
 
     /// The same, or for `fallback` where `ask` does not fit and its limits let another model answer; never for both.
-    /// What is refused is refused as `ask` was. The first limit of each is its model's own.
+    /// What is denied is denied as `ask` was.
     ///
     /// # Errors
     /// As for [`Self::reserve`].
@@ -119,18 +119,29 @@ impl Ledger {
         hold_for: Duration,
     ) -> Result<(Admission, Choice), LedgerError> {
         let owner = holder.owner();
-        let before = match self.register(holder.request_id, &owner, now).await? {
-            Registered::First => false,
-            Registered::Again => true,
-            Registered::Other => return Ok((Admission::Duplicate, Choice::Wanted)),
-        };
         let now = DateTime::from_timestamp_millis(now.timestamp_millis()).unwrap_or(now);
         let wanted = Attempt::new(holder, ask, now, hold_for);
-        let (admission, choice) = match fallback {
-            None => (self.admit(wanted, before).await?, Choice::Wanted),
-            Some(fallback) => self.choose(&wanted, &Attempt::new(holder, fallback, now, hold_for), before).await?,
+        // The look costs no time: it runs while the request is registered.
+        let (registered, wanted) =
+            try_join(self.register(holder.request_id, &owner, now), Box::pin(self.placed(wanted))).await?;
+        let mut progress = match registered {
+            Registered::First => Progress { is_uncertain: false },
+            Registered::Again => Progress { is_uncertain: true },
+            Registered::Other => return Ok((Admission::Duplicate, Choice::Wanted)),
         };
-        if !matches!(admission, Admission::Approved(_)) {
+        let (admission, choice) = match fallback {
+            None => (self.admit(wanted, &mut progress).await?, Choice::Wanted),
+            Some(fallback) => {
+                let fallback = Attempt::new(holder, fallback, now, hold_for);
+                Box::pin(self.choose(&wanted, &fallback, &mut progress)).await?
+            }
+        };
+        if !matches!(admission, Admission::Approved { .. }) {
+            if progress.is_uncertain {
+                // A write that is still on its way would take a hold that nobody settles.
+                let limits = ask.budgets.iter().chain(fallback.iter().flat_map(|ask| &ask.budgets));
+                self.bar(holder, limits.map(|budget| budget.limit), now).await?;
+            }
             self.forget(holder.request_id, &owner).await?;
         }
         Ok((admission, choice))
@@ -142,50 +153,91 @@ impl Ledger {
         &self,
         wanted: &Attempt<'_>,
         fallback: &Attempt<'_>,
-        before: bool,
+        progress: &mut Progress,
     ) -> Result<(Admission, Choice), LedgerError> {
-        if before {
-            let scopes = self.snapshot(fallback.ask.limits).await?;
-            if let Some(found @ Admission::Approved(_)) = fallback.found(&scopes) {
+        if progress.is_uncertain {
+            let scopes = self.look(&fallback.places, fallback.holder.spot(), Depth::Own).await?;
+            if let Some(found @ Admission::Approved { .. }) = fallback.found(&scopes) {
                 return Ok((found, Choice::Fallback));
             }
         }
-        let first = Ask { has_fallback: true, ..*wanted.ask };
-        let refused = self.admit(Attempt { ask: &first, ..wanted.clone() }, before).await?;
-        if !matches!(&refused, Admission::Denied { shortage, .. } if shortage.may_fall_back) {
-            return Ok((refused, Choice::Wanted));
+        let first = Ask { has_fallback: true, ..wanted.ask.clone() };
+        let denied = self.admit(Attempt { ask: &first, ..wanted.clone() }, progress).await?;
+        if !matches!(&denied, Admission::Denied { shortage, .. } if shortage.may_fall_back) {
+            return Ok((denied, Choice::Wanted));
         }
-        if let approved @ Admission::Approved(_) = self.admit(fallback.clone(), false).await? {
+        let fallback = Box::pin(self.placed(fallback.clone())).await?;
+        if let approved @ Admission::Approved { .. } = self.admit(fallback, progress).await? {
             return Ok((approved, Choice::Fallback));
         }
-        let clamp_last = |limit: &ScopeLimit| limit.when_exceeded == [Remedy::Fallback, Remedy::Clamp];
-        let admission = match wanted.ask.limits.iter().any(clamp_last) {
-            true => self.admit(wanted.clone(), false).await?,
-            false => refused,
-        };
+        let clamp_last = wanted.places.iter().any(|place| {
+            let limit = place.budget.limit;
+            limit.when_exceeded == [Remedy::Fallback, Remedy::Clamp]
+        });
+        let admission = if clamp_last { self.admit(wanted.clone(), progress).await? } else { denied };
         Ok((admission, Choice::Wanted))
+    }
+
+    /// Chooses the shards by what the scopes' own items say, makes more of them where one has too many holds, and begins items that are not
+    /// there yet with what their scopes have spent before.
+    async fn placed<'a>(&self, mut attempt: Attempt<'a>) -> Result<Attempt<'a>, LedgerError> {
+        let keys: Vec<Key> = attempt.places.iter().map(|place| Key::of(place.budget.limit, None)).collect();
+        let own = self.glance(&keys).await?;
+        let (hold, spot, now_ms) = (attempt.hold_amount(), attempt.holder.spot(), attempt.now_ms());
+        for (place, key) in attempt.places.iter_mut().zip(&keys) {
+            let limit = place.budget.limit;
+            let Some(own) = own.get(key) else {
+                // TODO begin
+                place.shard = lease::shard(spot, lease::spread(limit, 0));
+                continue;
+            };
+            let mut spread = own.spread;
+            if lease::spread(limit, spread) == 1
+                && let Some(grown) = lease::grown(limit, spread, own.holds.len(), now_ms)
+                && place.supported(own, &hold) > 1
+            {
+                self.change(key, &grown).await?;
+                if let Change::Spread { to, .. } = grown {
+                    spread = to;
+                }
+            }
+            place.shard = lease::shard(spot, lease::spread(limit, spread));
+        }
+        attempt.observe(&own);
+        Ok(attempt)
     }
 
     /// Tries to write; what is refused is looked at, and tried again as long as the figures say that it fits. When the
     /// execution was here before, it looks first: its hold may be in another shard than the one that it would try now.
-    async fn admit(&self, mut attempt: Attempt<'_>, before: bool) -> Result<Admission, LedgerError> {
+    async fn admit(&self, mut attempt: Attempt<'_>, progress: &mut Progress) -> Result<Admission, LedgerError> {
+        let mut depth = Depth::Own;
         for round in 0..ROUNDS {
-            let changes = if before && round == 0 { None } else { attempt.changes() };
+            let look_first = depth == Depth::All || round == 0 && progress.is_uncertain;
+            let changes = if look_first { None } else { attempt.changes() };
             if let Some(changes) = changes {
-                match self.change_all(&changes).await? {
-                    Written::Done => return Ok(Admission::Approved(attempt.reservation())),
+                match self.take_all(&changes).await? {
+                    Written::Done(items) => {
+                        Box::pin(self.grow(&attempt, items)).await;
+                        return Ok(attempt.approved());
+                    }
                     Written::Conflict => {
                         pause(round).await;
                         continue;
                     }
+                    Written::Unknown => progress.is_uncertain = true,
                     Written::Refused => {}
                 }
             }
-            let scopes = self.snapshot(attempt.ask.limits).await?;
+            let scopes = self.look(&attempt.places, attempt.holder.spot(), depth).await?;
+            depth = Depth::Own;
             match attempt.after(&scopes) {
                 Step::Done(admission) => return Ok(admission),
-                Step::Again(changes) => {
-                    for together in changes {
+                Step::LookAtAll => {
+                    depth = Depth::All;
+                    continue;
+                }
+                Step::Again(groups) => {
+                    for together in groups {
                         self.change_all(&together).await?;
                     }
                 }
@@ -196,57 +248,88 @@ impl Ledger {
         }
         Err(LedgerError::Contended)
     }
+
+    /// Spreads a scope over more shards where one of the items that a hold was taken in has too many holds. `items` are these items, where
+    /// the write told them. The hold is taken; what goes wrong here does not matter.
+    async fn grow(&self, attempt: &Attempt<'_>, mut items: Vec<Item>) {
+        if items.is_empty() && fastrand::u32(..LOOK_AFTER) == 0 {
+            let keys: Vec<Key> = attempt.places.iter().map(Place::key).collect();
+            let Ok(mut found) = self.glance(&keys).await else { return };
+            items = keys.iter().map(|key| found.remove(key).unwrap_or_default()).collect();
+        }
+        for (place, item) in attempt.places.iter().zip(items) {
+            // An item of its own was seen before the hold, with what there is to share.
+            if place.shard.is_some() {
+                self.grow_from(place.budget.limit, &item, attempt.now_ms()).await;
+            }
+        }
+    }
 }
 
 impl<'a> Attempt<'a> {
-    fn new(holder: Holder<'a>, ask: &'a Ask<'a>, now: DateTime<Utc>, hold_for: Duration) -> Self {
-        let places = lease::places(ask.limits);
-        Self { holder, ask, now, expires_at: now + hold_for, max_tokens: ask.max_tokens, places }
+    /// An attempt in the scopes' own items.
+    #[must_use]
+    pub fn new(holder: Holder<'a>, ask: &'a Ask<'a>, now: DateTime<Utc>, hold_for: Duration) -> Self {
+        let places = ask.budgets.iter().map(|budget| Place::own(*budget)).collect();
+        let max_tokens = ask.max_tokens;
+        Self { holder, ask, now, expires_at: now + hold_for, max_tokens, places, would_deny: Vec::new() }
     }
 }
 
 impl Attempt<'_> {
+    const fn now_ms(&self) -> i64 {
+        self.now.timestamp_millis()
+    }
+
     fn hold_amount(&self) -> Amount {
         self.ask.hold(self.max_tokens)
     }
 
     fn hold(&self) -> Hold {
-        Hold {
-            amount: self.hold_amount(),
-            taken_ms: self.now.timestamp_millis(),
-            expires_ms: self.expires_at.timestamp_millis(),
-            owner: self.holder.owner(),
+        Hold { amount: self.hold_amount(), taken_ms: self.now_ms(), expires_ms: self.expires_at.timestamp_millis() }
+    }
+
+    /// Takes holds without a bound where a limit only observes and its own item shows that it is passed.
+    fn observe(&mut self, own: &HashMap<Key, Item>) {
+        for place in &mut self.places {
+            let Place { budget, .. } = *place;
+            if budget.limit.enforce != Enforcement::Observe {
+                continue;
+            }
+            let Some(own) = own.get(&Key::of(budget.limit, None)) else { continue };
+            let standing = Standing { budget, figures: Figures::of(own, []) };
+            if let Verdict::Fits { would_deny, .. } = self.ask.judge(&[standing], self.now.timestamp_millis())
+                && let Some(shortage) = would_deny.into_iter().find(|short| short.retry_after_seconds.is_none())
+            {
+                place.unbounded = true;
+                self.would_deny.push(shortage);
+            }
         }
     }
 
     /// The change of each scope; `None` when one cannot hold it whatever the ledger says.
     #[must_use]
     pub fn changes(&self) -> Option<Vec<(Key, Change)>> {
-        let hold = self.hold();
-        let limits = self.ask.limits.iter().zip(&self.places).enumerate();
-        let change = |(place, (limit, shard)): (usize, (&ScopeLimit, &Option<u8>))| {
-            let id = self.holder.request_id.to_owned();
-            let bounds = Bounds::new(&limit.limits, &self.ask.seen_of(place), &hold.amount)?;
-            let hold = hold.clone();
-            let change = match shard {
-                None => Change::Take {
-                    id,
-                    hold,
-                    bounds,
-                    terms: lease::terms(&limit.limits),
-                    delete_after: delete_after(limit),
-                },
-                Some(_) => Change::Draw {
-                    id,
-                    hold,
-                    limited: limit.limits.limited(),
-                    terms: lease::terms(&limit.limits),
-                    now_ms: self.now.timestamp_millis(),
-                },
+        let (hold, owner) = (self.hold(), self.holder.owner());
+        let mut changes = Vec::with_capacity(self.places.len());
+        for place in &self.places {
+            let limit = place.budget.limit;
+            let bounds = if place.unbounded {
+                Bounds::default()
+            } else {
+                Bounds::new(&limit.limits, &place.budget.seen, &hold.amount)?
             };
-            Some((Key::of(limit, *shard), change))
-        };
-        limits.map(change).collect()
+            let (owner, hold, terms) = (owner.clone(), hold.clone(), lease::terms(&limit.limits));
+            let change = match place.shard {
+                None => Change::Take { owner, hold, bounds, terms, delete_after: delete_after(limit) },
+                Some(_) => {
+                    let limited = limit.limits.limited();
+                    Change::Draw { owner, hold, limited, terms, now_ms: self.now_ms() }
+                }
+            };
+            changes.push((place.key(), change));
+        }
+        Some(changes)
     }
 
     /// What follows from a look at the scopes: an earlier hold is found, expired ones are settled, and then the figures decide.
@@ -254,55 +337,105 @@ impl Attempt<'_> {
         if let Some(admission) = self.found(scopes) {
             return Step::Done(admission);
         }
-        let now_ms = self.now.timestamp_millis();
-        let items = self.ask.limits.iter().zip(scopes).flat_map(|(limit, items)| {
-            items.iter().flat_map(|(shard, item)| expiries(&Key::of(limit, shard), item, now_ms))
-        });
-        let expired: Vec<_> = items.map(|change| vec![change]).collect();
+        let now_ms = self.now_ms();
+        let mut expired = Groups::new();
+        for (place, items) in self.places.iter().zip(scopes) {
+            for (shard, item) in items.iter() {
+                let key = Key::of(place.budget.limit, shard);
+                expired.extend(expiries(&key, item, now_ms).into_iter().map(|change| vec![change]));
+            }
+        }
         if !expired.is_empty() {
             return Step::Again(expired);
         }
-        let figures: Vec<Figures> = scopes.iter().map(ScopeItems::figures).collect();
-        match self.ask.judge(&figures, now_ms) {
-            Verdict::Denied(shortage) => Step::Done(Admission::Denied { shortage, figures }),
-            Verdict::Fits(max_tokens) => {
+        if scopes.iter().all(ScopeItems::is_complete) {
+            return self.decide(scopes);
+        }
+        let Some(groups) = self.make_ready(scopes) else { return Step::LookAtAll };
+        Step::Again(groups)
+    }
+
+    /// Decides by all items of all scopes. They were not read at one moment. That does no harm to an approval, which is a write of its own. A
+    /// denial needs scopes whose shards are closed: what is left in a closed shard only grows, so when the own items were read, which was
+    /// first, there was no more than what is seen here.
+    fn decide(&mut self, scopes: &[ScopeItems]) -> Step {
+        let standings: Vec<Standing<'_>> = self
+            .places
+            .iter()
+            .zip(scopes)
+            .map(|(place, items)| Standing { budget: place.budget, figures: items.figures() })
+            .collect();
+        match self.ask.judge(&standings, self.now_ms()) {
+            Verdict::Denied(shortage) => {
+                let short = self.places.iter().zip(scopes).filter(|(place, _)| *place.budget.limit == shortage.limit);
+                let open: Groups = short
+                    .flat_map(|(place, items)| lease::close(&Key::of(place.budget.limit, None), items, Item::is_open))
+                    .collect();
+                if !open.is_empty() {
+                    return Step::Again(open);
+                }
+                let entry =
+                    |standing: &Standing<'_>| standing.figures.entry(standing.budget.limit, standing.budget.seen);
+                Step::Done(Admission::Denied { shortage, budget: standings.iter().map(entry).collect() })
+            }
+            Verdict::Fits { max_tokens, would_deny } => {
                 self.max_tokens = max_tokens;
-                Step::Again(lease::room(&self.hold_amount(), self.ask, scopes, &mut self.places, now_ms))
+                for place in &mut self.places {
+                    place.unbounded |= would_deny.iter().any(|short| short.limit == *place.budget.limit);
+                }
+                self.would_deny = would_deny;
+                self.make_ready(scopes).map_or(Step::LookAtAll, Step::Again)
             }
         }
     }
 
-    /// The hold as an earlier attempt of this execution took it, or another execution's of the same name.
-    fn found(&self, scopes: &[ScopeItems]) -> Option<Admission> {
-        let held = |items: &ScopeItems| {
-            let mut items = items.iter();
-            items.find_map(|(shard, item)| Some((shard, item.holds.get(self.holder.request_id)?.clone())))
-        };
-        let holds: Vec<_> = scopes.iter().filter_map(held).collect();
-        let (_, first) = holds.first()?;
-        let complete = holds.len() == scopes.len() && holds.iter().all(|(_, hold)| hold == first);
-        if !complete || first.owner != self.holder.owner() {
-            return Some(Admission::Duplicate);
+    fn make_ready(&mut self, scopes: &[ScopeItems]) -> Option<Groups> {
+        let (hold, spot, now_ms) = (self.hold_amount(), self.holder.spot(), self.now_ms());
+        let mut groups = Groups::new();
+        for (place, items) in self.places.iter_mut().zip(scopes) {
+            groups.extend(lease::make_ready(place, items, &hold, spot, now_ms)?);
         }
+        Some(groups)
+    }
+
+    /// The hold as an earlier attempt of this execution took it.
+    fn found(&self, scopes: &[ScopeItems]) -> Option<Admission> {
+        let owner = self.holder.owner();
+        let mut places = Vec::with_capacity(self.places.len());
+        let mut first: Option<Hold> = None;
+        for (place, items) in self.places.iter().zip(scopes) {
+            let (shard, hold) = items.iter().find_map(|(shard, item)| Some((shard, item.holds.get(&owner)?)))?;
+            if first.as_ref().is_some_and(|first| first != hold) {
+                return None;
+            }
+            first = Some(hold.clone());
+            places.push(Place { shard, ..place.clone() });
+        }
+        let hold = first?;
         let at = |ms| DateTime::from_timestamp_millis(ms).unwrap_or(self.now);
         let earlier = Attempt {
-            now: at(first.taken_ms),
-            expires_at: at(first.expires_ms),
-            max_tokens: u32::try_from(first.amount.output).unwrap_or(self.max_tokens),
-            places: holds.iter().map(|(shard, _)| *shard).collect(),
-            ..*self
+            now: at(hold.taken_ms),
+            expires_at: at(hold.expires_ms),
+            max_tokens: u32::try_from(hold.amount.output).unwrap_or(self.max_tokens),
+            places,
+            ..self.clone()
         };
-        Some(Admission::Approved(Reservation { hold: first.amount, ..earlier.reservation() }))
+        let reservation = Reservation { hold: hold.amount, ..earlier.reservation() };
+        Some(Admission::Approved { reservation, would_deny: self.would_deny.clone() })
+    }
+
+    fn approved(self) -> Admission {
+        Admission::Approved { reservation: self.reservation(), would_deny: self.would_deny }
     }
 
     /// The hold, once it is taken.
     #[must_use]
     pub fn reservation(&self) -> Reservation {
-        let scope = |(place, (limit, shard)): (usize, (&ScopeLimit, &Option<u8>))| ReservedScope {
-            limit: limit.clone(),
-            seen: self.ask.seen_of(place),
+        let scope = |place: &Place<'_>| ReservedScope {
+            limit: place.budget.limit.clone(),
+            seen: place.budget.seen,
             usage_age_seconds: None,
-            shard: *shard,
+            shard: place.shard,
         };
         Reservation {
             request_id: self.holder.request_id.to_owned(),
@@ -311,12 +444,7 @@ impl Attempt<'_> {
             hold: self.hold_amount(),
             held_at: self.now,
             expires_at: self.expires_at,
-            scopes: self.ask.limits.iter().zip(&self.places).enumerate().map(scope).collect(),
+            scopes: self.places.iter().map(scope).collect(),
         }
     }
-}
-
-/// When DynamoDB may delete an item of the limit's window, in seconds since 1970.
-pub(crate) fn delete_after(limit: &ScopeLimit) -> i64 {
-    (limit.window.resets_at + Duration::days(KEPT_DAYS)).timestamp()
 }

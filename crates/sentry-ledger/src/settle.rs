@@ -3,35 +3,28 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use sentry_contract::states::{Reservation, ReservedScope, ScopeLimit};
 use sentry_domain::Amount;
 
 use crate::change::Change;
 use crate::figures::Figures;
+use crate::holder::Holder;
 use crate::item::{Hold, Item};
 use crate::key::Key;
-use crate::reserve::Holder;
-use crate::store::{Ledger, LedgerError, ScopeItems};
+use crate::lease;
+use crate::store::{Ledger, LedgerError};
+
+/// How long an execution stays barred, in milliseconds: much longer than a write of one of its functions can be on its way.
+const BARRED_MS: i64 = 120_000;
 
 /// A scope after a settlement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct After {
-    /// Its figures.
+    /// Its figures. Where it is spread over shards, what the other shards have spent since their leases were renewed counts as held.
     pub figures: Figures,
     /// The thresholds whose alert is sent or being sent.
     pub alerted: BTreeSet<u8>,
-}
-
-/// What a sweep did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// Holds that had expired and are settled in full now.
-    pub settled: usize,
-    /// Items that could not be read or changed.
-    pub failed: usize,
-    /// When the next hold expires, in milliseconds since 1970.
-    pub next_expiry_ms: Option<i64>,
 }
 
 impl Ledger {
@@ -49,7 +42,8 @@ impl Ledger {
         now: DateTime<Utc>,
     ) -> Result<Vec<After>, LedgerError> {
         let changes = settlements(reservation, actual, now);
-        let each = |(place, scope)| self.settle_scope(scope, changes.get(place));
+        let now_ms = now.timestamp_millis();
+        let each = |(place, scope)| self.settle_scope(scope, changes.get(place), now_ms);
         // Every scope is tried, also when another one fails.
         let after: Vec<_> = join_all(reservation.scopes.iter().enumerate().map(each)).await;
         after.into_iter().collect()
@@ -66,73 +60,91 @@ impl Ledger {
         Ok(after)
     }
 
-    async fn settle_scope(&self, scope: &ReservedScope, change: Option<&(Key, Change)>) -> Result<After, LedgerError> {
+    async fn settle_scope(
+        &self,
+        scope: &ReservedScope,
+        change: Option<&(Key, Change)>,
+        now_ms: i64,
+    ) -> Result<After, LedgerError> {
         let changed = match change {
             Some((key, change)) => self.change(key, change).await?,
             None => None,
         };
-        match changed {
-            Some(own) if scope.shard.is_none() && scope.limit.shards == 1 && own.shards.is_empty() => {
-                Ok(After { figures: Figures::of(&own, &[]), alerted: own.alerted })
-            }
-            _ => {
-                let scopes = self.snapshot(std::slice::from_ref(&scope.limit)).await?;
-                let items = scopes.into_iter().next().unwrap_or_default();
-                Ok(After { figures: items.figures(), alerted: items.own.alerted })
-            }
+        let (own, shard) = match (changed, scope.shard) {
+            (Some(own), None) => (own, None),
+            (shard, _) => (self.read_one(&Key::of(&scope.limit, None)).await?, shard),
+        };
+        if let Some(shard) = &shard {
+            self.grow_from(&scope.limit, shard, now_ms).await;
         }
+        Ok(After { figures: Figures::of(&own, &shard), alerted: own.alerted })
     }
 
-    /// Gives back whatever an execution holds whose reservation is not known.
+    /// Gives back whatever an execution holds whose reservation is not known, and keeps what is still on its way from being taken.
     ///
     /// # Errors
     /// When the ledger cannot be reached; what is left then expires.
-    pub async fn cancel(&self, holder: Holder<'_>, limits: &[ScopeLimit]) -> Result<(), LedgerError> {
-        let given_back = self.give_back(holder, limits).await;
+    pub async fn cancel(
+        &self,
+        holder: Holder<'_>,
+        limits: &[&ScopeLimit],
+        now: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let given_back = self.give_back(holder, limits, now).await;
         // Whatever came of that, nothing was sent to the model: the client may come again under the same id.
         self.forget(holder.request_id, &holder.owner()).await.and(given_back)
     }
 
-    async fn give_back(&self, holder: Holder<'_>, limits: &[ScopeLimit]) -> Result<(), LedgerError> {
-        let scopes = self.snapshot(limits).await?;
-        for (key, change) in cancellations(holder, limits, &scopes) {
-            self.change(&key, &change).await?;
-        }
+    async fn give_back(
+        &self,
+        holder: Holder<'_>,
+        limits: &[&ScopeLimit],
+        now: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let items = self.bar(holder, limits.iter().copied(), now).await?;
+        let changes = items.iter().filter_map(|(key, item)| Some((key, cancellation(holder, key, item)?)));
+        try_join_all(changes.map(|(key, change)| async move { self.change(key, &change).await })).await?;
         Ok(())
     }
 
-    /// Settles every expired hold of the ledger. What cannot be read or changed is counted and does not keep the rest waiting.
-    ///
-    /// # Errors
-    /// When the table cannot be read.
-    pub async fn sweep(&self, now: DateTime<Utc>) -> Result<Swept, LedgerError> {
-        let mut swept = Swept::default();
-        let mut start = None;
-        loop {
-            let page = self.page(start).await?;
-            for item in page.items {
-                match item {
-                    Ok((key, item)) => self.sweep_item(&key, &item, now.timestamp_millis(), &mut swept).await,
-                    Err(_) => swept.failed += 1,
-                }
+    /// Bars an execution wherever it can still take a hold. What it holds already is in the items, which are returned.
+    pub(crate) async fn bar(
+        &self,
+        holder: Holder<'_>,
+        limits: impl Iterator<Item = &ScopeLimit>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(Key, Item)>, LedgerError> {
+        let bar = barring(holder, now);
+        let limits: Vec<&ScopeLimit> = limits.collect();
+        let of_limit = |limit: &ScopeLimit| {
+            let (bar, own_key) = (bar.clone(), Key::of(limit, None));
+            let fewest = lease::spread(limit, 0);
+            async move {
+                let own = self.change(&own_key, &bar).await?.unwrap_or_default();
+                let shards: Vec<Key> = places_of(holder, &own, fewest).map(|shard| own_key.shard(shard)).collect();
+                let changed = shards.iter().map(|key| self.change(key, &bar));
+                let items = try_join_all(changed).await?.into_iter().map(Option::unwrap_or_default);
+                let mut barred: Vec<(Key, Item)> = shards.iter().cloned().zip(items).collect();
+                barred.push((own_key, own));
+                Ok::<_, LedgerError>(barred)
             }
-            start = page.next;
-            if start.is_none() {
-                return Ok(swept);
-            }
-        }
+        };
+        let barred = try_join_all(limits.into_iter().map(of_limit)).await?;
+        Ok(barred.into_iter().flatten().collect())
     }
+}
 
-    async fn sweep_item(&self, key: &Key, item: &Item, now_ms: i64, swept: &mut Swept) {
-        let waiting = item.holds.values().filter(|hold| !hold.is_expired(now_ms)).map(|hold| hold.expires_ms);
-        swept.next_expiry_ms = swept.next_expiry_ms.into_iter().chain(waiting).min();
-        for (key, change) in expiries(key, item, now_ms) {
-            match self.change(&key, &change).await {
-                Ok(changed) => swept.settled += usize::from(changed.is_some()),
-                Err(_) => swept.failed += 1,
-            }
-        }
-    }
+/// The change that bars an execution from an item.
+#[must_use]
+pub fn barring(holder: Holder<'_>, now: DateTime<Utc>) -> Change {
+    Change::Bar { owner: holder.owner(), until_ms: now.timestamp_millis() + BARRED_MS }
+}
+
+/// The shards in which an execution can have taken a hold, or can do so yet: a shard without a lease gives none.
+pub fn places_of(holder: Holder<'_>, own: &Item, fewest: u16) -> impl Iterator<Item = u16> {
+    let spread = own.spread.max(fewest);
+    lease::candidates(holder.spot())
+        .filter(move |shard| own.shards.contains_key(shard) || *shard < spread && spread > 1)
 }
 
 /// The change of every scope of a reservation that settles it at `actual`; none when nobody knows what was used.
@@ -140,40 +152,38 @@ impl Ledger {
 pub fn settlements(reservation: &Reservation, actual: Option<Amount>, now: DateTime<Utc>) -> Vec<(Key, Change)> {
     let Some(actual) = actual else { return vec![] };
     let holder = Holder { request_id: &reservation.request_id, execution_id: &reservation.execution_id };
+    let owner = holder.owner();
     let hold = Hold {
         amount: reservation.hold,
         taken_ms: reservation.held_at.timestamp_millis(),
         expires_ms: reservation.expires_at.timestamp_millis(),
-        owner: holder.owner(),
     };
     let lasted = u64::try_from((now - reservation.held_at).num_milliseconds()).unwrap_or_default();
     let change = |scope: &ReservedScope| {
         let key = Key::of(&scope.limit, scope.shard);
-        (key, settlement(holder.request_id, &hold, actual, scope.shard.is_some(), Some(lasted)))
+        (key, settlement(&owner, &hold, actual, scope.shard.is_some(), Some(lasted)))
     };
     reservation.scopes.iter().map(change).collect()
 }
 
-/// The changes that give back whatever `holder` holds in `scopes`.
+/// The change that gives back what `holder` holds in an item.
 #[must_use]
-pub fn cancellations(holder: Holder<'_>, limits: &[ScopeLimit], scopes: &[ScopeItems]) -> Vec<(Key, Change)> {
+pub fn cancellation(holder: Holder<'_>, key: &Key, item: &Item) -> Option<Change> {
     let owner = holder.owner();
-    let items = limits.iter().zip(scopes).flat_map(|(limit, items)| items.iter().map(move |item| (limit, item)));
-    let change = |(limit, (shard, item)): (&ScopeLimit, (Option<u8>, &Item))| {
-        let hold = item.holds.get(holder.request_id).filter(|hold| hold.owner == owner)?;
-        let change = settlement(holder.request_id, hold, Amount::ZERO, shard.is_some(), None);
-        Some((Key::of(limit, shard), change))
-    };
-    items.filter_map(change).collect()
+    let hold = item.holds.get(&owner)?;
+    Some(settlement(&owner, hold, Amount::ZERO, key.of_shard().is_some(), None))
 }
 
 /// The changes that settle an item's expired holds in full: nobody knows what they used, and it may have been all of it.
 #[must_use]
 pub fn expiries(key: &Key, item: &Item, now_ms: i64) -> Vec<(Key, Change)> {
-    let change = |(id, hold): (&String, &Hold)| (key.clone(), settlement(id, hold, hold.amount, key.is_shard(), None));
+    let is_shard = key.of_shard().is_some();
+    let change = |(owner, hold): (&String, &Hold)| {
+        (key.clone(), settlement(owner, hold, hold.amount.spent_in_full(), is_shard, None))
+    };
     item.expired(now_ms).map(change).collect()
 }
 
-fn settlement(id: &str, hold: &Hold, actual: Amount, shard: bool, lasted_ms: Option<u64>) -> Change {
-    Change::Settle { id: id.to_owned(), hold: hold.clone(), actual, shard, lasted_ms }
+fn settlement(owner: &str, hold: &Hold, actual: Amount, shard: bool, lasted_ms: Option<u64>) -> Change {
+    Change::Settle { owner: owner.to_owned(), hold: hold.clone(), actual, shard, lasted_ms }
 }

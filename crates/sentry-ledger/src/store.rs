@@ -1,28 +1,29 @@
 //! The two tables: single changes, changes that happen together, and snapshots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{BuildError, SdkError};
+use aws_sdk_dynamodb::config::Config;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, Get, ReturnValue, TransactGetItem, TransactWriteItem,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, KeysAndAttributes, ReturnValue, TransactWriteItem};
 use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
 use sentry_contract::states::ScopeLimit;
 use thiserror::Error as ThisError;
 
 use crate::change::Change;
-use crate::expression::{self, Expression};
+use crate::expression::{self, Attributes, Expression};
 use crate::figures::Figures;
 use crate::item::Item;
 use crate::key::Key;
+use crate::lease::{self, Place};
 
 /// Key of the requests table, and when DynamoDB may delete a request.
 const REQUEST_ID: &str = "requestId";
@@ -30,6 +31,14 @@ const OWNER: &str = "owner";
 const EXPIRES_AT: &str = "expiresAt";
 /// How long a request is remembered, in seconds: twice the 24 hours that are promised.
 const REMEMBERED_SECONDS: i64 = 48 * 3_600;
+/// The most items that DynamoDB gives at once.
+///
+/// Source: Amazon DynamoDB API Reference, "BatchGetItem".
+const PAGE: usize = 100;
+/// The index of the ledger table that has the items which hold something, by the time when the sweep must look at them.
+const SWEEP_INDEX: &str = "SweepIndex";
+/// One of so many writes that see too many holds in a shard tries to spread its scope further.
+const GROW_SOMETIMES: u32 = 4;
 /// How often something that lost a race is tried again before the ledger counts as unavailable.
 pub const ROUNDS: u32 = 16;
 
@@ -54,15 +63,26 @@ pub enum LedgerError {
     },
 }
 
-/// How a change ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a change, or several that happen together, ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// It happened.
-    Done,
+    /// It happened. The item as it is now, where it was one that was changed by itself.
+    Done(Vec<Item>),
     /// A condition does not hold.
     Refused,
     /// Another transaction was under way.
     Conflict,
+    /// It may have happened, or may happen yet: DynamoDB's answer is not there.
+    Unknown,
+}
+
+/// How many of a scope's shards are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Those that an execution's hold can be in.
+    Own,
+    /// All.
+    All,
 }
 
 /// What the note of a request found.
@@ -76,13 +96,13 @@ pub(crate) enum Registered {
     Other,
 }
 
-/// A scope's window with all its items, at one moment.
+/// A scope's window: its own item, and shards of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ScopeItems {
     /// The scope's own item.
     pub own: Item,
-    /// Its shards.
-    pub shards: BTreeMap<u8, Item>,
+    /// Its shards, as far as they were read.
+    pub shards: BTreeMap<u16, Item>,
 }
 
 impl ScopeItems {
@@ -92,8 +112,14 @@ impl ScopeItems {
         Figures::of(&self.own, self.shards.values())
     }
 
+    /// Whether every shard was read that can have holds or a lease.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.own.shards.keys().all(|shard| self.shards.contains_key(shard))
+    }
+
     /// Every item with the shard that it is.
-    pub fn iter(&self) -> impl Iterator<Item = (Option<u8>, &Item)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Option<u16>, &Item)> {
         std::iter::once((None, &self.own)).chain(self.shards.iter().map(|(shard, item)| (Some(*shard), item)))
     }
 }
@@ -167,7 +193,7 @@ impl Ledger {
             let call = Expression::of(change).call(self.client.update_item(), &self.table, key);
             match call.return_values(ReturnValue::AllNew).send().await {
                 Ok(answer) => {
-                    return read(key, answer.attributes().unwrap_or(&expression::Attributes::new())).map(Some);
+                    return read(key, answer.attributes().unwrap_or(&Attributes::new())).map(Some);
                 }
                 Err(error) if is(&error, UpdateItemError::is_conditional_check_failed_exception) => return Ok(None),
                 Err(error) if is(&error, passes) => pause(round).await,
@@ -177,77 +203,144 @@ impl Ledger {
         Err(LedgerError::Contended)
     }
 
-    /// Makes all changes or none.
-    pub(crate) async fn change_all(&self, changes: &[(Key, Change)]) -> Result<Written, LedgerError> {
+    /// Makes all changes or none; what did not happen is found out by the next look.
+    pub(crate) async fn change_all(&self, changes: &[(Key, Change)]) -> Result<(), LedgerError> {
         if let [(key, change)] = changes {
-            return Ok(if self.change(key, change).await?.is_some() { Written::Done } else { Written::Refused });
+            self.change(key, change).await?;
+        } else {
+            self.transact(changes, Config::builder()).await?;
         }
-        let actions = changes.iter().map(|(key, change)| Expression::of(change).action(&self.table, key));
-        self.transact(actions.collect::<Result<_, _>>().map_err(unavailable)?).await
+        Ok(())
     }
 
-    async fn transact(&self, actions: Vec<TransactWriteItem>) -> Result<Written, LedgerError> {
-        let Err(error) = self.client.transact_write_items().set_transact_items(Some(actions)).send().await else {
-            return Ok(Written::Done);
+    /// Makes all changes or none, with one attempt: a repetition by the SDK could not tell its own earlier write from a refusal.
+    pub(crate) async fn take_all(&self, changes: &[(Key, Change)]) -> Result<Written, LedgerError> {
+        let once = Config::builder().retry_config(RetryConfig::disabled());
+        let [(key, change)] = changes else { return self.transact(changes, once).await };
+        let call = Expression::of(change).call(self.client.update_item(), &self.table, key);
+        match call.return_values(ReturnValue::AllNew).customize().config_override(once).send().await {
+            Ok(answer) => {
+                let item = read(key, answer.attributes().unwrap_or(&Attributes::new()))?;
+                Ok(Written::Done(vec![item]))
+            }
+            Err(error) if is(&error, UpdateItemError::is_conditional_check_failed_exception) => Ok(Written::Refused),
+            Err(error) if is(&error, passes) => Ok(Written::Conflict),
+            Err(error) if is_unknown(&error) => Ok(Written::Unknown),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    async fn transact(
+        &self,
+        changes: &[(Key, Change)],
+        settings: aws_sdk_dynamodb::config::Builder,
+    ) -> Result<Written, LedgerError> {
+        let actions = changes.iter().map(|(key, change)| Expression::of(change).action(&self.table, key));
+        let actions: Vec<TransactWriteItem> = actions.collect::<Result<_, _>>().map_err(unavailable)?;
+        let call = self.client.transact_write_items().set_transact_items(Some(actions));
+        let Err(error) = call.customize().config_override(settings).send().await else {
+            return Ok(Written::Done(Vec::new()));
         };
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
                 written(canceled.cancellation_reasons()).ok_or_else(|| unavailable(error))
             }
             Some(TransactWriteItemsError::TransactionInProgressException(_)) => Ok(Written::Conflict),
+            Some(other) if passes_together(other) => Ok(Written::Conflict),
+            _ if is_unknown(&error) => Ok(Written::Unknown),
             _ => Err(unavailable(error)),
         }
     }
 
-    /// The items of all limits at one moment.
-    pub(crate) async fn snapshot(&self, limits: &[ScopeLimit]) -> Result<Vec<ScopeItems>, LedgerError> {
-        let mut wanted: Vec<Vec<u8>> = limits.iter().map(|limit| shards_of(limit).collect()).collect();
-        loop {
-            let mut items = self.read_at_once(&keys(limits, &wanted)).await?.into_iter();
-            let mut scopes = Vec::with_capacity(limits.len());
-            let mut complete = true;
-            for shards in &mut wanted {
-                let own = items.next().unwrap_or_default();
-                let found = shards.iter().copied().zip(items.by_ref()).collect();
-                // A limit that once had more shards: these may still have a lease.
-                let forgotten: Vec<u8> = own.shards.iter().copied().filter(|shard| !shards.contains(shard)).collect();
-                complete &= forgotten.is_empty();
-                shards.extend(forgotten);
-                scopes.push(ScopeItems { own, shards: found });
+    /// The scopes' own items and, as deep as asked, their shards. The own items are read first, and the shards are read again until no lease
+    /// was changed in between.
+    ///
+    /// # Errors
+    /// When the ledger cannot be reached, or leases are changed all the time.
+    pub(crate) async fn look(
+        &self,
+        places: &[Place<'_>],
+        spot: u16,
+        depth: Depth,
+    ) -> Result<Vec<ScopeItems>, LedgerError> {
+        let own_keys: Vec<Key> = places.iter().map(|place| Key::of(place.budget.limit, None)).collect();
+        for round in 0..ROUNDS {
+            let mut found = self.read_all(&own_keys, true).await?;
+            let mut scopes: Vec<ScopeItems> = Vec::with_capacity(places.len());
+            let mut shard_keys = Vec::new();
+            for (place, key) in places.iter().zip(&own_keys) {
+                let own = found.remove(key).unwrap_or_default();
+                let wanted = wanted(place, &own, spot, depth);
+                shard_keys.extend(wanted.iter().map(|shard| key.shard(*shard)));
+                let shards = wanted.into_iter().map(|shard| (shard, Item::default())).collect();
+                scopes.push(ScopeItems { own, shards });
             }
-            if complete {
+            let mut found = self.read_all(&shard_keys, true).await?;
+            for (items, key) in scopes.iter_mut().zip(&own_keys) {
+                for (number, item) in &mut items.shards {
+                    *item = found.remove(&key.shard(*number)).unwrap_or_default();
+                }
+            }
+            if depth == Depth::Own || self.is_unchanged(&own_keys, &scopes).await? {
                 return Ok(scopes);
             }
+            pause(round).await;
         }
+        Err(LedgerError::Contended)
     }
 
-    async fn read_at_once(&self, keys: &[Key]) -> Result<Vec<Item>, LedgerError> {
-        if let [key] = keys {
-            return Ok(vec![self.read_one(key).await?]);
+    /// Whether no lease of the scopes was changed since they were read.
+    async fn is_unchanged(&self, own_keys: &[Key], scopes: &[ScopeItems]) -> Result<bool, LedgerError> {
+        let spread = own_keys.iter().zip(scopes).filter(|(_, items)| !items.own.shards.is_empty());
+        let spread: Vec<(&Key, &ScopeItems)> = spread.collect();
+        let keys: Vec<Key> = spread.iter().map(|(key, _)| (*key).clone()).collect();
+        let now = self.read_all(&keys, true).await?;
+        Ok(spread.iter().all(|(key, items)| now.get(*key).is_some_and(|own| own.leases == items.own.leases)))
+    }
+
+    /// Those of the items that are there, perhaps as they were a moment ago.
+    pub(crate) async fn glance(&self, keys: &[Key]) -> Result<HashMap<Key, Item>, LedgerError> {
+        self.read_all(keys, false).await
+    }
+
+    /// Those of the items that are there, in pages of as many as DynamoDB gives at once.
+    async fn read_all(&self, keys: &[Key], consistent: bool) -> Result<HashMap<Key, Item>, LedgerError> {
+        let pages = join_all(keys.chunks(PAGE).map(|page| self.read_page(page, consistent))).await;
+        let mut items = HashMap::with_capacity(keys.len());
+        for page in pages {
+            items.extend(page?);
         }
-        let gets = keys.iter().map(|key| {
-            let get = Get::builder().table_name(&self.table).set_key(Some(key.attributes())).build()?;
-            Ok(TransactGetItem::builder().get(get).build())
-        });
-        let gets: Vec<TransactGetItem> = gets.collect::<Result<_, BuildError>>().map_err(unavailable)?;
+        Ok(items)
+    }
+
+    async fn read_page(&self, keys: &[Key], consistent: bool) -> Result<Vec<(Key, Item)>, LedgerError> {
+        if let [key] = keys {
+            let get = self.client.get_item().table_name(&self.table).set_key(Some(expression::key(key)));
+            let answer = get.consistent_read(consistent).send().await.map_err(unavailable)?;
+            return answer.item().map(|item| Ok((key.clone(), read(key, item)?))).into_iter().collect();
+        }
+        let mut items = Vec::with_capacity(keys.len());
+        let mut left: Vec<Attributes> = keys.iter().map(expression::key).collect();
         for round in 0..ROUNDS {
-            let answer = self.client.transact_get_items().set_transact_items(Some(gets.clone())).send().await;
-            match answer {
-                Ok(answer) => {
-                    let empty = expression::Attributes::new();
-                    let found = answer.responses.unwrap_or_default();
-                    let items = found.iter().map(|found| found.item().unwrap_or(&empty));
-                    return keys.iter().zip(items).map(|(key, item)| read(key, item)).collect();
-                }
-                Err(error) => match error.as_service_error() {
-                    Some(TransactGetItemsError::TransactionCanceledException(canceled))
-                        if written(canceled.cancellation_reasons()) == Some(Written::Conflict) =>
-                    {
-                        pause(round).await;
-                    }
-                    _ => return Err(unavailable(error)),
-                },
+            let wanted = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(consistent).build();
+            let wanted = wanted.map_err(unavailable)?;
+            let answer = self.client.batch_get_item().request_items(&self.table, wanted).send().await;
+            let answer = answer.map_err(unavailable)?;
+            for attributes in answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default() {
+                let Some(key) = expression::read_key(&attributes) else { continue };
+                let item = read(&key, &attributes)?;
+                items.push((key, item));
             }
+            left = answer
+                .unprocessed_keys
+                .unwrap_or_default()
+                .remove(&self.table)
+                .map(|left| left.keys)
+                .unwrap_or_default();
+            if left.is_empty() {
+                return Ok(items);
+            }
+            pause(round).await;
         }
         Err(LedgerError::Contended)
     }
@@ -257,48 +350,50 @@ impl Ledger {
     /// # Errors
     /// When the ledger cannot be reached, or the item cannot be understood.
     pub async fn read_one(&self, key: &Key) -> Result<Item, LedgerError> {
-        let get = self.client.get_item().table_name(&self.table).set_key(Some(key.attributes())).consistent_read(true);
-        let answer = get.send().await.map_err(unavailable)?;
-        read(key, answer.item().unwrap_or(&expression::Attributes::new()))
+        let mut found = self.read_all(std::slice::from_ref(key), true).await?;
+        Ok(found.remove(key).unwrap_or_default())
     }
 
-    /// Every item of the table, page by page; `start` is where the page before ended.
-    pub(crate) async fn page(&self, start: Option<expression::Attributes>) -> Result<Page, LedgerError> {
-        let scan = self.client.scan().table_name(&self.table).consistent_read(true).set_exclusive_start_key(start);
-        let answer = scan.send().await.map_err(unavailable)?;
-        let next = answer.last_evaluated_key().filter(|key| !key.is_empty()).cloned();
-        let items = answer.items().iter().filter_map(|attributes| {
-            let key = Key::from_attributes(attributes)?;
-            Some(read(&key, attributes).map(|item| (key, item)))
-        });
-        Ok(Page { items: items.collect(), next })
+    /// The keys of the items that the sweep must look at by `now_ms`, the longest due first, and whether there are more. An index of the table
+    /// has them; it has no other items.
+    pub(crate) async fn due(&self, now_ms: i64) -> Result<(Vec<Key>, bool), LedgerError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(SWEEP_INDEX)
+            .key_condition_expression("#sweep = :due AND #at <= :now")
+            .expression_attribute_names("#sweep", expression::SWEEP)
+            .expression_attribute_names("#at", expression::SWEEP_AT)
+            .expression_attribute_values(":due", AttributeValue::S(expression::DUE.to_owned()))
+            .expression_attribute_values(":now", AttributeValue::N(now_ms.to_string()));
+        let answer = query.send().await.map_err(unavailable)?;
+        let keys = answer.items().iter().filter_map(expression::read_key).collect();
+        Ok((keys, answer.last_evaluated_key().is_some_and(|key| !key.is_empty())))
+    }
+
+    /// Spreads a scope over more shards where its shard `item` has too many holds. Every write of such a shard sees it, so only some try.
+    pub(crate) async fn grow_from(&self, limit: &ScopeLimit, item: &Item, now_ms: i64) {
+        if let Some(grown) = lease::grown(limit, item.spread, item.holds.len(), now_ms)
+            && fastrand::u32(..GROW_SOMETIMES) == 0
+        {
+            // Somebody else does it, or the next one.
+            let _ = self.change(&Key::of(limit, None), &grown).await;
+        }
     }
 }
 
-/// A page of the ledger.
-#[derive(Debug)]
-pub(crate) struct Page {
-    /// The items; one that cannot be understood does not hide the others.
-    pub items: Vec<Result<(Key, Item), LedgerError>>,
-    /// Where the next page starts, if there is one.
-    pub next: Option<expression::Attributes>,
+/// The shards of a place's scope to look at.
+fn wanted(place: &Place<'_>, own: &Item, spot: u16, depth: Depth) -> BTreeSet<u16> {
+    let spread = lease::spread(place.budget.limit, own.spread);
+    let mine = lease::candidates(spot).filter(|shard| *shard < spread && spread > 1);
+    match depth {
+        Depth::All => mine.chain(own.shards.keys().copied()).collect(),
+        Depth::Own => mine.chain(lease::candidates(spot).filter(|shard| own.shards.contains_key(shard))).collect(),
+    }
 }
 
-/// The shards that a limit is spread over; one that is not spread has none.
-pub(crate) fn shards_of(limit: &ScopeLimit) -> std::ops::Range<u8> {
-    if limit.shards > 1 { 0..limit.shards } else { 0..0 }
-}
-
-/// Each limit's own item, then its shards.
-fn keys(limits: &[ScopeLimit], shards: &[Vec<u8>]) -> Vec<Key> {
-    let of = |(limit, shards): (&ScopeLimit, &Vec<u8>)| {
-        let own = std::iter::once(Key::of(limit, None));
-        own.chain(shards.iter().map(|shard| Key::of(limit, Some(*shard)))).collect::<Vec<_>>()
-    };
-    limits.iter().zip(shards).flat_map(of).collect()
-}
-
-fn read(key: &Key, attributes: &expression::Attributes) -> Result<Item, LedgerError> {
+fn read(key: &Key, attributes: &Attributes) -> Result<Item, LedgerError> {
     expression::read(attributes).map_err(|attribute| LedgerError::Damaged {
         scope: key.scope.clone(),
         window: key.window.clone(),
@@ -335,6 +430,23 @@ fn passes(error: &UpdateItemError) -> bool {
     error.is_transaction_conflict_exception()
         || error.is_provisioned_throughput_exceeded_exception()
         || error.is_throttling_exception()
+        || error.is_request_limit_exceeded()
+}
+
+/// The same for a transaction, where DynamoDB refuses it as a whole.
+fn passes_together(error: &TransactWriteItemsError) -> bool {
+    error.is_provisioned_throughput_exceeded_exception()
+        || error.is_throttling_exception()
+        || error.is_request_limit_exceeded()
+}
+
+/// Whether a write may have happened although no answer says so.
+fn is_unknown<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    match error {
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
+        SdkError::ServiceError(service) => service.err().code() == Some("InternalServerError"),
+        _ => false,
+    }
 }
 
 /// Whether DynamoDB answered with the error that `which` names.
