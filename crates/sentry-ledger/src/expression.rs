@@ -206,12 +206,12 @@ impl Expression {
             }
             Change::Lease { .. } => expression.lease(change),
             Change::Agree { leases, terms } => {
-                expression.require(LEASES, "=", leases);
+                expression.counter_is(LEASES, *leases);
                 expression.set_terms(terms);
             }
             Change::Leased { .. } => expression.leased(change),
             Change::Spread { from, to, now_ms, settled_since_ms } => {
-                expression.is_or_absent(SPREAD, *from);
+                expression.counter_is(SPREAD, (*from).into());
                 expression.at_most_one(SPREAD_AT, settled_since_ms);
                 expression.set(SPREAD, number_value(to));
                 expression.set(SPREAD_AT, number_value(now_ms));
@@ -228,7 +228,7 @@ impl Expression {
                 if let Some(next) = next_ms {
                     expression.set(SWEEP_AT, number_value(next));
                 } else {
-                    expression.is_or_absent(HELD.requests, 0);
+                    expression.counter_is(HELD.requests, 0);
                     for attribute in [SWEEP, SWEEP_AT] {
                         let name = expression.name(attribute);
                         expression.removes.push(name);
@@ -301,13 +301,9 @@ impl Expression {
                 self.conditions.push(format!("attribute_not_exists({name})"));
             }
         }
-        if known.lease_until_ms == 0 {
-            self.is_or_absent(LEASE_UNTIL, 0);
-        } else {
-            self.require(LEASE_UNTIL, "=", known.lease_until_ms);
-        }
+        self.counter_is(LEASE_UNTIL, u64::try_from(known.lease_until_ms).unwrap_or_default());
         if is_emptied(known, *until_ms) {
-            self.is_or_absent(HELD.requests, 0);
+            self.counter_is(HELD.requests, 0);
         }
         for (unit, attribute) in FREE.iter() {
             self.add_one(attribute, *change.get(unit));
@@ -407,9 +403,14 @@ impl Expression {
         self.conditions.push(format!("(attribute_not_exists({name}) OR {name} <= {value})"));
     }
 
-    fn is_or_absent(&mut self, attribute: &str, number: impl ToString) {
-        let (name, value) = (self.name(attribute), self.number(number));
-        self.conditions.push(format!("(attribute_not_exists({name}) OR {name} = {value})"));
+    /// A counter that is not there yet is 0.
+    fn counter_is(&mut self, attribute: &str, number: u64) {
+        if number > 0 {
+            self.require(attribute, "=", number);
+        } else {
+            let (name, value) = (self.name(attribute), self.number(number));
+            self.conditions.push(format!("(attribute_not_exists({name}) OR {name} = {value})"));
+        }
     }
 
     fn require(&mut self, attribute: &str, comparison: &str, number: impl ToString) {

@@ -331,11 +331,10 @@ pub(crate) fn make_ready(
     if place.unbounded || !is_short {
         return Some(groups);
     }
-    if !items.is_complete() {
-        return None;
-    }
-    groups.extend(close(&own_key, items, |_| true));
-    Some(groups)
+    let back = if items.is_complete() { close(&own_key, items, |_| true) } else { Groups::new() };
+    groups.extend(back);
+    // With nothing to give back it is for the figures of all scopes to say that there is no room.
+    if groups.is_empty() { None } else { Some(groups) }
 }
 
 #[cfg(test)]

@@ -70,9 +70,15 @@ impl Ledger {
             Some((key, change)) => self.change(key, change).await?,
             None => None,
         };
+        let own_key = Key::of(&scope.limit, None);
         let (own, shard) = match (changed, scope.shard) {
             (Some(own), None) => (own, None),
-            (shard, _) => (self.read_one(&Key::of(&scope.limit, None)).await?, shard),
+            (None, None) => (self.read_one(&own_key).await?, None),
+            (Some(shard), Some(_)) => (self.read_one(&own_key).await?, Some(shard)),
+            (None, Some(number)) => {
+                let [own, shard] = self.read_both(&own_key, &own_key.shard(number)).await?;
+                (own, Some(shard))
+            }
         };
         if let Some(shard) = &shard {
             self.grow_from(&scope.limit, shard, now_ms).await;

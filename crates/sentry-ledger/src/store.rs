@@ -395,6 +395,12 @@ impl Ledger {
         Ok(found.remove(key).unwrap_or_default())
     }
 
+    /// Two items as they are now.
+    pub(crate) async fn read_both(&self, one: &Key, other: &Key) -> Result<[Item; 2], LedgerError> {
+        let mut found = self.read_all(&[one.clone(), other.clone()], true).await?;
+        Ok([one, other].map(|key| found.remove(key).unwrap_or_default()))
+    }
+
     /// The keys of the items that the sweep must look at by `now_ms`, the longest due first, and whether there are more. An index of the table
     /// has them; it has no other items.
     pub(crate) async fn due(&self, now_ms: i64) -> Result<(Vec<Key>, bool), LedgerError> {
