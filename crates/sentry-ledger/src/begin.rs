@@ -38,16 +38,22 @@ impl Ledger {
         self
     }
 
-    /// The scope's own item, which was not there a moment ago. It is begun with what the scope has spent in the window before.
-    pub(crate) async fn begin(&self, limit: &ScopeLimit, key: &Key, now: DateTime<Utc>) -> Result<Item, LedgerError> {
+    /// The scope's own item, in which nobody had counted anything a moment ago. It is begun with what the scope has spent in the window before.
+    pub(crate) async fn begin(
+        &self,
+        limit: &ScopeLimit,
+        key: &Key,
+        own: Item,
+        now: DateTime<Utc>,
+    ) -> Result<Item, LedgerError> {
         let window = &limit.window;
         let is_short = window.resets_at.is_some_and(|end| end - window.start < SHORTEST);
         let Some(history) = self.history.as_ref().filter(|_| !is_short && limit.limits.in_flight.is_none()) else {
-            return Ok(Item::default());
+            return Ok(own);
         };
         let settled = history.spent(&limit.scope, window.start, now).await.map_err(LedgerError::Unavailable)?;
         if settled == Amount::ZERO {
-            return Ok(Item::default());
+            return Ok(own);
         }
         match self.change(key, &Change::Begin { settled, delete_after: delete_after(limit) }).await? {
             Some(item) => Ok(item),

@@ -16,9 +16,10 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, KeysAndAttributes, ReturnValue, TransactWriteItem};
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
-use sentry_contract::states::ScopeLimit;
+use sentry_domain::Amount;
 use thiserror::Error as ThisError;
 
+use crate::admission::Budget;
 use crate::begin::Spent;
 use crate::change::Change;
 use crate::expression::{self, Attributes, Expression};
@@ -43,8 +44,8 @@ const REMEMBERED_SECONDS: i64 = 48 * 3_600;
 const PAGE: usize = 100;
 /// The index of the ledger table that has the items which hold something, by the time when the sweep must look at them.
 const SWEEP_INDEX: &str = "SweepIndex";
-/// One of so many writes that see too many holds in a shard tries to spread its scope further.
-const GROW_SOMETIMES: u32 = 4;
+/// How often the first leases of new shards are tried; a shard without one gets it when a request wants it.
+const ROUNDS_OF_OPENING: u32 = 6;
 /// How often something that lost a race is tried again before the ledger counts as unavailable.
 pub const ROUNDS: u32 = 16;
 
@@ -419,14 +420,36 @@ impl Ledger {
         Ok((keys, answer.last_evaluated_key().is_some_and(|key| !key.is_empty())))
     }
 
-    /// Spreads a scope over more shards where its shard `item` has too many holds. Every write of such a shard sees it, so only some try.
-    pub(crate) async fn grow_from(&self, limit: &ScopeLimit, item: &Item, now_ms: i64) {
-        if let Some(grown) = lease::grown(limit, item.spread, item.holds.len(), now_ms)
-            && fastrand::u32(..GROW_SOMETIMES) == 0
-        {
-            // Somebody else does it, or the next one.
-            let _ = self.change(&Key::of(limit, None), &grown).await;
+    /// Spreads a scope over more shards where `shard`, one of its shards of now, has too many holds for its share. What goes wrong does not
+    /// matter: somebody else does it, or the next one.
+    pub(crate) async fn grow_from(&self, budget: Budget<'_>, own: &Item, shard: &Item, hold: &Amount, now_ms: i64) {
+        let is_current = own.spread == shard.spread;
+        if is_current && let Some(grown) = lease::grown(budget.limit, own.spread, shard.holds.len(), now_ms) {
+            let _ = self.spread(budget, &grown, hold, now_ms).await;
         }
+    }
+
+    /// Spreads a scope over more shards and leases them. The own item afterwards; `None` where somebody else was first.
+    pub(crate) async fn spread(
+        &self,
+        budget: Budget<'_>,
+        grown: &Change,
+        hold: &Amount,
+        now_ms: i64,
+    ) -> Result<Option<Item>, LedgerError> {
+        let Some(mut own) = self.change(&Key::of(budget.limit, None), grown).await? else { return Ok(None) };
+        for together in lease::opened(budget, &own, hold, now_ms) {
+            for round in 0..ROUNDS_OF_OPENING {
+                if self.transact(&together, Config::builder()).await? != Written::Conflict {
+                    break;
+                }
+                pause(round).await;
+            }
+            if let Some((_, change)) = together.first() {
+                own = change.apply(&own).unwrap_or(own);
+            }
+        }
+        Ok(Some(own))
     }
 }
 
