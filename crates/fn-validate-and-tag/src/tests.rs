@@ -2,12 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
+use sentry_contract::content::ImageFormat;
 use sentry_contract::states::Validated;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use std::time::Instant;
 use uuid::Uuid;
 
+use crate::picture;
 use crate::resolve::tests::{Aws, resolver};
 use crate::validate_and_tag;
 
@@ -134,6 +136,23 @@ fn a_fallback_that_cannot_honour_a_part_of_the_request_is_none() {
         let request = with_block(model, block.clone());
         assert_eq!((request.is_object(), request.get("fallback").is_some()), (true, stands_in), "{model} {block}");
     }
+}
+
+#[test]
+fn a_picture_is_held_by_the_rule_of_its_model_and_a_fallback_by_its_own() {
+    let mut document = with("/model", json!("nova-pro"));
+    let image = picture::tests::image(ImageFormat::Jpeg, 1_200, 900);
+    document["prompt"]["messages"] =
+        json!([{"role": "user", "content": [{"text": "What is this?"}, {"image": image}]}]);
+    let request = validate(&document)["request"].clone();
+    // Nova's table has 1,800 for 1400x900.
+    let held = 64 + 16 + (16 + 13) + (16 + 1_800 + 225 + 64);
+    assert_eq!(
+        (&request["estimate"]["inputTokens"], &request["fallback"]["inputTokens"]),
+        (&json!(held), &json!(held))
+    );
+    document["model"] = json!("nova-2-lite");
+    assert_eq!(validate(&document)["request"]["estimate"]["inputTokens"], 1_000_000);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod addition;
 mod entry;
 mod error;
 mod load;
+mod pictures;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,8 +12,9 @@ use sentry_contract::request::{Family, Model, Parameters, Transport};
 use sentry_domain::Price;
 
 pub use self::addition::{Addition, Unusable};
-use self::entry::{FamilyEntry, OwnDefaults, RetiredEntry};
+use self::entry::{FamilyEntry, OwnDefaults, PicturesEntry, RetiredEntry};
 pub use self::error::{InvalidCatalogue, InvalidEntry, Unresolved};
+pub use self::pictures::{Patches, PictureRule};
 use crate::ids;
 
 /// The models that the sentry knows.
@@ -23,6 +25,7 @@ pub struct Catalogue {
     region_groups: BTreeMap<String, Vec<String>>,
     families: Vec<FamilyEntry>,
     count_tokens: Vec<String>,
+    pictures: Vec<PicturesEntry>,
     /// By the id of their entry.
     models: HashMap<String, Known>,
     /// Ids that an entry under another id speaks for, the price included.
@@ -52,6 +55,8 @@ pub struct TokenLimits {
     pub context_window: Option<u32>,
     /// Written.
     pub output: Option<u32>,
+    /// Read, of one picture.
+    pub picture: Option<PictureRule>,
 }
 
 /// What a client's name for a model means.
@@ -96,7 +101,6 @@ impl Catalogue {
     /// As for [`Self::resolve`].
     pub fn resolve_id(&self, requested: &str, model_id: &str, region: &str) -> Result<Resolved, Unresolved> {
         self.not_retired(model_id)?;
-        let known = self.known(model_id);
         let Some((family, transport)) = self.family_of(model_id) else {
             return Err(match ids::application_profile_id(model_id) {
                 Some(_) => Unresolved::Profile(model_id.to_owned()),
@@ -115,7 +119,7 @@ impl Catalogue {
             transport: Some(transport),
             price: self.price(model_id, region),
         };
-        let limits = known.map(|known| known.limits).unwrap_or_default();
+        let limits = self.limits(model_id);
         let (defaults, fallback) = (self.defaults(model_id), self.fallback(model_id));
         Ok(Resolved { model, defaults, limits, listed, fallback })
     }
@@ -164,6 +168,15 @@ impl Catalogue {
     pub fn counted_as<'m>(&self, model_id: &'m str) -> Option<&'m str> {
         let bare = ids::without_region_group(model_id);
         self.count_tokens.iter().any(|pattern| fits(pattern, bare)).then_some(bare)
+    }
+
+    /// What `model_id` can take: what its entry says, and for pictures otherwise the first pattern that fits the id without its Region
+    /// group.
+    fn limits(&self, model_id: &str) -> TokenLimits {
+        let limits = self.known(model_id).map(|known| known.limits).unwrap_or_default();
+        let bare = ids::without_region_group(model_id);
+        let pattern = self.pictures.iter().find(|entry| entry.patterns.iter().any(|pattern| fits(pattern, bare)));
+        TokenLimits { picture: limits.picture.or_else(|| pattern.map(|entry| entry.rule)), ..limits }
     }
 
     /// The entry that speaks for exactly this id.

@@ -107,10 +107,11 @@ impl Catalogue {
             Some((_, transport)) if entry.family.is_none() => entry.transport.unwrap_or(transport),
             _ => entry.transport.unwrap_or_else(|| family.transport()),
         };
-        let limits = self.known(id).map(|known| known.limits).unwrap_or_default();
+        let limits = self.limits(id);
         let limits = TokenLimits {
             context_window: entry.context_window.or(limits.context_window),
             output: entry.output_limit.or(limits.output),
+            picture: entry.picture.or(limits.picture),
         };
         let max_tokens = entry.defaults.max_tokens.unwrap_or_else(|| self.max_tokens(id));
         let max_tokens = limits.output.map_or(max_tokens, |limit| max_tokens.min(limit));
