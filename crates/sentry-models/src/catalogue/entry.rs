@@ -158,7 +158,10 @@ impl<S> ModelEntry<S> {
             return wrong("defaults.max_tokens", "is more than outputLimit");
         }
         if self.price.is_some_and(|price| price.discount_percent.is_some()) {
-            return wrong("price.discountPercent", "does not belong here: the stack's parameter DiscountPercent has it");
+            return wrong(
+                "price.discountPercent",
+                "does not belong here: the stack's parameter DiscountPercent has it",
+            );
         }
         if self.price.is_some() && self.price_source.is_none() {
             return wrong("priceSource", "is missing: where is the price from, and of which day?");
