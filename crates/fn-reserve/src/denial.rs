@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// The request does not fit: for good, or for now.
 pub fn short(shortage: &Shortage) -> ErrorBody {
     let Shortage { limit, unit, needed, remaining, retry_after_seconds, .. } = shortage;
-    let ScopeLimit { scope, window, .. } = limit;
+    let (scope, window) = (&limit.scope, &limit.window);
     let kind = unit.noun();
     let within = match (window.resets_at, window.name.as_str()) {
         (Some(_), name) => format!("for {name}"),

@@ -49,7 +49,12 @@ fn writes() -> Rule {
 
 fn limit(limits: Value) -> Value {
     let window = json!({"name": "2026-11", "key": "2026-11", "start": "2026-11-01T00:00:00Z", "resetsAt": "2026-12-01T00:00:00Z"});
-    json!({"scope": format!("model#{MODEL}"), "source": "model", "item": MODEL, "window": window, "limits": limits, "shards": 1})
+    json!({"scope": format!("model#{MODEL}"), "source": "model", "item": MODEL, "window": window, "limits": limits})
+}
+
+/// The limits of a request that has one on its model.
+fn one(limit: Value) -> Value {
+    json!({"limits": {"model": [limit]}})
 }
 
 fn input(limits: Value, usage: Value, count: Value) -> Value {
@@ -82,13 +87,16 @@ async fn decide(reserver: &Reserver, input: Value) -> Result<Value, Failure> {
 #[tokio::test]
 async fn what_fits_is_held_at_its_worst_and_bedrocks_count_makes_it_smaller() {
     let (put, update) = (registers(), writes());
-    let limits = json!({"limits": [limit(json!({"input": 100_000, "usd": "1.00"}))]});
+    let limits = one(limit(json!({"input": 100_000, "usd": "1.00"})));
     let decision =
         decide(&reserver(&[&put, &update]), input(limits, usage(0, 0), json!({"inputTokens": 90}))).await.unwrap();
     assert_eq!(decision["approved"], true);
     // 90 at the dearest input rate, $3.75 a million for cache writes, and 1,000 at $15 a million.
     let reservation = &decision["admitted"]["reservation"];
-    assert_eq!(reservation["hold"], json!({"input": 90, "output": 1000, "usd": "0.015337500"}));
+    assert_eq!(
+        reservation["hold"],
+        json!({"input": 90, "output": 1000, "usd": "0.015337500", "requests": 1, "inFlight": 1})
+    );
     assert_eq!((&reservation["maxTokens"], &reservation["expiresAt"]), (&json!(1000), &json!("2026-11-21T12:06:00Z")));
     assert_eq!(decision["admitted"]["notes"], json!({}));
     assert_eq!((put.num_calls(), update.num_calls()), (1, 1));
@@ -98,7 +106,7 @@ async fn what_fits_is_held_at_its_worst_and_bedrocks_count_makes_it_smaller() {
 async fn without_a_count_the_bytes_are_the_bound() {
     for count in [json!({}), json!({"unavailable": "States.Timeout"}), json!({"inputTokens": 500})] {
         let (put, update) = (registers(), writes());
-        let limits = json!({"limits": [limit(json!({"input": 100_000}))]});
+        let limits = one(limit(json!({"input": 100_000})));
         let decision = decide(&reserver(&[&put, &update]), input(limits, usage(0, 0), count)).await.unwrap();
         assert_eq!(decision["admitted"]["reservation"]["hold"]["input"], 400);
     }
@@ -117,7 +125,7 @@ async fn what_does_not_fit_is_denied_with_the_figures_and_may_come_again() {
     let delete = mock!(Client::delete_item)
         .match_requests(|delete| delete.table_name() == Some("requests"))
         .then_output(|| DeleteItemOutput::builder().build());
-    let limits = json!({"limits": [limit(json!({"output": 5_000}))]});
+    let limits = one(limit(json!({"output": 5_000})));
     let reserver = reserver(&[&put, &update, &get, &delete]);
     let decision = decide(&reserver, input(limits, usage(0, 4_000), json!({}))).await.unwrap();
     assert_eq!((&decision["approved"], &decision["answer"]["statusCode"]), (&json!(false), &json!(429)));
@@ -142,7 +150,7 @@ async fn what_does_not_fit_is_denied_with_the_figures_and_may_come_again() {
 #[tokio::test]
 async fn a_request_that_another_execution_has_is_a_duplicate() {
     let put = mock!(Client::put_item).then_error(|| PutItemError::ConditionalCheckFailedException(refusing()));
-    let limits = json!({"limits": [limit(json!({"output": 5_000}))]});
+    let limits = one(limit(json!({"output": 5_000})));
     let decision = decide(&reserver(&[&put]), input(limits, usage(0, 0), json!({}))).await.unwrap();
     assert_eq!(decision["answer"]["error"]["code"], "DuplicateRequest");
     assert_eq!((&decision["answer"]["statusCode"], &decision["answer"]["outcome"]), (&json!(409), &json!("Invalid")));
@@ -151,9 +159,9 @@ async fn a_request_that_another_execution_has_is_a_duplicate() {
 
 #[tokio::test]
 async fn what_cannot_be_known_is_denied_before_anything_is_written() {
-    let fine = json!({"limits": [limit(json!({"output": 5_000}))]});
-    let refusal = json!({"refusal": ErrorBody::new(ErrorCode::LimitNotConfigured, "none")});
-    let dollars = json!({"limits": [limit(json!({"output": 5_000, "usd": "3"}))]});
+    let fine = one(limit(json!({"output": 5_000})));
+    let refusal = json!({"denial": ErrorBody::new(ErrorCode::LimitNotConfigured, "none")});
+    let dollars = one(limit(json!({"output": 5_000, "usd": "3"})));
     let unavailable = |name: &str| json!({"unavailable": name});
     let cases = [
         (fine.clone(), unavailable("UsageUnavailable"), true, "UsageUnavailable", 503),
@@ -161,7 +169,7 @@ async fn what_cannot_be_known_is_denied_before_anything_is_written() {
         (unavailable("LedgerUnavailable"), unavailable("NotAsked"), true, "LedgerUnavailable", 503),
         (refusal, unavailable("NotAsked"), true, "LimitNotConfigured", 403),
         // The catalogue knows a price for this model, but not for this request: another service tier, say.
-        (dollars, usage(0, 0), false, "LimitMalformed", 403),
+        (dollars, usage(0, 0), false, "ModelNotPriced", 403),
     ];
     for (limits, usage, priced, code, status) in cases {
         let mut input = input(limits, usage, json!({}));
@@ -172,8 +180,9 @@ async fn what_cannot_be_known_is_denied_before_anything_is_written() {
         assert_eq!(decision["approved"], false);
         assert_eq!(decision["answer"]["error"]["code"], code);
         assert_eq!(decision["answer"]["statusCode"], status);
-        if code == "LimitMalformed" {
-            let details = json!({"item": MODEL, "field": "limit.usd", "model": MODEL});
+        if code == "ModelNotPriced" {
+            let details =
+                json!({"scope": format!("model#{MODEL}"), "item": MODEL, "field": "limit.usd", "model": MODEL});
             assert_eq!(decision["answer"]["error"]["details"], details);
         }
     }
@@ -184,7 +193,7 @@ async fn a_ledger_that_fails_is_a_failure_and_not_a_decision() {
     let put = registers();
     let update = mock!(Client::update_item)
         .then_error(|| UpdateItemError::InternalServerError(InternalServerError::builder().build()));
-    let limits = json!({"limits": [limit(json!({"output": 5_000}))]});
+    let limits = one(limit(json!({"output": 5_000})));
     let failure = decide(&reserver(&[&put, &update]), input(limits, usage(0, 0), json!({}))).await.unwrap_err();
     assert_eq!(failure.name(), "LedgerUnavailable");
 }
@@ -197,7 +206,7 @@ fn with_fallback(own: Value, usage: Value) -> Value {
     first["whenExceeded"] = json!(["fallback"]);
     let mut other = limit(own);
     other["scope"] = json!(format!("model#{CHEAP}"));
-    let limits = json!({"limits": [first], "fallback": other});
+    let limits = json!({"limits": {"model": [first], "fallback": [other]}});
     let mut input = input(limits, usage, json!({"inputTokens": 90}));
     let model = json!({"requested": "claude-3-5-haiku", "modelId": CHEAP, "modelMetric": CHEAP, "family": "anthropic",
                        "price": {"input": "0.80", "output": "4"}});
@@ -227,7 +236,10 @@ async fn the_fallback_is_held_for_at_its_own_price_and_by_its_own_bound() {
     assert_eq!((&model["modelId"], &model["requested"]), (&json!(CHEAP), &json!("claude-sonnet-4")));
     // 410 tokens at $0.80 a million, 800 tokens at $4: CloudWatch has seen 4,200 of 5,000.
     let reservation = &decision["admitted"]["reservation"];
-    assert_eq!(reservation["hold"], json!({"input": 410, "output": 800, "usd": "0.003528000"}));
+    assert_eq!(
+        reservation["hold"],
+        json!({"input": 410, "output": 800, "usd": "0.003528000", "requests": 1, "inFlight": 1})
+    );
     assert_eq!(reservation["scopes"][0]["scope"], format!("model#{CHEAP}"));
     let degraded = json!({"action": "fallback", "from": MODEL, "to": CHEAP, "maxTokens": {"from": 1000, "to": 800}});
     assert_eq!(decision["admitted"]["notes"], json!({"degraded": degraded}));
@@ -245,7 +257,7 @@ async fn without_all_that_must_be_known_of_the_fallback_the_first_denial_stands(
     unpriced["request"]["fallback"]["model"]["price"].take();
     let cases = [
         without("/request", "fallback"),
-        without("/gathered/1", "fallback"),
+        without("/gathered/1/limits", "fallback"),
         without("/gathered/0", "fallback"),
         with_fallback(json!({"output": 5000}), both(4_201)),
         unpriced,

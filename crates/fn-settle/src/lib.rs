@@ -48,7 +48,7 @@ impl Settler {
     pub async fn settle(&self, event: SettleEvent, now: DateTime<Utc>) -> Result<Ending, Failure> {
         match event {
             SettleEvent::Settle(input) => self.end(*input, now).await,
-            SettleEvent::Cancel(input) => self.cancel(&input).await,
+            SettleEvent::Cancel(input) => self.cancel(&input, now).await,
         }
     }
 
@@ -74,10 +74,10 @@ impl Settler {
         Box::pin(self.ledger.end(&admitted.reservation, actual, conclusion.nothing_spent(), now)).await
     }
 
-    async fn cancel(&self, input: &CancelInput) -> Result<Ending, Failure> {
+    async fn cancel(&self, input: &CancelInput, now: DateTime<Utc>) -> Result<Ending, Failure> {
         let holder = Holder { request_id: &input.request_key, execution_id: &input.execution_id };
         let limits: Vec<&ScopeLimit> = input.limits.all().collect();
-        let cancelled = self.ledger.cancel(holder, &limits).await;
+        let cancelled = self.ledger.cancel(holder, &limits, now).await;
         cancelled.map_err(|error| Failure::caused(ErrorCode::LedgerUnavailable, &error))?;
         Ok(Ending::Cancelled {})
     }

@@ -218,7 +218,7 @@ async fn a_reservation_that_nobody_knows_is_taken_back_where_it_is_found() {
     let forget = mock!(Client::delete_item).then_output(|| DeleteItemOutput::builder().build());
     let mut limit = reservation(json!({"output": 5_000}), json!([]))["scopes"][0].clone();
     limit.as_object_mut().unwrap().remove("seen");
-    let event = json!({"requestKey": "r1", "executionId": "run-1", "limits": [limit]});
+    let event = json!({"requestKey": "r1", "executionId": "run-1", "limits": {"model": [limit]}});
     let settled = settle(&settler(&[&get, &update, &forget]), event).await.unwrap();
     assert_eq!(settled, json!({}));
     assert_eq!((update.num_calls(), forget.num_calls()), (1, 1));
