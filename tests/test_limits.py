@@ -390,7 +390,7 @@ def test_one_request_may_hold_no_more_than_the_item_says(sentry, profile):
 def test_requests_in_flight_are_counted_at_every_moment(sentry, profile):
     arn, bare = profile
     sentry.set_limit(bare, {"output": PLENTY, "inFlight": 1}, window="day")
-    sent = document(arn, delay_ms=3000)
+    sent = document(arn, latency_ms=2500)
     with InFlight(sentry, sent, bare) as first:
         answer = sentry.ask(document(arn))
         details = check_error(answer, "BudgetReserved")
