@@ -195,7 +195,7 @@ def test_limit_in_dollars_refuses_another_tier(sentry, center, tier):
     if tier == "default":
         check_succeeded(answer, sent)
     else:
-        assert check_error(answer, "LimitMalformed", sent)["field"] == "limit.usd"
+        assert check_error(answer, "ModelNotPriced", sent)["field"] == "limit.usd"
 
 
 def test_tokens_of_another_tier_cost_no_dollars_in_the_ledger(sentry, center):

@@ -888,10 +888,9 @@ def test_a_reservation_that_failed_is_cancelled_before_the_answer():
     assert {catcher["Next"] for catcher in task("Reserve")["Catch"]} == {"Cancel Reservation"}
     cancel = task("Cancel Reservation")
     assert cancel["Resource"] == "${SettleFunctionArn}"
-    found = {"limits": [{"scope": "model#m"}], "fallback": {"scope": "model#f"}}
-    for limits, expected in (({"limits": found}, ["model#m", "model#f"]), ({"limits": {"limits": found["limits"]}}, ["model#m"]), ({"limits": {"unavailable": "x"}}, [])):
-        cancelled = jsonata(cancel["Arguments"]["limits"], states={"input": limits})
-        assert [each["scope"] for each in cancelled] == expected
+    found = {"model": [{"scope": "model#m"}], "tags": [{"scope": "user#u"}], "fallback": [{"scope": "model#f"}]}
+    for limits, expected in (({"limits": found}, found), ({"unavailable": "x"}, {"model": []}), ({"denial": {}}, {"model": []})):
+        assert jsonata(cancel["Arguments"]["limits"], states={"input": {"limits": limits}}) == expected
 
 
 def step_of(name):

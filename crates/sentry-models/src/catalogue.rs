@@ -9,7 +9,7 @@ mod pictures;
 use std::collections::{BTreeMap, HashMap};
 
 use sentry_contract::request::{Family, Model, Parameters, Transport};
-use sentry_domain::Price;
+use sentry_domain::{Discount, Price};
 
 pub use self::addition::{Addition, Unusable};
 use self::entry::{FamilyEntry, OwnDefaults, PicturesEntry, RetiredEntry};
@@ -22,6 +22,8 @@ use crate::ids;
 pub struct Catalogue {
     max_tokens: u32,
     price_region: String,
+    /// The account's, off every price.
+    discount: Discount,
     region_groups: BTreeMap<String, Vec<String>>,
     families: Vec<FamilyEntry>,
     count_tokens: Vec<String>,
@@ -75,7 +77,7 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// The same model, called through the application inference profile `arn`.
+    /// The same model, called through the application inference profile `arn`. The foundation model stays the one behind it.
     #[must_use]
     pub fn called_through(mut self, arn: &str) -> Self {
         self.model.model_metric = ids::application_profile_id(arn).unwrap_or(arn).to_owned();
@@ -85,6 +87,12 @@ impl Resolved {
 }
 
 impl Catalogue {
+    /// The same catalogue for an account that has `discount` on the price list: every price that it gives is net of it.
+    #[must_use]
+    pub fn with_discount(self, discount: Discount) -> Self {
+        Self { discount, ..self }
+    }
+
     /// The model that a client in `region` means by `requested`.
     ///
     /// # Errors
@@ -115,6 +123,7 @@ impl Catalogue {
             requested: requested.to_owned(),
             model_id: model_id.to_owned(),
             model_metric: ids::application_profile_id(model_id).unwrap_or(model_id).to_owned(),
+            foundation: ids::foundation_of(model_id),
             family,
             transport: Some(transport),
             price: self.price(model_id, region),
@@ -124,10 +133,11 @@ impl Catalogue {
         Ok(Resolved { model, defaults, limits, listed, fallback })
     }
 
-    /// What `model_id` costs when it is called from `region`; `None` when no price is known there.
+    /// What `model_id` costs when it is called from `region`, net of the account's discount; `None` when no price is known there.
     #[must_use]
     pub fn price(&self, model_id: &str, region: &str) -> Option<Price> {
-        self.entry_for(model_id).and_then(|known| known.price).filter(|_| self.price_region == region)
+        let listed = self.entry_for(model_id).and_then(|known| known.price);
+        listed.filter(|_| self.price_region == region).map(|price| price.less(self.discount))
     }
 
     /// What a request to `model_id` need not say; `max_tokens` is filled in.

@@ -84,6 +84,7 @@ impl Conclusion {
             error: failure.map(|failure| failure.error.clone()),
             budget: Some(budget),
             degraded: notes.degraded.clone(),
+            would_deny: notes.would_deny.clone(),
         }
     }
 
@@ -98,6 +99,7 @@ impl Conclusion {
             code: document.error.as_ref().map(|error| error.code),
             hold: Some(admitted.reservation.hold),
             degraded: admitted.notes.degraded.clone(),
+            would_deny: admitted.notes.would_deny.clone(),
             alerts,
             settlement: None,
         }

@@ -175,6 +175,12 @@ impl<S> ModelEntry<S> {
         if self.defaults.max_tokens > self.output_limit && self.output_limit.is_some() {
             return wrong("defaults.max_tokens", "is more than outputLimit");
         }
+        if self.price.is_some_and(|price| price.discount_percent.is_some()) {
+            return wrong(
+                "price.discountPercent",
+                "does not belong here: the stack's parameter DiscountPercent has it",
+            );
+        }
         if self.price.is_some() && self.price_source.is_none() {
             return wrong("priceSource", "is missing: where is the price from, and of which day?");
         }

@@ -36,6 +36,7 @@ impl Catalogue {
         let mut catalogue = Self {
             max_tokens: file.defaults.max_tokens,
             price_region: file.price_region,
+            discount: sentry_domain::Discount::default(),
             region_groups: file.region_groups,
             families: families(file.families)?,
             count_tokens: file.count_tokens,

@@ -32,6 +32,7 @@ fn the_promised_aliases_mean_the_promised_models() {
             requested: alias.to_owned(),
             model_id: model_id.to_owned(),
             model_metric: model_id.to_owned(),
+            foundation: Some(model_id.trim_start_matches("us.").to_owned()),
             family,
             transport: Some(transport),
             price: bundled().price(model_id, HERE),
