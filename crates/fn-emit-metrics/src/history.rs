@@ -34,7 +34,11 @@ impl UsageHistory {
         let report = self.history.record(&known, now).await;
         if let Some(problem) = &report.problem {
             let requests = report.recorded.iter().filter(|became| **became == Recorded::Failed).count();
-            error!(requests, cause = cause(problem), "requests are not counted in the usage history, and will be tried again");
+            error!(
+                requests,
+                cause = cause(problem),
+                "requests are not counted in the usage history, and will be tried again"
+            );
         }
         let mut recorded = report.recorded.into_iter();
         let done = decided.iter().map(|decided| match decided {

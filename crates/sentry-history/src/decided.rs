@@ -87,7 +87,8 @@ pub mod tests {
                            "seen": {"input": 0, "output": 0, "usd": "0"}});
         let reservation = json!({"requestId": "r", "executionId": "run-2", "maxTokens": 1, "hold": {"input": 1, "output": 1, "usd": "0"},
                                  "heldAt": "2026-11-21T12:00:00Z", "expiresAt": "2026-11-21T12:06:00Z", "scopes": [scope]});
-        let model = json!({"requested": "claude", "modelId": "us.claude", "modelMetric": "us.claude", "family": "anthropic"});
+        let model =
+            json!({"requested": "claude", "modelId": "us.claude", "modelMetric": "us.claude", "family": "anthropic"});
         let late = record(json!({"executionId": null, "settlement": {"reservation": reservation, "model": model}}));
         assert_eq!(id(&late), "run-2");
         assert!(Decided::of(&late, "m1", &[]).unwrap().scopes.contains("user#jo"));

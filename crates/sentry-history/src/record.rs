@@ -118,7 +118,9 @@ impl History {
                 Attempt::Known(places) => {
                     let is_known = |place: usize| places.contains(&place);
                     let indices = || group.iter().copied().enumerate();
-                    indices().filter(|(place, _)| is_known(*place)).for_each(|(_, index)| report.set(index, Recorded::Before));
+                    indices()
+                        .filter(|(place, _)| is_known(*place))
+                        .for_each(|(_, index)| report.set(index, Recorded::Before));
                     group = indices().filter(|(place, _)| !is_known(*place)).map(|(_, index)| index).collect();
                 }
                 Attempt::Busy => {

@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn a_message_of_an_older_version_counts_for_the_model_of_its_tags() {
-        let mut old = record(json!({"tags": {"applicationId": "a", "timestamp": "2026-11-21T05:00:00Z", "modelMetric": "nova"}}));
+        let mut old =
+            record(json!({"tags": {"applicationId": "a", "timestamp": "2026-11-21T05:00:00Z", "modelMetric": "nova"}}));
         (old.model.model_metric, old.model.foundation) = (None, None);
         assert!(of(&old, &[]).contains("model#nova"));
     }

@@ -27,7 +27,8 @@ fn remembers(markers: &Arc<Mutex<BTreeSet<String>>>, scopes: &Arc<Mutex<BTreeSet
         let mut known = markers.lock().unwrap();
         if wanted.iter().any(|marker| known.contains(marker)) {
             let code = |marker| if known.contains(marker) { "ConditionalCheckFailed" } else { "None" };
-            let reasons = wanted.iter().map(|marker| CancellationReason::builder().code(code(marker)).build()).collect();
+            let reasons =
+                wanted.iter().map(|marker| CancellationReason::builder().code(code(marker)).build()).collect();
             let canceled = TransactionCanceledException::builder().set_cancellation_reasons(Some(reasons)).build();
             return MockResponse::Error(TransactWriteItemsError::TransactionCanceledException(canceled));
         }

@@ -113,9 +113,9 @@ async fn a_conflict_is_tried_again_until_time_is_up() {
 
 #[tokio::test]
 async fn a_request_that_dynamodb_does_not_take_does_not_keep_back_the_others() {
-    let refused = mock!(Client::transact_write_items).match_requests(|input| marked(input).contains(&"bad")).then_error(|| {
-        TransactWriteItemsError::generic(ErrorMetadata::builder().code("ValidationException").build())
-    });
+    let refused = mock!(Client::transact_write_items)
+        .match_requests(|input| marked(input).contains(&"bad"))
+        .then_error(|| TransactWriteItemsError::generic(ErrorMetadata::builder().code("ValidationException").build()));
     let taken = mock!(Client::transact_write_items).then_output(|| TransactWriteItemsOutput::builder().build());
     let history = history(RuleMode::MatchAny, &[&refused, &taken]);
     let report = history.record(&["a", "b", "c", "bad", "d"].map(request), noon()).await;

@@ -15,6 +15,10 @@ use serde_json::{Value, json};
 use crate::support::{client, faulty, table};
 
 const REQUESTS: usize = 10_000;
+/// Over how many days they are spread.
+const DAYS: i64 = 3;
+/// By how many places a message can be late.
+const DISORDER: usize = 500;
 /// One message in so many is delivered twice.
 const TWICE: usize = 10;
 const WORKERS: usize = 4;
@@ -37,9 +41,9 @@ fn noon() -> DateTime<Utc> {
 /// A random request, and what it adds to each of its scopes: told again here, from the numbers themselves.
 fn request(number: usize, random: &mut Rng, expected: &mut Expected) -> MetricsRecord {
     let pick = |random: &mut Rng, kind: &str, of: u32| format!("{kind}{}", random.u32(0..of));
-    let (application, center, user) = (pick(random, "app", 6), pick(random, "cc", 4), pick(random, "u", 40));
+    let (application, center, user) = (pick(random, "app", 3), pick(random, "cc", 2), pick(random, "u", 5));
     let (model, foundation, price) = MODELS[random.usize(0..MODELS.len())];
-    let at = noon() - TimeDelta::seconds(random.i64(0..3 * 86_400));
+    let at = noon() - TimeDelta::milliseconds((REQUESTS - number) as i64 * DAYS * 86_400_000 / REQUESTS as i64);
     let (input, output) = (random.u64(0..200_000), random.u64(0..8_000));
     let (held_input, held_output) = (input + random.u64(0..500), output + random.u64(0..500));
     let cost = |input: u64, output: u64| price.map_or(0, |(read, written)| u128::from(input * read + output * written));
@@ -152,7 +156,7 @@ fn next_kill(kills: &Mutex<usize>, random: &mut Rng) -> bool {
 async fn work(history: History, queue: Queue, kills: Arc<Mutex<usize>>, mut random: Rng) -> usize {
     let mut before = 0;
     loop {
-        let batch = receive(&queue, random.usize(1..=100));
+        let batch = receive(&queue, random.usize(20..=100));
         if batch.is_empty() {
             return before;
         }
@@ -192,9 +196,11 @@ async fn every_decision_counts_once_whatever_is_delivered_twice_and_whoever_dies
         messages.extend((number % TWICE == 0).then(|| message.clone()));
         messages.push(message);
     }
-    random.shuffle(&mut messages);
+    // In about the order of the requests, as SQS delivers.
+    let mut places: Vec<_> = (0..messages.len()).map(|place| (place + random.usize(0..DISORDER), place)).collect();
+    places.sort_unstable();
     let sent = messages.len();
-    let queue: Queue = Arc::new(Mutex::new(messages.into()));
+    let queue: Queue = Arc::new(Mutex::new(places.into_iter().map(|(_, place)| messages[place].clone()).collect()));
     let kills = Arc::new(Mutex::new(KILLS));
     let begun = Instant::now();
     let mut workers = Vec::new();

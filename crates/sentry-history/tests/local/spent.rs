@@ -28,7 +28,13 @@ async fn the_days_of_a_window_are_summed_and_no_other() {
     let client = client().await;
     let table = table(&client).await;
     let history = History::new(client, table);
-    let days = ["2026-10-31T23:59:59.9Z", "2026-11-01T00:00:00Z", "2026-11-20T12:00:00Z", "2026-11-21T05:00:00Z", "2026-11-22T00:00:00Z"];
+    let days = [
+        "2026-10-31T23:59:59.9Z",
+        "2026-11-01T00:00:00Z",
+        "2026-11-20T12:00:00Z",
+        "2026-11-21T05:00:00Z",
+        "2026-11-22T00:00:00Z",
+    ];
     let answers: Vec<_> = days.iter().enumerate().map(|(number, day)| answer(number, day)).collect();
     let now = at("2026-11-21T13:00:00Z");
     assert_eq!(history.record(&answers, now).await.recorded, [Recorded::Counted; 5]);
