@@ -15,8 +15,8 @@ const WITH_MODEL: [&str; 2] = ["application", "costCenter"];
 
 /// The model, its foundation model, each tag, application × model, cost center × model, and every scope that had a limit on the request.
 ///
-/// A missing application, cost center or environment counts as `unspecified`, so that the values of each of them add up to the whole. The
-/// user and the tags in `budget_tags` count where the request has them.
+/// A missing application, cost center or environment and a missing tag of `budget_tags` count as `unspecified`, as they do for limits, so that
+/// the values of each add up to the whole. The user counts where there is one.
 pub fn of(record: &MetricsRecord, budget_tags: &[String]) -> BTreeSet<String> {
     let tags = &record.tags;
     let mut scopes: BTreeSet<String> = record.scopes.iter().cloned().collect();
@@ -35,14 +35,9 @@ pub fn of(record: &MetricsRecord, budget_tags: &[String]) -> BTreeSet<String> {
     }
     scopes.extend(model);
     scopes.extend(tags.get(Tags::USER_ID).map(|user| of_tag("user", user)));
-    scopes.extend(budget_tags.iter().filter_map(|name| Some(of_tag(name, looked_up(tags, name)?))));
+    scopes.extend(budget_tags.iter().map(|name| of_tag(name, tags.get(name).unwrap_or(UNSPECIFIED))));
     scopes.retain(|scope| !scope.is_empty() && scope.len() <= MOST_KEY_BYTES);
     scopes
-}
-
-/// The value of the tag `name`, as it is written or in lower case.
-fn looked_up<'t>(tags: &'t Tags, name: &str) -> Option<&'t str> {
-    tags.get(name).or_else(|| tags.get(&name.to_lowercase()))
 }
 
 #[cfg(test)]
@@ -70,6 +65,7 @@ mod tests {
             "foundation#claude",
             "model#nova",
             "model#us.claude",
+            "project#unspecified",
             "run#7",
             "user#jo",
         ];

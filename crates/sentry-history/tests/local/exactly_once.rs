@@ -27,11 +27,17 @@ const SEED: u64 = 20_261_126;
 /// By scope, day and attribute.
 type Expected = BTreeMap<(String, String, String), u128>;
 
-/// Model, foundation model, and its price in picodollars a token read and written, if it has one.
-const MODELS: [(&str, &str, Option<(u64, u64)>); 3] = [
-    ("us.claude", "claude", Some((3_000_000, 15_000_000))),
-    ("claude", "claude", Some((2_999_999, 14_999_999))),
-    ("secret", "secret", None),
+/// A model, and its price in picodollars a token read and a token written, if it has one.
+struct Model {
+    name: &'static str,
+    foundation: &'static str,
+    price: Option<(u64, u64)>,
+}
+
+const MODELS: [Model; 3] = [
+    Model { name: "us.claude", foundation: "claude", price: Some((3_000_000, 15_000_000)) },
+    Model { name: "claude", foundation: "claude", price: Some((2_999_999, 14_999_999)) },
+    Model { name: "secret", foundation: "secret", price: None },
 ];
 
 fn noon() -> DateTime<Utc> {
@@ -42,7 +48,7 @@ fn noon() -> DateTime<Utc> {
 fn request(number: usize, random: &mut Rng, expected: &mut Expected) -> MetricsRecord {
     let pick = |random: &mut Rng, kind: &str, of: u32| format!("{kind}{}", random.u32(0..of));
     let (application, center, user) = (pick(random, "app", 3), pick(random, "cc", 2), pick(random, "u", 5));
-    let (model, foundation, price) = MODELS[random.usize(0..MODELS.len())];
+    let Model { name: model, foundation, price } = MODELS[random.usize(0..MODELS.len())];
     let at = noon() - TimeDelta::milliseconds((REQUESTS - number) as i64 * DAYS * 86_400_000 / REQUESTS as i64);
     let (input, output) = (random.u64(0..200_000), random.u64(0..8_000));
     let (held_input, held_output) = (input + random.u64(0..500), output + random.u64(0..500));
