@@ -150,6 +150,7 @@ impl AddAssign<&Self> for Sums {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -216,5 +217,42 @@ mod tests {
         record.model.price = None;
         let sums = Sums::of(&record);
         assert_eq!((sums.get("unpriced"), sums.get("picodollars"), sums.get("output")), (1, 0, 2));
+    }
+
+    /// How a request ended, and its numbers.
+    fn some_request() -> impl Strategy<Value = MetricsRecord> {
+        let numbers = prop::array::uniform4(0_u64..1 << 40);
+        (0_usize..4, numbers, any::<bool>()).prop_map(|(end, [input, output, read, written], priced)| {
+            let usage = json!({"inputTokens": input, "outputTokens": output, "cacheReadInputTokens": read,
+                               "cacheWriteInputTokens": written, "totalTokens": 0});
+            let hold = json!({"input": read, "output": written, "usd": format!("{}.{:012}", input % 1_000, output % 1_000_000_000_000)});
+            let mut record = crate::decided::tests::record(match end {
+                0 => json!({"usage": usage, "hold": hold}),
+                1 => json!({"outcome": "InvocationFailed", "code": "ModelTimeout", "hold": hold}),
+                2 => json!({"outcome": "InvocationFailed", "code": "ModelThrottled", "nothingSpent": true, "hold": hold}),
+                _ => json!({"outcome": "Denied", "code": "BudgetReserved"}),
+            });
+            record.model.price = record.model.price.filter(|_| priced);
+            record
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn sums_spend_what_their_requests_spend_in_any_order(
+            mut requests in prop::collection::vec(some_request(), 0..20)
+        ) {
+            let sum = |requests: &[MetricsRecord]| {
+                let mut sums = Sums::default();
+                requests.iter().for_each(|request| sums += &Sums::of(request));
+                sums
+            };
+            let sums = sum(&requests);
+            prop_assert_eq!(sums.spent(), requests.iter().map(|request| Sums::of(request).spent()).sum());
+            prop_assert_eq!(sums.get(of::REQUESTS), sums.get(of::APPROVED) + sums.get(of::DENIED));
+            prop_assert!(sums.get(of::APPROVED) >= sums.get(of::SETTLED) + sums.get(of::UNKNOWN));
+            requests.reverse();
+            prop_assert_eq!(sum(&requests), sums);
+        }
     }
 }
