@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sentry_contract::answer::{BudgetEntry, Degraded, FinalAnswer, Lowered};
 use sentry_contract::request::{Model, Tags};
 use sentry_contract::states::{
-    Admitted, Decision, Gathered, LimitsFound, MetricsRecord, Notes, RequestLimits, Reservation, ReserveInput,
+    Admitted, Alert, Decision, Gathered, LimitsFound, MetricsRecord, Notes, RequestLimits, Reservation, ReserveInput,
     ScopeLimit,
 };
 use sentry_contract::usage::UsageSeries;
@@ -43,7 +43,7 @@ impl Reserver {
         let request = &input.request;
         let Wanted { ask, limits, usage, would_deny } = match Wanted::of(&input) {
             Ok(wanted) => wanted,
-            Err(error) => return Ok(denied(&input, error, Vec::new())),
+            Err(error) => return Ok(denied(&input, error, Vec::new(), Vec::new())),
         };
         let stand_in = StandIn::of(&input);
         let fallback = stand_in.as_ref().map(|stand_in| &stand_in.ask);
@@ -68,13 +68,13 @@ impl Reserver {
             }
             Admission::Duplicate => {
                 let request_id = request.tags.get(Tags::REQUEST_ID).unwrap_or_default();
-                denied(&input, denial::duplicate(request_id), Vec::new())
+                denied(&input, denial::duplicate(request_id), Vec::new(), Vec::new())
             }
-            Admission::Denied { shortage, mut budget } => {
+            Admission::Denied { shortage, mut budget, alerts } => {
                 for entry in budget.iter_mut().take(limits.len()) {
                     entry.usage_age_seconds = Some(age_seconds);
                 }
-                denied(&input, denial::short(&shortage), budget)
+                denied(&input, denial::short(&shortage), budget, alerts)
             }
         })
     }
@@ -179,20 +179,27 @@ fn approved(
 }
 
 /// The denial with its complete answer and, unless it is a duplicate, its message for the metrics.
-fn denied(input: &ReserveInput, error: ErrorBody, budget: Vec<BudgetEntry>) -> Decision {
+fn denied(input: &ReserveInput, error: ErrorBody, budget: Vec<BudgetEntry>, alerts: Vec<Alert>) -> Decision {
     let request = &input.request;
     let answer = FinalAnswer::refused(request.tags.clone(), Some((&request.model).into()), error, budget);
     let record = (answer.outcome == Outcome::Denied).then(|| {
+        let limits = match &input.gathered.1 {
+            Gathered::Available(LimitsFound::Found { limits }) => MetricsRecord::scopes_of(limits.wanted()),
+            _ => Vec::new(),
+        };
         Box::new(MetricsRecord {
+            execution_id: Some(input.execution_id.clone()),
             outcome: answer.outcome,
             tags: answer.tags.clone(),
             model: (&request.model).into(),
             usage: None,
             code: answer.error.as_ref().map(|error| error.code),
+            scopes: limits,
+            nothing_spent: true,
             hold: None,
             degraded: None,
             would_deny: Vec::new(),
-            alerts: Vec::new(),
+            alerts,
             settlement: None,
         })
     });

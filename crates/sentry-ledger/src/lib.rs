@@ -16,7 +16,6 @@ mod store;
 mod sweep;
 
 pub use admission::{Ask, Budget, LEAST_OUTPUT_TOKENS, Shortage};
-pub use begin::Spent;
 pub use figures::Figures;
 pub use holder::Holder;
 pub use reserve::{Admission, Choice};

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use chrono::{DateTime, Duration, Utc};
 use futures_util::future::try_join;
 use sentry_contract::answer::BudgetEntry;
-use sentry_contract::states::{Enforcement, Remedy, Reservation, ReservedScope, ScopeLimit};
+use sentry_contract::states::{Alert, Enforcement, Remedy, Reservation, ReservedScope, ScopeLimit};
 use sentry_domain::Amount;
 
-use crate::admission::{Ask, Shortage, Standing, Verdict};
+use crate::admission::{Ask, Budget, Shortage, Standing, Verdict};
 use crate::change::{Bounds, Change};
+use crate::ending::due_alerts;
 use crate::figures::Figures;
 use crate::holder::Holder;
 use crate::item::{Hold, Item};
@@ -37,6 +38,8 @@ pub enum Admission {
         shortage: Shortage,
         /// Every limit with the figures by which it was judged.
         budget: Vec<BudgetEntry>,
+        /// Alerts that are due: nothing else reports what goes round the sentry where every request is denied.
+        alerts: Vec<Alert>,
     },
     /// A request with the same id is in flight or was settled.
     Duplicate,
@@ -130,6 +133,7 @@ impl Ledger {
             Registered::First => Progress { is_uncertain: false },
             Registered::Again => Progress { is_uncertain: true },
             Registered::Other => return Ok((Admission::Duplicate, Choice::Wanted)),
+            Registered::GivenUp => return Err(LedgerError::GivenUp),
         };
         let (admission, choice) = match fallback {
             None => (self.admit(wanted, &mut progress).await?, Choice::Wanted),
@@ -340,12 +344,13 @@ impl Attempt<'_> {
 
     /// What follows from a look at the scopes: an earlier hold is found, expired ones are settled, and then the figures decide.
     pub fn after(&mut self, scopes: &[ScopeItems]) -> Step {
-        if let Some(admission) = self.found(scopes) {
-            return Step::Done(admission);
-        }
         let (now_ms, owner) = (self.now_ms(), self.holder.owner());
+        // What a barred execution holds is being given back.
         if scopes.iter().flat_map(ScopeItems::iter).any(|(_, item)| item.barred.contains_key(&owner)) {
             return Step::GivenUp;
+        }
+        if let Some(admission) = self.found(scopes) {
+            return Step::Done(admission);
         }
         let mut expired = Groups::new();
         for (place, items) in self.places.iter().zip(scopes) {
@@ -383,9 +388,13 @@ impl Attempt<'_> {
                 if !open.is_empty() {
                     return Step::Again(open);
                 }
-                let entry =
-                    |standing: &Standing<'_>| standing.figures.entry(standing.budget.limit, standing.budget.seen);
-                Step::Done(Admission::Denied { shortage, budget: standings.iter().map(entry).collect() })
+                let mut budget = Vec::with_capacity(standings.len());
+                let mut alerts = Vec::new();
+                for (Standing { budget: Budget { limit, seen }, figures }, items) in standings.iter().zip(scopes) {
+                    budget.push(figures.entry(limit, *seen));
+                    alerts.extend(due_alerts(limit, figures.used(*seen), &items.own.alerted));
+                }
+                Step::Done(Admission::Denied { shortage, budget, alerts })
             }
             Verdict::Fits { max_tokens, would_deny } => {
                 self.max_tokens = max_tokens;

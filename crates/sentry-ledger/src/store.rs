@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -13,14 +12,17 @@ use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, KeysAndAttributes, ReturnValue, TransactWriteItem};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem,
+};
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use sentry_domain::Amount;
+use sentry_history::History;
 use thiserror::Error as ThisError;
 
 use crate::admission::Budget;
-use crate::begin::Spent;
 use crate::change::Change;
 use crate::expression::{self, Attributes, Expression};
 use crate::figures::Figures;
@@ -104,6 +106,8 @@ pub(crate) enum Registered {
     Again,
     /// Another execution's.
     Other,
+    /// This execution's own, which it has given up.
+    GivenUp,
 }
 
 /// A scope's window: its own item, and shards of it.
@@ -137,10 +141,10 @@ impl ScopeItems {
 /// The budget ledger.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    client: Client,
-    table: String,
-    requests: String,
-    pub(crate) history: Option<Arc<dyn Spent>>,
+    pub(crate) client: Client,
+    pub(crate) table: String,
+    pub(crate) requests: String,
+    pub(crate) history: Option<History>,
 }
 
 impl Ledger {
@@ -172,14 +176,21 @@ impl Ledger {
             .expression_attribute_names("#expires", EXPIRES_AT)
             .expression_attribute_values(":owner", text(owner))
             .expression_attribute_values(":now", AttributeValue::N(seconds.to_string()))
-            .return_values(ReturnValue::AllOld);
+            .return_values(ReturnValue::AllOld)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match put.send().await {
             Ok(answer) => {
                 let known = answer.attributes().and_then(|old| old.get(OWNER)?.as_s().ok());
                 Ok(if known.is_some_and(|known| known == owner) { Registered::Again } else { Registered::First })
             }
-            Err(error) if is(&error, PutItemError::is_conditional_check_failed_exception) => Ok(Registered::Other),
-            Err(error) => Err(unavailable(error)),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                    let known = failed.item().and_then(|item| item.get(OWNER)?.as_s().ok());
+                    let is_own = known.is_some_and(|known| known == owner);
+                    Ok(if is_own { Registered::GivenUp } else { Registered::Other })
+                }
+                _ => Err(unavailable(error)),
+            },
         }
     }
 
@@ -524,6 +535,6 @@ fn is<E, R>(error: &SdkError<E, R>, which: fn(&E) -> bool) -> bool {
     error.as_service_error().is_some_and(which)
 }
 
-fn unavailable(error: impl Error + Send + Sync + 'static) -> LedgerError {
+pub(crate) fn unavailable(error: impl Error + Send + Sync + 'static) -> LedgerError {
     LedgerError::Unavailable(Box::new(error))
 }

@@ -1,9 +1,11 @@
 //! The metrics queue.
 
+use std::collections::BTreeSet;
+
 use sentry_domain::{Amount, Price};
 use serde::{Deserialize, Serialize};
 
-use super::{Alert, Reservation};
+use super::{Alert, Reservation, ScopeLimit};
 use crate::answer::{Degraded, Usage};
 use crate::error::{ErrorBody, ErrorCode, Outcome};
 use crate::request::{Model, Tags};
@@ -48,6 +50,15 @@ pub struct MetricsRecord {
     /// The settlement that `Settle` could not make and that is left to the queue's function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<LateSettlement>,
+}
+
+impl MetricsRecord {
+    /// The scopes of `limits`, each once.
+    #[must_use]
+    pub fn scopes_of<'a>(limits: impl Iterator<Item = &'a ScopeLimit>) -> Vec<String> {
+        let scopes: BTreeSet<&String> = limits.map(|limit| &limit.scope).collect();
+        scopes.into_iter().cloned().collect()
+    }
 }
 
 /// A settlement that is still to be made.

@@ -64,7 +64,7 @@ async fn a_repeat_finds_the_hold_for_whichever_model_it_was() {
 async fn what_both_refuse_is_refused_as_the_first_and_may_come_again() {
     let (ledger, limits) = (ledger().await, pair(50, FALLBACK, 40, 1));
     let (refused, choice) = either(&ledger, &limits, "a", "run-1").await;
-    let Admission::Denied { shortage, budget } = refused else { panic!("{refused:?}") };
+    let Admission::Denied { shortage, budget, .. } = refused else { panic!("{refused:?}") };
     assert_eq!((choice, shortage.remaining, budget.len()), (Choice::Wanted, 50, 2));
     assert_eq!(held(&ledger, &limits).await, [0; 3]);
     let roomy = pair(50, FALLBACK, 60, 1);
