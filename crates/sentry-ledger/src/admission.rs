@@ -64,7 +64,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shortage {
     /// Which of the limits.
-    pub limit: ScopeLimit,
+    pub limit: Box<ScopeLimit>,
     /// The unit that is short.
     pub unit: Unit,
     /// The least that the request needs of it: a count or picodollars.
@@ -195,7 +195,7 @@ impl Ask<'_> {
             let (remaining, needed) = (standing.room(unit)?, hold.get(unit));
             // A limit of 0 allows nothing, also nothing that is free; a spent one no request that is free either.
             (needed > remaining || remaining == 0).then(|| Shortage {
-                limit: standing.budget.limit.clone(),
+                limit: Box::new(standing.budget.limit.clone()),
                 unit,
                 needed,
                 remaining,

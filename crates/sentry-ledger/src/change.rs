@@ -313,20 +313,23 @@ impl Item {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sentry_domain::Usd;
 
     fn amount(input: u64, output: u64) -> Amount {
-        Amount { input, output, usd: Usd::ZERO }
+        Amount { input, output, requests: 1, in_flight: 1, ..Amount::ZERO }
     }
 
     fn hold(input: u64, output: u64) -> Hold {
-        Hold { amount: amount(input, output), taken_ms: 1_000, expires_ms: 361_000, owner: "arn:a b".into() }
+        Hold { amount: amount(input, output), taken_ms: 1_000, expires_ms: 361_000 }
+    }
+
+    fn spent(output: u64) -> Amount {
+        amount(0, output).spent_in_full()
     }
 
     fn take(id: &str, output: u64, limit: u64, seen: u64) -> Option<Change> {
         let limits = Limits { output: Some(limit), ..Limits::default() };
         let bounds = Bounds::new(&limits, &amount(0, seen), &amount(0, output))?;
-        Some(Change::Take { id: id.into(), hold: hold(0, output), bounds, terms: "t".into(), delete_after: 0 })
+        Some(Change::Take { owner: id.into(), hold: hold(0, output), bounds, terms: "t".into(), delete_after: None })
     }
 
     #[test]
@@ -350,45 +353,64 @@ mod tests {
     #[test]
     fn settling_twice_changes_nothing_more() {
         let item = take("a", 10, 20, 0).unwrap().apply(&Item::default()).unwrap();
-        let settle = Change::Settle {
-            id: "a".into(),
-            hold: hold(0, 10),
-            actual: amount(0, 4),
-            shard: false,
-            lasted_ms: Some(5),
-        };
+        let settle =
+            Change::Settle { owner: "a".into(), hold: hold(0, 10), actual: spent(4), shard: false, lasted_ms: Some(5) };
         let settled = settle.apply(&item).unwrap();
-        assert_eq!((settled.settled, settled.held), (amount(0, 4), Amount::ZERO));
+        assert_eq!((settled.settled, settled.held), (spent(4), Amount::ZERO));
         assert_eq!((settled.calls, settled.busy_ms), (1, 5));
         assert_eq!(settle.apply(&settled), None);
     }
 
     #[test]
-    fn another_requests_hold_of_the_same_name_is_left_alone() {
+    fn another_hold_of_the_same_name_is_left_alone() {
         let item = take("a", 10, 20, 0).unwrap().apply(&Item::default()).unwrap();
-        let stranger = Hold { owner: "other".into(), ..hold(0, 10) };
+        let other = Hold { taken_ms: 2_000, ..hold(0, 10) };
         let settle =
-            Change::Settle { id: "a".into(), hold: stranger, actual: Amount::ZERO, shard: false, lasted_ms: None };
+            Change::Settle { owner: "a".into(), hold: other, actual: Amount::ZERO, shard: false, lasted_ms: None };
         assert_eq!(settle.apply(&item), None);
     }
 
     #[test]
     fn a_lease_is_used_up_to_its_end_under_its_own_terms_and_in_its_time() {
-        let lease = Item { free: [0, 15, 0], terms: Some("t".into()), lease_until_ms: 100, ..Item::default() };
-        let draw = |id: &str, output, terms: &str, now_ms| Change::Draw {
-            id: id.into(),
+        let free = |output| PerUnit { output, ..PerUnit::default() };
+        let lease = Item { free: free(15), terms: Some("t".into()), lease_until_ms: 100, ..Item::default() };
+        let draw = |owner: &str, output, terms: &str, now_ms| Change::Draw {
+            owner: owner.into(),
             hold: hold(0, output),
-            limited: [false, true, false],
+            limited: PerUnit { output: true, ..PerUnit::default() },
             terms: terms.into(),
             now_ms,
         };
         let drawn = draw("a", 10, "t", 99).apply(&lease).unwrap();
-        assert_eq!((drawn.free, drawn.held), ([0, 5, 0], amount(0, 10)));
+        assert_eq!((drawn.free.output, drawn.held), (5, amount(0, 10)));
         assert_eq!(draw("b", 6, "t", 99).apply(&drawn), None);
         assert_eq!(draw("b", 5, "u", 99).apply(&drawn), None);
         assert_eq!(draw("b", 5, "t", 100).apply(&drawn), None);
         let settle =
-            Change::Settle { id: "a".into(), hold: hold(0, 10), actual: amount(0, 3), shard: true, lasted_ms: None };
-        assert_eq!(settle.apply(&drawn).unwrap().free, [0, 12, 0]);
+            Change::Settle { owner: "a".into(), hold: hold(0, 10), actual: spent(3), shard: true, lasted_ms: None };
+        assert_eq!(settle.apply(&drawn).unwrap().free.output, 12);
+    }
+
+    #[test]
+    fn a_barred_execution_takes_no_hold_and_keeps_the_one_that_it_has() {
+        let bar = |owner: &str| Change::Bar { owner: owner.into(), until_ms: 5_000 };
+        let item = bar("a").apply(&Item::default()).unwrap();
+        assert_eq!(take("a", 10, 20, 0).unwrap().apply(&item), None);
+        let item = bar("b").apply(&take("b", 10, 20, 0).unwrap().apply(&item).unwrap()).unwrap();
+        assert_eq!((item.holds.len(), item.sweep_at_ms), (1, Some(5_000)));
+        let swept = Change::Swept { at_ms: 5_000, next_ms: Some(361_000), unbar: vec!["a".into(), "b".into()] };
+        assert!(swept.apply(&item).unwrap().barred.is_empty());
+    }
+
+    #[test]
+    fn an_item_leaves_the_sweep_only_without_holds() {
+        let item = take("a", 10, 20, 0).unwrap().apply(&Item::default()).unwrap();
+        assert_eq!(item.sweep_at_ms, Some(361_000));
+        let swept = |next_ms| Change::Swept { at_ms: 361_000, next_ms, unbar: vec![] };
+        assert_eq!(swept(None).apply(&item), None);
+        assert_eq!(swept(Some(400_000)).apply(&item).unwrap().sweep_at_ms, Some(400_000));
+        let settle =
+            Change::Settle { owner: "a".into(), hold: hold(0, 10), actual: spent(10), shard: false, lasted_ms: None };
+        assert_eq!(swept(None).apply(&settle.apply(&item).unwrap()).unwrap().sweep_at_ms, None);
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod admission;
+mod begin;
 pub mod change;
 mod ending;
 mod expression;
@@ -15,6 +16,7 @@ mod store;
 mod sweep;
 
 pub use admission::{Ask, Budget, LEAST_OUTPUT_TOKENS, Shortage};
+pub use begin::Spent;
 pub use figures::Figures;
 pub use holder::Holder;
 pub use reserve::{Admission, Choice};

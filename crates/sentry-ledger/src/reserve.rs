@@ -60,6 +60,8 @@ pub enum Step {
     Again(Groups),
     /// All shards must be looked at.
     LookAtAll,
+    /// The execution was barred: it was given up.
+    GivenUp,
 }
 
 /// A hold that is being taken.
@@ -141,8 +143,10 @@ impl Ledger {
                 // A write that is still on its way would take a hold that nobody settles.
                 let limits = ask.budgets.iter().chain(fallback.iter().flat_map(|ask| &ask.budgets));
                 self.bar(holder, limits.map(|budget| budget.limit), now).await?;
+                self.give_up(holder.request_id, &owner, now).await?;
+            } else {
+                self.forget(holder.request_id, &owner).await?;
             }
-            self.forget(holder.request_id, &owner).await?;
         }
         Ok((admission, choice))
     }
@@ -182,28 +186,29 @@ impl Ledger {
     /// there yet with what their scopes have spent before.
     async fn placed<'a>(&self, mut attempt: Attempt<'a>) -> Result<Attempt<'a>, LedgerError> {
         let keys: Vec<Key> = attempt.places.iter().map(|place| Key::of(place.budget.limit, None)).collect();
-        let own = self.glance(&keys).await?;
+        let mut found = self.glance(&keys).await?;
         let (hold, spot, now_ms) = (attempt.hold_amount(), attempt.holder.spot(), attempt.now_ms());
         for (place, key) in attempt.places.iter_mut().zip(&keys) {
             let limit = place.budget.limit;
-            let Some(own) = own.get(key) else {
-                // TODO begin
-                place.shard = lease::shard(spot, lease::spread(limit, 0));
-                continue;
+            let own = match found.remove(key) {
+                Some(own) => own,
+                None => self.begin(limit, key, attempt.now).await?,
             };
-            let mut spread = own.spread;
-            if lease::spread(limit, spread) == 1
-                && let Some(grown) = lease::grown(limit, spread, own.holds.len(), now_ms)
-                && place.supported(own, &hold) > 1
+            let mut spread = lease::spread(limit, own.spread);
+            let supported = place.supported(&own, &hold);
+            if spread == 1
+                && supported > 1
+                && let Some(grown @ Change::Spread { to, .. }) =
+                    lease::grown(limit, own.spread, own.holds.len(), now_ms)
             {
+                // Where it was refused, somebody else has done it.
                 self.change(key, &grown).await?;
-                if let Change::Spread { to, .. } = grown {
-                    spread = to;
-                }
+                spread = to;
             }
-            place.shard = lease::shard(spot, lease::spread(limit, spread));
+            place.shard = lease::shard(spot, spread.min(supported));
+            found.insert(key.clone(), own);
         }
-        attempt.observe(&own);
+        attempt.observe(&found);
         Ok(attempt)
     }
 
@@ -232,6 +237,7 @@ impl Ledger {
             depth = Depth::Own;
             match attempt.after(&scopes) {
                 Step::Done(admission) => return Ok(admission),
+                Step::GivenUp => return Err(LedgerError::GivenUp),
                 Step::LookAtAll => {
                     depth = Depth::All;
                     continue;
@@ -290,13 +296,13 @@ impl Attempt<'_> {
     }
 
     /// Takes holds without a bound where a limit only observes and its own item shows that it is passed.
-    fn observe(&mut self, own: &HashMap<Key, Item>) {
+    fn observe(&mut self, own_items: &HashMap<Key, Item>) {
         for place in &mut self.places {
             let Place { budget, .. } = *place;
             if budget.limit.enforce != Enforcement::Observe {
                 continue;
             }
-            let Some(own) = own.get(&Key::of(budget.limit, None)) else { continue };
+            let Some(own) = own_items.get(&Key::of(budget.limit, None)) else { continue };
             let standing = Standing { budget, figures: Figures::of(own, []) };
             if let Verdict::Fits { would_deny, .. } = self.ask.judge(&[standing], self.now.timestamp_millis())
                 && let Some(shortage) = would_deny.into_iter().find(|short| short.retry_after_seconds.is_none())
@@ -337,7 +343,10 @@ impl Attempt<'_> {
         if let Some(admission) = self.found(scopes) {
             return Step::Done(admission);
         }
-        let now_ms = self.now_ms();
+        let (now_ms, owner) = (self.now_ms(), self.holder.owner());
+        if scopes.iter().flat_map(ScopeItems::iter).any(|(_, item)| item.barred.contains_key(&owner)) {
+            return Step::GivenUp;
+        }
         let mut expired = Groups::new();
         for (place, items) in self.places.iter().zip(scopes) {
             for (shard, item) in items.iter() {
@@ -367,7 +376,7 @@ impl Attempt<'_> {
             .collect();
         match self.ask.judge(&standings, self.now_ms()) {
             Verdict::Denied(shortage) => {
-                let short = self.places.iter().zip(scopes).filter(|(place, _)| *place.budget.limit == shortage.limit);
+                let short = self.places.iter().zip(scopes).filter(|(place, _)| *place.budget.limit == *shortage.limit);
                 let open: Groups = short
                     .flat_map(|(place, items)| lease::close(&Key::of(place.budget.limit, None), items, Item::is_open))
                     .collect();
@@ -381,7 +390,7 @@ impl Attempt<'_> {
             Verdict::Fits { max_tokens, would_deny } => {
                 self.max_tokens = max_tokens;
                 for place in &mut self.places {
-                    place.unbounded |= would_deny.iter().any(|short| short.limit == *place.budget.limit);
+                    place.unbounded |= would_deny.iter().any(|short| *short.limit == *place.budget.limit);
                 }
                 self.would_deny = would_deny;
                 self.make_ready(scopes).map_or(Step::LookAtAll, Step::Again)

@@ -92,7 +92,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let given_back = self.give_back(holder, limits, now).await;
         // Whatever came of that, nothing was sent to the model: the client may come again under the same id.
-        self.forget(holder.request_id, &holder.owner()).await.and(given_back)
+        self.give_up(holder.request_id, &holder.owner(), now).await.and(given_back)
     }
 
     async fn give_back(

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -18,6 +19,7 @@ use futures_util::future::join_all;
 use sentry_contract::states::ScopeLimit;
 use thiserror::Error as ThisError;
 
+use crate::begin::Spent;
 use crate::change::Change;
 use crate::expression::{self, Attributes, Expression};
 use crate::figures::Figures;
@@ -29,6 +31,10 @@ use crate::lease::{self, Place};
 const REQUEST_ID: &str = "requestId";
 const OWNER: &str = "owner";
 const EXPIRES_AT: &str = "expiresAt";
+/// Set when the execution that had the request has given it up: it may not come back, another one may.
+const GIVEN_UP: &str = "givenUp";
+/// How long that is remembered, in seconds: much longer than a write of one of its functions can be on its way.
+const GIVEN_UP_SECONDS: i64 = 120;
 /// How long a request is remembered, in seconds: twice the 24 hours that are promised.
 const REMEMBERED_SECONDS: i64 = 48 * 3_600;
 /// The most items that DynamoDB gives at once.
@@ -51,6 +57,9 @@ pub enum LedgerError {
     /// Every attempt lost against other requests.
     #[error("the ledger is contended: {ROUNDS} attempts lost against other requests")]
     Contended,
+    /// The reservation was given up while it was being made, so that nobody would settle it.
+    #[error("the reservation was given up while it was being made")]
+    GivenUp,
     /// An item holds something that the ledger does not write.
     #[error("the ledger's item {scope} {window} cannot be understood: {attribute}")]
     Damaged {
@@ -130,13 +139,14 @@ pub struct Ledger {
     client: Client,
     table: String,
     requests: String,
+    pub(crate) history: Option<Arc<dyn Spent>>,
 }
 
 impl Ledger {
     /// The ledger in the tables `table` and `requests`.
     #[must_use]
     pub fn new(client: Client, table: String, requests: String) -> Self {
-        Self { client, table, requests }
+        Self { client, table, requests, history: None }
     }
 
     /// Notes that `owner` works on the request, unless another execution was first.
@@ -150,9 +160,14 @@ impl Ledger {
             .item(REQUEST_ID, text(id))
             .item(OWNER, text(owner))
             .item(EXPIRES_AT, AttributeValue::N((seconds + REMEMBERED_SECONDS).to_string()))
-            .condition_expression("attribute_not_exists(#id) OR #owner = :owner OR #expires <= :now")
+            .condition_expression(
+                "attribute_not_exists(#id) OR #expires <= :now \
+                 OR (#owner = :owner AND attribute_not_exists(#given_up)) \
+                 OR (#owner <> :owner AND attribute_exists(#given_up))",
+            )
             .expression_attribute_names("#id", REQUEST_ID)
             .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_names("#given_up", GIVEN_UP)
             .expression_attribute_names("#expires", EXPIRES_AT)
             .expression_attribute_values(":owner", text(owner))
             .expression_attribute_values(":now", AttributeValue::N(seconds.to_string()))
@@ -180,6 +195,32 @@ impl Ledger {
         match delete.send().await {
             Ok(_) => Ok(()),
             Err(error) if is(&error, DeleteItemError::is_conditional_check_failed_exception) => Ok(()),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// Lets go of the request as [`Self::forget`] does, and keeps the execution from coming back to it: its own registration may still be on
+    /// its way.
+    pub(crate) async fn give_up(&self, id: &str, owner: &str, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        let seconds = now.timestamp();
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.requests)
+            .item(REQUEST_ID, text(id))
+            .item(OWNER, text(owner))
+            .item(GIVEN_UP, AttributeValue::Bool(true))
+            .item(EXPIRES_AT, AttributeValue::N((seconds + GIVEN_UP_SECONDS).to_string()))
+            .condition_expression("attribute_not_exists(#id) OR #owner = :owner OR #expires <= :now")
+            .expression_attribute_names("#id", REQUEST_ID)
+            .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_names("#expires", EXPIRES_AT)
+            .expression_attribute_values(":owner", text(owner))
+            .expression_attribute_values(":now", AttributeValue::N(seconds.to_string()));
+        match put.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if is(&error, PutItemError::is_conditional_check_failed_exception) => Ok(()),
             Err(error) => Err(unavailable(error)),
         }
     }

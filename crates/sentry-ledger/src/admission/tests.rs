@@ -14,7 +14,7 @@ fn limit(scope: &str, limits: Limits) -> ScopeLimit {
         name: "2026-11".into(),
         key: "2026-11".into(),
         start: "2026-11-01T00:00:00Z".parse().unwrap(),
-        resets_at: "2026-12-01T00:00:00Z".parse().unwrap(),
+        resets_at: "2026-12-01T00:00:00Z".parse().ok(),
     };
     ScopeLimit {
         scope: scope.into(),
@@ -22,6 +22,8 @@ fn limit(scope: &str, limits: Limits) -> ScopeLimit {
         item: scope.into(),
         window,
         limits,
+        per_request: Limits::default(),
+        enforce: Enforcement::Deny,
         alert_at: vec![],
         shards: 1,
         when_exceeded: vec![],
@@ -42,7 +44,20 @@ fn outputs(limits: &[u64]) -> Vec<ScopeLimit> {
 }
 
 fn ask(limits: &[ScopeLimit], max_tokens: u32, given: bool) -> Ask<'_> {
-    Ask { input_tokens: 10, max_tokens, given, has_fallback: false, price: None, limits, seen: Amount::ZERO }
+    let budgets = limits.iter().map(|limit| Budget { limit, seen: Amount::ZERO }).collect();
+    Ask { input_tokens: 10, max_tokens, given, has_fallback: false, price: None, budgets }
+}
+
+/// Judges by one set of figures for each budget.
+fn judge(ask: &Ask<'_>, figures: &[Figures]) -> Verdict {
+    let standings = ask.budgets.iter().zip(figures);
+    let standings: Vec<_> =
+        standings.map(|(budget, figures)| Standing { budget: *budget, figures: figures.clone() }).collect();
+    ask.judge(&standings, NOW)
+}
+
+fn fits(max_tokens: u32) -> Verdict {
+    Verdict::Fits { max_tokens, would_deny: vec![] }
 }
 
 fn figures(settled: u64, holds: &[(u64, i64)]) -> Figures {
@@ -50,7 +65,6 @@ fn figures(settled: u64, holds: &[(u64, i64)]) -> Figures {
         amount: Amount { output: *amount, ..Amount::ZERO },
         taken_ms: NOW - age,
         expires_ms: NOW - age + 360_000,
-        owner: String::new(),
     };
     Figures {
         settled: Amount { output: settled, ..Amount::ZERO },
@@ -63,15 +77,15 @@ fn figures(settled: u64, holds: &[(u64, i64)]) -> Figures {
 fn shortage(verdict: Verdict) -> Shortage {
     match verdict {
         Verdict::Denied(shortage) => shortage,
-        Verdict::Fits(tokens) => panic!("fits with {tokens}"),
+        Verdict::Fits { max_tokens, .. } => panic!("fits with {max_tokens}"),
     }
 }
 
 #[test]
 fn what_the_client_wants_fits_or_is_denied_and_is_not_lowered_unless_a_limit_says_so() {
     let limits = outputs(&[100]);
-    assert_eq!(ask(&limits, 60, true).judge(&[figures(40, &[])], NOW), Verdict::Fits(60));
-    let short = shortage(ask(&limits, 61, true).judge(&[figures(40, &[])], NOW));
+    assert_eq!(judge(&ask(&limits, 60, true), &[figures(40, &[])]), fits(60));
+    let short = shortage(judge(&ask(&limits, 61, true), &[figures(40, &[])]));
     assert_eq!((short.needed, short.remaining, short.retry_after_seconds), (61, 60, None));
 }
 
@@ -79,17 +93,17 @@ fn what_the_client_wants_fits_or_is_denied_and_is_not_lowered_unless_a_limit_say
 fn where_the_client_does_not_say_the_sentry_asks_for_what_is_left() {
     let limits = outputs(&[100, 90]);
     let ask = ask(&limits, 2_048, false);
-    assert_eq!(ask.judge(&[figures(0, &[]), figures(0, &[])], NOW), Verdict::Fits(90));
-    assert_eq!(ask.judge(&[figures(84, &[]), figures(0, &[])], NOW), Verdict::Fits(16));
-    assert_eq!(shortage(ask.judge(&[figures(85, &[]), figures(0, &[])], NOW)).retry_after_seconds, None);
+    assert_eq!(judge(&ask, &[figures(0, &[]), figures(0, &[])]), fits(90));
+    assert_eq!(judge(&ask, &[figures(84, &[]), figures(0, &[])]), fits(16));
+    assert_eq!(shortage(judge(&ask, &[figures(85, &[]), figures(0, &[])])).retry_after_seconds, None);
 }
 
 #[test]
 fn waiting_helps_where_the_holds_alone_are_in_the_way() {
     let limits = outputs(&[100]);
-    let short = shortage(ask(&limits, 50, true).judge(&[figures(50, &[(50, 500)])], NOW));
+    let short = shortage(judge(&ask(&limits, 50, true), &[figures(50, &[(50, 500)])]));
     assert_eq!((short.remaining, short.retry_after_seconds), (0, Some(2)));
-    let short = shortage(ask(&limits, 51, true).judge(&[figures(50, &[(50, 500)])], NOW));
+    let short = shortage(judge(&ask(&limits, 51, true), &[figures(50, &[(50, 500)])]));
     assert_eq!(short.retry_after_seconds, None);
 }
 
@@ -97,7 +111,7 @@ fn waiting_helps_where_the_holds_alone_are_in_the_way() {
 fn the_wait_is_until_enough_holds_should_be_settled() {
     let limits = outputs(&[100]);
     let known = |mean_ms| Figures { mean_ms: Some(mean_ms), ..figures(0, &[(40, 9_000), (50, 1_000)]) };
-    let wait = |tokens, mean| shortage(ask(&limits, tokens, true).judge(&[known(mean)], NOW)).retry_after_seconds;
+    let wait = |tokens, mean| shortage(judge(&ask(&limits, tokens, true), &[known(mean)])).retry_after_seconds;
     assert_eq!(wait(50, 10_000), Some(1));
     assert_eq!(wait(60, 10_000), Some(9));
     // Both last longer than usual: half as long again.
@@ -110,22 +124,23 @@ fn a_limit_in_dollars_bounds_the_tokens_that_can_be_paid() {
     let limits = [limit("s", Limits { usd: "0.003".parse().ok(), ..Limits::default() })];
     let ask = Ask { price: Some(&price), ..ask(&limits, 2_048, false) };
     // 10 input tokens take 0.00003 of it, 198 output tokens 0.00297.
-    assert_eq!(ask.judge(&[Figures::default()], NOW), Verdict::Fits(198));
+    assert_eq!(judge(&ask, &[Figures::default()]), fits(198));
     assert_eq!(ask.hold(198).usd.to_string(), "0.003000000");
 }
 
 #[test]
 fn a_limit_of_zero_allows_nothing() {
     let limits = [limit("s", Limits { input: Some(0), ..Limits::default() })];
-    let short = shortage(ask(&limits, 1, true).judge(&[Figures::default()], NOW));
+    let short = shortage(judge(&ask(&limits, 1, true), &[Figures::default()]));
     assert_eq!((short.unit, short.retry_after_seconds), (Unit::Input, None));
 }
 
 #[test]
-fn what_cloudwatch_has_seen_counts_for_the_model_only() {
+fn what_cloudwatch_has_seen_counts_for_its_budget_only() {
     let limits = outputs(&[100, 100]);
-    let ask = Ask { seen: Amount { output: 70, ..Amount::ZERO }, ..ask(&limits, 2_048, false) };
-    assert_eq!(ask.judge(&[figures(20, &[]), figures(40, &[])], NOW), Verdict::Fits(30));
+    let mut ask = ask(&limits, 2_048, false);
+    ask.budgets[0].seen = Amount { output: 70, ..Amount::ZERO };
+    assert_eq!(judge(&ask, &[figures(20, &[]), figures(40, &[])]), fits(30));
 }
 
 const CLAMP: &[Remedy] = &[Remedy::Clamp];
@@ -138,27 +153,28 @@ fn a_wish_is_lowered_to_what_is_left_where_every_limit_that_it_exceeds_says_so()
     let judged = |limits: &[(u64, &[Remedy])], settled: u64| {
         let limits = degrading(limits);
         let figures: Vec<_> = limits.iter().map(|_| figures(settled, &[])).collect();
-        ask(&limits, 60, true).judge(&figures, NOW)
+        judge(&ask(&limits, 60, true), &figures)
     };
-    assert_eq!(judged(&[(100, CLAMP)], 40), Verdict::Fits(60));
-    assert_eq!(judged(&[(100, CLAMP)], 41), Verdict::Fits(59));
-    assert_eq!(judged(&[(100, CLAMP), (90, BOTH)], 50), Verdict::Fits(40));
+    assert_eq!(judged(&[(100, CLAMP)], 40), fits(60));
+    assert_eq!(judged(&[(100, CLAMP)], 41), fits(59));
+    assert_eq!(judged(&[(100, CLAMP), (90, BOTH)], 50), fits(40));
     // The second limit is not exceeded, so it has no say.
-    assert_eq!(judged(&[(100, CLAMP), (200, &[])], 70), Verdict::Fits(30));
+    assert_eq!(judged(&[(100, CLAMP), (200, &[])], 70), fits(30));
     let short = shortage(judged(&[(100, CLAMP), (90, &[])], 50));
-    assert_eq!((short.place, short.needed, short.remaining, short.retry_after_seconds), (0, 60, 50, None));
+    assert_eq!((&*short.limit, short.needed), (&degrading(&[(100, CLAMP)])[0], 60));
+    assert_eq!((short.remaining, short.retry_after_seconds), (50, None));
     assert_eq!(shortage(judged(&[(100, FALLBACK)], 41)).needed, 60);
 }
 
 #[test]
 fn a_wish_is_not_lowered_under_the_floor() {
     let limits = degrading(&[(100, CLAMP)]);
-    let judged = |tokens, settled| ask(&limits, tokens, true).judge(&[figures(settled, &[])], NOW);
-    assert_eq!(judged(60, 84), Verdict::Fits(16));
+    let judged = |tokens, settled| judge(&ask(&limits, tokens, true), &[figures(settled, &[])]);
+    assert_eq!(judged(60, 84), fits(16));
     let short = shortage(judged(60, 85));
     assert_eq!((short.needed, short.remaining, short.retry_after_seconds), (16, 15, None));
     // Fewer are wanted than the floor: all or nothing.
-    assert_eq!(judged(10, 90), Verdict::Fits(10));
+    assert_eq!(judged(10, 90), fits(10));
     assert_eq!(shortage(judged(10, 91)).needed, 10);
 }
 
@@ -167,18 +183,18 @@ fn a_wish_is_not_lowered_for_what_others_hold() {
     let limits = degrading(&[(100, CLAMP), (100, &[])]);
     let judged = |settled, held: [u64; 2]| {
         let each = held.map(|held| figures(settled, &[(held, 500)]));
-        ask(&limits[..1], 60, true).judge(&each[..1], NOW)
+        judge(&ask(&limits[..1], 60, true), &each[..1])
     };
     let short = shortage(judged(0, [50, 0]));
     assert_eq!((short.needed, short.remaining, short.retry_after_seconds), (60, 50, Some(2)));
     // It could never have more than 55, and waits for these.
-    assert_eq!(judged(45, [0, 0]), Verdict::Fits(55));
+    assert_eq!(judged(45, [0, 0]), fits(55));
     let short = shortage(judged(45, [5, 0]));
     assert_eq!((short.needed, short.remaining, short.retry_after_seconds), (55, 50, Some(2)));
     // The same where only the other limit's room is held: it does not say clamp, and need not.
     let both = [figures(45, &[]), figures(0, &[(50, 500)])];
-    let short = shortage(ask(&limits, 60, true).judge(&both, NOW));
-    assert_eq!((short.place, short.needed, short.retry_after_seconds), (1, 55, Some(2)));
+    let short = shortage(judge(&ask(&limits, 60, true), &both));
+    assert_eq!((&*short.limit, short.needed, short.retry_after_seconds), (&limits[1], 55, Some(2)));
 }
 
 #[test]
@@ -187,14 +203,14 @@ fn a_short_answer_in_dollars_is_what_can_be_paid() {
     let limit = limit("s", Limits { usd: "0.003".parse().ok(), ..Limits::default() });
     let limits = [ScopeLimit { when_exceeded: CLAMP.to_vec(), ..limit }];
     let ask = Ask { price: Some(&price), ..ask(&limits, 2_000, true) };
-    assert_eq!(ask.judge(&[Figures::default()], NOW), Verdict::Fits(198));
+    assert_eq!(judge(&ask, &[Figures::default()]), fits(198));
 }
 
 #[test]
 fn what_only_the_input_exceeds_is_denied() {
     let limit = limit("s", Limits { input: Some(9), ..Limits::default() });
     let limits = [ScopeLimit { when_exceeded: CLAMP.to_vec(), ..limit }];
-    let short = shortage(ask(&limits, 60, true).judge(&[Figures::default()], NOW));
+    let short = shortage(judge(&ask(&limits, 60, true), &[Figures::default()]));
     assert_eq!((short.unit, short.needed, short.may_fall_back), (Unit::Input, 10, false));
 }
 
@@ -203,7 +219,7 @@ fn a_fallback_may_answer_where_every_limit_that_refuses_for_good_says_so() {
     let may = |limits: &[(u64, &[Remedy])], held: u64| {
         let limits = degrading(limits);
         let figures: Vec<_> = limits.iter().map(|_| figures(0, &[(held, 500)])).collect();
-        shortage(ask(&limits, 60, true).judge(&figures, NOW)).may_fall_back
+        shortage(judge(&ask(&limits, 60, true), &figures)).may_fall_back
     };
     assert!(may(&[(50, FALLBACK)], 0));
     assert!(may(&[(15, BOTH)], 0));
@@ -221,17 +237,17 @@ fn the_order_of_the_words_is_the_order_of_trying() {
     let judged = |limits: &[(u64, &[Remedy])], has_fallback| {
         let limits = degrading(limits);
         let figures: Vec<_> = limits.iter().map(|_| figures(0, &[])).collect();
-        Ask { has_fallback, ..ask(&limits, 60, true) }.judge(&figures, NOW)
+        judge(&Ask { has_fallback, ..ask(&limits, 60, true) }, &figures)
     };
-    assert_eq!(judged(&[(50, BOTH)], true), Verdict::Fits(50));
+    assert_eq!(judged(&[(50, BOTH)], true), fits(50));
     assert!(shortage(judged(&[(50, FALLBACK_FIRST)], true)).may_fall_back);
-    assert_eq!(judged(&[(50, FALLBACK_FIRST)], false), Verdict::Fits(50));
+    assert_eq!(judged(&[(50, FALLBACK_FIRST)], false), fits(50));
     // Where limits differ, a shorter answer of the model itself comes first.
-    assert_eq!(judged(&[(50, FALLBACK_FIRST), (40, BOTH)], true), Verdict::Fits(40));
+    assert_eq!(judged(&[(50, FALLBACK_FIRST), (40, BOTH)], true), fits(40));
     // Nobody insists on anything.
     let limits = degrading(&[(50, FALLBACK_FIRST)]);
     let ask = Ask { has_fallback: true, ..ask(&limits, 60, false) };
-    assert_eq!(ask.judge(&[Figures::default()], NOW), Verdict::Fits(50));
+    assert_eq!(judge(&ask, &[Figures::default()]), fits(50));
 }
 
 fn remedies() -> impl Strategy<Value = Vec<Remedy>> {
@@ -245,7 +261,11 @@ proptest! {
         max_tokens in 1_u32..150,
         has_fallback: bool,
     ) {
-        let limits: Vec<_> = scopes.iter().map(|(most, _, _, words)| degrading(&[(*most, words)]).remove(0)).collect();
+        let named = |(number, (most, _, _, words)): (usize, &(u64, u64, u64, Vec<Remedy>))| ScopeLimit {
+            scope: number.to_string(),
+            ..degrading(&[(*most, words)]).remove(0)
+        };
+        let limits: Vec<_> = scopes.iter().enumerate().map(named).collect();
         let figures: Vec<_> = scopes.iter().map(|(_, settled, held, _)| figures(*settled, &[(*held, 500)])).collect();
         let ask = Ask { has_fallback, ..ask(&limits, max_tokens, true) };
         let left = |held: bool| {
@@ -256,8 +276,8 @@ proptest! {
         };
         let wanted = u64::from(max_tokens);
         let exceeded = || scopes.iter().zip(left(false)).filter(|(_, left)| *left < wanted).map(|(scope, _)| &scope.3);
-        match ask.judge(&figures, NOW) {
-            Verdict::Fits(tokens) => {
+        match judge(&ask, &figures) {
+            Verdict::Fits { max_tokens: tokens, .. } => {
                 prop_assert!(left(true).into_iter().all(|left| u64::from(tokens) <= left && left > 0));
                 prop_assert!(tokens <= max_tokens && tokens >= max_tokens.min(LEAST_OUTPUT_TOKENS));
                 if tokens < max_tokens {
@@ -268,13 +288,46 @@ proptest! {
             }
             Verdict::Denied(short) => {
                 prop_assert!(short.needed > short.remaining || short.remaining == 0);
-                prop_assert_eq!(short.remaining, u128::from(left(true)[short.place]));
-                let alone = left(false)[short.place];
+                let place: usize = short.limit.scope.parse().unwrap();
+                prop_assert_eq!(short.remaining, u128::from(left(true)[place]));
+                let alone = left(false)[place];
                 prop_assert_eq!(short.retry_after_seconds.is_some(), short.needed <= u128::from(alone) && alone > 0);
-                prop_assert!(!short.may_fall_back || (short.retry_after_seconds.is_none() && limits[short.place].allows(Remedy::Fallback)));
+                prop_assert!(!short.may_fall_back || (short.retry_after_seconds.is_none() && short.limit.allows(Remedy::Fallback)));
                 // All of it fits at the moment: then nobody is refused.
                 prop_assert!(left(true).into_iter().any(|left| left < wanted || left == 0));
             }
         }
     }
+}
+
+#[test]
+fn a_limit_that_observes_denies_nothing_and_says_what_it_would_have_denied() {
+    let observing = ScopeLimit { enforce: Enforcement::Observe, ..outputs(&[50]).remove(0) };
+    let limits = [observing, outputs(&[100]).remove(0)];
+    let Verdict::Fits { max_tokens, would_deny } = judge(&ask(&limits, 60, true), &[figures(0, &[]), figures(0, &[])])
+    else {
+        panic!("denied");
+    };
+    assert_eq!((max_tokens, would_deny.len()), (60, 1));
+    assert_eq!((would_deny[0].needed, would_deny[0].remaining, &*would_deny[0].limit), (60, 50, &limits[0]));
+    // It lowers no answer either; the other one denies as ever.
+    assert!(matches!(
+        judge(&ask(&limits, 60, false), &[figures(50, &[]), figures(0, &[])]),
+        Verdict::Fits { max_tokens: 60, .. }
+    ));
+    assert_eq!(
+        shortage(judge(&ask(&limits, 60, true), &[figures(0, &[]), figures(41, &[])])).limit.as_ref(),
+        &limits[1]
+    );
+}
+
+#[test]
+fn a_window_that_never_resets_is_waited_for_as_long_as_its_holds_last() {
+    let mut limits = outputs(&[100]);
+    limits[0].window.resets_at = None;
+    assert_eq!(shortage(judge(&ask(&limits, 50, true), &[figures(50, &[(50, 500)])])).retry_after_seconds, Some(2));
+    let limits = [limit("s", Limits { in_flight: Some(1), ..Limits::default() })];
+    let held = Figures { held: Amount { in_flight: 1, ..Amount::ZERO }, ..Figures::default() };
+    let short = shortage(judge(&ask(&limits, 50, true), &[held]));
+    assert_eq!((short.unit, short.needed, short.remaining, short.retry_after_seconds), (Unit::InFlight, 1, 0, Some(2)));
 }
