@@ -117,17 +117,16 @@ impl<'a> Traffic<'a> {
         for (place, key) in attempt.places.iter_mut().zip(&keys) {
             let limit = place.budget.limit;
             let own = &own[key];
-            let mut wide = own.spread;
-            if spread(limit, wide) == 1
-                && let Some(grown) = grown(limit, wide, own.holds.len(), now_ms)
-                && place.supported(own, &hold) > 1
+            let mut wide = spread(limit, own.spread);
+            let supported = place.supported(own, &hold);
+            if wide == 1
+                && supported > 1
+                && let Some(grown @ Change::Spread { to, .. }) = grown(limit, own.spread, own.holds.len(), now_ms)
             {
                 self.change(key, &grown).await?;
-                if let Change::Spread { to, .. } = grown {
-                    wide = to;
-                }
+                wide = to;
             }
-            place.shard = shard(spot, spread(limit, wide));
+            place.shard = shard(spot, wide.min(supported));
         }
         Ok(attempt)
     }
@@ -161,6 +160,7 @@ impl<'a> Traffic<'a> {
             match attempt.after(&scopes) {
                 Step::Done(Admission::Approved { .. }) => return Ok(Ok(attempt)),
                 Step::Done(admission) => return Ok(Err(admission)),
+                Step::GivenUp => return Err(Unavailable),
                 Step::LookAtAll => {
                     all = true;
                     continue;
