@@ -93,10 +93,10 @@ pub enum Change {
         /// Until when that must be remembered, in milliseconds since 1970.
         until_ms: i64,
     },
-    /// In a scope's own item: renews the lease of a shard, together with [`Change::Leased`] there.
+    /// In a scope's own item: renews the leases of shards, together with [`Change::Leased`] there.
     Lease {
-        /// The shard.
-        shard: u16,
+        /// The shards, each with the number of its holds; `None` for one that has no hold and is closed, so that it need not be read again.
+        shards: Vec<(u16, Option<u64>)>,
         /// What is leased beside what was; given back where it is negative.
         change: PerUnit<i128>,
         /// What the shard has spent and hands over.
@@ -105,8 +105,6 @@ pub enum Change {
         terms: Option<String>,
         /// The most that the item may have committed, and hold.
         most: Most,
-        /// How many holds the shard has; `None` when it has no hold and is closed, so that it need not be read again.
-        holds: Option<u64>,
         /// When the item may be deleted, in seconds since 1970.
         delete_after: Option<i64>,
     },
@@ -221,7 +219,7 @@ impl Change {
                 item.barred.insert(owner.clone(), *until_ms);
                 item.sweep_by(*until_ms);
             }
-            Self::Lease { shard, change, spent, most, terms, holds, .. } => {
+            Self::Lease { shards, change, spent, most, terms, .. } => {
                 let agreed = terms.as_ref().is_none_or(|terms| item.agrees(terms));
                 if !most.allow(&item) || !agreed {
                     return None;
@@ -230,10 +228,12 @@ impl Change {
                 item.leases += 1;
                 item.held = Amount::unsigned(&(item.held.signed() + *change - spent.signed()));
                 item.settled = item.settled + *spent;
-                match holds {
-                    Some(holds) => item.shards.insert(*shard, *holds),
-                    None => item.shards.remove(shard),
-                };
+                for (shard, holds) in shards {
+                    match holds {
+                        Some(holds) => item.shards.insert(*shard, *holds),
+                        None => item.shards.remove(shard),
+                    };
+                }
             }
             Self::Agree { leases, terms } => {
                 if item.leases != *leases {

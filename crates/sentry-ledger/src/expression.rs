@@ -256,7 +256,7 @@ impl Expression {
 
     /// What a scope's own item sees of a lease that is renewed.
     fn lease(&mut self, change: &Change) {
-        let Change::Lease { shard, change, spent, terms, most, holds, delete_after } = change else { return };
+        let Change::Lease { shards, change, spent, terms, most, delete_after } = change else { return };
         for (names, most) in [(COMMITTED, &most.committed), (HELD, &most.held)] {
             for (unit, attribute) in names.iter() {
                 if let Some(most) = most.get(unit) {
@@ -267,12 +267,14 @@ impl Expression {
         self.add(&COMMITTED, *change);
         self.add(&HELD, *change - spent.signed());
         self.add(&SETTLED, spent.signed());
-        let mark = format!("{SHARD}{shard}");
-        if let Some(holds) = holds {
-            self.set(&mark, number_value(holds));
-        } else {
-            let name = self.name(&mark);
-            self.removes.push(name);
+        for (shard, holds) in shards {
+            let mark = format!("{SHARD}{shard}");
+            if let Some(holds) = holds {
+                self.set(&mark, number_value(holds));
+            } else {
+                let name = self.name(&mark);
+                self.removes.push(name);
+            }
         }
         if let Some(terms) = terms {
             self.terms_agree(terms);

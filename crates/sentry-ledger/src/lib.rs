@@ -28,7 +28,7 @@ pub use sweep::Swept;
 pub mod steps {
     pub use crate::admission::{Standing, Verdict};
     pub use crate::key::{Key, delete_after};
-    pub use crate::lease::{Groups, MOST_SHARDS, Place, candidates, close, closed, grown, shard, spread};
+    pub use crate::lease::{Groups, MOST_SHARDS, Place, candidates, close, closed, grown, heated, leased, opened, shard, spread};
     pub use crate::reserve::{Attempt, Step};
     pub use crate::settle::{barring, cancellation, expiries, places_of, settlements};
     pub use crate::store::{ROUNDS, ScopeItems, longest_pause_ms};

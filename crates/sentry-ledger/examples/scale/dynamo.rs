@@ -279,4 +279,14 @@ impl<'a> Table<'a> {
         self.clock.sleep(WRITE_THERE + WRITE_BACK).await;
         self.state.borrow_mut().used.write_units += 1;
     }
+
+    /// An item as it is now, as an answer to a write tells it.
+    pub fn item(&self, key: &Key) -> Item {
+        self.state.borrow().stored.get(key).map_or_else(Item::default, |stored| stored.item.clone())
+    }
+
+    /// Over how many shards the scope of this own item is spread.
+    pub fn spread(&self, own: &Key) -> u16 {
+        self.state.borrow().stored.get(own).map_or(0, |stored| stored.item.spread)
+    }
 }

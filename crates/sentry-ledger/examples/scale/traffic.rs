@@ -11,7 +11,8 @@ use sentry_domain::{Amount, Unit};
 use sentry_ledger::change::Change;
 use sentry_ledger::item::Item;
 use sentry_ledger::steps::{
-    Attempt, Groups, Key, Place, ROUNDS, ScopeItems, Step, candidates, grown, longest_pause_ms, settlements, shard, spread,
+    Attempt, Groups, Key, Place, ROUNDS, ScopeItems, Step, candidates, grown, heated, leased, longest_pause_ms, opened, settlements,
+    shard, spread,
 };
 use sentry_ledger::{Admission, Ask, Holder};
 
@@ -93,7 +94,7 @@ impl<'a> Traffic<'a> {
     async fn reserve(&'a self, id: &'a str, again: bool) -> Result<Option<Attempt<'a>>, Unavailable> {
         let holder = Holder { request_id: id, execution_id: id };
         let attempt = Attempt::new(holder, self.ask, crate::at(self.clock.now()), HOLD);
-        let ((), placed) = join(self.table.note(), Box::pin(self.placed(attempt))).await;
+        let ((), placed) = join(self.table.note(), Box::pin(self.placed(attempt, false))).await;
         let mut looked = self.clock.now();
         match Box::pin(self.admit(placed?, again, &mut looked)).await? {
             Ok(approved) => Ok(Some(approved)),
@@ -110,23 +111,39 @@ impl<'a> Traffic<'a> {
         }
     }
 
-    async fn placed(&self, mut attempt: Attempt<'a>) -> Result<Attempt<'a>, Unavailable> {
+    async fn placed(&self, mut attempt: Attempt<'a>, is_hot: bool) -> Result<Attempt<'a>, Unavailable> {
         let keys: Vec<Key> = attempt.places.iter().map(own_key).collect();
-        let own = self.read(&keys, false).await?;
-        let (hold, spot, now_ms) = (self.ask.hold(MOST_TOKENS), attempt.holder.spot(), attempt.now.timestamp_millis());
+        let (hold, spot) = (self.ask.hold(MOST_TOKENS), attempt.holder.spot());
+        let mut own = self.read(&keys, false).await?;
+        for round in 3..6 {
+            let now_ms = crate::at(self.clock.now()).timestamp_millis();
+            // Somebody is making the first leases.
+            let is_opening = |own: &Item| own.spread > 1 && own.shards.is_empty() && own.spread_at_ms + 500 > now_ms;
+            if !own.values().any(is_opening) {
+                break;
+            }
+            self.pause(round).await;
+            own = self.read(&keys, false).await?;
+        }
+        let now_ms = crate::at(self.clock.now()).timestamp_millis();
         for (place, key) in attempt.places.iter_mut().zip(&keys) {
             let limit = place.budget.limit;
             let own = &own[key];
             let mut wide = spread(limit, own.spread);
             let supported = place.supported(own, &hold);
-            if wide == 1
-                && supported > 1
-                && let Some(grown @ Change::Spread { to, .. }) = grown(limit, own.spread, own.holds.len(), now_ms)
+            let many = if wide == 1 { grown(limit, own.spread, own.holds.len(), now_ms) } else { None };
+            let many = many.or_else(|| if is_hot && self.one_in(GROW_SOMETIMES) { heated(limit, own.spread, now_ms) } else { None });
+            place.shard = leased(spot, wide.min(supported), own);
+            if let Some(grown @ Change::Spread { to, .. }) = many
+                && supported > wide
             {
-                self.change(key, &grown).await?;
+                let changed = self.change_item(key, &grown).await?;
                 wide = to;
+                if let Some(own) = changed {
+                    self.open(place, &own).await;
+                    place.shard = shard(spot, wide.min(supported));
+                }
             }
-            place.shard = shard(spot, wide.min(supported));
         }
         Ok(attempt)
     }
@@ -149,6 +166,9 @@ impl<'a> Traffic<'a> {
                     }
                     Written::Conflict => {
                         self.pause(round).await;
+                        if round > 0 {
+                            attempt = Box::pin(self.placed(attempt, true)).await?;
+                        }
                         continue;
                     }
                     Written::Refused => {}
@@ -211,7 +231,7 @@ impl<'a> Traffic<'a> {
             items = keys.iter().map(|key| (found[key].holds.len(), found[key].spread)).collect();
         }
         for (place, item) in attempt.places.iter().zip(items) {
-            if place.shard.is_some() {
+            if place.shard.is_some() && self.table.spread(&own_key(place)) == item.1 {
                 self.grow_from(place, item).await;
             }
         }
@@ -226,8 +246,30 @@ impl<'a> Traffic<'a> {
         if let Some(grown) = grown(place.budget.limit, wide, holds, now_ms)
             && self.one_in(GROW_SOMETIMES)
         {
-            let _ = self.change(&own_key(place), &grown).await;
+            if let Ok(Some(own)) = self.change_item(&own_key(place), &grown).await {
+                self.open(place, &own).await;
+            }
         }
+    }
+
+    /// Makes the leases of new shards.
+    async fn open(&self, place: &Place<'a>, own: &Item) {
+        let now_ms = crate::at(self.clock.now()).timestamp_millis();
+        for group in opened(place.budget, own, &self.ask.hold(MOST_TOKENS), now_ms) {
+            for round in 0..6 {
+                self.observer.run.borrow_mut().renewals += 1;
+                let reply = self.table.transact(&group, || {}).await;
+                if !matches!(reply, Reply::Conflict | Reply::Throttled) {
+                    break;
+                }
+                self.pause(round).await;
+            }
+        }
+    }
+
+    /// The item as it is after a change.
+    async fn change_item(&self, key: &Key, change: &Change) -> Result<Option<Item>, Unavailable> {
+        Ok(self.change(key, change).await?.map(|_| self.table.item(key)))
     }
 
     /// The item's holds and spread afterwards; `None` when the condition does not hold.
@@ -357,8 +399,8 @@ impl<'a> Traffic<'a> {
                 async move {
                     let changed = self.change(&key, &change).await?;
                     if place.shard.is_some() {
-                        self.read(&[own_key(&place)], true).await?;
-                        if let Some(item) = changed {
+                        let own = self.read(&[own_key(&place)], false).await?;
+                        if let Some(item) = changed.filter(|item| item.1 == own[&own_key(&place)].spread) {
                             self.grow_from(&place, item).await;
                         }
                     }
