@@ -357,11 +357,7 @@ impl Attempt<'_> {
         if !expired.is_empty() {
             return Step::Again(expired);
         }
-        if scopes.iter().all(ScopeItems::is_complete) {
-            return self.decide(scopes);
-        }
-        let Some(groups) = self.make_ready(scopes) else { return Step::LookAtAll };
-        Step::Again(groups)
+        self.decide(scopes)
     }
 
     /// Decides by all items of all scopes. They were not read at one moment. That does no harm to an approval, which is a write of its own. A
@@ -374,7 +370,13 @@ impl Attempt<'_> {
             .zip(scopes)
             .map(|(place, items)| Standing { budget: place.budget, figures: items.figures() })
             .collect();
-        match self.ask.judge(&standings, self.now_ms()) {
+        let known: Vec<Standing<'_>> = standings
+            .iter()
+            .zip(scopes)
+            .filter(|(_, items)| items.is_complete())
+            .map(|(standing, _)| standing.clone())
+            .collect();
+        match self.ask.judge(&known, self.now_ms()) {
             Verdict::Denied(shortage) => {
                 let short = self.places.iter().zip(scopes).filter(|(place, _)| *place.budget.limit == *shortage.limit);
                 let open: Groups = short
@@ -388,7 +390,7 @@ impl Attempt<'_> {
                 Step::Done(Admission::Denied { shortage, budget: standings.iter().map(entry).collect() })
             }
             Verdict::Fits { max_tokens, would_deny } => {
-                self.max_tokens = max_tokens;
+                self.max_tokens = if known.len() == standings.len() { max_tokens } else { self.max_tokens.min(max_tokens) };
                 for place in &mut self.places {
                     place.unbounded |= would_deny.iter().any(|short| *short.limit == *place.budget.limit);
                 }

@@ -429,8 +429,8 @@ fn wanted(place: &Place<'_>, own: &Item, spot: u16, depth: Depth) -> BTreeSet<u1
     let spread = lease::spread(place.budget.limit, own.spread);
     let mine = lease::candidates(spot).filter(|shard| *shard < spread && spread > 1);
     match depth {
-        Depth::All => mine.chain(own.shards.keys().copied()).collect(),
-        Depth::Own => mine.chain(lease::candidates(spot).filter(|shard| own.shards.contains_key(shard))).collect(),
+        _ if place.all || depth == Depth::All => mine.chain(own.shards.keys().copied()).collect(),
+        _ => mine.chain(lease::candidates(spot).filter(|shard| own.shards.contains_key(shard))).collect(),
     }
 }
 

@@ -134,11 +134,14 @@ impl<'a> Traffic<'a> {
             let many = if wide == 1 { grown(limit, own.spread, own.holds.len(), now_ms) } else { None };
             let many = many.or_else(|| if is_hot && self.one_in(GROW_SOMETIMES) { heated(limit, own.spread, now_ms) } else { None });
             place.shard = leased(spot, wide.min(supported), own);
-            if let Some(grown @ Change::Spread { to, .. }) = many
+            if let Some(mut grown) = many
                 && supported > wide
             {
+                if let Change::Spread { to, .. } = &mut grown {
+                    *to = supported.min(*to);
+                    wide = *to;
+                }
                 let changed = self.change_item(key, &grown).await?;
-                wide = to;
                 if let Some(own) = changed {
                     self.open(place, &own).await;
                     place.shard = shard(spot, wide.min(supported));
@@ -154,9 +157,10 @@ impl<'a> Traffic<'a> {
         again: bool,
         looked: &mut u64,
     ) -> Result<Result<Attempt<'a>, Admission>, Unavailable> {
-        let mut all = false;
+        let mut looks_again = false;
+        let mut trace: Vec<String> = vec![];
         for round in 0..ROUNDS {
-            let look_first = all || round == 0 && again;
+            let look_first = looks_again || round == 0 && again;
             let changes = if look_first { None } else { attempt.changes() };
             if let Some(changes) = changes {
                 match self.take(&changes).await? {
@@ -165,6 +169,7 @@ impl<'a> Traffic<'a> {
                         return Ok(Ok(attempt));
                     }
                     Written::Conflict => {
+                        trace.push(format!("{round}: conflict {:?}", attempt.places.iter().map(|p| p.shard).collect::<Vec<_>>()));
                         self.pause(round).await;
                         if round > 0 {
                             attempt = Box::pin(self.placed(attempt, true)).await?;
@@ -174,15 +179,23 @@ impl<'a> Traffic<'a> {
                     Written::Refused => {}
                 }
             }
+            trace.push(format!("{round}: refused {:?} first {look_first}", attempt.places.iter().map(|p| p.shard).collect::<Vec<_>>()));
             *looked = self.clock.now();
-            let scopes = Box::pin(self.look(&attempt, all)).await?;
-            all = false;
-            match attempt.after(&scopes) {
+            let scopes = Box::pin(self.look(&attempt)).await?;
+            looks_again = false;
+            let after = attempt.after(&scopes);
+            trace.push(format!("  at {} own {:?} spread {:?} room {:?} free {:?} step {}", self.clock.now(),
+                scopes.iter().map(|i| i.own.holds.len()).collect::<Vec<_>>(),
+                scopes.iter().map(|i| i.own.spread).collect::<Vec<_>>(),
+                scopes.iter().zip(&attempt.places).map(|(i, p)| p.budget.limit.limits.usd.unwrap().picodollars() as i128 - i.own.committed().usd.picodollars() as i128).collect::<Vec<_>>(),
+                scopes[0].shards.iter().map(|(n, s)| (*n, s.free.usd, s.lease_until_ms > 0, s.holds.len())).collect::<Vec<_>>(),
+                match &after { Step::Again(g) => format!("again {:?}", g.iter().map(|g| format!("{} {:.70?}", g.len(), g[0].1)).collect::<Vec<_>>()), other => format!("{other:.40?}") }));
+            match after {
                 Step::Done(Admission::Approved { .. }) => return Ok(Ok(attempt)),
                 Step::Done(admission) => return Ok(Err(admission)),
                 Step::GivenUp => return Err(Unavailable),
                 Step::LookAtAll => {
-                    all = true;
+                    looks_again = true;
                     continue;
                 }
                 Step::Again(groups) => self.renew(groups).await?,
@@ -190,6 +203,10 @@ impl<'a> Traffic<'a> {
             if round > 0 {
                 self.pause(round).await;
             }
+        }
+        if std::env::var_os("SCALE_TRACE").is_some() {
+            println!("hold {}", self.ask.hold(MOST_TOKENS).usd.picodollars());
+            for t in trace { println!("{t}"); }
         }
         Err(Unavailable)
     }
@@ -297,12 +314,13 @@ impl<'a> Traffic<'a> {
         Err(Unavailable)
     }
 
-    async fn look(&self, attempt: &Attempt<'a>, all: bool) -> Result<Vec<ScopeItems>, Unavailable> {
+    async fn look(&self, attempt: &Attempt<'a>) -> Result<Vec<ScopeItems>, Unavailable> {
         let spot = attempt.holder.spot();
         let own_keys: Vec<Key> = attempt.places.iter().map(own_key).collect();
         for round in 0..ROUNDS {
             {
                 let mut run = self.observer.run.borrow_mut();
+                let all = attempt.places.iter().any(|place| place.all);
                 *(if all { &mut run.full_looks } else { &mut run.looks }) += 1;
             }
             let mut found = self.read(&own_keys, true).await?;
@@ -313,7 +331,7 @@ impl<'a> Traffic<'a> {
                 let wide = spread(place.budget.limit, own.spread);
                 let mut wanted: Vec<u16> = candidates(spot)
                     .filter(|shard| *shard < wide && wide > 1 || own.shards.contains_key(shard))
-                    .chain(own.shards.keys().copied().filter(|_| all))
+                    .chain(own.shards.keys().copied().filter(|_| place.all))
                     .collect();
                 wanted.sort_unstable();
                 wanted.dedup();
@@ -327,7 +345,7 @@ impl<'a> Traffic<'a> {
                     *item = found.remove(&key.shard(*number)).unwrap();
                 }
             }
-            if !all || self.is_unchanged(&own_keys, &scopes).await? {
+            if self.is_unchanged(&own_keys, &scopes).await? {
                 return Ok(scopes);
             }
             self.pause(round).await;
@@ -336,7 +354,7 @@ impl<'a> Traffic<'a> {
     }
 
     async fn is_unchanged(&self, own_keys: &[Key], scopes: &[ScopeItems]) -> Result<bool, Unavailable> {
-        let spread = own_keys.iter().zip(scopes).filter(|(_, items)| !items.own.shards.is_empty());
+        let spread = own_keys.iter().zip(scopes).filter(|(_, items)| !items.own.shards.is_empty() && items.is_complete());
         let spread: Vec<(&Key, &ScopeItems)> = spread.collect();
         let keys: Vec<Key> = spread.iter().map(|(key, _)| (*key).clone()).collect();
         let now = self.read(&keys, true).await?;
