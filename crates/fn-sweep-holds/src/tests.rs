@@ -1,21 +1,25 @@
-//! Which holds are settled, and when a run looks twice.
+//! Which holds are settled, and when a run looks again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::scan::{ScanError, ScanOutput};
+use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
+use aws_sdk_dynamodb::operation::query::{QueryError, QueryOutput};
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
-use aws_sdk_dynamodb::types::AttributeValue::{self, S};
+use aws_sdk_dynamodb::types::AttributeValue::{self, N, S};
 use aws_sdk_dynamodb::types::error::InternalServerError;
 use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use sentry_lambda::offline_config;
 use sentry_ledger::Ledger;
 
 use crate::sweep;
 
 const NOW: i64 = 1_795_262_400_000;
+const MINUTES: i64 = 360_000;
+
+type Attributes = HashMap<String, AttributeValue>;
 
 fn ledger(rules: &[&Rule]) -> Ledger {
     let interceptor = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny);
@@ -24,60 +28,87 @@ fn ledger(rules: &[&Rule]) -> Ledger {
     Ledger::new(Client::from_conf(config.interceptor(interceptor).build()), "ledger".into(), String::new())
 }
 
-/// The table's answers, pages of one scan or scans of one page: in each the expiries of the holds of one item.
-fn scan(pages: &'static [&'static [i64]], chained: bool) -> Rule {
-    let page = move |number: usize| {
-        let hold = |(place, expires): (usize, &i64)| {
-            (format!("h#r{place}"), S(format!("10 20 0 {} {expires} run", expires - 360_000)))
-        };
-        let mut item: HashMap<String, AttributeValue> = pages[number].iter().enumerate().map(hold).collect();
-        item.extend(
-            [("scope", format!("model#{number}")), ("window", "2026-11".into())]
-                .map(|(name, text)| (name.to_owned(), S(text))),
-        );
-        let next =
-            (chained && number + 1 < pages.len()).then(|| HashMap::from([("scope".to_owned(), S(number.to_string()))]));
-        ScanOutput::builder().items(item).set_last_evaluated_key(next).build()
+fn key(number: usize) -> Attributes {
+    let text = [("scope", format!("model#{number}")), ("window", "2026-11".into())];
+    text.into_iter().map(|(name, text)| (name.to_owned(), S(text))).collect()
+}
+
+/// The index: in each page the items with these numbers.
+fn index(pages: &'static [&'static [usize]]) -> Rule {
+    let page = move |place: usize| {
+        let more = (place + 1 < pages.len() && !pages[place + 1].is_empty()).then(|| key(0));
+        let keys = pages[place].iter().map(|number| key(*number));
+        QueryOutput::builder().set_items(Some(keys.collect())).set_last_evaluated_key(more).build()
     };
-    let mut rule = mock!(Client::scan).sequence();
-    for number in 0..pages.len() {
-        rule = rule.output(move || page(number));
+    let mut rule = mock!(Client::query)
+        .match_requests(|query| query.index_name() == Some("SweepIndex") && query.table_name() == Some("ledger"))
+        .sequence();
+    for place in 0..pages.len() {
+        rule = rule.output(move || page(place));
     }
     rule.build()
 }
 
-fn settles() -> Rule {
-    mock!(Client::update_item).then_output(|| UpdateItemOutput::builder().build())
+/// Every item has one hold, which has just expired.
+fn items() -> Rule {
+    mock!(Client::get_item).then_output(|| {
+        let taken = base36(NOW - MINUTES);
+        let item = HashMap::from([
+            ("h#owner".to_owned(), S(format!("a k 0 {taken} {}", base36(MINUTES)))),
+            ("heldRequests".to_owned(), N("1".into())),
+            ("sweepAtMs".to_owned(), N(NOW.to_string())),
+        ]);
+        GetItemOutput::builder().set_item(Some(item)).build()
+    })
 }
 
-#[tokio::test]
-async fn expired_holds_of_every_page_are_settled_and_the_others_left() {
-    let (scan, update) = (scan(&[&[NOW - 1, NOW + 40_000], &[NOW], &[NOW + 31_000]], true), settles());
-    let report = sweep(&ledger(&[&scan, &update]), || DateTime::from_timestamp_millis(NOW).unwrap()).await.unwrap();
-    assert_eq!((report.settled, update.num_calls()), (2, 2));
+fn base36(mut number: i64) -> String {
+    let mut digits = String::new();
+    while number > 0 {
+        digits.insert(0, char::from_digit(u32::try_from(number % 36).unwrap(), 36).unwrap());
+        number /= 36;
+    }
+    digits
+}
+
+/// Settles a hold: nothing is left in the item.
+fn settles() -> Rule {
+    mock!(Client::update_item).then_output(|| {
+        let left = HashMap::from([("sweepAtMs".to_owned(), N(NOW.to_string()))]);
+        UpdateItemOutput::builder().set_attributes(Some(left)).build()
+    })
+}
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(NOW).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_items_that_are_due_are_read_and_settled_and_no_others() {
+    let (index, items, update) = (index(&[&[1, 2], &[3], &[]]), items(), settles());
+    let report = sweep(&ledger(&[&index, &items, &update]), now).await.unwrap();
+    // Two updates an item: the settlement, and the next look.
+    assert_eq!((report.settled, report.items, update.num_calls()), (3, 3, 6));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hold_that_expires_soon_is_not_left_for_the_next_run() {
-    let (scan, update) = (scan(&[&[NOW + 29_000], &[NOW + 29_000]], false), settles());
+    let (index, items, update) = (index(&[&[], &[1]]), items(), settles());
     let clock = AtomicI64::new(NOW);
-    let now = || DateTime::from_timestamp_millis(clock.fetch_add(20_000, Ordering::Relaxed)).unwrap();
-    let report = sweep(&ledger(&[&scan, &update]), now).await.unwrap();
-    assert_eq!(report.settled, 1);
+    let now = || DateTime::from_timestamp_millis(clock.fetch_add(5_000, Ordering::Relaxed)).unwrap();
+    assert_eq!(sweep(&ledger(&[&index, &items, &update]), now).await.unwrap().settled, 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_settled_fails_the_run_after_everything_else_is_done() {
-    let scan = scan(&[&[NOW - 1], &[NOW - 2]], true);
+    let (index, items, update) = (index(&[&[0, 1], &[]]), items(), settles());
     let broken = mock!(Client::update_item)
         .match_requests(|update| update.key().unwrap()["scope"] == S("model#0".into()))
         .then_error(|| UpdateItemError::InternalServerError(InternalServerError::builder().build()));
-    let update = settles();
-    let failure =
-        sweep(&ledger(&[&scan, &broken, &update]), || DateTime::from_timestamp_millis(NOW).unwrap()).await.unwrap_err();
+    let failure = sweep(&ledger(&[&index, &items, &broken, &update]), now).await.unwrap_err();
     assert_eq!(failure.name(), "LedgerUnavailable");
-    assert_eq!(update.num_calls(), 1);
+    assert_eq!(update.num_calls(), 2);
     let unreadable =
-        mock!(Client::scan).then_error(|| ScanError::InternalServerError(InternalServerError::builder().build()));
-    assert!(sweep(&ledger(&[&unreadable]), || DateTime::from_timestamp_millis(NOW).unwrap()).await.is_err());
+        mock!(Client::query).then_error(|| QueryError::InternalServerError(InternalServerError::builder().build()));
+    assert!(sweep(&ledger(&[&unreadable]), now).await.is_err());
 }

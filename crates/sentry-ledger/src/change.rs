@@ -181,6 +181,17 @@ impl Most {
 }
 
 impl Change {
+    /// The same change, with no more shards than `most`.
+    #[must_use]
+    pub fn at_most(self, most: u16) -> Self {
+        match self {
+            Self::Spread { from, to, now_ms, settled_since_ms } => {
+                Self::Spread { from, to: to.min(most), now_ms, settled_since_ms }
+            }
+            other => other,
+        }
+    }
+
     /// The item after the change; `None` when the condition fails.
     #[must_use]
     pub fn apply(&self, item: &Item) -> Option<Item> {

@@ -20,6 +20,8 @@ use crate::store::ScopeItems;
 
 /// How long a lease is good for, in milliseconds: as long as a usage figure may be reused.
 const LEASE_MS: i64 = 60_000;
+/// So many times more shards serve where requests are in each other's way.
+const HEAT: u16 = 8;
 /// How many leases are made together; a transaction has 100 items at most.
 const AT_ONCE: usize = 32;
 /// A lease is worth its writes when it serves at least so many requests.
@@ -37,6 +39,8 @@ const FEW_HOLDS: u64 = 4;
 /// How long the number of shards stays before it may grow, and before it may shrink again, in milliseconds.
 const GROWTH_MS: i64 = 200;
 const SHRINKAGE_MS: i64 = 60_000;
+/// How long the first leases of new shards take at most, in milliseconds.
+const OPENING_MS: i64 = 500;
 
 /// The limits as a lease remembers them.
 pub(crate) fn terms(limits: &Limits) -> String {
@@ -77,6 +81,14 @@ pub fn grown(limit: &ScopeLimit, own_spread: u16, holds: usize, now_ms: i64) -> 
     Some(Change::Spread { from: own_spread, to, now_ms, settled_since_ms: now_ms - GROWTH_MS })
 }
 
+/// The change that spreads a scope over more shards because requests are in each other's way.
+#[must_use]
+pub fn heated(limit: &ScopeLimit, own_spread: u16, now_ms: i64) -> Option<Change> {
+    let spread = spread(limit, own_spread);
+    let to = spread.saturating_mul(HEAT).min(MOST_SHARDS);
+    (spread < to).then(|| Change::Spread { from: own_spread, to, now_ms, settled_since_ms: now_ms - GROWTH_MS })
+}
+
 /// The change that spreads a scope over half as many shards because few requests are in flight; `None` where they are many.
 fn shrunk(limit: &ScopeLimit, own: &Item, now_ms: i64) -> Option<Change> {
     let spread = spread(limit, own.spread);
@@ -84,6 +96,12 @@ fn shrunk(limit: &ScopeLimit, own: &Item, now_ms: i64) -> Option<Change> {
     let to = spread / 2;
     let is_wide = holds < u64::from(spread) * FEW_HOLDS && to >= fewest(limit) && spread > 1;
     is_wide.then(|| Change::Spread { from: own.spread, to, now_ms, settled_since_ms: now_ms - SHRINKAGE_MS })
+}
+
+/// Whether somebody is just making the first leases of the shards that a scope has been spread over.
+#[must_use]
+pub fn is_being_opened(own: &Item, now_ms: i64) -> bool {
+    own.spread > 1 && own.shards.is_empty() && own.spread_at_ms + OPENING_MS > now_ms
 }
 
 /// Whether an item has more holds than it should.
@@ -105,13 +123,15 @@ pub struct Place<'a> {
     pub shard: Option<u16>,
     /// Whether the limit is known to be passed and only observes: the hold is then taken without a bound.
     pub unbounded: bool,
+    /// Whether all shards of the scope must be looked at.
+    pub all: bool,
 }
 
 impl<'a> Place<'a> {
     /// The scope's own item.
     #[must_use]
     pub const fn own(budget: Budget<'a>) -> Self {
-        Self { budget, shard: None, unbounded: false }
+        Self { budget, shard: None, unbounded: false, all: false }
     }
 
     /// The key of the item.
@@ -120,7 +140,9 @@ impl<'a> Place<'a> {
         Key::of(self.budget.limit, self.shard)
     }
 
-    fn own_key(&self) -> Key {
+    /// The key of the scope's own item.
+    #[must_use]
+    pub fn own_key(&self) -> Key {
         Key::of(self.budget.limit, None)
     }
 
@@ -313,35 +335,83 @@ pub type Groups = Vec<Vec<(Key, Change)>>;
 /// counts what it holds. `None` where that is done already.
 #[must_use]
 pub fn closed(own_key: &Key, own: &Item, number: u16, shard: &Item) -> Option<Vec<(Key, Change)>> {
+    needs_closing(own, number, shard).then(|| closed_together(own_key, own, &[(number, shard)]))
+}
+
+fn needs_closing(own: &Item, number: u16, shard: &Item) -> bool {
     let is_empty = shard.held.requests == 0;
     let has_nothing = shard.free == PerUnit::default() && shard.settled == Amount::ZERO;
-    if !shard.is_open() && has_nothing && !(is_empty && own.shards.contains_key(&number)) {
-        return None;
+    shard.is_open() || !has_nothing || is_empty && own.shards.contains_key(&number)
+}
+
+/// Closes several shards at the same time.
+fn closed_together(own_key: &Key, own: &Item, shards: &[(u16, &Item)]) -> Vec<(Key, Change)> {
+    let mut back = PerUnit::<i128>::default();
+    let mut spent = Amount::ZERO;
+    for (_, shard) in shards {
+        back = back - shard.free;
+        spent = spent + shard.settled;
     }
-    let back = Change::Lease {
-        shards: vec![(number, (!is_empty).then(|| count(shard.holds.len())))],
-        change: -shard.free,
-        spent: shard.settled,
+    let mark = |shard: &Item| (shard.held.requests > 0).then(|| count(shard.holds.len()));
+    let lease = Change::Lease {
+        shards: shards.iter().map(|(number, shard)| (*number, mark(shard))).collect(),
+        change: back,
+        spent,
         most: Most::default(),
         terms: None,
         delete_after: None,
     };
-    let closed = Change::Leased {
-        known: Box::new(shard.clone()),
-        change: -shard.free,
-        terms: None,
-        until_ms: 0,
-        spread: own.spread,
-        delete_after: None,
-    };
-    Some(vec![(own_key.clone(), back), (own_key.shard(number), closed)])
+    let mut together = vec![(own_key.clone(), lease)];
+    for (number, shard) in shards {
+        let closed = Change::Leased {
+            known: Box::new((*shard).clone()),
+            change: -shard.free,
+            terms: None,
+            until_ms: 0,
+            spread: own.spread,
+            delete_after: None,
+        };
+        together.push((own_key.shard(*number), closed));
+    }
+    together
 }
 
 /// Closes those of a scope's shards for which `which` is true.
 #[must_use]
 pub fn close(own_key: &Key, items: &ScopeItems, which: impl Fn(&Item) -> bool) -> Groups {
-    let chosen = items.shards.iter().filter(|(_, shard)| which(shard));
-    chosen.filter_map(|(number, shard)| closed(own_key, &items.own, *number, shard)).collect()
+    let chosen: Vec<(u16, &Item)> = items
+        .shards
+        .iter()
+        .filter(|(number, shard)| which(shard) && needs_closing(&items.own, **number, shard))
+        .map(|(number, shard)| (*number, shard))
+        .collect();
+    chosen.chunks(AT_ONCE).map(|shards| closed_together(own_key, &items.own, shards)).collect()
+}
+
+/// Closes the shards that have most left, in one go and no more of them than serve a few holds.
+fn gathered(own_key: &Key, items: &ScopeItems, limits: &Limits, hold: &Amount) -> Groups {
+    let needed = hold.signed();
+    let holds = |free: &PerUnit<i128>| {
+        let of = |unit| {
+            if limits.get(unit).is_some() { free.get(unit) * 1_000 / needed.get(unit).max(&1) } else { i128::MAX }
+        };
+        Unit::ALL.into_iter().map(of).min().unwrap_or_default()
+    };
+    let mut chosen: Vec<(u16, &Item)> = items
+        .shards
+        .iter()
+        .filter(|(number, shard)| needs_closing(&items.own, **number, shard))
+        .map(|(number, shard)| (*number, shard))
+        .collect();
+    chosen.sort_by_key(|(_, shard)| -holds(&shard.free));
+    chosen.truncate(AT_ONCE);
+    let mut free = PerUnit::<i128>::default();
+    let enough = chosen.iter().position(|(_, shard)| {
+        free = free + shard.free;
+        holds(&free) >= 1_000 * LEAST_HOLDS
+    });
+    chosen.truncate(enough.map_or(AT_ONCE, |last| last + 1));
+    if chosen.is_empty() { Groups::new() } else { vec![closed_together(own_key, &items.own, &chosen)] }
 }
 
 /// What to change so that the next attempt finds room in `place`: the lease of its shard is renewed, or the place moves on to another shard or
@@ -361,6 +431,7 @@ pub(crate) fn make_ready(
     let terms = terms(&limit.limits);
     if !items.own.agrees(&terms) {
         if !items.is_complete() {
+            place.all = true;
             return None;
         }
         let back = close(&own_key, items, |shard| !shard.agrees(&terms));
@@ -405,10 +476,12 @@ pub(crate) fn make_ready(
     if place.unbounded || !is_short {
         return Some(groups);
     }
-    let back = if items.is_complete() { close(&own_key, items, |_| true) } else { Groups::new() };
-    groups.extend(back);
-    // With nothing to give back it is for the figures of all scopes to say that there is no room.
-    if groups.is_empty() { None } else { Some(groups) }
+    if !items.is_complete() {
+        place.all = true;
+        return None;
+    }
+    groups.extend(gathered(&own_key, items, &limit.limits, hold));
+    Some(groups)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub mod steps {
     pub use crate::admission::{Standing, Verdict};
     pub use crate::key::{Key, delete_after};
     pub use crate::lease::{
-        Groups, MOST_SHARDS, Place, candidates, close, closed, grown, leased, opened, shard, spread,
+        Groups, MOST_SHARDS, Place, candidates, close, closed, grown, heated, leased, opened, shard, spread,
     };
     pub use crate::reserve::{Attempt, Step};
     pub use crate::settle::{barring, cancellation, expiries, places_of, settlements};

@@ -17,10 +17,15 @@ use crate::item::{Hold, Item};
 use crate::key::{Key, delete_after};
 use crate::lease::{self, Groups, Place};
 use crate::settle::expiries;
-use crate::store::{Depth, Ledger, LedgerError, ROUNDS, Registered, ScopeItems, Written, pause};
+use crate::store::{Ledger, LedgerError, ROUNDS, Registered, ScopeItems, Written, pause};
 
 /// A hold in a transaction does not show how large its item is, so one of so many is followed by a look.
 const LOOK_AFTER: u32 = 8;
+
+/// One of so many requests that meet another one spreads the scopes further.
+const HEAT_ONE_IN: u32 = 4;
+/// Rounds in which a request waits until somebody else has made the first leases of new shards: up to a quarter of a second in all.
+const WAITS_FOR_OPENING: std::ops::Range<u32> = 3..6;
 
 /// What became of a request for a hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +133,7 @@ impl Ledger {
         let wanted = Attempt::new(holder, ask, now, hold_for);
         // The look costs no time: it runs while the request is registered.
         let (registered, wanted) =
-            try_join(self.register(holder.request_id, &owner, now), Box::pin(self.placed(wanted))).await?;
+            try_join(self.register(holder.request_id, &owner, now), Box::pin(self.placed(wanted, false))).await?;
         let mut progress = match registered {
             Registered::First => Progress { is_uncertain: false },
             Registered::Again => Progress { is_uncertain: true },
@@ -165,7 +170,7 @@ impl Ledger {
         progress: &mut Progress,
     ) -> Result<(Admission, Choice), LedgerError> {
         if progress.is_uncertain {
-            let scopes = self.look(&fallback.places, fallback.holder.spot(), Depth::Own).await?;
+            let scopes = self.look(&fallback.places, fallback.holder.spot()).await?;
             if let Some(found @ Admission::Approved { .. }) = fallback.found(&scopes) {
                 return Ok((found, Choice::Fallback));
             }
@@ -175,7 +180,7 @@ impl Ledger {
         if !matches!(&denied, Admission::Denied { shortage, .. } if shortage.may_fall_back) {
             return Ok((denied, Choice::Wanted));
         }
-        let fallback = Box::pin(self.placed(fallback.clone())).await?;
+        let fallback = Box::pin(self.placed(fallback.clone(), false)).await?;
         if let approved @ Admission::Approved { .. } = self.admit(fallback, progress).await? {
             return Ok((approved, Choice::Fallback));
         }
@@ -187,20 +192,32 @@ impl Ledger {
         Ok((admission, Choice::Wanted))
     }
 
-    /// Chooses the shards by what the scopes' own items say, makes more of them where one has too many holds, and begins items that are not
-    /// there yet with what their scopes have spent before.
-    async fn placed<'a>(&self, mut attempt: Attempt<'a>) -> Result<Attempt<'a>, LedgerError> {
-        let keys: Vec<Key> = attempt.places.iter().map(|place| Key::of(place.budget.limit, None)).collect();
-        let mut found = self.glance(&keys).await?;
+    /// Chooses the shards by what the scopes' own items say, and begins items in which nothing was counted yet with what their scopes have
+    /// spent before. It makes more shards where an item has too many holds, or where requests are in each other's way (`is_hot`).
+    async fn placed<'a>(&self, mut attempt: Attempt<'a>, is_hot: bool) -> Result<Attempt<'a>, LedgerError> {
+        let keys: Vec<Key> = attempt.places.iter().map(Place::own_key).collect();
         let (hold, spot, now_ms) = (attempt.hold_amount(), attempt.holder.spot(), attempt.now_ms());
+        let mut found = self.glance(&keys).await?;
+        for round in WAITS_FOR_OPENING {
+            if !found.values().any(|own| lease::is_being_opened(own, now_ms)) {
+                break;
+            }
+            pause(round).await;
+            found = self.glance(&keys).await?;
+        }
         for (place, key) in attempt.places.iter_mut().zip(&keys) {
             let limit = place.budget.limit;
             let own = found.remove(key).unwrap_or_default();
             let own = if own.begun { own } else { self.begin(limit, key, own, attempt.now).await? };
-            let supported = place.supported(&own, &hold);
-            let grown = lease::grown(limit, own.spread, own.holds.len(), now_ms);
-            let own = match grown.filter(|_| lease::spread(limit, own.spread) == 1 && supported > 1) {
-                Some(grown) => self.spread(place.budget, &grown, &hold, now_ms).await?.unwrap_or(own),
+            let (wide, supported) = (lease::spread(limit, own.spread), place.supported(&own, &hold));
+            let by_size = lease::grown(limit, own.spread, own.holds.len(), now_ms).filter(|_| wide == 1);
+            let by_heat =
+                || lease::heated(limit, own.spread, now_ms).filter(|_| is_hot && fastrand::u32(..HEAT_ONE_IN) == 0);
+            let own = match by_size.or_else(by_heat).filter(|_| supported > wide) {
+                Some(grown) => {
+                    let spread = self.spread(place.budget, &grown.at_most(supported), &hold, now_ms).await?;
+                    spread.unwrap_or(own)
+                }
                 None => own,
             };
             place.shard = lease::leased(spot, lease::spread(limit, own.spread).min(supported), &own);
@@ -213,10 +230,9 @@ impl Ledger {
     /// Tries to write; what is refused is looked at, and tried again as long as the figures say that it fits. When the
     /// execution was here before, it looks first: its hold may be in another shard than the one that it would try now.
     async fn admit(&self, mut attempt: Attempt<'_>, progress: &mut Progress) -> Result<Admission, LedgerError> {
-        let mut depth = Depth::Own;
+        let mut looks_first = progress.is_uncertain;
         for round in 0..ROUNDS {
-            let look_first = depth == Depth::All || round == 0 && progress.is_uncertain;
-            let changes = if look_first { None } else { attempt.changes() };
+            let changes = if looks_first { None } else { attempt.changes() };
             if let Some(changes) = changes {
                 match self.take_all(&changes).await? {
                     Written::Done(items) => {
@@ -225,19 +241,22 @@ impl Ledger {
                     }
                     Written::Conflict => {
                         pause(round).await;
+                        if round > 0 {
+                            attempt = Box::pin(self.placed(attempt, true)).await?;
+                        }
                         continue;
                     }
                     Written::Unknown => progress.is_uncertain = true,
                     Written::Refused => {}
                 }
             }
-            let scopes = self.look(&attempt.places, attempt.holder.spot(), depth).await?;
-            depth = Depth::Own;
+            let scopes = self.look(&attempt.places, attempt.holder.spot()).await?;
+            looks_first = false;
             match attempt.after(&scopes) {
                 Step::Done(admission) => return Ok(admission),
                 Step::GivenUp => return Err(LedgerError::GivenUp),
                 Step::LookAtAll => {
-                    depth = Depth::All;
+                    looks_first = true;
                     continue;
                 }
                 Step::Again(groups) => {
@@ -301,6 +320,7 @@ impl Attempt<'_> {
 
     /// Takes holds without a bound where a limit only observes and its own item shows that it is passed.
     fn observe(&mut self, own_items: &HashMap<Key, Item>) {
+        self.would_deny.clear();
         for place in &mut self.places {
             let Place { budget, .. } = *place;
             if budget.limit.enforce != Enforcement::Observe {
@@ -362,58 +382,62 @@ impl Attempt<'_> {
         if !expired.is_empty() {
             return Step::Again(expired);
         }
-        if scopes.iter().all(ScopeItems::is_complete) {
-            return self.decide(scopes);
-        }
-        let Some(groups) = self.make_ready(scopes) else { return Step::LookAtAll };
-        Step::Again(groups)
+        self.decide(scopes)
     }
 
-    /// Decides by all items of all scopes. They were not read at one moment. That does no harm to an approval, which is a write of its own. A
-    /// denial needs scopes whose shards are closed: what is left in a closed shard only grows, so when the own items were read, which was
-    /// first, there was no more than what is seen here.
+    /// Decides by the scopes whose items are all known. They were not read at one moment. That does no harm to an approval, which is a write
+    /// of its own. A denial needs a scope whose shards are closed: what is left in a closed shard only grows, and leases did not move
+    /// meanwhile, so when the scope's own item was read, which was first, there was no more than what is seen here.
     fn decide(&mut self, scopes: &[ScopeItems]) -> Step {
-        let standings: Vec<Standing<'_>> = self
-            .places
-            .iter()
-            .zip(scopes)
-            .map(|(place, items)| Standing { budget: place.budget, figures: items.figures() })
-            .collect();
-        match self.ask.judge(&standings, self.now_ms()) {
+        let mut known = Vec::with_capacity(scopes.len());
+        for (place, items) in self.places.iter().zip(scopes) {
+            if items.is_complete() {
+                known.push(Standing { budget: place.budget, figures: items.figures() });
+            }
+        }
+        match self.ask.judge(&known, self.now_ms()) {
             Verdict::Denied(shortage) => {
                 let short = self.places.iter().zip(scopes).filter(|(place, _)| *place.budget.limit == *shortage.limit);
-                let open: Groups = short
-                    .flat_map(|(place, items)| lease::close(&Key::of(place.budget.limit, None), items, Item::is_open))
-                    .collect();
-                if !open.is_empty() {
-                    return Step::Again(open);
-                }
-                let mut budget = Vec::with_capacity(standings.len());
-                let mut alerts = Vec::new();
-                for (Standing { budget: Budget { limit, seen }, figures }, items) in standings.iter().zip(scopes) {
-                    budget.push(figures.entry(limit, *seen));
-                    alerts.extend(due_alerts(limit, figures.used(*seen), &items.own.alerted));
-                }
-                Step::Done(Admission::Denied { shortage, budget, alerts })
+                let open: Groups =
+                    short.flat_map(|(place, items)| lease::close(&place.own_key(), items, Item::is_open)).collect();
+                if open.is_empty() { Step::Done(self.denied(shortage, scopes)) } else { Step::Again(open) }
             }
             Verdict::Fits { max_tokens, would_deny } => {
-                self.max_tokens = max_tokens;
+                self.max_tokens =
+                    if known.len() == scopes.len() { max_tokens } else { self.max_tokens.min(max_tokens) };
                 for place in &mut self.places {
                     place.unbounded |= would_deny.iter().any(|short| *short.limit == *place.budget.limit);
                 }
-                self.would_deny = would_deny;
+                self.would_deny.retain(|short| !known.iter().any(|standing| *standing.budget.limit == *short.limit));
+                self.would_deny.extend(would_deny);
                 self.make_ready(scopes).map_or(Step::LookAtAll, Step::Again)
             }
         }
     }
 
+    fn denied(&self, shortage: Shortage, scopes: &[ScopeItems]) -> Admission {
+        let mut budget = Vec::with_capacity(scopes.len());
+        let mut alerts = Vec::new();
+        for (Place { budget: Budget { limit, seen }, .. }, items) in self.places.iter().zip(scopes) {
+            let figures = items.figures();
+            budget.push(figures.entry(limit, *seen));
+            alerts.extend(due_alerts(limit, figures.used(*seen), &items.own.alerted));
+        }
+        Admission::Denied { shortage, budget, alerts }
+    }
+
+    /// `None` when a scope is short of room by its own item, and its shards are not all known.
     fn make_ready(&mut self, scopes: &[ScopeItems]) -> Option<Groups> {
         let (hold, spot, now_ms) = (self.hold_amount(), self.holder.spot(), self.now_ms());
         let mut groups = Groups::new();
+        let mut is_known = true;
         for (place, items) in self.places.iter_mut().zip(scopes) {
-            groups.extend(lease::make_ready(place, items, &hold, spot, now_ms)?);
+            match lease::make_ready(place, items, &hold, spot, now_ms) {
+                Some(changes) => groups.extend(changes),
+                None => is_known = false,
+            }
         }
-        Some(groups)
+        is_known.then_some(groups)
     }
 
     /// The hold as an earlier attempt of this execution took it.

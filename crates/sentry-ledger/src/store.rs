@@ -88,15 +88,6 @@ pub enum Written {
     Unknown,
 }
 
-/// How many of a scope's shards are looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// Those that an execution's hold can be in.
-    Own,
-    /// All.
-    All,
-}
-
 /// What the note of a request found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Registered {
@@ -305,25 +296,20 @@ impl Ledger {
         }
     }
 
-    /// The scopes' own items and, as deep as asked, their shards. The own items are read first, and the shards are read again until no lease
-    /// was changed in between.
+    /// The scopes' own items, and of their shards those that an execution's `spot` can fall on, or all where the place asks for them. The own
+    /// items are read first. Where all shards of a scope are known, none of its leases was changed until they were read.
     ///
     /// # Errors
     /// When the ledger cannot be reached, or leases are changed all the time.
-    pub(crate) async fn look(
-        &self,
-        places: &[Place<'_>],
-        spot: u16,
-        depth: Depth,
-    ) -> Result<Vec<ScopeItems>, LedgerError> {
-        let own_keys: Vec<Key> = places.iter().map(|place| Key::of(place.budget.limit, None)).collect();
+    pub(crate) async fn look(&self, places: &[Place<'_>], spot: u16) -> Result<Vec<ScopeItems>, LedgerError> {
+        let own_keys: Vec<Key> = places.iter().map(Place::own_key).collect();
         for round in 0..ROUNDS {
             let mut found = self.read_all(&own_keys, true).await?;
             let mut scopes: Vec<ScopeItems> = Vec::with_capacity(places.len());
             let mut shard_keys = Vec::new();
             for (place, key) in places.iter().zip(&own_keys) {
                 let own = found.remove(key).unwrap_or_default();
-                let wanted = wanted(place, &own, spot, depth);
+                let wanted = wanted(place, &own, spot);
                 shard_keys.extend(wanted.iter().map(|shard| key.shard(*shard)));
                 let shards = wanted.into_iter().map(|shard| (shard, Item::default())).collect();
                 scopes.push(ScopeItems { own, shards });
@@ -334,7 +320,7 @@ impl Ledger {
                     *item = found.remove(&key.shard(*number)).unwrap_or_default();
                 }
             }
-            if depth == Depth::Own || self.is_unchanged(&own_keys, &scopes).await? {
+            if self.is_unchanged(&own_keys, &scopes).await? {
                 return Ok(scopes);
             }
             pause(round).await;
@@ -342,13 +328,14 @@ impl Ledger {
         Err(LedgerError::Contended)
     }
 
-    /// Whether no lease of the scopes was changed since they were read.
+    /// Whether no lease was changed, since they were read, of the scopes whose shards are all known.
     async fn is_unchanged(&self, own_keys: &[Key], scopes: &[ScopeItems]) -> Result<bool, LedgerError> {
-        let spread = own_keys.iter().zip(scopes).filter(|(_, items)| !items.own.shards.is_empty());
-        let spread: Vec<(&Key, &ScopeItems)> = spread.collect();
-        let keys: Vec<Key> = spread.iter().map(|(key, _)| (*key).clone()).collect();
+        let is_known = |items: &ScopeItems| !items.own.shards.is_empty() && items.is_complete();
+        let known: Vec<(&Key, &ScopeItems)> =
+            own_keys.iter().zip(scopes).filter(|(_, items)| is_known(items)).collect();
+        let keys: Vec<Key> = known.iter().map(|(key, _)| (*key).clone()).collect();
         let now = self.read_all(&keys, true).await?;
-        Ok(spread.iter().all(|(key, items)| now.get(*key).is_some_and(|own| own.leases == items.own.leases)))
+        Ok(known.iter().all(|(key, items)| now.get(*key).is_some_and(|own| own.leases == items.own.leases)))
     }
 
     /// Those of the items that are there, perhaps as they were a moment ago.
@@ -465,13 +452,14 @@ impl Ledger {
 }
 
 /// The shards of a place's scope to look at.
-fn wanted(place: &Place<'_>, own: &Item, spot: u16, depth: Depth) -> BTreeSet<u16> {
+fn wanted(place: &Place<'_>, own: &Item, spot: u16) -> BTreeSet<u16> {
     let spread = lease::spread(place.budget.limit, own.spread);
-    let mine = lease::candidates(spot).filter(|shard| *shard < spread && spread > 1);
-    match depth {
-        Depth::All => mine.chain(own.shards.keys().copied()).collect(),
-        Depth::Own => mine.chain(lease::candidates(spot).filter(|shard| own.shards.contains_key(shard))).collect(),
+    let is_mine = |shard: &u16| spread > 1 && *shard < spread || own.shards.contains_key(shard);
+    let mut wanted: BTreeSet<u16> = lease::candidates(spot).filter(is_mine).collect();
+    if place.all {
+        wanted.extend(own.shards.keys());
     }
+    wanted
 }
 
 fn read(key: &Key, attributes: &Attributes) -> Result<Item, LedgerError> {

@@ -1,13 +1,14 @@
 //! What DynamoDB charges for the calls of a request.
 //!
 //! By the rules of "DynamoDB read and write operations" in the Amazon DynamoDB Developer Guide: a write of an item up to
-//! 1 KB is one unit, also when its condition fails; a strongly consistent read of an item up to 4 KB is one unit; either is
-//! two units in a transaction. All items here are below 1 KB, see [`largest`].
+//! 1 KB is one unit, also when its condition fails; a strongly consistent read of an item up to 4 KB is one unit, another read
+//! half of one; either is two units in a transaction. All items here are below 1 KB, see [`largest`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::batch_get_item::{BatchGetItemInput, BatchGetItemOutput};
 use aws_sdk_dynamodb::operation::delete_item::{DeleteItemInput, DeleteItemOutput};
 use aws_sdk_dynamodb::operation::get_item::{GetItemInput, GetItemOutput};
 use aws_sdk_dynamodb::operation::put_item::{PutItemInput, PutItemOutput};
@@ -29,7 +30,7 @@ pub struct Bill {
     /// Units by the rules.
     pub writes: usize,
     /// Units by the rules.
-    pub reads: usize,
+    pub reads: f64,
     /// Units that the engine reports; it reports none for a write whose condition fails.
     pub reported: f64,
     calls: BTreeMap<&'static str, usize>,
@@ -41,7 +42,7 @@ impl Bill {
         self.calls.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
     }
 
-    fn add(&mut self, name: &'static str, writes: usize, reads: usize) {
+    fn add(&mut self, name: &'static str, writes: usize, reads: f64) {
         *self.calls.entry(name).or_default() += 1;
         self.writes += writes;
         self.reads += reads;
@@ -81,24 +82,29 @@ impl Intercept for Meter {
         let total = Some(ReturnConsumedCapacity::Total);
         if let Some(put) = input.downcast_mut::<PutItemInput>() {
             put.return_consumed_capacity = total;
-            bill.add("PutItem", 1, 0);
+            bill.add("PutItem", 1, 0.0);
         } else if let Some(delete) = input.downcast_mut::<DeleteItemInput>() {
             delete.return_consumed_capacity = total;
-            bill.add("DeleteItem", 1, 0);
+            bill.add("DeleteItem", 1, 0.0);
         } else if let Some(update) = input.downcast_mut::<UpdateItemInput>() {
             update.return_consumed_capacity = total;
-            bill.add("UpdateItem", 1, 0);
+            bill.add("UpdateItem", 1, 0.0);
         } else if let Some(get) = input.downcast_mut::<GetItemInput>() {
             get.return_consumed_capacity = total;
-            bill.add("GetItem", 0, 1);
+            bill.add("GetItem", 0, strength(get.consistent_read));
         } else if let Some(write) = input.downcast_mut::<TransactWriteItemsInput>() {
             write.return_consumed_capacity = total;
             let items = write.transact_items.as_ref().map_or(0, Vec::len);
-            bill.add("TransactWriteItems", 2 * items, 0);
+            bill.add("TransactWriteItems", 2 * items, 0.0);
         } else if let Some(get) = input.downcast_mut::<TransactGetItemsInput>() {
             get.return_consumed_capacity = total;
             let items = get.transact_items.as_ref().map_or(0, Vec::len);
-            bill.add("TransactGetItems", 0, 2 * items);
+            bill.add("TransactGetItems", 0, 2.0 * items as f64);
+        } else if let Some(get) = input.downcast_mut::<BatchGetItemInput>() {
+            get.return_consumed_capacity = total;
+            let tables = get.request_items.iter().flat_map(HashMap::values);
+            let units = tables.map(|table| table.keys.len() as f64 * strength(table.consistent_read)).sum();
+            bill.add("BatchGetItem", 0, units);
         }
         Ok(())
     }
@@ -117,11 +123,17 @@ impl Intercept for Meter {
             .or_else(|| output.downcast_ref::<GetItemOutput>()?.consumed_capacity());
         let many = None
             .or_else(|| Some(output.downcast_ref::<TransactWriteItemsOutput>()?.consumed_capacity()))
+            .or_else(|| Some(output.downcast_ref::<BatchGetItemOutput>()?.consumed_capacity()))
             .or_else(|| Some(output.downcast_ref::<TransactGetItemsOutput>()?.consumed_capacity()));
         let units = one.into_iter().chain(many.into_iter().flatten()).filter_map(ConsumedCapacity::capacity_units);
         self.0.lock().unwrap().reported += units.sum::<f64>();
         Ok(())
     }
+}
+
+/// Units of a read of up to 4 KB.
+const fn strength(consistent: Option<bool>) -> f64 {
+    if matches!(consistent, Some(true)) { 1.0 } else { 0.5 }
 }
 
 /// Bytes of the table's largest item as DynamoDB counts them: names and values, a number half a byte a digit and one more.

@@ -25,7 +25,6 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use capacity::Meter;
 use sentry_contract::states::{Reservation, ScopeLimit};
-use sentry_ledger::steps::Key;
 use sentry_ledger::{Admission, Holder, Ledger};
 use support::{HOLD, ask, client, limit, noon, output, tables};
 
@@ -34,6 +33,8 @@ const CALLS: usize = 300;
 const CALLS_TOGETHER: usize = 1_280;
 const CLIENTS: [usize; 2] = [1, 64];
 const SCOPES: [usize; 2] = [1, 4];
+/// Windows of each scope's budgets.
+const WINDOWS: [usize; 2] = [1, 3];
 /// Never reached, and enough for one request.
 const AMPLE: u64 = 1_000_000_000;
 const TIGHT: u64 = 150;
@@ -41,14 +42,22 @@ const TOKENS: u32 = 100;
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-fn scopes(count: usize, most: u64) -> Vec<ScopeLimit> {
+fn scopes(count: usize, windows: usize, most: u64) -> Vec<ScopeLimit> {
     let names = [
         "model#anthropic.claude-sonnet-4-20250514-v1:0",
         "application#helper",
         "costCenter#support",
         "environment#production",
     ];
-    names.iter().take(count).map(|scope| limit(scope, most, 1)).collect()
+    let mut limits = Vec::new();
+    for scope in names.iter().take(count) {
+        for window in ["2026-11", "2026-W47", "2026-11-21"].iter().take(windows) {
+            let mut limit = limit(scope, most, 1);
+            (limit.window.name, limit.window.key) = ((*window).to_owned(), (*window).to_owned());
+            limits.push(limit);
+        }
+    }
+    limits
 }
 
 /// A request with ids as long as real ones.
@@ -61,7 +70,7 @@ async fn reserve(ledger: &Ledger, limits: &[ScopeLimit]) -> Admission {
 
 async fn approved(ledger: &Ledger, limits: &[ScopeLimit]) -> Reservation {
     match reserve(ledger, limits).await {
-        Admission::Approved(reservation) => reservation,
+        Admission::Approved { reservation, .. } => reservation,
         other => panic!("not approved: {other:?}"),
     }
 }
@@ -103,8 +112,9 @@ async fn base(client: &Client, clients: usize) -> (f64, f64) {
     let [times] = measure(clients, move || {
         let (client, table) = (client.clone(), table.clone());
         async move {
-            let key = Key { scope: "base".into(), window: "2026-11".into() }.attributes();
-            let call = client.update_item().table_name(table).set_key(Some(key)).update_expression("ADD used :one");
+            let text = |text: &str| AttributeValue::S(text.to_owned());
+            let call = client.update_item().table_name(table).key("scope", text("base")).key("window", text("2026-11"));
+            let call = call.update_expression("ADD used :one");
             let begun = Instant::now();
             call.expression_attribute_values(":one", AttributeValue::N("1".into())).send().await.unwrap();
             [begun.elapsed()]
@@ -115,21 +125,26 @@ async fn base(client: &Client, clients: usize) -> (f64, f64) {
 }
 
 async fn latencies() {
-    println!("| call                     | clients | scopes | median ms | 99th percentile ms | median / bare write |");
-    println!("|--------------------------|--------:|-------:|----------:|-------------------:|--------------------:|");
-    let row = |call: &str, clients: usize, scopes: &str, (median, most): (f64, f64), base: f64| {
+    println!(
+        "| call                     | clients | scopes | windows | median ms | 99th percentile ms | median / bare write |"
+    );
+    println!(
+        "|--------------------------|--------:|-------:|--------:|----------:|-------------------:|--------------------:|"
+    );
+    let row = |call: &str, clients: usize, (scopes, windows): (&str, &str), (median, most): (f64, f64), base: f64| {
         println!(
-            "| {call:<24} | {clients:>7} | {scopes:>6} | {median:>9.2} | {most:>18.2} | {:>19.1} |",
+            "| {call:<24} | {clients:>7} | {scopes:>6} | {windows:>7} | {median:>9.2} | {most:>18.2} | {:>19.1} |",
             median / base
         );
     };
     for clients in CLIENTS {
         let client = client().await;
         let bare = base(&client, clients).await;
-        row("bare UpdateItem", clients, "", bare, bare.0);
-        for count in SCOPES {
+        row("bare UpdateItem", clients, ("", ""), bare, bare.0);
+        for (count, windows) in budgets() {
             let (table, requests) = tables(&client).await;
-            let (ledger, limits) = (Ledger::new(client.clone(), table, requests), Arc::new(scopes(count, AMPLE)));
+            let limits = Arc::new(scopes(count, windows, AMPLE));
+            let ledger = Ledger::new(client.clone(), table, requests);
             let [reserved, settled] = measure(clients, move || {
                 let (ledger, limits) = (ledger.clone(), Arc::clone(&limits));
                 async move {
@@ -141,36 +156,42 @@ async fn latencies() {
                 }
             })
             .await;
-            row("reserve", clients, &count.to_string(), percentiles(reserved), bare.0);
-            row("settle", clients, &count.to_string(), percentiles(settled), bare.0);
+            let (count, windows) = (count.to_string(), windows.to_string());
+            row("reserve", clients, (&count, &windows), percentiles(reserved), bare.0);
+            row("settle", clients, (&count, &windows), percentiles(settled), bare.0);
         }
     }
 }
 
+/// Scopes and windows of each row.
+fn budgets() -> impl Iterator<Item = (usize, usize)> {
+    SCOPES.into_iter().flat_map(|count| WINDOWS.map(|windows| (count, windows)))
+}
+
 async fn costs() {
     println!(
-        "\n| request                  | scopes | calls                                                                        | WRU | RRU | reported by the engine | largest item |"
+        "\n| request                  | scopes | windows | calls                                                                        | WRU | RRU | reported by the engine | largest item |"
     );
     println!(
-        "|--------------------------|-------:|------------------------------------------------------------------------------|----:|----:|-----------------------:|-------------:|"
+        "|--------------------------|-------:|--------:|------------------------------------------------------------------------------|----:|----:|-----------------------:|-------------:|"
     );
     for (name, most) in [("approved and settled", AMPLE), ("denied", TIGHT)] {
-        for count in SCOPES {
+        for (count, windows) in budgets() {
             let (client, meter) = Meter::attach(client().await).await;
             let (table, requests) = tables(&client).await;
-            let (ledger, limits) = (Ledger::new(client.clone(), table.clone(), requests), scopes(count, most));
+            let (ledger, limits) = (Ledger::new(client.clone(), table.clone(), requests), scopes(count, windows, most));
             approved(&ledger, &limits).await;
             meter.take();
             let admission = reserve(&ledger, &limits).await;
             let largest = capacity::largest(&client, &table).await;
-            if let Admission::Approved(reservation) = admission {
+            if let Admission::Approved { reservation, .. } = admission {
                 ledger.settle(&reservation, Some(output(50)), noon()).await.unwrap();
             }
             let bill = meter.take();
             let (calls, writes, reads) = (bill.calls(), bill.writes, bill.reads);
             let reported = format!("{} units", bill.reported);
             println!(
-                "| {name:<24} | {count:>6} | {calls:<76} | {writes:>3} | {reads:>3} | {reported:>22} | {largest:>6} bytes |"
+                "| {name:<24} | {count:>6} | {windows:>7} | {calls:<76} | {writes:>3} | {reads:>3} | {reported:>22} | {largest:>6} bytes |"
             );
         }
     }

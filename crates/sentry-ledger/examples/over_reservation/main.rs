@@ -10,6 +10,7 @@
     reason = "a measurement: it may stop, and its ratios are for people"
 )]
 
+mod agents;
 mod tight;
 mod workload;
 
@@ -60,7 +61,7 @@ impl Sums {
 /// What the request uses if the model may write `max_tokens`.
 pub fn used(request: &Request, max_tokens: u32, price: &Price) -> Amount {
     let output = request.answer.min(max_tokens).into();
-    Amount::of(&TokenUsage { input: request.input, output, cache_read: 0, cache_write: 0 }, Some(price))
+    Amount::of_request(&TokenUsage { input: request.input, output, cache_read: 0, cache_write: 0 }, Some(price))
 }
 
 /// Sonnet 4 in us-east-1, as in the catalogue (AWS price list of 2026-08-31).
@@ -85,8 +86,7 @@ fn ample(
             given: request.max_tokens.is_some(),
             has_fallback: false,
             price: Some(price),
-            limits: &[],
-            seen: Amount::ZERO,
+            budgets: vec![],
         };
         sums.add(request, ask.hold(most), most, price);
     }
@@ -136,4 +136,5 @@ fn main() {
     let asked = |request: &Request| if request.max_tokens == Some(GENEROUS) { None } else { request.max_tokens };
     let all = |request: &Request| asked(request).unwrap_or(DEFAULT_MAX_TOKENS.min(usual[request.kind]));
     ample(&requests, &uncached, counted, all).print("not built: both, and generous clients give no max_tokens");
+    agents::print(&price);
 }

@@ -3,12 +3,12 @@
 
 use std::collections::VecDeque;
 
-use sentry_contract::states::{LimitWindow, ScopeLimit};
+use sentry_contract::states::{Enforcement, LimitWindow, ScopeLimit};
 use sentry_domain::{Amount, Limits, Price, Usd};
-use sentry_ledger::admission::Verdict;
+use sentry_ledger::admission::{Standing, Verdict};
 use sentry_ledger::change::{Bounds, Change};
 use sentry_ledger::item::{Hold, Item};
-use sentry_ledger::{Ask, Figures};
+use sentry_ledger::{Ask, Budget, Figures};
 
 use crate::workload::Request;
 use crate::{DEFAULT_MAX_TOKENS, Sums, used};
@@ -20,7 +20,7 @@ const TRIES: u32 = 50;
 pub fn run(requests: &[Request], price: &Price, in_flight: usize, part: u128) -> Sums {
     let all: Amount =
         requests.iter().map(|request| used(request, request.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS), price)).sum();
-    let limits = [limit(all.usd.picodollars() / part)];
+    let limit = limit(all.usd.picodollars() / part);
     let (mut sums, mut item, mut flying) = (Sums::default(), Item::default(), VecDeque::new());
     let mut waiting: VecDeque<(usize, u32)> = (0..requests.len()).map(|place| (place, 0)).collect();
     while let Some((place, tries)) = waiting.pop_front() {
@@ -34,20 +34,19 @@ pub fn run(requests: &[Request], price: &Price, in_flight: usize, part: u128) ->
             given: request.max_tokens.is_some(),
             has_fallback: false,
             price: Some(price),
-            limits: &limits,
-            seen: Amount::ZERO,
+            budgets: vec![Budget { limit: &limit, seen: Amount::ZERO }],
         };
-        match ask.judge(&[Figures::of(&item, &[])], 0) {
-            Verdict::Fits(max_tokens) => {
+        match ask.judge(&[Standing { budget: ask.budgets[0], figures: Figures::of(&item, []) }], 0) {
+            Verdict::Fits { max_tokens, .. } => {
                 let amount = ask.hold(max_tokens);
-                let hold = Hold { amount, taken_ms: 0, expires_ms: 360_000, owner: String::new() };
-                let bounds = Bounds::new(&limits[0].limits, &Amount::ZERO, &amount).unwrap();
+                let hold = Hold { amount, taken_ms: 0, expires_ms: 360_000 };
+                let bounds = Bounds::new(&limit.limits, &Amount::ZERO, &amount).unwrap();
                 let take = Change::Take {
-                    id: place.to_string(),
+                    owner: place.to_string(),
                     hold: hold.clone(),
                     bounds,
                     terms: String::new(),
-                    delete_after: 0,
+                    delete_after: None,
                 };
                 item = take.apply(&item).unwrap();
                 flying.push_back((place, hold, sums.add(request, amount, max_tokens, price)));
@@ -58,7 +57,7 @@ pub fn run(requests: &[Request], price: &Price, in_flight: usize, part: u128) ->
             }
             Verdict::Denied(_) => {}
         }
-        assert!(item.committed().usd <= limits[0].limits.usd.unwrap(), "the bound");
+        assert!(item.committed().usd <= limit.limits.usd.unwrap(), "the bound");
     }
     sums
 }
@@ -66,17 +65,17 @@ pub fn run(requests: &[Request], price: &Price, in_flight: usize, part: u128) ->
 /// The oldest request in flight is settled.
 fn land(item: &mut Item, flying: &mut VecDeque<(usize, Hold, Amount)>) {
     if let Some((place, hold, actual)) = flying.pop_front() {
-        let settle = Change::Settle { id: place.to_string(), hold, actual, shard: false, lasted_ms: None };
+        let settle = Change::Settle { owner: place.to_string(), hold, actual, shard: false, lasted_ms: None };
         *item = settle.apply(item).unwrap();
     }
 }
 
-fn limit(picodollars: u128) -> ScopeLimit {
+pub fn limit(picodollars: u128) -> ScopeLimit {
     let window = LimitWindow {
         name: "2026-11".into(),
         key: "2026-11".into(),
         start: "2026-11-01T00:00:00Z".parse().unwrap(),
-        resets_at: "2026-12-01T00:00:00Z".parse().unwrap(),
+        resets_at: "2026-12-01T00:00:00Z".parse().ok(),
     };
     let limits = Limits { usd: Some(Usd::from_picodollars(picodollars)), ..Limits::default() };
     ScopeLimit {
@@ -85,6 +84,8 @@ fn limit(picodollars: u128) -> ScopeLimit {
         item: "model#m".into(),
         window,
         limits,
+        per_request: Limits::default(),
+        enforce: Enforcement::Deny,
         alert_at: vec![],
         shards: 1,
         when_exceeded: vec![],

@@ -1,7 +1,7 @@
-//! One hot scope, from 10 to 100,000 requests in flight, over 1, 4 and 10 items: a simulation, seeded, without I/O.
+//! One hot scope and four of them, from 100 to 100,000 requests in flight: a simulation, seeded, without I/O.
 //!
 //! The requests take the ledger's own steps (`Attempt`, `Change`, `Ask`); only DynamoDB and the clock are made up.
-//! `cargo run -p sentry-ledger --example scale`, or `cargo xtask bench`.
+//! `cargo run -p sentry-ledger --example scale`, or `cargo xtask bench`. Words after `--` choose lines that have all of them.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,120 +11,250 @@
     reason = "a measurement: it may stop, and its rates are for people"
 )]
 
+mod clock;
 mod dynamo;
 mod result;
+mod size;
 mod traffic;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
-use sentry_contract::states::{LimitWindow, ScopeLimit};
-use sentry_domain::{Amount, Limits};
-use sentry_ledger::Ask;
+use clock::Clock;
+use dynamo::Table;
+use fastrand::Rng;
+use result::{Observer, percentiles};
+use sentry_contract::states::{Enforcement, LimitWindow, ScopeLimit};
+use sentry_domain::{Amount, Limits, Price, Unit, Usd};
+use sentry_ledger::{Ask, Budget};
 use traffic::Traffic;
 
-const IN_FLIGHT: [usize; 5] = [10, 100, 1_000, 10_000, 100_000];
-const SHARDS: [u8; 3] = [1, 4, 10];
+const IN_FLIGHT: [usize; 4] = [100, 1_000, 10_000, 100_000];
+const SCOPES: [usize; 3] = [1, 2, 4];
 /// Every request asks for so many tokens and uses a tenth of them to all, evenly spread.
 const MOST_TOKENS: u32 = 1_000;
-const MEAN_TOKENS: u64 = 550;
-/// Enough for all, or for half of those who come.
-const BUDGETS: [&str; 2] = ["ample", "for half"];
+const INPUT_TOKENS: u64 = 400;
+/// A burst comes within so many microseconds.
+const BURST: u64 = 5_000_000;
+const SEED: u64 = 20_261_126;
+
+/// How long the model takes.
+#[derive(Clone, Copy, PartialEq)]
+enum Model {
+    Quick,
+    Slow,
+}
+
+impl Model {
+    fn micros(self) -> std::ops::RangeInclusive<u64> {
+        match self {
+            Self::Quick => 2_000_000..=20_000_000,
+            Self::Slow => 35_000_000..=35_000_000,
+        }
+    }
+
+    fn mean(self) -> u64 {
+        (self.micros().start() + self.micros().end()) / 2
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Quick => "2-20 s",
+            Self::Slow => "35 s",
+        }
+    }
+}
+
+/// How the requests come.
+#[derive(Clone, Copy, PartialEq)]
+enum Arrival {
+    /// Evenly, from the first moment on at the rate that keeps so many in flight.
+    Steady,
+    /// All at once.
+    Burst,
+    /// Evenly, and the budget lasts for half of them.
+    Half,
+}
 
 /// One line of the table.
 pub struct Case {
-    budget: &'static str,
+    scopes: usize,
     in_flight: usize,
-    shards: u8,
-    limit: u64,
+    model: Model,
+    arrival: Arrival,
+}
+
+impl Case {
+    fn name(&self) -> String {
+        let arrival = match self.arrival {
+            Arrival::Steady => "steady",
+            Arrival::Burst => "burst",
+            Arrival::Half => "half",
+        };
+        format!("| {arrival:<6} | {:>6} | {:>9} | {:<6} |", self.scopes, self.in_flight, self.model.name())
+    }
+
+    /// When the requests arrive. Steady ones come for as long as the longest model call and ten seconds more, at least 200.
+    fn starts(&self, random: &mut Rng) -> Vec<u64> {
+        if self.arrival == Arrival::Burst {
+            let mut starts: Vec<u64> = (0..self.in_flight).map(|_| random.u64(0..BURST)).collect();
+            starts.sort_unstable();
+            return starts;
+        }
+        let between = self.model.mean() as f64 / self.in_flight as f64;
+        let lasts = self.model.micros().end() + 10_000_000;
+        let mut at = 0.0;
+        let mut starts = Vec::new();
+        while starts.len() < 200 || starts.last().is_some_and(|last| *last < lasts) {
+            at -= (1.0 - random.f64()).ln() * between;
+            starts.push(at as u64);
+        }
+        starts
+    }
 }
 
 /// The simulation's clock: microseconds since a noon.
-pub fn clock(micros: u64) -> DateTime<Utc> {
+pub fn at(micros: u64) -> DateTime<Utc> {
     let noon: DateTime<Utc> = "2026-11-21T12:00:00Z".parse().unwrap();
     noon + TimeDelta::milliseconds(i64::try_from(micros / 1_000).unwrap())
 }
 
-/// Enough for percentiles, and for the steady state: the longest answer takes less than twice the average. Of the most,
-/// eleven seconds' worth: they show what happens to them long before.
-fn arrivals(in_flight: usize) -> usize {
-    (2 * in_flight).clamp(4_000, 100_000)
-}
-
-fn scope_limit(case: &Case) -> ScopeLimit {
+fn limit(scope: &str, usd: Usd) -> ScopeLimit {
     let window = LimitWindow {
         name: "2026-11".into(),
         key: "2026-11".into(),
         start: "2026-11-01T00:00:00Z".parse().unwrap(),
-        resets_at: "2026-12-01T00:00:00Z".parse().unwrap(),
+        resets_at: "2026-12-01T00:00:00Z".parse().ok(),
     };
-    let limits = Limits { output: Some(case.limit), ..Limits::default() };
-    let scope = "model#anthropic.claude-sonnet-4-20250514-v1:0".to_owned();
     ScopeLimit {
-        item: scope.clone(),
-        scope,
+        item: scope.to_owned(),
+        scope: scope.to_owned(),
         source: "model".into(),
         window,
-        limits,
+        limits: Limits { usd: Some(usd), ..Limits::default() },
+        per_request: Limits::default(),
+        enforce: Enforcement::Deny,
         alert_at: vec![],
-        shards: case.shards,
+        shards: 1,
         when_exceeded: vec![],
     }
 }
 
 fn line(case: &Case) {
-    let ids: Vec<String> =
-        (0..arrivals(case.in_flight)).map(|number| format!("00000000-0000-4000-8000-{number:012}")).collect();
-    let limits = [scope_limit(case)];
-    let ask = Ask {
-        input_tokens: 0,
+    let mut random = Rng::with_seed(SEED);
+    let starts = case.starts(&mut random);
+    // As in an execution's ARN, only its end tells it from others.
+    let id = |_| format!("{:016x}-{:016x}", random.u64(..), random.u64(..));
+    let ids: Vec<String> = (0..starts.len()).map(id).collect();
+    let price: Price = serde_json::from_str(r#"{"input": "3", "output": "15"}"#).unwrap();
+    let empty = Ask {
+        input_tokens: INPUT_TOKENS,
         max_tokens: MOST_TOKENS,
         given: true,
         has_fallback: false,
-        price: None,
-        limits: &limits,
-        seen: Amount::ZERO,
+        price: Some(&price),
+        budgets: vec![],
     };
-    let mut run = Traffic::run(case, &ids, &ask);
-    let (median, most) = run.delay();
-    let each = |units: u64| units as f64 / ids.len() as f64;
-    let rate = |count: usize| count as f64 / run.seconds;
-    println!(
-        "| {:<8} | {:>9} | {:>6} | {:>8.1} | {:>8.1} | {:>9.0} | {:>7.0} | {:>7.0} | {:>5.1} | {:>5.1} | {:>6.1} | {:>7} | {:>7} | {:>5} | {:>5} | {:>7} | {:>9} |",
-        case.budget,
-        case.in_flight,
-        case.shards,
-        rate(ids.len()),
-        rate(run.delays.len()),
-        run.in_flight(),
-        median,
-        most,
-        each(run.write_units),
-        each(run.read_units),
-        run.largest as f64 / 1_024.0,
-        run.told_to_wait,
-        run.used_up,
-        run.false_refusals,
-        run.over_limit,
-        run.failed_closed,
-        run.unsettled,
-    );
+    let hold = empty.hold(MOST_TOKENS).get(Unit::Usd);
+    let mean = empty.hold(MOST_TOKENS * 11 / 20).get(Unit::Usd);
+    let ample = Usd::from_picodollars(1_000_000 * 1_000_000_000_000);
+    let half = Usd::from_picodollars(mean * starts.len() as u128 / 2);
+    let first = if case.arrival == Arrival::Half { half } else { ample };
+    let names = [
+        "model#anthropic.claude-sonnet-4-20250514-v1:0",
+        "application#helper",
+        "costCenter#support",
+        "environment#prod",
+    ];
+    let limits: Vec<ScopeLimit> = names
+        .iter()
+        .take(case.scopes)
+        .enumerate()
+        .map(|(place, name)| limit(name, if place == 0 { first } else { ample }))
+        .collect();
+    let budgets = limits.iter().map(|limit| Budget { limit, seen: Amount::ZERO }).collect();
+    let ask = Ask { budgets, ..empty };
+    let clock = Clock::default();
+    let traffic = Traffic {
+        case,
+        ask: &ask,
+        ids: &ids,
+        clock: &clock,
+        table: Table::new(&clock),
+        observer: Observer::new(first.picodollars(), hold),
+        random: RefCell::new(random),
+    };
+    let shared = &traffic;
+    clock.run(&starts, |number| shared.request(number));
+    print(case, &starts, traffic);
 }
 
+fn print(case: &Case, starts: &[u64], traffic: Traffic<'_>) {
+    let (run, used) = (traffic.observer.run.into_inner(), traffic.table.used());
+    let seconds = starts.last().map_or(1.0, |last| *last as f64 / 1_000_000.0);
+    let each = |units: f64| units / starts.len() as f64 / case.scopes as f64;
+    let (reserved, settled) = (percentiles(run.reserved), percentiles(run.settled));
+    let most = |by_second: &BTreeMap<u64, u64>| by_second.values().max().copied().unwrap_or_default() as f64 / 1_000.0;
+    println!(
+        "{} {:>7.0} | {:>7} | {:>6} | {:>6} | {:>6} | {:>6} | {:>6} | {:>6} | {:>6.1} | {:>6.1} | {:>6.0} | {:>6.0} | {:>6.0} | {:>6.0} | {:>6} | {:>6.1} | {:>6.1} | {:>6.1} |",
+        case.name(),
+        starts.len() as f64 / seconds,
+        run.most_in_flight,
+        run.failed_closed,
+        run.wrongly_refused,
+        run.told_to_wait,
+        run.used_up,
+        run.over_limit,
+        run.left,
+        each(used.write_units as f64),
+        each(used.half_read_units as f64 / 2.0),
+        reserved.0,
+        reserved.1,
+        settled.0,
+        settled.1,
+        used.most_shards,
+        used.largest as f64 / 1_024.0,
+        most(&used.by_second),
+        most(&used.reads_by_second) / 2.0,
+    );
+    if std::env::var_os("SCALE_DETAILS").is_some() {
+        println!(
+            "  looks {} full {} renewals {} conflicts {} throttled {} index {} requests {} duplicates {}",
+            run.looks,
+            run.full_looks,
+            run.renewals,
+            used.conflicts,
+            used.throttled,
+            used.index_units,
+            starts.len(),
+            run.duplicates
+        );
+        let writes: Vec<u64> = used.by_second.values().copied().collect();
+        println!("  write units by second {writes:?}");
+    }
+}
+
+const HEAD: [&str; 3] = [
+    "| arrive | scopes | in flight | model  | arrive  | most    | denied | wrong  | told   | budget | over   | left   | WRU a  | RRU a  | reserve, ms     | settle, ms      | shards | item   | most thousand   |",
+    "|        |        |    wanted |        | a sec.  | flying  | unav.  | refus. | wait   | is up  | limit  | to exp.| scope  | scope  | median | 99th   | median | 99th   |        | KB     | WRU/s  | RRU/s  |",
+    "|--------|-------:|----------:|--------|--------:|--------:|-------:|-------:|-------:|-------:|-------:|-------:|-------:|-------:|-------:|-------:|-------:|-------:|-------:|-------:|-------:|-------:|",
+];
+
 fn main() {
-    println!(
-        "| budget   | in flight | shards | arrive/s | admit./s | in flight | delay   | delay   | WRU a | RRU a | item   | told to | budget  | false | over  | failed  | left to   |"
-    );
-    println!(
-        "|          |    wanted |        |          |          |   reached | med. ms | 99th ms | req.  | req.  | KB     | wait    | used up | refus.| limit | closed  | expire    |"
-    );
-    println!(
-        "|----------|----------:|-------:|---------:|---------:|----------:|--------:|--------:|------:|------:|-------:|--------:|--------:|------:|------:|--------:|----------:|"
-    );
-    for budget in BUDGETS {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    HEAD.iter().for_each(|line| println!("{line}"));
+    for arrival in [Arrival::Steady, Arrival::Burst, Arrival::Half] {
         for in_flight in IN_FLIGHT {
-            for shards in SHARDS {
-                let half = arrivals(in_flight) as u64 / 2 * MEAN_TOKENS;
-                let limit = if budget == BUDGETS[0] { 1_000_000_000_000 } else { half };
-                line(&Case { budget, in_flight, shards, limit });
+            for scopes in SCOPES {
+                for model in [Model::Quick, Model::Slow] {
+                    let case = Case { scopes, in_flight, model, arrival };
+                    let name = case.name();
+                    let cells: Vec<&str> = name.split('|').map(str::trim).collect();
+                    if words.iter().all(|word| cells.contains(&word.as_str())) {
+                        line(&case);
+                    }
+                }
             }
         }
     }

@@ -1,89 +1,90 @@
 //! What a run counts, apart from the ledger's own counters: so that these can be checked.
 
-use sentry_ledger::change::Change;
+use std::cell::RefCell;
 
 /// A run's figures.
+#[derive(Default)]
 pub struct Run {
-    limit: u64,
-    held: u64,
-    settled: u64,
-    /// How long the requests came.
-    pub seconds: f64,
-    /// Microseconds from arrival to approval.
-    pub delays: Vec<u64>,
-    model_micros: u64,
-    /// Both tables.
-    pub write_units: u64,
-    pub read_units: u64,
-    /// Bytes.
-    pub largest: usize,
+    /// Microseconds from arrival to approval, and from the model's end to the answer.
+    pub reserved: Vec<u64>,
+    pub settled: Vec<u64>,
     pub told_to_wait: u64,
     pub used_up: u64,
-    pub false_refusals: u64,
+    pub wrongly_refused: u64,
     pub over_limit: u64,
+    /// Denied because the ledger was not available.
     pub failed_closed: u64,
-    pub unsettled: u64,
-    pub without_figures: u64,
+    /// Holds that stay until they expire.
+    pub left: u64,
+    pub duplicates: u64,
+    /// Most holds at a time.
+    pub most_in_flight: u64,
+    pub looks: u64,
+    pub full_looks: u64,
+    pub renewals: u64,
 }
 
-impl Run {
-    pub fn new(limit: u64) -> Self {
-        Self {
-            limit,
-            held: 0,
-            settled: 0,
-            seconds: 0.0,
-            delays: vec![],
-            model_micros: 0,
-            write_units: 0,
-            read_units: 0,
-            largest: 0,
-            told_to_wait: 0,
-            used_up: 0,
-            false_refusals: 0,
-            over_limit: 0,
-            failed_closed: 0,
-            unsettled: 0,
-            without_figures: 0,
-        }
+/// What is really held and settled in a scope.
+pub struct Truth {
+    limit: u128,
+    hold: u128,
+    in_flight: u64,
+    committed: u128,
+    /// Since when there is room for one more.
+    room_since: Option<u64>,
+}
+
+/// The truth and the figures.
+pub struct Observer {
+    truth: RefCell<Truth>,
+    pub run: RefCell<Run>,
+}
+
+impl Observer {
+    pub fn new(limit: u128, hold: u128) -> Self {
+        let truth = Truth { limit, hold, in_flight: 0, committed: 0, room_since: Some(0) };
+        Self { truth: RefCell::new(truth), run: RefCell::default() }
     }
 
-    /// A hold is in the table.
-    pub fn hold(&mut self, tokens: u64) {
-        self.held += tokens;
-        self.over_limit += u64::from(self.held + self.settled > self.limit);
+    /// A hold is in the table, in every scope.
+    pub fn held(&self, now: u64) {
+        let (mut truth, mut run) = (self.truth.borrow_mut(), self.run.borrow_mut());
+        truth.committed += truth.hold;
+        truth.in_flight += 1;
+        run.over_limit += u64::from(truth.committed > truth.limit);
+        run.most_in_flight = run.most_in_flight.max(truth.in_flight);
+        truth.see_room(now);
     }
 
-    /// A hold is replaced by what was used.
-    pub fn settle(&mut self, change: &Change) {
-        if let Change::Settle { hold, actual, .. } = change {
-            self.held -= hold.amount.output;
-            self.settled += actual.output;
-        }
+    /// A hold of the first scope is replaced by what was used.
+    pub fn settled(&self, actual: u128, now: u64) {
+        let mut truth = self.truth.borrow_mut();
+        truth.committed = truth.committed - truth.hold + actual;
+        truth.in_flight -= 1;
+        truth.see_room(now);
     }
 
-    /// The request was refused on what was read just now.
-    pub fn denied(&mut self, wait: bool, needed: u64) {
-        *(if wait { &mut self.told_to_wait } else { &mut self.used_up }) += 1;
-        self.false_refusals += u64::from(self.held + self.settled + needed <= self.limit);
+    /// The request was refused on what was read since `looked`: wrongly where there was room all the time.
+    pub fn denied(&self, must_wait: bool, looked: u64) {
+        let mut run = self.run.borrow_mut();
+        *(if must_wait { &mut run.told_to_wait } else { &mut run.used_up }) += 1;
+        run.wrongly_refused += u64::from(self.truth.borrow().room_since.is_some_and(|since| since <= looked));
     }
+}
 
-    pub fn admitted(&mut self, model: u64) {
-        self.model_micros += model;
+impl Truth {
+    fn see_room(&mut self, now: u64) {
+        let is_room = self.committed + self.hold <= self.limit;
+        self.room_since = if is_room { self.room_since.or(Some(now)) } else { None };
     }
+}
 
-    /// How many were in flight on average.
-    pub fn in_flight(&self) -> f64 {
-        self.model_micros as f64 / 1_000_000.0 / self.seconds
-    }
-
-    /// Median and 99th percentile of the delay, in milliseconds.
-    pub fn delay(&mut self) -> (f64, f64) {
-        self.delays.sort_unstable();
-        let at = |part: usize| {
-            let place = self.delays.len().saturating_sub(1) * part / 100;
-            self.delays.get(place).map_or(0.0, |micros| *micros as f64 / 1_000.0)
-        };
-        (at(50), at(99))
-    }
+/// Median and 99th percentile, in milliseconds.
+pub fn percentiles(mut micros: Vec<u64>) -> (f64, f64) {
+    micros.sort_unstable();
+    let at = |part: usize| {
+        let place = micros.len().saturating_sub(1) * part / 100;
+        micros.get(place).map_or(0.0, |micros| *micros as f64 / 1_000.0)
+    };
+    (at(50), at(99))
 }

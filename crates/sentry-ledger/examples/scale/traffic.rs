@@ -1,303 +1,469 @@
-//! Requests that reserve, wait for their model and settle, as the functions and the state machine do it.
+//! Requests that reserve, wait for their model and settle: the order of the calls is that of `reserve.rs`, `settle.rs` and `store.rs`, and
+//! what is decided and written is their own code (`steps`).
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::cell::RefCell;
+use std::collections::HashMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use fastrand::Rng;
-use sentry_domain::Amount;
+use futures_util::future::{join, join_all};
+use sentry_domain::{Amount, Unit};
 use sentry_ledger::change::Change;
-use sentry_ledger::steps::{Attempt, Key, ROUNDS, Step, longest_pause_ms, settlements};
+use sentry_ledger::item::Item;
+use sentry_ledger::steps::{
+    Attempt, Groups, Key, Place, ROUNDS, ScopeItems, Step, candidates, grown, heated, leased, longest_pause_ms, opened,
+    settlements, shard, spread,
+};
 use sentry_ledger::{Admission, Ask, Holder};
 
+use crate::clock::{Clock, Task};
 use crate::dynamo::{Reply, Table};
-use crate::result::Run;
+use crate::result::Observer;
 use crate::{Case, MOST_TOKENS};
 
-/// Microseconds to DynamoDB, and as many back; a transaction takes twice as long there.
-const HALF_CALL: u64 = 2_000;
 /// The SDK's attempts at a call that is throttled, and the first back-off in microseconds (`sentry-lambda`).
 const CALL_ATTEMPTS: u32 = 3;
 const BACKOFF: u64 = 100_000;
 /// The state machine's attempts at a function, and the most that it waits before the next.
 const FUNCTION_ATTEMPTS: u32 = 3;
 const RETRY_WAIT: u64 = 1_000_000;
-/// What the model takes: 2 to 20 seconds.
-const MODEL: std::ops::Range<u64> = 2_000_000..20_000_000;
 /// `HoldSeconds`.
 const HOLD: TimeDelta = TimeDelta::seconds(360);
+/// As in `reserve.rs` and `store.rs`.
+const LOOK_AFTER: u32 = 8;
+const GROW_SOMETIMES: u32 = 4;
+const PAGE: usize = 100;
 
-type Changes = Vec<(Key, Change)>;
+/// The ledger was not available.
+struct Unavailable;
 
-/// What a request does next.
-#[derive(Debug)]
-enum Next {
-    Begin,
-    Try,
-    Write { call: u32 },
-    Look { round: u32, call: u32 },
-    Prepare(std::vec::IntoIter<Changes>),
-    Commit(Changes, std::vec::IntoIter<Changes>),
-    Settle { round: u32, call: u32 },
-    Figures { round: u32, call: u32 },
+enum Written {
+    Done(Option<(usize, u16)>),
+    Refused,
+    Conflict,
 }
 
-struct Request<'a> {
-    attempt: Attempt<'a>,
-    arrived: u64,
-    functions: u32,
-    round: u32,
-    changes: Changes,
-    settled: bool,
-}
-
-/// A clock, the requests and the table that they share.
+/// The requests, and what they share.
 pub struct Traffic<'a> {
-    ask: &'a Ask<'a>,
-    table: Table,
-    random: Rng,
-    queue: BinaryHeap<Reverse<(u64, u64, usize)>>,
-    nexts: Vec<Option<Next>>,
-    requests: Vec<Option<Request<'a>>>,
-    events: u64,
-    run: Run,
+    pub case: &'a Case,
+    pub ask: &'a Ask<'a>,
+    pub ids: &'a [String],
+    pub clock: &'a Clock,
+    pub table: Table<'a>,
+    pub observer: Observer,
+    pub random: RefCell<Rng>,
 }
 
 impl<'a> Traffic<'a> {
-    /// Lets every request of `ids` come, one after the other, and follows them to their end.
-    pub fn run(case: &Case, ids: &'a [String], ask: &'a Ask<'a>) -> Run {
-        let random = Rng::with_seed(20_261_121);
-        fastrand::seed(20_261_121);
-        let mut traffic = Self {
-            ask,
-            table: Table::new(&ask.limits[0]),
-            random,
-            queue: BinaryHeap::new(),
-            nexts: ids.iter().map(|_| None).collect(),
-            requests: ids.iter().map(|_| None).collect(),
-            events: 0,
-            run: Run::new(case.limit),
-        };
-        let between = (MODEL.start + MODEL.end) as f64 / 2.0 / case.in_flight as f64;
-        let mut at = 0;
-        for number in 0..ids.len() {
-            at += (-(1.0 - traffic.random.f64()).ln() * between) as u64;
-            traffic.push(number, at, Next::Begin);
-        }
-        traffic.run.seconds = at as f64 / 1_000_000.0;
-        while let Some(Reverse((now, _, number))) = traffic.queue.pop() {
-            traffic.step(number, now, ids);
-        }
-        traffic.run.write_units += traffic.table.write_units;
-        traffic.run.read_units = traffic.table.read_units;
-        traffic.run.largest = traffic.table.largest;
-        traffic.run
-    }
-
-    fn push(&mut self, number: usize, at: u64, next: Next) {
-        self.events += 1;
-        self.nexts[number] = Some(next);
-        self.queue.push(Reverse((at, self.events, number)));
-    }
-
-    /// The ledger's own pause between rounds, in microseconds.
-    fn pause(&mut self, round: u32) -> u64 {
-        1_000 * self.random.u64(0..=longest_pause_ms(round))
-    }
-
-    fn step(&mut self, number: usize, now: u64, ids: &'a [String]) {
-        match self.nexts[number].take().unwrap() {
-            Next::Begin => self.begin(number, now, &ids[number]),
-            Next::Try => self.try_again(number, now),
-            Next::Write { call } => self.write(number, now, call),
-            Next::Look { round, call } => self.look(number, now, round, call),
-            Next::Prepare(groups) => self.prepare(number, now, groups),
-            Next::Commit(changes, groups) => {
-                self.table.commit(&changes);
-                self.push(number, now + 2 * HALF_CALL, Next::Prepare(groups));
+    /// The life of request `number`.
+    pub fn request(&'a self, number: usize) -> Task<'a> {
+        Box::pin(async move {
+            let arrived = self.clock.now();
+            for attempt in 0..FUNCTION_ATTEMPTS {
+                if attempt > 0 {
+                    self.wait(RETRY_WAIT).await;
+                }
+                match self.reserve(&self.ids[number], attempt > 0).await {
+                    Err(Unavailable) => {}
+                    Ok(None) => return,
+                    Ok(Some(approved)) => {
+                        self.observer.run.borrow_mut().reserved.push(self.clock.now() - arrived);
+                        return self.call_and_settle(approved).await;
+                    }
+                }
             }
-            Next::Settle { round, call } => self.settle(number, now, round, call),
-            Next::Figures { round, call } => self.figures(number, now, round, call),
-        }
+            self.observer.run.borrow_mut().failed_closed += 1;
+        })
     }
 
-    /// The function starts: the request is registered, in a table whose keys are all different.
-    fn begin(&mut self, number: usize, now: u64, id: &'a str) {
-        let at: DateTime<Utc> = crate::clock(now);
-        let shards = self.ask.limits[0].shards;
-        let places = vec![(shards > 1).then(|| self.random.u8(0..shards))];
+    fn random(&self, most: u64) -> u64 {
+        self.random.borrow_mut().u64(0..=most)
+    }
+
+    async fn wait(&self, most: u64) {
+        let micros = self.random(most);
+        self.clock.sleep(micros).await;
+    }
+
+    /// The ledger's own pause between rounds.
+    async fn pause(&self, round: u32) {
+        self.wait(1_000 * longest_pause_ms(round)).await;
+    }
+
+    /// The attempt that was approved; `None` when it was denied.
+    async fn reserve(&'a self, id: &'a str, again: bool) -> Result<Option<Attempt<'a>>, Unavailable> {
         let holder = Holder { request_id: id, execution_id: id };
-        let attempt =
-            Attempt { holder, ask: self.ask, now: at, expires_at: at + HOLD, max_tokens: MOST_TOKENS, places };
-        let before = self.requests[number].take();
-        let (arrived, functions) = before.as_ref().map_or((now, 1), |before| (before.arrived, before.functions + 1));
-        let again = before.is_some();
-        self.requests[number] =
-            Some(Request { attempt, arrived, functions, round: 0, changes: vec![], settled: false });
-        self.run.write_units += 1;
-        let next = if again { Next::Look { round: 0, call: 1 } } else { Next::Try };
-        self.push(number, now + 2 * HALF_CALL, next);
-    }
-
-    fn request(&mut self, number: usize) -> &mut Request<'a> {
-        self.requests[number].as_mut().unwrap()
-    }
-
-    fn try_again(&mut self, number: usize, now: u64) {
-        let request = self.request(number);
-        let next = if request.round >= ROUNDS {
-            return self.failed(number, now);
-        } else if let Some(changes) = request.attempt.changes() {
-            request.changes = changes;
-            Next::Write { call: 1 }
-        } else {
-            Next::Look { round: 0, call: 1 }
-        };
-        self.push(number, now + HALF_CALL, next);
-    }
-
-    fn write(&mut self, number: usize, now: u64, call: u32) {
-        let (key, change) = self.request(number).changes[0].clone();
-        let answered = now + HALF_CALL;
-        match self.table.update(&key, &change, now) {
-            Reply::Done => {
-                self.run.hold(self.ask.hold(MOST_TOKENS).output);
-                self.admitted(number, answered);
+        let attempt = Attempt::new(holder, self.ask, crate::at(self.clock.now()), HOLD);
+        let ((), placed) = join(self.table.note(), Box::pin(self.placed(attempt, false))).await;
+        let mut looked = self.clock.now();
+        match Box::pin(self.admit(placed?, again, &mut looked)).await? {
+            Ok(approved) => Ok(Some(approved)),
+            Err(Admission::Denied { shortage, .. }) => {
+                self.observer.denied(shortage.retry_after_seconds.is_some(), looked);
+                self.table.note().await;
+                Ok(None)
             }
-            Reply::Refused => self.push(number, answered + HALF_CALL, Next::Look { round: 0, call: 1 }),
-            Reply::Conflict => self.next_round(number, answered),
-            Reply::Throttled => self.call_again(number, answered, call, Next::Write { call: call + 1 }),
-            Reply::TooLarge => self.failed(number, answered),
+            Err(other) => {
+                assert!(matches!(other, Admission::Duplicate), "{other:?}");
+                self.observer.run.borrow_mut().duplicates += 1;
+                Ok(None)
+            }
         }
     }
 
-    /// What the SDK does with a call that was throttled.
-    fn call_again(&mut self, number: usize, now: u64, call: u32, next: Next) {
-        if call == CALL_ATTEMPTS {
-            return self.failed(number, now);
-        }
-        let wait = self.random.u64(0..=BACKOFF << (call - 1));
-        self.push(number, now + wait + HALF_CALL, next);
-    }
-
-    fn next_round(&mut self, number: usize, now: u64) {
-        let round = self.request(number).round;
-        self.request(number).round += 1;
-        let pause = self.pause(round);
-        self.push(number, now + pause, Next::Try);
-    }
-
-    fn look(&mut self, number: usize, now: u64, round: u32, call: u32) {
-        let answered = now + HALF_CALL;
-        match self.table.read(now) {
-            Reply::Done => {}
-            Reply::Throttled if self.ask.limits[0].shards == 1 => {
-                return self.call_again(number, answered, call, Next::Look { round, call: call + 1 });
+    async fn placed(&self, mut attempt: Attempt<'a>, is_hot: bool) -> Result<Attempt<'a>, Unavailable> {
+        let keys: Vec<Key> = attempt.places.iter().map(own_key).collect();
+        let (hold, spot) = (self.ask.hold(MOST_TOKENS), attempt.holder.spot());
+        let mut own = self.read(&keys, false).await?;
+        for round in 3..6 {
+            let now_ms = crate::at(self.clock.now()).timestamp_millis();
+            // Somebody is making the first leases.
+            let is_opening = |own: &Item| own.spread > 1 && own.shards.is_empty() && own.spread_at_ms + 500 > now_ms;
+            if !own.values().any(is_opening) {
+                break;
             }
-            Reply::Throttled | Reply::Conflict if round + 1 < ROUNDS => {
-                let wait = self.pause(round);
-                return self.push(number, answered + wait + HALF_CALL, Next::Look { round: round + 1, call });
-            }
-            _ => return self.failed(number, answered),
+            self.pause(round).await;
+            own = self.read(&keys, false).await?;
         }
-        let request = self.requests[number].as_mut().unwrap();
-        match request.attempt.after(std::slice::from_ref(&self.table.items)) {
-            Step::Done(Admission::Approved(_)) => self.admitted(number, answered),
-            Step::Done(Admission::Denied { shortage, .. }) => {
-                // The request that is registered is forgotten.
-                self.run.write_units += 1;
-                self.run.denied(shortage.retry_after_seconds.is_some(), u64::try_from(shortage.needed).unwrap());
-                self.requests[number] = None;
-            }
-            Step::Done(Admission::Duplicate) => panic!("every request is there once"),
-            Step::Again(groups) => self.push(number, answered + 2 * HALF_CALL, Next::Prepare(groups.into_iter())),
-        }
-    }
-
-    /// Leases, one after the other; whatever becomes of them, the next attempt finds it out.
-    fn prepare(&mut self, number: usize, now: u64, mut groups: std::vec::IntoIter<Changes>) {
-        let Some(changes) = groups.next() else {
-            let request = self.request(number);
-            request.round += 1;
-            let round = request.round - 1;
-            let pause = if round > 0 { self.pause(round) } else { 0 };
-            return self.push(number, now + pause, Next::Try);
-        };
-        let reply = self.table.prepare(&changes, now);
-        let next = if reply == Reply::Done { Next::Commit(changes, groups) } else { Next::Prepare(groups) };
-        self.push(number, now + 2 * HALF_CALL, next);
-    }
-
-    fn admitted(&mut self, number: usize, now: u64) {
-        let model = self.random.u64(MODEL);
-        let request = self.requests[number].as_mut().unwrap();
-        self.run.delays.push(now - request.arrived);
-        (request.functions, request.round) = (1, 0);
-        let actual = self.random.u64(u64::from(MOST_TOKENS) / 10..=MOST_TOKENS.into());
-        let actual = Amount { input: 0, output: actual, ..Amount::ZERO };
-        request.changes = settlements(&request.attempt.reservation(), Some(actual), crate::clock(now + model));
-        self.run.admitted(model);
-        self.push(number, now + model + HALF_CALL, Next::Settle { round: 0, call: 1 });
-    }
-
-    fn settle(&mut self, number: usize, now: u64, round: u32, call: u32) {
-        let (key, change) = self.request(number).changes[0].clone();
-        let answered = now + HALF_CALL;
-        match self.table.update(&key, &change, now) {
-            reply @ (Reply::Done | Reply::Refused) => {
-                if reply == Reply::Done {
-                    self.request(number).settled = true;
-                    self.run.settle(&change);
+        let now_ms = crate::at(self.clock.now()).timestamp_millis();
+        for (place, key) in attempt.places.iter_mut().zip(&keys) {
+            let limit = place.budget.limit;
+            let own = &own[key];
+            let mut wide = spread(limit, own.spread);
+            let supported = place.supported(own, &hold);
+            let many = if wide == 1 { grown(limit, own.spread, own.holds.len(), now_ms) } else { None };
+            let many = many.or_else(|| {
+                if is_hot && self.one_in(GROW_SOMETIMES) { heated(limit, own.spread, now_ms) } else { None }
+            });
+            place.shard = leased(spot, wide.min(supported), own);
+            if let Some(mut grown) = many
+                && supported > wide
+            {
+                if let Change::Spread { to, .. } = &mut grown {
+                    *to = supported.min(*to);
+                    wide = *to;
                 }
-                if self.ask.limits[0].shards == 1 {
-                    self.requests[number] = None;
-                } else {
-                    self.push(number, answered + HALF_CALL, Next::Figures { round: 0, call: 1 });
+                let changed = self.change_item(key, &grown).await?;
+                if let Some(own) = changed {
+                    self.open(place, &own).await;
+                    place.shard = shard(spot, wide.min(supported));
                 }
             }
-            Reply::Conflict if round + 1 < ROUNDS => {
-                let wait = self.pause(round);
-                self.push(number, answered + wait + HALF_CALL, Next::Settle { round: round + 1, call });
+        }
+        Ok(attempt)
+    }
+
+    async fn admit(
+        &self,
+        mut attempt: Attempt<'a>,
+        again: bool,
+        looked: &mut u64,
+    ) -> Result<Result<Attempt<'a>, Admission>, Unavailable> {
+        let mut looks_again = false;
+        let mut trace: Vec<String> = vec![];
+        for round in 0..ROUNDS {
+            let look_first = looks_again || round == 0 && again;
+            let changes = if look_first { None } else { attempt.changes() };
+            if let Some(changes) = changes {
+                match self.take(&changes).await? {
+                    Written::Done(item) => {
+                        Box::pin(self.grow(&attempt, item)).await;
+                        return Ok(Ok(attempt));
+                    }
+                    Written::Conflict => {
+                        trace.push(format!(
+                            "{round}: conflict {:?}",
+                            attempt.places.iter().map(|p| p.shard).collect::<Vec<_>>()
+                        ));
+                        self.pause(round).await;
+                        if round > 0 {
+                            attempt = Box::pin(self.placed(attempt, true)).await?;
+                        }
+                        continue;
+                    }
+                    Written::Refused => {}
+                }
             }
-            Reply::Throttled if call < CALL_ATTEMPTS => {
-                self.call_again(number, answered, call, Next::Settle { round, call: call + 1 });
+            trace.push(format!(
+                "{round}: refused {:?} first {look_first}",
+                attempt.places.iter().map(|p| p.shard).collect::<Vec<_>>()
+            ));
+            *looked = self.clock.now();
+            let scopes = Box::pin(self.look(&attempt)).await?;
+            looks_again = false;
+            let after = attempt.after(&scopes);
+            trace.push(format!(
+                "  at {} own {:?} spread {:?} room {:?} free {:?} step {}",
+                self.clock.now(),
+                scopes.iter().map(|i| i.own.holds.len()).collect::<Vec<_>>(),
+                scopes.iter().map(|i| i.own.spread).collect::<Vec<_>>(),
+                scopes
+                    .iter()
+                    .zip(&attempt.places)
+                    .map(|(i, p)| p.budget.limit.limits.usd.unwrap().picodollars() as i128
+                        - i.own.committed().usd.picodollars() as i128)
+                    .collect::<Vec<_>>(),
+                scopes[0]
+                    .shards
+                    .iter()
+                    .map(|(n, s)| (*n, s.free.usd, s.lease_until_ms > 0, s.holds.len()))
+                    .collect::<Vec<_>>(),
+                match &after {
+                    Step::Again(g) => format!(
+                        "again {:?}",
+                        g.iter().map(|g| format!("{} {:.70?}", g.len(), g[0].1)).collect::<Vec<_>>()
+                    ),
+                    other => format!("{other:.40?}"),
+                }
+            ));
+            match after {
+                Step::Done(Admission::Approved { .. }) => return Ok(Ok(attempt)),
+                Step::Done(admission) => return Ok(Err(admission)),
+                Step::GivenUp => return Err(Unavailable),
+                Step::LookAtAll => {
+                    looks_again = true;
+                    continue;
+                }
+                Step::Again(groups) => self.renew(groups).await?,
             }
-            _ => self.settle_failed(number, answered),
+            if round > 0 {
+                self.pause(round).await;
+            }
+        }
+        if std::env::var_os("SCALE_TRACE").is_some() {
+            println!("hold {}", self.ask.hold(MOST_TOKENS).usd.picodollars());
+            for t in trace {
+                println!("{t}");
+            }
+        }
+        Err(Unavailable)
+    }
+
+    async fn renew(&self, groups: Groups) -> Result<(), Unavailable> {
+        for together in groups {
+            if let [(key, change)] = &together[..] {
+                self.change(key, change).await?;
+            } else {
+                self.observer.run.borrow_mut().renewals += 1;
+                let reply = self.table.transact(&together, || {}).await;
+                if reply == Reply::TooLarge {
+                    return Err(Unavailable);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&self, changes: &[(Key, Change)]) -> Result<Written, Unavailable> {
+        let held = || self.observer.held(self.clock.now());
+        let reply = match changes {
+            [(key, change)] => self.table.update(key, change, |_| held()).await,
+            _ => self.table.transact(changes, held).await,
+        };
+        match reply {
+            Reply::Done { holds, spread } => Ok(Written::Done((changes.len() == 1).then_some((holds, spread)))),
+            Reply::Refused => Ok(Written::Refused),
+            Reply::Conflict | Reply::Throttled => Ok(Written::Conflict),
+            Reply::TooLarge => Err(Unavailable),
         }
     }
 
-    /// What the answer shows of a scope with shards is read after its settlement.
-    fn figures(&mut self, number: usize, now: u64, round: u32, call: u32) {
-        match self.table.read(now) {
-            Reply::Done => self.requests[number] = None,
-            Reply::Throttled | Reply::Conflict if round + 1 < ROUNDS => {
-                let wait = self.pause(round);
-                self.push(number, now + wait + 2 * HALF_CALL, Next::Figures { round: round + 1, call });
+    async fn grow(&self, attempt: &Attempt<'a>, item: Option<(usize, u16)>) {
+        let mut items: Vec<(usize, u16)> = item.into_iter().collect();
+        if items.is_empty() && self.one_in(LOOK_AFTER) {
+            let keys: Vec<Key> = attempt.places.iter().map(Place::key).collect();
+            let Ok(found) = self.read(&keys, false).await else { return };
+            items = keys.iter().map(|key| (found[key].holds.len(), found[key].spread)).collect();
+        }
+        for (place, item) in attempt.places.iter().zip(items) {
+            if place.shard.is_some() && self.table.spread(&own_key(place)) == item.1 {
+                self.grow_from(place, item).await;
             }
-            _ => self.settle_failed(number, now + HALF_CALL),
         }
     }
 
-    fn settle_failed(&mut self, number: usize, now: u64) {
-        let wait = self.random.u64(0..=RETRY_WAIT);
-        let request = self.request(number);
-        request.functions += 1;
-        if request.functions <= FUNCTION_ATTEMPTS {
-            return self.push(number, now + wait + HALF_CALL, Next::Settle { round: 0, call: 1 });
-        }
-        let settled = request.settled;
-        self.run.unsettled += u64::from(!settled);
-        self.run.without_figures += u64::from(settled);
-        self.requests[number] = None;
+    fn one_in(&self, count: u32) -> bool {
+        self.random.borrow_mut().u32(..count) == 0
     }
 
-    /// The function failed: the state machine calls it again, or denies.
-    fn failed(&mut self, number: usize, now: u64) {
-        if self.request(number).functions < FUNCTION_ATTEMPTS {
-            let wait = self.random.u64(0..=RETRY_WAIT);
-            return self.push(number, now + wait, Next::Begin);
+    async fn grow_from(&self, place: &Place<'a>, (holds, wide): (usize, u16)) {
+        let now_ms = crate::at(self.clock.now()).timestamp_millis();
+        if let Some(grown) = grown(place.budget.limit, wide, holds, now_ms)
+            && self.one_in(GROW_SOMETIMES)
+        {
+            if let Ok(Some(own)) = self.change_item(&own_key(place), &grown).await {
+                self.open(place, &own).await;
+            }
         }
-        self.run.failed_closed += 1;
-        self.requests[number] = None;
     }
+
+    /// Makes the leases of new shards.
+    async fn open(&self, place: &Place<'a>, own: &Item) {
+        let now_ms = crate::at(self.clock.now()).timestamp_millis();
+        for group in opened(place.budget, own, &self.ask.hold(MOST_TOKENS), now_ms) {
+            for round in 0..6 {
+                self.observer.run.borrow_mut().renewals += 1;
+                let reply = self.table.transact(&group, || {}).await;
+                if !matches!(reply, Reply::Conflict | Reply::Throttled) {
+                    break;
+                }
+                self.pause(round).await;
+            }
+        }
+    }
+
+    /// The item as it is after a change.
+    async fn change_item(&self, key: &Key, change: &Change) -> Result<Option<Item>, Unavailable> {
+        Ok(self.change(key, change).await?.map(|_| self.table.item(key)))
+    }
+
+    /// The item's holds and spread afterwards; `None` when the condition does not hold.
+    async fn change(&self, key: &Key, change: &Change) -> Result<Option<(usize, u16)>, Unavailable> {
+        let settled = |change: &Change| {
+            if let Change::Settle { actual, .. } = change
+                && key.scope.starts_with(self.ask.budgets[0].limit.scope.as_str())
+            {
+                self.observer.settled(actual.get(Unit::Usd), self.clock.now());
+            }
+        };
+        for round in 0..ROUNDS {
+            for call in 1..=CALL_ATTEMPTS {
+                match self.table.update(key, change, settled).await {
+                    Reply::Done { holds, spread } => return Ok(Some((holds, spread))),
+                    Reply::Refused => return Ok(None),
+                    Reply::TooLarge => return Err(Unavailable),
+                    Reply::Conflict => break,
+                    Reply::Throttled if call < CALL_ATTEMPTS => self.wait(BACKOFF << (call - 1)).await,
+                    Reply::Throttled => {}
+                }
+            }
+            self.pause(round).await;
+        }
+        Err(Unavailable)
+    }
+
+    async fn look(&self, attempt: &Attempt<'a>) -> Result<Vec<ScopeItems>, Unavailable> {
+        let spot = attempt.holder.spot();
+        let own_keys: Vec<Key> = attempt.places.iter().map(own_key).collect();
+        for round in 0..ROUNDS {
+            {
+                let mut run = self.observer.run.borrow_mut();
+                let all = attempt.places.iter().any(|place| place.all);
+                *(if all { &mut run.full_looks } else { &mut run.looks }) += 1;
+            }
+            let mut found = self.read(&own_keys, true).await?;
+            let mut scopes = Vec::with_capacity(own_keys.len());
+            let mut shard_keys = Vec::new();
+            for (place, key) in attempt.places.iter().zip(&own_keys) {
+                let own = found.remove(key).unwrap();
+                let wide = spread(place.budget.limit, own.spread);
+                let mut wanted: Vec<u16> = candidates(spot)
+                    .filter(|shard| *shard < wide && wide > 1 || own.shards.contains_key(shard))
+                    .chain(own.shards.keys().copied().filter(|_| place.all))
+                    .collect();
+                wanted.sort_unstable();
+                wanted.dedup();
+                shard_keys.extend(wanted.iter().map(|shard| key.shard(*shard)));
+                let shards = wanted.into_iter().map(|shard| (shard, Item::default())).collect();
+                scopes.push(ScopeItems { own, shards });
+            }
+            let mut found = self.read(&shard_keys, true).await?;
+            for (items, key) in scopes.iter_mut().zip(&own_keys) {
+                for (number, item) in &mut items.shards {
+                    *item = found.remove(&key.shard(*number)).unwrap();
+                }
+            }
+            if self.is_unchanged(&own_keys, &scopes).await? {
+                return Ok(scopes);
+            }
+            self.pause(round).await;
+        }
+        Err(Unavailable)
+    }
+
+    async fn is_unchanged(&self, own_keys: &[Key], scopes: &[ScopeItems]) -> Result<bool, Unavailable> {
+        let spread =
+            own_keys.iter().zip(scopes).filter(|(_, items)| !items.own.shards.is_empty() && items.is_complete());
+        let spread: Vec<(&Key, &ScopeItems)> = spread.collect();
+        let keys: Vec<Key> = spread.iter().map(|(key, _)| (*key).clone()).collect();
+        let now = self.read(&keys, true).await?;
+        Ok(spread.iter().all(|(key, items)| now[*key].leases == items.own.leases))
+    }
+
+    async fn read(&self, keys: &[Key], consistent: bool) -> Result<HashMap<Key, Item>, Unavailable> {
+        let pages = join_all(keys.chunks(PAGE).map(|page| self.read_page(page, consistent))).await;
+        let mut items = HashMap::with_capacity(keys.len());
+        for page in pages {
+            items.extend(page?);
+        }
+        Ok(items)
+    }
+
+    async fn read_page(&self, keys: &[Key], consistent: bool) -> Result<Vec<(Key, Item)>, Unavailable> {
+        let (mut items, mut left) = (Vec::with_capacity(keys.len()), keys.to_vec());
+        for round in 0..ROUNDS {
+            let mut call = 1;
+            loop {
+                let asked = left.len();
+                let (found, unread) = self.table.read(&left, consistent).await;
+                items.extend(found);
+                left = unread;
+                // A call of which nothing could be read is an error, which the SDK tries again.
+                if left.len() < asked || asked == 0 {
+                    break;
+                }
+                if call == CALL_ATTEMPTS {
+                    return Err(Unavailable);
+                }
+                self.wait(BACKOFF << (call - 1)).await;
+                call += 1;
+            }
+            if left.is_empty() {
+                return Ok(items);
+            }
+            self.pause(round).await;
+        }
+        Err(Unavailable)
+    }
+
+    async fn call_and_settle(&self, attempt: Attempt<'a>) {
+        let (model, actual) = {
+            let mut random = self.random.borrow_mut();
+            (random.u64(self.case.model.micros()), random.u64(u64::from(MOST_TOKENS) / 10..=MOST_TOKENS.into()))
+        };
+        let used = self.ask.hold(u32::try_from(actual).unwrap());
+        let reservation = attempt.reservation();
+        self.clock.sleep(model).await;
+        let ended = self.clock.now();
+        let actual = Amount { in_flight: 0, ..used };
+        let changes = settlements(&reservation, Some(actual), crate::at(ended));
+        for function in 0..FUNCTION_ATTEMPTS {
+            if function > 0 {
+                self.wait(RETRY_WAIT).await;
+            }
+            let each = |((key, change), place): (&(Key, Change), &Place<'a>)| {
+                let (key, change, place) = (key.clone(), change.clone(), place.clone());
+                async move {
+                    let changed = self.change(&key, &change).await?;
+                    if place.shard.is_some() {
+                        let own = self.read(&[own_key(&place)], false).await?;
+                        if let Some(item) = changed.filter(|item| item.1 == own[&own_key(&place)].spread) {
+                            self.grow_from(&place, item).await;
+                        }
+                    }
+                    Ok(())
+                }
+            };
+            let all: Vec<Result<(), Unavailable>> = join_all(changes.iter().zip(&attempt.places).map(each)).await;
+            if all.iter().all(Result::is_ok) {
+                self.observer.run.borrow_mut().settled.push(self.clock.now() - ended);
+                return;
+            }
+        }
+        self.observer.run.borrow_mut().left += 1;
+    }
+}
+
+fn own_key(place: &Place<'_>) -> Key {
+    Key::of(place.budget.limit, None)
 }
