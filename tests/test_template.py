@@ -155,6 +155,11 @@ def test_parameter_of_the_contract(name, default):
     assert TEMPLATE["Parameters"][name]["Default"] in (default, str(default))
 
 
+def test_who_finds_limits_and_who_counts_know_the_same_tags():
+    for name in ("LookupLimitFunction", "EmitMetricsFunction"):
+        assert with_globals(name)["Environment"]["Variables"]["SENTRY_BUDGET_TAGS"] == {"Ref": "BudgetTags"}
+
+
 def test_architecture_can_be_chosen():
     assert set(TEMPLATE["Parameters"]["Architecture"]["AllowedValues"]) == {"arm64", "x86_64"}
 
