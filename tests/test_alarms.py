@@ -10,6 +10,7 @@ QUEUES = of_type("AWS::SQS::Queue")
 WATCHED = [
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "MetricsDeadLetterQueue"),
     ("AWS/Lambda", "Errors", "SweepHoldsFunction"),
+    ("AWS/Lambda", "Invocations", "SweepHoldsFunction"),
     ("AWS/States", "ExecutionsFailed", "RateLimiter"),
     ("AWS/States", "ExecutionsTimedOut", "RateLimiter"),
     ("AWS/States", "ExecutionThrottled", "RateLimiter"),
@@ -40,7 +41,18 @@ def test_nothing_else_is_watched():
     assert len(ALARMS) == len(WATCHED)
 
 
-@pytest.mark.parametrize("name", ALARMS)
+# Something must happen: silence rings.
+HEARTBEATS = {"SweepSilentAlarm"}
+
+
+@pytest.mark.parametrize("name", HEARTBEATS)
+def test_silence_rings(name):
+    alarm = ALARMS[name]
+    assert (alarm["Threshold"], alarm["ComparisonOperator"], alarm["EvaluationPeriods"]) == (1, "LessThanThreshold", 1)
+    assert alarm["TreatMissingData"] == "breaching"
+
+
+@pytest.mark.parametrize("name", ALARMS.keys() - HEARTBEATS)
 def test_one_occurrence_rings_and_silence_does_not(name):
     alarm = ALARMS[name]
     assert (alarm["Threshold"], alarm["ComparisonOperator"], alarm["EvaluationPeriods"]) == (0, "GreaterThanThreshold", 1)

@@ -83,13 +83,14 @@ class Lane:
         for scope in self.scopes:
             for item in self._sentry.ledger_items(scope):
                 settled, held = int(item.get("settledOutput", 0)), int(item.get("heldOutput", 0))
-                texts = [value.split(" ") for name, value in item.items() if name.startswith("h#")]
-                holds += len(texts)
+                # Input and output tokens, picodollars, when it was taken and how long it lasts, in base 36.
+                taken = [[int(number, 36) for number in value.split(" ")] for name, value in item.items() if name.startswith("h#")]
+                holds += len(taken)
                 if settled + held > CAPACITY * TOKENS:
                     self.breaches.append(f"{scope}: {settled} settled + {held} held")
-                if held != sum(int(text[1]) for text in texts) or int(item.get("committedOutput", 0)) != settled + held:
+                if held != sum(output for _, output, *_ in taken) or int(item.get("committedOutput", 0)) != settled + held:
                     self.breaches.append(f"{scope} does not add up: {item}")
-                self.latest = max([self.latest, *(now - int(text[4]) / 1000 for text in texts)])
+                self.latest = max([self.latest, *(now - (begun + lasts) / 1000 for *_, begun, lasts in taken)])
         return holds
 
     def settled(self, scope):
