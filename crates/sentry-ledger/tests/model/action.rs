@@ -17,27 +17,29 @@ pub enum Fate {
     Twice,
     /// It happens at any later time; the function has given up waiting, and the workflow calls it again.
     Late,
+    /// It happens at any later time; the function goes on without an answer.
+    Unknown,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Execution starts and reads CloudWatch.
     Start(usize),
-    /// Reserve notes the request; `Some` shard for a scope that is spread.
-    Register(usize, Vec<Option<u8>>, Fate),
+    /// Reserve notes the request, and chooses where to try first.
+    Register(usize, Vec<Option<u16>>, Fate),
     /// Reserve tries to write the hold.
     Write(usize, Fate),
-    /// Reserve reads every scope and judges.
+    /// Reserve reads one item more, and judges when it was the last.
     Look(usize, Fate),
-    /// Reserve settles an expired hold, or renews a lease.
+    /// Reserve settles an expired hold, renews or closes a lease, or changes the number of shards.
     Change(usize, Fate),
     /// Reserve forgets the request that it denies.
     Deny(usize, Fate),
     /// The workflow gives up on Reserve and cancels.
     GiveUp(usize),
-    /// Cancel reads every scope.
-    CancelLook(usize, Fate),
-    /// Cancel gives a hold back, or, when there is none left, forgets the request.
+    /// Whoever gives up bars the execution from one item more.
+    Bar(usize, Fate),
+    /// It gives a hold back, or, when there is none left, lets go of the request.
     Cancel(usize, Fate),
     /// The model is called.
     Call(usize, Outcome),
@@ -45,8 +47,20 @@ pub enum Action {
     Settle(usize, usize, Fate),
     /// Settle forgets the request on which nothing was spent, and ends.
     Settled(usize, Fate),
+    /// Settle fails, and leaves it to the queue.
+    Queue(usize),
+    /// What the queue delivers settles a scope.
+    Deliver(usize, usize),
     /// The sweeper settles one of the expired holds.
     Sweep(usize),
+    /// The sweeper reads an item that is due: a limit's own, or a shard.
+    SweepLook(usize, Option<u16>),
+    /// The sweeper writes what follows.
+    SweepWrite,
+    /// A scope is spread over so many shards.
+    Spread(usize, u16),
+    /// Whoever has spread it leases the new shards.
+    Open,
     /// A late write arrives.
     Arrive(usize),
     /// CloudWatch shows so many tokens.
@@ -67,16 +81,23 @@ impl fmt::Display for Action {
                 None => write!(f, "{} notes the request{fate}", who(c)),
             },
             Self::Write(c, fate) => write!(f, "{} writes its hold{fate}", who(c)),
-            Self::Look(c, fate) => write!(f, "{} looks and judges{fate}", who(c)),
-            Self::Change(c, fate) => write!(f, "{} settles an expired hold or renews a lease{fate}", who(c)),
+            Self::Look(c, fate) => write!(f, "{} reads on, and judges in the end{fate}", who(c)),
+            Self::Change(c, fate) => write!(f, "{} settles an expired hold or changes a lease{fate}", who(c)),
             Self::Deny(c, fate) => write!(f, "{} is denied and forgets the request{fate}", who(c)),
             Self::GiveUp(c) => write!(f, "{} gives up on Reserve", who(c)),
-            Self::CancelLook(c, fate) => write!(f, "{} looks what to cancel{fate}", who(c)),
-            Self::Cancel(c, fate) => write!(f, "{} cancels{fate}", who(c)),
+            Self::Bar(c, fate) => write!(f, "{} is barred from an item{fate}", who(c)),
+            Self::Cancel(c, fate) => write!(f, "{} gives a hold back, or lets go of the request{fate}", who(c)),
             Self::Call(c, outcome) => write!(f, "{} calls the model: {outcome:?}", who(c)),
             Self::Settle(c, place, fate) => write!(f, "{} settles scope {place}{fate}", who(c)),
             Self::Settled(c, fate) => write!(f, "{} ends its settlement{fate}", who(c)),
+            Self::Queue(c) => write!(f, "{} fails to settle and leaves it to the queue", who(c)),
+            Self::Deliver(c, place) => write!(f, "the queue settles scope {place} for {}", who(c)),
             Self::Sweep(number) => write!(f, "the sweeper settles expired hold {number}"),
+            Self::SweepLook(place, None) => write!(f, "the sweeper reads scope {place}"),
+            Self::SweepLook(place, Some(shard)) => write!(f, "the sweeper reads shard {shard} of scope {place}"),
+            Self::SweepWrite => write!(f, "the sweeper writes what follows"),
+            Self::Spread(place, to) => write!(f, "scope {place} is spread over {to}"),
+            Self::Open => write!(f, "the new shards are leased"),
             Self::Arrive(number) => write!(f, "late write {number} arrives"),
             Self::Publish(tokens) => write!(f, "CloudWatch shows {tokens}"),
             Self::Bypass => write!(f, "a token goes round the sentry"),
@@ -93,6 +114,7 @@ impl fmt::Display for Fate {
             Self::Death => ", and dies",
             Self::Twice => ", and the write is repeated later",
             Self::Late => ", but the write is late, and it crashes",
+            Self::Unknown => ", but the write is late, and it goes on",
         })
     }
 }

@@ -12,8 +12,8 @@ use stateright::{Checker, HasDiscoveries, Model, Path};
 use crate::ONE;
 use crate::action::Action;
 use crate::properties;
-use crate::setup::{Fault, OWNERS, Setup};
-use crate::sound::{cloudwatch, duplicates, one_scope, two_leases, two_scopes};
+use crate::setup::{Fault, Setup};
+use crate::sound::{cloudwatch, duplicates, late, one_scope, paged_reads, spreading, sweeping, two_scopes, windows};
 use crate::world::{World, holds, settled};
 
 /// An expiry as a protocol that refunds makes it.
@@ -63,11 +63,16 @@ pub fn describe(setup: &Setup, property: &'static str, run: Path<World, Action>)
         writeln!(text, "    {:>2}. {action}", number + 1).unwrap();
     }
     for (limit, items) in setup.limits.iter().zip(&last.scopes) {
-        let (settled, holds, most) = (settled(items).output, holds(items).output, limit.limits.output.unwrap());
-        writeln!(text, "        {}: limit {most}, settled {settled}, holds {holds}", limit.scope).unwrap();
+        let (settled, holds) = (settled(items), holds(items));
+        for (unit, most) in limit.limits.iter() {
+            let (settled, holds, name) = (settled.get(unit), holds.get(unit), unit.name());
+            let (scope, window) = (&limit.scope, &limit.window.name);
+            writeln!(text, "        {scope} {window}: limit {most} {name}, settled {settled}, holds {holds}").unwrap();
+        }
     }
+    let clients = last.clients.iter().enumerate();
     let spent =
-        last.clients.iter().zip(OWNERS).filter_map(|(client, owner)| Some(format!("{owner} {}", client.spent?)));
+        clients.filter_map(|(number, client)| Some(format!("{} {}", setup.holder(number).execution_id, client.spent?)));
     writeln!(text, "        really used: {}", spent.collect::<Vec<_>>().join(", ")).unwrap();
     text
 }
@@ -81,8 +86,13 @@ fn every_broken_protocol_is_caught() {
         (Fault::ExpiryRefunds, one_scope(), properties::LOST),
         (Fault::CheckThenWrite, one_scope(), properties::LIMIT),
         (Fault::RecordNotChecked, Setup { crashes: 0, ..duplicates() }, properties::ONE_RUN),
-        (Fault::RepeatDoesNotLook, two_leases(), properties::ONE_HOLD),
+        (Fault::RepeatDoesNotLook, Setup { crashes: 1, ..spreading() }, properties::ONE_HOLD),
         (Fault::CloudWatchIgnored, Setup { crashes: 0, ..cloudwatch() }, properties::CLOUDWATCH),
+        (Fault::NoBar, late(), properties::REFUSED),
+        (Fault::DenialGivesNothingBack, late(), properties::REFUSED),
+        (Fault::PagedReadAsOneMoment, paged_reads(), properties::REASON),
+        (Fault::WindowLeftOut, Setup { crashes: 0, ..windows() }, properties::LIMIT),
+        (Fault::SweepForgets, sweeping(), properties::INDEX),
     ] {
         let setup = Setup { fault: Some(fault), ..setup };
         let start = Instant::now();

@@ -1,10 +1,10 @@
 //! What must happen in some run, for it to mean anything that nothing goes wrong in any.
 
 use sentry_contract::states::{Remedy, ScopeLimit};
-use sentry_ledger::steps::ScopeItems;
+use sentry_ledger::item::Item;
 use stateright::Property;
 
-use crate::setup::{Request, Setup};
+use crate::setup::{Outcome, Request, Setup};
 use crate::world::{By, Client, Denial, End, Phase, World};
 
 /// What shows that the runs get to where it may go wrong.
@@ -28,10 +28,14 @@ pub fn all(setup: &Setup) -> Vec<Property<Setup>> {
             some(world, |client| client.found)
         }));
     }
-    if setup.last_tick > 0 {
+    let unknown = setup.outcomes.iter().any(|outcome| matches!(outcome, Outcome::UnknownAll | Outcome::UnknownNothing));
+    if setup.last_tick >= setup.hold_ticks && (unknown || setup.crashes > 0) {
         all.push(Property::sometimes("the sweeper settles an expired hold", |_, world: &World| {
             some(world, |client| client.end == Some(By::Sweeper))
         }));
+    }
+    let known = setup.outcomes.iter().any(|outcome| !matches!(outcome, Outcome::UnknownAll | Outcome::UnknownNothing));
+    if setup.last_tick >= setup.hold_ticks && known {
         all.push(Property::sometimes("a settlement comes after the expiry, before the sweeper", |_, world: &World| {
             some(world, |client| client.end == Some(By::OwnerLate))
         }));
@@ -39,7 +43,7 @@ pub fn all(setup: &Setup) -> Vec<Property<Setup>> {
             some(world, |client| client.end == Some(By::Sweeper) && client.phase == Phase::Over(End::Answered))
         }));
     }
-    if setup.last_start >= setup.hold_ticks {
+    if setup.last_start >= setup.hold_ticks && setup.crashes > 0 {
         all.push(Property::sometimes("a reserve settles an expired hold", |_, world: &World| {
             some(world, |client| client.end == Some(By::Other))
         }));
@@ -49,21 +53,42 @@ pub fn all(setup: &Setup) -> Vec<Property<Setup>> {
             denials(world).any(|denial| denial.by_cloudwatch)
         }));
     }
-    if setup.limits.iter().any(|limit| limit.shards > 1) {
+    if setup.limits.iter().any(|limit| setup.may_spread(limit)) {
         all.push(Property::sometimes("a shard's lease is drawn from", |_, world: &World| {
-            world.scopes.iter().any(|items| items.shards.values().any(|shard| !shard.holds.is_empty()))
+            shards(world).any(|shard| shard.is_open() && !shard.holds.is_empty())
         }));
     }
-    let larger = |limit: &ScopeLimit| limit.shards > 1 && setup.requests.iter().any(|request| request.tokens > 1);
+    let larger =
+        |limit: &ScopeLimit| setup.may_spread(limit) && setup.requests.iter().any(|request| request.tokens > 1);
     if setup.limits.iter().any(larger) {
-        all.push(Property::sometimes("a lease is called back", |_, world: &World| {
-            let back = |items: &ScopeItems| {
-                items
-                    .shards
-                    .values()
-                    .any(|shard| shard.terms.is_some() && shard.free == [0; 3] && shard.holds.is_empty())
-            };
-            world.scopes.iter().any(back)
+        all.push(Property::sometimes("a shard is closed that has a hold", |_, world: &World| {
+            shards(world).any(|shard| !shard.is_open() && shard.terms.is_some() && !shard.holds.is_empty())
+        }));
+        all.push(Property::sometimes("a shard is closed and loses its mark", |_, world: &World| {
+            world.scopes.iter().any(|items| {
+                let is_closed =
+                    |(number, shard): (&u16, &Item)| shard.terms.is_some() && !items.own.shards.contains_key(number);
+                items.shards.iter().any(is_closed)
+            })
+        }));
+    }
+    if setup.late > 0 {
+        all.push(Property::sometimes("an execution is barred that has a write under way", |_, world: &World| {
+            let mut items = world.scopes.iter().flat_map(|items| items.iter().map(|(_, item)| item));
+            items.any(|item| !item.barred.is_empty()) && !world.late.is_empty()
+        }));
+    }
+    if setup.queue {
+        all.push(Property::sometimes("the queue settles a hold", |_, world: &World| {
+            some(world, |client| client.end == Some(By::Queue))
+        }));
+    }
+    if setup.queue && setup.last_tick > 0 {
+        all.push(Property::sometimes("the queue settles an expired hold", |_, world: &World| {
+            some(world, |client| client.end == Some(By::QueueLate))
+        }));
+        all.push(Property::sometimes("the queue comes after the sweeper", |_, world: &World| {
+            some(world, |client| client.end == Some(By::Sweeper) && matches!(client.phase, Phase::Queued { .. }))
         }));
     }
     let clamps = setup.limits.iter().any(|limit| limit.allows(Remedy::Clamp));
@@ -75,6 +100,10 @@ pub fn all(setup: &Setup) -> Vec<Property<Setup>> {
         }));
     }
     all
+}
+
+fn shards(world: &World) -> impl Iterator<Item = &Item> {
+    world.scopes.iter().flat_map(|items| items.shards.values())
 }
 
 /// What was denied.

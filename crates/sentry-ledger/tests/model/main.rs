@@ -10,12 +10,15 @@
 
 mod action;
 mod faults;
+mod giving_up;
 mod happenings;
+mod history;
 mod properties;
 mod protocol;
 mod reserve;
 mod setup;
 mod sound;
+mod sweeper;
 mod world;
 
 use std::sync::Mutex;

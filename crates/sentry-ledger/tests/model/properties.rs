@@ -1,7 +1,7 @@
 //! What must always hold.
 
-use sentry_domain::{Amount, Unit};
-use sentry_ledger::item::signed;
+use sentry_domain::{Amount, PerUnit, Unit};
+use sentry_ledger::item::Item;
 use stateright::Property;
 
 use crate::happenings::{self, denials};
@@ -15,7 +15,9 @@ pub const LOST: &str = "nothing that was spent is missing";
 pub const ONCE: &str = "a hold is settled once";
 pub const FELL: &str = "what is settled stays settled";
 pub const AFTERWARDS: &str = "afterwards nothing is held and all capacity can be used";
-pub const REFUSED: &str = "whoever is refused holds nothing";
+pub const REFUSED: &str = "whoever is denied or has cancelled holds nothing";
+pub const UNMARKED: &str = "a shard without a mark holds nothing and has nothing to hand over";
+pub const INDEX: &str = "the sweep finds whatever holds something or may be drawn from";
 pub const ONE_HOLD: &str = "a request holds once";
 pub const ONE_RUN: &str = "a request is run once";
 pub const REASON: &str = "nobody is refused where there is room";
@@ -43,15 +45,20 @@ pub fn all(setup: &Setup) -> Vec<Property<Setup>> {
         }),
         Property::always(CLOUDWATCH, |_, world: &World| !world.overdrawn),
         Property::always(AFTERWARDS, afterwards),
+        Property::always(REFUSED, refused_hold_nothing),
+        Property::always(UNMARKED, unmarked_are_empty),
+        Property::always(INDEX, |_, world: &World| {
+            let mut items = world.scopes.iter().flat_map(sentry_ledger::steps::ScopeItems::iter);
+            items.all(|(_, item)| item.sweep_at_ms.is_some() || item.holds.is_empty() && !item.is_open())
+        }),
         Property::always(ALONE, |setup: &Setup, world: &World| {
-            let waits = |client: &Client| matches!(client.phase, Phase::Write | Phase::Look);
+            let waits = |client: &Client| matches!(client.phase, Phase::Write | Phase::Look(_));
             let numbers = (0..world.clients.len()).filter(|number| waits(&world.clients[*number]));
             numbers.into_iter().all(|number| reserve::decides_alone(setup, world, number))
         }),
     ];
-    // A write that arrives after its execution was refused or has ended is a hold that nobody knows: it expires, and is charged.
+    // A write that arrives after another attempt of its execution has taken a hold elsewhere is a hold that nobody knows.
     if setup.late == 0 {
-        all.push(Property::always(REFUSED, refused_hold_nothing));
         all.push(Property::always(ONE_HOLD, one_hold));
     }
     if setup.burst {
@@ -63,16 +70,16 @@ pub fn all(setup: &Setup) -> Vec<Property<Setup>> {
     all
 }
 
-/// What the requests under the sentry really used.
-fn spent(setup: &Setup, world: &World) -> Amount {
+/// What the requests under the sentry really used that a limit applies to.
+fn spent(setup: &Setup, world: &World, place: usize) -> Amount {
     let clients = world.clients.iter().enumerate();
-    clients.filter_map(|(number, client)| Some(setup.used(number, client.spent?))).sum()
+    let counted = clients.filter(|(_, client)| setup.limits_at(client.born).any(|applies| applies == place));
+    counted.filter_map(|(number, client)| Some(setup.used(number, client.spent?))).sum()
 }
 
 fn limit_holds(setup: &Setup, world: &World) -> bool {
-    let spent = spent(setup, world);
-    setup.limits.iter().zip(&world.scopes).all(|(limit, items)| {
-        let committed = settled(items) + holds(items);
+    setup.limits.iter().zip(&world.scopes).enumerate().all(|(place, (limit, items))| {
+        let (committed, spent) = (settled(items) + holds(items), spent(setup, world, place));
         limit.limits.iter().all(|(unit, most)| {
             items.own.committed().get(unit) <= most && committed.get(unit) <= most && spent.get(unit) <= most
         })
@@ -81,30 +88,30 @@ fn limit_holds(setup: &Setup, world: &World) -> bool {
 
 fn books_balance(setup: &Setup, world: &World) -> bool {
     setup.limits.iter().zip(&world.scopes).all(|(limit, items)| {
-        let of = |holds: &std::collections::BTreeMap<String, sentry_ledger::item::Hold>| {
-            holds.values().map(|hold| hold.amount).sum::<Amount>()
-        };
-        let shards = items.shards.values().all(|shard| shard.held == of(&shard.holds));
-        shards
-            && Unit::ALL.into_iter().enumerate().filter(|(_, unit)| limit.limits.get(*unit).is_some()).all(
-                |(place, _)| {
-                    let leased = |shard: &sentry_ledger::item::Item| {
-                        shard.free[place] + signed(&shard.held)[place] + signed(&shard.settled)[place]
-                    };
-                    let leases: i128 = items.shards.values().map(leased).sum();
-                    let in_bounds = items.shards.values().all(|shard| shard.free[place] >= 0);
-                    in_bounds && signed(&items.own.held)[place] == signed(&of(&items.own.holds))[place] + leases
-                },
-            )
+        let of = |item: &Item| item.holds.values().map(|hold| hold.amount).sum::<Amount>();
+        let leased = |shard: &Item| shard.free + shard.held.signed() + shard.settled.signed();
+        let leases = items.shards.values().map(leased).fold(PerUnit::default(), |sum, lease| sum + lease);
+        let in_bounds = |shard: &Item| limit.limits.iter().all(|(unit, _)| *shard.free.get(unit) >= 0);
+        items.shards.values().all(|shard| shard.held == of(shard) && in_bounds(shard))
+            && items.own.held.signed() == of(&items.own).signed() + leases
     })
 }
 
 fn nothing_lost(setup: &Setup, world: &World) -> bool {
-    let spent = spent(setup, world);
-    world.scopes.iter().all(|items| {
-        let committed = settled(items) + holds(items);
+    world.scopes.iter().enumerate().all(|(place, items)| {
+        let (committed, spent) = (settled(items) + holds(items), spent(setup, world, place));
         Unit::ALL.into_iter().all(|unit| spent.get(unit) <= committed.get(unit))
     })
+}
+
+fn unmarked_are_empty(_: &Setup, world: &World) -> bool {
+    let is_empty = |shard: &Item| {
+        shard.holds.is_empty() && !shard.is_open() && shard.free == PerUnit::default() && shard.settled == Amount::ZERO
+    };
+    let unmarked = world.scopes.iter().flat_map(|items| {
+        items.shards.iter().filter(|(number, _)| !items.own.shards.contains_key(number)).map(|(_, shard)| shard)
+    });
+    unmarked.into_iter().all(is_empty)
 }
 
 fn one_run(setup: &Setup, world: &World) -> bool {
@@ -118,21 +125,21 @@ fn one_run(setup: &Setup, world: &World) -> bool {
 }
 
 fn one_hold(setup: &Setup, world: &World) -> bool {
-    let once = |id: &str| {
+    let once = |number: usize| {
         let held = |items: &sentry_ledger::steps::ScopeItems| {
-            items.iter().filter(|(_, item)| item.holds.contains_key(id)).count()
+            items.iter().filter(|(_, item)| item.holds.contains_key(setup.owner(number))).count()
         };
         world.scopes.iter().all(|items| held(items) <= 1)
     };
-    world.clients.iter().all(|client| client.takes <= 1) && setup.requests.iter().all(|request| once(request.id))
+    // Over several windows an execution takes a hold in each.
+    world.clients.iter().all(|client| client.takes <= 1) && (0..setup.requests.len()).all(once)
 }
 
-fn refused_hold_nothing(_: &Setup, world: &World) -> bool {
-    world.clients.iter().zip(OWNERS).all(|(client, owner)| {
+fn refused_hold_nothing(setup: &Setup, world: &World) -> bool {
+    world.clients.iter().enumerate().all(|(number, client)| {
         let refused =
             matches!(client.phase, Phase::Deny(_) | Phase::Over(End::Denied(_) | End::Duplicate | End::Unavailable));
-        let holds =
-            |(_, item): (Option<u8>, &sentry_ledger::item::Item)| item.holds.values().any(|hold| hold.owner == owner);
+        let holds = |(_, item): (Option<u16>, &Item)| item.holds.contains_key(setup.owner(number));
         !refused || !world.scopes.iter().any(|items| items.iter().any(holds))
     })
 }
@@ -140,10 +147,13 @@ fn refused_hold_nothing(_: &Setup, world: &World) -> bool {
 /// Whether nothing more can happen.
 fn is_over(setup: &Setup, world: &World) -> bool {
     let over = |client: &Client| matches!(client.phase, Phase::Over(_) | Phase::Idle);
+    let is_swept = |item: &Item| item.holds.is_empty() || item.sweep_at_ms.is_none();
     world.clients.iter().all(over)
         && world.clock == setup.last_tick
         && world.late.is_empty()
-        && world.expired(setup).is_empty()
+        && world.sweeping.is_none()
+        && world.due().next().is_none()
+        && world.scopes.iter().all(|items| items.iter().all(|(_, item)| is_swept(item)))
 }
 
 fn afterwards(setup: &Setup, world: &World) -> bool {
@@ -158,31 +168,26 @@ fn afterwards(setup: &Setup, world: &World) -> bool {
         return false;
     }
     let rest = |unit: Unit| {
-        let scopes = setup.limits.iter().zip(&world.scopes).enumerate();
-        let rests = scopes.filter_map(|(place, (limit, items))| {
+        let rests = setup.limits_at(world.clock).filter_map(|place| {
             let seen = if place == 0 && unit == Unit::Output { u128::from(world.cloud) } else { 0 };
-            Some(limit.limits.get(unit)?.saturating_sub(settled(items).get(unit).max(seen)))
+            let (most, used) = (setup.limits[place].limits.get(unit)?, settled(&world.scopes[place]).get(unit));
+            Some(most.saturating_sub(used.max(seen)))
         });
         rests.min().and_then(|rest| u64::try_from(rest).ok())
     };
-    let (input, tokens) = (rest(Unit::Input).unwrap_or(0), rest(Unit::Output).unwrap_or(0));
-    if tokens == 0 || rest(Unit::Input) == Some(0) {
+    if Unit::ALL.into_iter().any(|unit| rest(unit) == Some(0)) {
         return true;
     }
+    let (input, tokens) = (rest(Unit::Input).unwrap_or(0), rest(Unit::Output).unwrap_or(1));
     let request = Request { id: "rest", input, tokens: u32::try_from(tokens).unwrap(), given: true };
-    let setup = Setup { requests: vec![request], ..setup.clone() };
-    let shards = setup.limits.iter().map(|limit| (limit.shards > 1).then_some(0)).collect();
+    let setup = Setup { requests: vec![request], executions: (OWNERS.len() - 1, 1), ..setup.clone() };
     let client = Client {
         phase: Phase::Write,
         born: world.clock,
         since: world.clock,
         seen: world.cloud,
-        places: shards,
-        max_tokens: request.tokens,
-        spent: None,
-        takes: 0,
-        found: false,
-        end: None,
+        places: setup.places(0, world.clock, &world.scopes).pop().unwrap(),
+        ..Client::new(request.tokens)
     };
     reserve::admitted_alone(&setup, &World { clients: vec![client], ..world.clone() })
 }
@@ -190,7 +195,7 @@ fn afterwards(setup: &Setup, world: &World) -> bool {
 fn as_many_as_fit(setup: &Setup, world: &World) -> bool {
     let admitted = world.clients.iter().filter(|client| client.phase == Phase::Over(End::Admitted)).count();
     let room = |limit: &sentry_contract::states::ScopeLimit| {
-        let each = setup.used(0, setup.requests[0].tokens);
+        let each = setup.ask(0, &Client::new(0)).hold(setup.requests[0].tokens);
         limit.limits.iter().map(|(unit, most)| most / each.get(unit).max(1)).min()
     };
     let fit = setup.limits.iter().filter_map(room).min().unwrap();

@@ -1,14 +1,15 @@
 //! The protocol as a state machine: which steps there are in a state, and what each makes of it.
 
+use sentry_domain::Amount;
+use sentry_ledger::Budget;
 use sentry_ledger::change::Change;
-use sentry_ledger::steps::{cancellations, settlements};
+use sentry_ledger::steps::{Key, opened, settlements};
 use stateright::{Model, Property};
 
 use crate::action::{Action, Fate};
-use crate::properties;
-use crate::reserve;
-use crate::setup::{Outcome, Setup, at};
-use crate::world::{By, Changes, End, Phase, World};
+use crate::setup::{Outcome, SHARDS, Setup, at};
+use crate::world::{By, Changes, End, Look, Phase, World};
+use crate::{giving_up, properties, reserve, sweeper};
 
 impl Model for Setup {
     type State = World;
@@ -22,7 +23,17 @@ impl Model for Setup {
         for number in 0..world.clients.len() {
             self.steps(world, number, actions);
         }
-        actions.extend((0..world.expired(self).len()).map(Action::Sweep));
+        sweeper::steps(self, world, actions);
+        actions.extend((!world.opening.is_empty()).then_some(Action::Open));
+        if world.spreads > 0 {
+            let scopes = self.limits.iter().zip(&world.scopes).enumerate();
+            let spread = scopes.filter(|(_, (limit, _))| self.may_spread(limit));
+            actions.extend(
+                spread.map(|(place, (_, items))| {
+                    Action::Spread(place, if items.own.spread < SHARDS { SHARDS } else { 1 })
+                }),
+            );
+        }
         actions.extend((0..world.late.len()).map(Action::Arrive));
         if let Some(most) = self.bypass {
             actions.extend((world.cloud + 1..=world.produced()).map(Action::Publish));
@@ -42,9 +53,11 @@ impl Model for Setup {
                 reserve::register(self, &mut next, number, places);
                 self.end(&mut next, number, fate, None);
             }
-            Action::Write(number, Fate::Late) => {
+            Action::Write(number, fate @ (Fate::Late | Fate::Unknown)) => {
                 let changes = reserve::changes(self, &next.clients[number], number)?;
-                self.end(&mut next, number, Fate::Late, Some(changes));
+                next.clients[number].uncertain = true;
+                next.clients[number].phase = Phase::Look(Look::default());
+                self.end(&mut next, number, fate, Some(changes));
             }
             Action::Write(number, fate) => {
                 let changes = reserve::changes(self, &next.clients[number], number);
@@ -65,23 +78,17 @@ impl Model for Setup {
                 next.clients[number].phase = Phase::Over(End::Denied(denial));
                 self.end(&mut next, number, fate, None);
             }
-            Action::GiveUp(number) => next.clients[number].phase = Phase::CancelLook,
-            Action::CancelLook(number, fate) => {
-                let changes = cancellations(self.holder(number), &self.limits, &next.scopes);
-                next.clients[number].phase = Phase::Cancel(changes);
+            Action::GiveUp(number) => giving_up::start(self, &mut next, number, None),
+            Action::Bar(number, fate) => {
+                giving_up::bar(self, &mut next, number);
                 self.end(&mut next, number, fate, None);
             }
             Action::Cancel(number, fate) => {
-                let Phase::Cancel(mut changes) = next.clients[number].phase.clone() else { return None };
-                let message = if changes.is_empty() {
-                    self.forget(&mut next, number);
-                    next.clients[number].phase = Phase::Over(End::Unavailable);
-                    None
-                } else {
-                    let message = vec![changes.remove(0)];
-                    next.clients[number].phase = Phase::Cancel(changes);
-                    (fate == Fate::Late || next.make(self, &message, By::Owner)).then_some(message)
-                };
+                let message = giving_up::next(&next, number);
+                if let Some(message) = message.as_ref().filter(|_| fate != Fate::Late) {
+                    next.make(self, message, By::Owner);
+                }
+                giving_up::end(self, &mut next, number);
                 self.end(&mut next, number, fate, message);
             }
             Action::Call(number, outcome) => {
@@ -116,9 +123,27 @@ impl Model for Setup {
                     next.clients[number].phase = Phase::Settle { actual, done: 0 };
                 }
             }
-            Action::Sweep(number) => {
-                let change = next.expired(self).remove(number);
-                next.make(self, &[change], By::Sweeper);
+            Action::Queue(number) => {
+                let Phase::Settle { actual, .. } = next.clients[number].phase else { return None };
+                next.clients[number].phase = Phase::Queued { actual, done: 0, left: 2 };
+            }
+            Action::Deliver(number, place) => self.deliver(&mut next, number, place),
+            Action::Sweep(number) => sweeper::settle(self, &mut next, number),
+            Action::SweepLook(place, shard) => sweeper::look(self, &mut next, place, shard),
+            Action::SweepWrite => sweeper::write(self, &mut next),
+            Action::Spread(place, to) => {
+                let (from, now_ms) = (next.scopes[place].own.spread, next.now_ms());
+                let change = Change::Spread { from, to, now_ms, settled_since_ms: now_ms };
+                next.spreads -= 1;
+                if next.make(self, &[(Key::of(&self.limits[place], None), change)], By::Other) {
+                    let hold = self.ask(0, &next.clients[0]).hold(self.requests[0].tokens);
+                    let budget = Budget { limit: &self.limits[place], seen: Amount::ZERO };
+                    next.opening = opened(budget, &next.scopes[place].own, &hold, now_ms);
+                }
+            }
+            Action::Open => {
+                let changes = next.opening.remove(0);
+                next.make(self, &changes, By::Other);
             }
             Action::Arrive(number) => {
                 let changes = next.late.remove(number);
@@ -150,23 +175,31 @@ impl Setup {
             Phase::Idle if world.clock <= self.last_start => actions.push(Action::Start(number)),
             Phase::Idle | Phase::Over(_) => {}
             Phase::Register { again } => {
-                for places in self.places() {
+                for places in self.places(number, world.clients[number].born, &world.scopes) {
                     push(&read, &|fate| Action::Register(number, places.clone(), fate), actions);
                 }
                 actions.extend(again.then_some(Action::GiveUp(number)));
             }
-            Phase::Write => push(&written, &|fate| Action::Write(number, fate), actions),
-            Phase::Look => push(&read, &|fate| Action::Look(number, fate), actions),
+            Phase::Write => {
+                // A hold is written with one attempt; the client of DynamoDB does not repeat it.
+                let late = (world.delays > 0).then_some([Fate::Late, Fate::Unknown]).into_iter().flatten();
+                let fates: Vec<Fate> = read.iter().copied().chain(late).collect();
+                push(&fates, &|fate| Action::Write(number, fate), actions);
+            }
+            Phase::Look(_) => push(&read, &|fate| Action::Look(number, fate), actions),
             Phase::Change(_) => push(&read, &|fate| Action::Change(number, fate), actions),
             Phase::Deny(_) => push(&read, &|fate| Action::Deny(number, fate), actions),
-            Phase::CancelLook => push(&read, &|fate| Action::CancelLook(number, fate), actions),
-            Phase::Cancel(changes) => {
-                let fates = if changes.is_empty() { &read } else { &written };
+            Phase::GivingUp(giving_up) if !giving_up.bars.is_empty() => {
+                push(&read, &|fate| Action::Bar(number, fate), actions);
+            }
+            Phase::GivingUp(giving_up) => {
+                let fates = if giving_up.changes.is_empty() { &read } else { &written };
                 push(fates, &|fate| Action::Cancel(number, fate), actions);
             }
             Phase::Model => actions.extend(self.outcomes.iter().map(|outcome| Action::Call(number, *outcome))),
             Phase::Settle { done, .. } => {
-                let open: Vec<usize> = (0..self.limits.len()).filter(|place| done & (1 << place) == 0).collect();
+                let open = self.open(world, number, *done);
+                actions.extend(self.queue.then_some(Action::Queue(number)));
                 for place in &open {
                     push(&written, &|fate| Action::Settle(number, *place, fate), actions);
                 }
@@ -174,50 +207,76 @@ impl Setup {
                     push(&read[..read.len().min(2)], &|fate| Action::Settled(number, fate), actions);
                 }
             }
+            Phase::Queued { done, .. } => {
+                let open = self.open(world, number, *done).into_iter();
+                actions.extend(open.map(|place| Action::Deliver(number, place)));
+            }
+        }
+    }
+
+    /// The limits of an execution that a settlement has not come to yet.
+    fn open(&self, world: &World, number: usize, done: u8) -> Vec<usize> {
+        let limits = self.limits_at(world.clients[number].born).count();
+        (0..limits).filter(|place| done & (1 << place) == 0).collect()
+    }
+
+    /// The queue's message settles a scope; after the last one it is delivered again, or it is done with.
+    fn deliver(&self, world: &mut World, number: usize, place: usize) {
+        let Phase::Queued { actual, done, left } = world.clients[number].phase else { return };
+        let message = vec![self.settlement(world, number, place, actual)];
+        world.make(self, &message, By::Queue);
+        let done = done | 1 << place;
+        let is_done = self.open(world, number, done).is_empty();
+        if is_done && left == 1 {
+            if actual == 0 {
+                self.forget(world, number);
+            }
+            world.clients[number].phase = Phase::Over(End::Answered);
+        } else {
+            let (done, left) = if is_done { (0, left - 1) } else { (done, left) };
+            world.clients[number].phase = Phase::Queued { actual, done, left };
         }
     }
 
     /// Ends a step of a function that has made `message`.
     fn end(&self, world: &mut World, number: usize, fate: Fate, message: Option<Changes>) {
-        if let (Fate::Twice | Fate::Late, Some(message)) = (fate, message) {
+        if let (Fate::Twice | Fate::Late | Fate::Unknown, Some(message)) = (fate, message) {
             world.delays -= 1;
             world.late.push(message);
             world.late.sort_by_key(|changes| format!("{changes:?}"));
         }
         let client = &mut world.clients[number];
         match fate {
-            Fate::Well | Fate::Twice => {}
+            Fate::Well | Fate::Twice | Fate::Unknown => {}
             Fate::Death => {
                 world.crashes -= 1;
                 client.phase = Phase::Over(End::Died);
             }
             Fate::Crash | Fate::Late => {
                 world.crashes -= u8::from(fate == Fate::Crash);
-                client.phase = match client.phase {
-                    Phase::Settle { actual, .. } => Phase::Settle { actual, done: 0 },
-                    Phase::CancelLook | Phase::Cancel(_) | Phase::Over(End::Unavailable) => Phase::CancelLook,
-                    _ => Phase::Register { again: true },
+                let cancels = match &client.phase {
+                    Phase::GivingUp(giving_up) => giving_up.denial.is_none(),
+                    phase => *phase == Phase::Over(End::Unavailable),
                 };
+                match client.phase {
+                    Phase::Settle { actual, .. } => client.phase = Phase::Settle { actual, done: 0 },
+                    _ if cancels => giving_up::start(self, world, number, None),
+                    _ => client.phase = Phase::Register { again: true },
+                }
             }
         }
     }
 
     fn forget(&self, world: &mut World, number: usize) {
         let id = self.requests[number].id;
-        if world.records.get(id) == Some(&number) {
+        if world.records.get(id).is_some_and(|(owner, _)| *owner == number) {
             world.records.remove(id);
         }
     }
 
-    fn settlement(
-        &self,
-        world: &World,
-        number: usize,
-        place: usize,
-        actual: u32,
-    ) -> (sentry_ledger::steps::Key, Change) {
+    fn settlement(&self, world: &World, number: usize, place: usize, actual: u32) -> (Key, Change) {
         let client = &world.clients[number];
-        let ask = self.ask(number, client.seen);
+        let ask = self.ask(number, client);
         let reservation = self.attempt(&ask, number, client).reservation();
         let amount = self.used(number, actual);
         settlements(&reservation, Some(amount), at(client.since)).remove(place)
@@ -227,7 +286,10 @@ impl Setup {
     fn tick(&self, world: &mut World) {
         world.clock += 1;
         for client in &mut world.clients {
-            let admitted = matches!(client.phase, Phase::Idle | Phase::Model | Phase::Settle { .. } | Phase::Over(_));
+            let admitted = matches!(
+                client.phase,
+                Phase::Idle | Phase::Model | Phase::Settle { .. } | Phase::Queued { .. } | Phase::Over(_)
+            );
             if !admitted && client.born + self.hold_ticks <= world.clock {
                 client.phase = Phase::Over(End::Died);
             }

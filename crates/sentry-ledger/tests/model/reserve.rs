@@ -1,29 +1,43 @@
 //! The steps of `Reserve`, in the order of `Ledger::reserve`; what each decides is the ledger's own code.
 
-use sentry_domain::Unit;
-use sentry_ledger::steps::{Attempt, ROUNDS, ScopeItems, Step};
-use sentry_ledger::{Admission, Figures, Shortage};
+use std::collections::{BTreeMap, BTreeSet};
+
+use sentry_contract::answer::BudgetEntry;
+use sentry_domain::{PerUnit, Unit};
+use sentry_ledger::admission::Verdict;
+use sentry_ledger::change::{Bounds, Change};
+use sentry_ledger::steps::{Attempt, ROUNDS, ScopeItems, Standing, Step, candidates, spread};
+use sentry_ledger::{Admission, Ask, Shortage};
 
 use crate::faults::refund;
+use crate::giving_up;
 use crate::setup::{Fault, Setup, at};
-use crate::world::{By, Changes, Client, Denial, End, Phase, World, holds, settled};
+use crate::world::{By, Changes, Client, Denial, End, Look, Phase, Room, World, holds, settled};
 
 /// Notes the request.
-pub fn register(setup: &Setup, world: &mut World, number: usize, places: Vec<Option<u8>>) {
+pub fn register(setup: &Setup, world: &mut World, number: usize, places: Vec<Option<u16>>) {
     let id = setup.requests[number].id;
-    let known = *world.records.entry(id).or_insert(number);
+    let known = world.records.get(id).copied();
+    let is_other = match known {
+        Some((owner, given_up)) => (owner == number) == given_up,
+        None => false,
+    };
+    let mine = !is_other || setup.fault == Some(Fault::RecordNotChecked);
+    if !is_other {
+        world.records.insert(id, (number, false));
+    }
     let client = &mut world.clients[number];
-    let before = matches!(client.phase, Phase::Register { again: true }) && known == number;
+    client.uncertain = !is_other && known == Some((number, false));
     let look = match setup.fault {
         Some(Fault::RepeatDoesNotLook) => false,
         Some(Fault::CheckThenWrite) => true,
-        _ => before,
+        _ => client.uncertain,
     };
     client.since = world.clock;
     client.places = places;
     client.max_tokens = setup.requests[number].tokens;
-    client.phase = match known == number || setup.fault == Some(Fault::RecordNotChecked) {
-        true if look => Phase::Look,
+    client.phase = match mine {
+        true if look => Phase::Look(Look::default()),
         true => Phase::Write,
         false => Phase::Over(End::Duplicate),
     };
@@ -31,16 +45,20 @@ pub fn register(setup: &Setup, world: &mut World, number: usize, places: Vec<Opt
 
 /// The changes of the write, if it is worth trying.
 pub fn changes(setup: &Setup, client: &Client, number: usize) -> Option<Changes> {
-    let ask = setup.ask(number, client.seen);
-    let mut changes = setup.attempt(&ask, number, client).changes();
-    if setup.fault == Some(Fault::CheckThenWrite) {
-        for (_, change) in changes.iter_mut().flatten() {
-            if let sentry_ledger::change::Change::Take { bounds, .. } = change {
-                *bounds = sentry_ledger::change::Bounds::default();
-            }
+    let ask = setup.ask(number, client);
+    let mut changes = setup.attempt(&ask, number, client).changes()?;
+    for place in 0..changes.len() {
+        let again = (0..place).any(|before| changes[before].0.scope == changes[place].0.scope);
+        let unbounded = match setup.fault {
+            Some(Fault::CheckThenWrite) => true,
+            Some(Fault::WindowLeftOut) => again,
+            _ => false,
+        };
+        if let (true, Change::Take { bounds, .. }) = (unbounded, &mut changes[place].1) {
+            *bounds = Bounds::default();
         }
     }
-    changes
+    Some(changes)
 }
 
 /// Tries to write.
@@ -52,32 +70,95 @@ pub fn write(setup: &Setup, world: &mut World, number: usize) {
     world.clients[number].phase = match done {
         true if setup.burst => Phase::Over(End::Admitted),
         true => Phase::Model,
-        false => Phase::Look,
+        false => Phase::Look(Look::default()),
     };
 }
 
-/// Reads every scope and goes by what it says.
+/// Reads one item more, and goes by what all say when it was the last.
 pub fn look(setup: &Setup, world: &mut World, number: usize) {
+    let client = &world.clients[number];
+    let Phase::Look(mut look) = client.phase.clone() else { return };
+    let places: Vec<usize> = setup.limits_at(client.born).collect();
+    let mut is_checked = false;
+    if let Some(place) = places.get(look.scopes.len()) {
+        let items = &world.scopes[*place];
+        let wanted = wanted(setup, number, *place, items, look.all);
+        look.todo.extend(wanted.into_iter().map(|shard| (look.scopes.len(), shard)));
+        look.scopes.push(ScopeItems { own: items.own.clone(), shards: BTreeMap::new() });
+        look.rooms.push(room(setup, client, *place, items));
+    } else if look.todo.is_empty() {
+        is_checked = true;
+    } else {
+        let (read, shard) = look.todo.remove(0);
+        let item = world.scopes[places[read]].shards[&shard].clone();
+        look.scopes[read].shards.insert(shard, item);
+    }
+    let needs_check = look.all
+        && setup.fault != Some(Fault::PagedReadAsOneMoment)
+        && look.scopes.iter().any(|items| !items.own.shards.is_empty());
+    world.clients[number].phase = if look.scopes.len() < places.len() || !look.todo.is_empty() {
+        Phase::Look(look)
+    } else if is_checked && look.changed {
+        Phase::Look(Look { all: true, ..Look::default() })
+    } else if needs_check && !is_checked {
+        Phase::Look(look)
+    } else {
+        judge(setup, world, number, &look);
+        return;
+    };
+}
+
+/// The shards to read.
+fn wanted(setup: &Setup, number: usize, place: usize, items: &ScopeItems, all: bool) -> BTreeSet<u16> {
+    let spread = spread(&setup.limits[place], items.own.spread);
+    let known = |shard: &u16| items.own.shards.contains_key(shard);
+    let mine = candidates(setup.holder(number).spot());
+    let mine = mine.filter(|shard| *shard < spread && spread > 1 || known(shard));
+    let marked = items.own.shards.keys().copied().filter(|_| all);
+    mine.chain(marked).collect()
+}
+
+/// What is really left, which is summed up here in another way than by the judge.
+fn room(setup: &Setup, client: &Client, place: usize, items: &ScopeItems) -> Room {
+    let (limit, spent, held) = (&setup.limits[place], settled(items), holds(items));
+    let seen = if place == 0 { client.seen } else { 0 };
+    Room(PerUnit::from_fn(|unit| {
+        let seen = if unit == Unit::Output { u128::from(seen) } else { 0 };
+        Some(limit.limits.get(unit)?.saturating_sub(spent.get(unit).max(seen)).saturating_sub(held.get(unit)))
+    }))
+}
+
+/// Goes by what was read.
+fn judge(setup: &Setup, world: &mut World, number: usize, look: &Look) {
     let client = &mut world.clients[number];
-    let ask = setup.ask(number, client.seen);
+    let ask = setup.ask(number, client);
     let mut attempt = setup.attempt(&ask, number, client);
-    let step = after(setup, &mut attempt, &world.scopes);
-    (client.max_tokens, client.places) = (attempt.max_tokens, attempt.places);
+    let step = after(setup, &mut attempt, look);
+    client.max_tokens = attempt.max_tokens;
+    client.places = attempt.places.iter().map(|place| place.shard).collect();
     client.phase = match step {
-        Step::Done(Admission::Approved(found)) => {
+        Step::Done(Admission::Approved { reservation: found, .. }) => {
             client.since = (0..=world.clock).find(|tick| at(*tick) == found.held_at).unwrap();
             client.max_tokens = found.max_tokens;
             client.places = found.scopes.iter().map(|scope| scope.shard).collect();
             client.found = true;
-            let ask = setup.ask(number, client.seen);
+            let ask = setup.ask(number, client);
             assert_eq!(setup.attempt(&ask, number, client).reservation(), found);
             if setup.burst { Phase::Over(End::Admitted) } else { Phase::Model }
         }
         Step::Done(Admission::Duplicate) => Phase::Over(End::Duplicate),
-        Step::Done(Admission::Denied { shortage, figures }) => {
-            let seen = client.seen;
-            let denial = denial(setup, number, seen, &shortage, &figures, &world.scopes);
+        Step::Done(Admission::Denied { shortage, budget, .. }) => {
+            let denial = denial(&ask, look, &shortage, &budget);
+            if client.uncertain {
+                giving_up::start(setup, world, number, Some(denial));
+                return;
+            }
             Phase::Deny(denial)
+        }
+        Step::LookAtAll => Phase::Look(Look { all: true, ..Look::default() }),
+        Step::GivenUp => {
+            giving_up::start(setup, world, number, None);
+            return;
         }
         Step::Again(changes) if changes.is_empty() => Phase::Write,
         Step::Again(changes) => Phase::Change(changes),
@@ -85,16 +166,26 @@ pub fn look(setup: &Setup, world: &mut World, number: usize) {
 }
 
 /// What follows from a look; a protocol that has forgotten its hold does not find it either.
-fn after(setup: &Setup, attempt: &mut Attempt<'_>, scopes: &[ScopeItems]) -> Step {
-    if setup.fault == Some(Fault::HoldForgottenOnDeny) {
-        let figures: Vec<Figures> = scopes.iter().map(ScopeItems::figures).collect();
-        if let sentry_ledger::admission::Verdict::Denied(shortage) =
-            attempt.ask.judge(&figures, attempt.now.timestamp_millis())
-        {
-            return Step::Done(Admission::Denied { shortage, figures });
+fn after(setup: &Setup, attempt: &mut Attempt<'_>, look: &Look) -> Step {
+    let at_once = match setup.fault {
+        Some(Fault::HoldForgottenOnDeny) => true,
+        Some(Fault::PagedReadAsOneMoment) => look.all,
+        _ => false,
+    };
+    if at_once {
+        let places = attempt.places.iter().zip(&look.scopes);
+        let standings: Vec<Standing<'_>> =
+            places.map(|(place, items)| Standing { budget: place.budget, figures: items.figures() }).collect();
+        if let Verdict::Denied(shortage) = attempt.ask.judge(&standings, attempt.now.timestamp_millis()) {
+            let entry = |standing: &Standing<'_>| standing.figures.entry(standing.budget.limit, standing.budget.seen);
+            return Step::Done(Admission::Denied {
+                shortage,
+                budget: standings.iter().map(entry).collect(),
+                alerts: vec![],
+            });
         }
     }
-    match attempt.after(scopes) {
+    match attempt.after(&look.scopes) {
         Step::Again(changes) => {
             let changes =
                 changes.into_iter().map(|together| together.into_iter().map(|each| refund(setup, each)).collect());
@@ -112,33 +203,30 @@ pub fn change(setup: &Setup, world: &mut World, number: usize) {
     world.clients[number].phase = if changes.is_empty() { Phase::Write } else { Phase::Change(changes) };
 }
 
-/// The denial beside the tables, which are summed up here in another way than by the judge.
-fn denial(
-    setup: &Setup,
-    number: usize,
-    seen: u64,
-    shortage: &Shortage,
-    figures: &[Figures],
-    scopes: &[ScopeItems],
-) -> Denial {
-    let Shortage { place, unit, needed, remaining, retry_after_seconds, .. } = *shortage;
-    let ask = setup.ask(number, seen);
-    let (limit, seen) = (&setup.limits[place], ask.seen_of(place));
-    let entry = figures[place].entry(limit, seen);
+/// The denial beside what was read, and beside what the tables said when the own item was read.
+fn denial(ask: &Ask<'_>, look: &Look, shortage: &Shortage, budget: &[BudgetEntry]) -> Denial {
+    let Shortage { unit, needed, remaining, retry_after_seconds, .. } = *shortage;
+    let place = ask.budgets.iter().position(|budget| *budget.limit == *shortage.limit).unwrap();
+    let (limit, seen, items) = (ask.budgets[place].limit, ask.budgets[place].seen, &look.scopes[place]);
+    let entry = &budget[place];
     let reported = match unit {
         Unit::Input => entry.input.map(|room| room.remaining),
-        _ => entry.output.map(|room| room.remaining),
+        Unit::Output => entry.output.map(|room| room.remaining),
+        Unit::Requests => entry.requests.map(|room| room.remaining),
+        Unit::InFlight => entry.in_flight.map(|room| room.remaining),
+        Unit::Usd => None,
     };
-    let (spent, held) = (settled(&scopes[place]).get(unit), holds(&scopes[place]).get(unit));
+    let (spent, held) = (settled(items).get(unit), holds(items).get(unit));
     let most = limit.limits.get(unit).unwrap();
     let without_holds = most.saturating_sub(spent.max(seen.get(unit)));
     Denial {
         needed,
         judged: remaining,
         reported: reported.unwrap().into(),
-        really: without_holds.saturating_sub(held),
+        really: look.rooms[place].0.get(unit).unwrap(),
         retry: [retry_after_seconds.is_some(), needed <= without_holds && without_holds > 0],
         by_cloudwatch: needed <= most.saturating_sub(spent + held),
+        several_reads: look.scopes.iter().any(|items| !items.shards.is_empty()),
     }
 }
 
@@ -149,13 +237,23 @@ fn alone(setup: &Setup, world: &World, number: usize) -> Option<Phase> {
         if world.clients[number].phase == Phase::Write {
             write(setup, &mut world, number);
         }
-        if world.clients[number].phase == Phase::Look {
+        let mut rounds = 0;
+        while let Phase::Look(before) = &world.clients[number].phase
+            && rounds < ROUNDS
+        {
+            let all = before.all;
             look(setup, &mut world, number);
+            // One round has one look.
+            let is_next = matches!(&world.clients[number].phase, Phase::Look(after) if after.all && !all);
+            if is_next {
+                break;
+            }
+            rounds += 1;
         }
         while matches!(world.clients[number].phase, Phase::Change(_)) {
             change(setup, &mut world, number);
         }
-        if world.clients[number].phase != Phase::Write {
+        if !matches!(world.clients[number].phase, Phase::Write | Phase::Look(_)) {
             return Some(world.clients[number].phase.clone());
         }
     }
