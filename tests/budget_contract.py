@@ -8,13 +8,17 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 DIMENSIONS = ("application", "costCenter", "environment")
-UNITS = ("input", "output", "usd")
+UNITS = ("input", "output", "usd", "requests", "inFlight")
+COUNTS = ("input", "output", "requests", "inFlight")
 # No time zone is further from UTC.
 OFFSETS = (timedelta(hours=-12), timedelta(hours=14))
 BUDGET_USD = r"\d+\.\d{2,12}"
 INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:00Z"
+# Windows that are no part of a calendar: all time, the moment, and a period of its own, which may have no end.
+UNENDING = r"total|inFlight|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/\.\."
+PERIOD = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)"
 # Characters with a meaning in scope names are percent-encoded where a tag's value has them.
-SCOPE = r"model#[^+#]+|[a-zA-Z]+#[^+#]+(\+[a-zA-Z]+#[^+#]+){0,2}"
+SCOPE = r"(model|foundation)#[^+#]+|[a-zA-Z0-9_.:/=@-]+#[^+#]+(\+[a-zA-Z]+#[^+#]+){0,2}"
 
 
 def check_budget(wrong, budget):
@@ -22,28 +26,33 @@ def check_budget(wrong, budget):
         return
     for position, entry in enumerate(budget):
         path = f"budget[{position}]"
-        if not wrong.keys(entry, path, ("scope", "window", "resetsAt", "source"), (*UNITS, "usageAgeSeconds")):
+        if not wrong.keys(entry, path, ("scope", "window", "source"), (*UNITS, "resetsAt", "usageAgeSeconds", "enforce")):
             continue
         wrong.text(entry["scope"], f"{path}.scope", SCOPE)
         _source(wrong, entry, path)
         _window(wrong, entry, path)
         _usage_age(wrong, entry, path)
         wrong.of(entry.keys() & set(UNITS), path, "limits nothing")
-        for kind in ("input", "output"):
+        wrong.of(entry.get("enforce", "observe") == "observe", f"{path}.enforce", f"is {entry.get('enforce')!r}")
+        for kind in COUNTS:
             if kind in entry:
                 _headroom(wrong, entry[kind], f"{path}.{kind}")
         if "usd" in entry:
             _dollars(wrong, entry["usd"], f"{path}.usd")
     scopes = [str(entry.get("scope")) for entry in budget]
     wrong.of(not scopes or scopes[0].startswith("model#"), "budget", f"does not begin with the model: {scopes}")
-    wrong.of(scopes[1:] == sorted(set(scopes[1:])), "budget", f"is not in the order of its scopes: {scopes}")
+    by_kind = sorted(scopes, key=lambda scope: (not scope.startswith("model#"), not scope.startswith("foundation#"), scope))
+    wrong.of(scopes == by_kind, "budget", f"is not in the order of its scopes: {scopes}")
+    places = [(entry.get("scope"), entry.get("window")) for entry in budget]
+    wrong.of(len(places) == len(set(places)), "budget", f"has a window twice: {places}")
 
 
 def _source(wrong, entry, path):
     """An own item's source is the scope's kind; `default` is the fallback of any."""
     kind = "+".join(part.split("#", 1)[0] for part in str(entry["scope"]).split("+"))
     names = kind.split("+")
-    known = names == ["model"] or (set(names) <= set(DIMENSIONS) and names == sorted(set(names)))
+    # A single name may be that of a declared tag.
+    known = len(names) == 1 or (set(names) <= set(DIMENSIONS) and names == sorted(set(names)))
     wrong.of(known, f"{path}.scope", f"{entry['scope']!r} is of no known kind")
     wrong.of(entry["source"] in {"default", kind}, f"{path}.source", f"is {entry['source']!r} for {entry['scope']!r}")
 
@@ -51,14 +60,22 @@ def _source(wrong, entry, path):
 def _usage_age(wrong, entry, path):
     """CloudWatch knows models only. A figure that is older than five minutes decides nothing."""
     age = entry.get("usageAgeSeconds")
-    if entry["scope"].startswith("model#"):
+    if entry["scope"].startswith(("model#", "foundation#")):
         wrong.of(type(age) is int and 0 <= age <= 300, f"{path}.usageAgeSeconds", f"is {age!r}")
     else:
         wrong.of(age is None, f"{path}.usageAgeSeconds", f"is {age!r} for {entry['scope']!r}, which CloudWatch does not know")
 
 
 def _window(wrong, entry, path):
-    """`resetsAt` is the end of the named window in some time zone."""
+    """`resetsAt` is the end of the named window in some time zone; a window that never ends has none."""
+    if re.fullmatch(UNENDING, str(entry["window"])):
+        wrong.of("resetsAt" not in entry, f"{path}.resetsAt", f"is there though {entry['window']} never resets")
+        return
+    if period := re.fullmatch(PERIOD, str(entry["window"])):
+        wrong.of(entry.get("resetsAt") == period[1], f"{path}.resetsAt", f"is {entry.get('resetsAt')!r} of {entry['window']}")
+        return
+    if not wrong.of("resetsAt" in entry, path, "has no resetsAt"):
+        return
     wrong.text(entry["resetsAt"], f"{path}.resetsAt", INSTANT)
     end = window_end(str(entry["window"]))
     if not wrong.of(end is not None, f"{path}.window", f"{entry['window']!r} names no window") or not re.fullmatch(INSTANT, str(entry["resetsAt"])):
@@ -76,7 +93,7 @@ def window_end(name):
         if re.fullmatch(r"\d{4}-\d\d", name):
             year, month = int(name[:4]), int(name[5:])
             return datetime(year + month // 12, month % 12 + 1, 1) if 1 <= month <= 12 else None
-        for pattern, form, length in ((r"\d{4}-\d\d-\d\d", "%Y-%m-%d", timedelta(days=1)), (r"\d{4}-\d\d-\d\dT\d\d", "%Y-%m-%dT%H", timedelta(hours=1))):
+        for pattern, form, length in ((r"\d{4}-\d\d-\d\dT\d\d:\d\d", "%Y-%m-%dT%H:%M", timedelta(minutes=1)), (r"\d{4}-\d\d-\d\d", "%Y-%m-%d", timedelta(days=1)), (r"\d{4}-\d\d-\d\dT\d\d", "%Y-%m-%dT%H", timedelta(hours=1))):
             if re.fullmatch(pattern, name):
                 return datetime.strptime(name, form) + length
     except ValueError:
@@ -106,13 +123,12 @@ def _dollars(wrong, room, path):
 def check_refusal(wrong, error, budget):
     """A budget that a request does not fit: which, by how much, and whether holds alone are in the way."""
     details, path = error["details"], "error.details"
-    if not wrong.of({"scope", "window", "resetsAt", "exceeded", "needed", "remaining"} <= details.keys(), path, f"says too little: {details}"):
+    if not wrong.of({"scope", "window", "exceeded", "needed", "remaining"} <= details.keys(), path, f"says too little: {details}"):
         return
-    entry = next((each for each in budget if each.get("scope") == details["scope"]), None)
+    entry = next((each for each in budget if (each.get("scope"), each.get("window")) == (details["scope"], details["window"])), None)
     if not wrong.of(entry is not None, f"{path}.scope", f"{details} names none of the scopes in budget"):
         return
-    for name in ("window", "resetsAt"):
-        wrong.of(details[name] == entry[name], f"{path}.{name}", f"{details} is not its scope's")
+    wrong.of(details.get("resetsAt") == entry.get("resetsAt"), f"{path}.resetsAt", f"{details} is not its scope's")
     unit = details["exceeded"]
     if not wrong.of(unit in UNITS and unit in entry, f"{path}.exceeded", f"{unit!r} is not limited by {entry}"):
         return
@@ -136,7 +152,7 @@ def check_includes(wrong, answer):
     if not (isinstance(usage, dict) and isinstance(cost, dict) and isinstance(answer.get("budget"), list)):
         return
     kinds = {"input": ("inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"), "output": ("outputTokens",)}
-    spent = {unit: sum(usage.get(kind, 0) for kind in names) for unit, names in kinds.items()}
+    spent = {"requests": 1} | {unit: sum(usage.get(kind, 0) for kind in names) for unit, names in kinds.items()}
     if "usd" in cost:
         spent["usd"] = cost["usd"]
     for position, entry in enumerate(answer["budget"]):
@@ -145,8 +161,8 @@ def check_includes(wrong, answer):
             wrong.of(Decimal(used) >= Decimal(spent[unit]), f"budget[{position}].{unit}.used", f"{used} lacks the request's own {spent[unit]}")
 
 
-def entry_of(answer, scope):
-    """The `budget` entry of a scope."""
-    found = [entry for entry in answer["budget"] if entry["scope"] == scope]
+def entry_of(answer, scope, window=None):
+    """The `budget` entry of a scope; of several windows the one whose name has as many characters as `window`."""
+    found = [entry for entry in answer["budget"] if entry["scope"] == scope and (window is None or len(entry["window"]) == len(window))]
     assert len(found) == 1, f"{scope} is not once in the budget: {answer['budget']}"
     return found[0]

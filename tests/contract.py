@@ -14,6 +14,9 @@ CODES = {
     "BudgetReserved": ("Denied", 429, True),
     "LimitNotConfigured": ("Denied", 403, False),
     "LimitMalformed": ("Denied", 403, False),
+    "ModelNotPriced": ("Denied", 403, False),
+    "RequestTooLarge": ("Denied", 403, False),
+    "Stopped": ("Denied", 403, False),
     "UsageUnavailable": ("Denied", 503, True),
     "LedgerUnavailable": ("Denied", 503, True),
     "ModelThrottled": ("InvocationFailed", 429, True),
@@ -70,7 +73,7 @@ def check_answer(answer, sent=None, *, unvalidated=False, unresolved=False, unse
         raise AssertionError(f"not an answer document: {answer!r}")
     outcome = answer["outcome"]
     if outcome == "Succeeded":
-        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "model", "output", "usage", "cost", "budget"), ("degraded",))
+        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "model", "output", "usage", "cost", "budget"), ("degraded", "wouldDeny"))
         wrong.of(answer.get("statusCode") == 200, "statusCode", f"is {answer.get('statusCode')!r}")
         _output(wrong, answer.get("output"), sent)
         check_usage(answer.get("usage"), wrong)
@@ -82,13 +85,15 @@ def check_answer(answer, sent=None, *, unvalidated=False, unresolved=False, unse
         wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "error"), ("model", "budget"))
         _error(wrong, answer)
     else:
-        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "model", "error", "budget"), ("degraded",) if outcome == "InvocationFailed" else ())
+        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "model", "error", "budget"), ("degraded", "wouldDeny") if outcome == "InvocationFailed" else ())
         _error(wrong, answer)
     if outcome in {"Succeeded", "InvocationFailed"}:
         if unsettled:
             wrong.of(answer.get("budget") == [], "budget", f"has figures though nothing was settled: {answer.get('budget')}")
         else:
             wrong.of(answer.get("budget"), "budget", "is empty though the request was approved")
+    if "wouldDeny" in answer:
+        _would_deny(wrong, answer["wouldDeny"])
     if "degraded" in answer:
         _degraded(wrong, answer["degraded"], answer.get("model") or {})
     complete = outcome != "Invalid" and not unvalidated and not unresolved
@@ -151,11 +156,14 @@ def check_usage(usage, wrong=None):
 
 def check_cost(cost, wrong=None):
     mine = Complaints() if wrong is None else wrong
-    if mine.keys(cost, "cost", ("priced",), ("usd",)):
+    if mine.keys(cost, "cost", ("priced",), ("usd", "discountPercent")):
         mine.of(type(cost["priced"]) is bool, "cost.priced", f"is {cost['priced']!r}")
         mine.of(("usd" in cost) == (cost["priced"] is True), "cost", f"must have usd if and only if it is priced: {cost}")
         if "usd" in cost:
             mine.text(cost["usd"], "cost.usd", USD)
+        if "discountPercent" in cost:
+            mine.of("usd" in cost, "cost.discountPercent", "is there without dollars")
+            mine.text(cost["discountPercent"], "cost.discountPercent", r"\d{1,2}(\.\d{1,2})?")
     assert wrong is not None or not mine, mine
 
 
@@ -178,6 +186,18 @@ def _error(wrong, answer):
         wrong.of("retryAfterSeconds" not in error, "error.retryAfterSeconds", "is there though a retry does not help")
     if error["code"] in {"BudgetExceeded", "BudgetReserved"} and isinstance(error["details"], dict):
         check_refusal(wrong, error, answer.get("budget") or [])
+
+
+def _would_deny(wrong, denials):
+    """What limits that only observe would have denied: the same errors, without a place of their own in the answer."""
+    if not wrong.of(isinstance(denials, list) and denials, "wouldDeny", f"is no list of errors but {denials!r}"):
+        return
+    for position, error in enumerate(denials):
+        path = f"wouldDeny[{position}]"
+        if wrong.keys(error, path, ("code", "message", "retryable", "details"), ("retryAfterSeconds",)):
+            known = error["code"] in {"BudgetExceeded", "BudgetReserved", "RequestTooLarge", "ModelNotPriced"}
+            wrong.of(known, f"{path}.code", f"is {error['code']!r}")
+            wrong.of("scope" in error["details"], f"{path}.details", f"says too little: {error['details']}")
 
 
 def _degraded(wrong, degraded, model):

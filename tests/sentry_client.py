@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 import zipfile
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -79,6 +80,7 @@ class Sentry:
         self.limits = dynamodb.Table(self.outputs["LimitsTableName"])
         self.catalogue = dynamodb.Table(self.outputs["CatalogueTableName"])
         self.ledger = dynamodb.Table(self.outputs["LedgerTableName"])
+        self.usage = dynamodb.Table(self.outputs["UsageTableName"])
         self.catalogue = dynamodb.Table(self.outputs["CatalogueTableName"])
         self._limit_keys = set()
 
@@ -162,6 +164,19 @@ class Sentry:
     def ledger_items(self, scope):
         """What the ledger has of a scope, one item a window; a spread scope has more under `<scope>#shard-<n>`."""
         return self.ledger.query(KeyConditionExpression=Key("scope").eq(scope), ConsistentRead=True)["Items"]
+
+    def history(self, scope, requests):
+        """What the usage history has of `scope`, over all days, as soon as it has so many requests."""
+        deadline = time.monotonic() + 90
+        while True:
+            items = self.usage.query(KeyConditionExpression=Key("scope").eq(scope), ConsistentRead=True)["Items"]
+            sums = Counter()
+            for item in items:
+                sums.update({name: int(value) for name, value in item.items() if name not in {"scope", "day", "expiresAt"}})
+            if sums["requests"] >= requests:
+                return dict(sums)
+            assert time.monotonic() < deadline, f"the history has {dict(sums)} of {scope}"
+            time.sleep(0.2)
 
     def put_usage(self, model_metric, **tokens):
         """Puts points as Bedrock does, e.g. `InputTokenCount=1000`. Only the local AWS lets anyone write this namespace."""

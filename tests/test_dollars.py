@@ -102,7 +102,7 @@ def test_model_without_a_price_cannot_pass_a_limit_in_dollars(sentry, center, li
         sentry.set_limit(key, limit)
         sent = document(arn, tags=tags)
         answer = sentry.ask(sent)
-        details = check_error(answer, "LimitMalformed", sent)
+        details = check_error(answer, "ModelNotPriced", sent)
         assert (details["item"], details["field"]) == (item, "limit.usd")
         assert details["model"] in answer["model"].values()
         sentry.delete_limit(key)
@@ -115,7 +115,7 @@ def test_fallback_in_dollars_is_named_too(sentry, center, key):
     _, tags = center
     sent = document(sentry.profile_arn()[0], tags=tags)
     with sentry.default_item({"limit": {"usd": 100}}, key=key):
-        details = check_error(sentry.ask(sent), "LimitMalformed", sent)
+        details = check_error(sentry.ask(sent), "ModelNotPriced", sent)
     assert (details["item"], details["field"]) == (key, "limit.usd")
 
 
@@ -129,7 +129,7 @@ def test_model_without_a_price_is_served_where_no_dollars_are_limited(sentry, ce
     assert "usd" not in entry_of(answer, scope)
     # The same cost centre in dollars is for models with a price.
     sentry.set_limit(scope, {"usd": 1})
-    check_error(sentry.ask(sent), "LimitMalformed", sent)
+    check_error(sentry.ask(sent), "ModelNotPriced", sent)
     check_succeeded(sentry.ask(document("nova-lite", tags=tags)))
 
 

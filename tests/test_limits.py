@@ -9,7 +9,7 @@ import time
 import pytest
 
 from contract import check_error, check_succeeded
-from sentry_client import PLENTY, document, number
+from sentry_client import PLENTY, InFlight, document, number
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ MALFORMED = {
     "input is negative": ({"limit": {"input": -1}}, "limit.input"),
     "input is a fraction": ({"limit": {"input": number("10.5")}}, "limit.input"),
     "input is a boolean": ({"limit": {"input": True}}, "limit.input"),
-    "input is null": ({"limit": {"input": None}}, "limit.input"),
+    "input is null": ({"limit": {"input": None}}, "limit"),
     "input is a list": ({"limit": {"input": [1000]}}, "limit.input"),
     "input is an object": ({"limit": {"input": {"tokens": 1000}}}, "limit.input"),
     "input is beyond any count": ({"limit": {"input": number("1E+30")}}, "limit.input"),
@@ -332,3 +332,69 @@ def test_item_in_another_spelling_is_understood(sentry, profile, item):
     arn, bare = profile
     sentry.set_limit(bare, **item)
     assert approved(sentry, arn)["source"] == "model"
+
+
+# What else an item can say
+
+def test_limit_that_observes_serves_and_says_what_it_would_deny(sentry, profile):
+    arn, bare = profile
+    sentry.set_limit(bare, {"output": 0, "usd": 1}, enforce="observe", perRequest={"input": 1})
+    sent = document(arn)
+    answer = check_succeeded(sentry.ask(sent), sent)
+    assert {error["code"] for error in answer["wouldDeny"]} == {"BudgetExceeded", "RequestTooLarge", "ModelNotPriced"}
+    assert {error["details"]["scope"] for error in answer["wouldDeny"]} == {f"model#{bare}"}
+    entry = budget_of(answer)
+    assert (entry["enforce"], entry["output"]["used"], entry["output"]["remaining"]) == ("observe", answer["usage"]["outputTokens"], 0)
+
+
+def test_stopped_scope_admits_nothing_and_keeps_its_limit(sentry, profile):
+    arn, bare = profile
+    sent = document(arn)
+    for enforce in ("deny", "observe"):
+        sentry.set_limit(bare, {"output": PLENTY}, stopped="a leaked key, ticket 17", enforce=enforce)
+        answer = sentry.ask(sent)
+        details = check_error(answer, "Stopped", sent)
+        assert (details["scope"], details["reason"]) == (f"model#{bare}", "a leaked key, ticket 17")
+        assert "a leaked key, ticket 17" in answer["error"]["message"]
+    assert not sentry.local or sentry.calls(bare) == 0
+    sentry.set_limit(bare, {"output": PLENTY})
+    assert approved(sentry, arn)["output"]["limit"] == PLENTY
+
+
+def test_raise_ends_by_itself(sentry, profile):
+    arn, bare = profile
+    raised = {"limit": {"output": PLENTY}, "until": "2099-01-01T00:00:00Z"}
+    sentry.set_limit(bare, {"output": 0}, **{"raise": raised})
+    assert approved(sentry, arn)["output"]["limit"] == PLENTY
+    sentry.set_limit(bare, {"output": 0}, **{"raise": {**raised, "until": "2024-01-01T00:00:00Z"}})
+    assert denied(sentry, arn)["output"]["limit"] == 0
+
+
+@pytest.mark.local
+def test_one_request_may_hold_no_more_than_the_item_says(sentry, profile):
+    arn, bare = profile
+    sentry.set_limit(bare, {"output": PLENTY}, perRequest={"output": 100})
+    sent = document(arn, parameters={"max_tokens": 101})
+    answer = sentry.ask(sent)
+    details = check_error(answer, "RequestTooLarge", sent)
+    assert (details["scope"], details["exceeded"], details["needed"], details["limit"]) == (f"model#{bare}", "output", 101, 100)
+    # The ledger has not been asked.
+    assert (answer["budget"], sentry.ledger_items(f"model#{bare}"), sentry.calls(bare)) == ([], [], 0)
+    # Where the client leaves it open, the model is asked for as much as fits.
+    open_ended = document(arn)
+    answer = check_succeeded(sentry.ask(open_ended), open_ended)
+    assert (answer["degraded"]["action"], answer["degraded"]["to"]) == ("clamp", 100)
+
+
+@pytest.mark.local
+def test_requests_in_flight_are_counted_at_every_moment(sentry, profile):
+    arn, bare = profile
+    sentry.set_limit(bare, {"output": PLENTY, "inFlight": 1}, window="day")
+    sent = document(arn, latency_ms=2500)
+    with InFlight(sentry, sent, bare) as first:
+        answer = sentry.ask(document(arn))
+        details = check_error(answer, "BudgetReserved")
+        assert (details["exceeded"], details["window"]) == ("inFlight", "inFlight")
+    check_succeeded(first.answer, sent)
+    answer = check_succeeded(sentry.ask(document(arn)))
+    assert [entry["inFlight"]["reserved"] for entry in answer["budget"] if "inFlight" in entry] == [0]

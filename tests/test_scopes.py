@@ -1,4 +1,4 @@
-"""Limits on who asks: cost centre, application, environment, each pair and all three, beside the model's."""
+"""Limits on who asks: cost center, application, environment, each pair and all three, the user, beside the model's and its foundation model's."""
 
 from itertools import combinations
 
@@ -11,6 +11,7 @@ from sentry_client import PLENTY, document, unique
 TAGS = {"application": "applicationId", "costCenter": "costCenter", "environment": "environment"}
 KINDS = ["+".join(names) for size in (1, 2, 3) for names in combinations(TAGS, size)]
 ENCODED = {"%": "%25", "+": "%2B", "#": "%23"}
+MODEL = "anthropic.claude-haiku-4-5-20251001-v1:0"
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def scope_of(kind, tags=None):
     """The scope of a kind for these tags; without tags, the key of its fallback."""
     def value(dimension):
         given = tags.get(TAGS[dimension], "unspecified") if tags is not None else "default"
-        return "".join(ENCODED.get(character, character) for character in given)
+        return "".join(ENCODED.get(character, character) for character in given).lower()
     return "+".join(f"{dimension}#{value(dimension)}" for dimension in kind.split("+"))
 
 
@@ -202,3 +203,64 @@ def test_scope_does_not_stand_in_for_the_model(sentry, tags):
     sent = sized(tags, model=sentry.profile_arn()[0])
     with sentry.default_item(None):
         check_error(sentry.ask(sent), "LimitNotConfigured", sent)
+
+
+def test_case_of_a_value_does_not_count(sentry, tags):
+    """`Marketing` and `marketing` are one budget, whose item has either spelling."""
+    value = tags["costCenter"]
+    scope = f"costCenter#{value}"
+    for key in (f"costCenter#{value.upper()}", scope):
+        sentry.set_limit(key, {"output": 5000})
+        answer = approved(sentry, sized({**tags, "costCenter": value.upper()}))
+        assert (entry_of(answer, scope)["source"], answer["tags"]["costCenter"]) == ("costCenter", value.upper())
+        sentry.delete_limit(f"costCenter#{value.upper()}")
+    used = entry_of(answer, scope)["output"]["used"]
+    last = approved(sentry, sized(tags))
+    assert entry_of(last, scope)["output"]["used"] == used + last["usage"]["outputTokens"]
+
+
+@pytest.mark.local
+def test_made_up_values_share_a_default_that_is_shared(sentry, tags):
+    own = scope_of("costCenter", tags)
+    with sentry.default_item({"limit": {"output": 250}, "shared": True}, key="costCenter#default"):
+        made_up = [sized({**tags, "costCenter": unique("e2e-made-up")}, output_tokens=100) for _ in range(3)]
+        for times, sent in enumerate(made_up[:2], 1):
+            answer = approved(sentry, sent)
+            assert scopes(answer) == ["costCenter#default"]
+            assert entry_of(answer, "costCenter#default")["output"]["used"] == 100 * times
+        exceeded(sentry, made_up[2], "costCenter#default")
+        # A value with an item of its own is apart.
+        sentry.set_limit(own, {"output": 100})
+        assert scopes(approved(sentry, sized(tags, output_tokens=100))) == [own]
+
+
+@pytest.mark.local
+def test_foundation_model_is_one_budget_for_all_its_ids_and_profiles(sentry):
+    scope = f"foundation#{MODEL}"
+    profile = sentry.client("bedrock", sentry.bedrock_endpoint).create_inference_profile(
+        inferenceProfileName=unique("e2e"), modelSource={"copyFrom": f"arn:aws:bedrock:{sentry.region}::foundation-model/{MODEL}"})["inferenceProfileArn"]
+    sentry.set_limit(scope, {"output": 350}, window="total")
+    try:
+        used = 0
+        for model in (f"us.{MODEL}", f"global.{MODEL}", profile):
+            answer = approved(sentry, sized(None, model=model, output_tokens=100))
+            entry = entry_of(answer, scope)
+            assert (entry["source"], entry["window"], "resetsAt" in entry) == ("foundation", "total", False)
+            assert entry["output"]["used"] >= used + 100, answer["budget"]
+            used = entry["output"]["used"]
+        answer = sentry.ask(sized(None, model=f"us.{MODEL}"))
+        details = check_error(answer, "BudgetExceeded")
+        assert (details["scope"], "resetsAt" in details) == (scope, False)
+    finally:
+        sentry.delete_limit(scope)
+
+
+def test_user_has_a_budget_where_there_is_one(sentry, tags):
+    user = unique("e2e-user")
+    scope = f"user#{user}"
+    sentry.set_limit(scope, {"output": 5000, "requests": 2}, window="day")
+    sent = sized({**tags, "userId": user})
+    for times in (1, 2):
+        assert entry_of(approved(sentry, sent), scope)["requests"]["used"] == times
+    exceeded(sentry, sent, scope)
+    approved(sentry, sized(tags))

@@ -49,13 +49,13 @@ A_FUNCTION_MAY = {
     "LookupLimitFunction": {"dynamodb:BatchGetItem"},
     "FetchUsageFunction": {"cloudwatch:GetMetricData", "dynamodb:GetItem", "dynamodb:UpdateItem"},
     "CountTokensFunction": {"bedrock:CountTokens"},
-    "ReserveFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"},
+    "ReserveFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query"},
     "InvokeModelFunction": {"bedrock:InvokeModel", "bedrock:ApplyGuardrail"},
     "PrepareCallFunction": set(),
     "ReadAnswerFunction": set(),
     "SettleFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:DeleteItem", "sqs:SendMessage"},
     "EmitMetricsFunction": {
-        "cloudwatch:PutMetricData", "dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:DeleteItem", "sns:Publish",
+        "cloudwatch:PutMetricData", "dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "sns:Publish",
         "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility",
     },
     "SweepHoldsFunction": {"dynamodb:Scan", "dynamodb:UpdateItem"},
@@ -74,7 +74,7 @@ CALL_WAYS = {"lambda": ["Invoke Model"], "native": ["Prepare Call", "Call Bedroc
 ROUTER_WAYS = {way: [*tasks, "Read Answer"] if tasks[-1] == "Call Bedrock" else tasks for way, tasks in CALL_WAYS.items()}
 MODEL_TIMEOUT = "{% $number('${ModelTimeoutSeconds}') %}"
 OUT_OF_TIME = {"States.Timeout", "Sandbox.Timedout"}
-CONTRACT_PARAMETERS = {"Architecture": "arm64", "ModelTimeoutSeconds": 240, "HoldSeconds": 360, "UsageCacheSeconds": 60, "ModelInvocation": "lambda", "InvokeConcurrency": 0}
+CONTRACT_PARAMETERS = {"Architecture": "arm64", "ModelTimeoutSeconds": 240, "HoldSeconds": 360, "UsageCacheSeconds": 60, "ModelInvocation": "lambda", "InvokeConcurrency": 0, "HistoryDays": 400}
 
 
 def of_type(*kinds):
@@ -138,7 +138,7 @@ def actions_of(role):
 
 # The contract's names
 
-@pytest.mark.parametrize("output", ["RateLimiterArn", "ModelRouterArn", "LimitsTableName", "CatalogueTableName", "LedgerTableName", "BudgetAlertTopicArn"])
+@pytest.mark.parametrize("output", ["RateLimiterArn", "ModelRouterArn", "LimitsTableName", "CatalogueTableName", "LedgerTableName", "UsageTableName", "BudgetAlertTopicArn"])
 def test_output_of_the_contract(output):
     assert pointed_at(TEMPLATE["Outputs"][output]["Value"]) in RESOURCES
     assert TEMPLATE["Outputs"][output]["Description"]
@@ -468,16 +468,31 @@ def test_ledger_is_keyed_by_scope_and_window_and_outlives_the_stack():
     assert RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
 
 
-@pytest.mark.parametrize("name", ["LedgerTable", "RequestsTable"])
+def test_usage_history_is_keyed_by_scope_and_day_and_outlives_the_stack():
+    name = pointed_at(TEMPLATE["Outputs"]["UsageTableName"]["Value"])
+    assert TABLES[name]["KeySchema"] == [{"AttributeName": "scope", "KeyType": "HASH"}, {"AttributeName": "day", "KeyType": "RANGE"}]
+    assert RESOURCES[name]["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+    assert TABLES[name]["DeletionProtectionEnabled"] is True
+
+
+def test_usage_history_is_written_by_the_queues_function_and_read_by_reserve():
+    found = {role: set(listed(statement["Action"])) for role, statement in (each.values for each in STATEMENTS) if pointed_at(statement["Resource"]) == "UsageTable"}
+    assert found == {"EmitMetricsRole": {"dynamodb:PutItem", "dynamodb:UpdateItem"}, "ReserveRole": {"dynamodb:Query"}}
+
+
+@pytest.mark.parametrize("name", ["LedgerTable", "RequestsTable", "UsageTable"])
 def test_what_is_over_is_deleted(name):
     assert TABLES[name]["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
 
 
 @pytest.mark.parametrize("name, variables", [
-    ("ReserveFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_REQUESTS_TABLE": "RequestsTable", "SENTRY_HOLD_SECONDS": "HoldSeconds"}),
+    ("ReserveFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_REQUESTS_TABLE": "RequestsTable", "SENTRY_USAGE_TABLE": "UsageTable", "SENTRY_HOLD_SECONDS": "HoldSeconds"}),
     ("SettleFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_REQUESTS_TABLE": "RequestsTable"}),
     ("SweepHoldsFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable"}),
-    ("EmitMetricsFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_ALERT_TOPIC_ARN": "BudgetAlertTopic"}),
+    ("EmitMetricsFunction", {
+        "SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_ALERT_TOPIC_ARN": "BudgetAlertTopic", "SENTRY_USAGE_TABLE": "UsageTable", "SENTRY_HISTORY_DAYS": "HistoryDays",
+    }),
 ])
 def test_function_knows_the_ledger(name, variables):
     found = with_globals(name)["Environment"]["Variables"]
@@ -888,10 +903,9 @@ def test_a_reservation_that_failed_is_cancelled_before_the_answer():
     assert {catcher["Next"] for catcher in task("Reserve")["Catch"]} == {"Cancel Reservation"}
     cancel = task("Cancel Reservation")
     assert cancel["Resource"] == "${SettleFunctionArn}"
-    found = {"limits": [{"scope": "model#m"}], "fallback": {"scope": "model#f"}}
-    for limits, expected in (({"limits": found}, ["model#m", "model#f"]), ({"limits": {"limits": found["limits"]}}, ["model#m"]), ({"limits": {"unavailable": "x"}}, [])):
-        cancelled = jsonata(cancel["Arguments"]["limits"], states={"input": limits})
-        assert [each["scope"] for each in cancelled] == expected
+    found = {"model": [{"scope": "model#m"}], "tags": [{"scope": "user#u"}], "fallback": [{"scope": "model#f"}]}
+    for limits, expected in (({"limits": found}, found), ({"unavailable": "x"}, {"model": []}), ({"denial": {}}, {"model": []})):
+        assert jsonata(cancel["Arguments"]["limits"], states={"input": {"limits": limits}}) == expected
 
 
 def step_of(name):

@@ -1,4 +1,4 @@
-"""The window of a limit: hour, day, week or month of a time zone, and its end."""
+"""The window of a limit: minute, hour, day, week or month of a time zone, a period, or all time, and its end."""
 
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -99,3 +99,40 @@ def test_cloudwatch_counts_for_the_window_of_the_model_only(sentry):
         sentry.set_limit(bare, {"output": 1000}, window=kind)
         details = check_error(sentry.ask(sent), "BudgetExceeded", sent)
         assert (details["needed"], details["remaining"]) == (400, 300)
+
+
+@pytest.mark.local
+def test_several_windows_apply_at_once_and_each_denies_with_its_own_reset(sentry):
+    """$500 a month, $50 a day and 100,000 tokens a minute. A request that could cost more than a window has left is denied by that window."""
+    center = unique("e2e-window")
+    scope = f"costCenter#{center}"
+    windows = {"month": {"usd": 500}, "day": {"usd": 50}, "minute": {"input": 100_000}}
+
+    def set_limits(**tight):
+        sentry.set_limit(scope, limits=[{"window": kind, "limit": tight.get(kind, limit)} for kind, limit in windows.items()])
+
+    set_limits()
+    sent = document(tags={"applicationId": "e2e-window", "costCenter": center})
+    answer = check_succeeded(sentry.ask(sent), sent)
+    entries = [entry for entry in answer["budget"] if entry["scope"] == scope]
+    assert [len(entry["window"]) for entry in entries] == [len("2026-11"), len("2026-11-21"), len("2026-11-21T13:05")]
+    assert [entry[unit]["limit"] for entry, unit in zip(entries, ("usd", "usd", "input"))] == ["500.00", "50.00", 100_000]
+    for kind, limit in windows.items():
+        set_limits(**{kind: dict.fromkeys(limit, 0)})
+        answer = sentry.ask(sent)
+        details = check_error(answer, "BudgetExceeded", sent)
+        denying = {"month": 0, "day": 1, "minute": 2}[kind]
+        entry = [entry for entry in answer["budget"] if entry["scope"] == scope][denying]
+        assert (details["window"], details["resetsAt"]) == (entry["window"], entry["resetsAt"])
+
+
+def test_period_of_its_own(sentry):
+    center = unique("e2e-window")
+    scope = f"costCenter#{center}"
+    past, begun, later = ("2020-01-01T00:00:00Z", "2024-01-01T00:00:00Z", "2099-01-01T00:00:00Z")
+    sentry.set_limit(scope, limits=[{"from": past, "until": begun, "limit": {"output": 0}}, {"from": begun, "until": later, "limit": {"output": 100_000}}])
+    sent = document(tags={"applicationId": "e2e-window", "costCenter": center})
+    entry = entry_of(check_succeeded(sentry.ask(sent), sent), scope)
+    assert (entry["window"], entry["resetsAt"]) == (f"{begun}/{later}", later)
+    sentry.set_limit(scope, {"output": 0}, **{"from": past, "until": begun})
+    assert [entry["scope"] for entry in check_succeeded(sentry.ask(sent), sent)["budget"]][1:] == []

@@ -7,6 +7,7 @@ use crate::{
     content::blank,
     error::ApiError,
     fields::{self, Fields},
+    pictures,
     prompt::{Role, Turn},
     tokens,
 };
@@ -16,8 +17,6 @@ const IMAGES: [&str; 4] = ["png", "jpeg", "gif", "webp"];
 /// The formats of documents: those that are text, then those that are compressed.
 const TEXTS: [&str; 4] = ["csv", "html", "txt", "md"];
 const COMPRESSED: [&str; 5] = ["pdf", "doc", "docx", "xls", "xlsx"];
-/// Tokens of an image, whatever its size.
-const IMAGE_TOKENS: u64 = 1_600;
 /// Tokens of a compressed document, whatever its size.
 const DOCUMENT_TOKENS: u64 = 1_500;
 const MOST_IMAGES: usize = 20;
@@ -28,7 +27,8 @@ const MOST_DOCUMENTS: usize = 5;
 struct Found {
     texts: Vec<String>,
     tokens: u64,
-    images: usize,
+    /// Their sizes, where they can be told.
+    images: Vec<Option<(u64, u64)>>,
     documents: usize,
     tool_uses: Vec<String>,
 }
@@ -43,7 +43,13 @@ pub fn turn(role: Role, content: &[Value], place: &str) -> Result<Turn, ApiError
         found.read(role, block, &format!("{place}.{index}"))?;
     }
     found.check(role, place)?;
-    Ok(Turn { role, text: found.texts.join("\n"), more_tokens: found.tokens, tool_uses: found.tool_uses })
+    Ok(Turn {
+        role,
+        text: found.texts.join("\n"),
+        more_tokens: found.tokens,
+        images: found.images,
+        tool_uses: found.tool_uses,
+    })
 }
 
 impl Found {
@@ -83,9 +89,8 @@ impl Found {
         let image = Fields::new(image, place, &["format", "source"])?;
         one_of(&image, "format", place, &IMAGES)?;
         let source = image.object("source")?.ok_or_else(|| image.missing("source"))?;
-        bytes(&Fields::new(source, place, &["bytes"])?)?;
-        self.images += 1;
-        self.count(IMAGE_TOKENS);
+        let bytes = bytes(&Fields::new(source, place, &["bytes"])?)?;
+        self.images.push(pictures::size(&bytes));
         Ok(())
     }
 
@@ -97,7 +102,7 @@ impl Found {
         let source = Fields::new(source, place, &["bytes", "text"])?;
         let size = match source.string("text")? {
             Some(text) => Some(text.len()),
-            None => Some(bytes(&source)?).filter(|_| TEXTS.contains(&format)),
+            None => Some(bytes(&source)?.len()).filter(|_| TEXTS.contains(&format)),
         };
         self.documents += 1;
         self.count(size.map_or(DOCUMENT_TOKENS, tokens::of_bytes));
@@ -147,10 +152,10 @@ impl Found {
     /// API Reference, Message: images and documents are the user's, so many of each, and documents come with a text.
     fn check(&self, role: Role, place: &str) -> Result<(), ApiError> {
         let refused = |problem: &str| Err(ApiError::validation(format!("{place}: {problem}.")));
-        if role == Role::Assistant && self.images + self.documents > 0 {
+        if role == Role::Assistant && self.images.len() + self.documents > 0 {
             return refused("images and documents are only for the user role");
         }
-        if self.images > MOST_IMAGES || self.documents > MOST_DOCUMENTS {
+        if self.images.len() > MOST_IMAGES || self.documents > MOST_DOCUMENTS {
             return refused("at most 20 images and 5 documents fit into a message");
         }
         if self.documents > 0 && self.texts.is_empty() {
@@ -183,10 +188,8 @@ fn one_of<'a>(fields: &Fields<'a>, name: &str, place: &str, known: &[&str]) -> R
     )))
 }
 
-/// How many bytes there are.
-fn bytes(source: &Fields<'_>) -> Result<usize, ApiError> {
-    let bytes = base64::decode(source.text("bytes")?).map_err(|_| fields::malformed("bytes: expected type: Blob"))?;
-    Ok(bytes.len())
+fn bytes(source: &Fields<'_>) -> Result<Vec<u8>, ApiError> {
+    base64::decode(source.text("bytes")?).map_err(|_| fields::malformed("bytes: expected type: Blob"))
 }
 
 fn check_name(name: &str) -> Result<(), ApiError> {

@@ -10,6 +10,7 @@ use crate::{
     fields::{self, Fields},
     guardrail,
     models::Model,
+    pictures,
     prompt::Prompt,
     reply::Reply,
     tools,
@@ -54,6 +55,8 @@ pub fn parse(body: &Map<String, Value>, model: Option<Model<'_>>) -> Result<Prom
     let fields = Fields::new(body, "#", &KNOWN)?;
     let mut prompt = settings(fields.object("inferenceConfig")?)?;
     content::read_conversation(&fields, &mut prompt, blocks::turn)?;
+    let images = prompt.turns.iter().flat_map(|turn| &turn.images);
+    prompt.image_tokens = images.map(|size| pictures::tokens(model, *size)).fold(0, u64::saturating_add);
     prompt.tools = tools::read(fields.object("toolConfig")?, &prompt)?;
     prompt.guardrail = fields.object("guardrailConfig")?.map(guardrail::read).transpose()?;
     prompt.service_tier = fields.object("serviceTier")?.map(service_tier).transpose()?;

@@ -18,6 +18,7 @@ mod metrics;
 mod models;
 mod openai;
 mod options;
+mod pictures;
 mod profiles;
 mod prompt;
 mod recorder;
@@ -31,3 +32,9 @@ mod wire_tests;
 
 pub use options::Options;
 pub use server::{StartError, run};
+
+/// What the stand-in charges for a picture to the model with this id, in tokens.
+#[must_use]
+pub fn picture_tokens(model_id: &str, bytes: &[u8]) -> u64 {
+    pictures::tokens(models::Model::parse(model_id), pictures::size(bytes))
+}

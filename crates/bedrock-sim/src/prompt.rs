@@ -18,8 +18,10 @@ pub struct Turn {
     pub role: Role,
     /// What it says.
     pub text: String,
-    /// Input tokens of what is not text.
+    /// Input tokens of what is neither text nor an image.
     pub more_tokens: u64,
+    /// Width and height of its images, where they can be told.
+    pub images: Vec<Option<(u64, u64)>>,
     /// The tools that it asks for, or answers, by the ids of their uses.
     pub tool_uses: Vec<String>,
 }
@@ -27,7 +29,7 @@ pub struct Turn {
 impl Turn {
     /// A turn that is text.
     pub const fn of(role: Role, text: String) -> Self {
-        Self { role, text, more_tokens: 0, tool_uses: Vec::new() }
+        Self { role, text, more_tokens: 0, images: Vec::new(), tool_uses: Vec::new() }
     }
 }
 
@@ -52,6 +54,8 @@ pub struct Prompt {
     pub guardrail: Option<String>,
     /// How it is processed.
     pub service_tier: Option<String>,
+    /// Input tokens of all images, which depend on the model.
+    pub image_tokens: u64,
 }
 
 impl Prompt {
@@ -68,7 +72,7 @@ impl Prompt {
     /// Input tokens of everything.
     pub fn input_tokens(&self) -> u64 {
         let texts = self.system.iter().chain(self.turns.iter().map(|turn| &turn.text)).map(String::as_str);
-        let more = self.turns.iter().map(|turn| turn.more_tokens).chain([self.tools.input_tokens]);
+        let more = self.turns.iter().map(|turn| turn.more_tokens).chain([self.tools.input_tokens, self.image_tokens]);
         more.fold(tokens::input_tokens(texts), u64::saturating_add).min(tokens::MAX_TOKENS)
     }
 

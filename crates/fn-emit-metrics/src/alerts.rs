@@ -13,8 +13,8 @@ use tracing::{error, warn};
 use crate::mark::{Marks, Unchanged};
 use crate::notice;
 
-/// Seconds for which a claim excludes others: more than an invocation lasts (60), so that nobody publishes beside one that is
-/// alive, and less than the queue takes to deliver its message again (360), so that the next one can take over from a dead one.
+/// Seconds for which a claim excludes others: more than an invocation lasts (75), so that nobody publishes beside one that is
+/// alive, and less than the queue takes to deliver its message again (750), so that the next one can take over from a dead one.
 const LEASE_SECONDS: i64 = 120;
 
 /// Publishes alerts to a topic.

@@ -5,7 +5,7 @@ use std::io::Write;
 use sentry_contract::answer::Degraded;
 use sentry_contract::request::Tags;
 use sentry_contract::states::MetricsRecord;
-use sentry_contract::{ErrorCode, Outcome};
+use sentry_contract::{ErrorBody, ErrorCode, Outcome};
 use sentry_domain::Usd;
 use serde::Serialize;
 
@@ -45,6 +45,9 @@ struct Line<'a> {
     degraded_to_tokens: Option<u32>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     settled_late: bool,
+    /// The denials that limits which only observe did not make; the objects are those of the answer.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    would_deny: &'a [ErrorBody],
 }
 
 fn line(record: &MetricsRecord) -> Line<'_> {
@@ -72,6 +75,7 @@ fn line(record: &MetricsRecord) -> Line<'_> {
         degraded_from_tokens: lowered.map(|lowered| lowered.from),
         degraded_to_tokens: lowered.map(|lowered| lowered.to),
         settled_late: record.settlement.is_some(),
+        would_deny: &record.would_deny,
     }
 }
 
@@ -135,5 +139,16 @@ mod tests {
             (&line["degraded_from_model_id"], line.get("degraded_to_tokens")),
             (&json!("amazon.nova-pro-v1:0"), None)
         );
+    }
+
+    #[test]
+    fn what_limits_that_observe_would_have_denied_is_told_as_the_answer_tells_it() {
+        let denial = json!({"code": "BudgetExceeded", "message": "The requests of user#jo are used up.", "retryable": false,
+                            "details": {"scope": "user#jo"}});
+        let record = json!({
+            "outcome": "Succeeded", "tags": {}, "wouldDeny": [denial],
+            "model": {"requested": "nova-pro", "modelId": "amazon.nova-lite-v1:0"},
+        });
+        assert_eq!(written(record)["would_deny"], json!([denial]));
     }
 }

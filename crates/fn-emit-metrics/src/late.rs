@@ -70,7 +70,7 @@ impl LateSettlements {
         now: DateTime<Utc>,
     ) -> Result<Settled, LedgerError> {
         let price = settlement.model.price.as_ref();
-        let actual = record.usage.map(|usage| Amount::of(&usage.tokens, price));
+        let actual = record.usage.map(|usage| Amount::of_request(&usage.tokens, price));
         Box::pin(self.ledger.end(&settlement.reservation, actual, settlement.nothing_spent, now)).await
     }
 }

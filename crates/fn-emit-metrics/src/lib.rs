@@ -2,6 +2,7 @@
 
 mod alerts;
 mod audit;
+mod history;
 mod late;
 mod mark;
 mod metrics;
@@ -11,6 +12,7 @@ pub use alerts::Alerts;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::types::MetricDatum;
 use chrono::{DateTime, Utc};
+pub use history::UsageHistory;
 pub use late::LateSettlements;
 use sentry_contract::METRIC_NAMESPACE;
 use sentry_contract::states::MetricsRecord;
@@ -52,25 +54,28 @@ pub struct ItemFailure {
     pub item_identifier: String,
 }
 
-/// Publishes alerts, stores metrics and writes audit lines.
+/// Settles late, counts in the usage history, publishes alerts, stores metrics and writes audit lines.
 #[derive(Debug)]
 pub struct Emitter {
     client: Client,
     late: LateSettlements,
+    history: UsageHistory,
     alerts: Alerts,
 }
 
 impl Emitter {
-    /// Stores through `client`, settles through `late` and publishes through `alerts`.
+    /// Stores through `client`, settles through `late`, counts in `history` and publishes through `alerts`.
     #[must_use]
-    pub fn new(client: Client, late: LateSettlements, alerts: Alerts) -> Self {
-        Self { client, late, alerts }
+    pub const fn new(client: Client, late: LateSettlements, history: UsageHistory, alerts: Alerts) -> Self {
+        Self { client, late, history, alerts }
     }
 
-    /// Makes the late settlements of a batch that is read at `now`, publishes its alerts, then stores its metrics in one call. A message
-    /// that cannot be read, settled, published or stored is reported for another delivery.
+    /// Makes the late settlements of a batch that is read at `now`, counts it in the usage history, publishes its alerts, then stores its
+    /// metrics in one call. A message that cannot be read, settled, counted, published or stored is reported for another delivery.
     ///
-    /// Metrics come last because they cannot be repeated: a message whose settlement or alert fails is not counted yet.
+    /// Metrics come last because they cannot be repeated: a message that fails before has no metrics yet. The history comes after the
+    /// settlement, so that it counts what the ledger has. It and the alerts do not wait for each other, because both can be repeated:
+    /// a topic that takes no alerts keeps nothing out of the history, and a history that cannot be written keeps back no alert.
     pub async fn emit(&self, batch: Batch, now: DateTime<Utc>) -> BatchAnswer {
         let mut failed = Vec::new();
         let mut understood = Vec::new();
@@ -85,14 +90,17 @@ impl Emitter {
         }
         let mut records: Vec<_> = understood.iter_mut().map(|(_, request)| &mut request.record).collect();
         let settled = self.late.settle(&mut records, now).await;
+        let (settled, unsettled): (Vec<_>, Vec<_>) =
+            understood.into_iter().zip(settled).partition(|(_, settled)| *settled);
+        failed.extend(unsettled.into_iter().map(|((message_id, _), _)| message_id));
+        let settled: Vec<_> = settled.into_iter().map(|(understood, _)| understood).collect();
+        let records = settled.iter().map(|(message_id, request)| (message_id.as_str(), &request.record));
+        let counted = self.history.count(records, now).await;
         let mut ready = Vec::new();
         let mut round = self.alerts.round(now);
-        for ((message_id, mut request), settled) in understood.into_iter().zip(settled) {
-            if !settled {
-                failed.push(message_id);
-                continue;
-            }
-            let Some(published) = round.publish(&request.record.alerts).await else {
+        for ((message_id, mut request), counted) in settled.into_iter().zip(counted) {
+            let published = round.publish(&request.record.alerts).await;
+            let (Some(published), true) = (published, counted) else {
                 failed.push(message_id);
                 continue;
             };

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use fn_emit_metrics::{Alerts, Batch, Emitter, LateSettlements};
+use fn_emit_metrics::{Alerts, Batch, Emitter, LateSettlements, UsageHistory};
+use sentry_history::History;
 use sentry_lambda::{StartError, env};
 use sentry_ledger::Ledger;
 
@@ -16,10 +17,14 @@ const OPERATION: Duration = Duration::from_secs(6);
 async fn main() -> Result<(), StartError> {
     let (table, requests) = (env::required("SENTRY_LEDGER_TABLE")?, env::required("SENTRY_REQUESTS_TABLE")?);
     let topic_arn = env::required("SENTRY_ALERT_TOPIC_ARN")?;
+    let usage = env::required("SENTRY_USAGE_TABLE")?;
+    let history_days: u16 = env::parsed("SENTRY_HISTORY_DAYS", "a whole number of days")?;
+    let budget_tags = std::env::var("SENTRY_BUDGET_TAGS").unwrap_or_default();
     let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
     let (dynamodb, sns) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_sns::Client::new(&config));
     let late = LateSettlements::new(Ledger::new(dynamodb.clone(), table.clone(), requests));
+    let history = UsageHistory::new(History::new(dynamodb.clone(), usage).keeping(history_days), &budget_tags);
     let alerts = Alerts::new(dynamodb, table, sns, topic_arn);
-    let emitter = &Emitter::new(aws_sdk_cloudwatch::Client::new(&config), late, alerts);
+    let emitter = &Emitter::new(aws_sdk_cloudwatch::Client::new(&config), late, history, alerts);
     sentry_lambda::run(move |batch: Batch| async move { Ok(emitter.emit(batch, Utc::now()).await) }).await
 }

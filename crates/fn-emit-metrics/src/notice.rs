@@ -32,10 +32,11 @@ pub fn message(alert: &Alert) -> Value {
 fn text(alert: &Alert) -> String {
     let Alert { scope, threshold, window, used, limit, .. } = alert;
     let unit = alert.unit.noun();
-    let resets_at = alert.resets_at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    format!(
-        "{scope} has reached {threshold}% of its limit for {window}: {used} of {limit} {unit} are used. The budget resets at {resets_at}."
-    )
+    let resets = alert.resets_at.map_or_else(
+        || "The budget does not reset.".to_owned(),
+        |at| format!("The budget resets at {}.", at.to_rfc3339_opts(SecondsFormat::Secs, true)),
+    );
+    format!("{scope} has reached {threshold}% of its limit for {window}: {used} of {limit} {unit} are used. {resets}")
 }
 
 #[cfg(test)]
@@ -66,5 +67,9 @@ mod tests {
                      The budget resets at 2026-12-01T00:00:00Z."
         });
         assert_eq!(message(&alert("costCenter#support")), expected);
+        let endless = Alert { resets_at: None, window: "total".to_owned(), ..alert("costCenter#support") };
+        let message = message(&endless);
+        assert_eq!(message["resetsAt"], Value::Null);
+        assert!(message["text"].as_str().unwrap().ends_with("are used. The budget does not reset."));
     }
 }

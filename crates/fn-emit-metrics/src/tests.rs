@@ -1,6 +1,7 @@
 //! Messages, and what CloudWatch gets of them.
 
 mod alerts;
+mod history;
 mod late;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,13 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::error::ErrorMetadata;
 use aws_sdk_cloudwatch::operation::put_metric_data::{PutMetricDataError, PutMetricDataInput, PutMetricDataOutput};
-use aws_smithy_mocks::{MockResponseInterceptor, Rule, create_mock_http_client, mock};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
+use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
 use chrono::{DateTime, Utc};
+use sentry_history::History;
 use sentry_lambda::offline_config;
 use sentry_ledger::Ledger;
 use serde_json::{Value, json};
 
-use crate::{Alerts, Batch, BatchAnswer, Emitter, LateSettlements};
+use crate::{Alerts, Batch, BatchAnswer, Emitter, LateSettlements, UsageHistory};
 
 /// When batches are read.
 const NOW: i64 = 1_795_237_200;
@@ -23,16 +26,27 @@ fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(NOW, 0).unwrap()
 }
 
-/// An emitter whose CloudWatch, ledger and SNS answer by these rules.
+/// An emitter whose CloudWatch, ledger and SNS answer by these rules, and whose usage history takes everything.
 fn emitter_with(cloudwatch: &Rule, ledger: &[&Rule], sns: &[&Rule]) -> Emitter {
+    let taken = mock!(aws_sdk_dynamodb::Client::transact_write_items)
+        .then_output(|| TransactWriteItemsOutput::builder().build());
+    emitter_of(cloudwatch, ledger, &taken, sns)
+}
+
+/// An emitter whose services answer by these rules.
+fn emitter_of(cloudwatch: &Rule, ledger: &[&Rule], history: &Rule, sns: &[&Rule]) -> Emitter {
     let config = offline_config(create_mock_http_client());
     let by = |rules: &[&Rule]| rules.iter().fold(MockResponseInterceptor::new(), |all, rule| all.with_rule(rule));
+    let history = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny).with_rule(history);
+    let history = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(history).build();
+    let history = History::new(aws_sdk_dynamodb::Client::from_conf(history), "usage".to_owned());
     let ledger = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(by(ledger)).build();
     let sns = aws_sdk_sns::config::Builder::from(&config).interceptor(by(sns)).build();
     let cloudwatch = aws_sdk_cloudwatch::config::Builder::from(&config).interceptor(by(&[cloudwatch])).build();
     let (ledger, sns) = (aws_sdk_dynamodb::Client::from_conf(ledger), aws_sdk_sns::Client::from_conf(sns));
     let late = LateSettlements::new(Ledger::new(ledger.clone(), "ledger".to_owned(), "requests".to_owned()));
-    Emitter::new(Client::from_conf(cloudwatch), late, Alerts::new(ledger, "ledger".to_owned(), sns, "topic".to_owned()))
+    let alerts = Alerts::new(ledger, "ledger".to_owned(), sns, "topic".to_owned());
+    Emitter::new(Client::from_conf(cloudwatch), late, UsageHistory::new(history, "run, project"), alerts)
 }
 
 fn emitter(rule: &Rule) -> Emitter {

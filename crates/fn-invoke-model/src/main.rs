@@ -11,7 +11,9 @@ async fn main() -> Result<(), StartError> {
     let seconds = env::parsed("SENTRY_MODEL_TIMEOUT_SECONDS", "a whole number of seconds")?;
     let timeout = Duration::from_secs(seconds);
     let region = env::required("AWS_REGION")?;
+    let discount = env::parsed("SENTRY_DISCOUNT_PERCENT", "a percentage from 0 to 99.99")?;
     let catalogue = Catalogue::bundled().map_err(|error| StartError::Unusable(error.to_string()))?;
+    let catalogue = catalogue.with_discount(discount);
     // The invoker keeps the time; the SDK's own limits come after it, so that there is one message of a time-out.
     let later = timeout + Duration::from_secs(1);
     let client = client(&sentry_lambda::aws_config(later, later).await);

@@ -1,45 +1,99 @@
-//! An admin's item, understood to the letter or refused by name.
+//! An admin's item, understood to the letter or named as malformed.
+
+mod map;
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use sentry_contract::states::Remedy;
+use sentry_contract::states::{Enforcement, Remedy};
 use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_domain::{Limits, WindowKind};
+use sentry_domain::{Limits, Unit, Usd, Window, WindowKind};
 use thiserror::Error;
 
-use crate::number::{dollars, whole};
+use self::map::{Fault, Map};
 
 /// A table's item.
 pub type Item = HashMap<String, AttributeValue>;
 
 /// The key attribute of the limits table.
 pub const KEY: &str = "modelId";
-/// What an item may say beside its key.
-const SETTINGS: [&str; 6] = ["limit", "window", "timeZone", "alertAt", "shards", "whenExceeded"];
+/// What an item may say beside its key, whatever it limits.
+const SETTINGS: [&str; 6] = ["perRequest", "enforce", "stopped", "shared", "shards", "whenExceeded"];
+/// What stands beside `limits` and is the entries' own where they do not say otherwise.
+const INHERITED: [&str; 2] = ["timeZone", "alertAt"];
+/// What an entry of `limits` may say, and an item in the short form.
+const ENTRY: [&str; 7] = ["limit", "window", "timeZone", "alertAt", "from", "until", "raise"];
 /// What `limit` may limit.
-const UNITS: [&str; 3] = ["input", "output", "usd"];
-/// Largest limit: numbers in a state machine are floats, exact up to 2^53.
-const MOST_TOKENS: u64 = 1 << 53;
+const UNITS: [Unit; 5] = Unit::ALL;
+/// What `perRequest` may limit.
+const UNITS_OF_A_REQUEST: [Unit; 3] = [Unit::Input, Unit::Output, Unit::Usd];
+/// Largest limit on a count: numbers in a state machine are floats, exact up to 2^53.
+const MOST_COUNT: u64 = 1 << 53;
 /// Most items that a scope is spread over.
-const MOST_SHARDS: u64 = 10;
+const MOST_SHARDS: u64 = 256;
+/// Most entries of `limits`.
+pub const MOST_ENTRIES: usize = 4;
 
 /// What an item says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// At least one unit is limited.
-    pub limits: Limits,
-    /// How long a window is.
-    pub window: WindowKind,
-    /// Whose calendar it follows.
-    pub zone: Tz,
-    /// Percentages, ascending.
-    pub alert_at: Vec<u8>,
-    /// 1 to 10.
-    pub shards: u8,
+    /// One for each window; none only where the item does nothing but stop its scope.
+    pub entries: Vec<Entry>,
+    /// The most that one request may hold.
+    pub per_request: Limits,
+    /// What happens to a request that does not fit.
+    pub enforce: Enforcement,
+    /// Why nothing is admitted.
+    pub stopped: Option<String>,
+    /// Whether all values without an item of their own have one budget together.
+    pub shared: bool,
+    /// 1 to 256.
+    pub shards: u16,
     /// In the admin's order.
     pub when_exceeded: Vec<Remedy>,
+}
+
+/// A limit, and when it applies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    span: Span,
+    zone: Tz,
+    from: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+    /// At least one unit is limited.
+    limits: Limits,
+    raise: Option<Raise>,
+    /// Percentages, ascending.
+    alert_at: Vec<u8>,
+}
+
+/// What an entry's window is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Span {
+    /// A kind of window, one after the other.
+    Calendar(WindowKind),
+    /// The time from `from` until `until`.
+    Period,
+}
+
+/// Higher limits that end by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Raise {
+    limits: Limits,
+    until: DateTime<Utc>,
+}
+
+/// An entry that is in force, in the window of a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce {
+    /// Where the moment lies.
+    pub window: Window,
+    /// At least one unit is limited, and what is in flight in no window but its own.
+    pub limits: Limits,
+    /// Percentages, ascending.
+    pub alert_at: Vec<u8>,
 }
 
 /// Why an item cannot be understood.
@@ -61,95 +115,215 @@ impl From<Malformed> for ErrorBody {
     }
 }
 
-/// A field and what is wrong with it.
-struct Fault(String, String);
+/// Reads the item that was found under `key`, which is a fallback for all values of a scope where `of_all_values`.
+pub fn parse(key: &str, item: &Item, of_all_values: bool) -> Result<Settings, Malformed> {
+    settings(item, of_all_values).map_err(|Fault { field, problem }| Malformed { key: key.to_owned(), field, problem })
+}
 
-impl Fault {
-    fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self(field.into(), problem.into())
+impl Settings {
+    /// The windows that are in force at `now`, in the item's order, and the one of what is in flight.
+    pub fn in_force(&self, now: DateTime<Utc>) -> Vec<InForce> {
+        self.entries.iter().filter(|entry| entry.is_in_force(now)).flat_map(|entry| entry.windows(now)).collect()
     }
 }
 
-/// Reads the item that was found under `key`.
-pub fn parse(key: &str, item: &Item) -> Result<Settings, Malformed> {
-    settings(item).map_err(|Fault(field, problem)| Malformed { key: key.to_owned(), field, problem })
+impl Entry {
+    fn is_in_force(&self, now: DateTime<Utc>) -> bool {
+        self.from.is_none_or(|from| from <= now) && self.until.is_none_or(|until| now < until)
+    }
+
+    fn windows(&self, now: DateTime<Utc>) -> impl Iterator<Item = InForce> {
+        let raise = self.raise.filter(|raise| now < raise.until);
+        let limits = raise.map_or(self.limits, |raise| self.limits.raised_to(&raise.limits));
+        let window = match (self.span, self.from) {
+            (Span::Calendar(kind), _) => Window::containing(kind, self.zone, now),
+            (Span::Period, from) => Window::period(from.unwrap_or(now), self.until),
+        };
+        let in_window = Limits { in_flight: None, ..limits };
+        let in_flight = Limits { in_flight: limits.in_flight, ..Limits::default() };
+        let alert_at = self.alert_at.clone();
+        // Nothing is spent of what is in flight, so nothing of it is reached.
+        let of_moment = InForce { window: Window::in_flight(), limits: in_flight, alert_at: Vec::new() };
+        let all = [InForce { window, limits: in_window, alert_at }, of_moment];
+        all.into_iter().filter(|window| !window.limits.is_empty())
+    }
+
+    /// Whether there is a moment at which both are in force.
+    fn meets(&self, other: &Self) -> bool {
+        let before = |until: Option<DateTime<Utc>>, from: Option<DateTime<Utc>>| match (until, from) {
+            (Some(until), Some(from)) => until <= from,
+            _ => false,
+        };
+        !before(self.until, other.from) && !before(other.until, self.from)
+    }
+
+    /// Whether both have the same windows.
+    fn repeats(&self, other: &Self) -> bool {
+        match (self.span, other.span) {
+            (Span::Calendar(one), Span::Calendar(two)) => one == two && self.meets(other),
+            (Span::Period, Span::Period) => self.from == other.from && self.until == other.until,
+            _ => false,
+        }
+    }
 }
 
-fn settings(item: &Item) -> Result<Settings, Fault> {
-    if let Some(unknown) = first_unknown(item, |name| name == KEY || SETTINGS.contains(&name)) {
-        return Err(Fault::new(unknown, format!("is no setting of a limit; known are {}", SETTINGS.join(", "))));
+fn settings(item: &Item, of_all_values: bool) -> Result<Settings, Fault> {
+    let item = Map::root(item);
+    item.only(&[&[KEY, "limits"], ENTRY.as_slice(), SETTINGS.as_slice()].concat(), "is no setting of a limit")?;
+    let stopped = item.get("stopped").map(|value| value.text("why nothing is allowed")).transpose()?;
+    let shared = item.get("shared").map(|value| value.flag()).transpose()?.unwrap_or_default();
+    if shared && !of_all_values {
+        let problem = "is for items whose key ends in #default, which are for all values; this one is for one value";
+        return Err(item.fault("shared", problem));
     }
     Ok(Settings {
-        limits: limits(item.get("limit"))?,
-        window: window(item.get("window"))?,
-        zone: zone(item.get("timeZone"))?,
-        alert_at: alert_at(item.get("alertAt"))?,
-        shards: shards(item.get("shards"))?,
-        when_exceeded: when_exceeded(item.get("whenExceeded"))?,
+        entries: entries(&item, stopped.is_some())?,
+        per_request: item
+            .get("perRequest")
+            .map(|value| limits(&value.map(EXAMPLE_OF_A_REQUEST)?, &UNITS_OF_A_REQUEST))
+            .transpose()?
+            .unwrap_or_default(),
+        enforce: item
+            .get("enforce")
+            .map(|value| value.one_of(&[("deny", Enforcement::Deny), ("observe", Enforcement::Observe)]))
+            .transpose()?
+            .unwrap_or_default(),
+        stopped,
+        shared,
+        shards: item
+            .get("shards")
+            .map(|value| value.count(1, MOST_SHARDS))
+            .transpose()?
+            .and_then(|shards| u16::try_from(shards).ok())
+            .unwrap_or(1),
+        when_exceeded: when_exceeded(&item)?,
     })
 }
 
-/// The first name by the alphabet that is not known, so that an item with several is refused alike every time.
-fn first_unknown(map: &Item, known: impl Fn(&str) -> bool) -> Option<&str> {
-    map.keys().map(String::as_str).filter(|name| !known(name)).min()
-}
+const EXAMPLE: &str = "{\"input\": 1000000, \"output\": 3000000}";
+const EXAMPLE_OF_A_REQUEST: &str = "{\"output\": 4000, \"usd\": 0.5}";
 
-fn limits(value: Option<&AttributeValue>) -> Result<Limits, Fault> {
-    let limit = match value {
-        Some(AttributeValue::M(limit)) => limit,
-        Some(_) => return Err(Fault::new("limit", "must be a map such as {\"input\": 1000000, \"output\": 3000000}")),
-        None => return Err(Fault::new("limit", "is missing")),
+/// The entries of `limits`, or the one of the short form. An item that is `stopped` needs none.
+fn entries(item: &Map<'_>, stopped: bool) -> Result<Vec<Entry>, Fault> {
+    let Some(list) = item.get("limits") else {
+        let nothing = ENTRY.iter().all(|name| item.get(name).is_none());
+        return if stopped && nothing { Ok(Vec::new()) } else { Ok(vec![entry(item, None)?]) };
     };
-    if let Some(unknown) = first_unknown(limit, |name| UNITS.contains(&name)) {
-        let problem = format!("is no kind of limit; known are {}", UNITS.join(", "));
-        return Err(Fault::new(format!("limit.{unknown}"), problem));
+    let own = ENTRY.iter().find(|name| !INHERITED.contains(name) && item.get(name).is_some());
+    if let Some(name) = own {
+        let problem = if *name == "limit" {
+            "stands beside limits; give one of the two"
+        } else {
+            "belongs into an entry of limits, since limits is given"
+        };
+        return Err(item.fault(name, problem));
     }
-    if limit.is_empty() {
-        return Err(Fault::new("limit", format!("is empty; set at least one of {}", UNITS.join(", "))));
+    let values = list.list("windows, such as [{\"window\": \"month\", \"limit\": {\"usd\": 500}}]")?;
+    if values.len() > MOST_ENTRIES {
+        return Err(list.fault(format!("has {} windows; at most {MOST_ENTRIES} are possible", values.len())));
     }
-    let tokens = |unit: &str| {
-        let fault = || Fault::new(format!("limit.{unit}"), "must be a whole number of tokens from 0 to 2^53");
-        limit.get(unit).map(|value| whole(value, MOST_TOKENS).ok_or_else(fault)).transpose()
-    };
-    let usd = || {
-        Fault::new("limit.usd", "must be a number of dollars (not a string) from 0 to 9007199254, at most 12 decimals")
-    };
-    Ok(Limits {
-        input: tokens("input")?,
-        output: tokens("output")?,
-        usd: limit.get("usd").map(|value| dollars(value).ok_or_else(usd)).transpose()?,
-    })
-}
-
-fn window(value: Option<&AttributeValue>) -> Result<WindowKind, Fault> {
-    let Some(value) = value else { return Ok(WindowKind::default()) };
-    let known = value.as_s().ok().and_then(|text| text.parse().ok());
-    known.ok_or_else(|| Fault::new("window", "must be one of the strings hour, day, week and month"))
-}
-
-fn zone(value: Option<&AttributeValue>) -> Result<Tz, Fault> {
-    let Some(value) = value else { return Ok(Tz::UTC) };
-    let known = value.as_s().ok().and_then(|text| text.parse().ok());
-    known.ok_or_else(|| Fault::new("timeZone", "must be the name of an IANA time zone, such as Europe/Paris"))
-}
-
-fn alert_at(value: Option<&AttributeValue>) -> Result<Vec<u8>, Fault> {
-    let list = match value {
-        None => return Ok(Vec::new()),
-        Some(AttributeValue::L(list)) if !list.is_empty() => list,
-        Some(_) => {
-            return Err(Fault::new(
-                "alertAt",
-                "must be a list of percentages such as [50, 80, 100]; leave it out for no alerts",
-            ));
+    let mut entries: Vec<Entry> = Vec::with_capacity(values.len());
+    for value in values {
+        let map = value.map("{\"window\": \"month\", \"limit\": {\"usd\": 500}}")?;
+        map.only(&ENTRY, "is no setting of a window")?;
+        let entry = entry(&map, Some(item))?;
+        if entries.iter().any(|other| other.repeats(&entry)) {
+            let name = if map.get("window").is_some() || entry.from.is_none() { "window" } else { "from" };
+            return Err(
+                map.fault(name, "is the same window as that of an entry before; give one limit for each window")
+            );
         }
+        if entry.limits.in_flight.is_some() && entries.iter().any(|other| other.limits.in_flight.is_some()) {
+            return Err(
+                map.fault("limit.inFlight", "is there twice; it counts at every moment, in no window, so give it once")
+            );
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// An entry of `limits`, or an item in the short form. What it does not say is as in `item`, where that is another map.
+fn entry(map: &Map<'_>, item: Option<&Map<'_>>) -> Result<Entry, Fault> {
+    let inherited = |name| map.get(name).or_else(|| item.and_then(|item| item.get(name)));
+    let limit = map.get("limit").ok_or_else(|| map.fault("limit", "is missing"))?;
+    let entry_limits = limits(&limit.map(EXAMPLE)?, &UNITS)?;
+    let (from, until) = (instant(map, "from")?, instant(map, "until")?);
+    if let (Some(from), Some(until)) = (from, until)
+        && until <= from
+    {
+        return Err(map.fault("until", "is not after from"));
+    }
+    let span = match map.get("window") {
+        Some(window) => Span::Calendar(window.named("one of the strings minute, hour, day, week, month and total")?),
+        None if from.is_some() => Span::Period,
+        None if until.is_some() => {
+            let problem = "is missing: until alone has no beginning. Give from for a period of its own, or window for windows that end with until";
+            return Err(map.fault("from", problem));
+        }
+        None => Span::Calendar(WindowKind::default()),
     };
-    let mut thresholds: Vec<u8> = Vec::with_capacity(list.len());
-    for (index, value) in list.iter().enumerate() {
-        let fault = |problem: &str| Fault::new(format!("alertAt[{index}]"), problem);
-        let percent = small(value, 100).ok_or_else(|| fault("must be a whole number from 1 to 100"))?;
+    let zone = inherited("timeZone").map(|zone| zone.named("the name of an IANA time zone, such as Europe/Paris"));
+    let alert_at = inherited("alertAt").map(|list| alert_at(&list)).transpose()?.unwrap_or_default();
+    let raise = map.get("raise").map(|value| {
+        raise(&value.map("{\"limit\": {\"usd\": 800}, \"until\": \"2026-12-01T00:00:00Z\"}")?, &entry_limits)
+    });
+    Ok(Entry {
+        span,
+        zone: zone.transpose()?.unwrap_or(Tz::UTC),
+        from,
+        until,
+        limits: entry_limits,
+        raise: raise.transpose()?,
+        alert_at,
+    })
+}
+
+fn raise(map: &Map<'_>, raised: &Limits) -> Result<Raise, Fault> {
+    map.only(&["limit", "until"], "is no setting of a raise")?;
+    let limit = map.get("limit").ok_or_else(|| map.fault("limit", "is missing"))?;
+    let limits = limits(&limit.map(EXAMPLE)?, &UNITS)?;
+    if let Some((unit, _)) = limits.iter().find(|(unit, _)| raised.get(*unit).is_none()) {
+        return Err(map.fault(&format!("limit.{}", unit.name()), "is not limited, so it cannot be raised"));
+    }
+    let until = instant(map, "until")?.ok_or_else(|| map.fault("until", "is missing: a raise ends by itself"))?;
+    Ok(Raise { limits, until })
+}
+
+/// What `map` limits, which is one of `units` at least.
+fn limits(map: &Map<'_>, units: &[Unit]) -> Result<Limits, Fault> {
+    let names: Vec<&str> = units.iter().map(|unit| unit.name()).collect();
+    map.only(&names, "is no kind of limit")?;
+    let count = |unit: Unit| map.get(unit.name()).map(|value| value.count(0, MOST_COUNT)).transpose();
+    let usd = map.get(Unit::Usd.name()).map(|value| value.dollars()).transpose()?;
+    let limits = Limits {
+        input: count(Unit::Input)?,
+        output: count(Unit::Output)?,
+        usd,
+        requests: count(Unit::Requests)?,
+        in_flight: count(Unit::InFlight)?,
+    };
+    if limits.is_empty() {
+        return Err(map.itself(format!("is empty; set at least one of {}", names.join(", "))));
+    }
+    Ok(limits)
+}
+
+fn instant(map: &Map<'_>, name: &str) -> Result<Option<DateTime<Utc>>, Fault> {
+    let Some(value) = map.get(name) else { return Ok(None) };
+    let text = value.as_text().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    let instant =
+        text.ok_or_else(|| value.fault("must be an instant such as 2026-12-01T00:00:00Z, or with an offset"))?;
+    Ok(Some(instant.to_utc()))
+}
+
+fn alert_at(list: &map::Value<'_>) -> Result<Vec<u8>, Fault> {
+    let mut thresholds: Vec<u8> = Vec::new();
+    for value in list.list("percentages such as [50, 80, 100]; leave it out for no alerts")? {
+        let percent = value.count(1, 100)?;
+        let percent = u8::try_from(percent).map_err(|_| value.fault("must be a whole number from 1 to 100"))?;
         if thresholds.contains(&percent) {
-            return Err(fault("is there twice"));
+            return Err(value.fault("is there twice"));
         }
         thresholds.push(percent);
     }
@@ -157,40 +331,21 @@ fn alert_at(value: Option<&AttributeValue>) -> Result<Vec<u8>, Fault> {
     Ok(thresholds)
 }
 
-fn shards(value: Option<&AttributeValue>) -> Result<u8, Fault> {
-    let Some(value) = value else { return Ok(1) };
-    small(value, MOST_SHARDS)
-        .ok_or_else(|| Fault::new("shards", format!("must be a whole number from 1 to {MOST_SHARDS}")))
-}
-
-fn when_exceeded(value: Option<&AttributeValue>) -> Result<Vec<Remedy>, Fault> {
-    let list = match value {
-        None => return Ok(Vec::new()),
-        Some(AttributeValue::L(list)) if !list.is_empty() => list,
-        Some(_) => {
-            return Err(Fault::new(
-                "whenExceeded",
-                "must be a list such as [\"clamp\", \"fallback\"]; leave it out to deny what does not fit",
-            ));
-        }
-    };
-    let mut remedies: Vec<Remedy> = Vec::with_capacity(list.len());
-    for (index, value) in list.iter().enumerate() {
-        let fault = |problem: &str| Fault::new(format!("whenExceeded[{index}]"), problem);
-        let named = |remedy: &Remedy| value.as_s().is_ok_and(|name| name == remedy.name());
-        let remedy = Remedy::ALL.into_iter().find(named);
-        let remedy = remedy.ok_or_else(|| fault("must be one of the strings clamp and fallback"))?;
+/// What may be done to a request that does not fit. A set has no order: its remedies are tried in the order of [`Remedy::ALL`].
+fn when_exceeded(item: &Map<'_>) -> Result<Vec<Remedy>, Fault> {
+    let Some(list) = item.get("whenExceeded") else { return Ok(Vec::new()) };
+    let mut remedies: Vec<Remedy> = Vec::new();
+    for value in list.list("remedies such as [\"clamp\", \"fallback\"]; leave it out to deny what does not fit")? {
+        let remedy = value.one_of(&Remedy::ALL.map(|remedy| (remedy.name(), remedy)))?;
         if remedies.contains(&remedy) {
-            return Err(fault("is there twice"));
+            return Err(value.fault("is there twice"));
         }
         remedies.push(remedy);
     }
+    if list.is_set() {
+        remedies.sort_by_key(|remedy| Remedy::ALL.iter().position(|other| other == remedy));
+    }
     Ok(remedies)
-}
-
-/// A whole number from 1 to `most`.
-fn small(value: &AttributeValue, most: u64) -> Option<u8> {
-    whole(value, most).filter(|number| *number > 0).and_then(|number| u8::try_from(number).ok())
 }
 
 #[cfg(test)]

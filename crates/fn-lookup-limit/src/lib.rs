@@ -8,52 +8,71 @@ use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use chrono::{DateTime, Utc};
-use sentry_contract::states::{LimitWindow, LimitsFound, LookupLimitInput, Remedy, ScopeLimit};
+use chrono::{DateTime, SecondsFormat, Utc};
+use sentry_contract::states::{
+    LimitWindow, LimitsFound, LookupLimitInput, MOST_SCOPES, MOST_WINDOWS, Remedy, RequestLimits, ScopeLimit,
+};
 use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_domain::Window;
+use sentry_domain::Limits;
 use sentry_lambda::{Failure, cause};
 
-use crate::item::{Item, KEY, Malformed, Settings};
-use crate::scopes::{DEFAULT, Scope};
+use crate::item::{Item, KEY, MOST_ENTRIES, Malformed, Settings};
+pub use crate::scopes::{BudgetTags, InvalidBudgetTags};
+use crate::scopes::{DEFAULT, ModelScopes, Scope};
+
+/// Most items that one `BatchGetItem` reads, and most actions of one transaction.
+///
+/// Source: Amazon DynamoDB API Reference, `BatchGetItem` and `TransactWriteItems`.
+const MOST_ITEMS: usize = 100;
+/// The scopes that depend on the model: its own, and its foundation model's.
+const MODEL_SCOPES: usize = 2;
+/// The most keys of one request: a model's scope has its metric, its id, the alias and `default`, a foundation model's has two keys, and a tag's
+/// has three; the fallback model has the first two again.
+const MOST_KEYS: usize = 2 * (4 + 2) + 3 * (MOST_SCOPES - MODEL_SCOPES);
+const _: () = assert!(MOST_KEYS <= MOST_ITEMS, "one read finds every limit of a request");
+const _: () = assert!(MOST_ENTRIES + 1 == MOST_WINDOWS, "every entry is a window, and what is in flight is one more");
+const _: () = assert!(
+    (MOST_SCOPES + MODEL_SCOPES) * MOST_WINDOWS < MOST_ITEMS,
+    "the ledger holds every window of a request in one transaction with the request itself, and reads the fallback's beside them"
+);
 
 /// The table that admins edit.
 #[derive(Debug)]
 pub struct LimitsTable {
     client: Client,
     name: String,
+    budget_tags: BudgetTags,
+}
+
+/// The item that decides for a scope, understood.
+struct Understood<'i> {
+    scope: &'i Scope,
+    key: &'i str,
+    settings: Settings,
 }
 
 impl LimitsTable {
-    /// The table `name`.
+    /// The table `name` of a stack whose parameter `BudgetTags` is `budget_tags`.
     #[must_use]
-    pub fn new(client: Client, name: String) -> Self {
-        Self { client, name }
+    pub const fn new(client: Client, name: String, budget_tags: BudgetTags) -> Self {
+        Self { client, name, budget_tags }
     }
 
-    /// Every limit that applies at `now` to the request, or why nothing is allowed. Where one of them says so, also the
-    /// limit of the model that may answer instead, unless it has none that can be understood.
+    /// Every limit that applies at `now` to the request, or why nothing is allowed. Where one of them says so, also the limits of the
+    /// model that may answer instead, unless it has none that can be understood, or is stopped.
     ///
     /// # Errors
     /// `LedgerUnavailable` when the table cannot be read completely.
     pub async fn lookup(&self, input: &LookupLimitInput, now: DateTime<Utc>) -> Result<LimitsFound, Failure> {
         let LookupLimitInput { model, tags, fallback } = input;
-        let of_model = scopes::of_model(model);
-        let of_tags = scopes::of_tags(tags);
-        let of_fallback = fallback.as_ref().map(|fallback| scopes::of_model(&fallback.model));
-        let scopes = || std::iter::once(&of_model).chain(&of_tags);
-        let items = self.read(scopes().chain(&of_fallback).flat_map(|scope| &scope.keys)).await?;
-        let limit_of = |scope| first_hit(scope, &items).map(|(key, item)| limit(scope, key, item, now));
-        if first_hit(&of_model, &items).is_none() {
-            return Ok(LimitsFound::Refused { refusal: Box::new(not_configured(&of_model)) });
-        }
-        Ok(match scopes().filter_map(limit_of).collect::<Result<Vec<_>, Malformed>>() {
-            Ok(limits) => {
-                let wanted = limits.iter().any(|limit| limit.allows(Remedy::Fallback));
-                let fallback = of_fallback.as_ref().filter(|_| wanted).and_then(limit_of);
-                LimitsFound::Found { limits, fallback: fallback.and_then(Result::ok).map(Box::new) }
-            }
-            Err(malformed) => LimitsFound::Refused { refusal: Box::new(malformed.into()) },
+        let of_model = ModelScopes::of(model);
+        let of_tags = scopes::of_tags(tags, &self.budget_tags);
+        let of_fallback = fallback.as_ref().map(|fallback| ModelScopes::of(&fallback.model));
+        let of_either = of_model.iter().chain(of_fallback.iter().flat_map(ModelScopes::iter));
+        let items = self.read(of_either.chain(&of_tags).flat_map(|scope| &scope.keys)).await?;
+        Ok(match found(&of_model, &of_tags, of_fallback.as_ref(), &items, now) {
+            Ok(limits) => LimitsFound::Found { limits: Box::new(limits) },
+            Err(denial) => LimitsFound::Denied { denial },
         })
     }
 
@@ -73,16 +92,100 @@ impl LimitsTable {
     }
 }
 
+/// The limits among `items`, or the reason for which nothing is allowed.
+fn found(
+    of_model: &ModelScopes,
+    of_tags: &[Scope],
+    of_fallback: Option<&ModelScopes>,
+    items: &HashMap<String, Item>,
+    now: DateTime<Utc>,
+) -> Result<RequestLimits, Box<ErrorBody>> {
+    if first_hit(&of_model.own, items).is_none() {
+        return Err(Box::new(not_configured(&of_model.own)));
+    }
+    let malformed = |malformed: Malformed| Box::new(ErrorBody::from(malformed));
+    let model = all_of(of_model.iter(), items).map_err(malformed)?;
+    let tags = all_of(of_tags.iter(), items).map_err(malformed)?;
+    if let Some(stopped) = model.iter().chain(&tags).find_map(Understood::stopped) {
+        return Err(Box::new(stopped));
+    }
+    let model_limits = in_force(&model, now);
+    let own = |limits: &[ScopeLimit], scopes: &ModelScopes| {
+        limits.first().is_some_and(|limit| limit.scope == scopes.own.name)
+    };
+    if !own(&model_limits, of_model) {
+        return Err(Box::new(not_in_force(&of_model.own, &model, now)));
+    }
+    let mut limits = RequestLimits { model: model_limits, tags: in_force(&tags, now), fallback: Vec::new() };
+    // A shared budget has another name than the value.
+    limits.tags.sort_by(|one, other| one.scope.cmp(&other.scope));
+    if let Some(of_fallback) = of_fallback
+        && limits.wanted().any(|limit| limit.allows(Remedy::Fallback))
+        && let Ok(fallback) = all_of(of_fallback.iter(), items)
+        && fallback.iter().all(|found| found.settings.stopped.is_none())
+    {
+        limits.fallback = Some(in_force(&fallback, now)).filter(|limits| own(limits, of_fallback)).unwrap_or_default();
+    }
+    Ok(limits)
+}
+
 /// The item that decides for `scope`, whether it can be understood or not.
 fn first_hit<'i>(scope: &'i Scope, items: &'i HashMap<String, Item>) -> Option<(&'i str, &'i Item)> {
     scope.keys.iter().find_map(|key| Some((key.as_str(), items.get(key)?)))
 }
 
-fn limit(scope: &Scope, key: &str, item: &Item, now: DateTime<Utc>) -> Result<ScopeLimit, Malformed> {
-    let Settings { limits, window, zone, alert_at, shards, when_exceeded } = item::parse(key, item)?;
-    let window = LimitWindow::from(&Window::containing(window, zone, now));
-    let (source, item) = (scope.source(key).to_owned(), key.to_owned());
-    Ok(ScopeLimit { scope: scope.name.clone(), source, item, window, limits, alert_at, shards, when_exceeded })
+/// The items that decide for `scopes`, or the first that cannot be understood.
+fn all_of<'i>(
+    scopes: impl Iterator<Item = &'i Scope>,
+    items: &'i HashMap<String, Item>,
+) -> Result<Vec<Understood<'i>>, Malformed> {
+    let hits = scopes.filter_map(|scope| first_hit(scope, items).map(|(key, item)| (scope, key, item)));
+    hits.map(|(scope, key, item)| {
+        Ok(Understood { scope, key, settings: item::parse(key, item, scope.is_of_all_values(key))? })
+    })
+    .collect()
+}
+
+/// The windows of `understood` that are in force at `now`.
+fn in_force(understood: &[Understood<'_>], now: DateTime<Utc>) -> Vec<ScopeLimit> {
+    understood.iter().flat_map(|found| found.limits(now)).collect()
+}
+
+impl Understood<'_> {
+    /// Whose budget it is. A shared item has one for all values, under its own name.
+    fn name(&self) -> &str {
+        if self.settings.shared { self.key } else { &self.scope.name }
+    }
+
+    fn limits(&self, now: DateTime<Utc>) -> Vec<ScopeLimit> {
+        let Settings { per_request, enforce, shards, when_exceeded, .. } = &self.settings;
+        let windows = self.settings.in_force(now).into_iter().enumerate();
+        let limits = windows.map(|(position, window)| ScopeLimit {
+            scope: self.name().to_owned(),
+            source: self.scope.source(self.key).to_owned(),
+            item: self.key.to_owned(),
+            window: LimitWindow::from(&window.window),
+            limits: window.limits,
+            // A request is judged by it once, whatever the number of windows.
+            per_request: if position == 0 { *per_request } else { Limits::default() },
+            enforce: *enforce,
+            alert_at: window.alert_at,
+            shards: *shards,
+            when_exceeded: when_exceeded.clone(),
+        });
+        limits.collect()
+    }
+
+    fn stopped(&self) -> Option<ErrorBody> {
+        let reason = self.settings.stopped.as_deref()?;
+        let message = format!(
+            "An admin has stopped {}: {reason}. Nothing is sent to the model until an admin takes `stopped` away from the limits item {}.",
+            self.name(),
+            self.key
+        );
+        let error = ErrorBody::new(ErrorCode::Stopped, message);
+        Some(error.with("scope", self.name()).with("reason", reason).with("item", self.key))
+    }
 }
 
 fn not_configured(scope: &Scope) -> ErrorBody {
@@ -91,6 +194,17 @@ fn not_configured(scope: &Scope) -> ErrorBody {
         scope.keys.first().map_or(DEFAULT, String::as_str)
     );
     ErrorBody::new(ErrorCode::LimitNotConfigured, message).with("keys", scope.keys.clone())
+}
+
+/// The model's item is there, but applies at another time only.
+fn not_in_force(scope: &Scope, understood: &[Understood<'_>], now: DateTime<Utc>) -> ErrorBody {
+    let item = understood.first().map_or(DEFAULT, |found| found.key);
+    let message = format!(
+        "No limit of the item {item} is in force at {}, by its from and until, so nothing is allowed for {}. Add a window that is in force.",
+        now.to_rfc3339_opts(SecondsFormat::Secs, true),
+        scope.name
+    );
+    ErrorBody::new(ErrorCode::LimitNotConfigured, message).with("keys", scope.keys.clone()).with("item", item)
 }
 
 fn unavailable(reason: &str) -> Failure {

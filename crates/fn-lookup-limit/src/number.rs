@@ -3,25 +3,28 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use sentry_domain::Usd;
 
-/// Decimals of a dollar that can be kept: down to a picodollar.
-const DOLLAR_DECIMALS: i32 = 12;
+/// Decimals that are kept: of a dollar, down to a picodollar.
+const DECIMALS: u32 = 12;
 
-/// A number that is whole and from 0 to `most`.
+/// A number that is whole and from 0 to `most`. Decimals past the twelfth are cut off.
 pub fn whole(value: &AttributeValue, most: u64) -> Option<u64> {
-    u64::try_from(scaled(value, 0)?).ok().filter(|number| *number <= most)
+    let scaled = scaled(value)?;
+    let one = 10_u128.pow(DECIMALS);
+    u64::try_from(scaled / one).ok().filter(|number| scaled.is_multiple_of(one) && *number <= most)
 }
 
-/// A number of dollars that is not negative, has at most 12 decimals and is not larger than dollars can be.
+/// A number of dollars that is not negative and not larger than dollars can be. Decimals past the twelfth are cut off.
 pub fn dollars(value: &AttributeValue) -> Option<Usd> {
-    let amount = Usd::from_picodollars(scaled(value, DOLLAR_DECIMALS)?);
+    let amount = Usd::from_picodollars(scaled(value)?);
     // Reading it back applies the bound that dollars have everywhere.
     amount.to_string().parse().ok()
 }
 
-/// The number times 10^`decimals`, if that is whole and not negative.
+/// The number in units of 10⁻¹², if it is not negative.
 ///
-/// DynamoDB gives numbers as text: `1000000`, `0.5`, `1E+6`.
-fn scaled(value: &AttributeValue, decimals: i32) -> Option<u128> {
+/// DynamoDB gives numbers as text: `1000000`, `0.5`, `1E+6`. What a program has computed in binary has more decimals than anyone meant,
+/// such as `275.00000000000006`.
+fn scaled(value: &AttributeValue) -> Option<u128> {
     let AttributeValue::N(text) = value else { return None };
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
@@ -38,9 +41,15 @@ fn scaled(value: &AttributeValue, decimals: i32) -> Option<u128> {
     if number == 0 {
         return Some(0);
     }
+    let decimals = i32::try_from(DECIMALS).ok()?;
     let shift = exponent.checked_add(decimals)?.checked_sub(i32::try_from(fraction.len()).ok()?)?;
-    let power = 10_u128.checked_pow(shift.unsigned_abs())?;
-    if shift >= 0 { number.checked_mul(power) } else { number.is_multiple_of(power).then(|| number / power) }
+    match (10_u128.checked_pow(shift.unsigned_abs()), shift >= 0) {
+        (Some(power), true) => number.checked_mul(power),
+        (Some(power), false) => Some(number / power),
+        (None, true) => None,
+        // Such a power is larger than every number.
+        (None, false) => Some(0),
+    }
 }
 
 #[cfg(test)]
@@ -68,6 +77,8 @@ mod tests {
             ("9007199254740993", None),
             ("18446744073709551616", None),
             ("1.5", None),
+            ("1000.00000000000006", Some(1000)),
+            ("999.99999999999999", None),
             ("-1", None),
             ("1E-1", None),
             ("9E+125", None),
@@ -83,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn dollars_are_exact_or_refused() {
+    fn dollars_are_exact_to_twelve_decimals_or_are_none() {
         let cases = [
             ("100", Some(100_000_000_000_000)),
             ("0", Some(0)),
@@ -94,14 +105,19 @@ mod tests {
             ("0.000000000001", Some(1)),
             ("12.345678901234", Some(12_345_678_901_234)),
             ("9007199254", Some(9_007_199_254_000_000_000_000)),
+            ("275.00000000000006", Some(275_000_000_000_000)),
+            ("0.30000000000000004", Some(300_000_000_000)),
             ("9007199254.000000000001", None),
+            ("9007199254.0000000000001", Some(9_007_199_254_000_000_000_000)),
             ("9007199255", None),
             ("1E+26", None),
             ("1E+125", None),
-            ("1E-13", None),
-            ("0.0000000000001", None),
-            ("1.2345678901234", None),
+            ("1E-13", Some(0)),
+            ("1E-130", Some(0)),
+            ("0.0000000000001", Some(0)),
+            ("1.2345678901234", Some(1_234_567_890_123)),
             ("-0.01", None),
+            ("-1E-13", None),
             ("ten", None),
         ];
         for (text, expected) in cases {

@@ -1,20 +1,26 @@
 //! The scopes whose budgets a request draws on, and the keys under which each one's limits may be.
 
-use std::fmt::Write;
+use std::str::FromStr;
 
 use sentry_contract::request::{Model, Tags};
+use sentry_contract::scope::{DIMENSIONS, UNSPECIFIED, encoded, of_foundation, of_model, of_tag};
+use sentry_contract::states::MOST_BUDGET_TAGS;
+use thiserror::Error;
 
 /// What the last part of every fallback's key is.
 pub const DEFAULT: &str = "default";
-/// The value of a tag that a request does not have.
-const UNSPECIFIED: &str = "unspecified";
-/// The tags that have limits, each with its name in keys; in alphabetical order, which is how combinations are spelt.
-const DIMENSIONS: [(&str, &str); 3] =
-    [("application", Tags::APPLICATION_ID), ("costCenter", Tags::COST_CENTER), ("environment", Tags::ENVIRONMENT)];
+/// The kind of the model's scope.
+const MODEL: &str = "model";
+/// The kind of the foundation model's scope.
+const FOUNDATION: &str = "foundation";
+/// The kind of the user's scope.
+const USER: &str = "user";
 /// Longest partition key of a table, in bytes: no item can have a longer one, and asking for it is an error.
 ///
 /// Source: Amazon DynamoDB Developer Guide, "Quotas in Amazon DynamoDB".
 const MOST_KEY_BYTES: usize = 2_048;
+/// Longest name of a tag in `BudgetTags`, in characters.
+const MOST_NAME_CHARS: usize = 64;
 
 /// A scope and where to look for its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,44 +50,136 @@ impl Scope {
     pub fn source<'s>(&'s self, key: &str) -> &'s str {
         if key == self.fallback { DEFAULT } else { &self.kind }
     }
+
+    /// Whether the item under `key` is for all values of the scope's tags together or apart. The item `default` is for models, which CloudWatch
+    /// knows apart only.
+    pub fn is_of_all_values(&self, key: &str) -> bool {
+        key == self.fallback && self.kind != MODEL
+    }
 }
 
-/// The model's scope.
-pub fn of_model(model: &Model) -> Scope {
-    let own = vec![model.model_metric.clone(), model.model_id.clone(), model.requested.clone()];
-    Scope::new(format!("model#{}", model.model_metric), "model".to_owned(), own, DEFAULT.to_owned())
+/// The scopes that depend on a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelScopes {
+    /// The model's own, which has to have a limit.
+    pub own: Scope,
+    /// That of its foundation model, where that is known.
+    pub foundation: Option<Scope>,
 }
 
-/// The scopes of the tags: each dimension, each pair and all three, by name.
-pub fn of_tags(tags: &Tags) -> Vec<Scope> {
+impl ModelScopes {
+    /// Those of `model`.
+    pub fn of(model: &Model) -> Self {
+        let keys = vec![model.model_metric.clone(), model.model_id.clone(), model.requested.clone()];
+        let own = Scope::new(of_model(&model.model_metric), MODEL.to_owned(), keys, DEFAULT.to_owned());
+        let foundation = model.foundation.as_deref().map(|id| {
+            let name = of_foundation(id);
+            Scope::new(name.clone(), FOUNDATION.to_owned(), vec![name], format!("{FOUNDATION}#{DEFAULT}"))
+        });
+        Self { own, foundation }
+    }
+
+    /// The model's own first.
+    pub fn iter(&self) -> impl Iterator<Item = &Scope> {
+        std::iter::once(&self.own).chain(&self.foundation)
+    }
+}
+
+/// The scopes of the tags: each dimension, each pair and all three, the user if there is one, and each of `declared`; by name.
+pub fn of_tags(tags: &Tags, declared: &BudgetTags) -> Vec<Scope> {
     let mut scopes: Vec<Scope> = (1..1 << DIMENSIONS.len()).map(|chosen: u8| combination(chosen, tags)).collect();
+    scopes.extend(tags.get(Tags::USER_ID).map(|user| of_values(&[(USER, user)])));
+    scopes.extend(declared.0.iter().map(|name| of_values(&[(name, tags.get(name).unwrap_or(UNSPECIFIED))])));
     scopes.sort_by(|one, other| one.name.cmp(&other.name));
     scopes
 }
 
 /// The scope of the dimensions whose bits are set in `chosen`.
 fn combination(chosen: u8, tags: &Tags) -> Scope {
-    let dimensions = || (0..).zip(DIMENSIONS).filter(|(bit, _)| chosen >> bit & 1 == 1).map(|(_, dimension)| dimension);
-    let joined = |part: &dyn Fn((&str, &str)) -> String| dimensions().map(part).collect::<Vec<_>>().join("+");
-    let name = joined(&|(name, tag)| format!("{name}#{}", encoded(tags.get(tag).unwrap_or(UNSPECIFIED))));
-    let kind = joined(&|(name, _)| name.to_owned());
-    let fallback = joined(&|(name, _)| format!("{name}#{DEFAULT}"));
-    Scope::new(name.clone(), kind, vec![name], fallback)
+    let dimensions = (0..).zip(DIMENSIONS).filter(|(bit, _)| chosen >> bit & 1 == 1).map(|(_, dimension)| dimension);
+    let values: Vec<(&str, &str)> =
+        dimensions.map(|(name, tag)| (name, tags.get(tag).unwrap_or(UNSPECIFIED))).collect();
+    of_values(&values)
 }
 
-/// `value` without the characters that part the names of scopes, so that no tag's value can imitate another scope.
-fn encoded(value: &str) -> String {
-    let mut encoded = String::with_capacity(value.len());
-    for character in value.chars() {
-        match character {
-            '%' | '+' | '#' => {
-                let _ = write!(encoded, "%{:02X}", u32::from(character));
-            }
-            other => encoded.push(other),
-        }
-    }
-    encoded
+/// The scope of all of `values`, each with the name of its dimension: looked up as they are written, then in lower case.
+fn of_values(values: &[(&str, &str)]) -> Scope {
+    let joined = |part: &dyn Fn(&str, &str) -> String| {
+        values.iter().map(|(name, value)| part(name, value)).collect::<Vec<_>>().join("+")
+    };
+    let as_written = joined(&|name, value| format!("{name}#{}", encoded(value)));
+    let name = joined(&of_tag);
+    let kind = joined(&|name, _| name.to_owned());
+    let fallback = joined(&|name, _| format!("{name}#{DEFAULT}"));
+    Scope::new(name.clone(), kind, vec![as_written, name], fallback)
 }
+
+/// The tags beside those of the dimensions that have budgets: the parameter `BudgetTags`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BudgetTags(Vec<String>);
+
+/// Why a list of tags cannot be `BudgetTags`.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InvalidBudgetTags {
+    /// There are too many.
+    #[error("BudgetTags names {0} tags; at most {MOST_BUDGET_TAGS} are possible")]
+    TooMany(usize),
+    /// A name that could part the names of scopes, or is empty or too long.
+    #[error("BudgetTags names {0:?}: a name has 1 to {MOST_NAME_CHARS} letters, digits and _ . : / = @ -")]
+    Malformed(String),
+    /// A name that has a budget already, or a meaning of its own.
+    #[error("BudgetTags names {0:?}, which has budgets without that or a meaning of its own")]
+    Taken(String),
+    /// A name that is there twice.
+    #[error("BudgetTags names {0:?} twice")]
+    Twice(String),
+}
+
+impl FromStr for BudgetTags {
+    type Err = InvalidBudgetTags;
+
+    /// Reads names that are parted by commas; spaces around them do not count.
+    fn from_str(text: &str) -> Result<Self, InvalidBudgetTags> {
+        let names = text.split(',').map(str::trim);
+        let names: Vec<&str> = if text.trim().is_empty() { Vec::new() } else { names.collect() };
+        if names.len() > MOST_BUDGET_TAGS {
+            return Err(InvalidBudgetTags::TooMany(names.len()));
+        }
+        let mut tags = Self::default();
+        for name in names {
+            let well_formed =
+                |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '/' | '=' | '@' | '-');
+            if name.is_empty() || name.len() > MOST_NAME_CHARS || !name.chars().all(well_formed) {
+                return Err(InvalidBudgetTags::Malformed(name.to_owned()));
+            }
+            if TAKEN.iter().any(|taken| taken.eq_ignore_ascii_case(name)) {
+                return Err(InvalidBudgetTags::Taken(name.to_owned()));
+            }
+            if tags.0.iter().any(|other| other == name) {
+                return Err(InvalidBudgetTags::Twice(name.to_owned()));
+            }
+            tags.0.push(name.to_owned());
+        }
+        Ok(tags)
+    }
+}
+
+/// Names that are no tags of `BudgetTags`: those of the other scopes, and tags that have budgets or are one request's own.
+const TAKEN: [&str; 13] = [
+    "application",
+    "costCenter",
+    "environment",
+    MODEL,
+    FOUNDATION,
+    USER,
+    DEFAULT,
+    Tags::APPLICATION_ID,
+    Tags::COST_CENTER,
+    Tags::USER_ID,
+    Tags::REQUEST_ID,
+    Tags::TIMESTAMP,
+    Tags::MODEL_METRIC,
+];
 
 #[cfg(test)]
 mod tests {
@@ -98,12 +196,12 @@ mod tests {
     }
 
     fn names(tags: &Tags) -> Vec<String> {
-        of_tags(tags).into_iter().map(|scope| scope.name).collect()
+        of_tags(tags, &BudgetTags::default()).into_iter().map(|scope| scope.name).collect()
     }
 
     #[test]
     fn every_combination_of_tags_is_a_scope_by_name_with_a_fallback_of_its_own() {
-        let scopes = of_tags(&tags([Some("helper"), Some("support"), Some("production")]));
+        let scopes = of_tags(&tags([Some("helper"), Some("Support"), Some("production")]), &BudgetTags::default());
         let found: Vec<_> = scopes.iter().map(|scope| (scope.kind.as_str(), scope.keys.join(" "))).collect();
         insta::assert_debug_snapshot!(found);
     }
@@ -119,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_value_that_is_default_has_the_fallbacks_item() {
-        let scopes = of_tags(&tags([Some("a"), Some(DEFAULT), None]));
+        let scopes = of_tags(&tags([Some("a"), Some(DEFAULT), None]), &BudgetTags::default());
         let scope = scopes.iter().find(|scope| scope.kind == "costCenter").unwrap();
         assert_eq!(
             (scope.keys.as_slice(), scope.source("costCenter#default")),
@@ -128,14 +226,59 @@ mod tests {
     }
 
     #[test]
-    fn what_parts_names_is_encoded_in_values() {
-        assert_eq!(encoded("a#b+c%d e"), "a%23b%2Bc%25d e");
+    fn a_value_is_looked_up_as_it_is_written_and_then_in_lower_case_which_is_its_scope() {
+        let scopes = of_tags(&tags([Some("Help+Desk"), Some("Marketing"), None]), &BudgetTags::default());
+        let of = |kind: &str| scopes.iter().find(|scope| scope.kind == kind).unwrap();
+        let center = of("costCenter");
+        assert_eq!(center.name, "costCenter#marketing");
+        assert_eq!(center.keys, ["costCenter#Marketing", "costCenter#marketing", "costCenter#default"]);
+        let pair = of("application+costCenter");
+        assert_eq!(pair.name, "application#help%2bdesk+costCenter#marketing");
+        assert_eq!(pair.keys.first().unwrap(), "application#Help%2BDesk+costCenter#Marketing");
+    }
+
+    #[test]
+    fn the_user_has_a_scope_where_there_is_one_and_declared_tags_always() {
+        let declared: BudgetTags = "run, project".parse().unwrap();
+        let mut sent = tags([Some("a"), None, None]);
+        sent.set("project", "Apollo");
+        assert_eq!(of_tags(&sent, &declared).len(), 9);
+        sent.set(Tags::USER_ID, "Jo");
+        let scopes = of_tags(&sent, &declared);
+        let of = |kind: &str| scopes.iter().find(|scope| scope.kind == kind).unwrap();
+        assert_eq!(of("user").keys, ["user#Jo", "user#jo", "user#default"]);
+        assert_eq!(of("project").keys, ["project#Apollo", "project#apollo", "project#default"]);
+        assert_eq!(of("run").keys, ["run#unspecified", "run#default"]);
+        assert!(of("run").is_of_all_values("run#default") && !of("run").is_of_all_values("run#unspecified"));
+        assert!(scopes.is_sorted_by(|one, other| one.name < other.name));
+    }
+
+    #[test]
+    fn budget_tags_are_names_that_have_no_other_meaning() {
+        for text in ["", " ", "run", "run, project ,Team", "a,b,c,d,e,f"] {
+            assert!(text.parse::<BudgetTags>().is_ok(), "{text}");
+        }
+        for text in [
+            "a,b,c,d,e,f,g",
+            "run,,project",
+            "run,",
+            "a#b",
+            "a+b",
+            "büro",
+            "run,run",
+            "costCenter",
+            "userid",
+            "default",
+            "Model",
+        ] {
+            assert!(text.parse::<BudgetTags>().is_err(), "{text}");
+        }
     }
 
     #[test]
     fn a_key_that_no_item_can_have_is_not_asked_for() {
         let long = "#".repeat(255);
-        let scopes = of_tags(&tags([Some(&long), Some(&long), Some(&long)]));
+        let scopes = of_tags(&tags([Some(&long), Some(&long), Some(&long)]), &BudgetTags::default());
         let all = scopes.iter().find(|scope| scope.kind.matches('+').count() == 2).unwrap();
         assert_eq!(all.keys, ["application#default+costCenter#default+environment#default"]);
     }
@@ -146,14 +289,21 @@ mod tests {
             requested: requested.into(),
             model_id: id.into(),
             model_metric: metric.into(),
+            foundation: (id != "x").then(|| "amazon.nova-lite-v1:0".into()),
             family: Family::Nova,
             transport: None,
             price: None,
         };
-        let scope = of_model(&model("sales", "arn", "p1"));
+        let scopes = ModelScopes::of(&model("sales", "arn", "p1"));
+        let foundation = scopes.foundation.unwrap();
+        assert_eq!(foundation.name, "foundation#amazon.nova-lite-v1:0");
+        assert_eq!(foundation.keys, ["foundation#amazon.nova-lite-v1:0", "foundation#default"]);
+        assert!(foundation.is_of_all_values("foundation#default") && !scopes.own.is_of_all_values("default"));
+        let scope = scopes.own;
         assert_eq!((scope.name.as_str(), scope.keys.join(" ").as_str()), ("model#p1", "p1 arn sales default"));
         assert_eq!((scope.source("sales"), scope.source("default")), ("model", "default"));
-        assert_eq!(of_model(&model("x", "x", "x")).keys, ["x", "default"]);
+        let unknown = ModelScopes::of(&model("x", "x", "x"));
+        assert_eq!((unknown.own.keys, unknown.foundation), (vec!["x".to_owned(), "default".to_owned()], None));
     }
 
     proptest! {
@@ -163,13 +313,14 @@ mod tests {
             others in prop::array::uniform3("[a#+%0-9D=]{1,6}"),
         ) {
             let of = |values: &[String; 3]| tags([Some(&values[0]), Some(&values[1]), Some(&values[2])]);
-            let (one, other) = (of_tags(&of(&values)), of_tags(&of(&others)));
+            let declared = BudgetTags::default();
+            let (one, other) = (of_tags(&of(&values), &declared), of_tags(&of(&others), &declared));
             let distinct: BTreeSet<_> = one.iter().map(|scope| &scope.name).collect();
             prop_assert_eq!(distinct.len(), 7);
             for (mine, theirs) in one.iter().flat_map(|mine| other.iter().map(move |theirs| (mine, theirs))) {
                 let same_values = mine.kind == theirs.kind
                     && DIMENSIONS.iter().zip(values.iter().zip(&others)).all(|((name, _), (value, other))| {
-                        !mine.kind.split('+').any(|part| part == *name) || value == other
+                        !mine.kind.split('+').any(|part| part == *name) || value.to_lowercase() == other.to_lowercase()
                     });
                 prop_assert_eq!(mine.name == theirs.name, same_values);
             }
@@ -177,7 +328,7 @@ mod tests {
 
         #[test]
         fn a_name_has_as_many_marks_as_dimensions(value in "\\PC{1,20}") {
-            for scope in of_tags(&tags([Some(&value), Some(&value), Some(&value)])) {
+            for scope in of_tags(&tags([Some(&value), Some(&value), Some(&value)]), &BudgetTags::default()) {
                 let dimensions = scope.kind.split('+').count();
                 prop_assert_eq!(scope.name.matches('#').count(), dimensions);
                 prop_assert_eq!(scope.name.matches('+').count(), dimensions - 1);

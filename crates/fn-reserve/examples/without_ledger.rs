@@ -17,16 +17,15 @@ async fn main() -> Result<(), StartError> {
 
 fn check_only(input: &ReserveInput) -> Decision {
     let request = &input.request;
-    let (Gathered::Available(usage), Gathered::Available(LimitsFound::Found { limits, .. }), _) = &input.gathered
-    else {
+    let (Gathered::Available(usage), Gathered::Available(LimitsFound::Found { limits }), _) = &input.gathered else {
         return denied(input, ErrorCode::LedgerUnavailable);
     };
-    let Some(window) = limits.first().map(|limit| &limit.window) else {
+    let Some(window) = limits.model.first().map(|limit| &limit.window) else {
         return denied(input, ErrorCode::LedgerUnavailable);
     };
     let seen = Amount::of(&usage.model.since(window.start), None);
     let spent = |unit: Unit, limit: u128| seen.get(unit) >= limit;
-    if limits.iter().take(1).any(|limit| limit.limits.iter().any(|(unit, limit)| spent(unit, limit))) {
+    if limits.model.iter().take(1).any(|limit| limit.limits.iter().any(|(unit, limit)| spent(unit, limit))) {
         return denied(input, ErrorCode::BudgetExceeded);
     }
     let now = Utc::now();
@@ -38,7 +37,7 @@ fn check_only(input: &ReserveInput) -> Decision {
         hold: Amount::ZERO,
         held_at: now,
         expires_at: now + TimeDelta::minutes(6),
-        scopes: limits.iter().map(scope).collect(),
+        scopes: limits.wanted().map(scope).collect(),
     };
     let (model, tags) = (request.model.clone(), request.tags.clone());
     let admitted = Admitted { reservation, model, tags, notes: Notes::default() };

@@ -1,4 +1,4 @@
-//! What a client is told when nothing is sent to the model.
+//! What a client is told when nothing is sent to the model, or would not be if the limit did more than observe.
 
 use sentry_contract::request::Model;
 use sentry_contract::states::ScopeLimit;
@@ -8,44 +8,84 @@ use sentry_ledger::Shortage;
 use serde_json::{Value, json};
 
 /// The request does not fit: for good, or for now.
-pub fn short(shortage: &Shortage, limits: &[ScopeLimit]) -> ErrorBody {
-    let Some(limit) = limits.get(shortage.place) else {
-        return unknown(ErrorCode::LedgerUnavailable, "budget", "NoSuchLimit");
-    };
-    let (scope, window) = (&limit.scope, &limit.window.name);
-    let resets_at = json!(limit.window.resets_at);
-    let until = resets_at.as_str().unwrap_or_default();
-    let Shortage { unit, needed, remaining, .. } = shortage;
+pub fn short(shortage: &Shortage) -> ErrorBody {
+    let Shortage { limit, unit, needed, remaining, retry_after_seconds, .. } = shortage;
+    let (scope, window) = (&limit.scope, &limit.window);
     let kind = unit.noun();
-    let error = match shortage.retry_after_seconds {
-        Some(seconds) => {
+    let within = match (window.resets_at, window.name.as_str()) {
+        (Some(_), name) => format!("for {name}"),
+        (None, "total") => "in total".to_owned(),
+        (None, name) => format!("in {name}"),
+    };
+    let (code, message) = match (unit, retry_after_seconds) {
+        (Unit::InFlight, seconds) if limit.limits.in_flight != Some(0) => {
+            let allowed = limit.limits.get(*unit).unwrap_or_default();
+            let (held, seconds) = (allowed.saturating_sub(*remaining), seconds.unwrap_or(1));
             let message = format!(
-                "The {kind} of {scope} for {window} that are left are held by requests in flight; try again in {seconds} seconds."
+                "{held} requests of {scope} are in flight, of {allowed} allowed; try again in {seconds} seconds."
             );
-            ErrorBody::new(ErrorCode::BudgetReserved, message).retry_after(seconds)
+            (ErrorCode::BudgetReserved, message)
         }
-        None if *remaining == 0 => {
-            let message = format!(
-                "The {kind} of {scope} are used up for {window}. Wait until {until}, or ask an admin to raise the limit."
-            );
-            ErrorBody::new(ErrorCode::BudgetExceeded, message)
+        (Unit::InFlight, _) => {
+            let message = format!("The limit of {scope} allows no request in flight. Ask an admin to raise the limit.");
+            (ErrorCode::BudgetExceeded, message)
         }
-        None => {
+        (_, Some(seconds)) => {
             let message = format!(
-                "The request may need {} {kind}, and {scope} has {} left for {window}. Ask for less, wait until {until}, or ask an admin to raise the limit.",
-                unit.written(*needed),
-                unit.written(*remaining),
+                "The {kind} of {scope} {within} that are left are held by requests in flight; try again in {seconds} seconds."
             );
-            ErrorBody::new(ErrorCode::BudgetExceeded, message)
+            (ErrorCode::BudgetReserved, message)
+        }
+        (_, None) if *remaining == 0 => {
+            let what = format!("The {kind} of {scope} are used up {within}.");
+            let advice = match until(limit) {
+                Some(until) => format!("Wait until {until}, or ask an admin to raise the limit."),
+                None => "They never reset, so ask an admin to raise the limit.".to_owned(),
+            };
+            (ErrorCode::BudgetExceeded, format!("{what} {advice}"))
+        }
+        (_, None) => {
+            let (needed, left) = (unit.written(*needed), unit.written(*remaining));
+            let what = format!("The request may need {needed} {kind}, and {scope} has {left} left {within}.");
+            let advice = match until(limit) {
+                Some(until) => format!("Ask for less, wait until {until}, or ask an admin to raise the limit."),
+                None => "Ask for less, or ask an admin to raise the limit.".to_owned(),
+            };
+            (ErrorCode::BudgetExceeded, format!("{what} {advice}"))
         }
     };
+    let mut error = ErrorBody::new(code, message).with("scope", scope.clone()).with("window", window.name.clone());
+    if let Some(resets_at) = window.resets_at {
+        error = error.with("resetsAt", json!(resets_at));
+    }
+    if let (ErrorCode::BudgetReserved, Some(seconds)) = (code, retry_after_seconds) {
+        error = error.retry_after(*seconds);
+    }
     error
-        .with("scope", scope.clone())
-        .with("window", window.clone())
-        .with("resetsAt", resets_at)
         .with("exceeded", unit.name())
         .with("needed", figure(*unit, *needed))
         .with("remaining", figure(*unit, *remaining))
+}
+
+/// When the window resets, as answers write it.
+fn until(limit: &ScopeLimit) -> Option<String> {
+    limit.window.resets_at.and_then(|instant| json!(instant).as_str().map(str::to_owned))
+}
+
+/// The request alone would hold `needed` of `unit`, more than the `most` that one request may.
+pub fn too_large(limit: &ScopeLimit, unit: Unit, needed: u128, most: u128) -> ErrorBody {
+    let (scope, kind) = (&limit.scope, unit.noun());
+    let message = format!(
+        "The request may need {} {kind}, and one request of {scope} may hold {} at most. Ask for less: a shorter prompt, or a lower max_tokens.",
+        unit.written(needed),
+        unit.written(most),
+    );
+    ErrorBody::new(ErrorCode::RequestTooLarge, message)
+        .with("scope", scope.clone())
+        .with("item", limit.item.clone())
+        .with("exceeded", unit.name())
+        .with("needed", figure(unit, needed))
+        .with("limit", figure(unit, most))
 }
 
 /// Another execution works on the request, or has.
@@ -56,15 +96,17 @@ pub fn duplicate(request_id: &str) -> ErrorBody {
     ErrorBody::new(ErrorCode::DuplicateRequest, message).with("requestId", request_id)
 }
 
-/// A limit in dollars cannot be kept for a request without a price: the model has none, or the request asks for another service tier.
-pub fn unpriced(limit: &ScopeLimit, model: &Model) -> ErrorBody {
+/// The limit in dollars that `field` of the item names cannot be kept for a request without a price: the model has none, or the request
+/// asks for another service tier.
+pub fn unpriced(limit: &ScopeLimit, field: &str, model: &Model) -> ErrorBody {
     let message = format!(
-        "{} has a limit in dollars, and the price of this request to {} is not known, so it cannot be kept and nothing is allowed. Limit tokens instead, add the model's price to the catalogue, or ask for the default service tier.",
+        "{} has a limit in dollars, and the price of this request to {} is not known, so the limit cannot be kept and nothing is allowed. Limit tokens instead, add the model's price to the catalogue, or ask for the default service tier.",
         limit.scope, model.model_id
     );
-    ErrorBody::new(ErrorCode::LimitMalformed, message)
+    ErrorBody::new(ErrorCode::ModelNotPriced, message)
+        .with("scope", limit.scope.clone())
         .with("item", limit.item.clone())
-        .with("field", "limit.usd")
+        .with("field", field)
         .with("model", model.model_id.clone())
 }
 
@@ -75,10 +117,10 @@ pub fn unknown(code: ErrorCode, what: &str, reason: &str) -> ErrorBody {
     ErrorBody::new(code, message).with("reason", reason)
 }
 
-/// Tokens as a number, dollars as a decimal string.
+/// A count as a number, dollars as a decimal string.
 fn figure(unit: Unit, plain: u128) -> Value {
     match unit {
         Unit::Usd => unit.written(plain).into(),
-        Unit::Input | Unit::Output => u64::try_from(plain).unwrap_or(u64::MAX).into(),
+        _ => u64::try_from(plain).unwrap_or(u64::MAX).into(),
     }
 }

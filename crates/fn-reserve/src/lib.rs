@@ -1,20 +1,23 @@
 #![doc = include_str!("../README.md")]
 
 mod denial;
+mod one_request;
 mod stand_in;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sentry_contract::answer::{BudgetEntry, Degraded, FinalAnswer, Lowered};
 use sentry_contract::request::{Model, Tags};
 use sentry_contract::states::{
-    Admitted, Decision, Gathered, LimitsFound, MetricsRecord, Notes, Reservation, ReserveInput, ScopeLimit,
+    Admitted, Alert, Decision, Gathered, LimitsFound, MetricsRecord, Notes, RequestLimits, Reservation, ReserveInput,
+    ScopeLimit,
 };
 use sentry_contract::usage::UsageSeries;
 use sentry_contract::{ErrorBody, ErrorCode, Outcome};
 use sentry_domain::{Amount, Price};
 use sentry_lambda::Failure;
-use sentry_ledger::{Admission, Ask, Choice, Figures, Holder, Ledger};
+use sentry_ledger::{Admission, Ask, Budget, Choice, Holder, Ledger};
 
+use crate::one_request::Judged;
 use crate::stand_in::StandIn;
 
 /// Decides, and holds.
@@ -38,71 +41,107 @@ impl Reserver {
     /// `LedgerUnavailable` when the ledger cannot be reached. A hold may then have been taken; repeating the call finds it.
     pub async fn reserve(&self, input: ReserveInput, now: DateTime<Utc>) -> Result<Decision, Failure> {
         let request = &input.request;
-        let price = request.model.price.as_ref();
-        let (limits, usage) = match known(&input, price) {
-            Ok(known) => known,
-            Err(error) => return Ok(denied(&input, error, Vec::new())),
-        };
-        let ask = Ask {
-            input_tokens: input_tokens(&input),
-            max_tokens: request.estimate.max_tokens,
-            given: request.estimate.max_tokens_given,
-            has_fallback: false,
-            price,
-            limits,
-            seen: seen(usage, limits, price),
+        let Wanted { ask, limits, usage, would_deny } = match Wanted::of(&input) {
+            Ok(wanted) => wanted,
+            Err(error) => return Ok(denied(&input, error, Vec::new(), Vec::new())),
         };
         let stand_in = StandIn::of(&input);
-        let fallback = stand_in.as_ref().map(|stand_in| stand_in.ask(&request.estimate));
+        let fallback = stand_in.as_ref().map(|stand_in| &stand_in.ask);
         let holder = Holder { request_id: &request.request_key, execution_id: &input.execution_id };
-        let reserved = Box::pin(self.ledger.reserve_either(holder, &ask, fallback.as_ref(), now, self.hold_for)).await;
+        let reserved = Box::pin(self.ledger.reserve_either(holder, &ask, fallback, now, self.hold_for)).await;
         let (admission, choice) = reserved.map_err(|error| Failure::caused(ErrorCode::LedgerUnavailable, &error))?;
         let age_seconds = usage.age_seconds(now);
         Ok(match admission {
-            Admission::Approved(reservation) => match stand_in.filter(|_| choice == Choice::Fallback) {
-                None => approved(reservation, &input, None, age_seconds),
-                Some(stand_in) => {
-                    let age_seconds = stand_in.usage.age_seconds(now);
-                    approved(reservation, &input, Some(&stand_in.fallback.model), age_seconds)
+            Admission::Approved { mut reservation, would_deny: short } => {
+                let stand_in = stand_in.filter(|_| choice == Choice::Fallback);
+                let (called, limits, age_seconds, mut would_deny) = match stand_in {
+                    None => (None, limits, age_seconds, would_deny),
+                    Some(StandIn { fallback, limits, usage, would_deny, .. }) => {
+                        (Some(&fallback.model), limits, usage.age_seconds(now), would_deny)
+                    }
+                };
+                for scope in reservation.scopes.iter_mut().take(limits.len()) {
+                    scope.usage_age_seconds = Some(age_seconds);
                 }
-            },
+                would_deny.extend(short.iter().map(denial::short));
+                approved(reservation, &input, called, would_deny)
+            }
             Admission::Duplicate => {
                 let request_id = request.tags.get(Tags::REQUEST_ID).unwrap_or_default();
-                denied(&input, denial::duplicate(request_id), Vec::new())
+                denied(&input, denial::duplicate(request_id), Vec::new(), Vec::new())
             }
-            Admission::Denied { shortage, figures } => {
-                let budget = budget(limits, &figures, ask.seen, age_seconds);
-                denied(&input, denial::short(&shortage, limits), budget)
+            Admission::Denied { shortage, mut budget, alerts } => {
+                for entry in budget.iter_mut().take(limits.len()) {
+                    entry.usage_age_seconds = Some(age_seconds);
+                }
+                denied(&input, denial::short(&shortage), budget, alerts)
             }
         })
     }
 }
 
-/// The gathered limits and usage, if they are complete and apply to the model.
-fn known<'a>(input: &'a ReserveInput, price: Option<&Price>) -> Result<(&'a [ScopeLimit], &'a UsageSeries), ErrorBody> {
-    let (usage, limits, _) = &input.gathered;
-    let limits = match limits {
-        Gathered::Available(LimitsFound::Found { limits, .. }) => limits,
-        Gathered::Available(LimitsFound::Refused { refusal }) => return Err(*refusal.clone()),
-        Gathered::Unavailable { unavailable } => {
-            return Err(denial::unknown(ErrorCode::LedgerUnavailable, "limit", unavailable));
-        }
-    };
-    let usage = match usage {
-        Gathered::Available(usage) => &usage.model,
-        Gathered::Unavailable { unavailable } => {
-            return Err(denial::unknown(ErrorCode::UsageUnavailable, "usage", unavailable));
-        }
-    };
-    match limits.iter().find(|limit| limit.limits.usd.is_some()) {
-        Some(limit) if price.is_none() => Err(denial::unpriced(limit, &input.request.model)),
-        _ => Ok((limits, usage)),
+/// The request as it was asked for, with all that must be known to decide on it.
+struct Wanted<'a> {
+    ask: Ask<'a>,
+    /// Those that depend on the model.
+    limits: &'a [ScopeLimit],
+    usage: &'a UsageSeries,
+    /// The denials of limits that only observe, of the request by itself.
+    would_deny: Vec<ErrorBody>,
+}
+
+impl<'a> Wanted<'a> {
+    /// `Err` if the limits or the usage are not known, or if a limit denies the request by itself.
+    fn of(input: &'a ReserveInput) -> Result<Self, ErrorBody> {
+        let (usage, limits, _) = &input.gathered;
+        let limits = match limits {
+            Gathered::Available(LimitsFound::Found { limits }) => limits,
+            Gathered::Available(LimitsFound::Denied { denial }) => return Err(*denial.clone()),
+            Gathered::Unavailable { unavailable } => {
+                return Err(denial::unknown(ErrorCode::LedgerUnavailable, "limit", unavailable));
+            }
+        };
+        let (model, estimate) = (&input.request.model, &input.request.estimate);
+        let price = model.price.as_ref();
+        let ask = Ask {
+            input_tokens: input_tokens(input),
+            max_tokens: estimate.max_tokens,
+            given: estimate.max_tokens_given,
+            has_fallback: false,
+            price,
+            budgets: Vec::new(),
+        };
+        let all: Vec<&ScopeLimit> = limits.wanted().collect();
+        let Judged { max_tokens, would_deny } = one_request::judge(&ask, &all, model)?;
+        let usage = match usage {
+            Gathered::Available(usage) => &usage.model,
+            Gathered::Unavailable { unavailable } => {
+                return Err(denial::unknown(ErrorCode::UsageUnavailable, "usage", unavailable));
+            }
+        };
+        let budgets = budgets(&limits.model, usage, price).chain(of_tags(limits)).collect();
+        Ok(Self { ask: Ask { max_tokens, budgets, ..ask }, limits: &limits.model, usage, would_deny })
     }
 }
 
-/// CloudWatch's figure for the window of the model's limit, which is the first.
-fn seen(usage: &UsageSeries, limits: &[ScopeLimit], price: Option<&Price>) -> Amount {
-    limits.first().map_or(Amount::ZERO, |limit| Amount::of(&usage.since(limit.window.start), price))
+/// Limits that depend on a model, each with CloudWatch's figure for its window, in dollars at `price`.
+///
+/// What CloudWatch shows of one id is a lower bound for the foundation model behind it. It counts no requests in flight.
+fn budgets<'a>(
+    limits: &'a [ScopeLimit],
+    usage: &'a UsageSeries,
+    price: Option<&'a Price>,
+) -> impl Iterator<Item = Budget<'a>> {
+    limits.iter().map(move |limit| {
+        let counted = limit.limits.in_flight.is_none();
+        let seen = if counted { Amount::of(&usage.since(limit.window.start), price) } else { Amount::ZERO };
+        Budget { limit, seen }
+    })
+}
+
+/// The limits of the tags, of which CloudWatch knows nothing.
+fn of_tags(limits: &RequestLimits) -> impl Iterator<Item = Budget<'_>> {
+    limits.tags.iter().map(|limit| Budget { limit, seen: Amount::ZERO })
 }
 
 /// The smaller of both bounds: the prompt's bytes, and Bedrock's own count where there is one.
@@ -115,8 +154,13 @@ fn input_tokens(input: &ReserveInput) -> u64 {
     input.request.estimate.input_tokens.min(counted.unwrap_or(u64::MAX))
 }
 
-/// The approval; `called` is the fallback where it is the one to call. CloudWatch's figure of the model that is called is `age_seconds` old.
-fn approved(mut reservation: Reservation, input: &ReserveInput, called: Option<&Model>, age_seconds: u64) -> Decision {
+/// The approval; `called` is the fallback where it is the one to call.
+fn approved(
+    reservation: Reservation,
+    input: &ReserveInput,
+    called: Option<&Model>,
+    would_deny: Vec<ErrorBody>,
+) -> Decision {
     let request = &input.request;
     let lowered = Lowered::new(request.estimate.max_tokens, reservation.max_tokens);
     let degraded = match called {
@@ -127,42 +171,35 @@ fn approved(mut reservation: Reservation, input: &ReserveInput, called: Option<&
             max_tokens: lowered,
         }),
     };
-    if let Some(scope) = reservation.scopes.first_mut() {
-        scope.usage_age_seconds = Some(age_seconds);
-    }
     let model = Model { requested: request.model.requested.clone(), ..called.unwrap_or(&request.model).clone() };
     let mut tags = request.tags.clone();
     tags.set(Tags::MODEL_METRIC, model.model_metric.clone());
-    let admitted = Admitted { reservation, model, tags, notes: Notes { degraded } };
+    let admitted = Admitted { reservation, model, tags, notes: Notes { degraded, would_deny } };
     Decision::Approved { approved: true, admitted: Box::new(admitted) }
 }
 
-/// The figures that a denial was made from. CloudWatch's figure of the model is `age_seconds` old.
-fn budget(limits: &[ScopeLimit], figures: &[Figures], seen: Amount, age_seconds: u64) -> Vec<BudgetEntry> {
-    let mut entries: Vec<BudgetEntry> = Vec::with_capacity(limits.len());
-    for (limit, figures) in limits.iter().zip(figures) {
-        // The first limit is the model's, the only one that CloudWatch knows.
-        let of_model = entries.is_empty();
-        let entry = figures.entry(limit, if of_model { seen } else { Amount::ZERO });
-        entries.push(BudgetEntry { usage_age_seconds: of_model.then_some(age_seconds), ..entry });
-    }
-    entries
-}
-
 /// The denial with its complete answer and, unless it is a duplicate, its message for the metrics.
-fn denied(input: &ReserveInput, error: ErrorBody, budget: Vec<BudgetEntry>) -> Decision {
+fn denied(input: &ReserveInput, error: ErrorBody, budget: Vec<BudgetEntry>, alerts: Vec<Alert>) -> Decision {
     let request = &input.request;
     let answer = FinalAnswer::refused(request.tags.clone(), Some((&request.model).into()), error, budget);
     let record = (answer.outcome == Outcome::Denied).then(|| {
+        let limits = match &input.gathered.1 {
+            Gathered::Available(LimitsFound::Found { limits }) => MetricsRecord::scopes_of(limits.wanted()),
+            _ => Vec::new(),
+        };
         Box::new(MetricsRecord {
+            execution_id: Some(input.execution_id.clone()),
             outcome: answer.outcome,
             tags: answer.tags.clone(),
             model: (&request.model).into(),
             usage: None,
             code: answer.error.as_ref().map(|error| error.code),
+            scopes: limits,
+            nothing_spent: true,
             hold: None,
             degraded: None,
-            alerts: Vec::new(),
+            would_deny: Vec::new(),
+            alerts,
             settlement: None,
         })
     });

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use chrono::{TimeDelta, Utc};
 use fn_reserve::Reserver;
+use sentry_history::History;
 use sentry_lambda::{StartError, env};
 use sentry_ledger::Ledger;
 
@@ -19,7 +20,8 @@ async fn main() -> Result<(), StartError> {
     let hold_seconds: u32 = env::parsed("SENTRY_HOLD_SECONDS", "a whole number of seconds")?;
     let client = Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
     sentry_lambda::warm_up(|greeting| client.list_tables().customize().interceptor(greeting).send()).await;
-    let ledger = Ledger::new(client, table, requests);
+    let history = History::new(client.clone(), env::required("SENTRY_USAGE_TABLE")?);
+    let ledger = Ledger::new(client, table, requests).with_history(history);
     let reserver = &Reserver::new(ledger, TimeDelta::seconds(hold_seconds.into()));
     sentry_lambda::run(move |input| async move { reserver.reserve(input, Utc::now()).await }).await
 }

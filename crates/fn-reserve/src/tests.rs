@@ -3,17 +3,25 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
 use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
 use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
+use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsOutput;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_dynamodb::types::error::{ConditionalCheckFailedException, InternalServerError};
+use aws_sdk_dynamodb::types::error::{
+    ConditionalCheckFailedException, InternalServerError, TransactionCanceledException,
+};
+use aws_sdk_dynamodb::types::{CancellationReason, ItemResponse};
 use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
 use chrono::{DateTime, TimeDelta, Utc};
 use sentry_contract::ErrorCode;
+use sentry_contract::states::ScopeLimit;
+use sentry_domain::Unit;
 use sentry_lambda::{Failure, offline_config};
-use sentry_ledger::Ledger;
+use sentry_ledger::{Ledger, Shortage};
 use serde_json::{Value, json};
 
 use crate::{ErrorBody, Reserver};
@@ -22,9 +30,15 @@ const NOON: &str = "2026-11-21T12:00:00Z";
 const MODEL: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";
 
 fn reserver(rules: &[&Rule]) -> Reserver {
+    // The ledger may look first, at figures that need not be new.
+    let looks = mock!(Client::get_item)
+        .match_requests(|get| get.consistent_read() != Some(true))
+        .then_output(|| GetItemOutput::builder().build());
     let interceptor = rules
         .iter()
-        .fold(MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny), |all, rule| all.with_rule(rule));
+        .fold(MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny), |all, rule| all.with_rule(rule))
+        .with_rule(&looks)
+        .with_rule(&mock!(Client::batch_get_item).then_output(|| BatchGetItemOutput::builder().build()));
     let config = aws_sdk_dynamodb::config::Builder::from(&offline_config(create_mock_http_client()));
     let client = Client::from_conf(config.interceptor(interceptor).build());
     let ledger = Ledger::new(client, "ledger".into(), "requests".into());
@@ -49,7 +63,12 @@ fn writes() -> Rule {
 
 fn limit(limits: Value) -> Value {
     let window = json!({"name": "2026-11", "key": "2026-11", "start": "2026-11-01T00:00:00Z", "resetsAt": "2026-12-01T00:00:00Z"});
-    json!({"scope": format!("model#{MODEL}"), "source": "model", "item": MODEL, "window": window, "limits": limits, "shards": 1})
+    json!({"scope": format!("model#{MODEL}"), "source": "model", "item": MODEL, "window": window, "limits": limits})
+}
+
+/// The limits of a request that has one on its model.
+fn one(limit: Value) -> Value {
+    json!({"limits": {"model": [limit]}})
 }
 
 fn input(limits: Value, usage: Value, count: Value) -> Value {
@@ -82,13 +101,16 @@ async fn decide(reserver: &Reserver, input: Value) -> Result<Value, Failure> {
 #[tokio::test]
 async fn what_fits_is_held_at_its_worst_and_bedrocks_count_makes_it_smaller() {
     let (put, update) = (registers(), writes());
-    let limits = json!({"limits": [limit(json!({"input": 100_000, "usd": "1.00"}))]});
+    let limits = one(limit(json!({"input": 100_000, "usd": "1.00"})));
     let decision =
         decide(&reserver(&[&put, &update]), input(limits, usage(0, 0), json!({"inputTokens": 90}))).await.unwrap();
     assert_eq!(decision["approved"], true);
     // 90 at the dearest input rate, $3.75 a million for cache writes, and 1,000 at $15 a million.
     let reservation = &decision["admitted"]["reservation"];
-    assert_eq!(reservation["hold"], json!({"input": 90, "output": 1000, "usd": "0.015337500"}));
+    assert_eq!(
+        reservation["hold"],
+        json!({"input": 90, "output": 1000, "usd": "0.015337500", "requests": 1, "inFlight": 1})
+    );
     assert_eq!((&reservation["maxTokens"], &reservation["expiresAt"]), (&json!(1000), &json!("2026-11-21T12:06:00Z")));
     assert_eq!(decision["admitted"]["notes"], json!({}));
     assert_eq!((put.num_calls(), update.num_calls()), (1, 1));
@@ -98,7 +120,7 @@ async fn what_fits_is_held_at_its_worst_and_bedrocks_count_makes_it_smaller() {
 async fn without_a_count_the_bytes_are_the_bound() {
     for count in [json!({}), json!({"unavailable": "States.Timeout"}), json!({"inputTokens": 500})] {
         let (put, update) = (registers(), writes());
-        let limits = json!({"limits": [limit(json!({"input": 100_000}))]});
+        let limits = one(limit(json!({"input": 100_000})));
         let decision = decide(&reserver(&[&put, &update]), input(limits, usage(0, 0), count)).await.unwrap();
         assert_eq!(decision["admitted"]["reservation"]["hold"]["input"], 400);
     }
@@ -117,7 +139,7 @@ async fn what_does_not_fit_is_denied_with_the_figures_and_may_come_again() {
     let delete = mock!(Client::delete_item)
         .match_requests(|delete| delete.table_name() == Some("requests"))
         .then_output(|| DeleteItemOutput::builder().build());
-    let limits = json!({"limits": [limit(json!({"output": 5_000}))]});
+    let limits = one(limit(json!({"output": 5_000})));
     let reserver = reserver(&[&put, &update, &get, &delete]);
     let decision = decide(&reserver, input(limits, usage(0, 4_000), json!({}))).await.unwrap();
     assert_eq!((&decision["approved"], &decision["answer"]["statusCode"]), (&json!(false), &json!(429)));
@@ -142,7 +164,7 @@ async fn what_does_not_fit_is_denied_with_the_figures_and_may_come_again() {
 #[tokio::test]
 async fn a_request_that_another_execution_has_is_a_duplicate() {
     let put = mock!(Client::put_item).then_error(|| PutItemError::ConditionalCheckFailedException(refusing()));
-    let limits = json!({"limits": [limit(json!({"output": 5_000}))]});
+    let limits = one(limit(json!({"output": 5_000})));
     let decision = decide(&reserver(&[&put]), input(limits, usage(0, 0), json!({}))).await.unwrap();
     assert_eq!(decision["answer"]["error"]["code"], "DuplicateRequest");
     assert_eq!((&decision["answer"]["statusCode"], &decision["answer"]["outcome"]), (&json!(409), &json!("Invalid")));
@@ -151,9 +173,9 @@ async fn a_request_that_another_execution_has_is_a_duplicate() {
 
 #[tokio::test]
 async fn what_cannot_be_known_is_denied_before_anything_is_written() {
-    let fine = json!({"limits": [limit(json!({"output": 5_000}))]});
-    let refusal = json!({"refusal": ErrorBody::new(ErrorCode::LimitNotConfigured, "none")});
-    let dollars = json!({"limits": [limit(json!({"output": 5_000, "usd": "3"}))]});
+    let fine = one(limit(json!({"output": 5_000})));
+    let refusal = json!({"denial": ErrorBody::new(ErrorCode::LimitNotConfigured, "none")});
+    let dollars = one(limit(json!({"output": 5_000, "usd": "3"})));
     let unavailable = |name: &str| json!({"unavailable": name});
     let cases = [
         (fine.clone(), unavailable("UsageUnavailable"), true, "UsageUnavailable", 503),
@@ -161,7 +183,7 @@ async fn what_cannot_be_known_is_denied_before_anything_is_written() {
         (unavailable("LedgerUnavailable"), unavailable("NotAsked"), true, "LedgerUnavailable", 503),
         (refusal, unavailable("NotAsked"), true, "LimitNotConfigured", 403),
         // The catalogue knows a price for this model, but not for this request: another service tier, say.
-        (dollars, usage(0, 0), false, "LimitMalformed", 403),
+        (dollars, usage(0, 0), false, "ModelNotPriced", 403),
     ];
     for (limits, usage, priced, code, status) in cases {
         let mut input = input(limits, usage, json!({}));
@@ -172,8 +194,9 @@ async fn what_cannot_be_known_is_denied_before_anything_is_written() {
         assert_eq!(decision["approved"], false);
         assert_eq!(decision["answer"]["error"]["code"], code);
         assert_eq!(decision["answer"]["statusCode"], status);
-        if code == "LimitMalformed" {
-            let details = json!({"item": MODEL, "field": "limit.usd", "model": MODEL});
+        if code == "ModelNotPriced" {
+            let details =
+                json!({"scope": format!("model#{MODEL}"), "item": MODEL, "field": "limit.usd", "model": MODEL});
             assert_eq!(decision["answer"]["error"]["details"], details);
         }
     }
@@ -184,7 +207,7 @@ async fn a_ledger_that_fails_is_a_failure_and_not_a_decision() {
     let put = registers();
     let update = mock!(Client::update_item)
         .then_error(|| UpdateItemError::InternalServerError(InternalServerError::builder().build()));
-    let limits = json!({"limits": [limit(json!({"output": 5_000}))]});
+    let limits = one(limit(json!({"output": 5_000})));
     let failure = decide(&reserver(&[&put, &update]), input(limits, usage(0, 0), json!({}))).await.unwrap_err();
     assert_eq!(failure.name(), "LedgerUnavailable");
 }
@@ -197,7 +220,7 @@ fn with_fallback(own: Value, usage: Value) -> Value {
     first["whenExceeded"] = json!(["fallback"]);
     let mut other = limit(own);
     other["scope"] = json!(format!("model#{CHEAP}"));
-    let limits = json!({"limits": [first], "fallback": other});
+    let limits = json!({"limits": {"model": [first], "fallback": [other]}});
     let mut input = input(limits, usage, json!({"inputTokens": 90}));
     let model = json!({"requested": "claude-3-5-haiku", "modelId": CHEAP, "modelMetric": CHEAP, "family": "anthropic",
                        "price": {"input": "0.80", "output": "4"}});
@@ -227,7 +250,10 @@ async fn the_fallback_is_held_for_at_its_own_price_and_by_its_own_bound() {
     assert_eq!((&model["modelId"], &model["requested"]), (&json!(CHEAP), &json!("claude-sonnet-4")));
     // 410 tokens at $0.80 a million, 800 tokens at $4: CloudWatch has seen 4,200 of 5,000.
     let reservation = &decision["admitted"]["reservation"];
-    assert_eq!(reservation["hold"], json!({"input": 410, "output": 800, "usd": "0.003528000"}));
+    assert_eq!(
+        reservation["hold"],
+        json!({"input": 410, "output": 800, "usd": "0.003528000", "requests": 1, "inFlight": 1})
+    );
     assert_eq!(reservation["scopes"][0]["scope"], format!("model#{CHEAP}"));
     let degraded = json!({"action": "fallback", "from": MODEL, "to": CHEAP, "maxTokens": {"from": 1000, "to": 800}});
     assert_eq!(decision["admitted"]["notes"], json!({"degraded": degraded}));
@@ -245,7 +271,7 @@ async fn without_all_that_must_be_known_of_the_fallback_the_first_denial_stands(
     unpriced["request"]["fallback"]["model"]["price"].take();
     let cases = [
         without("/request", "fallback"),
-        without("/gathered/1", "fallback"),
+        without("/gathered/1/limits", "fallback"),
         without("/gathered/0", "fallback"),
         with_fallback(json!({"output": 5000}), both(4_201)),
         unpriced,
@@ -256,4 +282,127 @@ async fn without_all_that_must_be_known_of_the_fallback_the_first_denial_stands(
         assert_eq!(error["details"]["scope"], format!("model#{MODEL}"));
     }
     assert_eq!(decide_anew(fine()).await["approved"], true);
+}
+
+/// The limits of a request with several on its model.
+fn several(limits: &[Value]) -> Value {
+    json!({"limits": {"model": limits}})
+}
+
+#[tokio::test]
+async fn what_one_request_may_not_hold_is_denied_without_a_call_of_the_ledger() {
+    let mut limit = limit(json!({"output": 5_000}));
+    limit["perRequest"] = json!({"output": 999});
+    for usage in [usage(0, 0), json!({"unavailable": "UsageUnavailable"})] {
+        let decision = decide(&reserver(&[]), input(one(limit.clone()), usage, json!({}))).await.unwrap();
+        let answer = &decision["answer"];
+        assert_eq!((&answer["error"]["code"], &answer["statusCode"]), (&json!("RequestTooLarge"), &json!(403)));
+        assert_eq!((&answer["budget"], &decision["record"]["code"]), (&json!([]), &json!("RequestTooLarge")));
+    }
+    // Where the client leaves it open, it is lowered.
+    let (put, update) = (registers(), writes());
+    let mut open = input(one(limit), usage(0, 0), json!({}));
+    open["request"]["estimate"]["maxTokensGiven"] = json!(false);
+    let decision = decide(&reserver(&[&put, &update]), open).await.unwrap();
+    assert_eq!(decision["admitted"]["reservation"]["maxTokens"], 999);
+    let degraded = json!({"action": "clamp", "from": 1000, "to": 999});
+    assert_eq!(decision["admitted"]["notes"], json!({"degraded": degraded}));
+}
+
+#[tokio::test]
+async fn a_limit_that_observes_denies_nothing_and_says_what_it_would() {
+    let mut first = limit(json!({"output": 500, "usd": "1"}));
+    first["enforce"] = json!("observe");
+    first["perRequest"] = json!({"output": 10});
+    let mut unpriced = input(one(first), usage(0, 0), json!({}));
+    unpriced["request"]["model"].as_object_mut().unwrap().remove("price");
+    let decision = decide_anew(unpriced).await;
+    assert_eq!(decision["approved"], true, "{decision}");
+    assert_eq!(decision["admitted"]["reservation"]["hold"]["usd"], "0.000000000");
+    let would_deny = decision["admitted"]["notes"]["wouldDeny"].as_array().unwrap();
+    let told: Vec<_> = would_deny.iter().map(|error| (&error["code"], &error["details"]["exceeded"])).collect();
+    let expected = [
+        (&json!("ModelNotPriced"), &Value::Null),
+        (&json!("RequestTooLarge"), &json!("output")),
+        (&json!("BudgetExceeded"), &json!("output")),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn cloudwatchs_figure_counts_for_every_window_of_the_model_and_its_foundation_from_its_own_start() {
+    let window = |name: &str, start: &str| json!({"name": name, "key": name, "start": start, "resetsAt": "2026-12-01T00:00:00Z"});
+    let mut day = limit(json!({"output": 100_000}));
+    day["window"] = window("2026-11-21", "2026-11-21T00:00:00Z");
+    let mut foundation = limit(json!({"output": 500}));
+    foundation["scope"] = json!("foundation#anthropic.claude-sonnet-4-20250514-v1:0");
+    let limits = several(&[limit(json!({"output": 100_000})), day, foundation]);
+    let transact = mock!(Client::transact_write_items).then_error(|| {
+        let cancelled = TransactionCanceledException::builder();
+        let reason = || CancellationReason::builder().code("ConditionalCheckFailed").build();
+        let cancelled = cancelled.set_cancellation_reasons(Some(vec![reason(), reason(), reason()])).build();
+        TransactWriteItemsError::TransactionCanceledException(cancelled)
+    });
+    let read = mock!(Client::transact_get_items).then_output(|| {
+        let empty = || ItemResponse::builder().build();
+        TransactGetItemsOutput::builder().set_responses(Some(vec![empty(), empty(), empty()])).build()
+    });
+    let (put, delete) = (registers(), mock!(Client::delete_item).then_output(|| DeleteItemOutput::builder().build()));
+    let decision =
+        decide(&reserver(&[&put, &transact, &read, &delete]), input(limits, usage(0, 4_000), json!({}))).await.unwrap();
+    let budget = decision["answer"]["budget"].as_array().unwrap();
+    let used: Vec<_> = budget.iter().map(|entry| (&entry["output"]["used"], &entry["usageAgeSeconds"])).collect();
+    // All of it is older than the day.
+    assert_eq!(used, [(&json!(4000), &json!(30)), (&json!(0), &json!(30)), (&json!(4000), &json!(30))]);
+    assert_eq!(decision["answer"]["error"]["details"]["scope"], "foundation#anthropic.claude-sonnet-4-20250514-v1:0");
+}
+
+/// What a client is told of a shortage of `unit`, where `window` resets at `resets_at` or never.
+fn told(unit: Unit, window: &str, resets_at: Option<&str>, numbers: (u128, u128), seconds: Option<u64>) -> ErrorBody {
+    let mut limit = limit(json!({"output": 5, "requests": 5, "inFlight": 5}));
+    limit["window"] = json!({"name": window, "key": window, "start": "2026-11-01T00:00:00Z", "resetsAt": resets_at});
+    let limit: ScopeLimit = serde_json::from_value(limit).unwrap();
+    let (needed, remaining) = numbers;
+    let shortage =
+        Shortage { limit: limit.into(), unit, needed, remaining, retry_after_seconds: seconds, may_fall_back: false };
+    crate::denial::short(&shortage)
+}
+
+#[test]
+fn a_shortage_is_told_by_its_unit_and_its_window() {
+    let reset = Some("2026-12-01T00:00:00Z");
+    let scope = format!("model#{MODEL}");
+    let cases = [
+        (
+            told(Unit::Requests, "2026-11", reset, (1, 0), None),
+            "BudgetExceeded",
+            format!(
+                "The requests of {scope} are used up for 2026-11. Wait until 2026-12-01T00:00:00Z, or ask an admin to raise the limit."
+            ),
+        ),
+        (
+            told(Unit::Output, "total", None, (9, 0), None),
+            "BudgetExceeded",
+            format!(
+                "The output tokens of {scope} are used up in total. They never reset, so ask an admin to raise the limit."
+            ),
+        ),
+        (
+            told(Unit::Output, "total", None, (9, 4), None),
+            "BudgetExceeded",
+            format!(
+                "The request may need 9 output tokens, and {scope} has 4 left in total. Ask for less, or ask an admin to raise the limit."
+            ),
+        ),
+        (
+            told(Unit::InFlight, "inFlight", None, (1, 0), Some(3)),
+            "BudgetReserved",
+            format!("5 requests of {scope} are in flight, of 5 allowed; try again in 3 seconds."),
+        ),
+    ];
+    for (error, code, message) in cases {
+        assert_eq!((error.code.name(), error.message.as_str()), (code, message.as_str()));
+        assert_eq!(error.details.contains_key("resetsAt"), message.contains("Wait until"), "{error:?}");
+        assert_eq!(error.retry_after_seconds, (code == "BudgetReserved").then_some(3));
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sentry_contract::ErrorCode;
 use sentry_contract::answer::FinalAnswer;
-use sentry_contract::states::{Admitted, CancelInput, SettleEvent, SettleInput, Settled};
+use sentry_contract::states::{Admitted, CancelInput, ScopeLimit, SettleEvent, SettleInput, Settled};
 use sentry_domain::Amount;
 use sentry_lambda::Failure;
 use sentry_ledger::{Holder, Ledger, LedgerError};
@@ -48,7 +48,7 @@ impl Settler {
     pub async fn settle(&self, event: SettleEvent, now: DateTime<Utc>) -> Result<Ending, Failure> {
         match event {
             SettleEvent::Settle(input) => self.end(*input, now).await,
-            SettleEvent::Cancel(input) => self.cancel(&input).await,
+            SettleEvent::Cancel(input) => self.cancel(&input, now).await,
         }
     }
 
@@ -70,13 +70,14 @@ impl Settler {
         now: DateTime<Utc>,
     ) -> Result<Settled, LedgerError> {
         let price = admitted.model.price.as_ref();
-        let actual = conclusion.usage().map(|usage| Amount::of(&usage, price));
+        let actual = conclusion.usage().map(|usage| Amount::of_request(&usage, price));
         Box::pin(self.ledger.end(&admitted.reservation, actual, conclusion.nothing_spent(), now)).await
     }
 
-    async fn cancel(&self, input: &CancelInput) -> Result<Ending, Failure> {
+    async fn cancel(&self, input: &CancelInput, now: DateTime<Utc>) -> Result<Ending, Failure> {
         let holder = Holder { request_id: &input.request_key, execution_id: &input.execution_id };
-        let cancelled = self.ledger.cancel(holder, &input.limits).await;
+        let limits: Vec<&ScopeLimit> = input.limits.all().collect();
+        let cancelled = self.ledger.cancel(holder, &limits, now).await;
         cancelled.map_err(|error| Failure::caused(ErrorCode::LedgerUnavailable, &error))?;
         Ok(Ending::Cancelled {})
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
 use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
+use aws_sdk_dynamodb::operation::put_item::PutItemOutput;
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::AttributeValue::{self, N, S};
 use aws_sdk_dynamodb::types::error::{ConditionalCheckFailedException, InternalServerError};
@@ -50,16 +51,20 @@ fn item(numbers: &[(&str, u64)]) -> HashMap<String, AttributeValue> {
     numbers.iter().map(|(name, number)| ((*name).to_owned(), N(number.to_string()))).collect()
 }
 
+/// The name of the execution's hold in an item of the ledger, and the hold itself: 400 tokens in, 1,000 out, $0.0162.
+const HOLD: &str = "h#ehhnajOTH1w";
+const STORED: &str = "b4 rs 7fx2800 mwqcvpc0 7ps0";
+
 /// An update that succeeds and leaves `after`; the values of its expression must contain `numbers`.
 fn settles(numbers: &'static [&'static str], after: HashMap<String, AttributeValue>) -> Rule {
     mock!(Client::update_item)
         .match_requests(move |update| {
             let values: Vec<_> =
                 update.expression_attribute_values().unwrap().values().filter_map(|value| value.as_n().ok()).collect();
-            let stored = S("400 1000 16200000000 1795262400000 1795262760000 run-1".to_owned());
+            let stored = S(STORED.to_owned());
             update.condition_expression() == Some("#n0 = :v0")
                 && update.expression_attribute_values().unwrap().get(":v0") == Some(&stored)
-                && update.expression_attribute_names().unwrap().get("#n0").is_some_and(|name| name == "h#r1")
+                && update.expression_attribute_names().unwrap().get("#n0").is_some_and(|name| name == HOLD)
                 && numbers.iter().all(|number| values.iter().any(|value| value == number))
         })
         .then_output(move || UpdateItemOutput::builder().set_attributes(Some(after.clone())).build())
@@ -122,7 +127,8 @@ async fn the_message_for_the_metrics_has_the_figures_and_no_text() {
     let rule = settles(&[], item(&[("settledOutput", 900)]));
     let queue = takes(|record| {
         record["usage"]["totalTokens"] == 121_250
-            && record["hold"] == json!({"input": 400, "output": 1000, "usd": "0.016200000"})
+            && record["hold"]
+                == json!({"input": 400, "output": 1000, "usd": "0.016200000", "requests": 0, "inFlight": 0})
             && record["settlement"].is_null()
             && !record.to_string().contains("marked")
     });
@@ -210,16 +216,19 @@ async fn a_repetition_reports_the_figures_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_reservation_that_nobody_knows_is_taken_back_where_it_is_found() {
-    let stored =
-        HashMap::from([("h#r1".to_owned(), S("400 1000 16200000000 1795262400000 1795262760000 run-1".to_owned()))]);
-    let get =
-        mock!(Client::get_item).then_output(move || GetItemOutput::builder().set_item(Some(stored.clone())).build());
+    let stored = HashMap::from([(HOLD.to_owned(), S(STORED.to_owned()))]);
     let update = settles(&["-400", "-1000"], item(&[]));
-    let forget = mock!(Client::delete_item).then_output(|| DeleteItemOutput::builder().build());
+    // What is still on its way finds that it is not wanted.
+    let bar = mock!(Client::update_item)
+        .match_requests(|update| update.condition_expression().is_none())
+        .then_output(move || UpdateItemOutput::builder().set_attributes(Some(stored.clone())).build());
+    let forget = mock!(Client::put_item)
+        .match_requests(|put| put.item().is_some_and(|item| item["givenUp"] == AttributeValue::Bool(true)))
+        .then_output(|| PutItemOutput::builder().build());
     let mut limit = reservation(json!({"output": 5_000}), json!([]))["scopes"][0].clone();
     limit.as_object_mut().unwrap().remove("seen");
-    let event = json!({"requestKey": "r1", "executionId": "run-1", "limits": [limit]});
-    let settled = settle(&settler(&[&get, &update, &forget]), event).await.unwrap();
+    let event = json!({"requestKey": "r1", "executionId": "run-1", "limits": {"model": [limit]}});
+    let settled = settle(&settler(&[&update, &bar, &forget]), event).await.unwrap();
     assert_eq!(settled, json!({}));
     assert_eq!((update.num_calls(), forget.num_calls()), (1, 1));
 }

@@ -84,7 +84,7 @@ impl Draft {
         let Asked { system, messages, tools, tool_choice, guardrail, service_tier } = self.asked;
         let prompt = Prompt { system, messages, parameters, tools, tool_choice, guardrail, service_tier };
         model.price = model.price.filter(|_| !prompt.has_other_rate());
-        let input_tokens = estimate::input_tokens(&prompt, limits.context_window)?;
+        let input_tokens = estimate::input_tokens(&prompt, limits)?;
         let estimate = Estimate { input_tokens, max_tokens, max_tokens_given };
         let fallback = fallback.and_then(|resolved| stand_in(resolved, &prompt, max_tokens));
         Ok(Complete { tags: self.tags, model, prompt, estimate, fallback })
@@ -96,7 +96,7 @@ impl Draft {
 fn stand_in(resolved: Resolved, prompt: &Prompt, max_tokens: u32) -> Option<Fallback> {
     let Resolved { mut model, limits, .. } = resolved;
     model.price = model.price.filter(|_| !prompt.has_other_rate());
-    let input_tokens = estimate::input_tokens(prompt, limits.context_window).ok()?;
+    let input_tokens = estimate::input_tokens(prompt, limits).ok()?;
     let max_tokens = limits.output.map_or(max_tokens, |limit| max_tokens.min(limit));
     if !honours(&Target::from(&model), prompt, max_tokens) {
         return None;

@@ -3,14 +3,16 @@
 //! A token is at least one byte of UTF-8, so bytes bound the tokens of any tokenizer, for text that the model gets as it was sent. Of an
 //! image, and of a document in a compressed format, the bytes say nothing; there the model's context window is the bound: it can read no more.
 
-use sentry_contract::content::{Block, Content, Document, DocumentSource, ResultBlock};
+use sentry_contract::content::{Block, Content, Document, DocumentSource, Image, ResultBlock};
 use sentry_contract::request::Prompt;
 use sentry_contract::tools::Tool;
+use sentry_models::TokenLimits;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
 use crate::field::Offence;
+use crate::picture;
 
 /// Tokens that a chat template may add around each message, and around each block of a list: its role, separators, the end of the turn.
 /// Like the others below, a margin of this project: the published templates of Llama 3 and of Qwen (ChatML) add 5.
@@ -31,31 +33,47 @@ const BYTES_OF_AN_ESCAPE: usize = 6;
 ///
 /// # Errors
 /// At the first block that only the context window bounds, where that is not known.
-pub fn input_tokens(prompt: &Prompt, context_window: Option<u32>) -> Result<u64, Offence> {
-    match (unbounded(prompt), context_window) {
-        (None, _) => Ok(written(prompt)),
+pub fn input_tokens(prompt: &Prompt, limits: TokenLimits) -> Result<u64, Offence> {
+    let TokenLimits { context_window, picture: rule, .. } = limits;
+    match (unbounded(prompt, rule.is_some()), context_window) {
+        (None, window) => {
+            let pictures =
+                rule.into_iter().flat_map(|rule| pictures(prompt).map(move |image| picture::tokens(image, rule)));
+            let tokens = pictures.fold(written(prompt), u64::saturating_add);
+            Ok(window.filter(|_| prompt.has_images()).map_or(tokens, |window| tokens.min(window.into())))
+        }
         (Some(_), Some(window)) => Ok(window.into()),
         (Some(path), None) => Err(Offence::new(
             path,
             "cannot be held against a budget: its bytes do not bound its tokens, and the catalogue does not know the model's context \
-             window. An admin can add `contextWindow` to the model's entry of the catalogue table",
+             window. An admin can add `contextWindow` to the model's entry of the catalogue table, and `picture` for pictures",
         )),
     }
 }
 
-/// The path of the first block whose bytes do not bound its tokens.
-fn unbounded(prompt: &Prompt) -> Option<String> {
+fn pictures(prompt: &Prompt) -> impl Iterator<Item = &Image> {
+    let blocks = prompt.messages.iter().flat_map(|message| message.content.blocks());
+    blocks.flat_map(|block| {
+        let own = if let Block::Image(image) = block { Some(image) } else { None };
+        let results = block.results().iter();
+        own.into_iter()
+            .chain(results.filter_map(|each| if let ResultBlock::Image(image) = each { Some(image) } else { None }))
+    })
+}
+
+/// The path of the first block that nothing but the context window bounds, where pictures are bounded or are not.
+fn unbounded(prompt: &Prompt, pictures_are_bounded: bool) -> Option<String> {
     let places = prompt.messages.iter().enumerate().flat_map(|(message, each)| {
         let place = move |(block, each)| (format!("prompt.messages[{message}].content[{block}]"), each);
         each.content.blocks().iter().enumerate().map(place)
     });
     places.into_iter().find_map(|(place, block)| match block {
-        Block::Image(_) => Some(format!("{place}.image")),
+        Block::Image(_) if !pictures_are_bounded => Some(format!("{place}.image")),
         Block::Document(document) if document.is_compressed() => Some(format!("{place}.document")),
         _ => block.results().iter().enumerate().find_map(|(index, result)| {
             let place = format!("{place}.toolResult.content[{index}]");
             match result {
-                ResultBlock::Image(_) => Some(format!("{place}.image")),
+                ResultBlock::Image(_) if !pictures_are_bounded => Some(format!("{place}.image")),
                 ResultBlock::Document(document) if document.is_compressed() => Some(format!("{place}.document")),
                 _ => None,
             }
@@ -139,9 +157,17 @@ fn json(value: &Value) -> u64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use sentry_contract::content::ImageFormat;
+    use sentry_models::PictureRule;
     use serde_json::json;
 
     use super::*;
+
+    const NONE: TokenLimits = TokenLimits { context_window: None, output: None, picture: None };
+
+    fn window(tokens: u32) -> TokenLimits {
+        TokenLimits { context_window: Some(tokens), ..NONE }
+    }
 
     fn prompt(value: Value) -> Prompt {
         serde_json::from_value(value).unwrap()
@@ -152,15 +178,15 @@ mod tests {
     }
 
     fn tokens(content: &Value) -> u64 {
-        input_tokens(&user(content), None).unwrap()
+        input_tokens(&user(content), NONE).unwrap()
     }
 
     #[test]
     fn bytes_of_every_message_count_and_so_do_messages_and_blocks() {
         let messages = json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "größer 🦀"}]);
-        assert_eq!(input_tokens(&prompt(json!({"messages": messages})), None), Ok(64 + (16 + 9) + (16 + 13)));
+        assert_eq!(input_tokens(&prompt(json!({"messages": messages})), NONE), Ok(64 + (16 + 9) + (16 + 13)));
         let beside = prompt(json!({"system": [{"text": "Hi"}], "messages": [{"role": "user", "content": "Hi"}]}));
-        assert_eq!(input_tokens(&beside, None), Ok(64 + (16 + 16 + 2) + (16 + 2)));
+        assert_eq!(input_tokens(&beside, NONE), Ok(64 + (16 + 16 + 2) + (16 + 2)));
         assert_eq!(tokens(&json!([{"text": "one"}, {"text": "two"}])), 64 + 16 + (16 + 3) + (16 + 3));
     }
 
@@ -173,7 +199,7 @@ mod tests {
         assert_eq!(tokens(&asked), 64 + 1024 + 16 + 16 + 64 + 2 + 4 + (2 + 9 + 8 + 2));
         let tool = json!({"toolSpec": {"name": "find", "description": "Finds.", "inputSchema": {"json": {}}}});
         let tools = prompt(json!({"messages": [{"role": "user", "content": "Hi"}], "tools": [tool]}));
-        assert_eq!(input_tokens(&tools, None), Ok(64 + 1024 + 16 + 2 + (64 + 4 + 8 + 2)));
+        assert_eq!(input_tokens(&tools, NONE), Ok(64 + 1024 + 16 + 2 + (64 + 4 + 8 + 2)));
     }
 
     #[test]
@@ -188,10 +214,28 @@ mod tests {
             (json!([result(&image)]), "prompt.messages[0].content[0].toolResult.content[1].image"),
             (json!([result(&pdf)]), "prompt.messages[0].content[0].toolResult.content[1].document"),
         ] {
-            assert_eq!(input_tokens(&user(&content), Some(200_000)), Ok(200_000));
-            assert_eq!(input_tokens(&user(&content), None).unwrap_err().path, path);
+            assert_eq!(input_tokens(&user(&content), window(200_000)), Ok(200_000));
+            assert_eq!(input_tokens(&user(&content), NONE).unwrap_err().path, path);
         }
-        assert!(input_tokens(&user(&json!([html, result(&html)])), None).is_ok());
+        assert!(input_tokens(&user(&json!([html, result(&html)])), NONE).is_ok());
+    }
+
+    #[test]
+    fn pictures_are_held_by_their_rule_and_never_at_more_than_the_context_window() {
+        let image = json!({"image": picture::tests::image(ImageFormat::Png, 1_200, 900)});
+        let pdf = json!({"document": {"format": "pdf", "name": "a", "source": {"bytes": "YQ=="}}});
+        let nova = |tokens| TokenLimits { picture: Some(PictureRule::Nova), ..window(tokens) };
+        let one = 1_800 + 225 + 64;
+        let shown = user(&json!([{"text": "What is this?"}, image]));
+        assert_eq!(input_tokens(&shown, nova(300_000)), Ok(64 + 16 + (16 + 13) + (16 + one)));
+        assert_eq!(input_tokens(&shown, nova(2_000)), Ok(2_000));
+        assert_eq!(
+            input_tokens(&shown, TokenLimits { context_window: None, ..nova(0) }),
+            Ok(64 + 16 + (16 + 13) + (16 + one))
+        );
+        let results = json!([{"toolResult": {"toolUseId": "t1", "content": [image, image]}}]);
+        assert_eq!(input_tokens(&user(&results), nova(300_000)), Ok(64 + 1_024 + 16 + 16 + (64 + 2) + 2 * (16 + one)));
+        assert_eq!(input_tokens(&user(&json!([image, pdf])), nova(300_000)), Ok(300_000));
     }
 
     proptest! {

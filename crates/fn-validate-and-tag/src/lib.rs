@@ -7,6 +7,7 @@ mod document;
 mod estimate;
 mod field;
 mod numbers;
+mod picture;
 mod profiles;
 mod prompt;
 mod resolve;

@@ -57,7 +57,7 @@ fn is_request_id(value: &str) -> bool {
         && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
-/// Whether `text` can be the value of a CloudWatch dimension.
+/// Whether `text` can be the value of a CloudWatch dimension, and is no other spelling of a value that looks the same.
 ///
 /// Source: Amazon CloudWatch API Reference, `Dimension`: ASCII, at least one character that is not a space, no control
 /// characters, not starting with a colon.
@@ -74,6 +74,9 @@ fn usable(what: &str, text: &str) -> Result<(), String> {
         "must not start with a colon".to_owned()
     } else if text.trim().is_empty() {
         "must have a character that is not a space".to_owned()
+    } else if text.trim() != text {
+        // Two spellings that look alike would have two budgets.
+        "must not begin or end with a space".to_owned()
     } else {
         return Ok(());
     };

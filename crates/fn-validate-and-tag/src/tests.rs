@@ -2,12 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
+use sentry_contract::content::ImageFormat;
 use sentry_contract::states::Validated;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use std::time::Instant;
 use uuid::Uuid;
 
+use crate::picture;
 use crate::resolve::tests::{Aws, resolver};
 use crate::validate_and_tag;
 
@@ -65,7 +67,7 @@ fn the_contracts_document_is_tagged_and_its_model_resolved() {
     assert_eq!(tags["requestId"], "00000000-0000-0000-0000-000000000000");
     assert_eq!(tags["timestamp"], "2026-11-21T05:00:00.123456Z");
     assert_eq!(tags["modelMetric"], id);
-    let model = json!({"requested": "claude-3-5-haiku", "modelId": id, "modelMetric": id, "family": "anthropic",
+    let model = json!({"requested": "claude-3-5-haiku", "modelId": id, "modelMetric": id, "foundation": "anthropic.claude-3-5-haiku-20241022-v1:0", "family": "anthropic",
                        "transport": "converse", "price": {"input": "0.80", "output": "4.00"}});
     assert_eq!(validated["request"]["model"], model);
     assert_eq!(validated["request"]["prompt"]["parameters"], request()["prompt"]["parameters"]);
@@ -105,7 +107,7 @@ fn the_fallback_comes_with_its_price_and_no_more_tokens_than_it_writes() {
         validate(&document)["request"]["fallback"].clone()
     };
     let id = "us.anthropic.claude-3-5-haiku-20241022-v1:0";
-    let model = json!({"requested": "claude-3-5-haiku", "modelId": id, "modelMetric": id, "family": "anthropic",
+    let model = json!({"requested": "claude-3-5-haiku", "modelId": id, "modelMetric": id, "foundation": "anthropic.claude-3-5-haiku-20241022-v1:0", "family": "anthropic",
                        "transport": "converse", "price": {"input": "0.80", "output": "4.00"}});
     assert_eq!(
         asked("claude-sonnet-4", 500),
@@ -134,6 +136,23 @@ fn a_fallback_that_cannot_honour_a_part_of_the_request_is_none() {
         let request = with_block(model, block.clone());
         assert_eq!((request.is_object(), request.get("fallback").is_some()), (true, stands_in), "{model} {block}");
     }
+}
+
+#[test]
+fn a_picture_is_held_by_the_rule_of_its_model_and_a_fallback_by_its_own() {
+    let mut document = with("/model", json!("nova-pro"));
+    let image = picture::tests::image(ImageFormat::Jpeg, 1_200, 900);
+    document["prompt"]["messages"] =
+        json!([{"role": "user", "content": [{"text": "What is this?"}, {"image": image}]}]);
+    let request = validate(&document)["request"].clone();
+    // Nova's table has 1,800 for 1400x900.
+    let held = 64 + 16 + (16 + 13) + (16 + 1_800 + 225 + 64);
+    assert_eq!(
+        (&request["estimate"]["inputTokens"], &request["fallback"]["inputTokens"]),
+        (&json!(held), &json!(held))
+    );
+    document["model"] = json!("nova-2-lite");
+    assert_eq!(validate(&document)["request"]["estimate"]["inputTokens"], 1_000_000);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a client gets back.
 
 use chrono::{DateTime, Utc};
-use sentry_domain::{TokenUsage, Usd};
+use sentry_domain::{Discount, Price, TokenUsage, Usd};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::content::Content;
@@ -34,11 +34,18 @@ pub struct Cost {
     pub usd: Option<Usd>,
     /// Whether `usd` is there.
     pub priced: bool,
+    /// The account's discount, which `usd` is net of; absent where there is none.
+    #[serde(default, rename = "discountPercent", skip_serializing_if = "Option::is_none")]
+    pub discount: Option<Discount>,
 }
 
-impl From<Option<Usd>> for Cost {
-    fn from(usd: Option<Usd>) -> Self {
-        Self { priced: usd.is_some(), usd }
+impl Cost {
+    /// What `usage` costs at `price`, if both are known.
+    #[must_use]
+    pub fn of(usage: &TokenUsage, price: Option<&Price>) -> Self {
+        let usd = price.and_then(|price| price.cost(usage));
+        let discount = price.filter(|_| usd.is_some()).and_then(|price| price.discount_percent);
+        Self { priced: usd.is_some(), usd, discount }
     }
 }
 

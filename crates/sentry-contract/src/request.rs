@@ -147,7 +147,8 @@ pub struct Model {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Estimate {
-    /// No prompt of its size has more tokens than this: a token is at least one byte, and no model reads more than its context window.
+    /// No prompt of its size has more tokens than this: a token is at least one byte, pictures have what their rule says, and no model
+    /// reads more than its context window.
     pub input_tokens: u64,
     /// Most tokens to write: the client's, or the catalogue's default.
     pub max_tokens: u32,

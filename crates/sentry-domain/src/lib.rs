@@ -7,7 +7,7 @@ pub mod usage_grid;
 pub mod window;
 
 pub use budget::{Amount, Limits, PerUnit, Unit};
-pub use money::{Price, Usd};
+pub use money::{Discount, Price, Usd};
 pub use tokens::TokenUsage;
 pub use usage_grid::UsageGrid;
 pub use window::{Window, WindowKind};

@@ -1,5 +1,5 @@
 //! Exact dollars. A price is per million tokens with at most six decimals, so the price of a single token is a whole number
-//! of picodollars and no amount is ever rounded.
+//! of picodollars and no amount is ever rounded. Only a discount rounds: once, the rate of a token, up to a whole picodollar.
 
 use std::fmt;
 use std::iter::Sum;
@@ -131,6 +131,13 @@ impl Rate {
         Usd(u128::from(self.0) * u128::from(tokens))
     }
 
+    /// The rate that is left after `discount`, rounded up to a whole picodollar a token.
+    #[must_use]
+    pub fn less(self, discount: Discount) -> Self {
+        let left = u128::from(self.0) * u128::from(Discount::WHOLE - discount.0);
+        Self(u64::try_from(left.div_ceil(u128::from(Discount::WHOLE))).unwrap_or(self.0))
+    }
+
     /// How many tokens `budget` pays for; without end where they cost nothing.
     #[must_use]
     pub fn affordable(self, budget: Usd) -> u64 {
@@ -176,6 +183,65 @@ impl Serialize for Rate {
     }
 }
 
+/// Why a text is no discount.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is no discount: a percentage such as 12.5, not negative, below 100, at most 2 decimals")]
+pub struct InvalidDiscount(String);
+
+/// An account's discount on the price list, in hundredths of a percent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Discount(u16);
+
+impl Discount {
+    /// All of a price.
+    const WHOLE: u16 = 10_000;
+    /// Hundredths in a percent, as a decimal's scale.
+    const DECIMALS: u32 = 2;
+
+    /// Whether the list's prices are those of the account.
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromStr for Discount {
+    type Err = InvalidDiscount;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDiscount> {
+        let invalid = || InvalidDiscount(text.to_owned());
+        let percent = Decimal::from_str_exact(text).map_err(|_| invalid())?;
+        if percent.is_sign_negative() && !percent.is_zero() || percent >= Decimal::ONE_HUNDRED {
+            return Err(invalid());
+        }
+        let hundredths = (percent * Decimal::from(10_u16.pow(Self::DECIMALS))).normalize();
+        if hundredths.scale() != 0 {
+            return Err(invalid());
+        }
+        u16::try_from(hundredths).map(Self).map_err(|_| invalid())
+    }
+}
+
+/// The percentage without needless decimals: `10`, `12.5`.
+impl fmt::Display for Discount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Decimal::new(self.0.into(), Self::DECIMALS).normalize().fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Discount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for Discount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// What a model costs, in dollars per million tokens of each kind; a component that is not known is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -193,9 +259,29 @@ pub struct Price {
     /// Prompt tokens written to a cache that lives one hour.
     #[serde(rename = "cacheWrite1h", skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<Rate>,
+    /// The discount that the rates are net of; absent where they are the price list's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discount_percent: Option<Discount>,
 }
 
 impl Price {
+    /// The price list's price, net of `discount`. The rate of each kind is rounded up to a whole picodollar a token.
+    #[must_use]
+    pub fn less(self, discount: Discount) -> Self {
+        if discount.is_none() {
+            return self;
+        }
+        let net = |rate: Option<Rate>| rate.map(|rate| rate.less(discount));
+        Self {
+            input: self.input.less(discount),
+            output: self.output.less(discount),
+            cache_read: net(self.cache_read),
+            cache_write_5m: net(self.cache_write_5m),
+            cache_write_1h: net(self.cache_write_1h),
+            discount_percent: Some(discount),
+        }
+    }
+
     /// The exact cost of `usage`, cache writes at the five-minute rate.
     ///
     /// `None` when `usage` has tokens of a kind whose rate is unknown: an unknown price is never zero.
@@ -299,7 +385,44 @@ mod tests {
         assert_eq!("0".parse::<Rate>().unwrap().affordable(budget), u64::MAX);
     }
 
+    #[test]
+    fn a_discount_is_a_percentage_below_100_with_two_decimals_at_most() {
+        let written = |text: &str| text.parse::<Discount>().map(|discount| discount.to_string()).ok();
+        let cases = [("0", "0"), ("10", "10"), ("12.50", "12.5"), ("0.01", "0.01"), ("99.99", "99.99"), ("5.000", "5")];
+        for (text, expected) in cases {
+            assert_eq!(written(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in ["", "-1", "100", "0.001", "ten", "10%", " 5", "1e1"] {
+            assert_eq!(written(text), None, "{text}");
+        }
+        assert!(Discount::default().is_none());
+    }
+
+    #[test]
+    fn a_price_is_net_of_the_discount_in_every_kind_and_says_so() {
+        let net = sonnet_4().less("10".parse().unwrap());
+        let expected = r#"{"input": "2.70", "output": "13.50", "cacheRead": "0.27", "cacheWrite5m": "3.375", "cacheWrite1h": "5.40",
+                           "discountPercent": "10"}"#;
+        assert_eq!(net, serde_json::from_str(expected).unwrap());
+        assert_eq!(sonnet_4().less(Discount::default()), sonnet_4());
+        // 0.000001 dollars a million tokens is one picodollar a token: nothing is left to take off.
+        let least: Rate = "0.000001".parse().unwrap();
+        assert_eq!(least.less("99.99".parse().unwrap()), least);
+    }
+
     proptest! {
+        #[test]
+        fn a_discount_takes_off_its_share_and_rounds_up_by_less_than_a_picodollar(
+            rate in 0_u64..1_000_000_000_000,
+            hundredths in 0_u16..10_000,
+        ) {
+            let net = u128::from(Rate(rate).less(Discount(hundredths)).0) * 10_000;
+            let exact = u128::from(rate) * u128::from(10_000 - hundredths);
+            prop_assert!(exact <= net && net < exact + 10_000);
+            let discount = Discount(hundredths);
+            prop_assert_eq!(discount.to_string().parse::<Discount>().unwrap(), discount);
+        }
+
         #[test]
         fn every_amount_is_read_back(picodollars in 0_u128..9_000_000_000_000_000_000_000) {
             let amount = Usd::from_picodollars(picodollars);

@@ -88,8 +88,10 @@ impl Window {
         let last = -boundary(-(now + longest), -now, |second| inside(-second));
         let at = |second: i64| DateTime::from_timestamp(second, 0).unwrap_or(instant);
         let mut window = Self::named(&here.name, at(first), Some(at(last + 1)));
-        if matches!(kind, WindowKind::Minute | WindowKind::Hour) {
-            window.key = written(window.start);
+        match kind {
+            WindowKind::Minute => window.key = window.start.format("%Y-%m-%dT%H:%MZ").to_string(),
+            WindowKind::Hour => window.key = written(window.start),
+            _ => {}
         }
         window
     }
@@ -118,8 +120,8 @@ impl Window {
         &self.name
     }
 
-    /// What tells the window from every other of its scope: the name, but for a minute or an hour its start, because the hour that
-    /// clocks are put back to comes twice.
+    /// What tells the window from every other of its scope: the name, but for a minute or an hour its start in UTC, because the hour that
+    /// clocks are put back to comes twice. A minute's has no seconds, so that the first minute of an hour is not taken for the hour.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
@@ -260,6 +262,24 @@ mod tests {
         assert_eq!((first.name(), second.name()), ("2026-10-25T02", "2026-10-25T02"));
         assert_eq!((first.key(), second.key()), ("2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"));
         assert_eq!(first.resets_at(), Some(second.start()));
+    }
+
+    #[test]
+    fn windows_of_every_kind_that_begin_together_have_keys_of_their_own() {
+        let midnight = "2026-06-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap();
+        let kinds = [
+            WindowKind::Minute,
+            WindowKind::Hour,
+            WindowKind::Day,
+            WindowKind::Week,
+            WindowKind::Month,
+            WindowKind::Total,
+        ];
+        let mut windows: Vec<Window> =
+            kinds.into_iter().map(|kind| Window::containing(kind, Tz::UTC, midnight)).collect();
+        windows.extend([Window::in_flight(), Window::period(midnight, None)]);
+        let keys: std::collections::BTreeSet<&str> = windows.iter().map(Window::key).collect();
+        assert_eq!(keys.len(), windows.len(), "{keys:?}");
     }
 
     #[test]

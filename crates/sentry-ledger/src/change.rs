@@ -92,11 +92,13 @@ pub enum Change {
         owner: String,
         /// Until when that must be remembered, in milliseconds since 1970.
         until_ms: i64,
+        /// When the item may be deleted, in seconds since 1970.
+        delete_after: Option<i64>,
     },
-    /// In a scope's own item: renews the lease of a shard, together with [`Change::Leased`] there.
+    /// In a scope's own item: renews the leases of shards, together with [`Change::Leased`] there.
     Lease {
-        /// The shard.
-        shard: u16,
+        /// The shards, each with the number of its holds; `None` for one that has no hold and is closed, so that it need not be read again.
+        shards: Vec<(u16, Option<u64>)>,
         /// What is leased beside what was; given back where it is negative.
         change: PerUnit<i128>,
         /// What the shard has spent and hands over.
@@ -105,8 +107,6 @@ pub enum Change {
         terms: Option<String>,
         /// The most that the item may have committed, and hold.
         most: Most,
-        /// How many holds the shard has; `None` when it has no hold and is closed, so that it need not be read again.
-        holds: Option<u64>,
         /// When the item may be deleted, in seconds since 1970.
         delete_after: Option<i64>,
     },
@@ -143,7 +143,7 @@ pub enum Change {
         /// The earliest that it may have been changed before, in milliseconds since 1970.
         settled_since_ms: i64,
     },
-    /// Begins a scope's own item with what the scope has spent in the window before anybody counted it here.
+    /// Begins a scope's own item, in which nobody has counted anything yet, with what the scope has spent in the window before.
     Begin {
         /// What it has spent.
         settled: Amount,
@@ -190,6 +190,7 @@ impl Change {
                 if !item.admits(owner) || !bounds.allow(&item) || !item.agrees(terms) {
                     return None;
                 }
+                item.begun = true;
                 item.take(owner, hold);
             }
             Self::Draw { owner, hold, limited, terms, now_ms } => {
@@ -217,23 +218,26 @@ impl Change {
                     item.busy_ms += lasted;
                 }
             }
-            Self::Bar { owner, until_ms } => {
+            Self::Bar { owner, until_ms, .. } => {
                 item.barred.insert(owner.clone(), *until_ms);
                 item.sweep_by(*until_ms);
             }
-            Self::Lease { shard, change, spent, most, terms, holds, .. } => {
+            Self::Lease { shards, change, spent, most, terms, .. } => {
                 let agreed = terms.as_ref().is_none_or(|terms| item.agrees(terms));
                 if !most.allow(&item) || !agreed {
                     return None;
                 }
                 item.terms = terms.clone().or(item.terms);
+                item.begun = true;
                 item.leases += 1;
                 item.held = Amount::unsigned(&(item.held.signed() + *change - spent.signed()));
                 item.settled = item.settled + *spent;
-                match holds {
-                    Some(holds) => item.shards.insert(*shard, *holds),
-                    None => item.shards.remove(shard),
-                };
+                for (shard, holds) in shards {
+                    match holds {
+                        Some(holds) => item.shards.insert(*shard, *holds),
+                        None => item.shards.remove(shard),
+                    };
+                }
             }
             Self::Agree { leases, terms } => {
                 if item.leases != *leases {
@@ -251,7 +255,8 @@ impl Change {
                     || less(&settled, &spent)
                     || item.terms != known.terms
                     || item.lease_until_ms != known.lease_until_ms
-                    || is_emptied(known, *until_ms) && item.held.requests > 0
+                    || is_emptied(known, *until_ms)
+                        && (item.held.requests > 0 || item.settled.requests != known.settled.requests)
                 {
                     return None;
                 }
@@ -271,13 +276,14 @@ impl Change {
                 (item.spread, item.spread_at_ms) = (*to, *now_ms);
             }
             Self::Begin { settled, .. } => {
-                if item != Item::default() {
+                if item.begun {
                     return None;
                 }
+                item.begun = true;
                 item.settled = *settled;
             }
             Self::Swept { at_ms, next_ms, unbar } => {
-                if item.sweep_at_ms != Some(*at_ms) || next_ms.is_none() && item.held.requests > 0 {
+                if item.sweep_at_ms != Some(*at_ms) || next_ms.is_none() && item.is_busy() {
                     return None;
                 }
                 item.sweep_at_ms = *next_ms;
@@ -288,12 +294,18 @@ impl Change {
     }
 }
 
-/// Whether a shard that was read as `known` is closed without any hold: nobody reads it again, so it must have none.
+/// Whether a shard that was read as `known` is closed without any hold: nobody reads it again, so it must have none, and nothing spent
+/// beyond what it hands over.
 pub(crate) const fn is_emptied(known: &Item, until_ms: i64) -> bool {
     until_ms == 0 && known.held.requests == 0
 }
 
 impl Item {
+    /// Whether the sweep must come again: there are holds, or a lease.
+    const fn is_busy(&self) -> bool {
+        self.held.requests > 0 || self.is_open()
+    }
+
     fn admits(&self, owner: &str) -> bool {
         !self.holds.contains_key(owner) && !self.barred.contains_key(owner)
     }
@@ -393,7 +405,7 @@ mod tests {
 
     #[test]
     fn a_barred_execution_takes_no_hold_and_keeps_the_one_that_it_has() {
-        let bar = |owner: &str| Change::Bar { owner: owner.into(), until_ms: 5_000 };
+        let bar = |owner: &str| Change::Bar { owner: owner.into(), until_ms: 5_000, delete_after: None };
         let item = bar("a").apply(&Item::default()).unwrap();
         assert_eq!(take("a", 10, 20, 0).unwrap().apply(&item), None);
         let item = bar("b").apply(&take("b", 10, 20, 0).unwrap().apply(&item).unwrap()).unwrap();

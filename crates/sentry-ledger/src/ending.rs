@@ -33,7 +33,7 @@ impl Ledger {
         let mut settled = Settled::default();
         for (scope, after) in reservation.scopes.iter().zip(after) {
             settled.budget.push(entry(scope, &after));
-            settled.alerts.extend(alerts(&scope.limit, scope.seen, &after));
+            settled.alerts.extend(due_alerts(&scope.limit, after.figures.used(scope.seen), &after.alerted));
         }
         Ok(settled)
     }
@@ -44,9 +44,8 @@ fn entry(scope: &ReservedScope, after: &After) -> BudgetEntry {
     BudgetEntry { usage_age_seconds: scope.usage_age_seconds, ..entry }
 }
 
-/// The thresholds that are reached and not yet reported.
-fn alerts(limit: &ScopeLimit, seen: Amount, after: &After) -> Vec<Alert> {
-    let used = after.figures.used(seen);
+/// The thresholds of a limit that are reached by what is `used` and not yet reported.
+pub(crate) fn due_alerts(limit: &ScopeLimit, used: Amount, alerted: &BTreeSet<u8>) -> Vec<Alert> {
     let reached = |threshold: u8| {
         limit.limits.iter().find(|(unit, most)| *most > 0 && used.get(*unit) * 100 >= most * u128::from(threshold))
     };
@@ -60,7 +59,6 @@ fn alerts(limit: &ScopeLimit, seen: Amount, after: &After) -> Vec<Alert> {
         limit: unit.written(most),
         used: unit.written(used.get(unit)),
     };
-    let due: BTreeSet<u8> =
-        limit.alert_at.iter().copied().filter(|threshold| !after.alerted.contains(threshold)).collect();
+    let due: BTreeSet<u8> = limit.alert_at.iter().copied().filter(|threshold| !alerted.contains(threshold)).collect();
     due.into_iter().filter_map(|threshold| Some(alert(threshold, reached(threshold)?))).collect()
 }

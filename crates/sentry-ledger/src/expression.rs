@@ -39,6 +39,8 @@ const LEASE_UNTIL: &str = "leaseUntilMs";
 const SPREAD: &str = "spread";
 /// When that was last changed, in milliseconds since 1970.
 const SPREAD_AT: &str = "spreadAtMs";
+/// Whether anything was ever counted in a scope's own item.
+const BEGUN: &str = "begun";
 /// When DynamoDB may delete the item, in seconds since 1970.
 const DELETE_AFTER: &str = "expiresAt";
 /// How many holds were settled by their requests.
@@ -101,6 +103,7 @@ pub fn read_key(attributes: &Attributes) -> Option<Key> {
 /// The name of an attribute that is not what the ledger writes.
 pub fn read(attributes: &Attributes) -> Result<Item, String> {
     let mut item = Item {
+        begun: attributes.contains_key(BEGUN),
         settled: Amount::unsigned(&numbers(attributes, &SETTLED)?),
         held: Amount::unsigned(&numbers(attributes, &HELD)?),
         free: numbers(attributes, &FREE)?,
@@ -170,6 +173,7 @@ impl Expression {
                 expression.at_most(&COMMITTED, bounds.committed);
                 expression.at_most(&HELD, bounds.held);
                 expression.add(&COMMITTED, hold.amount.signed());
+                expression.begun();
                 expression.delete_after(*delete_after);
             }
             Change::Draw { owner, hold, limited, terms, now_ms } => {
@@ -200,25 +204,27 @@ impl Expression {
                     expression.add_one(BUSY, (*lasted).into());
                 }
             }
-            Change::Bar { owner, until_ms } => {
+            Change::Bar { owner, until_ms, delete_after } => {
                 expression.set(&format!("{BARRED}{owner}"), number_value(until_ms));
+                expression.delete_after(*delete_after);
                 expression.sweep_by(*until_ms);
             }
             Change::Lease { .. } => expression.lease(change),
             Change::Agree { leases, terms } => {
-                expression.require(LEASES, "=", leases);
+                expression.counter_is(LEASES, *leases);
                 expression.set_terms(terms);
             }
             Change::Leased { .. } => expression.leased(change),
             Change::Spread { from, to, now_ms, settled_since_ms } => {
-                expression.is_or_absent(SPREAD, *from);
+                expression.counter_is(SPREAD, (*from).into());
                 expression.at_most_one(SPREAD_AT, settled_since_ms);
                 expression.set(SPREAD, number_value(to));
                 expression.set(SPREAD_AT, number_value(now_ms));
             }
             Change::Begin { settled, delete_after } => {
-                let name = expression.name(SCOPE);
+                let name = expression.name(BEGUN);
                 expression.conditions.push(format!("attribute_not_exists({name})"));
+                expression.begun();
                 expression.add(&SETTLED, settled.signed());
                 expression.add(&COMMITTED, settled.signed());
                 expression.delete_after(*delete_after);
@@ -228,7 +234,8 @@ impl Expression {
                 if let Some(next) = next_ms {
                     expression.set(SWEEP_AT, number_value(next));
                 } else {
-                    expression.is_or_absent(HELD.requests, 0);
+                    expression.counter_is(HELD.requests, 0);
+                    expression.counter_is(LEASE_UNTIL, 0);
                     for attribute in [SWEEP, SWEEP_AT] {
                         let name = expression.name(attribute);
                         expression.removes.push(name);
@@ -256,7 +263,7 @@ impl Expression {
 
     /// What a scope's own item sees of a lease that is renewed.
     fn lease(&mut self, change: &Change) {
-        let Change::Lease { shard, change, spent, terms, most, holds, delete_after } = change else { return };
+        let Change::Lease { shards, change, spent, terms, most, delete_after } = change else { return };
         for (names, most) in [(COMMITTED, &most.committed), (HELD, &most.held)] {
             for (unit, attribute) in names.iter() {
                 if let Some(most) = most.get(unit) {
@@ -267,17 +274,20 @@ impl Expression {
         self.add(&COMMITTED, *change);
         self.add(&HELD, *change - spent.signed());
         self.add(&SETTLED, spent.signed());
-        let mark = format!("{SHARD}{shard}");
-        if let Some(holds) = holds {
-            self.set(&mark, number_value(holds));
-        } else {
-            let name = self.name(&mark);
-            self.removes.push(name);
+        for (shard, holds) in shards {
+            let mark = format!("{SHARD}{shard}");
+            if let Some(holds) = holds {
+                self.set(&mark, number_value(holds));
+            } else {
+                let name = self.name(&mark);
+                self.removes.push(name);
+            }
         }
         if let Some(terms) = terms {
             self.terms_agree(terms);
             self.set_terms(terms);
         }
+        self.begun();
         self.add_one(LEASES, 1);
         self.delete_after(*delete_after);
     }
@@ -301,13 +311,10 @@ impl Expression {
                 self.conditions.push(format!("attribute_not_exists({name})"));
             }
         }
-        if known.lease_until_ms == 0 {
-            self.is_or_absent(LEASE_UNTIL, 0);
-        } else {
-            self.require(LEASE_UNTIL, "=", known.lease_until_ms);
-        }
+        self.counter_is(LEASE_UNTIL, u64::try_from(known.lease_until_ms).unwrap_or_default());
         if is_emptied(known, *until_ms) {
-            self.is_or_absent(HELD.requests, 0);
+            self.counter_is(HELD.requests, 0);
+            self.counter_is(SETTLED.requests, known.settled.requests);
         }
         for (unit, attribute) in FREE.iter() {
             self.add_one(attribute, *change.get(unit));
@@ -363,6 +370,10 @@ impl Expression {
         }
     }
 
+    fn begun(&mut self) {
+        self.set(BEGUN, AttributeValue::Bool(true));
+    }
+
     fn set_terms(&mut self, terms: &str) {
         self.set(TERMS, AttributeValue::S(terms.to_owned()));
     }
@@ -407,9 +418,14 @@ impl Expression {
         self.conditions.push(format!("(attribute_not_exists({name}) OR {name} <= {value})"));
     }
 
-    fn is_or_absent(&mut self, attribute: &str, number: impl ToString) {
-        let (name, value) = (self.name(attribute), self.number(number));
-        self.conditions.push(format!("(attribute_not_exists({name}) OR {name} = {value})"));
+    /// A counter that is not there yet is 0.
+    fn counter_is(&mut self, attribute: &str, number: u64) {
+        if number > 0 {
+            self.require(attribute, "=", number);
+        } else {
+            let (name, value) = (self.name(attribute), self.number(number));
+            self.conditions.push(format!("(attribute_not_exists({name}) OR {name} = {value})"));
+        }
     }
 
     fn require(&mut self, attribute: &str, comparison: &str, number: impl ToString) {

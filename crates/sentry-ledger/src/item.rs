@@ -78,6 +78,8 @@ fn base36(mut number: u128) -> String {
 /// The counters and holds of a scope's window, or of one shard of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Item {
+    /// In a scope's own item: whether anything was ever counted in it.
+    pub begun: bool,
     /// Spent for good.
     pub settled: Amount,
     /// What the holds come to; in a scope's own item also what its shards have been leased.

@@ -20,6 +20,8 @@ use crate::store::ScopeItems;
 
 /// How long a lease is good for, in milliseconds: as long as a usage figure may be reused.
 const LEASE_MS: i64 = 60_000;
+/// How many leases are made together; a transaction has 100 items at most.
+const AT_ONCE: usize = 32;
 /// A lease is worth its writes when it serves at least so many requests.
 const LEAST_HOLDS: i128 = 4;
 /// A lease that nothing bounds, because the limit is passed and only observes, serves so many requests.
@@ -33,7 +35,7 @@ const USUAL_HOLDS: usize = 16;
 /// With fewer holds than these in a shard on average, half as many shards serve as well.
 const FEW_HOLDS: u64 = 4;
 /// How long the number of shards stays before it may grow, and before it may shrink again, in milliseconds.
-const GROWTH_MS: i64 = 1_000;
+const GROWTH_MS: i64 = 200;
 const SHRINKAGE_MS: i64 = 60_000;
 
 /// The limits as a lease remembers them.
@@ -82,6 +84,12 @@ fn shrunk(limit: &ScopeLimit, own: &Item, now_ms: i64) -> Option<Change> {
     let to = spread / 2;
     let is_wide = holds < u64::from(spread) * FEW_HOLDS && to >= fewest(limit) && spread > 1;
     is_wide.then(|| Change::Spread { from: own.spread, to, now_ms, settled_since_ms: now_ms - SHRINKAGE_MS })
+}
+
+/// Whether an item has more holds than it should.
+#[must_use]
+pub fn is_large(item: &Item) -> bool {
+    item.holds.len() > MOST_HOLDS
 }
 
 fn count(number: usize) -> u64 {
@@ -218,24 +226,84 @@ impl Lease<'_> {
         let limit = self.budget.limit;
         let (change, terms, delete_after) = (block - self.shard.free, terms(&limit.limits), delete_after(limit));
         let own = Change::Lease {
-            shard: self.number,
+            shards: vec![(self.number, Some(count(self.shard.holds.len())))],
             change,
             spent: self.shard.settled,
             most: self.bounds(change)?,
             terms: Some(terms.clone()),
-            holds: Some(count(self.shard.holds.len())),
             delete_after,
         };
         let shard = Change::Leased {
             known: Box::new(self.shard.clone()),
             change,
             terms: Some(terms),
-            until_ms: now_ms + LEASE_MS,
+            until_ms: now_ms + lasts(self.number),
             spread: self.own.spread,
             delete_after,
         };
         Some(vec![(Key::of(limit, None), own), (Key::of(limit, Some(self.number)), shard)])
     }
+}
+
+/// How long a lease is good for. Leases that were made together end one after the other: else all of them were renewed at the same time.
+fn lasts(number: u16) -> i64 {
+    let part = i64::from(number.wrapping_mul(40_503)) % (LEASE_MS / 2);
+    LEASE_MS - part
+}
+
+/// The shard for an execution's `spot`: the widest of its candidates that has a lease by the scope's own item.
+#[must_use]
+pub fn leased(spot: u16, spread: u16, own: &Item) -> Option<u16> {
+    let known = candidates(spot).filter(|number| *number < spread && own.shards.contains_key(number)).max();
+    known.filter(|_| spread > 1).or_else(|| shard(spot, spread))
+}
+
+/// The first leases of the shards that a scope has just been spread over: many at a time, by whoever has spread it. Nobody has seen
+/// these shards yet, so they need not be read.
+#[must_use]
+pub fn opened(budget: Budget<'_>, own: &Item, hold: &Amount, now_ms: i64) -> Groups {
+    let (limit, empty) = (budget.limit, Item::default());
+    let (spread, terms) = (spread(limit, own.spread), terms(&limit.limits));
+    let mut own = own.clone();
+    let mut groups = Groups::new();
+    if spread < 2 || !own.agrees(&terms) {
+        return groups;
+    }
+    let new: Vec<u16> = (0..spread).filter(|number| !own.shards.contains_key(number)).collect();
+    for numbers in new.chunks(AT_ONCE) {
+        let first = Lease { budget, unbounded: false, own: &own, number: 0, shard: &empty };
+        if first.supported(hold) < spread {
+            break;
+        }
+        let block = first.block(hold, spread);
+        let times = i128::try_from(numbers.len()).unwrap_or(1);
+        let change = block.map(|each| each.saturating_mul(times));
+        let Some(most) = first.bounds(change) else { break };
+        let lease = Change::Lease {
+            shards: numbers.iter().map(|number| (*number, Some(0))).collect(),
+            change,
+            spent: Amount::ZERO,
+            most,
+            terms: Some(terms.clone()),
+            delete_after: delete_after(limit),
+        };
+        let Some(after) = lease.apply(&own) else { break };
+        let mut group = vec![(Key::of(limit, None), lease)];
+        for number in numbers {
+            let leased = Change::Leased {
+                known: Box::default(),
+                change: block,
+                terms: Some(terms.clone()),
+                until_ms: now_ms + lasts(*number),
+                spread: own.spread,
+                delete_after: delete_after(limit),
+            };
+            group.push((Key::of(limit, Some(*number)), leased));
+        }
+        groups.push(group);
+        own = after;
+    }
+    groups
 }
 
 /// Groups of changes, each of which happens as a whole or not at all.
@@ -251,12 +319,11 @@ pub fn closed(own_key: &Key, own: &Item, number: u16, shard: &Item) -> Option<Ve
         return None;
     }
     let back = Change::Lease {
-        shard: number,
+        shards: vec![(number, (!is_empty).then(|| count(shard.holds.len())))],
         change: -shard.free,
         spent: shard.settled,
         most: Most::default(),
         terms: None,
-        holds: (!is_empty).then(|| count(shard.holds.len())),
         delete_after: None,
     };
     let closed = Change::Leased {
@@ -320,6 +387,13 @@ pub(crate) fn make_ready(
         if let Some(number) = place.shard {
             let lease = place.lease(items, number, &empty);
             if !lease.serves(hold, now_ms) {
+                // Few renew a lease, or all would be in each other's way: the others hold elsewhere meanwhile.
+                let others = candidates(spot).filter(|number| *number < narrow);
+                let serving = others.filter(|number| place.lease(items, *number, &empty).serves(hold, now_ms)).max();
+                if spot >> 14 != 0 && serving.is_some() {
+                    place.shard = serving;
+                    return Some(groups);
+                }
                 groups.extend(lease.renewed(lease.block(hold, narrow), now_ms));
             }
             return Some(groups);
@@ -331,11 +405,10 @@ pub(crate) fn make_ready(
     if place.unbounded || !is_short {
         return Some(groups);
     }
-    if !items.is_complete() {
-        return None;
-    }
-    groups.extend(close(&own_key, items, |_| true));
-    Some(groups)
+    let back = if items.is_complete() { close(&own_key, items, |_| true) } else { Groups::new() };
+    groups.extend(back);
+    // With nothing to give back it is for the figures of all scopes to say that there is no room.
+    if groups.is_empty() { None } else { Some(groups) }
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ mod store;
 mod sweep;
 
 pub use admission::{Ask, Budget, LEAST_OUTPUT_TOKENS, Shortage};
-pub use begin::Spent;
 pub use figures::Figures;
 pub use holder::Holder;
 pub use reserve::{Admission, Choice};
@@ -28,7 +27,9 @@ pub use sweep::Swept;
 pub mod steps {
     pub use crate::admission::{Standing, Verdict};
     pub use crate::key::{Key, delete_after};
-    pub use crate::lease::{Groups, MOST_SHARDS, Place, candidates, close, closed, grown, shard, spread};
+    pub use crate::lease::{
+        Groups, MOST_SHARDS, Place, candidates, close, closed, grown, leased, opened, shard, spread,
+    };
     pub use crate::reserve::{Attempt, Step};
     pub use crate::settle::{barring, cancellation, expiries, places_of, settlements};
     pub use crate::store::{ROUNDS, ScopeItems, longest_pause_ms};

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use chrono::{DateTime, Duration, Utc};
 use futures_util::future::try_join;
 use sentry_contract::answer::BudgetEntry;
-use sentry_contract::states::{Enforcement, Remedy, Reservation, ReservedScope};
+use sentry_contract::states::{Alert, Enforcement, Remedy, Reservation, ReservedScope, ScopeLimit};
 use sentry_domain::Amount;
 
-use crate::admission::{Ask, Shortage, Standing, Verdict};
+use crate::admission::{Ask, Budget, Shortage, Standing, Verdict};
 use crate::change::{Bounds, Change};
+use crate::ending::due_alerts;
 use crate::figures::Figures;
 use crate::holder::Holder;
 use crate::item::{Hold, Item};
@@ -37,6 +38,8 @@ pub enum Admission {
         shortage: Shortage,
         /// Every limit with the figures by which it was judged.
         budget: Vec<BudgetEntry>,
+        /// Alerts that are due: nothing else reports what goes round the sentry where every request is denied.
+        alerts: Vec<Alert>,
     },
     /// A request with the same id is in flight or was settled.
     Duplicate,
@@ -130,6 +133,7 @@ impl Ledger {
             Registered::First => Progress { is_uncertain: false },
             Registered::Again => Progress { is_uncertain: true },
             Registered::Other => return Ok((Admission::Duplicate, Choice::Wanted)),
+            Registered::GivenUp => return Err(LedgerError::GivenUp),
         };
         let (admission, choice) = match fallback {
             None => (self.admit(wanted, &mut progress).await?, Choice::Wanted),
@@ -141,8 +145,9 @@ impl Ledger {
         if !matches!(admission, Admission::Approved { .. }) {
             if progress.is_uncertain {
                 // A write that is still on its way would take a hold that nobody settles.
-                let limits = ask.budgets.iter().chain(fallback.iter().flat_map(|ask| &ask.budgets));
-                self.bar(holder, limits.map(|budget| budget.limit), now).await?;
+                let budgets = ask.budgets.iter().chain(fallback.iter().flat_map(|ask| &ask.budgets));
+                let limits: Vec<&ScopeLimit> = budgets.map(|budget| budget.limit).collect();
+                self.give_back(holder, &limits, now).await?;
                 self.give_up(holder.request_id, &owner, now).await?;
             } else {
                 self.forget(holder.request_id, &owner).await?;
@@ -190,22 +195,15 @@ impl Ledger {
         let (hold, spot, now_ms) = (attempt.hold_amount(), attempt.holder.spot(), attempt.now_ms());
         for (place, key) in attempt.places.iter_mut().zip(&keys) {
             let limit = place.budget.limit;
-            let own = match found.remove(key) {
-                Some(own) => own,
-                None => self.begin(limit, key, attempt.now).await?,
-            };
-            let mut spread = lease::spread(limit, own.spread);
+            let own = found.remove(key).unwrap_or_default();
+            let own = if own.begun { own } else { self.begin(limit, key, own, attempt.now).await? };
             let supported = place.supported(&own, &hold);
-            if spread == 1
-                && supported > 1
-                && let Some(grown @ Change::Spread { to, .. }) =
-                    lease::grown(limit, own.spread, own.holds.len(), now_ms)
-            {
-                // Where it was refused, somebody else has done it.
-                self.change(key, &grown).await?;
-                spread = to;
-            }
-            place.shard = lease::shard(spot, spread.min(supported));
+            let grown = lease::grown(limit, own.spread, own.holds.len(), now_ms);
+            let own = match grown.filter(|_| lease::spread(limit, own.spread) == 1 && supported > 1) {
+                Some(grown) => self.spread(place.budget, &grown, &hold, now_ms).await?.unwrap_or(own),
+                None => own,
+            };
+            place.shard = lease::leased(spot, lease::spread(limit, own.spread).min(supported), &own);
             found.insert(key.clone(), own);
         }
         attempt.observe(&found);
@@ -257,17 +255,23 @@ impl Ledger {
 
     /// Spreads a scope over more shards where one of the items that a hold was taken in has too many holds. `items` are these items, where
     /// the write told them. The hold is taken; what goes wrong here does not matter.
-    async fn grow(&self, attempt: &Attempt<'_>, mut items: Vec<Item>) {
-        if items.is_empty() && fastrand::u32(..LOOK_AFTER) == 0 {
-            let keys: Vec<Key> = attempt.places.iter().map(Place::key).collect();
-            let Ok(mut found) = self.glance(&keys).await else { return };
-            items = keys.iter().map(|key| found.remove(key).unwrap_or_default()).collect();
+    async fn grow(&self, attempt: &Attempt<'_>, items: Vec<Item>) {
+        let hold = attempt.hold_amount();
+        let spread: Vec<&Place<'_>> = attempt.places.iter().filter(|place| place.shard.is_some()).collect();
+        let is_told = items.len() == attempt.places.len();
+        if spread.is_empty() || !is_told && fastrand::u32(..LOOK_AFTER) != 0 {
+            return;
         }
-        for (place, item) in attempt.places.iter().zip(items) {
-            // An item of its own was seen before the hold, with what there is to share.
-            if place.shard.is_some() {
-                self.grow_from(place.budget.limit, &item, attempt.now_ms()).await;
-            }
+        let own_keys = spread.iter().map(|place| Key::of(place.budget.limit, None));
+        let keys: Vec<Key> = own_keys.chain(spread.iter().map(|place| place.key())).collect();
+        if is_told && items.iter().all(|item| !lease::is_large(item)) {
+            return;
+        }
+        let Ok(found) = self.glance(&keys).await else { return };
+        for place in spread {
+            let item = |key| found.get(&key).cloned().unwrap_or_default();
+            let (own, shard) = (item(Key::of(place.budget.limit, None)), item(place.key()));
+            self.grow_from(place.budget, &own, &shard, &hold, attempt.now_ms()).await;
         }
     }
 }
@@ -340,12 +344,13 @@ impl Attempt<'_> {
 
     /// What follows from a look at the scopes: an earlier hold is found, expired ones are settled, and then the figures decide.
     pub fn after(&mut self, scopes: &[ScopeItems]) -> Step {
-        if let Some(admission) = self.found(scopes) {
-            return Step::Done(admission);
-        }
         let (now_ms, owner) = (self.now_ms(), self.holder.owner());
+        // What a barred execution holds is being given back.
         if scopes.iter().flat_map(ScopeItems::iter).any(|(_, item)| item.barred.contains_key(&owner)) {
             return Step::GivenUp;
+        }
+        if let Some(admission) = self.found(scopes) {
+            return Step::Done(admission);
         }
         let mut expired = Groups::new();
         for (place, items) in self.places.iter().zip(scopes) {
@@ -383,9 +388,13 @@ impl Attempt<'_> {
                 if !open.is_empty() {
                     return Step::Again(open);
                 }
-                let entry =
-                    |standing: &Standing<'_>| standing.figures.entry(standing.budget.limit, standing.budget.seen);
-                Step::Done(Admission::Denied { shortage, budget: standings.iter().map(entry).collect() })
+                let mut budget = Vec::with_capacity(standings.len());
+                let mut alerts = Vec::new();
+                for (Standing { budget: Budget { limit, seen }, figures }, items) in standings.iter().zip(scopes) {
+                    budget.push(figures.entry(limit, *seen));
+                    alerts.extend(due_alerts(limit, figures.used(*seen), &items.own.alerted));
+                }
+                Step::Done(Admission::Denied { shortage, budget, alerts })
             }
             Verdict::Fits { max_tokens, would_deny } => {
                 self.max_tokens = max_tokens;

@@ -7,11 +7,12 @@ use futures_util::future::{join_all, try_join_all};
 use sentry_contract::states::{Reservation, ReservedScope, ScopeLimit};
 use sentry_domain::Amount;
 
+use crate::admission::Budget;
 use crate::change::Change;
 use crate::figures::Figures;
 use crate::holder::Holder;
 use crate::item::{Hold, Item};
-use crate::key::Key;
+use crate::key::{Key, delete_after};
 use crate::lease;
 use crate::store::{Ledger, LedgerError};
 
@@ -43,7 +44,7 @@ impl Ledger {
     ) -> Result<Vec<After>, LedgerError> {
         let changes = settlements(reservation, actual, now);
         let now_ms = now.timestamp_millis();
-        let each = |(place, scope)| self.settle_scope(scope, changes.get(place), now_ms);
+        let each = |(place, scope)| self.settle_scope(scope, &reservation.hold, changes.get(place), now_ms);
         // Every scope is tried, also when another one fails.
         let after: Vec<_> = join_all(reservation.scopes.iter().enumerate().map(each)).await;
         after.into_iter().collect()
@@ -63,6 +64,7 @@ impl Ledger {
     async fn settle_scope(
         &self,
         scope: &ReservedScope,
+        hold: &Amount,
         change: Option<&(Key, Change)>,
         now_ms: i64,
     ) -> Result<After, LedgerError> {
@@ -70,12 +72,22 @@ impl Ledger {
             Some((key, change)) => self.change(key, change).await?,
             None => None,
         };
+        let own_key = Key::of(&scope.limit, None);
         let (own, shard) = match (changed, scope.shard) {
             (Some(own), None) => (own, None),
-            (shard, _) => (self.read_one(&Key::of(&scope.limit, None)).await?, shard),
+            (None, None) => (self.read_one(&own_key).await?, None),
+            (Some(shard), Some(_)) => {
+                let mut found = self.glance(std::slice::from_ref(&own_key)).await?;
+                (found.remove(&own_key).unwrap_or_default(), Some(shard))
+            }
+            (None, Some(number)) => {
+                let [own, shard] = self.read_both(&own_key, &own_key.shard(number)).await?;
+                (own, Some(shard))
+            }
         };
         if let Some(shard) = &shard {
-            self.grow_from(&scope.limit, shard, now_ms).await;
+            let budget = Budget { limit: &scope.limit, seen: scope.seen };
+            self.grow_from(budget, &own, shard, hold, now_ms).await;
         }
         Ok(After { figures: Figures::of(&own, &shard), alerted: own.alerted })
     }
@@ -95,56 +107,60 @@ impl Ledger {
         self.give_up(holder.request_id, &holder.owner(), now).await.and(given_back)
     }
 
-    async fn give_back(
+    pub(crate) async fn give_back(
         &self,
         holder: Holder<'_>,
         limits: &[&ScopeLimit],
         now: DateTime<Utc>,
     ) -> Result<(), LedgerError> {
-        let items = self.bar(holder, limits.iter().copied(), now).await?;
+        let items = self.bar(holder, limits, now).await?;
         let changes = items.iter().filter_map(|(key, item)| Some((key, cancellation(holder, key, item)?)));
         try_join_all(changes.map(|(key, change)| async move { self.change(key, &change).await })).await?;
         Ok(())
     }
 
     /// Bars an execution wherever it can still take a hold. What it holds already is in the items, which are returned.
-    pub(crate) async fn bar(
+    async fn bar(
         &self,
         holder: Holder<'_>,
-        limits: impl Iterator<Item = &ScopeLimit>,
+        limits: &[&ScopeLimit],
         now: DateTime<Utc>,
     ) -> Result<Vec<(Key, Item)>, LedgerError> {
-        let bar = barring(holder, now);
-        let limits: Vec<&ScopeLimit> = limits.collect();
-        let of_limit = |limit: &ScopeLimit| {
-            let (bar, own_key) = (bar.clone(), Key::of(limit, None));
-            let fewest = lease::spread(limit, 0);
-            async move {
-                let own = self.change(&own_key, &bar).await?.unwrap_or_default();
-                let shards: Vec<Key> = places_of(holder, &own, fewest).map(|shard| own_key.shard(shard)).collect();
-                let changed = shards.iter().map(|key| self.change(key, &bar));
-                let items = try_join_all(changed).await?.into_iter().map(Option::unwrap_or_default);
-                let mut barred: Vec<(Key, Item)> = shards.iter().cloned().zip(items).collect();
-                barred.push((own_key, own));
-                Ok::<_, LedgerError>(barred)
-            }
-        };
-        let barred = try_join_all(limits.into_iter().map(of_limit)).await?;
+        let barred = try_join_all(limits.iter().map(|limit| self.bar_from(holder, limit, now))).await?;
         Ok(barred.into_iter().flatten().collect())
+    }
+
+    async fn bar_from(
+        &self,
+        holder: Holder<'_>,
+        limit: &ScopeLimit,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(Key, Item)>, LedgerError> {
+        let (bar, own_key) = (&barring(holder, limit, now), Key::of(limit, None));
+        let own = self.change(&own_key, bar).await?.unwrap_or_default();
+        let shards: Vec<Key> = places_of(holder, limit, &own, now).map(|shard| own_key.shard(shard)).collect();
+        let items = try_join_all(shards.iter().map(|key| self.change(key, bar))).await?;
+        let mut barred: Vec<(Key, Item)> =
+            shards.into_iter().zip(items.into_iter().map(Option::unwrap_or_default)).collect();
+        barred.push((own_key, own));
+        Ok(barred)
     }
 }
 
 /// The change that bars an execution from an item.
 #[must_use]
-pub fn barring(holder: Holder<'_>, now: DateTime<Utc>) -> Change {
-    Change::Bar { owner: holder.owner(), until_ms: now.timestamp_millis() + BARRED_MS }
+pub fn barring(holder: Holder<'_>, limit: &ScopeLimit, now: DateTime<Utc>) -> Change {
+    let until_ms = now.timestamp_millis() + BARRED_MS;
+    Change::Bar { owner: holder.owner(), until_ms, delete_after: delete_after(limit) }
 }
 
-/// The shards in which an execution can have taken a hold, or can do so yet: a shard without a lease gives none.
-pub fn places_of(holder: Holder<'_>, own: &Item, fewest: u16) -> impl Iterator<Item = u16> {
-    let spread = own.spread.max(fewest);
+/// The shards in which an execution can have taken a hold, or can do so yet. One without a lease gives none, but it may be leased again
+/// while a write for it is still on its way.
+pub fn places_of(holder: Holder<'_>, limit: &ScopeLimit, own: &Item, now: DateTime<Utc>) -> impl Iterator<Item = u16> {
+    let spread = lease::spread(limit, own.spread);
+    let has_changed_lately = own.spread_at_ms > now.timestamp_millis() - BARRED_MS;
     lease::candidates(holder.spot())
-        .filter(move |shard| own.shards.contains_key(shard) || *shard < spread && spread > 1)
+        .filter(move |shard| has_changed_lately || own.shards.contains_key(shard) || spread > 1 && *shard < spread)
 }
 
 /// The change of every scope of a reservation that settles it at `actual`; none when nobody knows what was used.

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -13,13 +12,17 @@ use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, KeysAndAttributes, ReturnValue, TransactWriteItem};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem,
+};
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
-use sentry_contract::states::ScopeLimit;
+use sentry_domain::Amount;
+use sentry_history::History;
 use thiserror::Error as ThisError;
 
-use crate::begin::Spent;
+use crate::admission::Budget;
 use crate::change::Change;
 use crate::expression::{self, Attributes, Expression};
 use crate::figures::Figures;
@@ -43,8 +46,8 @@ const REMEMBERED_SECONDS: i64 = 48 * 3_600;
 const PAGE: usize = 100;
 /// The index of the ledger table that has the items which hold something, by the time when the sweep must look at them.
 const SWEEP_INDEX: &str = "SweepIndex";
-/// One of so many writes that see too many holds in a shard tries to spread its scope further.
-const GROW_SOMETIMES: u32 = 4;
+/// How often the first leases of new shards are tried; a shard without one gets it when a request wants it.
+const ROUNDS_OF_OPENING: u32 = 6;
 /// How often something that lost a race is tried again before the ledger counts as unavailable.
 pub const ROUNDS: u32 = 16;
 
@@ -103,6 +106,8 @@ pub(crate) enum Registered {
     Again,
     /// Another execution's.
     Other,
+    /// This execution's own, which it has given up.
+    GivenUp,
 }
 
 /// A scope's window: its own item, and shards of it.
@@ -136,10 +141,10 @@ impl ScopeItems {
 /// The budget ledger.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    client: Client,
-    table: String,
-    requests: String,
-    pub(crate) history: Option<Arc<dyn Spent>>,
+    pub(crate) client: Client,
+    pub(crate) table: String,
+    pub(crate) requests: String,
+    pub(crate) history: Option<History>,
 }
 
 impl Ledger {
@@ -171,14 +176,21 @@ impl Ledger {
             .expression_attribute_names("#expires", EXPIRES_AT)
             .expression_attribute_values(":owner", text(owner))
             .expression_attribute_values(":now", AttributeValue::N(seconds.to_string()))
-            .return_values(ReturnValue::AllOld);
+            .return_values(ReturnValue::AllOld)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match put.send().await {
             Ok(answer) => {
                 let known = answer.attributes().and_then(|old| old.get(OWNER)?.as_s().ok());
                 Ok(if known.is_some_and(|known| known == owner) { Registered::Again } else { Registered::First })
             }
-            Err(error) if is(&error, PutItemError::is_conditional_check_failed_exception) => Ok(Registered::Other),
-            Err(error) => Err(unavailable(error)),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                    let known = failed.item().and_then(|item| item.get(OWNER)?.as_s().ok());
+                    let is_own = known.is_some_and(|known| known == owner);
+                    Ok(if is_own { Registered::GivenUp } else { Registered::Other })
+                }
+                _ => Err(unavailable(error)),
+            },
         }
     }
 
@@ -395,6 +407,12 @@ impl Ledger {
         Ok(found.remove(key).unwrap_or_default())
     }
 
+    /// Two items as they are now.
+    pub(crate) async fn read_both(&self, one: &Key, other: &Key) -> Result<[Item; 2], LedgerError> {
+        let mut found = self.read_all(&[one.clone(), other.clone()], true).await?;
+        Ok([one, other].map(|key| found.remove(key).unwrap_or_default()))
+    }
+
     /// The keys of the items that the sweep must look at by `now_ms`, the longest due first, and whether there are more. An index of the table
     /// has them; it has no other items.
     pub(crate) async fn due(&self, now_ms: i64) -> Result<(Vec<Key>, bool), LedgerError> {
@@ -413,14 +431,36 @@ impl Ledger {
         Ok((keys, answer.last_evaluated_key().is_some_and(|key| !key.is_empty())))
     }
 
-    /// Spreads a scope over more shards where its shard `item` has too many holds. Every write of such a shard sees it, so only some try.
-    pub(crate) async fn grow_from(&self, limit: &ScopeLimit, item: &Item, now_ms: i64) {
-        if let Some(grown) = lease::grown(limit, item.spread, item.holds.len(), now_ms)
-            && fastrand::u32(..GROW_SOMETIMES) == 0
-        {
-            // Somebody else does it, or the next one.
-            let _ = self.change(&Key::of(limit, None), &grown).await;
+    /// Spreads a scope over more shards where `shard`, one of its shards of now, has too many holds for its share. What goes wrong does not
+    /// matter: somebody else does it, or the next one.
+    pub(crate) async fn grow_from(&self, budget: Budget<'_>, own: &Item, shard: &Item, hold: &Amount, now_ms: i64) {
+        let is_current = own.spread == shard.spread;
+        if is_current && let Some(grown) = lease::grown(budget.limit, own.spread, shard.holds.len(), now_ms) {
+            let _ = self.spread(budget, &grown, hold, now_ms).await;
         }
+    }
+
+    /// Spreads a scope over more shards and leases them. The own item afterwards; `None` where somebody else was first.
+    pub(crate) async fn spread(
+        &self,
+        budget: Budget<'_>,
+        grown: &Change,
+        hold: &Amount,
+        now_ms: i64,
+    ) -> Result<Option<Item>, LedgerError> {
+        let Some(mut own) = self.change(&Key::of(budget.limit, None), grown).await? else { return Ok(None) };
+        for together in lease::opened(budget, &own, hold, now_ms) {
+            for round in 0..ROUNDS_OF_OPENING {
+                if self.transact(&together, Config::builder()).await? != Written::Conflict {
+                    break;
+                }
+                pause(round).await;
+            }
+            if let Some((_, change)) = together.first() {
+                own = change.apply(&own).unwrap_or(own);
+            }
+        }
+        Ok(Some(own))
     }
 }
 
@@ -495,6 +535,6 @@ fn is<E, R>(error: &SdkError<E, R>, which: fn(&E) -> bool) -> bool {
     error.as_service_error().is_some_and(which)
 }
 
-fn unavailable(error: impl Error + Send + Sync + 'static) -> LedgerError {
+pub(crate) fn unavailable(error: impl Error + Send + Sync + 'static) -> LedgerError {
     LedgerError::Unavailable(Box::new(error))
 }

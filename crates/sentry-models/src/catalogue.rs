@@ -4,15 +4,17 @@ mod addition;
 mod entry;
 mod error;
 mod load;
+mod pictures;
 
 use std::collections::{BTreeMap, HashMap};
 
 use sentry_contract::request::{Family, Model, Parameters, Transport};
-use sentry_domain::Price;
+use sentry_domain::{Discount, Price};
 
 pub use self::addition::{Addition, Unusable};
-use self::entry::{FamilyEntry, OwnDefaults, RetiredEntry};
+use self::entry::{FamilyEntry, OwnDefaults, PicturesEntry, RetiredEntry};
 pub use self::error::{InvalidCatalogue, InvalidEntry, Unresolved};
+pub use self::pictures::{Patches, PictureRule};
 use crate::ids;
 
 /// The models that the sentry knows.
@@ -20,9 +22,12 @@ use crate::ids;
 pub struct Catalogue {
     max_tokens: u32,
     price_region: String,
+    /// The account's, off every price.
+    discount: Discount,
     region_groups: BTreeMap<String, Vec<String>>,
     families: Vec<FamilyEntry>,
     count_tokens: Vec<String>,
+    pictures: Vec<PicturesEntry>,
     /// By the id of their entry.
     models: HashMap<String, Known>,
     /// Ids that an entry under another id speaks for, the price included.
@@ -52,6 +57,8 @@ pub struct TokenLimits {
     pub context_window: Option<u32>,
     /// Written.
     pub output: Option<u32>,
+    /// Read, of one picture.
+    pub picture: Option<PictureRule>,
 }
 
 /// What a client's name for a model means.
@@ -70,7 +77,7 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// The same model, called through the application inference profile `arn`.
+    /// The same model, called through the application inference profile `arn`. The foundation model stays the one behind it.
     #[must_use]
     pub fn called_through(mut self, arn: &str) -> Self {
         self.model.model_metric = ids::application_profile_id(arn).unwrap_or(arn).to_owned();
@@ -80,6 +87,12 @@ impl Resolved {
 }
 
 impl Catalogue {
+    /// The same catalogue for an account that has `discount` on the price list: every price that it gives is net of it.
+    #[must_use]
+    pub fn with_discount(self, discount: Discount) -> Self {
+        Self { discount, ..self }
+    }
+
     /// The model that a client in `region` means by `requested`.
     ///
     /// # Errors
@@ -96,7 +109,6 @@ impl Catalogue {
     /// As for [`Self::resolve`].
     pub fn resolve_id(&self, requested: &str, model_id: &str, region: &str) -> Result<Resolved, Unresolved> {
         self.not_retired(model_id)?;
-        let known = self.known(model_id);
         let Some((family, transport)) = self.family_of(model_id) else {
             return Err(match ids::application_profile_id(model_id) {
                 Some(_) => Unresolved::Profile(model_id.to_owned()),
@@ -111,19 +123,21 @@ impl Catalogue {
             requested: requested.to_owned(),
             model_id: model_id.to_owned(),
             model_metric: ids::application_profile_id(model_id).unwrap_or(model_id).to_owned(),
+            foundation: ids::foundation_of(model_id),
             family,
             transport: Some(transport),
             price: self.price(model_id, region),
         };
-        let limits = known.map(|known| known.limits).unwrap_or_default();
+        let limits = self.limits(model_id);
         let (defaults, fallback) = (self.defaults(model_id), self.fallback(model_id));
         Ok(Resolved { model, defaults, limits, listed, fallback })
     }
 
-    /// What `model_id` costs when it is called from `region`; `None` when no price is known there.
+    /// What `model_id` costs when it is called from `region`, net of the account's discount; `None` when no price is known there.
     #[must_use]
     pub fn price(&self, model_id: &str, region: &str) -> Option<Price> {
-        self.entry_for(model_id).and_then(|known| known.price).filter(|_| self.price_region == region)
+        let listed = self.entry_for(model_id).and_then(|known| known.price);
+        listed.filter(|_| self.price_region == region).map(|price| price.less(self.discount))
     }
 
     /// What a request to `model_id` need not say; `max_tokens` is filled in.
@@ -164,6 +178,15 @@ impl Catalogue {
     pub fn counted_as<'m>(&self, model_id: &'m str) -> Option<&'m str> {
         let bare = ids::without_region_group(model_id);
         self.count_tokens.iter().any(|pattern| fits(pattern, bare)).then_some(bare)
+    }
+
+    /// What `model_id` can take: what its entry says, and for pictures otherwise the first pattern that fits the id without its Region
+    /// group.
+    fn limits(&self, model_id: &str) -> TokenLimits {
+        let limits = self.known(model_id).map(|known| known.limits).unwrap_or_default();
+        let bare = ids::without_region_group(model_id);
+        let pattern = self.pictures.iter().find(|entry| entry.patterns.iter().any(|pattern| fits(pattern, bare)));
+        TokenLimits { picture: limits.picture.or_else(|| pattern.map(|entry| entry.rule)), ..limits }
     }
 
     /// The entry that speaks for exactly this id.

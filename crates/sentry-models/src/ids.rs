@@ -45,6 +45,11 @@ fn split(id: &str) -> Option<(&str, &str)> {
     id.split_once('.').filter(|(group, _)| REGION_GROUPS.contains(group))
 }
 
+/// The foundation model behind `id`, a model's or a cross-Region profile's; `None` where the name does not tell it, as with an ARN.
+pub fn foundation_of(id: &str) -> Option<String> {
+    (!id.starts_with("arn:")).then(|| without_region_group(id).to_owned())
+}
+
 /// The Region and account of an application inference profile's ARN.
 pub fn home_of_profile(arn: &str) -> Option<(&str, &str)> {
     application_profile_id(arn)?;
@@ -126,6 +131,16 @@ mod tests {
         let (one, other) = (arn("us-east-1", "amazon.nova-lite-v1:0"), arn("us-east-1", "amazon.nova-pro-v1:0"));
         assert_eq!(source_of_profile([one.as_str(), other.as_str()]), None);
         assert_eq!(source_of_profile(["arn:aws:bedrock:us-east-1:111122223333:custom-model/x"]), None);
+    }
+
+    #[test]
+    fn every_id_of_a_model_has_one_foundation() {
+        for group in REGION_GROUPS {
+            assert_eq!(foundation_of(&format!("{group}.anthropic.claude-x")).as_deref(), Some("anthropic.claude-x"));
+        }
+        assert_eq!(foundation_of("anthropic.claude-x").as_deref(), Some("anthropic.claude-x"));
+        let profile = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/ab12cd";
+        assert_eq!(foundation_of(profile), None);
     }
 
     #[test]

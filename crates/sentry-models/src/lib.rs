@@ -5,5 +5,8 @@ pub mod adapters;
 pub mod catalogue;
 mod ids;
 
-pub use catalogue::{Addition, Catalogue, InvalidCatalogue, InvalidEntry, Resolved, TokenLimits, Unresolved, Unusable};
+pub use catalogue::{
+    Addition, Catalogue, InvalidCatalogue, InvalidEntry, Patches, PictureRule, Resolved, TokenLimits, Unresolved,
+    Unusable,
+};
 pub use ids::{home_of_profile, source_of_profile};

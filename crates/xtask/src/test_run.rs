@@ -67,9 +67,9 @@ fn rust_tests(workspace: &Workspace) -> Counts {
     cargo_tests(step, &mut tests)
 }
 
-/// Tests of the ledger against the DynamoDB of the local AWS: the ones that `cargo test` by itself ignores.
+/// Tests of the ledger and of the usage history against the DynamoDB of the local AWS: the ones that `cargo test` by itself ignores.
 fn ledger_tests(workspace: &Workspace, port: u16) -> Counts {
-    let step = Step::start("The ledger against DynamoDB (cargo test -- --ignored)");
+    let step = Step::start("The ledger and the usage history against DynamoDB (cargo test -- --ignored)");
     let mut tests = cargo(workspace);
     environment::isolate(&mut tests, port);
     tests.env("SENTRY_TEST_ENDPOINT", local_url(port));

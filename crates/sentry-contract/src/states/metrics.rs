@@ -1,9 +1,11 @@
 //! The metrics queue.
 
-use sentry_domain::Amount;
+use std::collections::BTreeSet;
+
+use sentry_domain::{Amount, Price};
 use serde::{Deserialize, Serialize};
 
-use super::{Alert, Reservation};
+use super::{Alert, Reservation, ScopeLimit};
 use crate::answer::{Degraded, Usage};
 use crate::error::{ErrorBody, ErrorCode, Outcome};
 use crate::request::{Model, Tags};
@@ -12,6 +14,9 @@ use crate::request::{Model, Tags};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricsRecord {
+    /// The execution that decided: what tells one decision from every other. Absent in messages of versions before the usage history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_id: Option<String>,
     /// How the request ended.
     pub outcome: Outcome,
     /// For the dimensions and the timestamp.
@@ -24,6 +29,12 @@ pub struct MetricsRecord {
     /// The error code, where it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<ErrorCode>,
+    /// The scopes whose limits applied to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+    /// Whether the model certainly used nothing. Without this and without `usage`, an approved request is settled at what it held.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nothing_spent: bool,
     /// The amount that it held, if it held anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Amount>,
@@ -41,6 +52,15 @@ pub struct MetricsRecord {
     pub settlement: Option<LateSettlement>,
 }
 
+impl MetricsRecord {
+    /// The scopes of `limits`, each once.
+    #[must_use]
+    pub fn scopes_of<'a>(limits: impl Iterator<Item = &'a ScopeLimit>) -> Vec<String> {
+        let scopes: BTreeSet<&String> = limits.map(|limit| &limit.scope).collect();
+        scopes.into_iter().cloned().collect()
+    }
+}
+
 /// A settlement that is still to be made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -54,7 +74,7 @@ pub struct LateSettlement {
     pub nothing_spent: bool,
 }
 
-/// The model in a [`MetricsRecord`].
+/// The model in a [`MetricsRecord`]; a whole [`Model`] is read as one too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricsModel {
@@ -62,10 +82,25 @@ pub struct MetricsModel {
     pub requested: String,
     /// The id or ARN that was sent to Bedrock.
     pub model_id: String,
+    /// Its `ModelId` dimension in `AWS/Bedrock`, which its scope is named by; absent in messages of versions before the usage history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_metric: Option<String>,
+    /// The id of the foundation model behind it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foundation: Option<String>,
+    /// What the request costs there; absent where no price is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
 }
 
 impl From<&Model> for MetricsModel {
     fn from(model: &Model) -> Self {
-        Self { requested: model.requested.clone(), model_id: model.model_id.clone() }
+        Self {
+            requested: model.requested.clone(),
+            model_id: model.model_id.clone(),
+            model_metric: Some(model.model_metric.clone()),
+            foundation: model.foundation.clone(),
+            price: model.price,
+        }
     }
 }

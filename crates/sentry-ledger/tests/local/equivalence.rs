@@ -6,10 +6,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use sentry_domain::{Amount, Limits, Usd};
+use sentry_domain::{Amount, Limits, PerUnit, Usd};
 use sentry_ledger::Ledger;
-use sentry_ledger::change::{Bounds, Change};
-use sentry_ledger::item::{Hold, Item, difference};
+use sentry_ledger::change::{Bounds, Change, Most};
+use sentry_ledger::item::{Hold, Item};
 use sentry_ledger::steps::Key;
 use tokio::runtime::Runtime;
 
@@ -18,14 +18,19 @@ use crate::support::{client, tables};
 const SEQUENCES: u32 = 120;
 const LEASE_UNTIL_MS: i64 = 1_000;
 
-/// What is attempted, with the few ids and small amounts that make attempts meet.
+/// What is attempted, with the few owners and small amounts that make attempts meet.
 #[derive(Clone, Debug)]
 enum Step {
-    Take { id: u8, amount: Amount, limits: Limits, seen: Amount },
-    Draw { id: u8, amount: Amount, limited: [bool; 3], terms: bool, now_ms: i64 },
-    Settle { id: u8, stranger: bool, actual: Amount, lasted_ms: Option<u64> },
-    Lease { block: [i128; 3], spent: Amount, most: [Option<i128>; 3] },
-    Leased { block: [i128; 3], stale: [i128; 3], terms: bool },
+    Take { owner: u8, amount: Amount, limits: Limits, seen: Amount },
+    Draw { owner: u8, amount: Amount, limited: PerUnit<bool>, terms: bool, now_ms: i64 },
+    Settle { owner: u8, other: bool, actual: Amount, lasted_ms: Option<u64> },
+    Bar { owner: u8 },
+    Lease { block: PerUnit<i128>, spent: Amount, most: PerUnit<Option<i128>>, holds: Option<u64> },
+    Leased { block: PerUnit<i128>, stale: PerUnit<i128>, terms: bool, closes: bool },
+    Agree { stale: bool },
+    Spread { stale: bool, to: u16, since_ms: i64 },
+    Begin { settled: Amount },
+    Swept { stale: bool, next_ms: Option<i64>, unbar: Vec<u8> },
 }
 
 fn amount() -> impl Strategy<Value = Amount> {
@@ -33,81 +38,119 @@ fn amount() -> impl Strategy<Value = Amount> {
         input,
         output,
         usd: Usd::from_picodollars(millionths * 1_000_000),
+        requests: 1,
+        in_flight: 1,
     })
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    let tokens = || proptest::option::of(0_u64..100);
+    let count = |most: u64| proptest::option::of(0..most);
     let usd = proptest::option::of((0_u128..100).prop_map(|millionths| Usd::from_picodollars(millionths * 1_000_000)));
-    (tokens(), tokens(), usd).prop_map(|(input, output, usd)| Limits { input, output, usd })
+    (count(100), count(100), usd, count(8), count(4)).prop_map(|(input, output, usd, requests, in_flight)| Limits {
+        input,
+        output,
+        usd,
+        requests,
+        in_flight,
+    })
 }
 
 fn seen() -> impl Strategy<Value = Amount> {
     prop_oneof![3 => Just(Amount::ZERO), 1 => amount()]
 }
 
+fn numbers(most: i128) -> impl Strategy<Value = PerUnit<i128>> {
+    let few = most / 10 + 1;
+    (0..most, 0..most, 0..most * 1_000_000, 0..few, 0..few)
+        .prop_map(|(input, output, usd, requests, in_flight)| PerUnit { input, output, usd, requests, in_flight })
+}
+
+fn bounds(most: i128) -> impl Strategy<Value = PerUnit<Option<i128>>> {
+    (numbers(most), any::<[bool; 5]>()).prop_map(|(numbers, bounded)| {
+        let mut bounded = bounded.into_iter();
+        numbers.map(|number| bounded.next().unwrap().then_some(*number))
+    })
+}
+
+fn flags() -> impl Strategy<Value = PerUnit<bool>> {
+    any::<[bool; 5]>().prop_map(|flags| {
+        let mut flags = flags.into_iter();
+        PerUnit::from_fn(|_| flags.next().unwrap())
+    })
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let take = (0_u8..6, amount(), limits(), seen());
-    let draw = (0_u8..6, amount(), any::<[bool; 3]>(), prop::bool::weighted(0.9), 900_i64..1_005);
+    let draw = (0_u8..6, amount(), flags(), prop::bool::weighted(0.9), 900_i64..1_005);
     let settle = (0_u8..6, prop::bool::weighted(0.1), amount(), proptest::option::of(0_u64..50));
-    let bound = |most: i128| proptest::option::of(0..most);
-    let most = [bound(120), bound(120), bound(120_000_000)];
-    let lease = (numbers(60), amount(), most);
-    let stale = [-1_i128..6, -1_i128..6, 0_i128..1];
-    let leased = (numbers(60), stale, prop::bool::weighted(0.9));
+    let lease = (numbers(60), amount(), bounds(120), proptest::option::of(0_u64..3));
+    let stale = prop::sample::select(vec![0_i128, 0, 0, 1, -1]).prop_map(|number| PerUnit::from_fn(|_| number));
+    let leased = (numbers(60), stale, prop::bool::weighted(0.9), any::<bool>());
+    let spread = (prop::bool::weighted(0.2), prop::sample::select(vec![1_u16, 2, 8, 256]), 0_i64..2_000);
+    let next = proptest::option::of(1_000_i64..400_000);
+    let swept = (prop::bool::weighted(0.2), next, vec(0_u8..6, 0..3));
     prop_oneof![
-        lease.prop_map(|(block, spent, most)| Step::Lease { block, spent, most }),
-        leased.prop_map(|(block, stale, terms)| Step::Leased { block, stale, terms }),
-        take.prop_map(|(id, amount, limits, seen)| Step::Take { id, amount, limits, seen }),
-        draw.prop_map(|(id, amount, limited, terms, now_ms)| Step::Draw { id, amount, limited, terms, now_ms }),
-        settle.prop_map(|(id, stranger, actual, lasted_ms)| Step::Settle { id, stranger, actual, lasted_ms }),
+        4 => take.prop_map(|(owner, amount, limits, seen)| Step::Take { owner, amount, limits, seen }),
+        4 => draw.prop_map(|(owner, amount, limited, terms, now_ms)| Step::Draw { owner, amount, limited, terms, now_ms }),
+        4 => settle.prop_map(|(owner, other, actual, lasted_ms)| Step::Settle { owner, other, actual, lasted_ms }),
+        2 => lease.prop_map(|(block, spent, most, holds)| Step::Lease { block, spent, most, holds }),
+        2 => leased.prop_map(|(block, stale, terms, closes)| Step::Leased { block, stale, terms, closes }),
+        1 => (0_u8..6).prop_map(|owner| Step::Bar { owner }),
+        1 => any::<bool>().prop_map(|stale| Step::Agree { stale }),
+        1 => spread.prop_map(|(stale, to, since_ms)| Step::Spread { stale, to, since_ms }),
+        1 => amount().prop_map(|settled| Step::Begin { settled }),
+        1 => swept.prop_map(|(stale, next_ms, unbar)| Step::Swept { stale, next_ms, unbar }),
     ]
 }
 
-fn numbers(most: i128) -> impl Strategy<Value = [i128; 3]> {
-    [0..most, 0..most, 0..most * 1_000_000]
-}
-
-fn hold(id: u8, amount: Amount) -> Hold {
-    Hold { amount, taken_ms: 7, expires_ms: 360_007, owner: format!("owner of {id}") }
+fn hold(amount: Amount) -> Hold {
+    Hold { amount, taken_ms: 7, expires_ms: 360_007 }
 }
 
 /// The step as a change of `item`; a settlement is of the hold that is there, or of one that is not.
 fn change(step: &Step, item: &Item, shard: bool) -> Option<Change> {
     Some(match step.clone() {
         // In a shard nothing is taken but from its lease: it does not count what is committed.
-        Step::Take { .. } if shard => return None,
-        Step::Take { id, amount, limits, seen } => {
+        Step::Take { .. } | Step::Begin { .. } if shard => return None,
+        Step::Take { owner, amount, limits, seen } => {
             let bounds = Bounds::new(&limits, &seen, &amount)?;
-            Change::Take {
-                id: id.to_string(),
-                hold: hold(id, amount),
-                bounds,
-                terms: "the terms".into(),
-                delete_after: 9,
-            }
+            let (owner, terms) = (owner.to_string(), "the terms".into());
+            Change::Take { owner, hold: hold(amount), bounds, terms, delete_after: Some(9) }
         }
-        Step::Draw { id, amount, limited, terms, now_ms } => {
+        Step::Draw { owner, amount, limited, terms, now_ms } => {
             let terms = if terms { "the terms" } else { "other terms" }.to_owned();
-            Change::Draw { id: id.to_string(), hold: hold(id, amount), limited, terms, now_ms }
+            Change::Draw { owner: owner.to_string(), hold: hold(amount), limited, terms, now_ms }
         }
-        Step::Settle { id, stranger, actual, lasted_ms } => {
-            let there = item.holds.get(&id.to_string()).cloned().unwrap_or_else(|| hold(id, actual));
-            let owner = if stranger { "a stranger".to_owned() } else { there.owner.clone() };
-            Change::Settle { id: id.to_string(), hold: Hold { owner, ..there }, actual, shard, lasted_ms }
+        Step::Settle { owner, other, actual, lasted_ms } => {
+            let owner = owner.to_string();
+            let there = item.holds.get(&owner).cloned().unwrap_or_else(|| hold(actual));
+            let hold = Hold { taken_ms: there.taken_ms + i64::from(other), ..there };
+            Change::Settle { owner, hold, actual: actual.spent_in_full(), shard, lasted_ms }
         }
+        Step::Bar { owner } => Change::Bar { owner: owner.to_string(), until_ms: 120_000, delete_after: Some(9) },
         // What a shard has spent was leased to it, so it is held, and not by a hold.
         Step::Lease { spent, .. } if shard || leased(item).max(spent) != leased(item) => return None,
-        Step::Lease { block, spent, most } => {
+        Step::Lease { block, spent, most, holds } => {
             let terms = Some(if spent.input % 2 == 0 { "the terms" } else { "other terms" }.to_owned());
-            Change::Lease { shard: 3, change: block, spent, most: [most, most], terms, delete_after: 9 }
+            let most = Most { committed: most, held: most };
+            Change::Lease { shards: vec![(3, holds)], change: block, spent, most, terms, delete_after: Some(9) }
         }
         Step::Leased { .. } if !shard => return None,
-        Step::Leased { block, stale, terms } => {
-            let (free, terms) = (difference(item.free, stale), terms.then(|| "the terms".to_owned()));
-            let known = Box::new(Item { free, terms, ..item.clone() });
-            let change = difference(block, item.free);
-            Change::Leased { known, change, terms: "the terms".into(), until_ms: LEASE_UNTIL_MS, delete_after: 9 }
+        Step::Leased { block, stale, terms, closes } => {
+            let terms = terms.then(|| "the terms".to_owned());
+            let known = Box::new(Item { free: item.free - stale, terms, ..item.clone() });
+            let until_ms = if closes { 0 } else { LEASE_UNTIL_MS };
+            let terms = (!closes).then(|| "the terms".into());
+            Change::Leased { known, change: block - item.free, terms, until_ms, spread: 4, delete_after: Some(9) }
+        }
+        Step::Agree { stale } => Change::Agree { leases: item.leases + u64::from(stale), terms: "the terms".into() },
+        Step::Spread { stale, to, since_ms } => {
+            Change::Spread { from: item.spread + u16::from(stale), to, now_ms: 1_000, settled_since_ms: since_ms }
+        }
+        Step::Begin { settled } => Change::Begin { settled: settled.spent_in_full(), delete_after: None },
+        Step::Swept { stale, next_ms, unbar } => {
+            let at_ms = item.sweep_at_ms.unwrap_or_default() + i64::from(stale);
+            Change::Swept { at_ms, next_ms, unbar: unbar.iter().map(u8::to_string).collect() }
         }
     })
 }
@@ -121,7 +164,7 @@ fn leased(item: &Item) -> Amount {
 async fn same(
     ledger: &Ledger,
     key: &Key,
-    lease: Option<[i128; 3]>,
+    lease: Option<PerUnit<i128>>,
     steps: &[Step],
 ) -> Result<[usize; 2], TestCaseError> {
     let mut item = ledger.read_one(key).await.unwrap();
@@ -152,14 +195,15 @@ fn every_change_is_the_same_in_the_rules_and_in_dynamodb() {
         number.set(number.get() + 1);
         let key = Key { scope: format!("scope-{}", number.get()), window: "2026-11".into() };
         if let Some(free) = lease {
-            let number = |number: i128| AttributeValue::N(number.to_string());
-            let mut attributes = key.attributes();
-            for (name, free) in ["freeInput", "freeOutput", "freeUsd"].into_iter().zip(free) {
-                attributes.insert(name.into(), number(free));
+            let count = |number: i128| AttributeValue::N(number.to_string());
+            let text = |text: &str| AttributeValue::S(text.to_owned());
+            let mut put = client.put_item().table_name(&table).item("scope", text(&key.scope));
+            put = put.item("window", text(&key.window)).item("terms", text("the terms"));
+            put = put.item("leaseUntilMs", count(LEASE_UNTIL_MS.into()));
+            let names = ["freeInput", "freeOutput", "freeUsd", "freeRequests", "freeInFlight"];
+            for (name, (_, free)) in names.into_iter().zip(free.iter()) {
+                put = put.item(name, count(*free));
             }
-            attributes.insert("leaseUntilMs".into(), number(LEASE_UNTIL_MS.into()));
-            attributes.insert("terms".into(), AttributeValue::S("the terms".into()));
-            let put = client.put_item().table_name(&table).set_item(Some(attributes));
             runtime.block_on(put.send()).unwrap();
         }
         let done = runtime.block_on(same(&ledger, &key, lease, &steps))?;

@@ -2,15 +2,15 @@
 
 use sentry_contract::states::{Remedy, Reservation, ScopeLimit};
 use sentry_domain::Amount;
-use sentry_ledger::{Admission, Ask, Choice, Holder, Ledger};
+use sentry_ledger::{Admission, Choice, Holder, Ledger};
 
-use crate::support::{HOLD, ask, ledger, limit, noon, output};
+use crate::support::{HOLD, ask, figures_of, ledger, limit, noon, output};
 
 const FALLBACK: &[Remedy] = &[Remedy::Fallback];
 const FALLBACK_FIRST: &[Remedy] = &[Remedy::Fallback, Remedy::Clamp];
 
 /// The limits of a model of `own` tokens that lets `words` be done, and of its fallback; both share a cost center.
-fn pair(own: u64, words: &[Remedy], other: u64, shards: u8) -> [Vec<ScopeLimit>; 2] {
+fn pair(own: u64, words: &[Remedy], other: u64, shards: u16) -> [Vec<ScopeLimit>; 2] {
     let dear = ScopeLimit { when_exceeded: words.to_vec(), ..limit("model#dear", own, shards) };
     let shared = limit("costCenter#c", 10_000, shards);
     [vec![dear, shared.clone()], vec![limit("model#cheap", other, shards), shared]]
@@ -24,7 +24,7 @@ async fn either(ledger: &Ledger, limits: &[Vec<ScopeLimit>; 2], id: &str, run: &
 
 fn taken((admission, choice): (Admission, Choice), expected: Choice) -> Reservation {
     assert_eq!(choice, expected);
-    let Admission::Approved(reservation) = admission else { panic!("not approved: {admission:?}") };
+    let Admission::Approved { reservation, .. } = admission else { panic!("not approved: {admission:?}") };
     let scope = if choice == Choice::Wanted { "model#dear" } else { "model#cheap" };
     assert_eq!(reservation.scopes[0].limit.scope, scope);
     reservation
@@ -35,11 +35,7 @@ async fn held(ledger: &Ledger, limits: &[Vec<ScopeLimit>; 2]) -> [u64; 3] {
     let mut held = [0; 3];
     let scopes = [&limits[0][0], &limits[1][0], &limits[0][1]];
     for (held, limit) in held.iter_mut().zip(scopes) {
-        let nobody = Holder { request_id: "nobody", execution_id: "nobody" };
-        let all = Ask { max_tokens: u32::MAX, ..ask(std::slice::from_ref(limit), 0) };
-        let refused = ledger.reserve(nobody, &all, noon(), HOLD).await.unwrap();
-        let Admission::Denied { figures, .. } = refused else { panic!("{refused:?}") };
-        *held = figures[0].held.output;
+        *held = figures_of(ledger, limit).await.1;
     }
     held
 }
@@ -68,8 +64,8 @@ async fn a_repeat_finds_the_hold_for_whichever_model_it_was() {
 async fn what_both_refuse_is_refused_as_the_first_and_may_come_again() {
     let (ledger, limits) = (ledger().await, pair(50, FALLBACK, 40, 1));
     let (refused, choice) = either(&ledger, &limits, "a", "run-1").await;
-    let Admission::Denied { shortage, figures } = refused else { panic!("{refused:?}") };
-    assert_eq!((choice, shortage.remaining, figures.len()), (Choice::Wanted, 50, 2));
+    let Admission::Denied { shortage, budget, .. } = refused else { panic!("{refused:?}") };
+    assert_eq!((choice, shortage.remaining, budget.len()), (Choice::Wanted, 50, 2));
     assert_eq!(held(&ledger, &limits).await, [0; 3]);
     let roomy = pair(50, FALLBACK, 60, 1);
     taken(either(&ledger, &roomy, "a", "run-2").await, Choice::Fallback);
@@ -90,8 +86,8 @@ async fn a_shorter_answer_is_the_last_resort_where_it_is_the_last_word() {
 async fn cancelling_gives_back_what_is_held_for_either() {
     let (ledger, limits) = (ledger().await, pair(50, FALLBACK, 60, 2));
     taken(either(&ledger, &limits, "a", "run-1").await, Choice::Fallback);
-    let all = [limits[0].clone(), vec![limits[1][0].clone()]].concat();
-    ledger.cancel(Holder { request_id: "a", execution_id: "run-1" }, &all).await.unwrap();
+    let all = [&limits[0][0], &limits[0][1], &limits[1][0]];
+    ledger.cancel(Holder { request_id: "a", execution_id: "run-1" }, &all, noon()).await.unwrap();
     assert_eq!(held(&ledger, &limits).await, [0; 3]);
 }
 
@@ -110,7 +106,7 @@ async fn many_at_once_pass_neither_limit() {
         let mut approved = 0;
         for task in tasks {
             let (admission, choice) = task.await.unwrap();
-            let is_approved = matches!(admission, Admission::Approved(_));
+            let is_approved = matches!(admission, Admission::Approved { .. });
             assert_eq!(is_approved, choice == Choice::Fallback);
             approved += usize::from(is_approved);
         }

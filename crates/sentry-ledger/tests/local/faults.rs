@@ -77,8 +77,9 @@ impl Plan {
                 let faults = match called {
                     "UpdateItem" => [Fault::Conflict, Fault::Throttled, Fault::Lost],
                     // Requests are in no transaction.
-                    "PutItem" | "DeleteItem" | "GetItem" => [Fault::Throttled, Fault::Throttled, Fault::Lost],
-                    "TransactGetItems" => [Fault::Conflict, Fault::Throttled, Fault::Conflict],
+                    "PutItem" | "DeleteItem" | "GetItem" | "BatchGetItem" => {
+                        [Fault::Throttled, Fault::Throttled, Fault::Lost]
+                    }
                     "TransactWriteItems" => [Fault::Conflict, Fault::InProgress, Fault::Lost],
                     _ => return None,
                 };

@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{Credentials, Region};
-use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType,
+};
 use chrono::{DateTime, TimeDelta, Utc};
-use sentry_contract::states::{LimitWindow, Reservation, ScopeLimit};
+use sentry_contract::states::{Enforcement, LimitWindow, Reservation, ScopeLimit};
 use sentry_domain::{Amount, Limits};
-use sentry_ledger::{Admission, Ask, Holder, Ledger};
+use sentry_ledger::{Admission, Ask, Budget, Holder, Ledger};
 use tokio::sync::Semaphore;
 
 pub const HOLD: TimeDelta = TimeDelta::seconds(360);
@@ -41,35 +44,54 @@ pub async fn ledger() -> Ledger {
 pub async fn tables(client: &Client) -> (String, String) {
     let unique = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let (table, requests) = (format!("ledger-{unique}"), format!("requests-{unique}"));
-    create(client, &table, &[("scope", KeyType::Hash), ("window", KeyType::Range)]).await;
+    create_ledger(client, &table).await;
     create(client, &requests, &[("requestId", KeyType::Hash)]).await;
     (table, requests)
 }
 
 async fn create(client: &Client, table: &str, keys: &[(&str, KeyType)]) {
-    let mut call = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
-    for (name, kind) in keys {
-        let kind = kind.clone();
-        call = call
-            .key_schema(KeySchemaElement::builder().attribute_name(*name).key_type(kind).build().unwrap())
-            .attribute_definitions(
-                AttributeDefinition::builder()
-                    .attribute_name(*name)
-                    .attribute_type(ScalarAttributeType::S)
-                    .build()
-                    .unwrap(),
-            );
-    }
+    let call = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+    let call = call.set_key_schema(Some(schema(keys)));
+    let call =
+        keys.iter().fold(call, |call, (name, _)| call.attribute_definitions(attribute(name, ScalarAttributeType::S)));
     call.send().await.unwrap();
 }
 
+/// The ledger's table, with the index that the sweep reads.
+async fn create_ledger(client: &Client, table: &str) {
+    let projection = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
+    let index = GlobalSecondaryIndex::builder()
+        .index_name("SweepIndex")
+        .set_key_schema(Some(schema(&[("sweep", KeyType::Hash), ("sweepAtMs", KeyType::Range)])))
+        .projection(projection)
+        .build()
+        .unwrap();
+    let call = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+    let call = call.set_key_schema(Some(schema(&[("scope", KeyType::Hash), ("window", KeyType::Range)])));
+    let texts = ["scope", "window", "sweep"].map(|name| attribute(name, ScalarAttributeType::S));
+    let call = texts.into_iter().fold(call, |call, attribute| call.attribute_definitions(attribute));
+    let call = call.attribute_definitions(attribute("sweepAtMs", ScalarAttributeType::N));
+    call.global_secondary_indexes(index).send().await.unwrap();
+}
+
+fn schema(keys: &[(&str, KeyType)]) -> Vec<KeySchemaElement> {
+    let element = |(name, kind): &(&str, KeyType)| {
+        KeySchemaElement::builder().attribute_name(*name).key_type(kind.clone()).build().unwrap()
+    };
+    keys.iter().map(element).collect()
+}
+
+fn attribute(name: &str, kind: ScalarAttributeType) -> AttributeDefinition {
+    AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap()
+}
+
 /// A limit on output tokens in this month.
-pub fn limit(scope: &str, output: u64, shards: u8) -> ScopeLimit {
+pub fn limit(scope: &str, output: u64, shards: u16) -> ScopeLimit {
     let window = LimitWindow {
         name: "2026-11".into(),
         key: "2026-11".into(),
         start: "2026-11-01T00:00:00Z".parse().unwrap(),
-        resets_at: "2026-12-01T00:00:00Z".parse().unwrap(),
+        resets_at: "2026-12-01T00:00:00Z".parse().ok(),
     };
     let limits = Limits { output: Some(output), ..Limits::default() };
     ScopeLimit {
@@ -78,6 +100,8 @@ pub fn limit(scope: &str, output: u64, shards: u8) -> ScopeLimit {
         item: scope.into(),
         window,
         limits,
+        per_request: Limits::default(),
+        enforce: Enforcement::Deny,
         alert_at: vec![],
         shards,
         when_exceeded: vec![],
@@ -91,7 +115,8 @@ pub fn noon() -> DateTime<Utc> {
 
 /// A request for `max_tokens` of output that the client insists on.
 pub fn ask(limits: &[ScopeLimit], max_tokens: u32) -> Ask<'_> {
-    Ask { input_tokens: 10, max_tokens, given: true, has_fallback: false, price: None, limits, seen: Amount::ZERO }
+    let budgets = limits.iter().map(|limit| Budget { limit, seen: Amount::ZERO }).collect();
+    Ask { input_tokens: 10, max_tokens, given: true, has_fallback: false, price: None, budgets }
 }
 
 /// `count` requests at once; what became of each.
@@ -118,11 +143,21 @@ pub async fn at_once(ledger: &Ledger, limits: &[ScopeLimit], count: usize, max_t
 pub fn approved(admissions: &[Admission]) -> Vec<&Reservation> {
     admissions
         .iter()
-        .filter_map(|each| if let Admission::Approved(reservation) = each { Some(reservation) } else { None })
+        .filter_map(|each| if let Admission::Approved { reservation, .. } = each { Some(reservation) } else { None })
         .collect()
 }
 
 /// An amount of output tokens.
 pub fn output(output: u64) -> Amount {
     Amount { output, ..Amount::ZERO }
+}
+
+/// The output tokens that a scope has used and holds, by all its items: what a denial tells.
+pub async fn figures_of(ledger: &Ledger, limit: &ScopeLimit) -> (u64, u64) {
+    let nobody = Holder { request_id: "nobody", execution_id: "nobody" };
+    let limits = std::slice::from_ref(limit);
+    let denied = ledger.reserve(nobody, &ask(limits, u32::MAX), noon(), HOLD).await.unwrap();
+    let Admission::Denied { budget, .. } = denied else { panic!("{denied:?}") };
+    let output = budget[0].output.unwrap();
+    (output.used, output.reserved)
 }

@@ -84,20 +84,26 @@ impl Conclusion {
             error: failure.map(|failure| failure.error.clone()),
             budget: Some(budget),
             degraded: notes.degraded.clone(),
+            would_deny: notes.would_deny.clone(),
         }
     }
 
     /// The message for the metrics queue of a request that was settled and answered with `document`.
     #[must_use]
     pub fn record(&self, admitted: &Admitted, document: &FinalAnswer, alerts: Vec<Alert>) -> MetricsRecord {
+        let reservation = &admitted.reservation;
         MetricsRecord {
+            execution_id: Some(reservation.execution_id.clone()),
             outcome: document.outcome,
             tags: admitted.tags.clone(),
             model: (&admitted.model).into(),
             usage: self.usage().map(Into::into),
             code: document.error.as_ref().map(|error| error.code),
-            hold: Some(admitted.reservation.hold),
+            scopes: MetricsRecord::scopes_of(reservation.scopes.iter().map(|scope| &scope.limit)),
+            nothing_spent: self.nothing_spent(),
+            hold: Some(reservation.hold),
             degraded: admitted.notes.degraded.clone(),
+            would_deny: admitted.notes.would_deny.clone(),
             alerts,
             settlement: None,
         }

@@ -29,12 +29,12 @@ mod sdk_failure;
 
 #[cfg(feature = "bedrock")]
 use aws_sdk_bedrockruntime::Client;
-use sentry_contract::answer::{Output, OutputMessage, StopReason};
+use sentry_contract::answer::{Cost, Output, OutputMessage, StopReason};
 use sentry_contract::content::{Block, Content};
 use sentry_contract::request::{Prompt, Role};
 use sentry_contract::states::{InvokeModelInput, ModelAnswer, Target};
 use sentry_contract::tools::ServiceTier;
-use sentry_domain::{TokenUsage, Usd};
+use sentry_domain::{Price, TokenUsage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -72,14 +72,15 @@ impl Reply {
         self.content.iter().filter_map(Block::as_text).collect()
     }
 
-    /// The answer at `cost`: its content is a text, or a list of blocks where the prompt was rich.
+    /// The answer at `price`: its content is a text, or a list of blocks where the prompt was rich.
     #[must_use]
-    pub fn answer(self, rich: bool, cost: Option<Usd>) -> ModelAnswer {
+    pub fn answer(self, rich: bool, price: Option<&Price>) -> ModelAnswer {
+        let cost = Cost::of(&self.usage, price);
         let usage = self.usage.into();
         let content = if rich { Content::Blocks(self.content) } else { Content::Text(self.text()) };
         let output =
             Output { message: OutputMessage { role: Role::Assistant, content }, stop_reason: self.stop_reason };
-        ModelAnswer { output, usage, cost: cost.into() }
+        ModelAnswer { output, usage, cost }
     }
 }
 

@@ -71,8 +71,7 @@ pub fn answer(catalogue: &Catalogue, region: &str, model: &Target, reply: Reply,
 
 /// The answer for a reply whose tokens cost `price`, unless `terms` name another rate.
 pub(super) fn priced(reply: Reply, price: Option<Price>, terms: AnswerTerms) -> ModelAnswer {
-    let cost = price.filter(|_| !terms.other_rate).and_then(|price| price.cost(&reply.usage));
-    reply.answer(terms.rich, cost)
+    reply.answer(terms.rich, price.filter(|_| !terms.other_rate).as_ref())
 }
 
 /// The end of a call as the state machine takes it. An answer goes the way that its prompt came, if it fits.

@@ -84,7 +84,7 @@ impl Catalogue {
     /// The model that `addition` describes, which a client in `region` calls `requested`; what the item leaves open is as the
     /// catalogue says. `None` if the item is an alias.
     ///
-    /// The price is that of the Region of the table.
+    /// The price is that of the Region of the table, net of the account's discount.
     ///
     /// # Errors
     /// When the model has no family, is retired, or is not offered in `region`.
@@ -107,10 +107,11 @@ impl Catalogue {
             Some((_, transport)) if entry.family.is_none() => entry.transport.unwrap_or(transport),
             _ => entry.transport.unwrap_or_else(|| family.transport()),
         };
-        let limits = self.known(id).map(|known| known.limits).unwrap_or_default();
+        let limits = self.limits(id);
         let limits = TokenLimits {
             context_window: entry.context_window.or(limits.context_window),
             output: entry.output_limit.or(limits.output),
+            picture: entry.picture.or(limits.picture),
         };
         let max_tokens = entry.defaults.max_tokens.unwrap_or_else(|| self.max_tokens(id));
         let max_tokens = limits.output.map_or(max_tokens, |limit| max_tokens.min(limit));
@@ -119,9 +120,10 @@ impl Catalogue {
                 requested: requested.to_owned(),
                 model_id: id.to_owned(),
                 model_metric: ids::application_profile_id(id).unwrap_or(id).to_owned(),
+                foundation: ids::foundation_of(id),
                 family,
                 transport: Some(transport),
-                price: entry.price,
+                price: entry.price.map(|price| price.less(self.discount)),
             },
             defaults: entry.defaults.parameters(max_tokens),
             limits,

@@ -9,6 +9,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use super::error::InvalidEntry;
+use super::pictures::PictureRule;
 
 /// The file. Entries with a name of their own are read one by one.
 #[derive(Deserialize)]
@@ -24,6 +25,9 @@ pub struct File {
     /// Patterns of the models whose prompts Bedrock's CountTokens counts.
     #[serde(default)]
     pub count_tokens: Vec<String>,
+    /// What pictures take, where it is published.
+    #[serde(default)]
+    pub pictures: Vec<Value>,
     pub models: Vec<Value>,
     pub aliases: BTreeMap<String, Value>,
     /// Aliases and ids that meant a model once.
@@ -45,6 +49,18 @@ pub struct FamilyEntry {
     pub family: Family,
     /// Where it is not the family's own.
     pub transport: Option<Transport>,
+}
+
+/// What a picture takes with all models whose ids fit a pattern.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PicturesEntry {
+    pub patterns: Vec<String>,
+    pub rule: PictureRule,
+    /// The page that the rule is from.
+    pub source: String,
+    /// The day on which the page was read.
+    pub read: String,
 }
 
 /// Since when a name is retired, and what to use in its place.
@@ -72,6 +88,8 @@ pub struct ModelEntry<S> {
     pub context_window: Option<u32>,
     /// Most tokens that it writes.
     pub output_limit: Option<u32>,
+    /// What a picture takes, where no pattern tells.
+    pub picture: Option<PictureRule>,
     pub price: Option<Price>,
     pub price_source: Option<S>,
     /// Other ids of the same model at the same price.
@@ -156,6 +174,12 @@ impl<S> ModelEntry<S> {
         }
         if self.defaults.max_tokens > self.output_limit && self.output_limit.is_some() {
             return wrong("defaults.max_tokens", "is more than outputLimit");
+        }
+        if self.price.is_some_and(|price| price.discount_percent.is_some()) {
+            return wrong(
+                "price.discountPercent",
+                "does not belong here: the stack's parameter DiscountPercent has it",
+            );
         }
         if self.price.is_some() && self.price_source.is_none() {
             return wrong("priceSource", "is missing: where is the price from, and of which day?");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::entry::{self, FamilyEntry, File, ModelEntry, PriceScope, PriceSource, RetiredEntry};
+use super::entry::{self, FamilyEntry, File, ModelEntry, PicturesEntry, PriceScope, PriceSource, RetiredEntry};
 use super::error::{InvalidCatalogue, InvalidEntry};
 use super::{Catalogue, Known, TokenLimits};
 use crate::ids;
@@ -36,9 +36,11 @@ impl Catalogue {
         let mut catalogue = Self {
             max_tokens: file.defaults.max_tokens,
             price_region: file.price_region,
+            discount: sentry_domain::Discount::default(),
             region_groups: file.region_groups,
             families: families(file.families)?,
             count_tokens: file.count_tokens,
+            pictures: pictures(file.pictures)?,
             models: std::collections::HashMap::new(),
             alike: std::collections::HashMap::new(),
             bare: std::collections::HashMap::new(),
@@ -47,7 +49,10 @@ impl Catalogue {
         };
         catalogue.check_groups()?;
         for pattern in &catalogue.count_tokens {
-            catalogue.check_counted(pattern)?;
+            catalogue.check_pattern("countTokens", pattern)?;
+        }
+        for pattern in catalogue.pictures.iter().flat_map(|entry| &entry.patterns) {
+            catalogue.check_pattern("pictures", pattern)?;
         }
         for (at, value) in file.models.into_iter().enumerate() {
             let name = entry::name("models", "modelId", at, &value);
@@ -78,13 +83,13 @@ impl Catalogue {
         Ok(())
     }
 
-    fn check_counted(&self, pattern: &str) -> Result<(), InvalidEntry> {
+    fn check_pattern(&self, section: &str, pattern: &str) -> Result<(), InvalidEntry> {
         let example = pattern.replace('*', "x");
         if self.family_of(&example).is_some() && ids::without_region_group(pattern) == pattern {
             return Ok(());
         }
         let problem = "is no pattern of model ids, without a Region group, of a known family";
-        Err(InvalidEntry::new(pattern, "countTokens", problem))
+        Err(InvalidEntry::new(pattern, section, problem))
     }
 
     fn add_model(&mut self, entry: ModelEntry<PriceSource>) -> Result<(), InvalidEntry> {
@@ -109,7 +114,11 @@ impl Catalogue {
             family: entry.family,
             transport: entry.transport,
             defaults: entry.defaults,
-            limits: TokenLimits { context_window: entry.context_window, output: entry.output_limit },
+            limits: TokenLimits {
+                context_window: entry.context_window,
+                output: entry.output_limit,
+                picture: entry.picture,
+            },
             price: entry.price,
             regions: entry.regions,
             fallback: entry.fallback,
@@ -177,6 +186,21 @@ pub fn is_alias(name: &str) -> bool {
 
 fn families(values: Vec<Value>) -> Result<Vec<FamilyEntry>, InvalidEntry> {
     let read = |(at, value)| entry::read(&entry::name("families", "pattern", at, &value), value);
+    values.into_iter().enumerate().map(read).collect()
+}
+
+fn pictures(values: Vec<Value>) -> Result<Vec<PicturesEntry>, InvalidEntry> {
+    let read = |(at, value)| {
+        let name = entry::name("pictures", "source", at, &value);
+        let entry: PicturesEntry = entry::read(&name, value)?;
+        if entry.source.is_empty() {
+            return Err(InvalidEntry::new(&name, "source", "must be the page that the rule is from"));
+        }
+        if !entry::is_day(&entry.read) {
+            return Err(InvalidEntry::new(&name, "read", "must be a day such as 2026-08-31"));
+        }
+        Ok(entry)
+    };
     values.into_iter().enumerate().map(read).collect()
 }
 

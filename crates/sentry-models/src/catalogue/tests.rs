@@ -32,6 +32,7 @@ fn the_promised_aliases_mean_the_promised_models() {
             requested: alias.to_owned(),
             model_id: model_id.to_owned(),
             model_metric: model_id.to_owned(),
+            foundation: Some(model_id.trim_start_matches("us.").to_owned()),
             family,
             transport: Some(transport),
             price: bundled().price(model_id, HERE),
@@ -175,6 +176,67 @@ fn a_pattern_of_count_tokens_that_fits_no_family_is_named() {
     for pattern in ["amazn.nova-*", "us.amazon.nova-*", ""] {
         let error = Catalogue::parse(&file(pattern)).unwrap_err().to_string();
         assert!(error.contains(&format!("{pattern:?}")), "{error} should name {pattern:?}");
+    }
+}
+
+#[test]
+fn pictures_have_the_rule_of_their_models_page_and_none_where_nothing_is_published() {
+    let most = |name: &str| bundled().resolve(name, HERE).unwrap().limits.picture.map(PictureRule::most);
+    for (name, expected) in [
+        ("nova-pro", Some(98_462)),
+        ("us.amazon.nova-premier-v1:0", Some(98_462)),
+        ("claude-3-haiku", Some(1_568)),
+        ("claude-sonnet-4-6", Some(1_568)),
+        ("global.anthropic.claude-opus-4-6-v1", Some(1_568)),
+        ("claude-opus-4-7", Some(4_784)),
+        ("llama-4-scout", Some(2_467)),
+        ("pixtral-large", Some(4_160)),
+        ("qwen.qwen3-vl-235b-a22b", Some(16_384)),
+        ("google.gemma-3-4b-it", Some(1_280)),
+        ("nova-2-lite", None),
+        ("mistral-large-3", None),
+        ("us.anthropic.claude-fable-9", None),
+        ("llama-3-3-70b", None),
+    ] {
+        assert_eq!(most(name), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_models_own_rule_for_pictures_stands_before_a_pattern() {
+    let added = item(r#"{"entry": "us.amazon.nova-lite-v1:9", "picture": {"flat": 230}}"#).unwrap();
+    let found = bundled().resolve_added("x", &added, HERE).unwrap().unwrap();
+    assert_eq!(found.limits.picture.map(PictureRule::most), Some(230));
+    let added = item(r#"{"entry": "us.amazon.nova-lite-v1:9"}"#).unwrap();
+    let found = bundled().resolve_added("x", &added, HERE).unwrap().unwrap();
+    assert_eq!(found.limits.picture, Some(PictureRule::Nova));
+}
+
+#[test]
+fn a_wrong_rule_for_pictures_is_named_with_its_field() {
+    let file = |entry: &str| {
+        let families = r#"[{"pattern": "amazon.nova-*", "family": "nova"}]"#;
+        Catalogue::parse(&format!(
+            r#"{{"defaults": {{"max_tokens": 7}}, "priceRegion": "us-east-1", "families": {families},
+                "pictures": [{entry}], "models": [], "aliases": {{}}}}"#
+        ))
+    };
+    let entry =
+        |rule: &str, rest: &str| file(&format!(r#"{{"patterns": ["amazon.nova-2-*"], "rule": {rule}, {rest}}}"#));
+    let read = r#""source": "a page", "read": "2026-11-26""#;
+    assert!(entry(r#"{"flat": 9}"#, read).is_ok());
+    for (result, name, field) in [
+        (entry(r#"{"flat": 0}"#, read), "a page", "rule.flat"),
+        (entry(r#"{"patches": {"side": 0, "most": 9}}"#, read), "a page", "rule.patches.side"),
+        (entry(r#"{"patches": {"side": 28}}"#, read), "a page", "rule.patches.most"),
+        (entry(r#""nova""#, r#""source": "a page", "read": "lately""#), "a page", "read"),
+        (entry(r#""nova""#, r#""source": "", "read": "2026-11-26""#), "", "source"),
+        (entry(r#""nova""#, r#""read": "2026-11-26""#), "pictures[0]", "source"),
+        (file(&format!(r#"{{"patterns": ["amazn.nova-*"], "rule": "nova", {read}}}"#)), "amazn.nova-*", "pictures"),
+    ] {
+        let error = result.unwrap_err();
+        let InvalidCatalogue::Entry(invalid) = &error else { panic!("{error}") };
+        assert_eq!((invalid.entry.as_str(), invalid.field.as_str()), (name, field), "{error}");
     }
 }
 

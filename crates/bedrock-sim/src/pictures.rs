@@ -1,0 +1,161 @@
+//! What a picture costs, by what the models' vendors publish. Written from their pages alone.
+
+use crate::models::Model;
+
+/// Tokens of a picture to a model whose vendor publishes nothing, or whose size cannot be told.
+pub const TOKENS: u64 = 1_600;
+
+/// Amazon Nova User Guide, "Image understanding": sizes in pixels, and their "estimated token count".
+const NOVA: [(u64, u64); 5] =
+    [(900 * 450, 800), (900 * 900, 1_300), (1_400 * 900, 1_800), (1_800 * 900, 2_400), (1_300 * 1_300, 2_600)];
+/// The same page: "1:1, 1:2, 1:3, 1:4, 1:5, 1:6, 1:7, 1:8, 1:9 2:3, 2:4 and their transposes".
+const NOVA_RATIOS: [(u64, u64); 10] = [(1, 1), (2, 3), (1, 2), (1, 3), (1, 4), (1, 5), (1, 6), (1, 7), (1, 8), (1, 9)];
+/// The same page: a side is made larger than that.
+const NOVA_SIDE: u64 = 896;
+
+/// Width and height of a picture of one of the formats that Converse takes.
+pub fn size(bytes: &[u8]) -> Option<(u64, u64)> {
+    let size = imagesize::blob_size(bytes).ok()?;
+    Some((u64::try_from(size.width).ok()?.max(1), u64::try_from(size.height).ok()?.max(1)))
+}
+
+/// Tokens of a picture of this size to `model`.
+pub fn tokens(model: Option<Model<'_>>, size: Option<(u64, u64)>) -> u64 {
+    let (Some(model), Some((width, height))) = (model, size) else { return TOKENS };
+    let starts = |starts: &[&str]| starts.iter().any(|start| model.base.starts_with(start));
+    match () {
+        () if starts(&["amazon.nova-lite-v1", "amazon.nova-pro-v1", "amazon.nova-premier-v1"]) => nova(width, height),
+        () if starts(&[
+            "anthropic.claude-opus-4-7",
+            "anthropic.claude-opus-4-8",
+            "anthropic.claude-opus-5",
+            "anthropic.claude-sonnet-5",
+        ]) =>
+        {
+            claude(width, height, 2_576, 4_784)
+        }
+        () if starts(&["anthropic.claude"]) => claude(width, height, 1_568, 1_568),
+        () if starts(&["meta.llama3-2-"]) => llama_3_2(width, height),
+        () if starts(&["meta.llama4-"]) => llama_4(width, height),
+        () if starts(&["mistral.pixtral-large"]) => pixtral(width, height),
+        () if starts(&["qwen.qwen3-vl"]) => qwen_3_vl(width, height),
+        // Google AI for Developers, Gemma: "each image typically uses 256 tokens".
+        () if starts(&["google.gemma-3-"]) => 256,
+        () => TOKENS,
+    }
+}
+
+/// The guide: the picture is rescaled to the closest aspect ratio, so that one side is longer than 896 pixels. Between the sizes of its
+/// table the tokens are taken to grow with the pixels, and above them at the rate of the largest.
+fn nova(width: u64, height: u64) -> u64 {
+    let (long, short) = (width.max(height), width.min(height));
+    // Of `(a, b)`, the closest is the one that changes a side the least.
+    let stretched = |(a, b): (u64, u64)| (long.max(short * b / a), short.max(long * a / b));
+    let change = |(long_then, short_then): (u64, u64)| (long_then * short_then).abs_diff(long * short);
+    let (long, short) =
+        NOVA_RATIOS.into_iter().map(stretched).min_by_key(|size| change(*size)).unwrap_or((long, short));
+    let pixels = if long > NOVA_SIDE { long * short } else { short * (NOVA_SIDE + 4) * (NOVA_SIDE + 4) / long };
+    let between = NOVA.windows(2).find_map(|pair| match pair {
+        [(small, few), (large, many)] if (*small..=*large).contains(&pixels) => {
+            Some(few + (many - few) * (pixels - small) / (large - small))
+        }
+        _ => None,
+    });
+    match (NOVA.first(), NOVA.last()) {
+        (Some((small, few)), _) if pixels < *small => *few,
+        (_, Some((large, many))) if pixels > *large => pixels * many / large,
+        _ => between.unwrap_or(TOKENS),
+    }
+}
+
+/// Claude Docs, "Images and vision": a token for each 28 by 28 pixels, "⌈width / 28⌉ × ⌈height / 28⌉"; a larger picture becomes the largest
+/// one of its aspect ratio that keeps to both limits.
+fn claude(width: u64, height: u64, most_edge: u64, most_tokens: u64) -> u64 {
+    let long = width.max(height);
+    let tokens = |edge: u64| {
+        let scaled = |side: u64| (side * edge / long).max(1).div_ceil(28);
+        scaled(width) * scaled(height)
+    };
+    let fits = |edge: &u64| tokens(*edge) <= most_tokens;
+    (1..=long.min(most_edge)).rev().find(fits).map_or(most_tokens, tokens)
+}
+
+/// Amazon Bedrock User Guide, model customization quotas: "Tokens = min(2, max(Height // 560, 1)) * min(2, max(Width // 560, 1)) * 1601".
+fn llama_3_2(width: u64, height: u64) -> u64 {
+    let tiles = |side: u64| (side / 560).clamp(1, 2);
+    tiles(width) * tiles(height) * 1_601
+}
+
+/// Hugging Face's Llama4Processor: 144 tokens for each tile of 336 pixels, at most 16 of them, and for the whole picture where there is
+/// more than one tile; marks between tiles, after rows, and around the picture.
+fn llama_4(width: u64, height: u64) -> u64 {
+    let grids = (1..=16_u64).flat_map(|wide| (1..=16 / wide).map(move |high| (wide, high)));
+    // The smallest grid that the picture fits into, else the largest of all.
+    let fits = |(wide, high): &(u64, u64)| wide * 336 >= width && high * 336 >= height;
+    let (wide, high) = grids.filter(fits).min_by_key(|(wide, high)| wide * high).unwrap_or((4, 4));
+    if wide * high == 1 { 144 + 3 } else { (wide * high + 1) * 144 + wide * high + 3 }
+}
+
+/// mistral-common, `ImageEncoder`: a token for each 16 by 16 pixels of a picture of at most 1024 by 1024, and one at the end of each row.
+fn pixtral(width: u64, height: u64) -> u64 {
+    let long = width.max(height);
+    let scaled = |side: u64| if long > 1_024 { ((2 * side * 1_024 + long) / (2 * long)).max(1) } else { side };
+    (scaled(width).div_ceil(16) + 1) * scaled(height).div_ceil(16)
+}
+
+/// Qwen3-VL's `smart_resize`: sides become multiples of 32 pixels, of 65,536 to 16,777,216 pixels together; a token for each 32 by 32.
+fn qwen_3_vl(width: u64, height: u64) -> u64 {
+    const LEAST: u64 = 65_536;
+    const MOST: u64 = 16_777_216;
+    let rounded = |side: u64| ((side + 16) / 32).max(1) * 32;
+    let pixels = rounded(width) * rounded(height);
+    // side * sqrt(wanted / (width * height))
+    let scaled = |side: u64, wanted: u64| (side * side * wanted / (width * height)).isqrt();
+    let (width, height) = match pixels {
+        ..LEAST => (scaled(width, LEAST).div_ceil(32), scaled(height, LEAST).div_ceil(32)),
+        LEAST..=MOST => (rounded(width) / 32, rounded(height) / 32),
+        _ => ((scaled(width, MOST) / 32).max(1), (scaled(height, MOST) / 32).max(1)),
+    };
+    width.max(1) * height.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn to(model: &str, width: u64, height: u64) -> u64 {
+        tokens(Model::parse(model), Some((width, height)))
+    }
+
+    #[test]
+    fn the_examples_of_the_pages_cost_what_the_pages_say() {
+        for (width, height, expected) in
+            [(900, 450, 800), (800, 400, 800), (900, 900, 1_300), (1_800, 900, 2_400), (1_300, 1_300, 2_600)]
+        {
+            assert_eq!(to("amazon.nova-pro-v1:0", width, height), expected, "{width}x{height}");
+        }
+        assert!((1_750..=1_950).contains(&to("us.amazon.nova-lite-v1:0", 1_400, 900)));
+        for (width, height, few, many) in [
+            (200, 200, 64, 64),
+            (1_000, 1_000, 1_296, 1_296),
+            (1_092, 1_092, 1_521, 1_521),
+            (1_920, 1_080, 1_560, 2_691),
+            (3_840, 2_160, 1_560, 4_784),
+        ] {
+            assert_eq!(to("us.anthropic.claude-sonnet-4-6", width, height), few, "{width}x{height}");
+            assert_eq!(to("us.anthropic.claude-opus-4-7", width, height), many, "{width}x{height}");
+        }
+        assert_eq!(to("meta.llama3-2-90b-instruct-v1:0", 1_280, 720), 2 * 1_601);
+        assert_eq!(to("us.meta.llama4-maverick-17b-instruct-v1:0", 4_000, 4_000), 2_467);
+        assert_eq!(to("us.mistral.pixtral-large-2502-v1:0", 1_024, 1_024), 4_160);
+        assert_eq!(to("qwen.qwen3-vl-235b-a22b", 4_096, 4_096), 16_384);
+        assert_eq!(to("google.gemma-3-27b-it", 4_096, 4_096), 256);
+    }
+
+    #[test]
+    fn what_is_not_published_or_not_readable_costs_the_same_always() {
+        assert_eq!(to("us.amazon.nova-2-lite-v1:0", 9, 9), TOKENS);
+        assert_eq!(tokens(None, Some((9, 9))), TOKENS);
+        assert_eq!(tokens(Model::parse("amazon.nova-pro-v1:0"), size(b"a")), TOKENS);
+    }
+}

@@ -1,0 +1,58 @@
+//! Every decided request of a batch, counted in the usage history.
+
+use chrono::{DateTime, Utc};
+use sentry_contract::states::MetricsRecord;
+use sentry_history::{Decided, History, Recorded};
+use sentry_lambda::cause;
+use tracing::{error, warn};
+
+/// Counts in the usage history.
+#[derive(Debug)]
+pub struct UsageHistory {
+    history: History,
+    budget_tags: Vec<String>,
+}
+
+impl UsageHistory {
+    /// Counts in `history`. `budget_tags` names the tags that have budgets of their own, with commas between them.
+    #[must_use]
+    pub fn new(history: History, budget_tags: &str) -> Self {
+        let names = budget_tags.split(',').map(str::trim).filter(|name| !name.is_empty());
+        Self { history, budget_tags: names.map(str::to_owned).collect() }
+    }
+
+    /// Counts each of `requests`, a message's id and its record, unless it is counted already. Returns for each whether its message is done
+    /// with here.
+    pub(crate) async fn count<'a>(
+        &self,
+        requests: impl Iterator<Item = (&'a str, &'a MetricsRecord)>,
+        now: DateTime<Utc>,
+    ) -> Vec<bool> {
+        // Whoever read the message has found its timestamp.
+        let decided: Vec<_> = requests.map(|(id, record)| Decided::of(record, id, &self.budget_tags)).collect();
+        let known: Vec<Decided> = decided.iter().flatten().cloned().collect();
+        let report = self.history.record(&known, now).await;
+        if let Some(problem) = &report.problem {
+            let requests = report.recorded.iter().filter(|became| **became == Recorded::Failed).count();
+            error!(
+                requests,
+                cause = cause(problem),
+                "requests are not counted in the usage history, and will be tried again"
+            );
+        }
+        let mut recorded = report.recorded.into_iter();
+        let done = decided.iter().map(|decided| match decided {
+            Err(_) => false,
+            Ok(decided) => match recorded.next() {
+                Some(Recorded::Counted | Recorded::Before) => true,
+                Some(Recorded::TooOld) => {
+                    let Decided { id, at, .. } = decided;
+                    warn!(id, %at, "a request is too old for the usage history: nobody knows whether it was counted");
+                    true
+                }
+                Some(Recorded::Failed) | None => false,
+            },
+        });
+        done.collect()
+    }
+}

@@ -1,0 +1,75 @@
+//! What limits say of a request by itself, whatever is left of them.
+
+use sentry_contract::ErrorBody;
+use sentry_contract::request::Model;
+use sentry_contract::states::ScopeLimit;
+use sentry_domain::Unit;
+use sentry_ledger::{Ask, LEAST_OUTPUT_TOKENS};
+
+use crate::denial;
+
+/// A request that no limit denies by itself.
+#[derive(Debug, PartialEq)]
+pub struct Judged {
+    /// Most tokens to write, lowered where the client left that open.
+    pub max_tokens: u32,
+    /// The denials of limits that only observe.
+    pub would_deny: Vec<ErrorBody>,
+}
+
+/// Judges what `ask` would hold for `model` by `perRequest` of every one of `limits`, and whether each can be kept without a price.
+///
+/// Where the client gave no `max_tokens`, it is lowered to what fits, to 16 at least.
+///
+/// # Errors
+/// `ModelNotPriced` or `RequestTooLarge`, of the first limit that denies.
+pub fn judge(ask: &Ask<'_>, limits: &[&ScopeLimit], model: &Model) -> Result<Judged, ErrorBody> {
+    let denying = limits.iter().filter(|limit| limit.enforce.is_deny());
+    let fitting = denying.map(|limit| lowered(ask, ask.max_tokens, limit)).min();
+    let mut judged = Judged { max_tokens: fitting.unwrap_or(ask.max_tokens), would_deny: Vec::new() };
+    let mut unpriced_scope: Option<&str> = None;
+    for limit in limits {
+        // Several windows of a scope need the same price.
+        let unpriced = unpriced(ask, limit, model).filter(|_| unpriced_scope != Some(limit.scope.as_str()));
+        unpriced_scope = unpriced.as_ref().map(|_| limit.scope.as_str()).or(unpriced_scope);
+        let max_tokens =
+            if limit.enforce.is_deny() { judged.max_tokens } else { lowered(ask, judged.max_tokens, limit) };
+        for denial in unpriced.into_iter().chain(too_large(ask, max_tokens, limit)) {
+            if limit.enforce.is_deny() {
+                return Err(denial);
+            }
+            judged.would_deny.push(denial);
+        }
+    }
+    Ok(judged)
+}
+
+/// As many of `max_tokens` as one request may write by `limit`, 16 at least; all of them where the client wants them.
+fn lowered(ask: &Ask<'_>, max_tokens: u32, limit: &ScopeLimit) -> u32 {
+    if ask.given {
+        return max_tokens;
+    }
+    let paid = match (limit.per_request.usd, ask.price) {
+        (Some(most), Some(price)) => {
+            price.output.affordable(most.saturating_sub(price.most_for_input(ask.input_tokens)))
+        }
+        _ => u64::MAX,
+    };
+    let most = limit.per_request.output.unwrap_or(u64::MAX).min(paid);
+    u32::try_from(most).unwrap_or(u32::MAX).max(LEAST_OUTPUT_TOKENS).min(max_tokens)
+}
+
+fn too_large(ask: &Ask<'_>, max_tokens: u32, limit: &ScopeLimit) -> Option<ErrorBody> {
+    let hold = ask.hold(max_tokens);
+    let (unit, most) = limit.per_request.iter().find(|(unit, most)| hold.get(*unit) > *most)?;
+    Some(denial::too_large(limit, unit, hold.get(unit), most))
+}
+
+fn unpriced(ask: &Ask<'_>, limit: &ScopeLimit, model: &Model) -> Option<ErrorBody> {
+    let fields = [("limit.usd", &limit.limits), ("perRequest.usd", &limit.per_request)];
+    let (field, _) = fields.into_iter().find(|(_, limits)| limits.get(Unit::Usd).is_some())?;
+    ask.price.is_none().then(|| denial::unpriced(limit, field, model))
+}
+
+#[cfg(test)]
+mod tests;

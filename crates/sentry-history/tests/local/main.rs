@@ -1,0 +1,7 @@
+//! The history against a real DynamoDB API: the local AWS, which `cargo xtask test` starts and names in `SENTRY_TEST_ENDPOINT`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod exactly_once;
+mod spent;
+mod support;

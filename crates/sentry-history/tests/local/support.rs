@@ -1,0 +1,93 @@
+//! A table of a test's own, and a DynamoDB with faults.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
+use aws_sdk_dynamodb::config::{Credentials, Region};
+use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// A client of the local AWS.
+pub async fn client() -> Client {
+    let endpoint = std::env::var("SENTRY_TEST_ENDPOINT").expect("SENTRY_TEST_ENDPOINT: cargo xtask test sets it");
+    let long = std::time::Duration::from_secs(60);
+    let shared = sentry_lambda::aws_config(long, long).await;
+    let config = aws_sdk_dynamodb::config::Builder::from(&shared)
+        .endpoint_url(endpoint)
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "tests"))
+        .build();
+    Client::from_conf(config)
+}
+
+/// A new table for a history.
+pub async fn table(client: &Client) -> String {
+    let name = format!("usage-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut call = client.create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
+    for (key, kind) in [("scope", KeyType::Hash), ("day", KeyType::Range)] {
+        let string = AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S);
+        call = call
+            .key_schema(KeySchemaElement::builder().attribute_name(key).key_type(kind).build().unwrap())
+            .attribute_definitions(string.build().unwrap());
+    }
+    call.send().await.unwrap();
+    name
+}
+
+/// Of a hundred transactions, how many are refused because another one is under way, and of how many the answer is lost.
+const CONFLICTS: u64 = 10;
+const LOST: u64 = 10;
+
+#[derive(Debug)]
+struct Faulty {
+    inner: SharedHttpConnector,
+    random: Arc<AtomicU64>,
+}
+
+impl HttpConnector for Faulty {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        if !target.ends_with("TransactWriteItems") {
+            return self.inner.call(request);
+        }
+        let seed = self.random.fetch_add(1, Ordering::Relaxed);
+        let chance = fastrand::Rng::with_seed(seed).u64(0..100);
+        if chance < CONFLICTS {
+            let body = r#"{"__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", "message": "injected",
+                           "CancellationReasons": [{"Code": "None"}, {"Code": "TransactionConflict"}]}"#;
+            let answer = HttpResponse::new(StatusCode::try_from(400).unwrap(), SdkBody::from(body));
+            return HttpConnectorFuture::ready(Ok(answer));
+        }
+        let answer = self.inner.call(request);
+        if chance >= CONFLICTS + LOST {
+            return answer;
+        }
+        HttpConnectorFuture::new(async move {
+            answer.await?;
+            Err(ConnectorError::io("the connection was cut".into()))
+        })
+    }
+}
+
+/// A client of the local AWS with conflicts between transactions, and whose answers get lost after the write has happened. An attempt is
+/// not repeated by the SDK, whose token would hide that.
+pub async fn faulty(seed: u64) -> Client {
+    let config = client().await.config().clone();
+    let inner = config.http_client().unwrap();
+    let random = Arc::new(AtomicU64::new(seed));
+    let http_client = http_client_fn(move |settings, components| {
+        let inner = inner.http_connector(settings, components);
+        SharedHttpConnector::new(Faulty { inner, random: Arc::clone(&random) })
+    });
+    let once = aws_sdk_dynamodb::config::retry::RetryConfig::disabled();
+    Client::from_conf(config.to_builder().http_client(http_client).retry_config(once).build())
+}
