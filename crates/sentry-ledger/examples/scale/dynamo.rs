@@ -38,10 +38,10 @@ const LOCKED: u64 = 10_000;
 const WRITING: u64 = 2_000;
 
 /// How a write ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// It happened. For one by itself: the holds of the item, and the number of shards that it names.
-    Done { holds: usize, spread: u16 },
+    /// It happened. The item as it is now, where it was one that was written by itself.
+    Done(Option<Item>),
     Refused,
     Conflict,
     Throttled,
@@ -166,10 +166,9 @@ impl State {
         if bytes_of(key, &after) > LARGEST_ITEM {
             return Reply::TooLarge;
         }
-        let (holds, spread) = (after.holds.len(), after.spread);
-        let bytes = self.put(key, after, now);
+        let bytes = self.put(key, after.clone(), now);
         self.charge_write(key, before.max(bytes), 1, now);
-        Reply::Done { holds, spread }
+        Reply::Done(Some(after))
     }
 
     fn prepare(&mut self, changes: &[(Key, Change)], now: u64) -> Reply {
@@ -177,7 +176,7 @@ impl State {
             self.used.throttled += 1;
             return Reply::Throttled;
         }
-        let mut reply = Reply::Done { holds: 0, spread: 0 };
+        let mut reply = Reply::Done(None);
         for (key, change) in changes {
             let stored = self.stored(key);
             if stored.locked || stored.written + WRITING > now && stored.written > 0 {
@@ -191,7 +190,7 @@ impl State {
         self.used.conflicts += u64::from(reply == Reply::Conflict);
         for (key, _) in changes {
             let stored = self.stored(key);
-            stored.locked |= matches!(reply, Reply::Done { .. });
+            stored.locked |= matches!(reply, Reply::Done(_));
             let bytes = stored.bytes;
             self.charge_write(key, bytes, 2, now);
         }
@@ -246,7 +245,7 @@ impl<'a> Table<'a> {
     pub async fn update(&self, key: &Key, change: &Change, done: impl FnOnce(&Change)) -> Reply {
         self.clock.sleep(WRITE_THERE).await;
         let reply = self.state.borrow_mut().update(key, change, self.clock.now());
-        if matches!(reply, Reply::Done { .. }) {
+        if matches!(reply, Reply::Done(_)) {
             done(change);
         }
         self.clock.sleep(WRITE_BACK).await;
@@ -257,7 +256,7 @@ impl<'a> Table<'a> {
     pub async fn transact(&self, changes: &[(Key, Change)], done: impl FnOnce()) -> Reply {
         self.clock.sleep(WRITE_THERE).await;
         let reply = self.state.borrow_mut().prepare(changes, self.clock.now());
-        if matches!(reply, Reply::Done { .. }) {
+        if matches!(reply, Reply::Done(_)) {
             self.clock.sleep(LOCKED).await;
             self.state.borrow_mut().commit(changes, self.clock.now());
             done();

@@ -11,7 +11,8 @@ use sentry_domain::{Amount, Unit};
 use sentry_ledger::change::Change;
 use sentry_ledger::item::Item;
 use sentry_ledger::steps::{
-    Attempt, Groups, Key, Place, ROUNDS, ScopeItems, Step, candidates, grown, longest_pause_ms, settlements, shard, spread,
+    Attempt, Groups, Key, Place, ROUNDS, ScopeItems, Step, candidates, grown, leased, longest_pause_ms, opened, settlements,
+    spread,
 };
 use sentry_ledger::{Admission, Ask, Holder};
 
@@ -30,14 +31,15 @@ const RETRY_WAIT: u64 = 1_000_000;
 const HOLD: TimeDelta = TimeDelta::seconds(360);
 /// As in `reserve.rs` and `store.rs`.
 const LOOK_AFTER: u32 = 8;
-const GROW_SOMETIMES: u32 = 4;
+const ROUNDS_OF_OPENING: u32 = 6;
+const MOST_HOLDS: usize = 32;
 const PAGE: usize = 100;
 
 /// The ledger was not available.
 struct Unavailable;
 
 enum Written {
-    Done(Option<(usize, u16)>),
+    Done(Option<Item>),
     Refused,
     Conflict,
 }
@@ -112,21 +114,18 @@ impl<'a> Traffic<'a> {
 
     async fn placed(&self, mut attempt: Attempt<'a>) -> Result<Attempt<'a>, Unavailable> {
         let keys: Vec<Key> = attempt.places.iter().map(own_key).collect();
-        let own = self.read(&keys, false).await?;
+        let mut found = self.read(&keys, false).await?;
         let (hold, spot, now_ms) = (self.ask.hold(MOST_TOKENS), attempt.holder.spot(), attempt.now.timestamp_millis());
         for (place, key) in attempt.places.iter_mut().zip(&keys) {
             let limit = place.budget.limit;
-            let own = &own[key];
-            let mut wide = spread(limit, own.spread);
-            let supported = place.supported(own, &hold);
-            if wide == 1
-                && supported > 1
-                && let Some(grown @ Change::Spread { to, .. }) = grown(limit, own.spread, own.holds.len(), now_ms)
-            {
-                self.change(key, &grown).await?;
-                wide = to;
-            }
-            place.shard = shard(spot, wide.min(supported));
+            let own = found.remove(key).unwrap_or_default();
+            let supported = place.supported(&own, &hold);
+            let grown = grown(limit, own.spread, own.holds.len(), now_ms);
+            let own = match grown.filter(|_| spread(limit, own.spread) == 1 && supported > 1) {
+                Some(grown) => self.spread(place, &grown, now_ms).await?.unwrap_or(own),
+                None => own,
+            };
+            place.shard = leased(spot, spread(limit, own.spread).min(supported), &own);
         }
         Ok(attempt)
     }
@@ -196,24 +195,24 @@ impl<'a> Traffic<'a> {
             _ => self.table.transact(changes, held).await,
         };
         match reply {
-            Reply::Done { holds, spread } => Ok(Written::Done((changes.len() == 1).then_some((holds, spread)))),
+            Reply::Done(item) => Ok(Written::Done(item)),
             Reply::Refused => Ok(Written::Refused),
             Reply::Conflict | Reply::Throttled => Ok(Written::Conflict),
             Reply::TooLarge => Err(Unavailable),
         }
     }
 
-    async fn grow(&self, attempt: &Attempt<'a>, item: Option<(usize, u16)>) {
-        let mut items: Vec<(usize, u16)> = item.into_iter().collect();
-        if items.is_empty() && self.one_in(LOOK_AFTER) {
-            let keys: Vec<Key> = attempt.places.iter().map(Place::key).collect();
-            let Ok(found) = self.read(&keys, false).await else { return };
-            items = keys.iter().map(|key| (found[key].holds.len(), found[key].spread)).collect();
+    async fn grow(&self, attempt: &Attempt<'a>, item: Option<Item>) {
+        let spread: Vec<&Place<'a>> = attempt.places.iter().filter(|place| place.shard.is_some()).collect();
+        let look = item.map_or_else(|| self.one_in(LOOK_AFTER), |item| is_large(&item));
+        if spread.is_empty() || !look {
+            return;
         }
-        for (place, item) in attempt.places.iter().zip(items) {
-            if place.shard.is_some() {
-                self.grow_from(place, item).await;
-            }
+        let now_ms = attempt.now.timestamp_millis();
+        let keys: Vec<Key> = spread.iter().flat_map(|place| [own_key(place), place.key()]).collect();
+        let Ok(found) = self.read(&keys, false).await else { return };
+        for place in spread {
+            self.grow_from(place, &found[&own_key(place)], &found[&place.key()], now_ms).await;
         }
     }
 
@@ -221,17 +220,33 @@ impl<'a> Traffic<'a> {
         self.random.borrow_mut().u32(..count) == 0
     }
 
-    async fn grow_from(&self, place: &Place<'a>, (holds, wide): (usize, u16)) {
-        let now_ms = crate::at(self.clock.now()).timestamp_millis();
-        if let Some(grown) = grown(place.budget.limit, wide, holds, now_ms)
-            && self.one_in(GROW_SOMETIMES)
+    async fn grow_from(&self, place: &Place<'a>, own: &Item, shard: &Item, now_ms: i64) {
+        if own.spread == shard.spread
+            && let Some(grown) = grown(place.budget.limit, own.spread, shard.holds.len(), now_ms)
         {
-            let _ = self.change(&own_key(place), &grown).await;
+            let _ = self.spread(place, &grown, now_ms).await;
         }
     }
 
-    /// The item's holds and spread afterwards; `None` when the condition does not hold.
-    async fn change(&self, key: &Key, change: &Change) -> Result<Option<(usize, u16)>, Unavailable> {
+    /// Spreads a scope over more shards and leases them.
+    async fn spread(&self, place: &Place<'a>, grown: &Change, now_ms: i64) -> Result<Option<Item>, Unavailable> {
+        let Some(mut own) = self.change(&own_key(place), grown).await? else { return Ok(None) };
+        for together in opened(place.budget, &own, &self.ask.hold(MOST_TOKENS), now_ms) {
+            for round in 0..ROUNDS_OF_OPENING {
+                self.observer.run.borrow_mut().renewals += 1;
+                let reply = self.table.transact(&together, || {}).await;
+                if !matches!(reply, Reply::Conflict | Reply::Throttled) {
+                    break;
+                }
+                self.pause(round).await;
+            }
+            own = together[0].1.apply(&own).unwrap_or(own);
+        }
+        Ok(Some(own))
+    }
+
+    /// The item afterwards; `None` when the condition does not hold.
+    async fn change(&self, key: &Key, change: &Change) -> Result<Option<Item>, Unavailable> {
         let settled = |change: &Change| {
             if let Change::Settle { actual, .. } = change
                 && key.scope.starts_with(self.ask.budgets[0].limit.scope.as_str())
@@ -242,7 +257,7 @@ impl<'a> Traffic<'a> {
         for round in 0..ROUNDS {
             for call in 1..=CALL_ATTEMPTS {
                 match self.table.update(key, change, settled).await {
-                    Reply::Done { holds, spread } => return Ok(Some((holds, spread))),
+                    Reply::Done(item) => return Ok(item),
                     Reply::Refused => return Ok(None),
                     Reply::TooLarge => return Err(Unavailable),
                     Reply::Conflict => break,
@@ -355,11 +370,11 @@ impl<'a> Traffic<'a> {
             let each = |((key, change), place): (&(Key, Change), &Place<'a>)| {
                 let (key, change, place) = (key.clone(), change.clone(), place.clone());
                 async move {
-                    let changed = self.change(&key, &change).await?;
+                    let shard = self.change(&key, &change).await?;
                     if place.shard.is_some() {
-                        self.read(&[own_key(&place)], true).await?;
-                        if let Some(item) = changed {
-                            self.grow_from(&place, item).await;
+                        let own = self.read(&[own_key(&place)], false).await?.remove(&own_key(&place)).unwrap();
+                        if let Some(shard) = shard {
+                            self.grow_from(&place, &own, &shard, crate::at(ended).timestamp_millis()).await;
                         }
                     }
                     Ok(())
@@ -374,6 +389,10 @@ impl<'a> Traffic<'a> {
         }
         self.observer.run.borrow_mut().left += 1;
     }
+}
+
+fn is_large(item: &Item) -> bool {
+    item.holds.len() > MOST_HOLDS
 }
 
 fn own_key(place: &Place<'_>) -> Key {
