@@ -38,13 +38,10 @@ const LOCKED: u64 = 10_000;
 const WRITING: u64 = 2_000;
 
 /// How a write ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// It happened. For one by itself: the holds of the item, and the number of shards that it names.
-    Done {
-        holds: usize,
-        spread: u16,
-    },
+    /// It happened. The item as it is now, where it was one that was written by itself.
+    Done(Option<Item>),
     Refused,
     Conflict,
     Throttled,
@@ -169,10 +166,9 @@ impl State {
         if bytes_of(key, &after) > LARGEST_ITEM {
             return Reply::TooLarge;
         }
-        let (holds, spread) = (after.holds.len(), after.spread);
-        let bytes = self.put(key, after, now);
+        let bytes = self.put(key, after.clone(), now);
         self.charge_write(key, before.max(bytes), 1, now);
-        Reply::Done { holds, spread }
+        Reply::Done(Some(after))
     }
 
     fn prepare(&mut self, changes: &[(Key, Change)], now: u64) -> Reply {
@@ -180,7 +176,7 @@ impl State {
             self.used.throttled += 1;
             return Reply::Throttled;
         }
-        let mut reply = Reply::Done { holds: 0, spread: 0 };
+        let mut reply = Reply::Done(None);
         for (key, change) in changes {
             let stored = self.stored(key);
             if stored.locked || stored.written + WRITING > now && stored.written > 0 {
@@ -194,7 +190,7 @@ impl State {
         self.used.conflicts += u64::from(reply == Reply::Conflict);
         for (key, _) in changes {
             let stored = self.stored(key);
-            stored.locked |= matches!(reply, Reply::Done { .. });
+            stored.locked |= matches!(reply, Reply::Done(_));
             let bytes = stored.bytes;
             self.charge_write(key, bytes, 2, now);
         }
@@ -249,7 +245,7 @@ impl<'a> Table<'a> {
     pub async fn update(&self, key: &Key, change: &Change, done: impl FnOnce(&Change)) -> Reply {
         self.clock.sleep(WRITE_THERE).await;
         let reply = self.state.borrow_mut().update(key, change, self.clock.now());
-        if matches!(reply, Reply::Done { .. }) {
+        if matches!(reply, Reply::Done(_)) {
             done(change);
         }
         self.clock.sleep(WRITE_BACK).await;
@@ -260,7 +256,7 @@ impl<'a> Table<'a> {
     pub async fn transact(&self, changes: &[(Key, Change)], done: impl FnOnce()) -> Reply {
         self.clock.sleep(WRITE_THERE).await;
         let reply = self.state.borrow_mut().prepare(changes, self.clock.now());
-        if matches!(reply, Reply::Done { .. }) {
+        if matches!(reply, Reply::Done(_)) {
             self.clock.sleep(LOCKED).await;
             self.state.borrow_mut().commit(changes, self.clock.now());
             done();
@@ -281,15 +277,5 @@ impl<'a> Table<'a> {
     pub async fn note(&self) {
         self.clock.sleep(WRITE_THERE + WRITE_BACK).await;
         self.state.borrow_mut().used.write_units += 1;
-    }
-
-    /// An item as it is now, as an answer to a write tells it.
-    pub fn item(&self, key: &Key) -> Item {
-        self.state.borrow().stored.get(key).map_or_else(Item::default, |stored| stored.item.clone())
-    }
-
-    /// Over how many shards the scope of this own item is spread.
-    pub fn spread(&self, own: &Key) -> u16 {
-        self.state.borrow().stored.get(own).map_or(0, |stored| stored.item.spread)
     }
 }

@@ -30,13 +30,13 @@ pub fn bytes_of(key: &Key, item: &Item) -> usize {
     let is_shard = key.of_shard().is_some();
     let mut bytes = text("scope") + text(&key.scope) + text("window") + text(&key.window);
     bytes += text("sweepdue") + whole("sweepAtMs", item.sweep_at_ms.unwrap_or_default());
-    // Thirteen years of seconds have as many digits as a moment of this month.
     bytes += whole("expiresAt", 1_796_169_601);
     let settled = Amount { in_flight: 0, ..item.settled };
     bytes += counters("settled", &settled.signed()) + counters("held", &item.held.signed());
     bytes += if is_shard { counters("free", &item.free) } else { counters("committed", &item.committed().signed()) };
     bytes += whole("calls", item.calls) + whole("busyMs", item.busy_ms);
     bytes += item.terms.as_ref().map_or(0, |terms| text("terms") + text(terms));
+    bytes += if item.begun { text("begun") + 1 } else { 0 };
     if is_shard {
         bytes += whole("leaseUntilMs", item.lease_until_ms) + whole("spread", item.spread);
     } else {

@@ -11,8 +11,8 @@ use sentry_domain::{Amount, Unit};
 use sentry_ledger::change::Change;
 use sentry_ledger::item::Item;
 use sentry_ledger::steps::{
-    Attempt, Groups, Key, Place, ROUNDS, ScopeItems, Step, candidates, grown, heated, leased, longest_pause_ms, opened,
-    settlements, shard, spread,
+    Attempt, Groups, Key, Place, ROUNDS, ScopeItems, Step, candidates, grown, leased, longest_pause_ms, opened, settlements,
+    spread,
 };
 use sentry_ledger::{Admission, Ask, Holder};
 
@@ -31,14 +31,15 @@ const RETRY_WAIT: u64 = 1_000_000;
 const HOLD: TimeDelta = TimeDelta::seconds(360);
 /// As in `reserve.rs` and `store.rs`.
 const LOOK_AFTER: u32 = 8;
-const GROW_SOMETIMES: u32 = 4;
+const ROUNDS_OF_OPENING: u32 = 6;
+const MOST_HOLDS: usize = 32;
 const PAGE: usize = 100;
 
 /// The ledger was not available.
 struct Unavailable;
 
 enum Written {
-    Done(Option<(usize, u16)>),
+    Done(Option<Item>),
     Refused,
     Conflict,
 }
@@ -94,7 +95,7 @@ impl<'a> Traffic<'a> {
     async fn reserve(&'a self, id: &'a str, again: bool) -> Result<Option<Attempt<'a>>, Unavailable> {
         let holder = Holder { request_id: id, execution_id: id };
         let attempt = Attempt::new(holder, self.ask, crate::at(self.clock.now()), HOLD);
-        let ((), placed) = join(self.table.note(), Box::pin(self.placed(attempt, false))).await;
+        let ((), placed) = join(self.table.note(), Box::pin(self.placed(attempt))).await;
         let mut looked = self.clock.now();
         match Box::pin(self.admit(placed?, again, &mut looked)).await? {
             Ok(approved) => Ok(Some(approved)),
@@ -111,44 +112,20 @@ impl<'a> Traffic<'a> {
         }
     }
 
-    async fn placed(&self, mut attempt: Attempt<'a>, is_hot: bool) -> Result<Attempt<'a>, Unavailable> {
+    async fn placed(&self, mut attempt: Attempt<'a>) -> Result<Attempt<'a>, Unavailable> {
         let keys: Vec<Key> = attempt.places.iter().map(own_key).collect();
-        let (hold, spot) = (self.ask.hold(MOST_TOKENS), attempt.holder.spot());
-        let mut own = self.read(&keys, false).await?;
-        for round in 3..6 {
-            let now_ms = crate::at(self.clock.now()).timestamp_millis();
-            // Somebody is making the first leases.
-            let is_opening = |own: &Item| own.spread > 1 && own.shards.is_empty() && own.spread_at_ms + 500 > now_ms;
-            if !own.values().any(is_opening) {
-                break;
-            }
-            self.pause(round).await;
-            own = self.read(&keys, false).await?;
-        }
-        let now_ms = crate::at(self.clock.now()).timestamp_millis();
+        let mut found = self.read(&keys, false).await?;
+        let (hold, spot, now_ms) = (self.ask.hold(MOST_TOKENS), attempt.holder.spot(), attempt.now.timestamp_millis());
         for (place, key) in attempt.places.iter_mut().zip(&keys) {
             let limit = place.budget.limit;
-            let own = &own[key];
-            let mut wide = spread(limit, own.spread);
-            let supported = place.supported(own, &hold);
-            let many = if wide == 1 { grown(limit, own.spread, own.holds.len(), now_ms) } else { None };
-            let many = many.or_else(|| {
-                if is_hot && self.one_in(GROW_SOMETIMES) { heated(limit, own.spread, now_ms) } else { None }
-            });
-            place.shard = leased(spot, wide.min(supported), own);
-            if let Some(mut grown) = many
-                && supported > wide
-            {
-                if let Change::Spread { to, .. } = &mut grown {
-                    *to = supported.min(*to);
-                    wide = *to;
-                }
-                let changed = self.change_item(key, &grown).await?;
-                if let Some(own) = changed {
-                    self.open(place, &own).await;
-                    place.shard = shard(spot, wide.min(supported));
-                }
-            }
+            let own = found.remove(key).unwrap_or_default();
+            let supported = place.supported(&own, &hold);
+            let grown = grown(limit, own.spread, own.holds.len(), now_ms);
+            let own = match grown.filter(|_| spread(limit, own.spread) == 1 && supported > 1) {
+                Some(grown) => self.spread(place, &grown, now_ms).await?.unwrap_or(own),
+                None => own,
+            };
+            place.shard = leased(spot, spread(limit, own.spread).min(supported), &own);
         }
         Ok(attempt)
     }
@@ -159,10 +136,9 @@ impl<'a> Traffic<'a> {
         again: bool,
         looked: &mut u64,
     ) -> Result<Result<Attempt<'a>, Admission>, Unavailable> {
-        let mut looks_again = false;
-        let mut trace: Vec<String> = vec![];
+        let mut all = false;
         for round in 0..ROUNDS {
-            let look_first = looks_again || round == 0 && again;
+            let look_first = all || round == 0 && again;
             let changes = if look_first { None } else { attempt.changes() };
             if let Some(changes) = changes {
                 match self.take(&changes).await? {
@@ -171,69 +147,27 @@ impl<'a> Traffic<'a> {
                         return Ok(Ok(attempt));
                     }
                     Written::Conflict => {
-                        trace.push(format!(
-                            "{round}: conflict {:?}",
-                            attempt.places.iter().map(|p| p.shard).collect::<Vec<_>>()
-                        ));
                         self.pause(round).await;
-                        if round > 0 {
-                            attempt = Box::pin(self.placed(attempt, true)).await?;
-                        }
                         continue;
                     }
                     Written::Refused => {}
                 }
             }
-            trace.push(format!(
-                "{round}: refused {:?} first {look_first}",
-                attempt.places.iter().map(|p| p.shard).collect::<Vec<_>>()
-            ));
             *looked = self.clock.now();
-            let scopes = Box::pin(self.look(&attempt)).await?;
-            looks_again = false;
-            let after = attempt.after(&scopes);
-            trace.push(format!(
-                "  at {} own {:?} spread {:?} room {:?} free {:?} step {}",
-                self.clock.now(),
-                scopes.iter().map(|i| i.own.holds.len()).collect::<Vec<_>>(),
-                scopes.iter().map(|i| i.own.spread).collect::<Vec<_>>(),
-                scopes
-                    .iter()
-                    .zip(&attempt.places)
-                    .map(|(i, p)| p.budget.limit.limits.usd.unwrap().picodollars() as i128
-                        - i.own.committed().usd.picodollars() as i128)
-                    .collect::<Vec<_>>(),
-                scopes[0]
-                    .shards
-                    .iter()
-                    .map(|(n, s)| (*n, s.free.usd, s.lease_until_ms > 0, s.holds.len()))
-                    .collect::<Vec<_>>(),
-                match &after {
-                    Step::Again(g) => format!(
-                        "again {:?}",
-                        g.iter().map(|g| format!("{} {:.70?}", g.len(), g[0].1)).collect::<Vec<_>>()
-                    ),
-                    other => format!("{other:.40?}"),
-                }
-            ));
-            match after {
+            let scopes = Box::pin(self.look(&attempt, all)).await?;
+            all = false;
+            match attempt.after(&scopes) {
                 Step::Done(Admission::Approved { .. }) => return Ok(Ok(attempt)),
                 Step::Done(admission) => return Ok(Err(admission)),
                 Step::GivenUp => return Err(Unavailable),
                 Step::LookAtAll => {
-                    looks_again = true;
+                    all = true;
                     continue;
                 }
                 Step::Again(groups) => self.renew(groups).await?,
             }
             if round > 0 {
                 self.pause(round).await;
-            }
-        }
-        if std::env::var_os("SCALE_TRACE").is_some() {
-            println!("hold {}", self.ask.hold(MOST_TOKENS).usd.picodollars());
-            for t in trace {
-                println!("{t}");
             }
         }
         Err(Unavailable)
@@ -261,24 +195,24 @@ impl<'a> Traffic<'a> {
             _ => self.table.transact(changes, held).await,
         };
         match reply {
-            Reply::Done { holds, spread } => Ok(Written::Done((changes.len() == 1).then_some((holds, spread)))),
+            Reply::Done(item) => Ok(Written::Done(item)),
             Reply::Refused => Ok(Written::Refused),
             Reply::Conflict | Reply::Throttled => Ok(Written::Conflict),
             Reply::TooLarge => Err(Unavailable),
         }
     }
 
-    async fn grow(&self, attempt: &Attempt<'a>, item: Option<(usize, u16)>) {
-        let mut items: Vec<(usize, u16)> = item.into_iter().collect();
-        if items.is_empty() && self.one_in(LOOK_AFTER) {
-            let keys: Vec<Key> = attempt.places.iter().map(Place::key).collect();
-            let Ok(found) = self.read(&keys, false).await else { return };
-            items = keys.iter().map(|key| (found[key].holds.len(), found[key].spread)).collect();
+    async fn grow(&self, attempt: &Attempt<'a>, item: Option<Item>) {
+        let spread: Vec<&Place<'a>> = attempt.places.iter().filter(|place| place.shard.is_some()).collect();
+        let look = item.map_or_else(|| self.one_in(LOOK_AFTER), |item| is_large(&item));
+        if spread.is_empty() || !look {
+            return;
         }
-        for (place, item) in attempt.places.iter().zip(items) {
-            if place.shard.is_some() && self.table.spread(&own_key(place)) == item.1 {
-                self.grow_from(place, item).await;
-            }
+        let now_ms = attempt.now.timestamp_millis();
+        let keys: Vec<Key> = spread.iter().flat_map(|place| [own_key(place), place.key()]).collect();
+        let Ok(found) = self.read(&keys, false).await else { return };
+        for place in spread {
+            self.grow_from(place, &found[&own_key(place)], &found[&place.key()], now_ms).await;
         }
     }
 
@@ -286,39 +220,33 @@ impl<'a> Traffic<'a> {
         self.random.borrow_mut().u32(..count) == 0
     }
 
-    async fn grow_from(&self, place: &Place<'a>, (holds, wide): (usize, u16)) {
-        let now_ms = crate::at(self.clock.now()).timestamp_millis();
-        if let Some(grown) = grown(place.budget.limit, wide, holds, now_ms)
-            && self.one_in(GROW_SOMETIMES)
+    async fn grow_from(&self, place: &Place<'a>, own: &Item, shard: &Item, now_ms: i64) {
+        if own.spread == shard.spread
+            && let Some(grown) = grown(place.budget.limit, own.spread, shard.holds.len(), now_ms)
         {
-            if let Ok(Some(own)) = self.change_item(&own_key(place), &grown).await {
-                self.open(place, &own).await;
-            }
+            let _ = self.spread(place, &grown, now_ms).await;
         }
     }
 
-    /// Makes the leases of new shards.
-    async fn open(&self, place: &Place<'a>, own: &Item) {
-        let now_ms = crate::at(self.clock.now()).timestamp_millis();
-        for group in opened(place.budget, own, &self.ask.hold(MOST_TOKENS), now_ms) {
-            for round in 0..6 {
+    /// Spreads a scope over more shards and leases them.
+    async fn spread(&self, place: &Place<'a>, grown: &Change, now_ms: i64) -> Result<Option<Item>, Unavailable> {
+        let Some(mut own) = self.change(&own_key(place), grown).await? else { return Ok(None) };
+        for together in opened(place.budget, &own, &self.ask.hold(MOST_TOKENS), now_ms) {
+            for round in 0..ROUNDS_OF_OPENING {
                 self.observer.run.borrow_mut().renewals += 1;
-                let reply = self.table.transact(&group, || {}).await;
+                let reply = self.table.transact(&together, || {}).await;
                 if !matches!(reply, Reply::Conflict | Reply::Throttled) {
                     break;
                 }
                 self.pause(round).await;
             }
+            own = together[0].1.apply(&own).unwrap_or(own);
         }
+        Ok(Some(own))
     }
 
-    /// The item as it is after a change.
-    async fn change_item(&self, key: &Key, change: &Change) -> Result<Option<Item>, Unavailable> {
-        Ok(self.change(key, change).await?.map(|_| self.table.item(key)))
-    }
-
-    /// The item's holds and spread afterwards; `None` when the condition does not hold.
-    async fn change(&self, key: &Key, change: &Change) -> Result<Option<(usize, u16)>, Unavailable> {
+    /// The item afterwards; `None` when the condition does not hold.
+    async fn change(&self, key: &Key, change: &Change) -> Result<Option<Item>, Unavailable> {
         let settled = |change: &Change| {
             if let Change::Settle { actual, .. } = change
                 && key.scope.starts_with(self.ask.budgets[0].limit.scope.as_str())
@@ -329,7 +257,7 @@ impl<'a> Traffic<'a> {
         for round in 0..ROUNDS {
             for call in 1..=CALL_ATTEMPTS {
                 match self.table.update(key, change, settled).await {
-                    Reply::Done { holds, spread } => return Ok(Some((holds, spread))),
+                    Reply::Done(item) => return Ok(item),
                     Reply::Refused => return Ok(None),
                     Reply::TooLarge => return Err(Unavailable),
                     Reply::Conflict => break,
@@ -342,13 +270,12 @@ impl<'a> Traffic<'a> {
         Err(Unavailable)
     }
 
-    async fn look(&self, attempt: &Attempt<'a>) -> Result<Vec<ScopeItems>, Unavailable> {
+    async fn look(&self, attempt: &Attempt<'a>, all: bool) -> Result<Vec<ScopeItems>, Unavailable> {
         let spot = attempt.holder.spot();
         let own_keys: Vec<Key> = attempt.places.iter().map(own_key).collect();
         for round in 0..ROUNDS {
             {
                 let mut run = self.observer.run.borrow_mut();
-                let all = attempt.places.iter().any(|place| place.all);
                 *(if all { &mut run.full_looks } else { &mut run.looks }) += 1;
             }
             let mut found = self.read(&own_keys, true).await?;
@@ -359,7 +286,7 @@ impl<'a> Traffic<'a> {
                 let wide = spread(place.budget.limit, own.spread);
                 let mut wanted: Vec<u16> = candidates(spot)
                     .filter(|shard| *shard < wide && wide > 1 || own.shards.contains_key(shard))
-                    .chain(own.shards.keys().copied().filter(|_| place.all))
+                    .chain(own.shards.keys().copied().filter(|_| all))
                     .collect();
                 wanted.sort_unstable();
                 wanted.dedup();
@@ -373,7 +300,7 @@ impl<'a> Traffic<'a> {
                     *item = found.remove(&key.shard(*number)).unwrap();
                 }
             }
-            if self.is_unchanged(&own_keys, &scopes).await? {
+            if !all || self.is_unchanged(&own_keys, &scopes).await? {
                 return Ok(scopes);
             }
             self.pause(round).await;
@@ -382,8 +309,7 @@ impl<'a> Traffic<'a> {
     }
 
     async fn is_unchanged(&self, own_keys: &[Key], scopes: &[ScopeItems]) -> Result<bool, Unavailable> {
-        let spread =
-            own_keys.iter().zip(scopes).filter(|(_, items)| !items.own.shards.is_empty() && items.is_complete());
+        let spread = own_keys.iter().zip(scopes).filter(|(_, items)| !items.own.shards.is_empty());
         let spread: Vec<(&Key, &ScopeItems)> = spread.collect();
         let keys: Vec<Key> = spread.iter().map(|(key, _)| (*key).clone()).collect();
         let now = self.read(&keys, true).await?;
@@ -444,17 +370,18 @@ impl<'a> Traffic<'a> {
             let each = |((key, change), place): (&(Key, Change), &Place<'a>)| {
                 let (key, change, place) = (key.clone(), change.clone(), place.clone());
                 async move {
-                    let changed = self.change(&key, &change).await?;
+                    let shard = self.change(&key, &change).await?;
                     if place.shard.is_some() {
-                        let own = self.read(&[own_key(&place)], false).await?;
-                        if let Some(item) = changed.filter(|item| item.1 == own[&own_key(&place)].spread) {
-                            self.grow_from(&place, item).await;
+                        let own = self.read(&[own_key(&place)], false).await?.remove(&own_key(&place)).unwrap();
+                        if let Some(shard) = shard {
+                            self.grow_from(&place, &own, &shard, crate::at(ended).timestamp_millis()).await;
                         }
                     }
                     Ok(())
                 }
             };
-            let all: Vec<Result<(), Unavailable>> = join_all(changes.iter().zip(&attempt.places).map(each)).await;
+            let all: Vec<Result<(), Unavailable>> =
+                join_all(changes.iter().zip(&attempt.places).map(each)).await;
             if all.iter().all(Result::is_ok) {
                 self.observer.run.borrow_mut().settled.push(self.clock.now() - ended);
                 return;
@@ -462,6 +389,10 @@ impl<'a> Traffic<'a> {
         }
         self.observer.run.borrow_mut().left += 1;
     }
+}
+
+fn is_large(item: &Item) -> bool {
+    item.holds.len() > MOST_HOLDS
 }
 
 fn own_key(place: &Place<'_>) -> Key {
