@@ -41,7 +41,7 @@ const WRITING: u64 = 2_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// It happened. The item as it is now, where it was one that was written by itself.
-    Done(Option<Item>),
+    Done(Option<Box<Item>>),
     Refused,
     Conflict,
     Throttled,
@@ -168,7 +168,7 @@ impl State {
         }
         let bytes = self.put(key, after.clone(), now);
         self.charge_write(key, before.max(bytes), 1, now);
-        Reply::Done(Some(after))
+        Reply::Done(Some(Box::new(after)))
     }
 
     fn prepare(&mut self, changes: &[(Key, Change)], now: u64) -> Reply {

@@ -1,7 +1,8 @@
 //! One hot scope and four of them, from 100 to 100,000 requests in flight: a simulation, seeded, without I/O.
 //!
 //! The requests take the ledger's own steps (`Attempt`, `Change`, `Ask`); only DynamoDB and the clock are made up.
-//! `cargo run -p sentry-ledger --example scale`, or `cargo xtask bench`. Words after `--` choose lines that have all of them.
+//! `cargo run -p sentry-ledger --example scale`, or `cargo xtask bench`. Words after `--` choose lines that have all of them;
+//! `SCALE_DETAILS=1` prints what happened under each.
 
 #![allow(
     clippy::unwrap_used,

@@ -11,8 +11,8 @@ use sentry_domain::{Amount, Unit};
 use sentry_ledger::change::Change;
 use sentry_ledger::item::Item;
 use sentry_ledger::steps::{
-    Attempt, Groups, Key, Place, ROUNDS, ScopeItems, Step, candidates, grown, leased, longest_pause_ms, opened, settlements,
-    spread,
+    Attempt, Groups, Key, Place, ROUNDS, ScopeItems, Step, candidates, grown, heated, leased, longest_pause_ms, opened,
+    settlements, spread,
 };
 use sentry_ledger::{Admission, Ask, Holder};
 
@@ -31,6 +31,9 @@ const RETRY_WAIT: u64 = 1_000_000;
 const HOLD: TimeDelta = TimeDelta::seconds(360);
 /// As in `reserve.rs` and `store.rs`.
 const LOOK_AFTER: u32 = 8;
+const HEAT_ONE_IN: u32 = 4;
+const WAITS_FOR_OPENING: std::ops::Range<u32> = 3..6;
+const OPENING_MS: i64 = 500;
 const ROUNDS_OF_OPENING: u32 = 6;
 const MOST_HOLDS: usize = 32;
 const PAGE: usize = 100;
@@ -39,7 +42,7 @@ const PAGE: usize = 100;
 struct Unavailable;
 
 enum Written {
-    Done(Option<Item>),
+    Done(Option<Box<Item>>),
     Refused,
     Conflict,
 }
@@ -95,7 +98,7 @@ impl<'a> Traffic<'a> {
     async fn reserve(&'a self, id: &'a str, again: bool) -> Result<Option<Attempt<'a>>, Unavailable> {
         let holder = Holder { request_id: id, execution_id: id };
         let attempt = Attempt::new(holder, self.ask, crate::at(self.clock.now()), HOLD);
-        let ((), placed) = join(self.table.note(), Box::pin(self.placed(attempt))).await;
+        let ((), placed) = join(self.table.note(), Box::pin(self.placed(attempt, false))).await;
         let mut looked = self.clock.now();
         match Box::pin(self.admit(placed?, again, &mut looked)).await? {
             Ok(approved) => Ok(Some(approved)),
@@ -112,17 +115,25 @@ impl<'a> Traffic<'a> {
         }
     }
 
-    async fn placed(&self, mut attempt: Attempt<'a>) -> Result<Attempt<'a>, Unavailable> {
-        let keys: Vec<Key> = attempt.places.iter().map(own_key).collect();
-        let mut found = self.read(&keys, false).await?;
+    async fn placed(&self, mut attempt: Attempt<'a>, is_hot: bool) -> Result<Attempt<'a>, Unavailable> {
+        let keys: Vec<Key> = attempt.places.iter().map(Place::own_key).collect();
         let (hold, spot, now_ms) = (self.ask.hold(MOST_TOKENS), attempt.holder.spot(), attempt.now.timestamp_millis());
+        let mut found = self.read(&keys, false).await?;
+        for round in WAITS_FOR_OPENING {
+            if !found.values().any(|own| is_being_opened(own, now_ms)) {
+                break;
+            }
+            self.pause(round).await;
+            found = self.read(&keys, false).await?;
+        }
         for (place, key) in attempt.places.iter_mut().zip(&keys) {
             let limit = place.budget.limit;
             let own = found.remove(key).unwrap_or_default();
-            let supported = place.supported(&own, &hold);
-            let grown = grown(limit, own.spread, own.holds.len(), now_ms);
-            let own = match grown.filter(|_| spread(limit, own.spread) == 1 && supported > 1) {
-                Some(grown) => self.spread(place, &grown, now_ms).await?.unwrap_or(own),
+            let (wide, supported) = (spread(limit, own.spread), place.supported(&own, &hold));
+            let by_size = grown(limit, own.spread, own.holds.len(), now_ms).filter(|_| wide == 1);
+            let by_heat = || heated(limit, own.spread, now_ms).filter(|_| is_hot && self.one_in(HEAT_ONE_IN));
+            let own = match by_size.or_else(by_heat).filter(|_| supported > wide) {
+                Some(grown) => self.spread(place, &grown.at_most(supported), now_ms).await?.unwrap_or(own),
                 None => own,
             };
             place.shard = leased(spot, spread(limit, own.spread).min(supported), &own);
@@ -136,10 +147,9 @@ impl<'a> Traffic<'a> {
         again: bool,
         looked: &mut u64,
     ) -> Result<Result<Attempt<'a>, Admission>, Unavailable> {
-        let mut all = false;
+        let mut looks_first = again;
         for round in 0..ROUNDS {
-            let look_first = all || round == 0 && again;
-            let changes = if look_first { None } else { attempt.changes() };
+            let changes = if looks_first { None } else { attempt.changes() };
             if let Some(changes) = changes {
                 match self.take(&changes).await? {
                     Written::Done(item) => {
@@ -148,20 +158,23 @@ impl<'a> Traffic<'a> {
                     }
                     Written::Conflict => {
                         self.pause(round).await;
+                        if round > 0 {
+                            attempt = Box::pin(self.placed(attempt, true)).await?;
+                        }
                         continue;
                     }
                     Written::Refused => {}
                 }
             }
             *looked = self.clock.now();
-            let scopes = Box::pin(self.look(&attempt, all)).await?;
-            all = false;
+            let scopes = Box::pin(self.look(&attempt)).await?;
+            looks_first = false;
             match attempt.after(&scopes) {
                 Step::Done(Admission::Approved { .. }) => return Ok(Ok(attempt)),
                 Step::Done(admission) => return Ok(Err(admission)),
                 Step::GivenUp => return Err(Unavailable),
                 Step::LookAtAll => {
-                    all = true;
+                    looks_first = true;
                     continue;
                 }
                 Step::Again(groups) => self.renew(groups).await?,
@@ -202,17 +215,17 @@ impl<'a> Traffic<'a> {
         }
     }
 
-    async fn grow(&self, attempt: &Attempt<'a>, item: Option<Item>) {
+    async fn grow(&self, attempt: &Attempt<'a>, item: Option<Box<Item>>) {
         let spread: Vec<&Place<'a>> = attempt.places.iter().filter(|place| place.shard.is_some()).collect();
         let look = item.map_or_else(|| self.one_in(LOOK_AFTER), |item| is_large(&item));
         if spread.is_empty() || !look {
             return;
         }
         let now_ms = attempt.now.timestamp_millis();
-        let keys: Vec<Key> = spread.iter().flat_map(|place| [own_key(place), place.key()]).collect();
+        let keys: Vec<Key> = spread.iter().flat_map(|place| [place.own_key(), place.key()]).collect();
         let Ok(found) = self.read(&keys, false).await else { return };
         for place in spread {
-            self.grow_from(place, &found[&own_key(place)], &found[&place.key()], now_ms).await;
+            self.grow_from(place, &found[&place.own_key()], &found[&place.key()], now_ms).await;
         }
     }
 
@@ -230,7 +243,7 @@ impl<'a> Traffic<'a> {
 
     /// Spreads a scope over more shards and leases them.
     async fn spread(&self, place: &Place<'a>, grown: &Change, now_ms: i64) -> Result<Option<Item>, Unavailable> {
-        let Some(mut own) = self.change(&own_key(place), grown).await? else { return Ok(None) };
+        let Some(mut own) = self.change(&place.own_key(), grown).await? else { return Ok(None) };
         for together in opened(place.budget, &own, &self.ask.hold(MOST_TOKENS), now_ms) {
             for round in 0..ROUNDS_OF_OPENING {
                 self.observer.run.borrow_mut().renewals += 1;
@@ -257,7 +270,7 @@ impl<'a> Traffic<'a> {
         for round in 0..ROUNDS {
             for call in 1..=CALL_ATTEMPTS {
                 match self.table.update(key, change, settled).await {
-                    Reply::Done(item) => return Ok(item),
+                    Reply::Done(item) => return Ok(item.map(|item| *item)),
                     Reply::Refused => return Ok(None),
                     Reply::TooLarge => return Err(Unavailable),
                     Reply::Conflict => break,
@@ -270,12 +283,13 @@ impl<'a> Traffic<'a> {
         Err(Unavailable)
     }
 
-    async fn look(&self, attempt: &Attempt<'a>, all: bool) -> Result<Vec<ScopeItems>, Unavailable> {
+    async fn look(&self, attempt: &Attempt<'a>) -> Result<Vec<ScopeItems>, Unavailable> {
         let spot = attempt.holder.spot();
-        let own_keys: Vec<Key> = attempt.places.iter().map(own_key).collect();
+        let own_keys: Vec<Key> = attempt.places.iter().map(Place::own_key).collect();
         for round in 0..ROUNDS {
             {
                 let mut run = self.observer.run.borrow_mut();
+                let all = attempt.places.iter().any(|place| place.all);
                 *(if all { &mut run.full_looks } else { &mut run.looks }) += 1;
             }
             let mut found = self.read(&own_keys, true).await?;
@@ -286,7 +300,7 @@ impl<'a> Traffic<'a> {
                 let wide = spread(place.budget.limit, own.spread);
                 let mut wanted: Vec<u16> = candidates(spot)
                     .filter(|shard| *shard < wide && wide > 1 || own.shards.contains_key(shard))
-                    .chain(own.shards.keys().copied().filter(|_| all))
+                    .chain(own.shards.keys().copied().filter(|_| place.all))
                     .collect();
                 wanted.sort_unstable();
                 wanted.dedup();
@@ -300,7 +314,7 @@ impl<'a> Traffic<'a> {
                     *item = found.remove(&key.shard(*number)).unwrap();
                 }
             }
-            if !all || self.is_unchanged(&own_keys, &scopes).await? {
+            if self.is_unchanged(&own_keys, &scopes).await? {
                 return Ok(scopes);
             }
             self.pause(round).await;
@@ -309,7 +323,8 @@ impl<'a> Traffic<'a> {
     }
 
     async fn is_unchanged(&self, own_keys: &[Key], scopes: &[ScopeItems]) -> Result<bool, Unavailable> {
-        let spread = own_keys.iter().zip(scopes).filter(|(_, items)| !items.own.shards.is_empty());
+        let spread =
+            own_keys.iter().zip(scopes).filter(|(_, items)| !items.own.shards.is_empty() && items.is_complete());
         let spread: Vec<(&Key, &ScopeItems)> = spread.collect();
         let keys: Vec<Key> = spread.iter().map(|(key, _)| (*key).clone()).collect();
         let now = self.read(&keys, true).await?;
@@ -372,7 +387,7 @@ impl<'a> Traffic<'a> {
                 async move {
                     let shard = self.change(&key, &change).await?;
                     if place.shard.is_some() {
-                        let own = self.read(&[own_key(&place)], false).await?.remove(&own_key(&place)).unwrap();
+                        let own = self.read(&[place.own_key()], false).await?.remove(&place.own_key()).unwrap();
                         if let Some(shard) = shard {
                             self.grow_from(&place, &own, &shard, crate::at(ended).timestamp_millis()).await;
                         }
@@ -380,8 +395,7 @@ impl<'a> Traffic<'a> {
                     Ok(())
                 }
             };
-            let all: Vec<Result<(), Unavailable>> =
-                join_all(changes.iter().zip(&attempt.places).map(each)).await;
+            let all: Vec<Result<(), Unavailable>> = join_all(changes.iter().zip(&attempt.places).map(each)).await;
             if all.iter().all(Result::is_ok) {
                 self.observer.run.borrow_mut().settled.push(self.clock.now() - ended);
                 return;
@@ -395,6 +409,6 @@ fn is_large(item: &Item) -> bool {
     item.holds.len() > MOST_HOLDS
 }
 
-fn own_key(place: &Place<'_>) -> Key {
-    Key::of(place.budget.limit, None)
+fn is_being_opened(own: &Item, now_ms: i64) -> bool {
+    own.spread > 1 && own.shards.is_empty() && own.spread_at_ms + OPENING_MS > now_ms
 }
