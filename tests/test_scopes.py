@@ -270,3 +270,16 @@ def test_user_has_a_budget_where_there_is_one(sentry, tags):
         assert entry_of(approved(sentry, sent), scope)["requests"]["used"] == times
     exceeded(sentry, sent, scope)
     approved(sentry, sized(tags))
+
+
+@pytest.mark.local
+def test_declared_tag_has_a_budget(sentry, tags):
+    run = unique("e2e-run")
+    scope = f"run#{run}"
+    sentry.set_limit(scope, {"output": 0})
+    sent = sized({**tags, "run": run})
+    with sentry.reconfigured("LookupLimitFunction", SENTRY_BUDGET_TAGS="project,run"):
+        answer = exceeded(sentry, sent, scope)
+        assert entry_of(answer, scope)["source"] == "run"
+    with sentry.reconfigured("LookupLimitFunction", SENTRY_BUDGET_TAGS=""):
+        assert scopes(approved(sentry, sent)) == []
