@@ -138,3 +138,16 @@ def test_limit_is_shown_as_it_was_written(sentry, center, written, shown):
     scope, tags = center
     sentry.set_limit(scope, {"usd": number(written)})
     assert entry_of(sentry.ask(document("nova-lite", tags=tags)), scope)["usd"]["limit"] == shown
+
+
+@pytest.mark.local
+def test_dollars_are_net_of_the_accounts_discount(sentry, center):
+    scope, tags = center
+    sentry.set_limit(scope, {"usd": 100})
+    sent = document("amazon.nova-pro-v1:0", tags=tags, input_tokens=1000, output_tokens=500)
+    listed = Decimal(check_succeeded(sentry.ask(sent), sent)["cost"]["usd"])
+    with sentry.reconfigured("ValidateAndTagFunction", SENTRY_DISCOUNT_PERCENT="12.5"):
+        answer = check_succeeded(sentry.ask(sent), sent)
+    net = listed * Decimal("0.875")
+    assert (answer["cost"]["discountPercent"], Decimal(answer["cost"]["usd"])) == ("12.5", net)
+    assert dollars(answer, scope)["used"] == listed + net

@@ -1,5 +1,6 @@
 """Limits on who asks: cost center, application, environment, each pair and all three, the user, beside the model's and its foundation model's."""
 
+from datetime import datetime, timezone
 from itertools import combinations
 
 import pytest
@@ -26,6 +27,11 @@ def scope_of(kind, tags=None):
         given = tags.get(TAGS[dimension], "unspecified") if tags is not None else "default"
         return "".join(ENCODED.get(character, character) for character in given).lower()
     return "+".join(f"{dimension}#{value(dimension)}" for dimension in kind.split("+"))
+
+
+def from_now():
+    """The beginning of a window that no other run of the tests has used."""
+    return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def sized(tags, max_tokens=100, model="nova-lite", **directives):
@@ -207,7 +213,7 @@ def test_scope_does_not_stand_in_for_the_model(sentry, tags):
 
 def test_case_of_a_value_does_not_count(sentry, tags):
     """`Marketing` and `marketing` are one budget, whose item has either spelling."""
-    value = tags["costCenter"]
+    value = tags["costCenter"].lower()
     scope = f"costCenter#{value}"
     for key in (f"costCenter#{value.upper()}", scope):
         sentry.set_limit(key, {"output": 5000})
@@ -215,14 +221,14 @@ def test_case_of_a_value_does_not_count(sentry, tags):
         assert (entry_of(answer, scope)["source"], answer["tags"]["costCenter"]) == ("costCenter", value.upper())
         sentry.delete_limit(f"costCenter#{value.upper()}")
     used = entry_of(answer, scope)["output"]["used"]
-    last = approved(sentry, sized(tags))
+    last = approved(sentry, sized({**tags, "costCenter": value}))
     assert entry_of(last, scope)["output"]["used"] == used + last["usage"]["outputTokens"]
 
 
 @pytest.mark.local
 def test_made_up_values_share_a_default_that_is_shared(sentry, tags):
     own = scope_of("costCenter", tags)
-    with sentry.default_item({"limit": {"output": 250}, "shared": True}, key="costCenter#default"):
+    with sentry.default_item({"limit": {"output": 250}, "from": from_now(), "shared": True}, key="costCenter#default"):
         made_up = [sized({**tags, "costCenter": unique("e2e-made-up")}, output_tokens=100) for _ in range(3)]
         for times, sent in enumerate(made_up[:2], 1):
             answer = approved(sentry, sent)
@@ -239,13 +245,13 @@ def test_foundation_model_is_one_budget_for_all_its_ids_and_profiles(sentry):
     scope = f"foundation#{MODEL}"
     profile = sentry.client("bedrock", sentry.bedrock_endpoint).create_inference_profile(
         inferenceProfileName=unique("e2e"), modelSource={"copyFrom": f"arn:aws:bedrock:{sentry.region}::foundation-model/{MODEL}"})["inferenceProfileArn"]
-    sentry.set_limit(scope, {"output": 350}, window="total")
+    sentry.set_limit(scope, {"output": 350}, **{"from": from_now()})
     try:
         used = 0
         for model in (f"us.{MODEL}", f"global.{MODEL}", profile):
             answer = approved(sentry, sized(None, model=model, output_tokens=100))
             entry = entry_of(answer, scope)
-            assert (entry["source"], entry["window"], "resetsAt" in entry) == ("foundation", "total", False)
+            assert (entry["source"], entry["window"][-3:], "resetsAt" in entry) == ("foundation", "/..", False)
             assert entry["output"]["used"] >= used + 100, answer["budget"]
             used = entry["output"]["used"]
         answer = sentry.ask(sized(None, model=f"us.{MODEL}"))
@@ -264,3 +270,16 @@ def test_user_has_a_budget_where_there_is_one(sentry, tags):
         assert entry_of(approved(sentry, sent), scope)["requests"]["used"] == times
     exceeded(sentry, sent, scope)
     approved(sentry, sized(tags))
+
+
+@pytest.mark.local
+def test_declared_tag_has_a_budget(sentry, tags):
+    run = unique("e2e-run")
+    scope = f"run#{run}"
+    sentry.set_limit(scope, {"output": 0})
+    sent = sized({**tags, "run": run})
+    with sentry.reconfigured("LookupLimitFunction", SENTRY_BUDGET_TAGS="project,run"):
+        answer = exceeded(sentry, sent, scope)
+        assert entry_of(answer, scope)["source"] == "run"
+    with sentry.reconfigured("LookupLimitFunction", SENTRY_BUDGET_TAGS=""):
+        assert scopes(approved(sentry, sent)) == []

@@ -79,14 +79,16 @@ def test_each_scope_has_its_own_window(sentry):
 
 
 @pytest.mark.local
-def test_another_window_is_another_budget(sentry):
+def test_another_window_is_another_budget_that_knows_what_was_spent_in_it(sentry):
+    """A window of a day or longer begins with what the usage history has of it."""
     center = unique("e2e-window")
     scope = f"costCenter#{center}"
     sent = document(tags={"applicationId": "e2e-window", "costCenter": center}, parameters={"max_tokens": 100}, output_tokens=100)
-    for kind in WINDOWS:
-        sentry.set_limit(scope, {"output": 100}, window=kind)
-        assert entry_of(check_succeeded(sentry.ask(sent), sent), scope)["output"]["used"] == 100
+    for times, kind in enumerate(WINDOWS, 1):
+        sentry.set_limit(scope, {"output": 100 * times}, window=kind)
+        assert entry_of(check_succeeded(sentry.ask(sent), sent), scope)["output"]["used"] == 100 * times
         check_error(sentry.ask(sent), "BudgetExceeded", sent)
+        sentry.history(scope, requests=2 * times)
 
 
 @pytest.mark.local

@@ -12,7 +12,7 @@ use stateright::{Checker, HasDiscoveries, Model, Path};
 use crate::ONE;
 use crate::action::Action;
 use crate::properties;
-use crate::setup::{Fault, Setup};
+use crate::setup::{Fault, OWNERS, Setup};
 use crate::sound::{cloudwatch, duplicates, late, one_scope, paged_reads, spreading, sweeping, two_scopes, windows};
 use crate::world::{World, holds, settled};
 
@@ -70,9 +70,7 @@ pub fn describe(setup: &Setup, property: &'static str, run: Path<World, Action>)
             writeln!(text, "        {scope} {window}: limit {most} {name}, settled {settled}, holds {holds}").unwrap();
         }
     }
-    let clients = last.clients.iter().enumerate();
-    let spent =
-        clients.filter_map(|(number, client)| Some(format!("{} {}", setup.holder(number).execution_id, client.spent?)));
+    let spent = last.clients.iter().zip(OWNERS).filter_map(|(client, name)| Some(format!("{name} {}", client.spent?)));
     writeln!(text, "        really used: {}", spent.collect::<Vec<_>>().join(", ")).unwrap();
     text
 }
