@@ -49,11 +49,7 @@ pub async fn sweep(ledger: &Ledger, clock: impl Fn() -> DateTime<Utc>) -> Result
 }
 
 /// Looks at all items that are due, page by page. An item that fails stays due: it is not tried again in the same pass.
-async fn pass(
-    ledger: &Ledger,
-    clock: &impl Fn() -> DateTime<Utc>,
-    deadline: DateTime<Utc>,
-) -> Result<Swept, Failure> {
+async fn pass(ledger: &Ledger, clock: &impl Fn() -> DateTime<Utc>, deadline: DateTime<Utc>) -> Result<Swept, Failure> {
     let mut all = Swept::default();
     loop {
         let page = ledger.sweep(clock()).await;

@@ -104,10 +104,10 @@ pub fn is_being_opened(own: &Item, now_ms: i64) -> bool {
     own.spread > 1 && own.shards.is_empty() && own.spread_at_ms + OPENING_MS > now_ms
 }
 
-/// Whether an item has more holds than it should.
+/// Whether a shard has more holds than it should, and more shards would help.
 #[must_use]
-pub fn is_large(item: &Item) -> bool {
-    item.holds.len() > MOST_HOLDS
+pub fn is_large(shard: &Item) -> bool {
+    shard.holds.len() > MOST_HOLDS && shard.spread < MOST_SHARDS
 }
 
 fn count(number: usize) -> u64 {

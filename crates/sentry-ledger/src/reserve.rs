@@ -241,7 +241,8 @@ impl Ledger {
                     }
                     Written::Conflict => {
                         pause(round).await;
-                        if round > 0 {
+                        // A hold that may have been taken already must be looked for where it is.
+                        if round > 0 && !progress.is_uncertain {
                             attempt = Box::pin(self.placed(attempt, true)).await?;
                         }
                         continue;
