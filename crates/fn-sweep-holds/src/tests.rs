@@ -93,7 +93,7 @@ async fn the_items_that_are_due_are_read_and_settled_and_no_others() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hold_that_expires_soon_is_not_left_for_the_next_run() {
-    let (index, items, update) = (index(&[&[], &[1]]), items(), settles());
+    let (index, items, update) = (index(&[&[], &[], &[1]]), items(), settles());
     let clock = AtomicI64::new(NOW);
     let now = || DateTime::from_timestamp_millis(clock.fetch_add(5_000, Ordering::Relaxed)).unwrap();
     assert_eq!(sweep(&ledger(&[&index, &items, &update]), now).await.unwrap().settled, 1);
