@@ -162,8 +162,13 @@ class Sentry:
                 self.limits.put_item(Item=before)
 
     def ledger_items(self, scope):
-        """What the ledger has of a scope, one item a window; a spread scope has more under `<scope>#shard-<n>`."""
+        """What the ledger has of a scope, one item a window; a spread scope has more under `<scope>##<n>`."""
         return self.ledger.query(KeyConditionExpression=Key("scope").eq(scope), ConsistentRead=True)["Items"]
+
+    def ledger_settled(self, scope, attribute="settledOutput", shards=16):
+        """What the ledger has settled of a scope, over its own items and so many shards."""
+        names = [scope, *(f"{scope}##{number}" for number in range(shards))]
+        return sum(int(item.get(attribute, 0)) for name in names for item in self.ledger_items(name))
 
     def history(self, scope, requests):
         """What the usage history has of `scope`, over all days, as soon as it has so many requests."""

@@ -15,17 +15,19 @@ RESERVE = ("ReserveFunction", "AWS_ENDPOINT_URL_DYNAMODB")
 SETTLE = ("SettleFunction", "AWS_ENDPOINT_URL_DYNAMODB")
 INVOKE = ("InvokeModelFunction", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME")
 WRITES = {"UpdateItem", "TransactWriteItems"}
+# Reserve reads while it registers the request: one attempt would meet two faults.
+READS = {"GetItem", "BatchGetItem"}
 
 
 class Strikes:
-    """One kind of fault, `times` in all: it meets the first call of the given operations, and from then on every call."""
+    """One kind of fault, `times` in all: it meets the first call of the given operations, and from then on every call but a read."""
 
     def __init__(self, operations, point, kind, times):
         self._operations, self._point, self._kind, self._left = operations, point, kind, times
         self.happened = 0
 
     def draw(self, function, operation):
-        if self._left == 0 or (self.happened == 0 and operation not in self._operations):
+        if self._left == 0 or (self.happened == 0 and operation not in self._operations) or operation in READS - self._operations:
             return None
         self._left -= 1
         return Fault(function, operation, self._point, self._kind)

@@ -274,8 +274,9 @@ def test_sharded_scopes_are_settled_for_the_model_that_answered(sentry, pair):
     for times in (1, 2, 3):
         model, _, _, answer = pair.answered(pair.sized(2000))
         assert model == pair.cheap
-        assert {entry["output"]["used"] for entry in answer["budget"]} == {2000 * times}
-        assert {entry["output"]["reserved"] for entry in answer["budget"]} == {0}
+        # What other shards have spent since their leases were renewed counts as reserved.
+        assert all(2000 <= entry["output"]["used"] <= 2000 * times for entry in answer["budget"])
+        assert [sentry.ledger_settled(scope) for scope in pair.scopes[1:]] == [2000 * times] * 2
 
 
 # No remedy
