@@ -31,7 +31,7 @@ use sentry_domain::{Amount, Limits, Price, Unit, Usd};
 use sentry_ledger::{Ask, Budget};
 use traffic::Traffic;
 
-const IN_FLIGHT: [usize; 4] = [100, 1_000, 10_000, 100_000];
+const IN_FLIGHT: [usize; 5] = [100, 500, 1_000, 10_000, 100_000];
 const SCOPES: [usize; 3] = [1, 2, 4];
 /// Every request asks for so many tokens and uses a tenth of them to all, evenly spread.
 const MOST_TOKENS: u32 = 1_000;

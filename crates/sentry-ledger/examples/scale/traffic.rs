@@ -11,8 +11,8 @@ use sentry_domain::{Amount, Unit};
 use sentry_ledger::change::Change;
 use sentry_ledger::item::Item;
 use sentry_ledger::steps::{
-    Attempt, Groups, Key, Place, ROUNDS, ScopeItems, Step, candidates, grown, heated, leased, longest_pause_ms, opened,
-    settlements, spread,
+    Attempt, Groups, Key, MOST_SHARDS, Place, ROUNDS, ScopeItems, Step, candidates, grown, heated, leased,
+    longest_pause_ms, opened, settlements, spread,
 };
 use sentry_ledger::{Admission, Ask, Holder};
 
@@ -158,7 +158,7 @@ impl<'a> Traffic<'a> {
                     }
                     Written::Conflict => {
                         self.pause(round).await;
-                        if round > 0 {
+                        if round > 0 && !again {
                             attempt = Box::pin(self.placed(attempt, true)).await?;
                         }
                         continue;
@@ -406,7 +406,7 @@ impl<'a> Traffic<'a> {
 }
 
 fn is_large(item: &Item) -> bool {
-    item.holds.len() > MOST_HOLDS
+    item.holds.len() > MOST_HOLDS && item.spread < MOST_SHARDS
 }
 
 fn is_being_opened(own: &Item, now_ms: i64) -> bool {
