@@ -217,7 +217,7 @@ impl<'a> Traffic<'a> {
 
     async fn grow(&self, attempt: &Attempt<'a>, item: Option<Box<Item>>) {
         let spread: Vec<&Place<'a>> = attempt.places.iter().filter(|place| place.shard.is_some()).collect();
-        let look = item.map_or_else(|| self.one_in(LOOK_AFTER), |item| is_large(&item));
+        let look = item.is_none_or(|item| is_large(&item)) && self.one_in(LOOK_AFTER);
         if spread.is_empty() || !look {
             return;
         }
