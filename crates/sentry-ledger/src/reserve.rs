@@ -19,7 +19,8 @@ use crate::lease::{self, Groups, Place};
 use crate::settle::expiries;
 use crate::store::{Ledger, LedgerError, ROUNDS, Registered, ScopeItems, Written, pause};
 
-/// A hold in a transaction does not show how large its item is, so one of so many is followed by a look.
+/// A hold in a transaction does not show how large its item is, so one of so many is followed by a look. So is one of so many in an item that is
+/// too large: every look reads the scope's own item.
 const LOOK_AFTER: u32 = 8;
 
 /// One of so many requests that meet another one spreads the scopes further.
@@ -279,14 +280,12 @@ impl Ledger {
         let hold = attempt.hold_amount();
         let spread: Vec<&Place<'_>> = attempt.places.iter().filter(|place| place.shard.is_some()).collect();
         let is_told = items.len() == attempt.places.len();
-        if spread.is_empty() || !is_told && fastrand::u32(..LOOK_AFTER) != 0 {
+        let is_small = is_told && items.iter().all(|item| !lease::is_large(item));
+        if spread.is_empty() || is_small || fastrand::u32(..LOOK_AFTER) != 0 {
             return;
         }
         let own_keys = spread.iter().map(|place| Key::of(place.budget.limit, None));
         let keys: Vec<Key> = own_keys.chain(spread.iter().map(|place| place.key())).collect();
-        if is_told && items.iter().all(|item| !lease::is_large(item)) {
-            return;
-        }
         let Ok(found) = self.glance(&keys).await else { return };
         for place in spread {
             let item = |key| found.get(&key).cloned().unwrap_or_default();

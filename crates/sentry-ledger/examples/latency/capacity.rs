@@ -141,6 +141,7 @@ pub async fn largest(client: &Client, table: &str) -> usize {
     let value = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),
         AttributeValue::N(number) => number.len().div_ceil(2) + 1,
+        AttributeValue::Bool(_) => 1,
         other => panic!("the ledger writes no such value: {other:?}"),
     };
     let items = client.scan().table_name(table).send().await.unwrap();

@@ -11,8 +11,8 @@ use sentry_domain::{Amount, Unit};
 use sentry_ledger::change::Change;
 use sentry_ledger::item::Item;
 use sentry_ledger::steps::{
-    Attempt, Groups, Key, Place, ROUNDS, ScopeItems, Step, candidates, grown, heated, leased, longest_pause_ms, opened,
-    settlements, spread,
+    Attempt, Groups, Key, MOST_SHARDS, Place, ROUNDS, ScopeItems, Step, candidates, grown, heated, leased,
+    longest_pause_ms, opened, settlements, spread,
 };
 use sentry_ledger::{Admission, Ask, Holder};
 
@@ -158,7 +158,7 @@ impl<'a> Traffic<'a> {
                     }
                     Written::Conflict => {
                         self.pause(round).await;
-                        if round > 0 {
+                        if round > 0 && !again {
                             attempt = Box::pin(self.placed(attempt, true)).await?;
                         }
                         continue;
@@ -217,7 +217,7 @@ impl<'a> Traffic<'a> {
 
     async fn grow(&self, attempt: &Attempt<'a>, item: Option<Box<Item>>) {
         let spread: Vec<&Place<'a>> = attempt.places.iter().filter(|place| place.shard.is_some()).collect();
-        let look = item.map_or_else(|| self.one_in(LOOK_AFTER), |item| is_large(&item));
+        let look = item.is_none_or(|item| is_large(&item)) && self.one_in(LOOK_AFTER);
         if spread.is_empty() || !look {
             return;
         }
@@ -406,7 +406,7 @@ impl<'a> Traffic<'a> {
 }
 
 fn is_large(item: &Item) -> bool {
-    item.holds.len() > MOST_HOLDS
+    item.holds.len() > MOST_HOLDS && item.spread < MOST_SHARDS
 }
 
 fn is_being_opened(own: &Item, now_ms: i64) -> bool {
