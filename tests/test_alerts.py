@@ -152,10 +152,10 @@ def test_alerts_are_counted(sentry, subscriber, watched):
 
 
 def test_window_that_begins_anew_tells_again(sentry, subscriber, watched):
-    """Another window is another budget, with alerts of its own."""
+    """Another window is another budget, with alerts of its own. One that is shorter than a day begins at nothing."""
     scope, sized = watched([50])
     check_succeeded(sentry.ask(sized(600)))
-    sentry.set_limit(scope, {"output": LIMIT}, alertAt=[50], window="day")
+    sentry.set_limit(scope, {"output": LIMIT}, alertAt=[50], window="hour")
     check_succeeded(sentry.ask(sized(600)))
     assert subscriber.settled(scope, 2) == [50, 50]
     assert len({alert["window"] for alert in subscriber.of(scope)}) == 2
