@@ -49,16 +49,16 @@ A_FUNCTION_MAY = {
     "LookupLimitFunction": {"dynamodb:BatchGetItem"},
     "FetchUsageFunction": {"cloudwatch:GetMetricData", "dynamodb:GetItem", "dynamodb:UpdateItem"},
     "CountTokensFunction": {"bedrock:CountTokens"},
-    "ReserveFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query"},
+    "ReserveFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query"},
     "InvokeModelFunction": {"bedrock:InvokeModel", "bedrock:ApplyGuardrail"},
     "PrepareCallFunction": set(),
     "ReadAnswerFunction": set(),
-    "SettleFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:DeleteItem", "sqs:SendMessage"},
+    "SettleFunction": {"dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "sqs:SendMessage"},
     "EmitMetricsFunction": {
-        "cloudwatch:PutMetricData", "dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "sns:Publish",
+        "cloudwatch:PutMetricData", "dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "sns:Publish",
         "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility",
     },
-    "SweepHoldsFunction": {"dynamodb:Scan", "dynamodb:UpdateItem"},
+    "SweepHoldsFunction": {"dynamodb:Query", "dynamodb:GetItem", "dynamodb:UpdateItem"},
 }
 # Functions that no state runs: the queue and the schedule do.
 WITHOUT_STATE = {"EmitMetricsFunction", "SweepHoldsFunction"}
