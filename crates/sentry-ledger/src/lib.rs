@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod admission;
+mod alert;
 mod begin;
 pub mod change;
 mod ending;

@@ -9,8 +9,8 @@ use sentry_contract::states::{Alert, Enforcement, Remedy, Reservation, ReservedS
 use sentry_domain::Amount;
 
 use crate::admission::{Ask, Budget, Shortage, Standing, Verdict};
+use crate::alert::due_alerts;
 use crate::change::{Bounds, Change};
-use crate::ending::due_alerts;
 use crate::figures::Figures;
 use crate::holder::Holder;
 use crate::item::{Hold, Item};

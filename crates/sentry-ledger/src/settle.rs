@@ -8,6 +8,7 @@ use sentry_contract::states::{Reservation, ReservedScope, ScopeLimit};
 use sentry_domain::Amount;
 
 use crate::admission::Budget;
+use crate::alert::due_alerts;
 use crate::change::Change;
 use crate::figures::Figures;
 use crate::holder::Holder;
@@ -18,6 +19,9 @@ use crate::store::{Ledger, LedgerError};
 
 /// How long an execution stays barred, in milliseconds: much longer than a write of one of its functions can be on its way.
 const BARRED_MS: i64 = 120_000;
+
+/// So many shards are looked at in a settlement on average, at most, while an alert may be due.
+const FEW_SHARDS: usize = 8;
 
 /// A scope after a settlement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,7 +93,12 @@ impl Ledger {
             let budget = Budget { limit: &scope.limit, seen: scope.seen };
             self.grow_from(budget, &own, shard, hold, now_ms).await;
         }
-        Ok(After { figures: Figures::of(&own, &shard), alerted: own.alerted })
+        let mut figures = Figures::of(&own, &shard);
+        if shard.is_some() && may_be_due(scope, &own, &figures) && is_looked_at(own.shards.len()) {
+            let keys: Vec<Key> = own.shards.keys().map(|number| own_key.shard(*number)).collect();
+            figures = Figures::of(&own, self.glance(&keys).await?.values());
+        }
+        Ok(After { figures, alerted: own.alerted })
     }
 
     /// Gives back whatever an execution holds whose reservation is not known, and keeps what is still on its way from being taken.
@@ -145,6 +154,17 @@ impl Ledger {
         barred.push((own_key, own));
         Ok(barred)
     }
+}
+
+/// Whether an alert may be due that these figures do not show, because shards have spent what is still counted as held.
+fn may_be_due(scope: &ReservedScope, own: &Item, figures: &Figures) -> bool {
+    let due = |used| due_alerts(&scope.limit, used, &own.alerted).len();
+    due(own.committed().max(scope.seen)) > due(figures.used(scope.seen))
+}
+
+/// Whether a settlement looks at all of so many shards for an alert: always where they are few, else often enough that one of many does.
+fn is_looked_at(shards: usize) -> bool {
+    shards <= FEW_SHARDS || fastrand::usize(..shards) < FEW_SHARDS
 }
 
 /// The change that bars an execution from an item.
