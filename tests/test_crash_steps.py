@@ -16,7 +16,7 @@ SETTLE = ("SettleFunction", "AWS_ENDPOINT_URL_DYNAMODB")
 INVOKE = ("InvokeModelFunction", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME")
 WRITES = {"UpdateItem", "TransactWriteItems"}
 # Reserve reads while it registers the request: one attempt would meet two faults.
-READS = {"GetItem", "BatchGetItem"}
+READS = {"GetItem", "BatchGetItem", "Query"}
 
 
 class Strikes:

@@ -94,7 +94,7 @@ impl Ledger {
             self.grow_from(budget, &own, shard, hold, now_ms).await;
         }
         let mut figures = Figures::of(&own, &shard);
-        if shard.is_some() && may_be_due(scope, &own, &figures) && is_looked_at(own.shards.len()) {
+        if !own.shards.is_empty() && may_be_due(scope, &own, &figures) && is_looked_at(own.shards.len()) {
             let keys: Vec<Key> = own.shards.keys().map(|number| own_key.shard(*number)).collect();
             figures = Figures::of(&own, self.glance(&keys).await?.values());
         }
