@@ -19,15 +19,15 @@ pub type Item = HashMap<String, AttributeValue>;
 
 /// The key attribute of the limits table.
 pub const KEY: &str = "modelId";
-/// What an item may say beside its key, whatever it limits.
+/// The settings that every item may have beside its key.
 const SETTINGS: [&str; 6] = ["perRequest", "enforce", "stopped", "shared", "shards", "whenExceeded"];
-/// What stands beside `limits` and is the entries' own where they do not say otherwise.
+/// The settings beside `limits` that its entries inherit. An entry may set its own.
 const INHERITED: [&str; 2] = ["timeZone", "alertAt"];
-/// What an entry of `limits` may say, and an item in the short form.
+/// The settings of an entry of `limits`. An item in the short form has them itself.
 const ENTRY: [&str; 7] = ["limit", "window", "timeZone", "alertAt", "from", "until", "raise"];
 /// What `limit` may limit.
 const UNITS: [Unit; 5] = Unit::ALL;
-/// What `perRequest` may limit.
+/// The units that `perRequest` can limit.
 const UNITS_OF_A_REQUEST: [Unit; 3] = [Unit::Input, Unit::Output, Unit::Usd];
 /// Largest limit on a count: numbers in a state machine are floats, exact up to 2^53.
 const MOST_COUNT: u64 = 1 << 53;
@@ -43,11 +43,11 @@ pub struct Settings {
     pub entries: Vec<Entry>,
     /// The most that one request may hold.
     pub per_request: Limits,
-    /// What happens to a request that does not fit.
+    /// Deny a request that does not fit, or only observe.
     pub enforce: Enforcement,
     /// Why nothing is admitted.
     pub stopped: Option<String>,
-    /// Whether all values without an item of their own have one budget together.
+    /// True where all values without an item of their own share one budget.
     pub shared: bool,
     /// 1 to 256.
     pub shards: u16,
@@ -69,7 +69,7 @@ pub struct Entry {
     alert_at: Vec<u8>,
 }
 
-/// What an entry's window is.
+/// The window of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Span {
     /// A kind of window, one after the other.
@@ -148,7 +148,7 @@ impl Entry {
         all.into_iter().filter(|window| !window.limits.is_empty())
     }
 
-    /// Whether there is a moment at which both are in force.
+    /// True where both entries are in force at some moment.
     fn meets(&self, other: &Self) -> bool {
         let before = |until: Option<DateTime<Utc>>, from: Option<DateTime<Utc>>| match (until, from) {
             (Some(until), Some(from)) => until <= from,

@@ -73,7 +73,7 @@ pub struct ScopeLimit {
     /// The most that one request may hold.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub per_request: Limits,
-    /// What happens to a request that does not fit.
+    /// Deny a request that does not fit, or only observe.
     #[serde(default, skip_serializing_if = "Enforcement::is_deny")]
     pub enforce: Enforcement,
     /// Percentages of a limit, ascending, at which an alert is sent.
