@@ -293,6 +293,7 @@ mod tests {
             family: Family::Nova,
             transport: None,
             price: None,
+            reasoning: None,
         };
         let scopes = ModelScopes::of(&model("sales", "arn", "p1"));
         let foundation = scopes.foundation.unwrap();

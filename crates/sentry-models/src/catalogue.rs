@@ -127,6 +127,7 @@ impl Catalogue {
             family,
             transport: Some(transport),
             price: self.price(model_id, region),
+            reasoning: None,
         };
         let limits = self.limits(model_id);
         let (defaults, fallback) = (self.defaults(model_id), self.fallback(model_id));

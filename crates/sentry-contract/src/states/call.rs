@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::answer::{Cost, Output, Usage};
 use crate::error::ErrorBody;
-use crate::request::{Family, Model, Prompt, Tags, Transport};
+use crate::request::{Family, Model, Prompt, ReasoningStyle, Tags, Transport};
 use crate::sealed::Sealed;
 
 /// Input of the model router, of `Invoke Model` and of `Prepare Call`. Further fields are ignored.
@@ -63,11 +63,15 @@ pub struct Target {
     /// What it costs, if that was found out before; the router's own callers need not say, then it is the catalogue's price.
     #[serde(default)]
     pub price: Option<Price>,
+    /// How it is told how much to think; absent where it cannot be told.
+    #[serde(default)]
+    pub reasoning: Option<ReasoningStyle>,
 }
 
 impl From<&Model> for Target {
-    fn from(Model { model_id, family, transport, price, .. }: &Model) -> Self {
-        Self { model_id: model_id.clone(), family: *family, transport: *transport, price: *price }
+    fn from(Model { model_id, family, transport, price, reasoning, .. }: &Model) -> Self {
+        let model_id = model_id.clone();
+        Self { model_id, family: *family, transport: *transport, price: *price, reasoning: *reasoning }
     }
 }
 
@@ -171,8 +175,6 @@ pub struct NativeCall {
 pub struct AnswerTerms {
     /// Whether the answer is a list of content blocks.
     pub rich: bool,
-    /// Whether it is processed at another rate than the catalogue's.
-    pub other_rate: bool,
 }
 
 /// The prompt stays out of logs.

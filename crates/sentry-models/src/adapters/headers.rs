@@ -44,6 +44,7 @@ impl HeaderCounts {
             output: self.output?,
             cache_read: self.cache_read.unwrap_or_default(),
             cache_write: self.cache_write.unwrap_or_default(),
+            ..TokenUsage::default()
         })
     }
 

@@ -124,6 +124,7 @@ impl Catalogue {
                 family,
                 transport: Some(transport),
                 price: entry.price.map(|price| price.less(self.discount)),
+                reasoning: None,
             },
             defaults: entry.defaults.parameters(max_tokens),
             limits,

@@ -68,5 +68,6 @@ fn usage(answer: &Value) -> Option<TokenUsage> {
         output: count(answer, "/usage/output_tokens")?,
         cache_read: count_or_zero(answer, "/usage/cache_read_input_tokens")?,
         cache_write: count_or_zero(answer, "/usage/cache_creation_input_tokens")?,
+        ..TokenUsage::default()
     })
 }

@@ -72,5 +72,6 @@ fn usage(answer: &Value) -> Option<TokenUsage> {
         output: count(answer, "/usage/outputTokens")?,
         cache_read: cached("Read")?,
         cache_write: cached("Write")?,
+        ..TokenUsage::default()
     })
 }

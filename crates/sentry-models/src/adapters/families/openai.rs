@@ -75,5 +75,6 @@ pub fn usage(answer: &Value) -> Option<TokenUsage> {
         output: count(answer, "/usage/completion_tokens")?,
         cache_read: cached,
         cache_write: 0,
+        ..TokenUsage::default()
     })
 }

@@ -10,7 +10,8 @@ use crate::adapters::{Effect, HeaderCounts, ModelFailure, Reply, normalise, read
 
 const COUNTS: HeaderCounts = HeaderCounts { input: Some(70), output: Some(80), cache_read: Some(5), cache_write: None };
 const NO_COUNTS: HeaderCounts = HeaderCounts { input: None, output: None, cache_read: None, cache_write: None };
-const HEADERS: TokenUsage = TokenUsage { input: 70, output: 80, cache_read: 5, cache_write: 0 };
+const HEADERS: TokenUsage =
+    TokenUsage { input: 70, output: 80, cache_read: 5, cache_write: 0, ..TokenUsage::default() };
 
 fn read(format: Format, body: &Value, counts: HeaderCounts) -> Result<Reply, ModelFailure> {
     if format == Format::Converse {
@@ -56,7 +57,7 @@ fn usage_is_the_bodys_with_cached_tokens_apart_or_else_the_headers() {
             Format::OpenAi | Format::GptOss => (7, 0),
             _ => (0, 0),
         };
-        let in_body = TokenUsage { input: 21, output: 43, cache_read, cache_write };
+        let in_body = TokenUsage { input: 21, output: 43, cache_read, cache_write, ..TokenUsage::default() };
         assert_eq!(reply.usage, if usage_at.is_empty() { HEADERS } else { in_body }, "{format:?}");
         assert_eq!((reply.text().trim_end(), reply.stop_reason), ("S3", StopReason::EndTurn), "{format:?}");
         if !usage_at.is_empty() && *format != Format::Converse {
@@ -238,7 +239,10 @@ fn headers_count_where_they_are_numbers_that_a_call_can_have() {
             _ => None,
         })
     };
-    assert_eq!(counts("12").usage(), Some(TokenUsage { input: 12, output: 34, cache_read: 5, cache_write: 0 }));
+    assert_eq!(
+        counts("12").usage(),
+        Some(TokenUsage { input: 12, output: 34, cache_read: 5, cache_write: 0, ..TokenUsage::default() })
+    );
     for wrong in ["", "-1", "1.5", "many", "18446744073709551615"] {
         assert_eq!(counts(wrong).usage(), None, "{wrong}");
         let cached = HeaderCounts::read(|name| Some(if name.contains("cache-write") { wrong } else { "12" }));
