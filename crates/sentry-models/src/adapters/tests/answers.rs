@@ -10,8 +10,14 @@ use crate::adapters::{Effect, HeaderCounts, ModelFailure, Reply, normalise, read
 
 const COUNTS: HeaderCounts = HeaderCounts { input: Some(70), output: Some(80), cache_read: Some(5), cache_write: None };
 const NO_COUNTS: HeaderCounts = HeaderCounts { input: None, output: None, cache_read: None, cache_write: None };
-const HEADERS: TokenUsage =
-    TokenUsage { input: 70, output: 80, cache_read: 5, cache_write: 0, ..TokenUsage::default() };
+const HEADERS: TokenUsage = TokenUsage {
+    input: 70,
+    output: 80,
+    cache_read: 5,
+    cache_write: 0,
+    cache_write_1h: 0,
+    tier: sentry_domain::ServiceTier::Default,
+};
 
 fn read(format: Format, body: &Value, counts: HeaderCounts) -> Result<Reply, ModelFailure> {
     if format == Format::Converse {
