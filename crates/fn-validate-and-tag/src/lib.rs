@@ -3,6 +3,7 @@
 mod additions;
 mod cache;
 mod content;
+mod conversation;
 mod document;
 mod estimate;
 mod field;

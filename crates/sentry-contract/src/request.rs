@@ -177,7 +177,7 @@ pub struct Estimate {
     /// Whether `max_tokens` is the client's; otherwise the sentry may ask for fewer.
     pub max_tokens_given: bool,
     /// What decides which rates can apply.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Charges::is_default")]
     pub charges: Charges,
 }
 
