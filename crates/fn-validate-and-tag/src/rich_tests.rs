@@ -133,10 +133,9 @@ fn each_offence_is_named_by_its_path() {
             "prompt.messages[3].content[0].toolResult.content[0].image.source.bytes".into(),
         ),
         (with("/tools", json!([])), "prompt.toolChoice".into()),
-        (with("/tools/0", json!({"cachePoint": {}})), "prompt.tools[0].cachePoint".into()),
+        (with("/tools/0", json!({"cachePoint": {}})), "prompt.tools[0].cachePoint.type".into()),
         (with("/tools/0", json!({"systemTool": {}})), "prompt.tools[0].systemTool".into()),
         (with("/tools/0/toolSpec/name", json!("")), "prompt.tools[0].toolSpec.name".into()),
-        (with("/tools/0/toolSpec/description", json!("")), "prompt.tools[0].toolSpec.description".into()),
         (
             with("/tools/0/toolSpec/inputSchema", json!({"json": "{}"})),
             "prompt.tools[0].toolSpec.inputSchema.json".into(),
