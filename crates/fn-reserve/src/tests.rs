@@ -105,11 +105,11 @@ async fn what_fits_is_held_at_its_worst_and_bedrocks_count_makes_it_smaller() {
     let decision =
         decide(&reserver(&[&put, &update]), input(limits, usage(0, 0), json!({"inputTokens": 90}))).await.unwrap();
     assert_eq!(decision["approved"], true);
-    // 90 at the dearest input rate, $3.75 a million for cache writes, and 1,000 at $15 a million.
+    // 90 at $3 a million, since nothing is written to a cache, and 1,000 at $15 a million.
     let reservation = &decision["admitted"]["reservation"];
     assert_eq!(
         reservation["hold"],
-        json!({"input": 90, "output": 1000, "usd": "0.015337500", "requests": 1, "inFlight": 1})
+        json!({"input": 90, "output": 1000, "usd": "0.015270000", "requests": 1, "inFlight": 1})
     );
     assert_eq!((&reservation["maxTokens"], &reservation["expiresAt"]), (&json!(1000), &json!("2026-11-21T12:06:00Z")));
     assert_eq!(decision["admitted"]["notes"], json!({}));
