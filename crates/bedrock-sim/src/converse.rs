@@ -47,8 +47,8 @@ const STOP_REASONS: [&str; 9] = [
     "malformed_tool_use",
     "model_context_window_exceeded",
 ];
-/// Shape `ServiceTierType` of the service model.
-const TIERS: [&str; 4] = ["priority", "default", "flex", "reserved"];
+/// Shape `ServiceTierType` of the service model (botocore 1.44.8), all but `reserved`.
+const TIERS: [&str; 3] = ["priority", "default", "flex"];
 const MAX_METADATA: usize = 16;
 const MAX_METADATA_LENGTH: usize = 256;
 
@@ -191,9 +191,13 @@ fn settings(config: Option<&Map<String, Value>>) -> Result<Prompt, ApiError> {
     })
 }
 
+/// The wording is that of NousResearch/hermes-agent pull request 34476; nobody has a reservation here.
 fn service_tier(tier: &Map<String, Value>) -> Result<String, ApiError> {
-    let tier = Fields::new(tier, "#/serviceTier", &["type"])?;
-    blocks::one_of(&tier, "type", "serviceTier", &TIERS).map(str::to_owned)
+    match Fields::new(tier, "#/serviceTier", &["type"])?.text("type")? {
+        "reserved" => Err(ApiError::validation("Reservation not found.")),
+        tier if TIERS.contains(&tier) => Ok(tier.to_owned()),
+        _ => Err(ApiError::validation("service tier provided is invalid")),
+    }
 }
 
 /// Shapes `RequestMetadata…` of the service model: 16 pairs, 256 characters each of a small set.
