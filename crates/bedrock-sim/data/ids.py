@@ -27,6 +27,7 @@ ENDED = {
     "anthropic.claude-opus-4-20250514-v1:0": "2026-05-31",
     # https://github.com/epam/ai-dial-adapter-bedrock/pull/310
     "anthropic.claude-v2": "2025-07-21",
+    "anthropic.claude-v2:0": "2025-07-21",
     "anthropic.claude-v2:1": "2025-07-21",
     # Older than those; before this day
     "anthropic.claude-v1": "2025-07-21",
