@@ -1,14 +1,13 @@
-//! One model call, from its bytes to its answer: the same way for every format.
+//! One model call, from its bytes to its answer.
 
 use std::{sync::Arc, time::Duration, time::SystemTime};
 
 use axum::{
+    Json,
     body::Bytes,
     extract::{ConnectInfo, Path, State},
-    http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
@@ -17,8 +16,9 @@ use crate::{
     converse,
     directives::Directives,
     error::ApiError,
+    facts::{self, Rule},
     faults::{Exception, Fault},
-    fields, guardrail, invoke,
+    fields, guardrail,
     models::{Model, metric_id},
     prompt::Prompt,
     reply::{self, Reply},
@@ -26,18 +26,10 @@ use crate::{
     tools,
 };
 
-/// The operation of a call.
-#[derive(Clone, Copy)]
-enum Operation {
-    Converse,
-    InvokeModel(invoke::Format),
-}
-
 /// A call that was read and may be answered.
 struct Call {
     model_id: String,
     base: String,
-    operation: Operation,
     prompt: Prompt,
     directives: Directives,
     arrived: (Instant, SystemTime),
@@ -50,57 +42,30 @@ pub async fn converse(
     Path(model_id): Path<String>,
     body: Bytes,
 ) -> Response {
-    let request = (&HeaderMap::new(), body.as_ref());
-    call(&sim, &connection, model_id, request, |_, _| Ok(Operation::Converse)).await
-}
-
-/// `POST /model/{modelId}/invoke`.
-pub async fn invoke(
-    State(sim): State<Arc<Sim>>,
-    ConnectInfo(connection): ConnectInfo<Connection>,
-    Path(model_id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let operation = |model: Option<Model<'_>>, body: &_| invoke::Format::of(model, body).map(Operation::InvokeModel);
-    call(&sim, &connection, model_id, (&headers, &body), operation).await
-}
-
-async fn call(
-    sim: &Sim,
-    connection: &Connection,
-    model_id: String,
-    request: (&HeaderMap, &[u8]),
-    operation: impl Fn(Option<Model<'_>>, &Map<String, Value>) -> Result<Operation, ApiError>,
-) -> Response {
     sim.count_call(&model_id);
-    match read(sim, model_id, request, operation) {
-        Ok(call) => call.answer(sim, connection).await.unwrap_or_else(IntoResponse::into_response),
+    match read(&sim, model_id, &body) {
+        Ok(call) => call.answer(&sim, &connection).await.unwrap_or_else(IntoResponse::into_response),
         Err(error) => error.into_response(),
     }
 }
 
-fn read(
-    sim: &Sim,
-    model_id: String,
-    request: (&HeaderMap, &[u8]),
-    operation: impl Fn(Option<Model<'_>>, &Map<String, Value>) -> Result<Operation, ApiError>,
-) -> Result<Call, ApiError> {
-    let ((headers, body), arrived) = (request, (Instant::now(), SystemTime::now()));
+fn read(sim: &Sim, model_id: String, body: &[u8]) -> Result<Call, ApiError> {
+    let arrived = (Instant::now(), SystemTime::now());
     let base = sim.resolve(&model_id)?;
     let model = Model::parse(&base);
+    if metric_id(&model_id) == base && model.is_some_and(|model| model.has(Rule::ProfileOnly)) {
+        return Err(ApiError::validation(format!(
+            "Invocation of model ID {base} with on-demand throughput isn\u{2019}t supported. Retry your request with the ID or ARN of an \
+             inference profile that contains this model."
+        )));
+    }
     let body = fields::body(body)?;
-    let operation = operation(model, &body)?;
-    let mut prompt = match operation {
-        Operation::Converse => converse::parse(&body, model),
-        Operation::InvokeModel(format) => format.parse(&body),
-    }?;
-    invoke::read_headers(headers, &mut prompt)?;
+    let prompt = converse::parse(&body, model)?;
     let mut directives = Directives::parse(prompt.last_user_text())?;
     if directives.fault.is_some() && !sim.meets_fault(prompt.last_user_text(), directives.times) {
         directives.fault = None;
     }
-    Ok(Call { model_id, base, operation, prompt, directives, arrived })
+    Ok(Call { model_id, base, prompt, directives, arrived })
 }
 
 impl Call {
@@ -120,8 +85,7 @@ impl Call {
                     None => error.into_response(),
                 };
                 // The service model has this one for InvokeModel only.
-                let is_foreign = exception == Exception::Quota && matches!(self.operation, Operation::Converse);
-                Ok(if is_foreign { answer::damaged(response) } else { response })
+                Ok(if exception == Exception::Quota { answer::damaged(response) } else { response })
             }
             Some(Fault::Malformed) => {
                 self.reply(sim).await?;
@@ -145,7 +109,8 @@ impl Call {
             Some(openai) => openai.complete(&self.prompt, &self.base).await?,
             None => reply::filler(&self.prompt, &self.directives),
         };
-        let reply = reply::finish(&self.prompt, &self.directives, draft);
+        let mut reply = reply::finish(&self.prompt, &self.directives, draft, &self.base);
+        self.use_cache(sim, &mut reply);
         let reply = reply::ask_for(tools::asked(&self.prompt, &self.directives)?, &self.directives, reply);
         let mut reply = guardrail::apply(&self.prompt, reply);
         self.wait(self.latency_ms(sim, reply.usage.output)).await;
@@ -157,21 +122,18 @@ impl Call {
         Ok(reply)
     }
 
-    fn respond(&self, reply: &Reply) -> Response {
-        match self.operation {
-            Operation::Converse => {
-                let response = answer::converse(converse::answer(reply, self.prompt.service_tier.as_deref()));
-                if converse::knows_stop_reason(&reply.stop_reason) { response } else { answer::damaged(response) }
-            }
-            Operation::InvokeModel(format) => {
-                let mut body = format.answer(reply, &self.base);
-                if self.prompt.guardrail.is_some() {
-                    let action = if guardrail::intervenes(&self.prompt) { "INTERVENED" } else { "NONE" };
-                    fields::set(&mut body, "amazon-bedrock-guardrailAction", action);
-                }
-                answer::invoke(body, reply, self.prompt.service_tier.as_deref())
-            }
+    /// Divides the input by what the prompt cache has, where the request has checkpoints and no directive tells the figures.
+    fn use_cache(&self, sim: &Sim, reply: &mut Reply) {
+        let least = facts::value(&self.base, Rule::Caches).unwrap_or(1);
+        let is_told = self.directives.tells_input() || guardrail::blocks_input(&self.prompt);
+        if !self.prompt.cache_points.is_empty() && !is_told {
+            reply.usage = sim.cache.serve(&self.prompt.cache_points, least, reply.usage, sim.now());
         }
+    }
+
+    fn respond(&self, reply: &Reply) -> Response {
+        let response = Json(converse::answer(reply, self.prompt.service_tier.as_deref())).into_response();
+        if converse::knows_stop_reason(&reply.stop_reason) { response } else { answer::damaged(response) }
     }
 
     fn latency_ms(&self, sim: &Sim, output_tokens: u64) -> u64 {

@@ -1,47 +1,59 @@
-//! Messages whose content is a list of blocks, as Converse and Nova have them; text blocks here, Converse's others in [`crate::blocks`].
+//! The conversation of a request: its system texts, its messages, and the rules between them.
 
 use serde_json::Value;
 
 use crate::{
+    blocks,
     error::ApiError,
+    facts::Rule,
     fields::{self, Fields},
-    prompt::{Prompt, Role, Turn},
+    models::Model,
+    prompt::{Kind, Prompt, Role, Turn},
 };
 
-/// Reads the content of a message, which is at the place given, into its turn.
-pub type ReadTurn = fn(Role, &[Value], &str) -> Result<Turn, ApiError>;
+/// Claude takes no larger sides where a request has more than 20 pictures (aws-solutions-library-samples/
+/// accelerated-intelligent-document-processing-on-aws issue 994).
+const MANY_IMAGES: usize = 20;
+const MOST_PIXELS_OF_MANY: u64 = 2_000;
 
 /// Reads `system` and `messages` of a body into its prompt.
 ///
 /// # Errors
-/// A ValidationException for messages that are missing, in the wrong order or not text.
-pub fn read_conversation(fields: &Fields<'_>, prompt: &mut Prompt, read: ReadTurn) -> Result<(), ApiError> {
-    prompt.system = texts(fields.list("system")?.map(Vec::as_slice).unwrap_or_default(), "system")?;
-    prompt.turns = turns(fields.list("messages")?.ok_or_else(|| fields.missing("messages"))?, read)?;
-    prompt.check_turns()
+/// A ValidationException for messages that are missing, in the wrong order or of the wrong form.
+pub fn read_conversation(fields: &Fields<'_>, prompt: &mut Prompt, model: Option<Model<'_>>) -> Result<(), ApiError> {
+    prompt.system = system(fields.list("system")?.map(Vec::as_slice).unwrap_or_default())?;
+    let messages = fields.list("messages")?.ok_or_else(|| fields.missing("messages"))?;
+    prompt.turns = messages
+        .iter()
+        .enumerate()
+        .map(|(index, message)| {
+            let (role, content) = message_parts(index, message)?;
+            blocks::turn(role, content, &format!("messages.{index}.content"), model)
+        })
+        .collect::<Result<_, ApiError>>()?;
+    check_order(&prompt.turns)?;
+    check_results(&prompt.turns)?;
+    if let Some(model) = model {
+        check_model(prompt, model)?;
+    }
+    Ok(())
 }
 
-fn turns(messages: &[Value], read: ReadTurn) -> Result<Vec<Turn>, ApiError> {
-    messages.iter().enumerate().map(|(index, message)| turn(index, message, read)).collect()
-}
-
-/// A turn of texts only.
+/// The role and the blocks of a message.
 ///
 /// # Errors
-/// A ValidationException for a block of another kind.
-pub fn text_turn(role: Role, content: &[Value], place: &str) -> Result<Turn, ApiError> {
-    Ok(Turn::of(role, texts(content, place)?.join("\n")))
-}
-
-fn turn(index: usize, message: &Value, read: ReadTurn) -> Result<Turn, ApiError> {
+/// A ValidationException if it has none.
+pub fn message_parts(index: usize, message: &Value) -> Result<(Role, &[Value]), ApiError> {
     let place = format!("#/messages/{index}");
     let message =
         message.as_object().ok_or_else(|| fields::malformed(format_args!("{place}: expected type: JSONObject")))?;
-    let message = Fields::new(message, &place, &["role", "content"])?;
-    let role = match message.string("role")?.ok_or_else(|| message.missing("role"))? {
-        "user" => Role::User,
-        "assistant" => Role::Assistant,
-        _ => {
+    Fields::new(message, &place, &["role", "content"])?;
+    let role = match message.get("role").and_then(Value::as_str) {
+        Some("user") => Role::User,
+        Some("assistant") => Role::Assistant,
+        None => return Err(fields::malformed(format_args!("{place}: required key [role] not found"))),
+        // The service model has `system` too; models refuse it (BerriAI/litellm pull request 41082, stdapi-ai/stdapi.ai issue 49).
+        Some(_) => {
             return Err(ApiError::validation(format!(
                 "1 validation error detected: Value at 'messages.{}.member.role' failed to satisfy constraint: Member must \
                  satisfy enum value set: [user, assistant]",
@@ -49,29 +61,25 @@ fn turn(index: usize, message: &Value, read: ReadTurn) -> Result<Turn, ApiError>
             )));
         }
     };
-    let content = message.list("content")?.map(Vec::as_slice).unwrap_or_default();
+    let content = message.get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     if content.is_empty() {
         return Err(ApiError::validation(format!(
             "The content field in the Message object at messages.{index} is empty. Add a ContentBlock object to the content \
              field and try again."
         )));
     }
-    read(role, content, &format!("messages.{index}.content"))
+    Ok((role, content))
 }
 
-/// Reads a list of text blocks; cache points are passed over.
-fn texts(blocks: &[Value], place: &str) -> Result<Vec<String>, ApiError> {
+/// The texts of system blocks; cache points are passed over.
+fn system(blocks: &[Value]) -> Result<Vec<String>, ApiError> {
     let mut texts = Vec::new();
     for (index, block) in blocks.iter().enumerate() {
-        let place = format!("{place}.{index}");
-        let block =
-            block.as_object().ok_or_else(|| fields::malformed(format_args!("{place}: expected type: JSONObject")))?;
-        if block.len() != 1 {
-            return Err(fields::malformed(format_args!("{place}: a block must have exactly one member")));
-        }
-        let block = Fields::new(block, &place, &["text", "cachePoint"])?;
-        match block.string("text")? {
-            Some(text) if text.trim().is_empty() => return Err(blank(&place)),
+        let place = format!("system.{index}");
+        let block = blocks::union(block, &place, &["text", "cachePoint", "guardContent"])?;
+        let guarded = block.object("guardContent")?.and_then(|guarded| guarded.get("text")?.get("text")?.as_str());
+        match block.string("text")?.or(guarded) {
+            Some(text) if text.trim().is_empty() => return Err(blocks::blank(&place)),
             Some(text) => texts.push(text.to_owned()),
             None if block.get("cachePoint").is_some() => {}
             None => return Err(block.missing("text")),
@@ -80,9 +88,144 @@ fn texts(blocks: &[Value], place: &str) -> Result<Vec<String>, ApiError> {
     Ok(texts)
 }
 
-/// A ValidationException for a text block without text.
-pub fn blank(place: &str) -> ApiError {
-    ApiError::validation(format!(
-        "The text field in the ContentBlock object at {place} is blank. Add text to the text field, and try again."
-    ))
+fn check_order(turns: &[Turn]) -> Result<(), ApiError> {
+    if turns.first().is_none_or(|turn| turn.role != Role::User) {
+        return Err(ApiError::validation(
+            "A conversation must start with a user message. Try again with a conversation that starts with a user message.",
+        ));
+    }
+    if turns.windows(2).any(|pair| matches!(pair, [a, b] if a.role == b.role)) {
+        return Err(ApiError::validation(
+            "A conversation must alternate between user and assistant roles. Make sure the conversation alternates \
+             between user and assistant roles and try again.",
+        ));
+    }
+    Ok(())
+}
+
+/// Every result answers a use of the turn before it, and every use has its result: strands-agents/harness-sdk issue 1435 (too many),
+/// zeroclaw-labs/zeroclaw pull request 1476 (missing).
+fn check_results(turns: &[Turn]) -> Result<(), ApiError> {
+    let mut open: &[String] = &[];
+    for (index, turn) in turns.iter().enumerate() {
+        if turn.role == Role::Assistant {
+            open = &turn.tool_uses;
+            continue;
+        }
+        if turn.tool_uses.len() > open.len() {
+            return Err(ApiError::validation(format!(
+                "The number of toolResult blocks at messages.{index}.content exceeds the number of toolUse blocks of previous turn."
+            )));
+        }
+        let missing: Vec<&str> = open.iter().filter(|id| !turn.tool_uses.contains(id)).map(String::as_str).collect();
+        if !missing.is_empty() {
+            return Err(ApiError::validation(format!(
+                "Expected toolResult blocks at messages.{index}.content for the following Ids: {}",
+                missing.join(", ")
+            )));
+        }
+        open = &[];
+    }
+    Ok(())
+}
+
+/// What a model takes of what Converse has.
+fn check_model(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
+    let refused = |field: &str| {
+        Err(ApiError::validation(format!(
+            "This model doesn't support the {field} field. Remove {field} and try again."
+        )))
+    };
+    if !prompt.system.is_empty() && model.has(Rule::NoSystem) {
+        return refused("system");
+    }
+    if !prompt.stop_sequences.is_empty() && model.has(Rule::NoStopSequences) {
+        return refused("stopSequences");
+    }
+    if prompt.turns.len() > 1 && model.has(Rule::NoHistory) {
+        return Err(ApiError::validation(
+            "This model doesn't support conversation history. Try again with input that only includes one user message.",
+        ));
+    }
+    if model.has(Rule::NoSamplingField) {
+        if prompt.temperature.is_some() {
+            return refused("temperature");
+        }
+        if prompt.top_p.is_some() {
+            return refused("topP");
+        }
+    }
+    check_last(prompt, model)?;
+    if model.is_claude() {
+        check_claude(prompt, model)?;
+    }
+    Ok(())
+}
+
+fn check_last(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
+    let Some(last) = prompt.turns.last().filter(|turn| turn.role == Role::Assistant) else { return Ok(()) };
+    if model.has(Rule::LastTurnIsTheUsers) {
+        return Err(ApiError::validation(
+            "The model that you are using requires the last turn in the conversation to be a user message. Add a user message to the \
+             conversation and try again.",
+        ));
+    }
+    if model.has(Rule::NoPrefill) {
+        return Err(ApiError::model(
+            "This model does not support assistant message prefill. The conversation must end with a user message.",
+        ));
+    }
+    if model.is_claude() && last.text.ends_with(char::is_whitespace) {
+        return Err(ApiError::model("messages: final assistant content cannot end with trailing whitespace"));
+    }
+    Ok(())
+}
+
+fn check_claude(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
+    for (name, value) in [("temperature", prompt.temperature), ("top_p", prompt.top_p)] {
+        // 1 is the default, and taken.
+        if value.is_some_and(|value| value < 1.0) && model.has(Rule::NoSampling) {
+            return Err(ApiError::model(format!("`{name}` is deprecated for this model.")));
+        }
+    }
+    if prompt.temperature.is_some() && prompt.top_p.is_some() && model.has(Rule::TemperatureOrTopP) {
+        return Err(ApiError::model(
+            "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+        ));
+    }
+    // Anthropic's API; its wording on Bedrock was not found.
+    if prompt.stop_sequences.iter().any(|stop| stop.trim().is_empty()) {
+        return Err(ApiError::model("stop_sequences: each stop sequence must contain non-whitespace"));
+    }
+    let images: Vec<_> = prompt.turns.iter().flat_map(|turn| &turn.images).collect();
+    let is_large = |size: &&Option<(u64, u64)>| size.is_some_and(|(w, h)| w.max(h) > MOST_PIXELS_OF_MANY);
+    if images.len() > MANY_IMAGES && images.iter().any(is_large) {
+        return Err(ApiError::model(format!(
+            "messages: At least one of the image dimensions exceed max allowed size for many-image requests: {MOST_PIXELS_OF_MANY} \
+             pixels"
+        )));
+    }
+    Ok(())
+}
+
+/// With a budget, the assistant's turn of a tool loop begins with its thoughts (langchain-ai/langchain-aws issue 844). Models that think
+/// adaptively go on without them (pydantic/pydantic-ai pull request 5326).
+///
+/// # Errors
+/// A ValidationException if it begins with something else.
+pub fn check_thoughts(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
+    let thinks = prompt.thinking.is_some_and(|thinking| thinking.by_budget) && model.has(Rule::ThinkingFirst);
+    let is_in_a_loop = prompt.turns.last().is_some_and(|turn| turn.role == Role::User && !turn.tool_uses.is_empty());
+    let Some(index) = prompt.turns.len().checked_sub(2).filter(|_| thinks && is_in_a_loop) else { return Ok(()) };
+    let found = match prompt.turns.get(index).and_then(|turn| turn.begins_with) {
+        Some(Kind::Text) => "text",
+        Some(Kind::ToolUse) => "tool_use",
+        Some(Kind::Thoughts) | None => return Ok(()),
+    };
+    Err(ApiError::model(format!(
+        "messages.{index}.content.0.type: Expected `thinking` or `redacted_thinking`, but found `{found}`. When `thinking` is enabled, a \
+         final `assistant` message must start with a thinking block (preceeding the lastmost set of `tool_use` and `tool_result` blocks). \
+         We recommend you include thinking blocks from previous turns. To avoid this requirement, disable `thinking`. Please consult our \
+         documentation at https://docs.claude.com/en/docs/build-with-claude/extended-thinking"
+    )))
 }

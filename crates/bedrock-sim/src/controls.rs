@@ -1,6 +1,6 @@
 //! The stand-in's own routes under `/_sim`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, body::Bytes, extract::State};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     error::ApiError,
     fields::{self, Fields},
-    state::{Calls, Defaults, Sim},
+    state::{Calls, Defaults, Sim, time},
 };
 
 /// `GET /_sim/health`.
@@ -38,4 +38,23 @@ pub async fn set_defaults(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<Js
     };
     sim.set_defaults(defaults);
     Ok(Json(defaults))
+}
+
+/// `GET /_sim/clock`.
+pub async fn clock(State(sim): State<Arc<Sim>>) -> Json<Value> {
+    Json(json!({"now": sim.now_text()}))
+}
+
+/// `POST /_sim/clock`: `now` sets it, `advanceSeconds` puts it forward; answers the new time.
+pub async fn set_clock(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<Json<Value>, ApiError> {
+    let body = fields::body(&body)?;
+    let fields = Fields::new(&body, "#", &["now", "advanceSeconds"])?;
+    if let Some(now) = fields.string("now")? {
+        sim.set_now(time(now).ok_or_else(|| fields::malformed("#/now: is no time such as 2027-01-08T00:00:00Z"))?);
+    }
+    if let Some(seconds) = fields.integer("advanceSeconds", 0)? {
+        let then = sim.now().checked_add(Duration::from_secs(seconds));
+        sim.set_now(then.ok_or_else(|| fields::malformed("#/advanceSeconds: is too much"))?);
+    }
+    Ok(clock(State(sim)).await)
 }

@@ -1,27 +1,32 @@
 //! Converse: one format for every model.
 
-mod limits;
+mod caching;
+mod extra;
 
 use serde_json::{Map, Value, json};
 
 use crate::{
     blocks, content,
     error::ApiError,
+    facts::{self, Rule},
     fields::{self, Fields},
     guardrail,
     models::Model,
-    pictures,
     prompt::Prompt,
-    reply::Reply,
+    reply::{Reply, Thoughts},
+    thinking,
+    tokens::Usage,
     tools,
 };
 
-const KNOWN: [&str; 12] = [
+/// Members of the shape `ConverseRequest` (botocore 1.44.8), all but the model's id, which is in the path.
+const KNOWN: [&str; 13] = [
     "messages",
     "system",
     "inferenceConfig",
     "toolConfig",
     "guardrailConfig",
+    "projectIdentifier",
     "promptVariables",
     "additionalModelRequestFields",
     "additionalModelResponseFieldPaths",
@@ -42,34 +47,84 @@ const STOP_REASONS: [&str; 9] = [
     "malformed_tool_use",
     "model_context_window_exceeded",
 ];
-/// Shape `ServiceTierType` of the service model.
-const TIERS: [&str; 4] = ["priority", "default", "flex", "reserved"];
+/// Shape `ServiceTierType` of the service model (botocore 1.44.8), all but `reserved`.
+const TIERS: [&str; 3] = ["priority", "default", "flex"];
 const MAX_METADATA: usize = 16;
 const MAX_METADATA_LENGTH: usize = 256;
 
 /// Reads a request.
 ///
 /// # Errors
-/// A ValidationException where Bedrock would answer one.
+/// An exception where Bedrock would answer one.
 pub fn parse(body: &Map<String, Value>, model: Option<Model<'_>>) -> Result<Prompt, ApiError> {
     let fields = Fields::new(body, "#", &KNOWN)?;
     let mut prompt = settings(fields.object("inferenceConfig")?)?;
-    content::read_conversation(&fields, &mut prompt, blocks::turn)?;
-    let images = prompt.turns.iter().flat_map(|turn| &turn.images);
-    prompt.image_tokens = images.map(|size| pictures::tokens(model, *size)).fold(0, u64::saturating_add);
-    prompt.tools = tools::read(fields.object("toolConfig")?, &prompt)?;
+    content::read_conversation(&fields, &mut prompt, model)?;
+    prompt.tools = tools::read(fields.object("toolConfig")?, &prompt, model)?;
     prompt.guardrail = fields.object("guardrailConfig")?.map(guardrail::read).transpose()?;
     prompt.service_tier = fields.object("serviceTier")?.map(service_tier).transpose()?;
+    let output = fields.object("outputConfig")?.map(output_config).transpose()?;
+    let (schema, effort) = output.unwrap_or_default();
+    prompt.schema = schema;
     if let Some(model) = model {
-        limits::check_prompt(&prompt, model)?;
-        if let Some(extra) = fields.object("additionalModelRequestFields")? {
-            limits::check_extra(extra, model)?;
+        check_limits(&prompt, model)?;
+        let extra = fields.object("additionalModelRequestFields")?;
+        if let Some(extra) = extra {
+            extra::check(extra, model)?;
         }
+        if prompt.schema.is_some() && model.has(Rule::NoStructuredOutput) {
+            return Err(ApiError::model("output_config.format: Extra inputs are not permitted"));
+        }
+        prompt.thinking = thinking::read(extra, effort.as_deref(), &prompt, model)?;
+        content::check_thoughts(&prompt, model)?;
     }
     if let Some(metadata) = fields.object("requestMetadata")? {
         check_metadata(metadata)?;
     }
+    prompt.cache_points = caching::read(body, &prompt, model)?;
     Ok(prompt)
+}
+
+/// What a model reads and writes at most. The wording is that of daisuke-awaji/moca issue 254 (Claude), aws-samples/bedrock-chat issue 95
+/// (others) and aws-samples/bedrock-access-gateway issue 41 (output).
+fn check_limits(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
+    let Some(facts) = facts::of(model.base) else { return Ok(()) };
+    if let (Some(limit), Some(asked)) = (facts.output, prompt.max_tokens)
+        && asked > limit
+    {
+        return Err(ApiError::validation(format!(
+            "The maximum tokens you requested exceeds the model limit of {limit}. Try again with a maximum tokens value that is lower \
+             than {limit}."
+        )));
+    }
+    let input = prompt.input_tokens();
+    match facts.context {
+        Some(limit) if input > limit && model.is_claude() => {
+            Err(ApiError::model(format!("prompt is too long: {input} tokens > {limit} maximum")))
+        }
+        Some(limit) if input > limit => Err(ApiError::validation("Input is too long for requested model.")),
+        _ => Ok(()),
+    }
+}
+
+/// The schema and the effort of `outputConfig`: Bedrock user guide, "Get validated JSON results from models"
+/// (<https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html>, read 2026-11-26).
+fn output_config(config: &Map<String, Value>) -> Result<(Option<Value>, Option<String>), ApiError> {
+    let place = "#/outputConfig";
+    let config = Fields::new(config, place, &["textFormat", "effort"])?;
+    let effort = config.string("effort")?.map(str::to_owned);
+    let Some(format) = config.object("textFormat")? else { return Ok((None, effort)) };
+    let format = Fields::new(format, place, &["type", "structure"])?;
+    blocks::one_of(&format, "type", "outputConfig.textFormat", &["json_schema"])?;
+    let structure = format.object("structure")?.ok_or_else(|| format.missing("structure"))?;
+    let structure = Fields::new(structure, place, &["jsonSchema"])?;
+    let definition = structure.object("jsonSchema")?.ok_or_else(|| structure.missing("jsonSchema"))?;
+    let definition = Fields::new(definition, place, &["schema", "name", "description"])?;
+    let schema = serde_json::from_str(definition.text("schema")?).ok().filter(Value::is_object);
+    // The wording is the stand-in's.
+    let schema =
+        schema.ok_or_else(|| ApiError::validation("outputConfig.textFormat: the schema is not a JSON object."))?;
+    Ok((Some(schema), effort))
 }
 
 /// Whether Converse has this stop reason.
@@ -79,33 +134,49 @@ pub fn knows_stop_reason(reason: &str) -> bool {
 
 /// The answer for a reply.
 pub fn answer(reply: &Reply, service_tier: Option<&str>) -> Value {
-    let reasoning = reply.reasoning.iter().map(|text| json!({"reasoningContent": {"reasoningText": {"text": text}}}));
+    let thoughts = reply.thoughts.iter().map(|thoughts| match thoughts {
+        Thoughts::Told { text, signature: None } => json!({"reasoningContent": {"reasoningText": {"text": text}}}),
+        Thoughts::Told { text, signature } => {
+            json!({"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}})
+        }
+        Thoughts::Redacted(content) => json!({"reasoningContent": {"redactedContent": content}}),
+    });
     let text = reply.text.iter().map(|text| json!({"text": text}));
     let asked = reply
         .tool_use
         .iter()
         .map(|asked| json!({"toolUse": {"toolUseId": asked.id, "name": asked.name, "input": asked.input}}));
-    let content: Vec<Value> = reasoning.chain(text).chain(asked).collect();
+    let content: Vec<Value> = thoughts.chain(text).chain(asked).collect();
     let mut answer = json!({
         "output": {"message": {"role": "assistant", "content": content}},
         "stopReason": reply.stop_reason,
         "metrics": {"latencyMs": reply.latency_ms},
     });
     if reply.usage_is_told {
-        let usage = &reply.usage;
-        let mut told = json!({"inputTokens": usage.input, "outputTokens": usage.output, "totalTokens": usage.total()});
-        for (name, count) in [("cacheReadInputTokens", usage.cache_read), ("cacheWriteInputTokens", usage.cache_write)]
-        {
-            if let Some(count) = count {
-                fields::set(&mut told, name, count);
-            }
-        }
-        fields::set(&mut answer, "usage", told);
+        fields::set(&mut answer, "usage", usage(&reply.usage));
     }
     if let Some(tier) = service_tier {
         fields::set(&mut answer, "serviceTier", json!({"type": tier}));
     }
     answer
+}
+
+/// Shape `TokenUsage` (botocore 1.44.8): `cacheDetails` is "sorted by TTL duration (1h before 5m)", and empty where nothing was written.
+fn usage(usage: &Usage) -> Value {
+    let mut told = json!({"inputTokens": usage.input, "outputTokens": usage.output, "totalTokens": usage.total()});
+    for (name, count) in [("cacheReadInputTokens", usage.cache_read), ("cacheWriteInputTokens", usage.cache_write)] {
+        if let Some(count) = count {
+            fields::set(&mut told, name, count);
+        }
+    }
+    if let Some(written) = usage.cache_write {
+        let long = usage.cache_write_long.min(written);
+        let details = [("1h", long), ("5m", written - long)];
+        let details = details.iter().filter(|(_, count)| *count > 0);
+        let details = details.map(|(ttl, count)| json!({"ttl": ttl, "inputTokens": count}));
+        fields::set(&mut told, "cacheDetails", details.collect::<Vec<_>>());
+    }
+    told
 }
 
 fn settings(config: Option<&Map<String, Value>>) -> Result<Prompt, ApiError> {
@@ -120,23 +191,13 @@ fn settings(config: Option<&Map<String, Value>>) -> Result<Prompt, ApiError> {
     })
 }
 
+/// The wording is that of NousResearch/hermes-agent pull request 34476; nobody has a reservation here.
 fn service_tier(tier: &Map<String, Value>) -> Result<String, ApiError> {
-    let tier = Fields::new(tier, "#/serviceTier", &["type"])?.text("type")?;
-    check_tier(tier).map(|()| tier.to_owned())
-}
-
-/// Whether there is such a service tier.
-///
-/// # Errors
-/// A ValidationException if there is none.
-pub fn check_tier(tier: &str) -> Result<(), ApiError> {
-    if TIERS.contains(&tier) {
-        return Ok(());
+    match Fields::new(tier, "#/serviceTier", &["type"])?.text("type")? {
+        "reserved" => Err(ApiError::validation("Reservation not found.")),
+        tier if TIERS.contains(&tier) => Ok(tier.to_owned()),
+        _ => Err(ApiError::validation("service tier provided is invalid")),
     }
-    Err(ApiError::validation(
-        "1 validation error detected: Value at 'serviceTier.type' failed to satisfy constraint: Member must satisfy enum value set: \
-         [priority, default, flex, reserved]",
-    ))
 }
 
 /// Shapes `RequestMetadata…` of the service model: 16 pairs, 256 characters each of a small set.
@@ -154,61 +215,4 @@ fn check_metadata(metadata: &Map<String, Value>) -> Result<(), ApiError> {
         "1 validation error detected: Value at 'requestMetadata' failed to satisfy constraint: Map must have at most 16 entries \
          of strings that match [a-zA-Z0-9\\s:_@$#=/+,-.]{0,256}",
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(model: &str, body: Value) -> String {
-        let Value::Object(body) = body else { panic!("not an object") };
-        let error = parse(&body, Model::parse(model)).err().unwrap_or_else(|| panic!("accepted: {body:?}"));
-        assert_eq!(error.kind, "ValidationException");
-        error.message
-    }
-
-    const HAIKU: &str = "anthropic.claude-3-haiku-20240307-v1:0";
-
-    fn user(text: &str) -> Value {
-        json!({"role": "user", "content": [{"text": text}]})
-    }
-
-    #[test]
-    fn a_full_request_is_read() {
-        let body = json!({
-            "system": [{"text": "Be brief."}, {"cachePoint": {"type": "default"}}],
-            "messages": [user("Hi"), {"role": "assistant", "content": [{"text": "Hello."}]}, user("S3?")],
-            "inferenceConfig": {"maxTokens": 9, "temperature": 0.7, "topP": 0.9, "stopSequences": ["x"]},
-            "additionalModelRequestFields": {"top_k": 50},
-            "requestMetadata": {"costCenter": "support"},
-        });
-        let prompt = parse(body.as_object().unwrap(), Model::parse(HAIKU)).ok().unwrap();
-        assert_eq!((prompt.system.len(), prompt.turns.len(), prompt.max_tokens), (1, 3, Some(9)));
-        assert_eq!((prompt.last_user_text(), prompt.temperature, prompt.top_p), ("S3?", Some(0.7), Some(0.9)));
-        assert_eq!(prompt.stop_sequences, ["x"]);
-    }
-
-    #[test]
-    fn what_bedrock_refuses_is_refused() {
-        let assistant = json!({"role": "assistant", "content": [{"text": "Hello. "}]});
-        for (body, named) in [
-            (json!({}), "messages"),
-            (json!({"messages": []}), "start with a user message"),
-            (json!({"messages": [assistant]}), "start with a user message"),
-            (json!({"messages": [user("a"), user("b")]}), "must alternate"),
-            (json!({"messages": [user("a"), assistant]}), "trailing whitespace"),
-            (json!({"messages": [{"role": "system", "content": [{"text": "a"}]}]}), "enum value set"),
-            (json!({"messages": [{"role": "user", "content": []}]}), "is empty"),
-            (json!({"messages": [user(" ")]}), "messages.0.content.0 is blank"),
-            (json!({"messages": [user("a")], "temprature": 1}), "[temprature]"),
-            (json!({"messages": [user("a")], "inferenceConfig": {"maxTokens": 0}}), "greater than or equal to 1"),
-            (json!({"messages": [user("a")], "inferenceConfig": {"temperature": 1.5}}), "between 0 and 1"),
-            (json!({"messages": [user("a")], "inferenceConfig": {"topK": 5}}), "[topK]"),
-            (json!({"messages": [user("a")], "additionalModelRequestFields": {"topK": 5}}), "[topK]"),
-            (json!({"messages": [user("a")], "requestMetadata": {"team": "größe"}}), "requestMetadata"),
-        ] {
-            let message = refused(HAIKU, body);
-            assert!(message.contains(named), "{message} has no {named}");
-        }
-    }
 }

@@ -2,22 +2,21 @@
 
 use std::sync::Arc;
 
-use aws_smithy_types::base64;
 use axum::{
     Json,
     body::Bytes,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::{
     converse,
     directives::{CountFault, Directives},
     error::ApiError,
+    facts::Rule,
     faults::Exception,
     fields::{self, Fields},
-    invoke::claude_messages,
     models::{ArnKind, Model, parse_arn},
     prompt::Prompt,
     state::Sim,
@@ -48,7 +47,7 @@ async fn answer(prompt: &Prompt) -> Result<u64, ApiError> {
         Some(CountFault::Hang) => std::future::pending().await,
         None => {}
     }
-    let cached = [directives.cache_read, directives.cache_write].into_iter().flatten();
+    let cached = [directives.cache_read, directives.writes_to_cache()].into_iter().flatten();
     let input = directives.input_tokens.unwrap_or_else(|| prompt.input_tokens());
     Ok(cached.fold(input, u64::saturating_add).min(MAX_TOKENS))
 }
@@ -65,17 +64,9 @@ fn read(sim: &Sim, model_id: &str, body: &[u8]) -> Result<Prompt, ApiError> {
             Fields::new(request, "#/input/converse", &CONVERSE)?;
             converse::parse(request, Some(model))
         }
-        (None, Some(request)) => claude_messages::parse(&invoke_body(request)?),
+        (None, Some(_)) => Err(ApiError::validation("bedrock-sim: only the input of Converse is counted.")),
         _ => Err(fields::malformed("#/input: exactly one of [converse, invokeModel] must be set")),
     }
-}
-
-/// The body of InvokeModel inside the request.
-fn invoke_body(request: &Map<String, Value>) -> Result<Map<String, Value>, ApiError> {
-    let request = Fields::new(request, "#/input/invokeModel", &["body"])?;
-    let body = request.string("body")?.ok_or_else(|| request.missing("body"))?;
-    let body = base64::decode(body).map_err(|_| fields::malformed("#/input/invokeModel/body: expected type: Blob"))?;
-    fields::body(&body)
 }
 
 /// The foundation model that is named, if its tokens are counted. Profiles are not counted, whatever stands behind them.
@@ -85,7 +76,7 @@ fn countable(model_id: &str) -> Option<Model<'_>> {
         Some(_) => return None,
         None => model_id,
     };
-    Model::parse(id).filter(|model| model.prefix.is_none() && model.counts_tokens())
+    Model::parse(id).filter(|model| model.prefix.is_none() && model.has(Rule::CountsTokens))
 }
 
 fn unsupported() -> ApiError {

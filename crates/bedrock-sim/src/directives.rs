@@ -49,12 +49,16 @@ pub struct Directives {
     pub wanted_tokens: Option<u64>,
     /// Input tokens read from the prompt cache.
     pub cache_read: Option<u64>,
-    /// Input tokens written to the prompt cache.
+    /// Input tokens written to the prompt cache for five minutes.
     pub cache_write: Option<u64>,
+    /// Input tokens written to the prompt cache for an hour.
+    pub cache_write_long: Option<u64>,
     /// Milliseconds that the call takes.
     pub latency_ms: Option<u64>,
-    /// Words of reasoning before the reply.
+    /// Words of reasoning before the reply, whether the model thinks or not.
     pub reasoning: Option<u64>,
+    /// Whether the reasoning can be read by the model alone.
+    pub redacted: bool,
     /// Exact size of the reply, in bytes.
     pub output_bytes: Option<u64>,
     /// Stop reason to report.
@@ -83,6 +87,19 @@ impl Directives {
         Ok(directives)
     }
 
+    /// Input tokens written to the prompt cache, of both lifetimes, where any are asked for.
+    pub fn writes_to_cache(&self) -> Option<u64> {
+        match (self.cache_write, self.cache_write_long) {
+            (None, None) => None,
+            (short, long) => Some(short.unwrap_or(0).saturating_add(long.unwrap_or(0)).min(MAX_TOKENS)),
+        }
+    }
+
+    /// Whether any figure of the input is given, so that the prompt cache is left alone.
+    pub fn tells_input(&self) -> bool {
+        self.input_tokens.or(self.cache_read).or(self.writes_to_cache()).is_some()
+    }
+
     fn set(&mut self, word: &str) -> Result<(), ApiError> {
         let unknown = || ApiError::validation(format!("bedrock-sim: unknown directive {word}."));
         let (name, value) = word.split_once('=').ok_or_else(unknown)?;
@@ -97,8 +114,10 @@ impl Directives {
             "output-tokens" => self.output_tokens = Some(number(word, value, MAX_TOKENS)?),
             "wanted-tokens" => self.wanted_tokens = Some(number(word, value, MAX_TOKENS)?),
             "cache-read" => self.cache_read = Some(number(word, value, MAX_TOKENS)?),
+            "cache-write-1h" => self.cache_write_long = Some(number(word, value, MAX_TOKENS)?),
             "cache-write" => self.cache_write = Some(number(word, value, MAX_TOKENS)?),
             "latency-ms" => self.latency_ms = Some(number(word, value, u64::MAX)?),
+            "reasoning-form" if value == "redacted" => self.redacted = true,
             "reasoning" => self.reasoning = Some(number(word, value, MAX_TOKENS)?),
             "output-bytes" => self.output_bytes = Some(number(word, value, MAX_OUTPUT_BYTES)?),
             _ => return Err(unknown()),
@@ -135,7 +154,7 @@ mod tests {
 
     #[test]
     fn figures_of_several_directives_are_combined() {
-        let text = "a [[sim output-tokens=143 input-tokens=21 cache-read=5]] b [[sim cache-write=7 latency-ms=300\n\
+        let text = "a [[sim output-tokens=143 input-tokens=21 cache-read=5]] b [[sim cache-write=7 cache-write-1h=9 reasoning-form=redacted latency-ms=300\n\
                     output-bytes=200000 stop-reason=end_turn tool=find fault=throttling error-text=MARKER count-tokens=hang]]";
         let expected = Directives {
             fault: Some(Fault::Exception(Exception::Throttling)),
@@ -147,8 +166,10 @@ mod tests {
             wanted_tokens: None,
             cache_read: Some(5),
             cache_write: Some(7),
+            cache_write_long: Some(9),
             latency_ms: Some(300),
             reasoning: None,
+            redacted: true,
             output_bytes: Some(200_000),
             stop_reason: Some("end_turn".to_owned()),
             tool: Some("find".to_owned()),

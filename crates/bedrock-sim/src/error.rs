@@ -34,6 +34,16 @@ impl ApiError {
         Self::new("ValidationException", StatusCode::BAD_REQUEST, message)
     }
 
+    /// The request is not acceptable to the model itself.
+    pub fn model(message: impl std::fmt::Display) -> Self {
+        Self::validation(format!("The model returned the following errors: {message}"))
+    }
+
+    /// The caller may not do this.
+    pub fn access_denied(message: impl Into<String>) -> Self {
+        Self::new("AccessDeniedException", StatusCode::FORBIDDEN, message)
+    }
+
     /// The resource does not exist.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new("ResourceNotFoundException", StatusCode::NOT_FOUND, message)

@@ -38,7 +38,7 @@ pub fn apply(prompt: &Prompt, reply: Reply) -> Reply {
     }
     let usage = if blocks_input(prompt) { Usage::default() } else { reply.usage };
     let stop_reason = "guardrail_intervened".to_owned();
-    Reply { text: Some(MESSAGE.to_owned()), reasoning: None, tool_use: None, stop_reason, usage, ..reply }
+    Reply { text: Some(MESSAGE.to_owned()), thoughts: None, tool_use: None, stop_reason, usage, ..reply }
 }
 
 /// An identifier is an id, or an ARN that ends with it.

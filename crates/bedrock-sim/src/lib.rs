@@ -2,6 +2,7 @@
 
 mod answer;
 mod blocks;
+mod cache;
 mod call;
 mod connection;
 mod content;
@@ -10,10 +11,10 @@ mod converse;
 mod count_tokens;
 mod directives;
 mod error;
+mod facts;
 mod faults;
 mod fields;
 mod guardrail;
-mod invoke;
 mod metrics;
 mod models;
 mod openai;
@@ -23,8 +24,11 @@ mod profiles;
 mod prompt;
 mod recorder;
 mod reply;
+mod schema;
 mod server;
+mod signature;
 mod state;
+mod thinking;
 mod tokens;
 mod tools;
 #[cfg(test)]

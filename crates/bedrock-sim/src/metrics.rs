@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn a_call_has_its_metrics_under_its_model_and_time() {
         let called_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let usage = Usage { input: 21, output: 143, cache_read: Some(5), cache_write: None };
+        let usage = Usage { input: 21, output: 143, cache_read: Some(5), ..Usage::default() };
         let data = metric_data("abc123xyz", usage, called_at);
         let figures: Vec<_> = data.iter().map(|datum| (datum.metric_name().unwrap(), datum.value().unwrap())).collect();
         assert_eq!(

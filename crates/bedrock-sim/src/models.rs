@@ -1,6 +1,8 @@
 //! Which model ids exist, and what the id of a call means.
 
-const VENDORS: [&str; 16] = [
+use crate::facts::{self, Facts, Rule};
+
+const VENDORS: [&str; 19] = [
     "anthropic.",
     "amazon.nova",
     "amazon.titan",
@@ -14,84 +16,43 @@ const VENDORS: [&str; 16] = [
     "google.",
     "minimax.",
     "moonshot.",
+    "moonshotai.",
     "nvidia.",
+    "twelvelabs.",
     "writer.",
+    "xai.",
     "zai.",
-];
-/// Models whose Converse has no system prompt, by AWS's table of supported features (Bedrock user guide, "Supported models and
-/// model features").
-const WITHOUT_SYSTEM: [&str; 5] =
-    ["amazon.titan", "mistral.mistral-7b", "mistral.mixtral", "cohere.command-text", "cohere.command-light"];
-/// Some of the models that have reached the end of their life (Bedrock user guide, "Model lifecycle").
-const RETIRED: [&str; 3] = ["anthropic.claude-v1", "ai21.j2", "meta.llama2"];
-/// Models whose Converse has no conversation, by the same table ("Limited. No chat support").
-const WITHOUT_HISTORY: [&str; 2] = ["cohere.command-text", "cohere.command-light"];
-/// Models whose Converse refuses `stopSequences`. AWS's page of OpenAI's models maps them all the same; accounts report the refusal
-/// (crewAI issues 3317 and 4046 for gpt-oss, dify-official-plugins issue 1767 for Qwen; code that works around it for the others).
-const WITHOUT_STOP_SEQUENCES: [&str; 6] = ["openai.", "qwen.", "deepseek.v3", "google.gemma", "nvidia.", "zai."];
-/// Models whose tokens Bedrock counts, by AWS's table (Bedrock user guide, "Monitor your token usage by counting tokens before
-/// running inference") and by what accounts report of later ones. Claude Opus 4.8 launched with cross-Region inference only and is not.
-const COUNTED: [&str; 9] = [
-    "anthropic.claude-3-5-",
-    "anthropic.claude-3-7-",
-    "anthropic.claude-haiku-4-",
-    "anthropic.claude-opus-4-1-",
-    "anthropic.claude-opus-4-20250514-",
-    "anthropic.claude-opus-4-5-",
-    "anthropic.claude-opus-4-6-",
-    "anthropic.claude-opus-4-7",
-    "anthropic.claude-sonnet-4-",
 ];
 const MAX_PREFIX: usize = 8;
 
-/// Models that are alike in what they take.
+/// Models that are alike in the fields of their own that Converse passes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
-    /// Claude 3 and later.
-    ClaudeMessages,
-    /// Claude 2 and Instant.
-    ClaudeText,
+    /// Anthropic Claude.
+    Claude,
     /// Amazon Nova.
     Nova,
-    /// Amazon Titan Text.
-    Titan,
-    /// Meta Llama.
-    Llama,
-    /// Mistral AI.
-    Mistral,
-    /// Cohere Command and Command Light.
-    CohereText,
-    /// Cohere Command R and R+.
-    CohereChat,
-    /// AI21 Jamba.
-    Jamba,
-    /// DeepSeek.
-    DeepSeek,
-    /// OpenAI's gpt-oss.
-    GptOss,
-    /// Qwen.
-    Qwen,
-    /// Any other; here only Converse serves it.
+    /// Mistral 7B and Mixtral.
+    MistralText,
+    /// OpenAI's gpt-oss, and Qwen.
+    OpenAiChat,
+    /// Those without fields of their own.
+    Plain,
+    /// Any other: nothing is known of its fields.
     Other,
 }
 
 /// The starts of model ids; the first that fits decides.
-const FAMILIES: [(&str, Family); 16] = [
-    ("anthropic.claude-v", Family::ClaudeText),
-    ("anthropic.claude-instant", Family::ClaudeText),
-    ("anthropic.", Family::ClaudeMessages),
+const FAMILIES: [(&str, Family); 10] = [
+    ("anthropic.", Family::Claude),
     ("amazon.nova", Family::Nova),
-    ("amazon.titan-text", Family::Titan),
-    ("amazon.titan-tg1", Family::Titan),
-    ("meta.", Family::Llama),
-    ("mistral.", Family::Mistral),
-    ("cohere.command-r", Family::CohereChat),
-    ("cohere.command-text", Family::CohereText),
-    ("cohere.command-light", Family::CohereText),
-    ("ai21.jamba", Family::Jamba),
-    ("deepseek.", Family::DeepSeek),
-    ("openai.", Family::GptOss),
-    ("qwen.", Family::Qwen),
+    ("mistral.mistral-7b-", Family::MistralText),
+    ("mistral.mixtral-", Family::MistralText),
+    ("mistral.", Family::Plain),
+    ("meta.", Family::Plain),
+    ("openai.gpt-oss-", Family::OpenAiChat),
+    ("qwen.", Family::OpenAiChat),
+    ("deepseek.", Family::Plain),
     ("", Family::Other),
 ];
 
@@ -121,33 +82,26 @@ impl<'a> Model<'a> {
         FAMILIES.iter().find(|(start, _)| self.base.starts_with(start)).map_or(Family::Other, |(_, family)| *family)
     }
 
-    /// Whether Converse takes system texts for this model.
-    pub fn has_system(&self) -> bool {
-        !self.is_one_of(&WITHOUT_SYSTEM)
+    /// Whether this model has the rule.
+    pub fn has(&self, rule: Rule) -> bool {
+        facts::has(self.base, rule)
     }
 
-    /// Whether Converse takes more than one message for this model.
-    pub fn has_history(&self) -> bool {
-        !self.is_one_of(&WITHOUT_HISTORY)
+    /// Whether this is Claude, whose errors come from Anthropic's API.
+    pub fn is_claude(&self) -> bool {
+        self.family() == Family::Claude
     }
 
-    /// Whether Converse takes stop sequences for this model.
-    pub fn has_stop_sequences(&self) -> bool {
-        !self.is_one_of(&WITHOUT_STOP_SEQUENCES)
+    /// Whether a Region has this id. Ids of models that are in no list are taken as they are.
+    pub fn is_in(&self, region: &str) -> bool {
+        let Some(prefix) = self.prefix else { return true };
+        let is_listed = |facts: &Facts| facts.profiles.iter().any(|known| known == prefix);
+        facts::region_has(region, prefix) && facts::of(self.base).is_none_or(is_listed)
     }
 
-    /// Whether Bedrock does not serve this model any more.
-    pub fn is_retired(&self) -> bool {
-        self.is_one_of(&RETIRED)
-    }
-
-    /// Whether CountTokens knows this model.
-    pub fn counts_tokens(&self) -> bool {
-        self.is_one_of(&COUNTED)
-    }
-
-    fn is_one_of(&self, starts: &[&str]) -> bool {
-        starts.iter().any(|start| self.base.starts_with(start))
+    /// Whether Bedrock does not serve this model any more on a day such as `2026-11-26`.
+    pub fn has_ended(&self, today: &str) -> bool {
+        facts::of(self.base).and_then(|facts| facts.ends.as_deref()).is_some_and(|day| day <= today)
     }
 }
 
@@ -197,24 +151,38 @@ mod tests {
     #[test]
     fn known_ids_have_a_vendor_and_a_name() {
         for (id, prefix, family) in [
-            ("anthropic.claude-v2:0", None, Family::ClaudeText),
-            ("anthropic.claude-instant-v1", None, Family::ClaudeText),
-            ("anthropic.claude-3-haiku-20240307-v1:0", None, Family::ClaudeMessages),
-            ("us.anthropic.claude-3-5-haiku-20241022-v1:0", Some("us"), Family::ClaudeMessages),
-            ("global.anthropic.claude-sonnet-4-20250514-v1:0", Some("global"), Family::ClaudeMessages),
+            ("anthropic.claude-opus-5", None, Family::Claude),
+            ("us.anthropic.claude-haiku-4-5-20251001-v1:0", Some("us"), Family::Claude),
             ("us-gov.amazon.nova-lite-v1:0", Some("us-gov"), Family::Nova),
-            ("us.meta.llama3-3-70b-instruct-v1:0", Some("us"), Family::Llama),
-            ("openai.gpt-oss-120b-1:0", None, Family::GptOss),
-            ("cohere.command-r-plus-v1:0", None, Family::CohereChat),
-            ("cohere.command-light-text-v14", None, Family::CohereText),
-            ("cohere.embed-english-v3", None, Family::Other),
-            ("amazon.titan-text-express-v1", None, Family::Titan),
-            ("amazon.titan-embed-text-v2:0", None, Family::Other),
-            ("writer.palmyra-x5-v1:0", None, Family::Other),
+            ("us.meta.llama3-3-70b-instruct-v1:0", Some("us"), Family::Plain),
+            ("openai.gpt-oss-120b-1:0", None, Family::OpenAiChat),
+            ("global.openai.gpt-6-sol", Some("global"), Family::Other),
+            ("in.moonshotai.kimi-k3", Some("in"), Family::Other),
+            ("mistral.mixtral-8x7b-instruct-v0:1", None, Family::MistralText),
+            ("us.xai.grok-4.7", Some("us"), Family::Other),
         ] {
             let model = Model::parse(id).unwrap();
             assert_eq!((model.prefix, model.family()), (prefix, family), "{id}");
         }
+    }
+
+    #[test]
+    fn every_listed_id_can_be_called_where_its_profiles_are() {
+        for (base, facts) in facts::ids() {
+            let model = Model::parse(base).unwrap_or_else(|| panic!("{base} is unknown"));
+            assert_eq!((model.prefix, model.base), (None, base.as_str()));
+            for prefix in &facts.profiles {
+                let id = format!("{prefix}.{base}");
+                let model = Model::parse(&id).unwrap();
+                assert_eq!((model.prefix, model.base), (Some(prefix.as_str()), base.as_str()));
+                let regions =
+                    ["us-east-1", "eu-west-1", "ap-northeast-1", "ap-southeast-2", "ap-south-1", "us-gov-west-1"];
+                assert!(regions.iter().any(|region| model.is_in(region)), "{id}");
+            }
+        }
+        assert!(!Model::parse("us.anthropic.claude-opus-5").unwrap().is_in("eu-west-1"));
+        assert!(!Model::parse("eu.xai.grok-4.7").unwrap().is_in("eu-west-1"));
+        assert!(Model::parse("eu.zai.glm-9").unwrap().is_in("eu-west-1"));
     }
 
     #[test]

@@ -33,7 +33,10 @@ pub struct Options {
     /// How many exchanges, prompts and answers included, are kept in memory and shown under /_sim/exchanges, for tests; 0 keeps none
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub record: usize,
-    /// Region of inference profile ARNs and of the metrics
+    /// The time at which it starts, such as 2027-01-08T00:00:00Z, for models' ends of life and the prompt cache; without it the machine's
+    #[arg(long, value_name = "TIME")]
+    pub now: Option<String>,
+    /// Region: which cross-Region profiles there are, and of profile ARNs and metrics
     #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
     pub region: String,
 }

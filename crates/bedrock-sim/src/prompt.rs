@@ -1,6 +1,8 @@
-//! A request as every format comes down to it: system texts, turns, and settings.
+//! A request as the reply needs it: system texts, turns, and settings.
 
-use crate::{error::ApiError, tokens, tools::Tools};
+use serde_json::Value;
+
+use crate::{cache::CachePoint, thinking::Thinking, tokens, tools::Tools};
 
 /// Who wrote a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +13,17 @@ pub enum Role {
     Assistant,
 }
 
+/// What the assistant's turn begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A text.
+    Text,
+    /// Thoughts, readable or not.
+    Thoughts,
+    /// A tool.
+    ToolUse,
+}
+
 /// One message of the conversation.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Turn {
@@ -18,18 +31,28 @@ pub struct Turn {
     pub role: Role,
     /// What it says.
     pub text: String,
-    /// Input tokens of what is neither text nor an image.
+    /// Whether it says anything.
+    pub has_text: bool,
+    /// Input tokens of what is not text.
     pub more_tokens: u64,
     /// Width and height of its images, where they can be told.
     pub images: Vec<Option<(u64, u64)>>,
     /// The tools that it asks for, or answers, by the ids of their uses.
     pub tool_uses: Vec<String>,
+    /// Its first block, as far as that matters.
+    pub begins_with: Option<Kind>,
 }
 
 impl Turn {
     /// A turn that is text.
     pub const fn of(role: Role, text: String) -> Self {
-        Self { role, text, more_tokens: 0, images: Vec::new(), tool_uses: Vec::new() }
+        let has_text = !text.is_empty();
+        Self { role, text, has_text, more_tokens: 0, images: Vec::new(), tool_uses: Vec::new(), begins_with: None }
+    }
+
+    /// Its input tokens.
+    pub fn tokens(&self) -> u64 {
+        tokens::input_tokens([self.text.as_str()]).saturating_add(self.more_tokens)
     }
 }
 
@@ -54,16 +77,15 @@ pub struct Prompt {
     pub guardrail: Option<String>,
     /// How it is processed.
     pub service_tier: Option<String>,
-    /// Input tokens of all images, which depend on the model.
-    pub image_tokens: u64,
+    /// How the model thinks, if it does.
+    pub thinking: Option<Thinking>,
+    /// The schema that the reply's text fits.
+    pub schema: Option<Value>,
+    /// Where prefixes of it are cached.
+    pub cache_points: Vec<CachePoint>,
 }
 
 impl Prompt {
-    /// One text of the user, for bodies that have no list of messages.
-    pub fn of_text(text: &str) -> Self {
-        Self { turns: vec![Turn::of(Role::User, text.to_owned())], ..Self::default() }
-    }
-
     /// The last text of the user, which may carry directives.
     pub fn last_user_text(&self) -> &str {
         self.turns.iter().rev().find(|turn| turn.role == Role::User).map_or("", |turn| &turn.text)
@@ -71,39 +93,8 @@ impl Prompt {
 
     /// Input tokens of everything.
     pub fn input_tokens(&self) -> u64 {
-        let texts = self.system.iter().chain(self.turns.iter().map(|turn| &turn.text)).map(String::as_str);
-        let more = self.turns.iter().map(|turn| turn.more_tokens).chain([self.tools.input_tokens, self.image_tokens]);
-        more.fold(tokens::input_tokens(texts), u64::saturating_add).min(tokens::MAX_TOKENS)
-    }
-
-    /// Checks the order of the turns as Converse does.
-    ///
-    /// # Errors
-    /// A ValidationException if there is no turn, the first is not the user's, or two of one role follow each other.
-    pub fn check_turns(&self) -> Result<(), ApiError> {
-        if self.turns.first().is_none_or(|turn| turn.role != Role::User) {
-            return Err(ApiError::validation(
-                "A conversation must start with a user message. Try again with a conversation that starts with a user message.",
-            ));
-        }
-        if self.turns.windows(2).any(|pair| matches!(pair, [a, b] if a.role == b.role)) {
-            return Err(ApiError::validation(
-                "A conversation must alternate between user and assistant roles. Make sure the conversation alternates \
-                 between user and assistant roles and try again.",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Checks that a reply begun for Claude does not end with white space.
-    ///
-    /// # Errors
-    /// A ValidationException if it does.
-    pub fn check_claude_prefill(&self) -> Result<(), ApiError> {
-        let last = self.turns.last();
-        if last.is_some_and(|turn| turn.role == Role::Assistant && turn.text.ends_with(char::is_whitespace)) {
-            return Err(ApiError::validation("messages: final assistant content cannot end with trailing whitespace"));
-        }
-        Ok(())
+        let system = tokens::input_tokens(self.system.iter().map(String::as_str));
+        let turns = self.turns.iter().map(Turn::tokens);
+        turns.chain([self.tools.input_tokens]).fold(system, u64::saturating_add).min(tokens::MAX_TOKENS)
     }
 }

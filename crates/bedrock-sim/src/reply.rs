@@ -2,8 +2,12 @@
 
 use crate::{
     directives::Directives,
+    facts::{self, Rule},
     faults::Fault,
+    models::Model,
     prompt::Prompt,
+    schema, signature,
+    thinking::Form,
     tokens::{self, Usage},
     tools::ToolUse,
 };
@@ -32,18 +36,30 @@ pub struct Draft {
     pub output_tokens: Option<u64>,
 }
 
+/// What the caller sees of the model's thoughts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Thoughts {
+    /// Their text, which may be empty, and the signature of models that sign.
+    Told {
+        /// What the model thought.
+        text: String,
+        /// What shows that the model thought it.
+        signature: Option<String>,
+    },
+    /// Bytes that only the model can read, in base64.
+    Redacted(String),
+}
+
 /// The finished reply. Has no `Debug`: answers are never written anywhere.
 pub struct Reply {
     /// The text; nothing if the answer shall have no content.
     pub text: Option<String>,
-    /// What the model thought before it, where a format has a place for that.
-    pub reasoning: Option<String>,
+    /// What the model thought before it.
+    pub thoughts: Option<Thoughts>,
     /// The tool that the model asks for after it.
     pub tool_use: Option<ToolUse>,
     /// Why it ended, in Converse's vocabulary.
     pub stop_reason: String,
-    /// The stop sequence that ended it.
-    pub stop_sequence: Option<String>,
     /// The tokens of the call.
     pub usage: Usage,
     /// Whether the answer tells the usage.
@@ -57,6 +73,8 @@ pub fn filler(prompt: &Prompt, directives: &Directives) -> Draft {
     let seed = fingerprint(prompt.last_user_text());
     let text = if directives.fault == Some(Fault::Empty) {
         String::new()
+    } else if let Some(schema) = &prompt.schema {
+        schema::example(schema).to_string()
     } else if let Some(bytes) = directives.output_bytes {
         exact_bytes(seed, usize::try_from(bytes).unwrap_or(0))
     } else {
@@ -66,33 +84,57 @@ pub fn filler(prompt: &Prompt, directives: &Directives) -> Draft {
     Draft { text, stop_reason: None, input_tokens: None, output_tokens: None }
 }
 
-/// Cuts a draft where the request says so, and counts; directives replace what is computed.
-pub fn finish(prompt: &Prompt, directives: &Directives, draft: Draft) -> Reply {
+/// Cuts a draft where the request says so, and counts; directives replace what is computed. Thoughts of the model `base` come first, and
+/// count: a small maximum may leave nothing for the text.
+pub fn finish(prompt: &Prompt, directives: &Directives, draft: Draft, base: &str) -> Reply {
     let size_is_given = directives.output_tokens.is_some() || directives.output_bytes.is_some();
+    let wanted = directives.reasoning.or(prompt.thinking.map(|thinking| thinking.tokens)).unwrap_or(0);
+    let most = prompt.max_tokens.filter(|_| !size_is_given);
+    let thought = wanted.min(MOST_WORDS).min(most.unwrap_or(u64::MAX));
+    let left = most.map(|most| most - thought);
     let cut = match draft.stop_reason {
-        Some(reason) => Cut { text: draft.text, stop_reason: reason, stop_sequence: None },
-        None if size_is_given => Cut { text: draft.text, stop_reason: "end_turn", stop_sequence: None },
-        None => cut(draft.text, prompt),
+        Some(reason) => Cut { text: draft.text, stop_reason: reason },
+        None if size_is_given => Cut { text: draft.text, stop_reason: "end_turn" },
+        None => cut(draft.text, &prompt.stop_sequences, left),
     };
-    let reasoning =
-        directives.reasoning.map(|count| words(fingerprint(prompt.last_user_text()), count.min(MOST_WORDS)));
-    let written =
-        tokens::output_tokens(&cut.text).saturating_add(reasoning.as_deref().map_or(0, tokens::output_tokens));
     let usage = Usage {
         input: directives.input_tokens.or(draft.input_tokens).unwrap_or_else(|| prompt.input_tokens()),
-        output: directives.output_tokens.or(draft.output_tokens).unwrap_or(written),
+        output: directives
+            .output_tokens
+            .or(draft.output_tokens)
+            .unwrap_or_else(|| tokens::output_tokens(&cut.text).saturating_add(thought)),
         cache_read: directives.cache_read,
-        cache_write: directives.cache_write,
+        cache_write: directives.writes_to_cache(),
+        cache_write_long: directives.cache_write_long.unwrap_or(0),
     };
+    let has_text = directives.fault != Some(Fault::Empty) && (left != Some(0) || thought == 0);
     Reply {
-        text: (directives.fault != Some(Fault::Empty)).then_some(cut.text),
-        reasoning,
+        text: has_text.then_some(cut.text),
+        thoughts: (thought > 0).then(|| thoughts(prompt, directives, thought, base)),
         tool_use: None,
         stop_reason: directives.stop_reason.clone().unwrap_or_else(|| cut.stop_reason.to_owned()),
-        stop_sequence: cut.stop_sequence,
         usage,
         usage_is_told: directives.fault != Some(Fault::MissingUsage),
         latency_ms: 0,
+    }
+}
+
+/// So many words of thoughts, as the caller sees them.
+fn thoughts(prompt: &Prompt, directives: &Directives, count: u64, base: &str) -> Thoughts {
+    let seed = fingerprint(prompt.last_user_text());
+    let owner = if facts::has(base, Rule::ThoughtsAreItsOwn) { base } else { "" };
+    let unasked = if Model::parse(base).is_some_and(|model| model.is_claude()) { Form::Signed } else { Form::Plain };
+    let form = if directives.redacted { Form::Encrypted } else { prompt.thinking.map_or(unasked, |it| it.form) };
+    let signed = |text: String| {
+        let signature = Some(signature::sign(seed, owner, &text));
+        Thoughts::Told { text, signature }
+    };
+    match form {
+        Form::Signed => signed(words(seed, count)),
+        Form::Unseen => signed(String::new()),
+        Form::Plain => Thoughts::Told { text: words(seed, count), signature: None },
+        Form::Masked => Thoughts::Told { text: "[REDACTED]".to_owned(), signature: None },
+        Form::Encrypted => Thoughts::Redacted(signature::sign(seed, owner, "")),
     }
 }
 
@@ -119,25 +161,21 @@ pub fn fingerprint(text: &str) -> u64 {
 struct Cut {
     text: String,
     stop_reason: &'static str,
-    stop_sequence: Option<String>,
 }
 
-fn cut(mut text: String, prompt: &Prompt) -> Cut {
+fn cut(mut text: String, stop_sequences: &[String], most: Option<u64>) -> Cut {
     let mut stop_reason = "end_turn";
-    let mut stop_sequence = None;
-    let found = prompt.stop_sequences.iter().filter_map(|stop| text.find(stop.as_str()).map(|at| (at, stop))).min();
-    if let Some((at, stop)) = found {
+    let found = stop_sequences.iter().filter_map(|stop| text.find(stop.as_str())).min();
+    if let Some(at) = found {
         text.truncate(at);
         stop_reason = "stop_sequence";
-        stop_sequence = Some(stop.clone());
     }
-    if let Some(max) = prompt.max_tokens.filter(|max| tokens::output_tokens(&text) > *max) {
+    if let Some(max) = most.filter(|max| tokens::output_tokens(&text) > *max) {
         let kept: Vec<&str> = text.split_whitespace().take(usize::try_from(max).unwrap_or(usize::MAX)).collect();
         text = kept.join(" ");
         stop_reason = "max_tokens";
-        stop_sequence = None;
     }
-    Cut { text, stop_reason, stop_sequence }
+    Cut { text, stop_reason }
 }
 
 fn endless_words(seed: u64) -> impl Iterator<Item = &'static str> {
@@ -179,7 +217,7 @@ mod tests {
 
     fn reply(prompt: &Prompt) -> Reply {
         let directives = Directives::parse(prompt.last_user_text()).unwrap();
-        finish(prompt, &directives, filler(prompt, &directives))
+        finish(prompt, &directives, filler(prompt, &directives), "")
     }
 
     #[test]
@@ -212,14 +250,14 @@ mod tests {
         let stop_sequences = vec!["never".to_owned(), "river".to_owned()];
         let reply = reply(&Prompt { stop_sequences, ..prompt("Explain S3") });
         assert!(!reply.text.unwrap().contains("river"));
-        assert_eq!((reply.stop_reason.as_str(), reply.stop_sequence.as_deref()), ("stop_sequence", Some("river")));
+        assert_eq!(reply.stop_reason, "stop_sequence");
     }
 
     #[test]
     fn directives_replace_the_figures() {
         let asked = "[[sim output-tokens=143 input-tokens=21 cache-read=5 cache-write=7 stop-reason=content_filtered]]";
         let reply = reply(&Prompt { max_tokens: Some(10), ..prompt(asked) });
-        let expected = Usage { input: 21, output: 143, cache_read: Some(5), cache_write: Some(7) };
+        let expected = Usage { input: 21, output: 143, cache_read: Some(5), cache_write: Some(7), cache_write_long: 0 };
         assert_eq!((reply.usage, reply.stop_reason.as_str()), (expected, "content_filtered"));
         assert_eq!(tokens::output_tokens(&reply.text.unwrap()), 143);
     }

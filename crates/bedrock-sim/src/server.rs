@@ -32,7 +32,7 @@ use crate::{
     state::Sim,
 };
 
-/// Largest body of InvokeModel, in bytes (Bedrock API reference, InvokeModel).
+/// Largest body, in bytes (Bedrock API reference, InvokeModel; Converse tells none).
 const MAX_BODY: usize = 25_000_000;
 
 /// Why the server did not start or did not go on.
@@ -72,7 +72,6 @@ pub async fn serve(listener: TcpListener, sim: Sim) -> io::Result<()> {
 fn router(sim: Arc<Sim>) -> Router {
     Router::new()
         .route("/model/{model_id}/converse", post(call::converse))
-        .route("/model/{model_id}/invoke", post(call::invoke))
         .route("/model/{model_id}/count-tokens", post(count_tokens::count_tokens))
         .route("/inference-profiles", post(profiles::create).get(profiles::list))
         .route("/inference-profiles/{identifier}", get(profiles::get).delete(profiles::delete))
@@ -80,6 +79,7 @@ fn router(sim: Arc<Sim>) -> Router {
         .route("/_sim/health", get(controls::health))
         .route("/_sim/calls", get(controls::calls))
         .route("/_sim/defaults", get(controls::defaults).post(controls::set_defaults))
+        .route("/_sim/clock", get(controls::clock).post(controls::set_clock))
         .route("/_sim/exchanges", get(recorder::exchanges))
         .fallback(unknown_operation)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -3,11 +3,15 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
 };
+
+use aws_smithy_types::date_time::{DateTime, Format};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    cache::Cache,
     error::ApiError,
     metrics::Publisher,
     models::{ArnKind, Model, parse_arn},
@@ -52,6 +56,11 @@ pub struct Sim {
     pub openai: Option<OpenAi>,
     /// The last exchanges, if they are kept.
     pub recorder: Recorder,
+    /// The prompt cache.
+    pub cache: Cache,
+    region: String,
+    /// What the clock showed, and when.
+    clock: Mutex<(SystemTime, Instant)>,
     defaults: Mutex<Defaults>,
     calls: Mutex<Calls>,
     faults_met: Mutex<HashMap<u64, u64>>,
@@ -61,14 +70,21 @@ impl Sim {
     /// A fresh state.
     ///
     /// # Errors
-    /// An error text if the OpenAI endpoint is not a plain http URL.
+    /// An error text if the OpenAI endpoint is not a plain http URL, or the time is none.
     pub fn new(options: &Options) -> Result<Self, String> {
         let openai = options.openai_endpoint.as_deref();
+        let start = match &options.now {
+            Some(now) => time(now).ok_or_else(|| format!("--now {now}: is no time such as 2027-01-08T00:00:00Z"))?,
+            None => SystemTime::now(),
+        };
         Ok(Self {
             profiles: Profiles::new(&options.region, options.accept_any_profile),
             metrics: options.cloudwatch_endpoint.as_deref().map(|endpoint| Publisher::new(endpoint, &options.region)),
             openai: openai.map(|endpoint| OpenAi::new(endpoint, options.openai_model.clone())).transpose()?,
             recorder: Recorder::new(options.record),
+            cache: Cache::default(),
+            region: options.region.clone(),
+            clock: Mutex::new((start, Instant::now())),
             defaults: Mutex::new(Defaults {
                 base_latency_ms: options.base_latency_ms,
                 latency_ms_per_token: options.latency_ms_per_token,
@@ -77,6 +93,24 @@ impl Sim {
             calls: Mutex::default(),
             faults_met: Mutex::default(),
         })
+    }
+
+    /// The time by the stand-in's own clock.
+    pub fn now(&self) -> SystemTime {
+        let (then, at) = *lock(&self.clock);
+        then + at.elapsed()
+    }
+
+    /// Sets the clock; it goes on from there.
+    pub fn set_now(&self, now: SystemTime) {
+        *lock(&self.clock) = (now, Instant::now());
+    }
+
+    /// The time as text, such as `2026-11-26T12:00:00Z`.
+    pub fn now_text(&self) -> String {
+        let seconds = self.now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let whole = DateTime::from(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        whole.fmt(Format::DateTime).unwrap_or_default()
     }
 
     /// The settings as they are now.
@@ -125,7 +159,8 @@ impl Sim {
     /// # Errors
     /// A ValidationException if no such model is known, a ResourceNotFoundException if it is not served any more.
     pub fn resolve(&self, model_id: &str) -> Result<String, ApiError> {
-        let known = |id: &str| Model::parse(id).map(|model| model.base.to_owned());
+        let is_here = |model: &Model<'_>| model.is_in(&self.region);
+        let known = |id: &str| Model::parse(id).filter(is_here).map(|model| model.base.to_owned());
         let created = |id: &str| self.profiles.model_behind(id);
         let resolved = match parse_arn(model_id) {
             Some((ArnKind::ApplicationProfile, id)) => created(id),
@@ -133,13 +168,20 @@ impl Sim {
             None => known(model_id),
         };
         let base = resolved.ok_or_else(|| ApiError::validation("The provided model identifier is invalid."))?;
-        if Model::parse(&base).is_some_and(|model| model.is_retired()) {
+        let now = self.now_text();
+        let today = now.get(..10).unwrap_or_default();
+        if Model::parse(&base).is_some_and(|model| model.has_ended(today)) {
             return Err(ApiError::not_found(
                 "This model version has reached the end of its life. Please refer to the AWS documentation for more details.",
             ));
         }
         Ok(base)
     }
+}
+
+/// The time that a text such as `2027-01-08T00:00:00Z` means.
+pub fn time(text: &str) -> Option<SystemTime> {
+    DateTime::from_str(text, Format::DateTime).ok()?.try_into().ok()
 }
 
 /// Locks; a panic elsewhere leaves these maps and numbers whole.

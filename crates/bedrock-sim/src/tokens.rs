@@ -42,6 +42,8 @@ pub struct Usage {
     pub cache_read: Option<u64>,
     /// Input tokens written to the prompt cache, where any were asked for.
     pub cache_write: Option<u64>,
+    /// How many of the written ones are kept for an hour.
+    pub cache_write_long: u64,
 }
 
 impl Usage {
@@ -75,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_total_has_every_token() {
-        let usage = Usage { input: 1, output: 2, cache_read: Some(3), cache_write: Some(4) };
+        let usage = Usage { input: 1, output: 2, cache_read: Some(3), cache_write: Some(4), cache_write_long: 1 };
         assert_eq!(usage.total(), 10);
         assert_eq!(Usage { input: MAX_TOKENS, ..usage }.total(), MAX_TOKENS);
     }

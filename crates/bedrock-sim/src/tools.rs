@@ -3,12 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    directives::Directives,
-    error::ApiError,
-    fields::{self, Fields},
-    prompt::{Prompt, Role},
-    reply::fingerprint,
-    tokens,
+    blocks, directives::Directives, error::ApiError, facts::Rule, fields::Fields, models::Model, prompt::Prompt,
+    reply::fingerprint, tokens,
 };
 
 /// Tokens of the instructions that come with tools.
@@ -41,8 +37,8 @@ pub struct ToolUse {
 ///
 /// # Errors
 /// A ValidationException where Bedrock would answer one.
-pub fn read(config: Option<&Map<String, Value>>, prompt: &Prompt) -> Result<Tools, ApiError> {
-    check_results(prompt)?;
+pub fn read(config: Option<&Map<String, Value>>, prompt: &Prompt, model: Option<Model<'_>>) -> Result<Tools, ApiError> {
+    let has = |rule| model.is_some_and(|model| model.has(rule));
     let Some(config) = config else {
         if prompt.turns.iter().any(|turn| !turn.tool_uses.is_empty()) {
             return Err(ApiError::validation(
@@ -53,68 +49,96 @@ pub fn read(config: Option<&Map<String, Value>>, prompt: &Prompt) -> Result<Tool
     };
     let config = Fields::new(config, "#/toolConfig", &["tools", "toolChoice"])?;
     let list = config.list("tools")?.filter(|tools| !tools.is_empty()).ok_or_else(|| config.missing("tools"))?;
-    let mut tools = Tools { input_tokens: INSTRUCTION_TOKENS, ..Tools::default() };
-    for tool in list {
-        let malformed = || fields::malformed("#/toolConfig/tools: expected type: JSONObject");
-        let tool = tool.as_object().ok_or_else(malformed)?;
-        tools.names.push(name(tool)?);
-        tools.defaults.push(defaults(tool));
-        tools.input_tokens = tools.input_tokens.saturating_add(tokens::of_json(tool));
+    if has(Rule::NoTools) {
+        return Err(ApiError::validation("This model doesn't support tool use."));
+    }
+    let mut tools = Tools::default();
+    for (index, tool) in list.iter().enumerate() {
+        if let Some(name) = name(tool, &format!("toolConfig.tools.{index}"))? {
+            // Anthropic's API; its wording on Bedrock was not found.
+            if tools.names.contains(&name) && model.is_some_and(|model| model.is_claude()) {
+                return Err(ApiError::model("tools: Tool names must be unique."));
+            }
+            tools.names.push(name);
+            tools.defaults.push(defaults(tool));
+        }
+        tools.input_tokens = tools.input_tokens.saturating_add(tokens_of(tool, tools.input_tokens == 0));
     }
     if let Some(choice) = config.object("toolChoice")? {
-        tools.chosen = chosen(choice, &tools.names)?;
+        tools.chosen = chosen(choice, &tools.names, &has)?;
     }
     Ok(tools)
 }
 
-fn name(tool: &Map<String, Value>) -> Result<String, ApiError> {
-    let place = "#/toolConfig/tools";
-    let tool = Fields::new(tool, place, &["toolSpec"])?;
-    let spec = tool.object("toolSpec")?.ok_or_else(|| tool.missing("toolSpec"))?;
-    let spec = Fields::new(spec, place, &["name", "description", "inputSchema", "strict"])?;
-    let schema = spec.object("inputSchema")?.ok_or_else(|| spec.missing("inputSchema"))?;
-    let schema = Fields::new(schema, place, &["json"])?;
-    let kind = schema.object("json")?.ok_or_else(|| schema.missing("json"))?.get("type");
-    if kind.is_none_or(|kind| kind != "object") {
-        return Err(ApiError::validation(
-            "The value at toolConfig.tools.0.toolSpec.inputSchema.json.type must be one of the following: object.",
-        ));
+/// Input tokens of a tool; the instructions come with the first. A checkpoint among the tools has none.
+pub fn tokens_of(tool: &Value, is_first: bool) -> u64 {
+    match tool.as_object() {
+        Some(object) if !object.contains_key("cachePoint") => {
+            tokens::of_json(object).saturating_add(if is_first { INSTRUCTION_TOKENS } else { 0 })
+        }
+        _ => 0,
     }
-    Ok(spec.text("name")?.to_owned())
 }
 
-fn defaults(tool: &Map<String, Value>) -> Map<String, Value> {
+/// The name of a tool; nothing for a checkpoint.
+fn name(tool: &Value, place: &str) -> Result<Option<String>, ApiError> {
+    let tool = blocks::union(tool, place, &["toolSpec", "systemTool", "cachePoint"])?;
+    if let Some(system) = tool.object("systemTool")? {
+        return Ok(Some(Fields::new(system, place, &["name"])?.text("name")?.to_owned()));
+    }
+    let Some(spec) = tool.object("toolSpec")? else { return Ok(None) };
+    let place = format!("{place}.toolSpec");
+    let spec = Fields::new(spec, &place, &["name", "description", "inputSchema", "strict"])?;
+    if spec.get("description").is_some() {
+        spec.text("description")?;
+    }
+    let schema = spec.object("inputSchema")?.ok_or_else(|| spec.missing("inputSchema"))?;
+    let schema = Fields::new(schema, &place, &["json"])?;
+    let kind = schema.object("json")?.ok_or_else(|| schema.missing("json"))?.get("type");
+    if kind.is_none_or(|kind| kind != "object") {
+        // kirodotdev/Kiro issue 11026.
+        return Err(ApiError::validation(format!(
+            "The value at {place}.inputSchema.json.type must be one of the following: object."
+        )));
+    }
+    let name = spec.text("name")?;
+    blocks::check_tool_name(name, &format!("{place}.name"))?;
+    Ok(Some(name.to_owned()))
+}
+
+fn defaults(tool: &Value) -> Map<String, Value> {
     let schema = tool.get("toolSpec").and_then(|spec| spec.pointer("/inputSchema/json/properties"));
     let properties = schema.and_then(Value::as_object).into_iter().flatten();
     properties.filter_map(|(name, property)| Some((name.clone(), property.get("default")?.clone()))).collect()
 }
 
-fn chosen(choice: &Map<String, Value>, names: &[String]) -> Result<Option<String>, ApiError> {
+fn chosen(
+    choice: &Map<String, Value>,
+    names: &[String],
+    has: &impl Fn(Rule) -> bool,
+) -> Result<Option<String>, ApiError> {
     let choice = Fields::new(choice, "#/toolConfig/toolChoice", &["auto", "any", "tool"])?;
-    if choice.object("any")?.is_some() {
+    let (any, tool) = (choice.object("any")?, choice.object("tool")?);
+    if let Some(kind) = any.map(|_| "any").or(tool.map(|_| "tool")) {
+        if has(Rule::NoToolChoice) {
+            let field = format!("toolConfig.toolChoice.{kind}");
+            return Err(ApiError::validation(format!(
+                "This model doesn't support the {field} field. Remove {field} and try again."
+            )));
+        }
+        if has(Rule::NoForcedTools) {
+            return Err(ApiError::model("tool_choice: type \"tool\" and \"any\" are not supported for this model."));
+        }
+    }
+    if any.is_some() {
         return Ok(names.first().cloned());
     }
-    let Some(tool) = choice.object("tool")? else { return Ok(None) };
+    let Some(tool) = tool else { return Ok(None) };
     let name = Fields::new(tool, "#/toolConfig/toolChoice/tool", &["name"])?.text("name")?;
     if names.iter().any(|known| known == name) {
         return Ok(Some(name.to_owned()));
     }
     Err(ApiError::validation("The provided tool choice does not match any of the tools."))
-}
-
-/// Every result answers a use of the turn before it, and every use has its result.
-fn check_results(prompt: &Prompt) -> Result<(), ApiError> {
-    let mut open: &[String] = &[];
-    for turn in &prompt.turns {
-        let answers = turn.role == Role::User;
-        if answers && (turn.tool_uses.len() != open.len() || !turn.tool_uses.iter().all(|id| open.contains(id))) {
-            return Err(ApiError::validation(
-                "The toolResult blocks of a message do not match the toolUse blocks of the previous turn.",
-            ));
-        }
-        open = if answers { &[] } else { &turn.tool_uses };
-    }
-    Ok(())
 }
 
 /// The tool that this reply asks for: the one that a directive names, or the one that the request insists on.

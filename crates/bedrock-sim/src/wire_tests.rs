@@ -1,8 +1,9 @@
 //! The server as a client sees it, over a real connection.
 
 mod count_tokens;
-mod families;
 mod rich;
+mod rules;
+mod thinking;
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use tokio::{net::TcpListener, time::timeout};
 
 use crate::{faults::Fault, options::Options, server::serve, state::Sim};
 
-const HAIKU: &str = "anthropic.claude-3-haiku-20240307-v1:0";
+const HAIKU: &str = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
 
 struct Server {
     client: Client<HttpConnector, Body>,
@@ -126,15 +127,12 @@ async fn every_exception_has_its_status_and_header() {
 }
 
 #[tokio::test]
-async fn an_exception_quotes_what_it_is_told_to_on_both_operations() {
+async fn an_exception_quotes_what_it_is_told_to() {
     let server = Server::start(&[]).await;
-    let text = "Hi [[sim fault=validation error-text=MARKER]]";
-    let own = json!({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": [{"role": "user", "content": text}]});
-    for answer in [server.converse(text).await, server.post(&format!("/model/{HAIKU}/invoke"), own).await] {
-        assert_eq!(answer.error(), (400, "ValidationException"));
-        let message = answer.json()["message"].as_str().unwrap().to_owned();
-        assert!(message.starts_with("Malformed input request") && message.contains("\"MARKER\""), "{message}");
-    }
+    let answer = server.converse("Hi [[sim fault=validation error-text=MARKER]]").await;
+    assert_eq!(answer.error(), (400, "ValidationException"));
+    let message = answer.json()["message"].as_str().unwrap().to_owned();
+    assert!(message.starts_with("Malformed input request") && message.contains("\"MARKER\""), "{message}");
     assert!(!server.converse("Hi [[sim fault=validation]]").await.body.contains("messages.0"));
 }
 
@@ -168,30 +166,26 @@ async fn damaged_answers_are_successes_on_the_wire() {
 }
 
 #[tokio::test]
-async fn each_family_is_invoked_in_its_own_body() {
+async fn exchanges_are_kept_only_on_request_and_only_the_last() {
     let server = Server::start(&[]).await;
-    let ask = "Hi [[sim input-tokens=21 output-tokens=143]]";
+    server.converse("Hi").await;
+    assert_eq!(server.get("/_sim/exchanges").await.error(), (404, "ResourceNotFoundException"));
 
-    let body = json!({"prompt": format!("\n\nHuman: {ask}\n\nAssistant:"), "max_tokens_to_sample": 300});
-    let answer = server.post("/model/anthropic.claude-v2%3A1/invoke", body).await;
-    assert_eq!(
-        (answer.header("x-amzn-bedrock-input-token-count"), answer.header("x-amzn-bedrock-output-token-count")),
-        ("21", "143")
-    );
-    assert_eq!(
-        (&answer.json()["type"], &answer.json()["stop_reason"]),
-        (&json!("completion"), &json!("stop_sequence"))
-    );
-
-    let body = json!({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 300, "messages": [{"role": "user", "content": ask}]});
-    let answer = server.post(&format!("/model/{HAIKU}/invoke"), body).await.json();
-    assert_eq!((&answer["usage"]["input_tokens"], &answer["usage"]["output_tokens"]), (&json!(21), &json!(143)));
-
-    let answer = server.post("/model/us.amazon.nova-micro-v1:0/invoke", messages(ask)).await.json();
-    assert_eq!(answer["usage"]["totalTokens"], json!(164));
-
-    let answer = server.post("/model/amazon.titan-embed-text-v2:0/invoke", json!({"inputText": "Hi"})).await;
-    assert_eq!(answer.error(), (400, "ValidationException"));
+    let server = Server::start(&["--record", "2"]).await;
+    for text in ["one", "two", "three [[sim fault=missing-usage]]"] {
+        server.converse(text).await;
+    }
+    server.get("/_sim/health").await;
+    let recorded = server.get("/_sim/exchanges").await.body;
+    assert!(!recorded.contains("one"), "{recorded}");
+    let kept = server.get("/_sim/exchanges").await.json();
+    assert_eq!((&kept["total"], kept["exchanges"].as_array().unwrap().len()), (&json!(3), 2));
+    let (second, third) = (&kept["exchanges"][0], &kept["exchanges"][1]);
+    assert_eq!((&second["method"], &second["path"]), (&json!("POST"), &json!(format!("/model/{HAIKU}/converse"))));
+    assert_eq!(second["request"]["body"], messages("two").to_string());
+    assert_eq!((&second["status"], &second["damaged"], &third["damaged"]), (&json!(200), &json!(false), &json!(true)));
+    assert!(second["answer"]["body"].as_str().unwrap().contains("\"usage\""));
+    assert_eq!(second["answer"]["headers"], json!([["content-type", "application/json"]]));
 }
 
 #[tokio::test]
@@ -203,13 +197,15 @@ async fn unknown_models_bodies_and_operations_are_refused() {
         assert_eq!(answer.error(), (400, "ValidationException"));
         assert_eq!(answer.json()["message"], "The provided model identifier is invalid.");
     }
-    for path in ["/model/anthropic.claude-v1/invoke", "/model/meta.llama2-13b-chat-v1/converse"] {
+    for path in ["/model/anthropic.claude-v1/converse", "/model/meta.llama2-13b-chat-v1/converse"] {
         assert_eq!(server.post(path, messages("Hi")).await.error(), (404, "ResourceNotFoundException"));
     }
     let answer = server.post(&format!("/model/{HAIKU}/converse"), json!([])).await;
     assert_eq!(answer.error(), (400, "ValidationException"));
-    let answer = server.post(&format!("/model/{HAIKU}/converse-stream"), messages("Hi")).await;
-    assert_eq!(answer.error(), (404, "UnknownOperationException"));
+    for operation in ["converse-stream", "invoke"] {
+        let answer = server.post(&format!("/model/{HAIKU}/{operation}"), messages("Hi")).await;
+        assert_eq!(answer.error(), (404, "UnknownOperationException"));
+    }
 }
 
 #[tokio::test]
@@ -217,7 +213,7 @@ async fn a_profile_is_created_described_called_and_deleted() {
     let server = Server::start(&["--accept-any-profile", "false"]).await;
     let request = json!({
         "inferenceProfileName": "sales",
-        "modelSource": {"copyFrom": "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-v2:1"},
+        "modelSource": {"copyFrom": "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0"},
         "tags": [{"key": "costCenter", "value": "sales"}],
     });
     let created = server.post("/inference-profiles", request).await;
@@ -233,8 +229,7 @@ async fn a_profile_is_created_described_called_and_deleted() {
     let tags = server.post("/listTagsForResource", json!({"resourceARN": arn})).await.json();
     assert_eq!(tags["tags"], json!([{"key": "costCenter", "value": "sales"}]));
 
-    let body = json!({"prompt": "\n\nHuman: Hi\n\nAssistant:", "max_tokens_to_sample": 300});
-    assert_eq!(server.post(&format!("/model/{path}/invoke"), body).await.status, StatusCode::OK);
+    assert_eq!(server.post(&format!("/model/{path}/converse"), messages("Hi")).await.status, StatusCode::OK);
     assert_eq!(server.get("/_sim/calls").await.json(), json!({"total": 1, "byModel": {arn: 1}, "countTokens": 0}));
 
     let deleted = server.send(Method::DELETE, &format!("/inference-profiles/{path}"), Value::Null).await.unwrap();

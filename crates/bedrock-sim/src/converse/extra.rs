@@ -1,0 +1,63 @@
+//! `additionalModelRequestFields`: what of a family's own body Converse passes on.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    error::ApiError,
+    facts::Rule,
+    fields::Fields,
+    models::{Family, Model},
+};
+
+/// Fields of Claude's own body that Converse does not have.
+const CLAUDE: [&str; 6] = ["top_k", "thinking", "anthropic_beta", "tool_choice", "output_config", "context_management"];
+/// Fields of OpenAI's chat body that Converse does not have.
+const OPENAI: [&str; 10] = [
+    "reasoning_effort",
+    "seed",
+    "n",
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "response_format",
+    "parallel_tool_calls",
+];
+/// Bedrock user guide, Mistral AI text completion: the largest `top_k`.
+const MISTRAL_TOP_K: f64 = 200.0;
+
+/// Checks the fields; those of families that nothing was found about are passed on as they are.
+///
+/// # Errors
+/// A ValidationException that names the field that the model's body does not have.
+pub fn check(extra: &Map<String, Value>, model: Model<'_>) -> Result<(), ApiError> {
+    let place = "#/additionalModelRequestFields";
+    match model.family() {
+        Family::Claude => {
+            Fields::new(extra, place, &CLAUDE)?.integer("top_k", 0)?;
+            if extra.contains_key("top_k") && model.has(Rule::NoSampling) {
+                return Err(ApiError::model("`top_k` is deprecated for this model."));
+            }
+        }
+        Family::Nova => {
+            let extra = Fields::new(extra, place, &["inferenceConfig", "reasoningConfig"])?;
+            if let Some(config) = extra.object("inferenceConfig")? {
+                Fields::new(config, "#/additionalModelRequestFields/inferenceConfig", &["topK"])?.integer("topK", 0)?;
+            }
+        }
+        Family::MistralText => {
+            let extra = Fields::new(extra, place, &["top_k"])?;
+            extra.integer("top_k", 1)?;
+            extra.number("top_k", 1.0, MISTRAL_TOP_K)?;
+        }
+        Family::OpenAiChat => {
+            Fields::new(extra, place, &OPENAI)?;
+        }
+        Family::Plain => {
+            Fields::new(extra, place, &[])?;
+        }
+        Family::Other => {}
+    }
+    Ok(())
+}
