@@ -38,11 +38,6 @@ fn error(status: u16, name: &str) -> ReplayEvent {
     )
 }
 
-fn completion(stop: &Value) -> ReplayEvent {
-    let counts = [("x-amzn-bedrock-input-token-count", "12"), ("x-amzn-bedrock-output-token-count", "34")];
-    http(200, &counts, &json!({"completion": " Hello.", "stop_reason": "stop_sequence", "stop": stop}).to_string())
-}
-
 fn input(model_id: &str, family: &str, messages: Value, parameters: Value) -> Value {
     json!({"model": {"modelId": model_id, "family": family, "requested": "x"},
            "prompt": {"messages": messages, "parameters": parameters},
@@ -127,92 +122,11 @@ async fn usage_and_cost_are_exact_and_an_unpriced_model_says_so() {
 }
 
 #[tokio::test]
-async fn claude_v2_goes_through_invoke_model_and_counts_by_header() {
-    let messages = json!([
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "One."},
-        {"role": "user", "content": "Two."},
-        {"role": "assistant", "content": "Three."},
-        {"role": "user", "content": "Four."}
-    ]);
-    let parameters = json!({"max_tokens": 9, "temperature": 0.7, "top_k": 5, "stop_sequences": ["END"]});
-    let request = input("anthropic.claude-v2:0", "anthropic-text", messages, parameters);
-    for (stop, reason) in
-        [(json!("\n\nHuman:"), "end_turn"), (json!(null), "end_turn"), (json!("END"), "stop_sequence")]
-    {
-        let (answer, sent) = invoke(&request, vec![completion(&stop)]).await;
-        let prompt = "Be brief.\n\nHuman: One.\n\nTwo.\n\nAssistant: Three.\n\nHuman: Four.\n\nAssistant:";
-        let body = json!({"prompt": prompt, "max_tokens_to_sample": 9, "temperature": 0.7, "top_k": 5, "stop_sequences": ["END"]});
-        assert_eq!(sent, [json!({"path": "/model/anthropic.claude-v2%3A0/invoke", "body": body})]);
-        assert_eq!(
-            answer["answer"]["output"],
-            json!({"message": {"role": "assistant", "content": "Hello."}, "stopReason": reason})
-        );
-        assert_eq!(
-            (&answer["answer"]["usage"]["inputTokens"], &answer["answer"]["usage"]["outputTokens"]),
-            (&json!(12), &json!(34))
-        );
-    }
-}
-
-/// `plain`, on InvokeModel.
-fn own_format(model_id: &str, family: &str, parameters: Value) -> Value {
-    let mut request = input(model_id, family, json!([{"role": "user", "content": "Hi"}]), parameters);
-    request["model"]["transport"] = json!("invoke-model");
-    request
-}
-
-#[tokio::test]
-async fn on_invoke_model_each_family_speaks_its_own_format_and_answers_in_the_one() {
-    let counts = [("x-amzn-bedrock-input-token-count", "21"), ("x-amzn-bedrock-output-token-count", "143")];
-    let chat = json!({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9});
-    let cases = [
-        (
-            own_format("amazon.nova-lite-v1:0", "nova", json!({"max_tokens": 9})),
-            json!({"messages": [{"role": "user", "content": [{"text": "Hi"}]}], "inferenceConfig": {"maxTokens": 9}}),
-            json!({"output": {"message": {"role": "assistant", "content": [{"text": "S3"}]}}, "stopReason": "end_turn",
-                   "usage": {"inputTokens": 21, "outputTokens": 143}}),
-        ),
-        (
-            own_format("mistral.mistral-7b-instruct-v0:2", "mistral", json!({"max_tokens": 9})),
-            json!({"prompt": "<s>[INST] Hi [/INST]", "max_tokens": 9}),
-            json!({"outputs": [{"text": " S3", "stop_reason": "stop"}]}),
-        ),
-        (
-            own_format("qwen.qwen3-32b-v1:0", "qwen", json!({"max_tokens": 9})),
-            chat,
-            json!({"choices": [{"message": {"role": "assistant", "content": "S3"}, "finish_reason": "stop"}],
-                   "usage": {"prompt_tokens": 21, "completion_tokens": 143}}),
-        ),
-    ];
-    for (request, body, reply) in cases {
-        let (answer, sent) = invoke(&request, vec![http(200, &counts, &reply.to_string())]).await;
-        let path = format!("/model/{}/invoke", request["model"]["modelId"].as_str().unwrap().replace(':', "%3A"));
-        assert_eq!(sent, [json!({"path": path, "body": body})]);
-        let output = json!({"message": {"role": "assistant", "content": "S3"}, "stopReason": "end_turn"});
-        assert_eq!(answer["answer"]["output"], output);
-        assert_eq!(answer["answer"]["usage"]["totalTokens"], 164);
-    }
-}
-
-#[tokio::test]
-async fn both_transports_give_the_same_answer() {
-    let own = json!({"content": [{"type": "text", "text": "S3"}], "stop_reason": "end_turn",
-                     "usage": {"input_tokens": 21, "output_tokens": 143}});
-    let request = own_format("us.anthropic.claude-3-5-haiku-20241022-v1:0", "anthropic", json!({}));
-    let (through_invoke_model, _) = invoke(&request, vec![http(200, &[], &own.to_string())]).await;
-    assert_eq!(through_invoke_model, invoke(&plain(), vec![converse("S3")]).await.0);
-}
-
-#[tokio::test]
 async fn what_a_model_cannot_honour_is_refused_by_name_and_never_sent() {
+    let hi = json!([{"role": "user", "content": "Hi"}]);
     for (request, parameter) in [
-        (own_format("meta.llama3-8b-instruct-v1:0", "llama", json!({"stop_sequences": ["END"]})), "stop_sequences"),
-        (own_format("writer.palmyra-x5-v1:0", "converse", json!({})), "transport"),
-        (
-            input("qwen.qwen3-32b-v1:0", "qwen", json!([{"role": "user", "content": "Hi"}]), json!({"top_k": 5})),
-            "top_k",
-        ),
+        (input("openai.gpt-oss-20b-1:0", "gpt-oss", hi.clone(), json!({"stop_sequences": ["END"]})), "stop_sequences"),
+        (input("qwen.qwen3-32b-v1:0", "qwen", hi, json!({"top_k": 5})), "top_k"),
     ] {
         let (answer, sent) = invoke(&request, vec![converse("never asked")]).await;
         let failure = &answer["failure"];
@@ -224,15 +138,6 @@ async fn what_a_model_cannot_honour_is_refused_by_name_and_never_sent() {
         assert_eq!(failure["nothingSpent"], true);
         assert!(sent.is_empty());
     }
-}
-
-#[tokio::test]
-async fn a_missing_usage_on_invoke_model_keeps_the_hold() {
-    let request = own_format("meta.llama3-8b-instruct-v1:0", "llama", json!({}));
-    let reply = json!({"generation": "S3", "stop_reason": "stop"}).to_string();
-    let (answer, sent) = invoke(&request, vec![http(200, &[], &reply), converse("never asked")]).await;
-    assert_eq!((&answer["failure"]["error"]["code"], sent.len()), (&json!("ModelError"), 1));
-    assert!(answer["failure"].get("nothingSpent").is_none() && answer["failure"].get("usage").is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,9 +210,6 @@ async fn an_answer_that_cannot_be_understood_is_a_model_error_and_keeps_a_known_
         assert!(answer["failure"].get("nothingSpent").is_none(), "{body}");
         assert_eq!(sent.len(), 1);
     }
-    let v2 = input("anthropic.claude-v2:0", "anthropic-text", json!([{"role": "user", "content": "Hi"}]), json!({}));
-    let headerless = http(200, &[], r#"{"completion": "x", "stop_reason": "stop_sequence"}"#);
-    assert_eq!(invoke(&v2, vec![headerless]).await.0["failure"]["error"]["code"], "ModelError");
 }
 
 #[tokio::test]

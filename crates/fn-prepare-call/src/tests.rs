@@ -65,14 +65,6 @@ fn max_tokens_is_always_sent() {
 }
 
 #[test]
-fn a_model_without_converse_is_left_to_the_function() {
-    assert_eq!(prepare(&input("anthropic.claude-v2:1", "anthropic-text", json!({}))), json!({"function": true}));
-    let mut native = input("us.amazon.nova-micro-v1:0", "nova", json!({}));
-    native["model"]["transport"] = json!("invoke-model");
-    assert_eq!(prepare(&native), json!({"function": true}));
-}
-
-#[test]
 fn what_the_model_cannot_honour_is_refused_by_name_and_costs_nothing() {
     let failure = &prepare(&input("us.meta.llama3-3-70b-instruct-v1:0", "llama", json!({"top_k": 1})))["failure"];
     assert_eq!((&failure["error"]["code"], &failure["statusCode"]), (&json!("ModelRejectedRequest"), &json!(502)));

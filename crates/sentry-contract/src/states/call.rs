@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::answer::{Cost, Output, Usage};
 use crate::error::ErrorBody;
-use crate::request::{Family, Model, Prompt, Tags, Transport};
+use crate::request::{Family, Model, Prompt, Tags};
 use crate::sealed::Sealed;
 
 /// Input of the model router, of `Invoke Model` and of `Prepare Call`. Further fields are ignored.
@@ -55,27 +55,16 @@ pub enum Carried {
 pub struct Target {
     /// Id, cross-Region profile id or ARN.
     pub model_id: String,
-    /// Which adapter serves it.
+    /// Whose words it needs.
     pub family: Family,
-    /// How it is called; where it is not said, the family's own way.
-    #[serde(default)]
-    pub transport: Option<Transport>,
     /// What it costs, if that was found out before; the router's own callers need not say, then it is the catalogue's price.
     #[serde(default)]
     pub price: Option<Price>,
 }
 
 impl From<&Model> for Target {
-    fn from(Model { model_id, family, transport, price, .. }: &Model) -> Self {
-        Self { model_id: model_id.clone(), family: *family, transport: *transport, price: *price }
-    }
-}
-
-impl Target {
-    /// How it is called.
-    #[must_use]
-    pub fn transport(&self) -> Transport {
-        self.transport.unwrap_or(self.family.transport())
+    fn from(Model { model_id, family, price, .. }: &Model) -> Self {
+        Self { model_id: model_id.clone(), family: *family, price: *price }
     }
 }
 

@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 
 use sentry_contract::answer::StopReason;
 use sentry_contract::content::{Block, ToolUse};
-use sentry_contract::request::{Prompt, Tags};
+use sentry_contract::request::{Family, Prompt, Tags};
 use sentry_contract::tools::{Guardrail, ServiceTier, Tool, ToolChoice};
 use sentry_domain::TokenUsage;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::adapter::{Adapter, Call};
 use super::conversation::{Conversation, Speaker};
-use super::{ModelFailure, Reply};
+use super::support::Call;
+use super::{ModelFailure, Reply, words};
 
 /// Longest key or value of `requestMetadata`, in characters. Source: Amazon Bedrock API Reference, Converse.
 const MOST_METADATA_CHARS: usize = 256;
@@ -192,8 +192,8 @@ pub struct ConverseUsage {
 }
 
 /// The request for a call whose parts are checked.
-pub fn request(adapter: &dyn Adapter, call: &Call<'_>, tags: &Tags) -> ConverseRequest {
-    let parameters = call.parameters();
+pub fn request(family: Family, call: &Call<'_>, tags: &Tags) -> ConverseRequest {
+    let parameters = &call.prompt.parameters;
     let (system, messages) = conversation(&call.conversation);
     ConverseRequest {
         messages,
@@ -204,7 +204,7 @@ pub fn request(adapter: &dyn Adapter, call: &Call<'_>, tags: &Tags) -> ConverseR
             top_p: parameters.top_p,
             stop_sequences: parameters.stop_sequences.clone(),
         },
-        additional_model_request_fields: parameters.top_k.map(|top_k| adapter.top_k(top_k)),
+        additional_model_request_fields: parameters.top_k.map(|top_k| words::top_k(family, top_k)),
         tool_config: ToolConfig::of(call.prompt),
         guardrail_config: call.prompt.guardrail.as_ref().map(GuardrailConfig::from),
         service_tier: call.prompt.service_tier.map(|tier| Tier { r#type: tier }),
@@ -278,11 +278,9 @@ fn has_read(usage: &TokenUsage, stop_reason: Option<&StopReason>) -> bool {
     usage.read() > 0 || stop_reason == Some(&StopReason::GuardrailIntervened)
 }
 
-/// Converse's words, which Nova and Claude use in their own formats as well.
-///
 /// Source: Amazon Bedrock API Reference, Converse, `stopReason`. A word that is not among these reaches the client as it is: its text was
 /// paid for.
-pub fn stop_reason(reason: &str) -> StopReason {
+fn stop_reason(reason: &str) -> StopReason {
     match reason {
         "end_turn" => StopReason::EndTurn,
         "max_tokens" => StopReason::MaxTokens,

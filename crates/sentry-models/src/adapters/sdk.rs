@@ -2,22 +2,19 @@
 
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::operation::converse;
-use aws_sdk_bedrockruntime::primitives::Blob;
 use aws_sdk_bedrockruntime::types::{
     self, ContentBlock, ConversationRole, GuardrailConfiguration, InferenceConfiguration, Message, ServiceTier,
     SystemContentBlock,
 };
 use sentry_contract::content::Block;
 
+use super::ModelFailure;
 use super::conversation::Speaker;
 use super::converse::{
     AnswerBlock, AnswerMessage, AnswerToolUse, ConverseAnswer, ConverseMessage, ConverseOutput, ConverseRequest,
     ConverseUsage, GuardrailConfig, InferenceConfig, Tier,
 };
-use super::count_keeper::CountKeeper;
-use super::headers::HeaderCounts;
 use super::sdk_content::{block, document, json};
-use super::{InvokeRequest, ModelFailure};
 
 pub use super::sdk_content::tool_config;
 
@@ -42,31 +39,6 @@ pub async fn converse(
         .send()
         .await?;
     Ok(answer(output))
-}
-
-/// Sends a body in the model's own format.
-pub async fn invoke(
-    client: &Client,
-    model_id: &str,
-    request: InvokeRequest,
-) -> Result<(Blob, HeaderCounts), ModelFailure> {
-    let keeper = CountKeeper::default();
-    let (guardrail, version) =
-        request.guardrail.map(|each| (each.guardrail_identifier, each.guardrail_version)).unzip();
-    let output = client
-        .invoke_model()
-        .model_id(model_id)
-        .content_type("application/json")
-        .accept("application/json")
-        .set_guardrail_identifier(guardrail)
-        .set_guardrail_version(version)
-        .set_service_tier(request.service_tier.map(|tier| tier.name().into()))
-        .body(Blob::new(request.body.to_string()))
-        .customize()
-        .interceptor(keeper.clone())
-        .send()
-        .await?;
-    Ok((output.body, keeper.counts()))
 }
 
 /// Validation lets nothing but text into them.

@@ -2,7 +2,7 @@
 
 use aws_smithy_types::{Document, Number};
 use sentry_contract::content::Block;
-use sentry_contract::request::{Family, Transport};
+use sentry_contract::request::Family;
 use serde_json::{Value, json};
 
 use super::{asking, wire};
@@ -53,7 +53,7 @@ async fn every_digit_reaches_the_wire_and_comes_back() {
         ],
         "tools": [{"toolSpec": {"name": "find", "inputSchema": {"json": schema}}}]
     });
-    let request = asking(Family::Nova, "amazon.nova-lite-v1:0", Transport::Converse, &prompt);
+    let request = asking(Family::Nova, "amazon.nova-lite-v1:0", &prompt);
     let reply = adapters::ask(&client, &request, 9).await.unwrap();
     let sent = wire.actual_requests().next().unwrap().body().bytes().unwrap();
     assert_eq!(times(std::str::from_utf8(sent).unwrap()), 3, "schema, input and result");

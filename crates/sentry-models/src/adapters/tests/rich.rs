@@ -3,13 +3,13 @@
 use proptest::prelude::*;
 use sentry_contract::answer::StopReason;
 use sentry_contract::content::{Block, Content};
-use sentry_contract::request::{Family, Prompt, Transport};
+use sentry_contract::request::{Family, Prompt};
 use serde_json::{Value, json};
 
-use super::reference::{Format, MODELS, answer, target};
+use super::reference::{MODELS, answer};
 use super::{asking, prepare, refused_by, sent};
+use crate::adapters::normalise;
 use crate::adapters::sdk_content::{document, json as as_json};
-use crate::adapters::{HeaderCounts, Prepared, normalise, read_body};
 
 const NOVA: &str = "amazon.nova-lite-v1:0";
 
@@ -36,7 +36,7 @@ fn full() -> Value {
 
 #[test]
 fn converse_gets_every_block_as_it_is() {
-    let request = sent(prepare(&asking(Family::Nova, NOVA, Transport::Converse, &full()), 9).unwrap());
+    let request = sent(&asking(Family::Nova, NOVA, &full()));
     let expected = json!({
         "system": [{"text": "Be brief."}],
         "messages": every_block(),
@@ -53,36 +53,18 @@ fn converse_gets_every_block_as_it_is() {
 fn system_stands_before_the_system_messages_and_has_nothing_but_text() {
     let messages = json!([{"role": "user", "content": "Hi"}, {"role": "system", "content": "Be kind."}]);
     let prompt = json!({"system": "Be brief.", "messages": messages});
-    let request = sent(prepare(&asking(Family::Nova, NOVA, Transport::Converse, &prompt), 9).unwrap());
+    let request = sent(&asking(Family::Nova, NOVA, &prompt));
     assert_eq!(request["system"], json!([{"text": "Be brief."}, {"text": "Be kind."}]));
     let image = json!([{"image": {"format": "png", "source": {"bytes": "YQ=="}}}]);
     let prompt = json!({"system": image, "messages": [{"role": "user", "content": "Hi"}]});
-    let failure = prepare(&asking(Family::Nova, NOVA, Transport::Converse, &prompt), 9).unwrap_err();
+    let failure = prepare(&asking(Family::Nova, NOVA, &prompt), 9).unwrap_err();
     assert_eq!(refused_by(&failure), "system");
-}
-
-#[test]
-fn over_invoke_model_text_blocks_are_text_and_the_rest_travels_in_headers() {
-    let prompt = |content: Value| json!({"messages": [{"role": "user", "content": content}]});
-    for (family, model_id, transport, format) in MODELS.iter().filter(|(_, _, way, _)| *way == Transport::InvokeModel) {
-        let ask = |prompt: &Value| prepare(&asking(*family, model_id, *transport, prompt), 9).unwrap();
-        let (parts, whole) = (prompt(json!([{"text": "Look "}, {"text": "here."}])), prompt(json!("Look here.")));
-        if !matches!(format, Format::Claude | Format::Nova) {
-            assert_eq!(sent(ask(&parts)), sent(ask(&whole)), "{model_id}");
-        }
-        let mut guarded = whole.clone();
-        guarded["guardrail"] = json!({"identifier": "abc", "version": "1"});
-        guarded["serviceTier"] = json!("priority");
-        let Prepared::InvokeModel(request) = ask(&guarded) else { panic!("it goes through Converse") };
-        let written = json!({"body": sent(ask(&whole)), "guardrailIdentifier": "abc", "guardrailVersion": "1", "serviceTier": "priority"});
-        assert_eq!(serde_json::to_value(request).unwrap(), written);
-    }
 }
 
 #[test]
 fn the_answer_has_blocks_where_the_prompt_was_rich_and_text_where_it_was_not() {
     let asked = json!({"toolUse": {"toolUseId": "t1", "name": "find", "input": {"q": 1}}});
-    let mut body = answer(Format::Converse, "Hm.", [3, 4, 0, 0]);
+    let mut body = answer("Hm.", [3, 4, 0, 0]);
     body["output"]["message"]["content"].as_array_mut().unwrap().extend([json!({"text": ""}), asked.clone()]);
     body["stopReason"] = json!("tool_use");
     let reply = || normalise(serde_json::from_value(body.clone()).unwrap()).unwrap();
@@ -109,22 +91,13 @@ fn the_answer_has_blocks_where_the_prompt_was_rich_and_text_where_it_was_not() {
 
 #[test]
 fn no_usage_is_right_only_where_a_guardrail_has_blocked_the_input() {
-    let counts = HeaderCounts { input: Some(0), output: Some(0), cache_read: None, cache_write: None };
-    for (family, model_id, transport, format) in MODELS {
-        let mut body = answer(*format, "Blocked.", [0, 0, 0, 0]);
-        let read = |body: &Value| match format {
-            Format::Converse => normalise(serde_json::from_value(body.clone()).unwrap()),
-            _ => read_body(&target(*family, model_id, *transport).unwrap(), body.to_string().as_bytes(), counts),
-        };
-        assert!(read(&body).unwrap_err().usage.is_none(), "{model_id}");
-        match format {
-            Format::Converse => body["stopReason"] = json!("guardrail_intervened"),
-            _ => body["amazon-bedrock-guardrailAction"] = json!("INTERVENED"),
-        }
-        let reply = read(&body).unwrap();
-        assert_eq!((&reply.stop_reason, reply.usage.total()), (&StopReason::GuardrailIntervened, 0), "{model_id}");
-        assert!(reply.text().contains("Blocked."));
-    }
+    let mut body = answer("Blocked.", [0, 0, 0, 0]);
+    let read = |body: &Value| normalise(serde_json::from_value(body.clone()).unwrap());
+    assert!(read(&body).unwrap_err().usage.is_none());
+    body["stopReason"] = json!("guardrail_intervened");
+    let reply = read(&body).unwrap();
+    assert_eq!((&reply.stop_reason, reply.usage.total()), (&StopReason::GuardrailIntervened, 0));
+    assert_eq!(reply.text(), "Blocked.");
 }
 
 /// JSON as tools have it.
@@ -177,13 +150,13 @@ proptest! {
         let content: Content = serde_json::from_value(json!(blocks)).unwrap();
         prop_assert_eq!(serde_json::to_value(&content).unwrap(), json!(blocks));
         let prompt = json!({"messages": [{"role": "user", "content": blocks}]});
-        for (family, model_id, transport, format) in MODELS {
-            match prepare(&asking(*family, model_id, *transport, &prompt), 9) {
-                Ok(prepared) if *format == Format::Converse => {
-                    prop_assert_eq!(&sent(prepared)["messages"][0]["content"], &json!(blocks));
+        for (family, model_id) in MODELS {
+            match prepare(&asking(*family, model_id, &prompt), 9) {
+                Ok(request) => {
+                    let sent = serde_json::to_value(request).unwrap();
+                    prop_assert_eq!(&sent["messages"][0]["content"], &json!(blocks));
                 }
-                Ok(_) => prop_assert!(content.blocks().iter().all(|block| block.as_text().is_some())),
-                Err(failure) => prop_assert!(["image", "document", "tools", "messages"].contains(&refused_by(&failure))),
+                Err(failure) => prop_assert!(["image", "document", "tools"].contains(&refused_by(&failure))),
             }
         }
     }
@@ -195,7 +168,7 @@ proptest! {
 
     #[test]
     fn a_tool_use_of_an_answer_can_be_sent_back(name in "[a-zA-Z0-9_-]{1,64}", input in any_json()) {
-        let mut body = answer(Format::Converse, "Hm.", [3, 4, 0, 0]);
+        let mut body = answer("Hm.", [3, 4, 0, 0]);
         let asked = json!({"toolUse": {"toolUseId": "t1", "name": name, "input": input}});
         body["output"]["message"]["content"].as_array_mut().unwrap().push(asked.clone());
         let reply = normalise(serde_json::from_value(body).unwrap()).unwrap();
