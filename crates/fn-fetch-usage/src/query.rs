@@ -139,6 +139,7 @@ impl Sums {
                 output: output?,
                 cache_read: read?.max(read_count?),
                 cache_write: write?.max(write_count?),
+                ..TokenUsage::default()
             };
             if tokens != TokenUsage::default() {
                 buckets.push(Bucket::new(instant, tokens));

@@ -119,7 +119,7 @@ async fn no_data_is_zero_and_cached_tokens_count_once_whatever_their_spelling() 
     let when = "2026-11-18T05:00:00Z";
     let cached = mock!(Client::get_metric_data)
         .then_output(move || page([&[(when, 1.0)], &[], &[(when, 10.0)], &[(when, 12.0)], &[(when, 200.0)], &[]]));
-    let expected = TokenUsage { input: 1, output: 0, cache_read: 12, cache_write: 200 };
+    let expected = TokenUsage { input: 1, output: 0, cache_read: 12, cache_write: 200, ..TokenUsage::default() };
     assert_eq!(month(&fetch(&[&cached]).await.unwrap()), expected);
 }
 

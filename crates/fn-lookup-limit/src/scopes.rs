@@ -292,6 +292,7 @@ mod tests {
             foundation: (id != "x").then(|| "amazon.nova-lite-v1:0".into()),
             family: Family::Nova,
             price: None,
+            reasoning: None,
         };
         let scopes = ModelScopes::of(&model("sales", "arn", "p1"));
         let foundation = scopes.foundation.unwrap();

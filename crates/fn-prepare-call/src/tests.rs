@@ -31,7 +31,7 @@ fn a_converse_request_has_the_names_of_the_integration_and_keeps_what_is_not_its
         "AdditionalModelRequestFields": {"inferenceConfig": {"topK": 37}},
         "RequestMetadata": {"applicationId": "helper"},
     });
-    assert_eq!(prepare(&sent), json!({"converse": converse, "terms": {"rich": false, "otherRate": false}}));
+    assert_eq!(prepare(&sent), json!({"converse": converse, "terms": {"rich": false}}));
 }
 
 #[test]

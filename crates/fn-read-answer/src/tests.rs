@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::Reader;
 
 fn read(outcome: Value) -> Value {
-    let mut input = json!({"model": {"modelId": "amazon.nova-lite-v1:0", "family": "nova"}, "terms": {"rich": false, "otherRate": false}});
+    let mut input = json!({"model": {"modelId": "amazon.nova-lite-v1:0", "family": "nova"}, "terms": {"rich": false}});
     input.as_object_mut().unwrap().extend(outcome.as_object().unwrap().clone());
     let reader = Reader::new(Catalogue::bundled().unwrap(), "us-east-1".to_owned(), Duration::from_secs(240));
     serde_json::to_value(reader.read(serde_json::from_value(input).unwrap())).unwrap()

@@ -23,7 +23,7 @@ fn check_only(input: &ReserveInput) -> Decision {
     let Some(window) = limits.model.first().map(|limit| &limit.window) else {
         return denied(input, ErrorCode::LedgerUnavailable);
     };
-    let seen = Amount::of(&usage.model.since(window.start), None);
+    let seen = Amount::of_many(&usage.model.since(window.start), None);
     let spent = |unit: Unit, limit: u128| seen.get(unit) >= limit;
     if limits.model.iter().take(1).any(|limit| limit.limits.iter().any(|(unit, limit)| spent(unit, limit))) {
         return denied(input, ErrorCode::BudgetExceeded);

@@ -109,6 +109,7 @@ impl<'a> Wanted<'a> {
             given: estimate.max_tokens_given,
             has_fallback: false,
             price,
+            charges: estimate.charges,
             budgets: Vec::new(),
         };
         let all: Vec<&ScopeLimit> = limits.wanted().collect();
@@ -134,7 +135,7 @@ fn budgets<'a>(
 ) -> impl Iterator<Item = Budget<'a>> {
     limits.iter().map(move |limit| {
         let counted = limit.limits.in_flight.is_none();
-        let seen = if counted { Amount::of(&usage.since(limit.window.start), price) } else { Amount::ZERO };
+        let seen = if counted { Amount::of_many(&usage.since(limit.window.start), price) } else { Amount::ZERO };
         Budget { limit, seen }
     })
 }

@@ -49,12 +49,7 @@ fn lowered(ask: &Ask<'_>, max_tokens: u32, limit: &ScopeLimit) -> u32 {
     if ask.given {
         return max_tokens;
     }
-    let paid = match (limit.per_request.usd, ask.price) {
-        (Some(most), Some(price)) => {
-            price.output.affordable(most.saturating_sub(price.most_for_input(ask.input_tokens)))
-        }
-        _ => u64::MAX,
-    };
+    let paid = limit.per_request.usd.map_or(u64::MAX, |most| ask.affordable_output(most));
     let most = limit.per_request.output.unwrap_or(u64::MAX).min(paid);
     u32::try_from(most).unwrap_or(u32::MAX).max(LEAST_OUTPUT_TOKENS).min(max_tokens)
 }

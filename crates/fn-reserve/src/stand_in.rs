@@ -45,6 +45,7 @@ impl<'a> StandIn<'a> {
             given: input.request.estimate.max_tokens_given,
             has_fallback: false,
             price,
+            charges: input.request.estimate.charges,
             budgets: budgets(&limits.fallback, usage, price).chain(of_tags(limits)).collect(),
         };
         let all: Vec<&ScopeLimit> = limits.fallback.iter().chain(&limits.tags).collect();

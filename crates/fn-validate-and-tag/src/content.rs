@@ -4,10 +4,12 @@
 
 use aws_smithy_types::base64;
 use sentry_contract::content::{
-    Block, Content, Document, DocumentFormat, DocumentSource, Image, ImageFormat, ImageSource, ResultBlock, ToolResult,
+    Block, CachePoint, CachePointType, Content, Document, DocumentFormat, DocumentSource, GuardContent, GuardQualifier,
+    GuardText, Image, ImageFormat, ImageSource, ReasoningContent, ReasoningText, ResultBlock, ToolResult,
     ToolResultStatus, ToolUse,
 };
 use sentry_contract::request::Role;
+use sentry_domain::CacheTtl;
 use serde_json::Value;
 
 use crate::field::{Field, Offence};
@@ -28,14 +30,18 @@ pub fn content(field: &Field<'_>, role: Role) -> Result<Content, Offence> {
 
 fn block(field: &Field<'_>, role: Role) -> Result<Block, Offence> {
     let known: &[&str] = match role {
-        Role::System => &["text"],
-        Role::User => &["text", "image", "document", "toolResult"],
-        Role::Assistant => &["text", "toolUse"],
+        Role::System => &["text", "cachePoint", "guardContent"],
+        Role::User => &["text", "image", "document", "toolResult", "cachePoint", "guardContent"],
+        Role::Assistant => &["text", "toolUse", "reasoningContent", "cachePoint"],
     };
-    if let Some(point) = field.get("cachePoint")? {
-        return Err(point.offence("is not accepted: what is cached here would be billed to the next request"));
-    }
-    for (kind, speaker) in [("toolUse", "assistant"), ("toolResult", "user"), ("image", "user"), ("document", "user")] {
+    let speakers = [
+        ("toolUse", "assistant"),
+        ("reasoningContent", "assistant"),
+        ("toolResult", "user"),
+        ("image", "user"),
+        ("document", "user"),
+    ];
+    for (kind, speaker) in speakers {
         if let (Some(misplaced), false) = (field.get(kind)?, known.contains(&kind)) {
             return Err(misplaced.offence(format!("can only stand in a message whose role is {speaker}")));
         }
@@ -46,8 +52,47 @@ fn block(field: &Field<'_>, role: Role) -> Result<Block, Offence> {
         "document" => Block::Document(document(&inside)?),
         "toolUse" => Block::ToolUse(tool_use(&inside)?),
         "toolResult" => Block::ToolResult(tool_result(&inside)?),
+        "reasoningContent" => Block::ReasoningContent(reasoning_content(&inside)?),
+        "cachePoint" => Block::CachePoint(cache_point(&inside)?),
+        "guardContent" => Block::GuardContent(guard_content(&inside)?),
         _ => Block::Text(inside.text()?.to_owned()),
     })
+}
+
+/// What the model thought, as it gave it. Its words may be empty: some vendors keep them to themselves.
+fn reasoning_content(field: &Field<'_>) -> Result<ReasoningContent, Offence> {
+    let (kind, inside) = field.only(&["reasoningText", "redactedContent"])?;
+    if kind == "redactedContent" {
+        return encoded(&inside).map(ReasoningContent::RedactedContent);
+    }
+    inside.object_of(&["text", "signature"])?;
+    let text = inside.required("text")?.string()?.to_owned();
+    let signature = inside.get("signature")?.map(|given| given.text().map(str::to_owned)).transpose()?;
+    Ok(ReasoningContent::ReasoningText(ReasoningText { text, signature }))
+}
+
+/// Where a cached part ends: in messages, in `system`, and among the tools.
+pub fn cache_point(field: &Field<'_>) -> Result<CachePoint, Offence> {
+    field.object_of(&["type", "ttl"])?;
+    let r#type = field.required("type")?.name_of(CachePointType::ALL, CachePointType::name)?;
+    let ttl = field.get("ttl")?.map(|given| given.name_of(CacheTtl::ALL, CacheTtl::name)).transpose()?;
+    Ok(CachePoint { r#type, ttl })
+}
+
+fn guard_content(field: &Field<'_>) -> Result<GuardContent, Offence> {
+    let (kind, inside) = field.only(&["text", "image"])?;
+    if kind == "image" {
+        let image = image(&inside)?;
+        return match image.format {
+            ImageFormat::Png | ImageFormat::Jpeg => Ok(GuardContent::Image(image)),
+            _ => Err(inside.offence("must be png or jpeg: a guardrail looks at nothing else")),
+        };
+    }
+    inside.object_of(&["text", "qualifiers"])?;
+    let text = inside.required("text")?.text()?.to_owned();
+    let qualifiers = inside.get("qualifiers")?.map(|given| given.list()).transpose()?.unwrap_or_default();
+    let qualifiers = qualifiers.iter().map(|each| each.name_of(GuardQualifier::ALL, GuardQualifier::name));
+    Ok(GuardContent::Text(GuardText { text, qualifiers: qualifiers.collect::<Result<_, _>>()? }))
 }
 
 fn image(field: &Field<'_>) -> Result<Image, Offence> {

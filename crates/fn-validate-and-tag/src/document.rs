@@ -82,10 +82,21 @@ impl Draft {
         // The catalogue always says how much.
         let max_tokens = parameters.max_tokens.unwrap_or(1);
         let Asked { system, messages, tools, tool_choice, guardrail, service_tier } = self.asked;
-        let prompt = Prompt { system, messages, parameters, tools, tool_choice, guardrail, service_tier };
-        model.price = model.price.filter(|_| !prompt.has_other_rate());
+        let prompt = Prompt {
+            system,
+            messages,
+            parameters,
+            tools,
+            tool_choice,
+            guardrail,
+            service_tier,
+            reasoning: None,
+            output_format: None,
+            additional_model_request_fields: None,
+        };
+        model.price = model.price.and_then(|price| price.for_charges(prompt.charges()));
         let input_tokens = estimate::input_tokens(&prompt, limits)?;
-        let estimate = Estimate { input_tokens, max_tokens, max_tokens_given };
+        let estimate = Estimate { input_tokens, max_tokens, max_tokens_given, charges: prompt.charges() };
         let fallback = fallback.and_then(|resolved| stand_in(resolved, &prompt, max_tokens));
         Ok(Complete { tags: self.tags, model, prompt, estimate, fallback })
     }
@@ -95,7 +106,7 @@ impl Draft {
 /// honour a part of the request.
 fn stand_in(resolved: Resolved, prompt: &Prompt, max_tokens: u32) -> Option<Fallback> {
     let Resolved { mut model, limits, .. } = resolved;
-    model.price = model.price.filter(|_| !prompt.has_other_rate());
+    model.price = model.price.and_then(|price| price.for_charges(prompt.charges()));
     let input_tokens = estimate::input_tokens(prompt, limits).ok()?;
     let max_tokens = limits.output.map_or(max_tokens, |limit| max_tokens.min(limit));
     if !honours(&Target::from(&model), prompt, max_tokens) {

@@ -3,7 +3,9 @@
 //! A token is at least one byte of UTF-8, so bytes bound the tokens of any tokenizer, for text that the model gets as it was sent. Of an
 //! image, and of a document in a compressed format, the bytes say nothing; there the model's context window is the bound: it can read no more.
 
-use sentry_contract::content::{Block, Content, Document, DocumentSource, Image, ResultBlock};
+use sentry_contract::content::{
+    Block, Content, Document, DocumentSource, GuardContent, Image, ReasoningContent, ReasoningText, ResultBlock,
+};
 use sentry_contract::request::Prompt;
 use sentry_contract::tools::Tool;
 use sentry_models::TokenLimits;
@@ -54,7 +56,10 @@ pub fn input_tokens(prompt: &Prompt, limits: TokenLimits) -> Result<u64, Offence
 fn pictures(prompt: &Prompt) -> impl Iterator<Item = &Image> {
     let blocks = prompt.messages.iter().flat_map(|message| message.content.blocks());
     blocks.flat_map(|block| {
-        let own = if let Block::Image(image) = block { Some(image) } else { None };
+        let own = match block {
+            Block::Image(image) | Block::GuardContent(GuardContent::Image(image)) => Some(image),
+            _ => None,
+        };
         let results = block.results().iter();
         own.into_iter()
             .chain(results.filter_map(|each| if let ResultBlock::Image(image) = each { Some(image) } else { None }))
@@ -69,6 +74,9 @@ fn unbounded(prompt: &Prompt, pictures_are_bounded: bool) -> Option<String> {
     });
     places.into_iter().find_map(|(place, block)| match block {
         Block::Image(_) if !pictures_are_bounded => Some(format!("{place}.image")),
+        Block::GuardContent(GuardContent::Image(_)) if !pictures_are_bounded => {
+            Some(format!("{place}.guardContent.image"))
+        }
         Block::Document(document) if document.is_compressed() => Some(format!("{place}.document")),
         _ => block.results().iter().enumerate().find_map(|(index, result)| {
             let place = format!("{place}.toolResult.content[{index}]");
@@ -107,6 +115,13 @@ fn block(block: &Block) -> u64 {
             let results = answered.content.iter().map(|each| result(each).saturating_add(TOKENS_A_MESSAGE));
             sum(results.chain([bytes(&answered.tool_use_id), TOKENS_A_TOOL]))
         }
+        // A vendor's encryption, and its signature, are no shorter than what they stand for.
+        Block::ReasoningContent(ReasoningContent::ReasoningText(ReasoningText { text, signature })) => {
+            sum([bytes(text), signature.as_deref().map_or(0, bytes)])
+        }
+        Block::ReasoningContent(ReasoningContent::RedactedContent(encrypted)) => bytes(encrypted),
+        Block::GuardContent(GuardContent::Text(guarded)) => bytes(&guarded.text),
+        Block::GuardContent(GuardContent::Image(_)) | Block::CachePoint(_) => 0,
     }
 }
 
@@ -126,7 +141,7 @@ fn document(file: &Document) -> u64 {
 }
 
 fn tool(tool: &Tool) -> u64 {
-    let spec = &tool.tool_spec;
+    let Some(spec) = tool.spec() else { return 0 };
     let description = spec.description.as_deref().map_or(0, quoted);
     sum([bytes(&spec.name), description, json(spec.input_schema.json()), TOKENS_A_TOOL])
 }

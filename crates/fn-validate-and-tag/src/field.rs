@@ -149,6 +149,11 @@ impl<'d> Field<'d> {
         if text.is_empty() { Err(self.offence("must not be empty")) } else { Ok(text) }
     }
 
+    /// The boolean here.
+    pub fn boolean(&self) -> Result<bool, Offence> {
+        self.value.as_bool().ok_or_else(|| self.wrong_type("true or false"))
+    }
+
     /// The whole number here, if it is at least `least`. A whole number may be written `5.0`.
     pub fn whole(&self, least: u64) -> Result<u32, Offence> {
         let number = self.value.as_number().ok_or_else(|| self.wrong_type("a whole number"))?;

@@ -4,7 +4,7 @@ use sentry_contract::content::Content;
 use sentry_contract::request::{Message, Role};
 use sentry_contract::tools::{Guardrail, InputSchema, ServiceTier, Tool, ToolChoice, ToolSpec};
 
-use crate::content::{content, json_object, tool_name};
+use crate::content::{cache_point, content, json_object, tool_name};
 use crate::field::{Field, Offence};
 
 /// Longest identifier of a guardrail, in characters. Source of this and the patterns: the service model of bedrock-runtime, 2023-09-30.
@@ -69,19 +69,18 @@ fn tools(field: &Field<'_>) -> Result<Vec<Tool>, Offence> {
 }
 
 fn tool(field: &Field<'_>) -> Result<Tool, Offence> {
-    if let Some(point) = field.get("cachePoint")? {
-        return Err(point.offence("is not accepted: what is cached here would be billed to the next request"));
+    let (kind, spec) = field.only(&["toolSpec", "cachePoint"])?;
+    if kind == "cachePoint" {
+        return cache_point(&spec).map(Tool::CachePoint);
     }
-    let (_, spec) = field.only(&["toolSpec"])?;
-    spec.object_of(&["name", "description", "inputSchema"])?;
+    spec.object_of(&["name", "description", "inputSchema", "strict"])?;
     let (_, schema) = spec.required("inputSchema")?.only(&["json"])?;
-    Ok(Tool {
-        tool_spec: ToolSpec {
-            name: tool_name(&spec.required("name")?)?,
-            description: spec.get("description")?.map(|given| given.text().map(str::to_owned)).transpose()?,
-            input_schema: InputSchema::Json(json_object(&schema)?),
-        },
-    })
+    Ok(Tool::ToolSpec(ToolSpec {
+        name: tool_name(&spec.required("name")?)?,
+        description: spec.get("description")?.map(|given| given.text().map(str::to_owned)).transpose()?,
+        input_schema: InputSchema::Json(json_object(&schema)?),
+        strict: spec.get("strict")?.map(|given| given.boolean()).transpose()?,
+    }))
 }
 
 fn tool_choice(field: &Field<'_>, tools: &[Tool]) -> Result<ToolChoice, Offence> {
@@ -96,7 +95,7 @@ fn tool_choice(field: &Field<'_>, tools: &[Tool]) -> Result<ToolChoice, Offence>
     inside.object_of(&["name"])?;
     let name = inside.required("name")?;
     let chosen = tool_name(&name)?;
-    if tools.iter().all(|tool| tool.tool_spec.name != chosen) {
+    if tools.iter().filter_map(Tool::spec).all(|spec| spec.name != chosen) {
         return Err(name.offence("is the name of none of the tools"));
     }
     Ok(ToolChoice::Tool { name: chosen })

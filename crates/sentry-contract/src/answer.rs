@@ -1,7 +1,7 @@
 //! What a client gets back.
 
 use chrono::{DateTime, Utc};
-use sentry_domain::{Discount, Price, TokenUsage, Usd};
+use sentry_domain::{CacheTtl, Discount, Price, ServiceTier, TokenUsage, Usd};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::content::Content;
@@ -9,15 +9,62 @@ use crate::error::{ErrorBody, Outcome};
 use crate::request::{Model, Role, Tags};
 use crate::states::Enforcement;
 
-/// The `usage` object: the four counts and their sum.
+/// The `usage` object: the counts and their sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(from = "UsageDocument", into = "UsageDocument")]
 pub struct Usage {
     /// The counts.
-    #[serde(flatten)]
     pub tokens: TokenUsage,
     /// Every token read or written.
     pub total_tokens: u64,
+}
+
+/// The usage as documents write it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UsageDocument {
+    #[serde(flatten)]
+    tokens: TokenUsage,
+    total_tokens: u64,
+    /// What was written to the prompt cache, by its lifetime; absent where nothing was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    cache_details: Vec<CacheDetail>,
+    /// The tier that processed the call; absent for the standard one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    service_tier: Option<ServiceTier>,
+}
+
+/// Tokens that were written to the prompt cache with one lifetime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheDetail {
+    /// The lifetime.
+    pub ttl: CacheTtl,
+    /// How many.
+    pub input_tokens: u64,
+}
+
+impl From<UsageDocument> for Usage {
+    fn from(document: UsageDocument) -> Self {
+        let UsageDocument { tokens, total_tokens, cache_details, service_tier } = document;
+        let for_an_hour = cache_details.iter().filter(|detail| detail.ttl == CacheTtl::OneHour);
+        let cache_write_1h = for_an_hour.fold(0_u64, |sum, detail| sum.saturating_add(detail.input_tokens));
+        let tier = service_tier.unwrap_or_default();
+        Self { tokens: TokenUsage { cache_write_1h, tier, ..tokens }, total_tokens }
+    }
+}
+
+impl From<Usage> for UsageDocument {
+    fn from(Usage { tokens, total_tokens }: Usage) -> Self {
+        let written = [(CacheTtl::FiveMinutes, tokens.cache_write_5m()), (CacheTtl::OneHour, tokens.cache_write_1h)];
+        let details = written.into_iter().filter(|(_, input_tokens)| *input_tokens > 0);
+        Self {
+            tokens,
+            total_tokens,
+            cache_details: details.map(|(ttl, input_tokens)| CacheDetail { ttl, input_tokens }).collect(),
+            service_tier: Some(tokens.tier).filter(|tier| *tier != ServiceTier::Default),
+        }
+    }
 }
 
 impl From<TokenUsage> for Usage {

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use sentry_domain::CacheTtl;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -71,6 +72,12 @@ pub enum Block {
     ToolUse(ToolUse),
     /// What the tool gave; only in messages of the user.
     ToolResult(ToolResult),
+    /// What the model thought; only in messages of the assistant. It goes back to the model as the model gave it.
+    ReasoningContent(ReasoningContent),
+    /// The prompt up to here is cached.
+    CachePoint(CachePoint),
+    /// Content that the guardrail looks at; where there is some, it looks at nothing else.
+    GuardContent(GuardContent),
 }
 
 impl Block {
@@ -101,8 +108,82 @@ impl fmt::Debug for Block {
             Self::Document(document) => document.fmt(f),
             Self::ToolUse(_) => f.write_str("ToolUse"),
             Self::ToolResult(result) => write!(f, "ToolResult({:?})", result.content),
+            Self::ReasoningContent(reasoning) => reasoning.fmt(f),
+            Self::CachePoint(point) => point.fmt(f),
+            Self::GuardContent(content) => content.fmt(f),
         }
     }
+}
+
+/// What a model thought.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ReasoningContent {
+    /// Its words.
+    ReasoningText(ReasoningText),
+    /// Its words, encrypted by the model's vendor, in base64.
+    RedactedContent(String),
+}
+
+impl fmt::Debug for ReasoningContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReasoningText(ReasoningText { text, .. }) => write!(f, "ReasoningText({} bytes)", text.len()),
+            Self::RedactedContent(_) => f.write_str("RedactedContent"),
+        }
+    }
+}
+
+/// The words of a thought.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReasoningText {
+    /// The words; empty where the vendor keeps them to itself.
+    pub text: String,
+    /// The proof that the model itself thought so, which it asks for when the thought comes back. Some models give none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+}
+
+/// Where a cached part of the prompt ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CachePoint {
+    /// Always `default`.
+    pub r#type: CachePointType,
+    /// How long it is kept; five minutes where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<CacheTtl>,
+}
+
+/// Content that a guardrail looks at.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum GuardContent {
+    /// A text.
+    Text(GuardText),
+    /// A picture: `png` or `jpeg`.
+    Image(Image),
+}
+
+impl fmt::Debug for GuardContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(GuardText { text, .. }) => write!(f, "GuardText({} bytes)", text.len()),
+            Self::Image(image) => image.fmt(f),
+        }
+    }
+}
+
+/// A text that a guardrail looks at.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardText {
+    /// The text.
+    pub text: String,
+    /// What it is to the guardrail's contextual grounding.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub qualifiers: Vec<GuardQualifier>,
 }
 
 /// A block of a tool's result.
@@ -169,6 +250,16 @@ impl DocumentFormat {
     pub const fn is_text(self) -> bool {
         matches!(self, Self::Csv | Self::Html | Self::Txt | Self::Md)
     }
+}
+
+names! {
+    /// The kinds of cache points.
+    CachePointType { Default = "default", }
+}
+
+names! {
+    /// The parts that a text can play in a guardrail's contextual grounding.
+    GuardQualifier { GroundingSource = "grounding_source", Query = "query", GuardContent = "guard_content", }
 }
 
 names! {
@@ -276,7 +367,12 @@ mod tests {
             {"toolUse": {"toolUseId": "secret", "name": "secret", "input": {"secret": 1}}},
             {"toolResult": {"toolUseId": "secret", "status": "error",
                             "content": [{"text": "secret"}, {"json": {"secret": 1}}, image, document]}},
-            {"toolResult": {"toolUseId": "secret", "content": []}}
+            {"toolResult": {"toolUseId": "secret", "content": []}},
+            {"reasoningContent": {"reasoningText": {"text": "secret", "signature": "secret"}}},
+            {"reasoningContent": {"redactedContent": "c2VjcmV0"}},
+            {"cachePoint": {"type": "default", "ttl": "1h"}}, {"cachePoint": {"type": "default"}},
+            {"guardContent": {"text": {"text": "secret", "qualifiers": ["query"]}}},
+            {"guardContent": image}
         ])
     }
 

@@ -1,9 +1,11 @@
 //! What a model is asked.
 
+use sentry_domain::{Charges, ServiceTier};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::content::{Block, Content, ResultBlock};
-use crate::tools::{Guardrail, ServiceTier, Tool, ToolChoice};
+use crate::content::{Block, CachePoint, Content, GuardContent, ResultBlock};
+use crate::tools::{Guardrail, OutputFormat, Tool, ToolChoice};
 
 /// Who says a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +50,23 @@ pub struct Parameters {
     pub stop_sequences: Vec<String>,
 }
 
+/// How much a model thinks before it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Reasoning {
+    /// As much as it thinks is worth this effort.
+    Effort(Effort),
+    /// At most so many tokens, 1,024 or more. They count as output.
+    BudgetTokens(u32),
+    /// Not at all; always `true`.
+    Off(bool),
+}
+
+crate::content::names! {
+    /// How much effort a model puts into an answer.
+    Effort { Low = "low", Medium = "medium", High = "high", Max = "max", }
+}
+
 /// What the model is asked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -72,19 +91,44 @@ pub struct Prompt {
     /// How it is processed; Bedrock's default where it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<ServiceTier>,
+    /// How much the model thinks; as it does by itself where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Reasoning>,
+    /// The form of the answer's text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_format: Option<OutputFormat>,
+    /// Fields of the model's own that Converse has no place for: an object with keys that the catalogue allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub additional_model_request_fields: Option<Value>,
 }
 
 impl Prompt {
-    /// Whether the answer is a list of blocks: a message is one, or there are tools.
+    /// Whether the answer is a list of blocks: a message is one, there are tools, or the request says how much the model thinks.
     #[must_use]
     pub fn is_rich(&self) -> bool {
-        !self.tools.is_empty() || self.messages.iter().any(|message| matches!(message.content, Content::Blocks(_)))
+        !self.tools.is_empty()
+            || self.reasoning.is_some()
+            || self.messages.iter().any(|message| matches!(message.content, Content::Blocks(_)))
     }
 
-    /// Whether it is processed at another rate than the catalogue's.
+    /// What of the prompt decides which rates can apply to it.
     #[must_use]
-    pub fn has_other_rate(&self) -> bool {
-        self.service_tier.is_some_and(|tier| tier != ServiceTier::Default)
+    pub fn charges(&self) -> Charges {
+        let ttl = |point: &CachePoint| point.ttl.unwrap_or_default();
+        Charges { tier: self.service_tier.unwrap_or_default(), cache: self.cache_points().map(ttl).max() }
+    }
+
+    /// Every cache point, those of `system` and of the tools included.
+    pub fn cache_points(&self) -> impl Iterator<Item = &CachePoint> {
+        let of_blocks = self.blocks().filter_map(|block| match block {
+            Block::CachePoint(point) => Some(point),
+            _ => None,
+        });
+        let of_tools = self.tools.iter().filter_map(|tool| match tool {
+            Tool::CachePoint(point) => Some(point),
+            Tool::ToolSpec(_) => None,
+        });
+        of_blocks.chain(of_tools)
     }
 
     /// Every block of every list, those of `system` included.
@@ -95,7 +139,8 @@ impl Prompt {
     /// Whether there is a picture, be it in a tool's result.
     #[must_use]
     pub fn has_images(&self) -> bool {
-        self.any(|block| matches!(block, Block::Image(_)), |result| matches!(result, ResultBlock::Image(_)))
+        let is_image = |block: &Block| matches!(block, Block::Image(_) | Block::GuardContent(GuardContent::Image(_)));
+        self.any(is_image, |result| matches!(result, ResultBlock::Image(_)))
     }
 
     /// Whether there is a file, be it in a tool's result.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sentry_domain::Price;
+use sentry_domain::{Charges, Price};
 use serde::{Deserialize, Serialize};
 
-pub use crate::prompt::{Message, Parameters, Prompt, Role};
+pub use crate::prompt::{Effort, Message, Parameters, Prompt, Reasoning, Role};
 
 /// The tags of a request: the client's own and those that the sentry writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +88,25 @@ families! {
     Converse = "converse";
 }
 
+/// The words in which a model is told how much to think.
+///
+/// Sources: Amazon Bedrock User Guide, "Extended thinking" and "Adaptive thinking" of Anthropic Claude; Amazon Nova 2 User Guide, "Extended
+/// thinking"; OpenAI API Reference, `reasoning_effort`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReasoningStyle {
+    /// Claude before 4.6: a budget of tokens.
+    ClaudeBudget,
+    /// Claude 4.6: a budget of tokens, or an effort.
+    ClaudeBudgetOrAdaptive,
+    /// Claude 4.7 and later: an effort.
+    ClaudeAdaptive,
+    /// Amazon Nova 2: an effort, in `reasoningConfig`.
+    NovaEffort,
+    /// An effort, in `reasoning_effort`.
+    ReasoningEffort,
+}
+
 /// The model of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -106,6 +125,9 @@ pub struct Model {
     /// What the request costs here; absent where no price is known. Decided once, by validation: what has none here is unpriced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// How it is told how much to think; absent where it cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<ReasoningStyle>,
 }
 
 /// The most that a request can take, before anything is known of the budget.
@@ -119,6 +141,9 @@ pub struct Estimate {
     pub max_tokens: u32,
     /// Whether `max_tokens` is the client's; otherwise the sentry may ask for fewer.
     pub max_tokens_given: bool,
+    /// What decides which rates can apply.
+    #[serde(default)]
+    pub charges: Charges,
 }
 
 /// A validated request without its prompt, which travels sealed beside it.

@@ -1,23 +1,40 @@
-//! What stands beside the messages of a prompt: tools, a guardrail, a service tier; in Converse's words.
+//! What stands beside the messages of a prompt: tools, a guardrail, the form of the answer; in Converse's words.
 
 use std::fmt;
 
+pub use sentry_domain::ServiceTier;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::content::names;
+use crate::content::CachePoint;
 
-/// A tool that the model may ask for.
+/// An entry of the list of tools.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Tool {
-    /// What it is.
-    pub tool_spec: ToolSpec,
+#[serde(rename_all = "camelCase")]
+pub enum Tool {
+    /// A tool that the model may ask for.
+    ToolSpec(ToolSpec),
+    /// The list up to here is cached.
+    CachePoint(CachePoint),
+}
+
+impl Tool {
+    /// The tool, if it is one.
+    #[must_use]
+    pub const fn spec(&self) -> Option<&ToolSpec> {
+        match self {
+            Self::ToolSpec(spec) => Some(spec),
+            Self::CachePoint(_) => None,
+        }
+    }
 }
 
 impl fmt::Debug for Tool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tool")
+        match self {
+            Self::ToolSpec(_) => f.write_str("ToolSpec"),
+            Self::CachePoint(point) => point.fmt(f),
+        }
     }
 }
 
@@ -32,6 +49,9 @@ pub struct ToolSpec {
     pub description: Option<String>,
     /// What it takes.
     pub input_schema: InputSchema,
+    /// Whether the model's input must fit the schema; as the model does by itself where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strict: Option<bool>,
 }
 
 /// What a tool takes.
@@ -76,9 +96,28 @@ pub struct Guardrail {
     pub version: String,
 }
 
-names! {
-    /// How a request is processed, and at which rate.
-    ServiceTier { Default = "default", Flex = "flex", Priority = "priority", Reserved = "reserved", }
+/// The form that the answer's text must have.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum OutputFormat {
+    /// JSON by a schema.
+    JsonSchema(JsonSchema),
+}
+
+impl fmt::Debug for OutputFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OutputFormat")
+    }
+}
+
+/// A schema that the answer's text fits.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JsonSchema {
+    /// What the model knows it by.
+    pub name: String,
+    /// A JSON Schema, an object.
+    pub schema: Value,
 }
 
 #[cfg(test)]
@@ -91,19 +130,12 @@ mod tests {
     fn tools_are_written_as_they_are_read_and_not_shown() {
         let tool = json!({"toolSpec": {"name": "secret", "description": "secret", "inputSchema": {"json": {"type": "object"}}}});
         let read: Tool = serde_json::from_value(tool.clone()).unwrap();
-        assert_eq!((serde_json::to_value(&read).unwrap(), format!("{read:?}").as_str()), (tool, "Tool"));
-        assert_eq!(read.tool_spec.input_schema.json(), &json!({"type": "object"}));
+        assert_eq!((serde_json::to_value(&read).unwrap(), format!("{read:?}").as_str()), (tool, "ToolSpec"));
+        assert_eq!(read.spec().unwrap().input_schema.json(), &json!({"type": "object"}));
         for choice in [json!({"auto": {}}), json!({"any": {}}), json!({"tool": {"name": "t"}})] {
             let read: ToolChoice = serde_json::from_value(choice.clone()).unwrap();
             assert_eq!(serde_json::to_value(read).unwrap(), choice);
         }
         assert!(serde_json::from_value::<ToolChoice>(json!({"auto": {"name": "t"}})).is_err());
-    }
-
-    #[test]
-    fn tiers_are_written_as_bedrock_names_them() {
-        for tier in ServiceTier::ALL {
-            assert_eq!(serde_json::to_value(tier).unwrap(), tier.name());
-        }
     }
 }

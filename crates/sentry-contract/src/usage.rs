@@ -97,8 +97,14 @@ mod tests {
         let series = json!({"asOf": "2026-11-21T12:00:00Z", "buckets": [[1000, 1, 2, 3, 4], [1900, 10, 20, 30, 40]]});
         let series: UsageSeries = serde_json::from_value(series).unwrap();
         let since = |second| series.since(DateTime::from_timestamp(second, 0).unwrap());
-        assert_eq!(since(1000), TokenUsage { input: 11, output: 22, cache_read: 33, cache_write: 44 });
-        assert_eq!(since(1900), TokenUsage { input: 10, output: 20, cache_read: 30, cache_write: 40 });
+        assert_eq!(
+            since(1000),
+            TokenUsage { input: 11, output: 22, cache_read: 33, cache_write: 44, ..TokenUsage::default() }
+        );
+        assert_eq!(
+            since(1900),
+            TokenUsage { input: 10, output: 20, cache_read: 30, cache_write: 40, ..TokenUsage::default() }
+        );
         assert_eq!(since(2800), TokenUsage::default());
         let at = |text: &str| series.age_seconds(text.parse().unwrap());
         assert_eq!((at("2026-11-21T12:01:30Z"), at("2026-11-21T11:00:00Z")), (90, 0));

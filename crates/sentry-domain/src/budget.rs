@@ -4,7 +4,8 @@ use std::ops::{Add, Neg, Sub};
 
 use serde::{Deserialize, Serialize};
 
-use crate::money::{Price, Usd};
+use crate::money::Usd;
+use crate::price::Price;
 use crate::tokens::TokenUsage;
 
 /// What a budget can limit.
@@ -173,14 +174,23 @@ impl Amount {
     /// Nothing.
     pub const ZERO: Self = Self { input: 0, output: 0, usd: Usd::ZERO, requests: 0, in_flight: 0 };
 
-    /// What `usage` amounts to, in dollars at `price` if there is one. No request is counted: a usage may be that of many.
+    /// What one call that used `usage` amounts to, in dollars at `price` if there is one. No request is counted.
     ///
     /// Tokens of a kind whose rate is unknown count at the dearest that is known: never as nothing.
     #[must_use]
     pub fn of(usage: &TokenUsage, price: Option<&Price>) -> Self {
-        let dearest = |price: &Price| price.most_for_input(usage.read()) + price.output.times(usage.output);
-        let usd = price.map(|price| price.cost(usage).unwrap_or_else(|| dearest(price))).unwrap_or_default();
-        Self { input: usage.read(), output: usage.output, usd, ..Self::ZERO }
+        Self::with_cost(usage, price.map(|price| price.cost_at_most(usage)))
+    }
+
+    /// What many calls that together used `usage` amount to, in dollars at the standard rates of `price` if there is one. No request is
+    /// counted.
+    #[must_use]
+    pub fn of_many(usage: &TokenUsage, price: Option<&Price>) -> Self {
+        Self::with_cost(usage, price.map(|price| price.cost_of_many(usage)))
+    }
+
+    fn with_cost(usage: &TokenUsage, usd: Option<Usd>) -> Self {
+        Self { input: usage.read(), output: usage.output, usd: usd.unwrap_or_default(), ..Self::ZERO }
     }
 
     /// What one request has spent that used `usage`.
@@ -343,7 +353,8 @@ mod tests {
 
     #[test]
     fn cached_tokens_count_as_input() {
-        let usage = TokenUsage { input: 350, output: 900, cache_read: 10, cache_write: 120_000 };
+        let usage =
+            TokenUsage { input: 350, output: 900, cache_read: 10, cache_write: 120_000, ..TokenUsage::default() };
         assert_eq!(Amount::of(&usage, None), Amount { input: 120_360, output: 900, ..Amount::ZERO });
     }
 

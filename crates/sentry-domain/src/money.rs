@@ -10,8 +10,6 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use crate::tokens::TokenUsage;
-
 /// Picodollars in a dollar.
 const SCALE: u32 = 12;
 /// Decimals that an amount shows at least, as `0.000588800`.
@@ -121,7 +119,7 @@ impl Serialize for Usd {
 pub struct InvalidRate(String);
 
 /// Dollars per million tokens, as picodollars a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rate(u64);
 
 impl Rate {
@@ -242,111 +240,17 @@ impl Serialize for Discount {
     }
 }
 
-/// What a model costs, in dollars per million tokens of each kind; a component that is not known is absent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Price {
-    /// Prompt tokens from no cache.
-    pub input: Rate,
-    /// Tokens written by the model.
-    pub output: Rate,
-    /// Prompt tokens read from a cache.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_read: Option<Rate>,
-    /// Prompt tokens written to a cache that lives five minutes, Bedrock's default.
-    #[serde(rename = "cacheWrite5m", skip_serializing_if = "Option::is_none")]
-    pub cache_write_5m: Option<Rate>,
-    /// Prompt tokens written to a cache that lives one hour.
-    #[serde(rename = "cacheWrite1h", skip_serializing_if = "Option::is_none")]
-    pub cache_write_1h: Option<Rate>,
-    /// The discount that the rates are net of; absent where they are the price list's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub discount_percent: Option<Discount>,
-}
-
-impl Price {
-    /// The price list's price, net of `discount`. The rate of each kind is rounded up to a whole picodollar a token.
-    #[must_use]
-    pub fn less(self, discount: Discount) -> Self {
-        if discount.is_none() {
-            return self;
-        }
-        let net = |rate: Option<Rate>| rate.map(|rate| rate.less(discount));
-        Self {
-            input: self.input.less(discount),
-            output: self.output.less(discount),
-            cache_read: net(self.cache_read),
-            cache_write_5m: net(self.cache_write_5m),
-            cache_write_1h: net(self.cache_write_1h),
-            discount_percent: Some(discount),
-        }
-    }
-
-    /// The exact cost of `usage`, cache writes at the five-minute rate.
-    ///
-    /// `None` when `usage` has tokens of a kind whose rate is unknown: an unknown price is never zero.
-    #[must_use]
-    pub fn cost(&self, usage: &TokenUsage) -> Option<Usd> {
-        let known = |rate: Option<Rate>, tokens: u64| match (rate, tokens) {
-            (_, 0) => Some(Usd::ZERO),
-            (Some(rate), tokens) => Some(rate.times(tokens)),
-            (None, _) => None,
-        };
-        [
-            known(Some(self.input), usage.input),
-            known(Some(self.output), usage.output),
-            known(self.cache_read, usage.cache_read),
-            known(self.cache_write_5m, usage.cache_write),
-        ]
-        .into_iter()
-        .sum()
-    }
-
-    /// The most that [`cost`](Self::cost) can make of `tokens` read: at the dearest rate that it may apply to them.
-    #[must_use]
-    pub fn most_for_input(&self, tokens: u64) -> Usd {
-        let rates = [Some(self.input), self.cache_read, self.cache_write_5m];
-        rates.into_iter().flatten().map(|rate| rate.times(tokens)).max().unwrap_or_default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn sonnet_4() -> Price {
-        serde_json::from_str(
-            r#"{"input": "3", "output": "15", "cacheRead": "0.30", "cacheWrite5m": "3.75", "cacheWrite1h": "6"}"#,
-        )
-        .unwrap()
-    }
-
-    fn usage(input: u64, output: u64, cache_read: u64, cache_write: u64) -> TokenUsage {
-        TokenUsage { input, output, cache_read, cache_write }
-    }
-
-    #[test]
-    fn the_published_check_value_is_met_exactly() {
-        let written = sonnet_4().cost(&usage(350, 900, 0, 120_000)).unwrap();
-        let read = sonnet_4().cost(&usage(350, 900, 120_000, 0)).unwrap();
-        assert_eq!((written.to_string().as_str(), read.to_string().as_str()), ("0.464550000", "0.050550000"));
-    }
-
     #[test]
     fn nine_decimals_are_shown_and_more_where_there_are_more() {
-        let haiku = Price { input: "0.80".parse().unwrap(), output: "4".parse().unwrap(), ..sonnet_4() };
-        assert_eq!(haiku.cost(&usage(21, 143, 0, 0)).unwrap().to_string(), "0.000588800");
+        assert_eq!(Usd::from_picodollars(588_800_000).to_string(), "0.000588800");
         assert_eq!(Usd::from_picodollars(8_750).to_string(), "0.00000000875");
         assert_eq!(Usd::ZERO.to_string(), "0.000000000");
         assert_eq!(Usd::from_picodollars(12_000_000_000_001).to_string(), "12.000000000001");
-    }
-
-    #[test]
-    fn tokens_of_a_kind_without_a_rate_have_no_cost_rather_than_none_to_pay() {
-        let price = Price { cache_read: None, ..sonnet_4() };
-        assert_eq!(price.cost(&usage(1, 1, 1, 0)), None);
-        assert!(price.cost(&usage(1, 1, 0, 0)).is_some());
     }
 
     #[test]
@@ -355,7 +259,6 @@ mod tests {
             let refused = text.parse::<Rate>().unwrap_err();
             assert!(refused.to_string().contains(&format!("{text:?}")), "{refused}");
         }
-        assert!(serde_json::from_str::<Price>(r#"{"input": 3, "output": "15"}"#).is_err());
     }
 
     #[test]
@@ -366,14 +269,6 @@ mod tests {
         assert_eq!(picodollars("9007199254"), Some(9_007_199_254_000_000_000_000));
         for text in ["", "-1", "1e3", "0.0000000000001", "9007199255", "ten"] {
             assert_eq!(picodollars(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn the_bound_on_input_is_no_less_than_any_mix_of_its_kinds_costs() {
-        let price = sonnet_4();
-        for mix in [usage(100, 0, 0, 0), usage(0, 0, 100, 0), usage(0, 0, 0, 100), usage(30, 0, 30, 40)] {
-            assert!(price.cost(&mix).unwrap() <= price.most_for_input(100));
         }
     }
 
@@ -396,18 +291,6 @@ mod tests {
             assert_eq!(written(text), None, "{text}");
         }
         assert!(Discount::default().is_none());
-    }
-
-    #[test]
-    fn a_price_is_net_of_the_discount_in_every_kind_and_says_so() {
-        let net = sonnet_4().less("10".parse().unwrap());
-        let expected = r#"{"input": "2.70", "output": "13.50", "cacheRead": "0.27", "cacheWrite5m": "3.375", "cacheWrite1h": "5.40",
-                           "discountPercent": "10"}"#;
-        assert_eq!(net, serde_json::from_str(expected).unwrap());
-        assert_eq!(sonnet_4().less(Discount::default()), sonnet_4());
-        // 0.000001 dollars a million tokens is one picodollar a token: nothing is left to take off.
-        let least: Rate = "0.000001".parse().unwrap();
-        assert_eq!(least.less("99.99".parse().unwrap()), least);
     }
 
     proptest! {
@@ -433,13 +316,6 @@ mod tests {
         fn every_rate_is_read_back(picodollars in 0_u64..1_000_000_000_000) {
             let rate = Rate(picodollars);
             prop_assert_eq!(rate.to_string().parse::<Rate>().unwrap(), rate);
-        }
-
-        #[test]
-        fn cost_is_additive_and_never_rounded(a in 0_u64..10_000_000, b in 0_u64..10_000_000) {
-            let (price, both) = (sonnet_4(), usage(a + b, a + b, a + b, a + b));
-            let parts = price.cost(&usage(a, a, a, a)).unwrap() + price.cost(&usage(b, b, b, b)).unwrap();
-            prop_assert_eq!(price.cost(&both).unwrap(), parts);
         }
     }
 }

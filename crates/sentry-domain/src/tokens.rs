@@ -2,7 +2,64 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What one call to a model read and wrote, in tokens.
+/// How Bedrock processes a request, and at which rate. The names are those of Converse's `serviceTier`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServiceTier {
+    /// On demand, at the standard rates.
+    #[default]
+    Default,
+    /// Slower, at lower rates.
+    Flex,
+    /// Faster, at higher rates.
+    Priority,
+    /// Capacity that is paid by the hour: its tokens have no rate of their own.
+    Reserved,
+}
+
+impl ServiceTier {
+    /// Every tier.
+    pub const ALL: &'static [Self] = &[Self::Default, Self::Flex, Self::Priority, Self::Reserved];
+
+    /// The name, as documents write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Flex => "flex",
+            Self::Priority => "priority",
+            Self::Reserved => "reserved",
+        }
+    }
+}
+
+/// How long a prompt cache keeps what is written to it. The names are those of Converse's `ttl`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CacheTtl {
+    /// Five minutes, Bedrock's default.
+    #[default]
+    #[serde(rename = "5m")]
+    FiveMinutes,
+    /// One hour.
+    #[serde(rename = "1h")]
+    OneHour,
+}
+
+impl CacheTtl {
+    /// Every lifetime.
+    pub const ALL: &'static [Self] = &[Self::FiveMinutes, Self::OneHour];
+
+    /// The name, as documents write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FiveMinutes => "5m",
+            Self::OneHour => "1h",
+        }
+    }
+}
+
+/// The tokens that one model call read and wrote, and the tier that it was processed on.
 ///
 /// `input` excludes cached tokens, as Converse and Anthropic's own format report it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,9 +74,15 @@ pub struct TokenUsage {
     /// Tokens of the prompt that were read from a prompt cache.
     #[serde(rename = "cacheReadInputTokens", default)]
     pub cache_read: u64,
-    /// Tokens of the prompt that were written to a prompt cache.
+    /// Tokens of the prompt that were written to a prompt cache, whatever its lifetime.
     #[serde(rename = "cacheWriteInputTokens", default)]
     pub cache_write: u64,
+    /// Those of `cache_write` that are kept for one hour. The others are kept for five minutes.
+    #[serde(skip)]
+    pub cache_write_1h: u64,
+    /// The tier that processed the call.
+    #[serde(skip)]
+    pub tier: ServiceTier,
 }
 
 impl TokenUsage {
@@ -33,5 +96,26 @@ impl TokenUsage {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.read().saturating_add(self.output)
+    }
+
+    /// Those of `cache_write` that are kept for five minutes.
+    #[must_use]
+    pub const fn cache_write_5m(&self) -> u64 {
+        self.cache_write.saturating_sub(self.cache_write_1h)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_written_as_bedrock_writes_them() {
+        for tier in ServiceTier::ALL {
+            assert_eq!(serde_json::to_value(tier).unwrap(), tier.name());
+        }
+        for ttl in CacheTtl::ALL {
+            assert_eq!(serde_json::to_value(ttl).unwrap(), ttl.name());
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a request fits, how much of it, and if not, whether waiting helps. No I/O.
 
 use sentry_contract::states::{Enforcement, Remedy, ScopeLimit};
-use sentry_domain::{Amount, Price, Unit, Usd};
+use sentry_domain::{Amount, Charges, Price, Unit, Usd};
 
 use crate::figures::Figures;
 
@@ -33,6 +33,8 @@ pub struct Ask<'a> {
     pub has_fallback: bool,
     /// The model's price, if it has one.
     pub price: Option<&'a Price>,
+    /// What decides which of its rates can apply.
+    pub charges: Charges,
     /// The budgets that apply; those in dollars only where there is a price.
     pub budgets: Vec<Budget<'a>>,
 }
@@ -97,8 +99,7 @@ impl Ask<'_> {
     /// What is held for the request if the model may write `max_tokens`.
     #[must_use]
     pub fn hold(&self, max_tokens: u32) -> Amount {
-        let usd =
-            self.price.map(|price| price.most_for_input(self.input_tokens) + price.output.times(max_tokens.into()));
+        let usd = self.price.map(|price| price.most(self.input_tokens, max_tokens.into(), self.charges));
         Amount {
             input: self.input_tokens,
             output: max_tokens.into(),
@@ -154,14 +155,16 @@ impl Ask<'_> {
     /// How many tokens could be written within one limit.
     fn most_output(&self, standing: &Standing<'_>) -> u64 {
         let tokens = standing.room(Unit::Output).map_or(u64::MAX, |room| u64::try_from(room).unwrap_or(u64::MAX));
-        let paid = match (standing.room(Unit::Usd), self.price) {
-            (Some(room), Some(price)) => {
-                let left = Usd::from_picodollars(room).saturating_sub(price.most_for_input(self.input_tokens));
-                price.output.affordable(left)
-            }
-            _ => u64::MAX,
-        };
-        tokens.min(paid)
+        let room = standing.room(Unit::Usd).map(Usd::from_picodollars);
+        tokens.min(room.map_or(u64::MAX, |room| self.affordable_output(room)))
+    }
+
+    /// How many tokens can be written for `budget`, after everything that the request may read is paid for; no bound without a price.
+    #[must_use]
+    pub fn affordable_output(&self, budget: Usd) -> u64 {
+        let Some(price) = self.price else { return u64::MAX };
+        let rates = price.dearest(self.input_tokens, self.charges);
+        rates.output.affordable(budget.saturating_sub(rates.most_for_input(self.input_tokens)))
     }
 
     /// Where `least` tokens do not fit: first a limit where waiting does not help, else the one to wait for longest.

@@ -125,6 +125,7 @@ impl Catalogue {
             foundation: ids::foundation_of(model_id),
             family,
             price: self.price(model_id, region),
+            reasoning: None,
         };
         let limits = self.limits(model_id);
         let (defaults, fallback) = (self.defaults(model_id), self.fallback(model_id));

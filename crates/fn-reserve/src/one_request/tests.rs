@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use sentry_contract::ErrorCode;
 use sentry_contract::request::Family;
-use sentry_domain::Price;
+use sentry_domain::{Charges, Price};
 use serde_json::{Value, json};
 
 use super::*;
@@ -14,7 +14,7 @@ fn price() -> Price {
 
 fn model() -> Model {
     let (requested, model_id, model_metric) = ("m".to_owned(), "m".to_owned(), "m".to_owned());
-    Model { requested, model_id, model_metric, foundation: None, family: Family::Nova, price: None }
+    Model { requested, model_id, model_metric, foundation: None, family: Family::Nova, price: None, reasoning: None }
 }
 
 fn limit(scope: &str, more: Value) -> ScopeLimit {
@@ -25,7 +25,15 @@ fn limit(scope: &str, more: Value) -> ScopeLimit {
 }
 
 fn ask(price: Option<&Price>, given: bool) -> Ask<'_> {
-    Ask { input_tokens: 400, max_tokens: 1_000, given, has_fallback: false, price, budgets: Vec::new() }
+    Ask {
+        input_tokens: 400,
+        max_tokens: 1_000,
+        given,
+        has_fallback: false,
+        price,
+        charges: Charges::default(),
+        budgets: Vec::new(),
+    }
 }
 
 fn judged(ask: &Ask<'_>, limits: &[ScopeLimit]) -> Result<Judged, ErrorBody> {

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::answer::{Cost, Output, Usage};
 use crate::error::ErrorBody;
-use crate::request::{Family, Model, Prompt, Tags};
+use crate::request::{Family, Model, Prompt, ReasoningStyle, Tags};
 use crate::sealed::Sealed;
 
 /// Input of the model router, of `Invoke Model` and of `Prepare Call`. Further fields are ignored.
@@ -60,11 +60,14 @@ pub struct Target {
     /// What it costs, if that was found out before; the router's own callers need not say, then it is the catalogue's price.
     #[serde(default)]
     pub price: Option<Price>,
+    /// How it is told how much to think; absent where it cannot be told.
+    #[serde(default)]
+    pub reasoning: Option<ReasoningStyle>,
 }
 
 impl From<&Model> for Target {
-    fn from(Model { model_id, family, price, .. }: &Model) -> Self {
-        Self { model_id: model_id.clone(), family: *family, price: *price }
+    fn from(Model { model_id, family, price, reasoning, .. }: &Model) -> Self {
+        Self { model_id: model_id.clone(), family: *family, price: *price, reasoning: *reasoning }
     }
 }
 
@@ -160,8 +163,6 @@ pub struct NativeCall {
 pub struct AnswerTerms {
     /// Whether the answer is a list of content blocks.
     pub rich: bool,
-    /// Whether it is processed at another rate than the catalogue's.
-    pub other_rate: bool,
 }
 
 /// The prompt stays out of logs.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sentry_contract::states::ScopeLimit;
-use sentry_domain::{Amount, Price, TokenUsage, Usd};
+use sentry_domain::{Amount, CacheTtl, Charges, Price, TokenUsage, Usd};
 use sentry_ledger::admission::{Standing, Verdict};
 use sentry_ledger::change::{Bounds, Change};
 use sentry_ledger::item::{Hold, Item};
@@ -66,6 +66,7 @@ fn ask<'a>(case: &Case, price: &'a Price, limit: &'a ScopeLimit) -> Ask<'a> {
         given: case.given.is_some(),
         has_fallback: false,
         price: Some(price),
+        charges: Charges { cache: Some(CacheTtl::FiveMinutes), ..Charges::default() },
         budgets: vec![Budget { limit, seen: Amount::ZERO }],
     }
 }
@@ -76,7 +77,13 @@ fn run(case: &Case, price: &Price) -> Sums {
     let ask = ask(case, price, &limit);
     // One tenth is new and written to the cache, the rest is read from it.
     let written = case.input / 10;
-    let usage = TokenUsage { input: 0, output: ANSWER.into(), cache_read: case.input - written, cache_write: written };
+    let usage = TokenUsage {
+        input: 0,
+        output: ANSWER.into(),
+        cache_read: case.input - written,
+        cache_write: written,
+        ..TokenUsage::default()
+    };
     let used = Amount::of_request(&usage, Some(price));
     let mut sums = Sums { hold: ask.hold(ask.max_tokens).usd, used: used.usd, ..Sums::default() };
     let bursts = BUDGET * PICODOLLARS / used.usd.picodollars() / u128::from(case.burst) + 2;

@@ -14,7 +14,7 @@ mod agents;
 mod tight;
 mod workload;
 
-use sentry_domain::{Amount, Price, TokenUsage, Unit};
+use sentry_domain::{Amount, Charges, Price, TokenUsage, Unit};
 use sentry_ledger::Ask;
 use workload::{CAREFUL_SHARE, GENEROUS, GENEROUS_SHARE, KINDS, Request};
 
@@ -61,7 +61,7 @@ impl Sums {
 /// What the request uses if the model may write `max_tokens`.
 pub fn used(request: &Request, max_tokens: u32, price: &Price) -> Amount {
     let output = request.answer.min(max_tokens).into();
-    Amount::of_request(&TokenUsage { input: request.input, output, cache_read: 0, cache_write: 0 }, Some(price))
+    Amount::of_request(&TokenUsage { input: request.input, output, ..TokenUsage::default() }, Some(price))
 }
 
 /// Sonnet 4 in us-east-1, as in the catalogue (AWS price list of 2026-08-31).
@@ -86,6 +86,7 @@ fn ample(
             given: request.max_tokens.is_some(),
             has_fallback: false,
             price: Some(price),
+            charges: Charges::default(),
             budgets: vec![],
         };
         sums.add(request, ask.hold(most), most, price);
@@ -129,12 +130,8 @@ fn main() {
     let usual = usual(&requests);
     let learned = |request: &Request| request.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS.min(usual[request.kind]));
     ample(&requests, &price, counted, learned).print("not built: default max_tokens = 99th percentile of its kind");
-    let uncached = Price { cache_read: None, cache_write_5m: None, ..price };
-    ample(&requests, &uncached, counted, chosen)
-        .print("not built: no cache-write rate for a request that cannot cache");
-    ample(&requests, &uncached, counted, learned).print("not built: both");
     let asked = |request: &Request| if request.max_tokens == Some(GENEROUS) { None } else { request.max_tokens };
     let all = |request: &Request| asked(request).unwrap_or(DEFAULT_MAX_TOKENS.min(usual[request.kind]));
-    ample(&requests, &uncached, counted, all).print("not built: both, and generous clients give no max_tokens");
+    ample(&requests, &price, counted, all).print("not built: the same, and generous clients give no max_tokens");
     agents::print(&price);
 }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use sentry_contract::states::{Enforcement, LimitWindow, ScopeLimit};
-use sentry_domain::{Amount, Limits, Price, Usd};
+use sentry_domain::{Amount, Charges, Limits, Price, Usd};
 use sentry_ledger::admission::{Standing, Verdict};
 use sentry_ledger::change::{Bounds, Change};
 use sentry_ledger::item::{Hold, Item};
@@ -34,6 +34,7 @@ pub fn run(requests: &[Request], price: &Price, in_flight: usize, part: u128) ->
             given: request.max_tokens.is_some(),
             has_fallback: false,
             price: Some(price),
+            charges: Charges::default(),
             budgets: vec![Budget { limit: &limit, seen: Amount::ZERO }],
         };
         match ask.judge(&[Standing { budget: ask.budgets[0], figures: Figures::of(&item, []) }], 0) {

@@ -27,7 +27,7 @@ use dynamo::Table;
 use fastrand::Rng;
 use result::{Observer, percentiles};
 use sentry_contract::states::{Enforcement, LimitWindow, ScopeLimit};
-use sentry_domain::{Amount, Limits, Price, Unit, Usd};
+use sentry_domain::{Amount, Charges, Limits, Price, Unit, Usd};
 use sentry_ledger::{Ask, Budget};
 use traffic::Traffic;
 
@@ -157,6 +157,7 @@ fn line(case: &Case) {
         given: true,
         has_fallback: false,
         price: Some(&price),
+        charges: Charges::default(),
         budgets: vec![],
     };
     let hold = empty.hold(MOST_TOKENS).get(Unit::Usd);

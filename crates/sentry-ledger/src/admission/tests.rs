@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::item::Hold;
 use sentry_contract::states::LimitWindow;
-use sentry_domain::Limits;
+use sentry_domain::{Charges, Limits};
 
 const NOW: i64 = 1_795_000_000_000;
 
@@ -45,7 +45,7 @@ fn outputs(limits: &[u64]) -> Vec<ScopeLimit> {
 
 fn ask(limits: &[ScopeLimit], max_tokens: u32, given: bool) -> Ask<'_> {
     let budgets = limits.iter().map(|limit| Budget { limit, seen: Amount::ZERO }).collect();
-    Ask { input_tokens: 10, max_tokens, given, has_fallback: false, price: None, budgets }
+    Ask { input_tokens: 10, max_tokens, given, has_fallback: false, price: None, charges: Charges::default(), budgets }
 }
 
 /// Judges by one set of figures for each budget.

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sentry_contract::states::{Enforcement, LimitWindow, Reservation, ScopeLimit};
-use sentry_domain::{Amount, Limits};
+use sentry_domain::{Amount, Charges, Limits};
 use sentry_ledger::{Admission, Ask, Budget, Holder, Ledger};
 use tokio::sync::Semaphore;
 
@@ -116,7 +116,15 @@ pub fn noon() -> DateTime<Utc> {
 /// A request for `max_tokens` of output that the client insists on.
 pub fn ask(limits: &[ScopeLimit], max_tokens: u32) -> Ask<'_> {
     let budgets = limits.iter().map(|limit| Budget { limit, seen: Amount::ZERO }).collect();
-    Ask { input_tokens: 10, max_tokens, given: true, has_fallback: false, price: None, budgets }
+    Ask {
+        input_tokens: 10,
+        max_tokens,
+        given: true,
+        has_fallback: false,
+        price: None,
+        charges: Charges::default(),
+        budgets,
+    }
 }
 
 /// `count` requests at once; what became of each.

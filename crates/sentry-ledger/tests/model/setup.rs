@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use sentry_contract::states::{Enforcement, LimitWindow, ScopeLimit};
-use sentry_domain::{Amount, Limits};
+use sentry_domain::{Amount, Charges, Limits};
 use sentry_ledger::steps::{Attempt, Place, ScopeItems, shard, spread};
 use sentry_ledger::{Ask, Budget, Holder};
 
@@ -124,6 +124,7 @@ impl Setup {
             given,
             has_fallback: false,
             price: None,
+            charges: Charges::default(),
             budgets: self.limits_at(client.born).map(budget).collect(),
         }
     }

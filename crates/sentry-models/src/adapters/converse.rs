@@ -265,6 +265,7 @@ fn tokens(usage: ConverseUsage) -> Option<TokenUsage> {
         output: count(usage.output_tokens)?,
         cache_read: count(usage.cache_read_input_tokens.unwrap_or_default())?,
         cache_write: count(usage.cache_write_input_tokens.unwrap_or_default())?,
+        ..TokenUsage::default()
     };
     let total = count(usage.total_tokens)?;
     let has_zero = tokens.input == 0 || tokens.output == 0;

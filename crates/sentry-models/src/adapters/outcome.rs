@@ -60,7 +60,7 @@ pub fn max_tokens(catalogue: &Catalogue, input: &InvokeModelInput) -> u32 {
 /// The properties of `prompt` that its answer depends on.
 #[must_use]
 pub fn terms(prompt: &Prompt) -> AnswerTerms {
-    AnswerTerms { rich: prompt.is_rich(), other_rate: prompt.has_other_rate() }
+    AnswerTerms { rich: prompt.is_rich() }
 }
 
 /// The answer for a reply of `model`, at its own price; for a caller of the router that gives none, at the catalogue's price in `region`.
@@ -69,9 +69,9 @@ pub fn answer(catalogue: &Catalogue, region: &str, model: &Target, reply: Reply,
     priced(reply, model.price.or_else(|| catalogue.price(&model.model_id, region)), terms)
 }
 
-/// The answer for a reply whose tokens cost `price`, unless `terms` name another rate.
+/// The answer for a reply whose tokens cost `price`.
 pub(super) fn priced(reply: Reply, price: Option<Price>, terms: AnswerTerms) -> ModelAnswer {
-    reply.answer(terms.rich, price.filter(|_| !terms.other_rate).as_ref())
+    reply.answer(terms.rich, price.as_ref())
 }
 
 /// The end of a call as the state machine takes it. An answer goes the way that its prompt came, if it fits.

@@ -31,6 +31,9 @@ pub fn block(block: Block) -> Result<ContentBlock, ModelFailure> {
             let status = result.status.map(|status| status.name().into());
             ContentBlock::ToolResult(block.set_status(status).build().map_err(unwritable)?)
         }
+        Block::ReasoningContent(_) | Block::CachePoint(_) | Block::GuardContent(_) => {
+            return Err(ModelFailure::unwritable());
+        }
     })
 }
 
@@ -70,7 +73,11 @@ pub fn tool_config(config: ToolConfig) -> Result<ToolConfiguration, ModelFailure
 }
 
 fn tool(tool: tools::Tool) -> Result<Tool, BuildError> {
-    let tools::ToolSpec { name, description, input_schema: tools::InputSchema::Json(schema) } = tool.tool_spec;
+    let spec = match tool {
+        tools::Tool::ToolSpec(spec) => spec,
+        tools::Tool::CachePoint(_) => return Err(BuildError::other("cache points are not sent yet")),
+    };
+    let tools::ToolSpec { name, description, input_schema: tools::InputSchema::Json(schema), .. } = spec;
     let schema = ToolInputSchema::Json(document(schema));
     let spec = ToolSpecification::builder().name(name).set_description(description).input_schema(schema);
     spec.build().map(Tool::ToolSpec)

@@ -123,6 +123,7 @@ impl Catalogue {
                 foundation: ids::foundation_of(id),
                 family,
                 price: entry.price.map(|price| price.less(self.discount)),
+                reasoning: None,
             },
             defaults: entry.defaults.parameters(max_tokens),
             limits,

@@ -30,6 +30,7 @@ fn the_promised_aliases_mean_the_promised_models() {
             foundation: Some(model_id.trim_start_matches("us.").to_owned()),
             family,
             price: bundled().price(model_id, HERE),
+            reasoning: None,
         };
         assert_eq!((resolved.model, resolved.listed), (expected, true));
     }
@@ -108,7 +109,7 @@ fn a_fallback_is_a_cheaper_model_with_an_entry() {
     for id in catalogue.models.keys() {
         let Some(fallback) = catalogue.fallback(id) else { continue };
         if let (Some(dear), Some(cheap)) = (catalogue.price(id, HERE), catalogue.price(&fallback, HERE)) {
-            assert!(cheap.output.times(1) < dear.output.times(1), "{fallback} is not cheaper than {id}");
+            assert!(cheap.rates.output.times(1) < dear.rates.output.times(1), "{fallback} is not cheaper than {id}");
         }
     }
     let fallback = |id: &str| catalogue.fallback(id);

@@ -1,0 +1,418 @@
+//! What a model costs.
+//!
+//! A price has a rate for each kind of token. Another set of rates can apply to all tokens of a call: past a length of the prompt, or on
+//! another service tier. A hold takes the dearest rates that can apply; a settlement takes the rates that did.
+
+use serde::{Deserialize, Serialize};
+
+use crate::money::{Discount, Rate, Usd};
+use crate::tokens::{CacheTtl, ServiceTier, TokenUsage};
+
+/// Dollars per million tokens of each kind. A rate that is not known is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rates {
+    /// Prompt tokens from no cache.
+    pub input: Rate,
+    /// Tokens written by the model.
+    pub output: Rate,
+    /// Prompt tokens read from a cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_read: Option<Rate>,
+    /// Prompt tokens written to a cache that lives five minutes, Bedrock's default.
+    #[serde(rename = "cacheWrite5m", skip_serializing_if = "Option::is_none")]
+    pub cache_write_5m: Option<Rate>,
+    /// Prompt tokens written to a cache that lives one hour.
+    #[serde(rename = "cacheWrite1h", skip_serializing_if = "Option::is_none")]
+    pub cache_write_1h: Option<Rate>,
+}
+
+impl Rates {
+    /// The exact cost of `usage`; `None` when it has tokens of a kind whose rate is unknown, because an unknown rate is never zero.
+    fn cost(&self, usage: &TokenUsage) -> Option<Usd> {
+        let known = |rate: Option<Rate>, tokens: u64| match (rate, tokens) {
+            (_, 0) => Some(Usd::ZERO),
+            (Some(rate), tokens) => Some(rate.times(tokens)),
+            (None, _) => None,
+        };
+        [
+            known(Some(self.input), usage.input),
+            known(Some(self.output), usage.output),
+            known(self.cache_read, usage.cache_read),
+            known(self.cache_write_5m, usage.cache_write_5m()),
+            known(self.cache_write_1h, usage.cache_write_1h),
+        ]
+        .into_iter()
+        .sum()
+    }
+
+    /// The most that `tokens` read can cost: at the dearest of the known rates for prompt tokens.
+    #[must_use]
+    pub fn most_for_input(&self, tokens: u64) -> Usd {
+        let rates = [Some(self.input), self.cache_read, self.cache_write_5m, self.cache_write_1h];
+        rates.into_iter().flatten().max().map(|rate| rate.times(tokens)).unwrap_or_default()
+    }
+
+    /// For each kind the dearer rate of the two.
+    fn dearer(self, other: Self) -> Self {
+        Self {
+            input: self.input.max(other.input),
+            output: self.output.max(other.output),
+            cache_read: self.cache_read.max(other.cache_read),
+            cache_write_5m: self.cache_write_5m.max(other.cache_write_5m),
+            cache_write_1h: self.cache_write_1h.max(other.cache_write_1h),
+        }
+    }
+
+    /// Without the rates of cache writes that a request with cache points of `longest` lifetime cannot make.
+    fn without_writes_beyond(self, longest: Option<CacheTtl>) -> Self {
+        Self {
+            cache_write_5m: self.cache_write_5m.filter(|_| longest.is_some()),
+            cache_write_1h: self.cache_write_1h.filter(|_| longest == Some(CacheTtl::OneHour)),
+            ..self
+        }
+    }
+
+    fn less(self, discount: Discount) -> Self {
+        let net = |rate: Option<Rate>| rate.map(|rate| rate.less(discount));
+        Self {
+            input: self.input.less(discount),
+            output: self.output.less(discount),
+            cache_read: net(self.cache_read),
+            cache_write_5m: net(self.cache_write_5m),
+            cache_write_1h: net(self.cache_write_1h),
+        }
+    }
+}
+
+/// The rates of calls with long prompts. They apply to every token of the call.
+///
+/// Source: Amazon Bedrock pricing, "long context"; Claude Docs, "Long context pricing" (platform.claude.com/docs/en/about-claude/pricing).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LongContext {
+    /// Tokens read, cached or not: the rates apply to calls that read more than these.
+    pub above: u64,
+    /// The rates.
+    pub rates: Rates,
+}
+
+/// The rates of service tiers other than the standard one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TierRates {
+    /// On the tier `flex`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flex: Option<Rates>,
+    /// On the tier `priority`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Rates>,
+}
+
+impl TierRates {
+    const fn is_empty(&self) -> bool {
+        self.flex.is_none() && self.priority.is_none()
+    }
+}
+
+/// What of a request decides which rates can apply to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Charges {
+    /// The tier that was asked for. Bedrock may still process the request on the standard one.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tier: ServiceTier,
+    /// The longest lifetime of the prompt's cache points; absent without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheTtl>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_default(tier: &ServiceTier) -> bool {
+    *tier == ServiceTier::Default
+}
+
+/// What a model costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Document", into = "Document")]
+pub struct Price {
+    /// The standard rates.
+    pub rates: Rates,
+    /// The rates of long prompts, where they differ.
+    pub long_context: Option<LongContext>,
+    /// The rates of other service tiers, where they are known.
+    pub tiers: TierRates,
+    /// The discount that all rates are net of; absent where they are the price list's.
+    pub discount_percent: Option<Discount>,
+}
+
+impl From<Rates> for Price {
+    fn from(rates: Rates) -> Self {
+        Self { rates, long_context: None, tiers: TierRates::default(), discount_percent: None }
+    }
+}
+
+impl Price {
+    /// The price list's price, net of `discount`. Each rate is rounded up to a whole picodollar a token.
+    #[must_use]
+    pub fn less(self, discount: Discount) -> Self {
+        if discount.is_none() {
+            return self;
+        }
+        let net = |rates: Option<Rates>| rates.map(|rates| rates.less(discount));
+        Self {
+            rates: self.rates.less(discount),
+            long_context: self.long_context.map(|long| LongContext { rates: long.rates.less(discount), ..long }),
+            tiers: TierRates { flex: net(self.tiers.flex), priority: net(self.tiers.priority) },
+            discount_percent: Some(discount),
+        }
+    }
+
+    /// The price of a request with `charges`, without the rates of tiers that it cannot be processed on; `None` where a tier that it asks
+    /// for has no known rates.
+    #[must_use]
+    pub fn for_charges(self, charges: Charges) -> Option<Self> {
+        let tiers = match charges.tier {
+            ServiceTier::Default => TierRates::default(),
+            ServiceTier::Flex => TierRates { flex: Some(self.tiers.flex?), priority: None },
+            ServiceTier::Priority => TierRates { flex: None, priority: Some(self.tiers.priority?) },
+            ServiceTier::Reserved => return None,
+        };
+        Some(Self { tiers, ..self })
+    }
+
+    /// The exact cost of one call that used `usage`, at the rates of its prompt's length and of its tier.
+    ///
+    /// `None` when `usage` has tokens of a kind, or a tier, whose rate is unknown: an unknown price is never zero.
+    #[must_use]
+    pub fn cost(&self, usage: &TokenUsage) -> Option<Usd> {
+        self.applied(usage)?.cost(usage)
+    }
+
+    /// The cost of one call that used `usage`. Tokens of a kind whose rate is unknown count at the dearest known rate.
+    #[must_use]
+    pub fn cost_at_most(&self, usage: &TokenUsage) -> Usd {
+        self.cost(usage).unwrap_or_else(|| {
+            let charges = Charges { tier: usage.tier, cache: Some(CacheTtl::OneHour) };
+            self.most(usage.read(), usage.output, charges)
+        })
+    }
+
+    /// The cost of many calls that together used `usage`, at the standard rates: neither lengths nor tiers are known.
+    #[must_use]
+    pub fn cost_of_many(&self, usage: &TokenUsage) -> Usd {
+        let rates = &self.rates;
+        rates.cost(usage).unwrap_or_else(|| rates.most_for_input(usage.read()) + rates.output.times(usage.output))
+    }
+
+    /// The most that a call can cost that reads at most `input` tokens and writes at most `output`.
+    #[must_use]
+    pub fn most(&self, input: u64, output: u64, charges: Charges) -> Usd {
+        let rates = self.dearest(input, charges);
+        rates.most_for_input(input) + rates.output.times(output)
+    }
+
+    /// The dearest rates that can apply to a call with `charges` that reads at most `input` tokens.
+    #[must_use]
+    pub fn dearest(&self, input: u64, charges: Charges) -> Rates {
+        let long = self.long_context.filter(|long| input > long.above).map(|long| long.rates);
+        let tier = self.tier(charges.tier);
+        let dearest = [long, tier].into_iter().flatten().fold(self.rates, Rates::dearer);
+        dearest.without_writes_beyond(charges.cache)
+    }
+
+    /// The rates of a tier other than the standard one, if they are known.
+    const fn tier(&self, tier: ServiceTier) -> Option<Rates> {
+        match tier {
+            ServiceTier::Flex => self.tiers.flex,
+            ServiceTier::Priority => self.tiers.priority,
+            ServiceTier::Default | ServiceTier::Reserved => None,
+        }
+    }
+
+    /// The rates that apply to a call that used `usage`. On the standard tier those of its length. On another tier the tier's; no public
+    /// price list has rates for long prompts on other tiers, so past the threshold each kind costs the dearer rate of the two.
+    fn applied(&self, usage: &TokenUsage) -> Option<Rates> {
+        let long = self.long_context.filter(|long| usage.read() > long.above).map(|long| long.rates);
+        match (usage.tier, long) {
+            (ServiceTier::Default, long) => Some(long.unwrap_or(self.rates)),
+            (tier, None) => self.tier(tier),
+            (tier, Some(long)) => self.tier(tier).map(|rates| rates.dearer(long)),
+        }
+    }
+}
+
+/// A price as documents write it: the standard rates beside what can replace them.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document {
+    input: Rate,
+    output: Rate,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_read: Option<Rate>,
+    #[serde(rename = "cacheWrite5m", skip_serializing_if = "Option::is_none")]
+    cache_write_5m: Option<Rate>,
+    #[serde(rename = "cacheWrite1h", skip_serializing_if = "Option::is_none")]
+    cache_write_1h: Option<Rate>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    long_context: Option<LongContext>,
+    #[serde(default, skip_serializing_if = "TierRates::is_empty")]
+    tiers: TierRates,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    discount_percent: Option<Discount>,
+}
+
+impl From<Document> for Price {
+    fn from(document: Document) -> Self {
+        let Document { input, output, cache_read, cache_write_5m, cache_write_1h, .. } = document;
+        let rates = Rates { input, output, cache_read, cache_write_5m, cache_write_1h };
+        let Document { long_context, tiers, discount_percent, .. } = document;
+        Self { rates, long_context, tiers, discount_percent }
+    }
+}
+
+impl From<Price> for Document {
+    fn from(price: Price) -> Self {
+        let Price { rates, long_context, tiers, discount_percent } = price;
+        let Rates { input, output, cache_read, cache_write_5m, cache_write_1h } = rates;
+        Self { input, output, cache_read, cache_write_5m, cache_write_1h, long_context, tiers, discount_percent }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Claude Sonnet 4.5 through a `us.` profile, and a made-up `flex` and `priority`.
+    const SONNET: &str = r#"{
+        "input": "3.30", "output": "16.50", "cacheRead": "0.33", "cacheWrite5m": "4.125", "cacheWrite1h": "6.60",
+        "longContext": {"above": 200000, "rates":
+            {"input": "6.60", "output": "24.75", "cacheRead": "0.66", "cacheWrite5m": "8.25", "cacheWrite1h": "13.20"}},
+        "tiers": {"flex": {"input": "1.65", "output": "8.25"},
+                  "priority": {"input": "5.775", "output": "28.875", "cacheRead": "0.5775"}}}"#;
+
+    fn sonnet() -> Price {
+        serde_json::from_str(SONNET).unwrap()
+    }
+
+    fn usage(input: u64, output: u64, cache_read: u64, cache_write: u64) -> TokenUsage {
+        TokenUsage { input, output, cache_read, cache_write, ..TokenUsage::default() }
+    }
+
+    fn dollars(text: &str) -> Usd {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_published_check_value_is_met_exactly() {
+        let sonnet_4: Price = serde_json::from_str(
+            r#"{"input": "3", "output": "15", "cacheRead": "0.30", "cacheWrite5m": "3.75", "cacheWrite1h": "6"}"#,
+        )
+        .unwrap();
+        assert_eq!(sonnet_4.cost(&usage(350, 900, 0, 120_000)), Some(dollars("0.46455")));
+        assert_eq!(sonnet_4.cost(&usage(350, 900, 120_000, 0)), Some(dollars("0.05055")));
+    }
+
+    #[test]
+    fn a_price_is_written_as_it_is_read() {
+        let written = serde_json::to_value(sonnet()).unwrap();
+        assert_eq!(serde_json::from_value::<Price>(written.clone()).unwrap(), sonnet());
+        assert_eq!((&written["input"], &written["longContext"]["above"]), (&"3.30".into(), &200_000.into()));
+        let plain = serde_json::to_string(&Price::from(sonnet().tiers.flex.unwrap())).unwrap();
+        assert_eq!(plain, r#"{"input":"1.65","output":"8.25"}"#);
+        for unknown in [r#"{"input": "1", "output": "2", "cacheWrite": "1"}"#, r#"{"input": 3, "output": "15"}"#] {
+            assert!(serde_json::from_str::<Price>(unknown).is_err(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn every_token_of_a_long_prompt_costs_its_rate() {
+        // 200,000 tokens are not more than 200,000.
+        assert_eq!(sonnet().cost(&usage(100_000, 1_000, 100_000, 0)), Some(dollars("0.3795")));
+        // 300,001 x 6.60 + 1,000 x 24.75, in millionths.
+        assert_eq!(sonnet().cost(&usage(300_001, 1_000, 0, 0)), Some(dollars("2.0047566")));
+        // Cached tokens count for the length: 150,000 x 6.60 + 50,001 x 0.66.
+        assert_eq!(sonnet().cost(&usage(150_000, 0, 50_001, 0)), Some(dollars("1.02300066")));
+    }
+
+    #[test]
+    fn cache_writes_cost_the_rate_of_their_lifetime() {
+        let both = TokenUsage { cache_write_1h: 4_000, ..usage(10, 20, 0, 10_000) };
+        // 10 x 3.30 + 20 x 16.50 + 6,000 x 4.125 + 4,000 x 6.60, in millionths.
+        assert_eq!(sonnet().cost(&both), Some(dollars("0.051513")));
+    }
+
+    #[test]
+    fn a_tier_costs_its_own_rates_and_is_unpriced_without_them() {
+        let on = |tier| sonnet().cost(&TokenUsage { tier, ..usage(1_000, 1_000, 0, 0) });
+        assert_eq!(on(ServiceTier::Priority), Some(dollars("0.03465")));
+        assert_eq!(on(ServiceTier::Flex), Some(dollars("0.0099")));
+        assert_eq!(on(ServiceTier::Reserved), None);
+        let cached = TokenUsage { tier: ServiceTier::Flex, ..usage(0, 0, 1, 0) };
+        assert_eq!(sonnet().cost(&cached), None);
+        for (tier, priced) in [(ServiceTier::Priority, true), (ServiceTier::Reserved, false)] {
+            assert_eq!(sonnet().for_charges(Charges { tier, cache: None }).is_some(), priced);
+        }
+        let plain = Price { tiers: TierRates::default(), ..sonnet() };
+        assert_eq!(plain.for_charges(Charges { tier: ServiceTier::Flex, cache: None }), None);
+    }
+
+    #[test]
+    fn tokens_of_a_kind_without_a_rate_have_no_cost_and_count_at_the_dearest_rate() {
+        let price: Price = serde_json::from_str(r#"{"input": "1", "output": "2"}"#).unwrap();
+        assert_eq!(price.cost(&usage(1, 1, 1, 0)), None);
+        assert_eq!(price.cost_at_most(&usage(1, 1, 1, 0)), dollars("0.000004"));
+        assert_eq!(price.cost_of_many(&usage(1, 1, 1, 0)), dollars("0.000004"));
+        assert_eq!(price.cost(&usage(1, 1, 0, 0)), Some(dollars("0.000003")));
+    }
+
+    #[test]
+    fn many_calls_together_are_no_long_prompt() {
+        assert_eq!(sonnet().cost_of_many(&usage(1_000_000, 0, 0, 0)), dollars("3.30"));
+    }
+
+    #[test]
+    fn a_hold_has_no_cache_write_that_the_request_cannot_make() {
+        let most = |cache| sonnet().most(1_000, 0, Charges { cache, ..Charges::default() });
+        assert_eq!(most(None), dollars("0.0033"));
+        assert_eq!(most(Some(CacheTtl::FiveMinutes)), dollars("0.004125"));
+        assert_eq!(most(Some(CacheTtl::OneHour)), dollars("0.0066"));
+    }
+
+    #[test]
+    fn a_price_is_net_of_the_discount_in_every_rate_and_says_so() {
+        let net = serde_json::to_value(sonnet().less("10".parse().unwrap())).unwrap();
+        assert_eq!((&net["input"], &net["discountPercent"]), (&"2.97".into(), &"10".into()));
+        assert_eq!(net["longContext"]["rates"]["cacheWrite1h"], "11.88");
+        assert_eq!(net["tiers"]["priority"]["output"], "25.9875");
+        assert_eq!(sonnet().less(Discount::default()), sonnet());
+    }
+
+    proptest! {
+        #[test]
+        fn a_hold_is_no_less_than_the_cost_of_any_call_that_it_is_for(
+            [input, cache_read, write_5m, write_1h] in prop::array::uniform4(0_u64..200_000),
+            output in 0_u64..100_000,
+            asked in prop::sample::select(vec![ServiceTier::Default, ServiceTier::Flex, ServiceTier::Priority]),
+            downgraded: bool,
+        ) {
+            let cache = match (write_5m, write_1h) {
+                (_, 1..) => Some(CacheTtl::OneHour),
+                (1.., 0) => Some(CacheTtl::FiveMinutes),
+                (0, 0) => None,
+            };
+            let tier = if downgraded { ServiceTier::Default } else { asked };
+            let call = TokenUsage { input, output, cache_read, cache_write: write_5m + write_1h, cache_write_1h: write_1h, tier };
+            let hold = sonnet().most(call.read(), output, Charges { tier: asked, cache });
+            prop_assert!(sonnet().cost(&call).unwrap_or_default() <= hold);
+        }
+
+        #[test]
+        fn cost_is_additive_and_never_rounded(a in 0_u64..25_000, b in 0_u64..25_000) {
+            let (price, both) = (sonnet(), usage(a + b, a + b, a + b, a + b));
+            let parts = price.cost(&usage(a, a, a, a)).unwrap() + price.cost(&usage(b, b, b, b)).unwrap();
+            prop_assert_eq!(price.cost(&both).unwrap(), parts);
+        }
+    }
+}
