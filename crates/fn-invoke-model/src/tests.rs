@@ -287,3 +287,97 @@ async fn bytes_that_are_not_base64_are_not_sent() {
     let (answer, sent) = invoke(&request, vec![]).await;
     assert_eq!((&answer["failure"]["nothingSpent"], sent.len()), (&json!(true), 0));
 }
+
+/// A thinking model's tool loop: the second turn of it, with a cache point of an hour and one of five minutes.
+fn loop_of_tools() -> (Value, Value) {
+    let thought = json!({"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "EqQB+/=="}}});
+    let messages = json!([
+        {"role": "user", "content": [{"text": "Where is it?"}, {"cachePoint": {"type": "default", "ttl": "1h"}}]},
+        {"role": "assistant", "content": [thought, {"reasoningContent": {"redactedContent": "YQ=="}},
+                                          {"toolUse": {"toolUseId": "t1", "name": "find", "input": {}}}]},
+        {"role": "user", "content": [{"toolResult": {"toolUseId": "t1", "content": [{"text": "Here."}]}},
+                                     {"cachePoint": {"type": "default"}}]}
+    ]);
+    let mut request =
+        input("us.anthropic.claude-sonnet-4-5-v1:0", "anthropic", messages.clone(), json!({"max_tokens": 9_000}));
+    request["model"]["reasoning"] = json!("claude-budget");
+    request["model"]["price"] = json!({
+        "input": "3", "output": "15", "cacheRead": "0.3", "cacheWrite5m": "3.75", "cacheWrite1h": "6"
+    });
+    let spec = json!({"name": "find", "inputSchema": {"json": {"type": "object"}}, "strict": true});
+    request["prompt"]["tools"] = json!([{"toolSpec": spec}, {"cachePoint": {"type": "default", "ttl": "1h"}}]);
+    request["prompt"]["system"] = json!([{"text": "Be brief."}, {"cachePoint": {"type": "default", "ttl": "1h"}}]);
+    request["prompt"]["reasoning"] = json!({"budgetTokens": 4_000});
+    request["prompt"]["outputFormat"] = json!({"jsonSchema": {"name": "place", "schema": {"type": "object"}}});
+    (request, messages)
+}
+
+#[tokio::test]
+async fn a_thinking_models_tool_loop_goes_over_the_wire_and_each_cached_token_has_its_own_rate() {
+    let (request, messages) = loop_of_tools();
+    let content = json!([
+        {"reasoningContent": {"reasoningText": {"text": "", "signature": "Next+/=="}}},
+        {"reasoningContent": {"redactedContent": "Yg=="}},
+        {"text": "There."}
+    ]);
+    let body = json!({
+        "output": {"message": {"role": "assistant", "content": content}}, "stopReason": "end_turn",
+        "usage": {"inputTokens": 10, "outputTokens": 100, "totalTokens": 110, "cacheReadInputTokens": 1_000,
+                  "cacheWriteInputTokens": 300, "cacheDetails": [{"ttl": "1h", "inputTokens": 200}, {"ttl": "5m", "inputTokens": 100}]},
+        "metrics": {"latencyMs": 1}, "serviceTier": {"type": "default"}
+    });
+    let (answer, sent) = invoke(&request, vec![http(200, &[], &body.to_string())]).await;
+    let sent = &sent[0]["body"];
+    assert_eq!(sent["messages"], messages);
+    assert_eq!(sent["system"], request["prompt"]["system"]);
+    assert_eq!(sent["toolConfig"]["tools"], request["prompt"]["tools"]);
+    assert_eq!(sent["additionalModelRequestFields"], json!({"thinking": {"type": "enabled", "budget_tokens": 4_000}}));
+    let structure = json!({"jsonSchema": {"name": "place", "schema": r#"{"type":"object"}"#}});
+    assert_eq!(sent["outputConfig"], json!({"textFormat": {"type": "json_schema", "structure": structure}}));
+    let answer = &answer["answer"];
+    assert_eq!(answer["output"]["message"]["content"], content);
+    // 10 x 3 + 100 x 15 + 1,000 x 0.3 + 100 x 3.75 + 200 x 6 = 3,405 millionths of a dollar.
+    assert_eq!(answer["cost"], json!({"usd": "0.003405000", "priced": true}));
+    let details = json!([{"ttl": "5m", "inputTokens": 100}, {"ttl": "1h", "inputTokens": 200}]);
+    assert_eq!((&answer["usage"]["cacheDetails"], &answer["usage"]["totalTokens"]), (&details, &json!(1_410)));
+}
+
+#[tokio::test]
+async fn a_budget_of_thoughts_stays_below_the_tokens_that_are_reserved() {
+    let (mut request, _) = loop_of_tools();
+    request["maxTokens"] = json!(3_000);
+    let (_, sent) = invoke(&request, vec![converse("S3")]).await;
+    assert_eq!(sent[0]["body"]["inferenceConfig"]["maxTokens"], 3_000);
+    assert_eq!(sent[0]["body"]["additionalModelRequestFields"]["thinking"]["budget_tokens"], 1_500);
+    request["maxTokens"] = json!(1_000);
+    let (answer, sent) = invoke(&request, vec![]).await;
+    let failure = &answer["failure"];
+    assert_eq!(failure["error"]["details"], json!({"parameter": "reasoning"}));
+    assert_eq!((&failure["nothingSpent"], sent.len()), (&json!(true), 0));
+}
+
+#[tokio::test]
+async fn a_tier_costs_what_the_answer_says_was_used() {
+    let (mut request, _) = loop_of_tools();
+    request["prompt"]["serviceTier"] = json!("priority");
+    request["model"]["price"]["tiers"] = json!({"priority": {"input": "6", "output": "30"}});
+    let told = |tier: Value| {
+        let mut body = json!({
+            "output": {"message": {"role": "assistant", "content": [{"text": "S3"}]}}, "stopReason": "end_turn",
+            "usage": {"inputTokens": 10, "outputTokens": 100, "totalTokens": 110}, "metrics": {"latencyMs": 1}
+        });
+        if !tier.is_null() {
+            body["serviceTier"] = json!({"type": tier});
+        }
+        http(200, &[], &body.to_string())
+    };
+    for (tier, usd, shown) in [
+        (json!("priority"), "0.003060000", Some("priority")),
+        (json!(null), "0.003060000", Some("priority")),
+        (json!("default"), "0.001530000", None),
+    ] {
+        let (answer, _) = invoke(&request, vec![told(tier)]).await;
+        assert_eq!(answer["answer"]["cost"]["usd"], usd);
+        assert_eq!(answer["answer"]["usage"].get("serviceTier").and_then(Value::as_str), shown);
+    }
+}

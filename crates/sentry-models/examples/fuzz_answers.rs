@@ -11,6 +11,7 @@ use std::time::Instant;
 use fastrand::Rng;
 use reference::answer;
 use sentry_contract::answer::StopReason;
+use sentry_domain::Charges;
 use sentry_models::adapters::{Effect, ModelFailure, Reply, normalise};
 
 /// Pieces that damage JSON in a way that may still be JSON.
@@ -39,6 +40,10 @@ const PIECES: &[&str] = &[
     "{\"toolUse\":{\"toolUseId\":\"t\",\"name\":\"n\"}}",
     "guardrail_intervened",
     "tool_use",
+    "{\"reasoningContent\":{\"redactedContent\":\"YQ==\"}}",
+    "\"signature\":",
+    "\"ttl\":\"1d\"",
+    "priority",
 ];
 
 fn main() {
@@ -49,7 +54,7 @@ fn main() {
     let start = Instant::now();
     let mut answers: u64 = 0;
     for input in 0..inputs {
-        let result = normalise(serde_json::from_slice(&damaged(&mut rng)).unwrap_or_default());
+        let result = normalise(serde_json::from_slice(&damaged(&mut rng)).unwrap_or_default(), Charges::default());
         assert!(holds(&result), "input {input} of seed {seed} breaks the reading");
         answers += u64::from(result.is_ok());
     }

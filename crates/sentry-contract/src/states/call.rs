@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sentry_domain::Price;
+use sentry_domain::{Charges, Price};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -163,6 +163,9 @@ pub struct NativeCall {
 pub struct AnswerTerms {
     /// Whether the answer is a list of content blocks.
     pub rich: bool,
+    /// The rates that apply where the answer does not tell.
+    #[serde(default)]
+    pub charges: Charges,
 }
 
 /// The prompt stays out of logs.

@@ -59,9 +59,10 @@ impl<'r> Conversation<'r> {
         blocks(&self.system)
     }
 
-    /// Whether the system messages have something that is no text.
+    /// Whether the system messages have something that Converse has no place for there.
     pub fn system_is_rich(&self) -> bool {
-        self.system.iter().flat_map(|content| content.blocks()).any(|block| block.as_text().is_none())
+        let fits = |block: &Block| matches!(block, Block::Text(_) | Block::CachePoint(_) | Block::GuardContent(_));
+        self.system.iter().flat_map(|content| content.blocks()).any(|block| !fits(block))
     }
 }
 

@@ -22,7 +22,8 @@ pub enum Counted {
     Unsupported,
 }
 
-/// Asks Bedrock how many tokens `prompt` is to the foundation model `model_id`, sent as [`ask`](super::ask) sends them through Converse.
+/// Asks Bedrock how many tokens `prompt` is to the foundation model `model_id`, sent as [`ask`](super::ask) sends them through Converse. How
+/// much to think, and the form of the answer, are not sent: a budget is only right beside `max_tokens`, which CountTokens has no field for.
 ///
 /// # Errors
 /// When there is no count, for a reason that lies in the call and not in the model.
@@ -30,7 +31,7 @@ pub async fn count_tokens(client: &Client, model_id: &str, prompt: &Prompt) -> R
     let (system, messages) = converse::conversation(&Conversation::of(prompt));
     let messages = sdk::messages(messages)?;
     let request = ConverseTokensRequest::builder()
-        .set_system(sdk::system(system))
+        .set_system(sdk::system(system)?)
         .set_messages(Some(messages))
         .set_tool_config(ToolConfig::of(prompt).map(sdk::tool_config).transpose()?)
         .build();

@@ -45,7 +45,8 @@ pub use outcome::{Received, answer, failed, invoked, max_tokens, native_failure,
 /// What a model said.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
-    /// Texts that are not empty, and tool uses; nothing when the model had nothing to say, or was stopped before it did.
+    /// Texts that are not empty, tool uses, and what the model thought, in its order; nothing when it had nothing to say, or was stopped
+    /// before it did.
     pub content: Vec<Block>,
     /// Why it stopped.
     pub stop_reason: StopReason,
@@ -79,15 +80,15 @@ impl Reply {
 /// When the model cannot honor a part of the request, which `details.parameter` names. Nothing is dropped.
 pub fn prepare(input: &InvokeModelInput, max_tokens: u32) -> Result<ConverseRequest, ModelFailure> {
     let InvokeModelInput { model, prompt, tags } = input;
-    let call = Call::new(prompt, max_tokens);
-    support::check(model, &call).map_err(|refusal| ModelFailure::never_sent(refusal.error(model)))?;
-    Ok(converse::request(model.family, &call, tags))
+    let call =
+        Call::new(model, prompt, max_tokens).map_err(|refusal| ModelFailure::never_sent(refusal.error(model)))?;
+    Ok(converse::request(call, tags))
 }
 
-/// Whether `model` honors every part of `prompt` and writes `max_tokens`, as far as its family and its id tell.
+/// Whether `model` honors every part of `prompt` and writes `max_tokens`, as far as its family, its id and its style of reasoning tell.
 #[must_use]
 pub fn honours(model: &Target, prompt: &Prompt, max_tokens: u32) -> bool {
-    support::check(model, &Call::new(prompt, max_tokens)).is_ok()
+    Call::new(model, prompt, max_tokens).is_ok()
 }
 
 /// Asks the model once, for an answer of at most `max_tokens`.
@@ -97,7 +98,7 @@ pub fn honours(model: &Target, prompt: &Prompt, max_tokens: u32) -> bool {
 #[cfg(feature = "bedrock")]
 pub async fn ask(client: &Client, input: &InvokeModelInput, max_tokens: u32) -> Result<Reply, ModelFailure> {
     let request = prepare(input, max_tokens)?;
-    normalise(sdk::converse(client, &input.model.model_id, request).await?)
+    normalise(sdk::converse(client, &input.model.model_id, request).await?, input.prompt.charges())
 }
 
 #[cfg(test)]

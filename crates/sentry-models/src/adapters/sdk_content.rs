@@ -3,8 +3,10 @@
 use aws_sdk_bedrockruntime::error::BuildError;
 use aws_sdk_bedrockruntime::primitives::Blob;
 use aws_sdk_bedrockruntime::types::{
-    AnyToolChoice, AutoToolChoice, ContentBlock, DocumentBlock, DocumentSource, ImageBlock, ImageSource,
-    SpecificToolChoice, Tool, ToolChoice, ToolConfiguration, ToolInputSchema, ToolResultBlock, ToolResultContentBlock,
+    AnyToolChoice, AutoToolChoice, CachePointBlock, ContentBlock, DocumentBlock, DocumentSource,
+    GuardrailConverseContentBlock, GuardrailConverseImageBlock, GuardrailConverseImageSource,
+    GuardrailConverseTextBlock, ImageBlock, ImageSource, ReasoningContentBlock, ReasoningTextBlock, SpecificToolChoice,
+    SystemContentBlock, Tool, ToolChoice, ToolConfiguration, ToolInputSchema, ToolResultBlock, ToolResultContentBlock,
     ToolSpecification, ToolUseBlock,
 };
 use aws_smithy_types::{Document, Number, base64};
@@ -31,8 +33,50 @@ pub fn block(block: Block) -> Result<ContentBlock, ModelFailure> {
             let status = result.status.map(|status| status.name().into());
             ContentBlock::ToolResult(block.set_status(status).build().map_err(unwritable)?)
         }
-        Block::ReasoningContent(_) | Block::CachePoint(_) | Block::GuardContent(_) => {
-            return Err(ModelFailure::unwritable());
+        Block::ReasoningContent(thought) => ContentBlock::ReasoningContent(reasoning(thought)?),
+        Block::CachePoint(point) => ContentBlock::CachePoint(cache_point(point).map_err(unwritable)?),
+        Block::GuardContent(content) => ContentBlock::GuardContent(guard_content(content)?),
+    })
+}
+
+/// A block of a system message. A call whose parts are checked has no other kinds.
+pub fn system_block(block: Block) -> Result<SystemContentBlock, ModelFailure> {
+    Ok(match block {
+        Block::Text(text) => SystemContentBlock::Text(text),
+        Block::CachePoint(point) => SystemContentBlock::CachePoint(cache_point(point).map_err(unwritable)?),
+        Block::GuardContent(content) => SystemContentBlock::GuardContent(guard_content(content)?),
+        _ => return Err(ModelFailure::unwritable()),
+    })
+}
+
+fn reasoning(thought: content::ReasoningContent) -> Result<ReasoningContentBlock, ModelFailure> {
+    Ok(match thought {
+        content::ReasoningContent::ReasoningText(content::ReasoningText { text, signature }) => {
+            let text = ReasoningTextBlock::builder().text(text).set_signature(signature);
+            ReasoningContentBlock::ReasoningText(text.build().map_err(unwritable)?)
+        }
+        content::ReasoningContent::RedactedContent(encoded) => ReasoningContentBlock::RedactedContent(bytes(&encoded)?),
+    })
+}
+
+fn cache_point(point: content::CachePoint) -> Result<CachePointBlock, BuildError> {
+    let ttl = point.ttl.map(|ttl| ttl.name().into());
+    CachePointBlock::builder().r#type(point.r#type.name().into()).set_ttl(ttl).build()
+}
+
+fn guard_content(content: content::GuardContent) -> Result<GuardrailConverseContentBlock, ModelFailure> {
+    Ok(match content {
+        content::GuardContent::Text(content::GuardText { text, qualifiers }) => {
+            let qualifiers = qualifiers.iter().map(|qualifier| qualifier.name().into()).collect::<Vec<_>>();
+            let block = GuardrailConverseTextBlock::builder().text(text);
+            let block = block.set_qualifiers((!qualifiers.is_empty()).then_some(qualifiers));
+            GuardrailConverseContentBlock::Text(block.build().map_err(unwritable)?)
+        }
+        content::GuardContent::Image(image) => {
+            let content::ImageSource::Bytes(encoded) = image.source;
+            let source = GuardrailConverseImageSource::Bytes(bytes(&encoded)?);
+            let block = GuardrailConverseImageBlock::builder().format(image.format.name().into()).source(source);
+            GuardrailConverseContentBlock::Image(block.build().map_err(unwritable)?)
         }
     })
 }
@@ -75,12 +119,12 @@ pub fn tool_config(config: ToolConfig) -> Result<ToolConfiguration, ModelFailure
 fn tool(tool: tools::Tool) -> Result<Tool, BuildError> {
     let spec = match tool {
         tools::Tool::ToolSpec(spec) => spec,
-        tools::Tool::CachePoint(_) => return Err(BuildError::other("cache points are not sent yet")),
+        tools::Tool::CachePoint(point) => return cache_point(point).map(Tool::CachePoint),
     };
-    let tools::ToolSpec { name, description, input_schema: tools::InputSchema::Json(schema), .. } = spec;
+    let tools::ToolSpec { name, description, input_schema: tools::InputSchema::Json(schema), strict } = spec;
     let schema = ToolInputSchema::Json(document(schema));
     let spec = ToolSpecification::builder().name(name).set_description(description).input_schema(schema);
-    spec.build().map(Tool::ToolSpec)
+    spec.set_strict(strict).build().map(Tool::ToolSpec)
 }
 
 fn tool_choice(choice: tools::ToolChoice) -> Result<ToolChoice, BuildError> {

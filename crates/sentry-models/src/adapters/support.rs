@@ -3,8 +3,10 @@
 use sentry_contract::request::{Family, Prompt};
 use sentry_contract::states::Target;
 use sentry_contract::{ErrorBody, ErrorCode};
+use serde_json::Value;
 
 use super::conversation::Conversation;
+use super::words;
 
 /// More tokens than this no call has: the largest count that Converse can take and report.
 ///
@@ -80,24 +82,34 @@ impl Support {
     }
 }
 
-/// One request to a model.
+/// One request to a model, which it honors.
 pub struct Call<'r> {
     pub prompt: &'r Prompt,
     pub conversation: Conversation<'r>,
     /// Most tokens to write.
     pub max_tokens: u32,
+    /// What Converse has no field for.
+    pub additional: Option<Value>,
 }
 
 impl<'r> Call<'r> {
-    pub fn new(prompt: &'r Prompt, max_tokens: u32) -> Self {
-        Self { prompt, conversation: Conversation::of(prompt), max_tokens }
+    /// The request of `prompt` to `model`, for an answer of at most `max_tokens`.
+    ///
+    /// # Errors
+    /// At the first part of the request that the model cannot honor.
+    pub fn new(model: &Target, prompt: &'r Prompt, max_tokens: u32) -> Result<Self, Refusal> {
+        let conversation = Conversation::of(prompt);
+        check(model, prompt, &conversation, max_tokens)?;
+        let additional = words::fields(model, prompt, max_tokens)?;
+        Ok(Self { prompt, conversation, max_tokens, additional })
     }
 }
 
 /// A part of the request that the model cannot honour.
 #[derive(Debug)]
 pub struct Refusal {
-    /// `max_tokens`, `top_k`, `stop_sequences`, `system`, `messages`, `image`, `document`, `tools`, `toolChoice`.
+    /// `max_tokens`, `top_k`, `stop_sequences`, `system`, `messages`, `image`, `document`, `tools`, `toolChoice`, `reasoning`,
+    /// `additionalModelRequestFields`.
     pub parameter: &'static str,
     /// Why, as the end of a sentence.
     pub because: &'static str,
@@ -114,17 +126,18 @@ impl Refusal {
 }
 
 /// Refuses by name what `model` has no place for.
-///
-/// # Errors
-/// At the first part of the request that it cannot honor.
-pub fn check(model: &Target, call: &Call<'_>) -> Result<(), Refusal> {
-    let Call { prompt, conversation, max_tokens } = call;
+fn check(model: &Target, prompt: &Prompt, conversation: &Conversation<'_>, max_tokens: u32) -> Result<(), Refusal> {
     let parameters = &prompt.parameters;
     let support = Support::of(model.family, &model.model_id);
     let demands = [
-        ("max_tokens", *max_tokens > MOST_TOKENS, false, "Bedrock takes at most 2147483647"),
+        ("max_tokens", max_tokens > MOST_TOKENS, false, "Bedrock takes at most 2147483647"),
         ("system", !conversation.system.is_empty(), support.system, "it takes no system messages"),
-        ("system", conversation.system_is_rich(), false, "system messages are text"),
+        (
+            "system",
+            conversation.system_is_rich(),
+            false,
+            "system messages have nothing but text, cache points and content for a guardrail",
+        ),
         (
             "messages",
             conversation.turns.len() > 1,
@@ -136,7 +149,12 @@ pub fn check(model: &Target, call: &Call<'_>) -> Result<(), Refusal> {
         ("image", prompt.has_images(), support.images, "it takes no images"),
         ("document", prompt.has_documents(), support.documents, "it takes no documents"),
         ("tools", prompt.has_tools(), support.tools, "it has no tools"),
-        ("toolChoice", prompt.tool_choice.is_some(), !prompt.tools.is_empty(), "there are no tools to choose among"),
+        (
+            "toolChoice",
+            prompt.tool_choice.is_some(),
+            prompt.tools.iter().any(|tool| tool.spec().is_some()),
+            "there are no tools to choose among",
+        ),
     ];
     let refused = demands.into_iter().find(|(_, wanted, supported, _)| *wanted && !supported);
     refused.map_or(Ok(()), |(parameter, _, _, because)| Err(Refusal { parameter, because }))

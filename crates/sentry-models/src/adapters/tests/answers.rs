@@ -2,14 +2,19 @@
 
 use sentry_contract::ErrorCode;
 use sentry_contract::answer::StopReason;
-use sentry_domain::TokenUsage;
+use sentry_contract::content::Block;
+use sentry_domain::{CacheTtl, Charges, ServiceTier, TokenUsage};
 use serde_json::{Value, json};
 
 use super::reference::answer;
 use crate::adapters::{Effect, ModelFailure, Reply, normalise};
 
 fn read(body: &Value) -> Result<Reply, ModelFailure> {
-    normalise(serde_json::from_value(body.clone()).unwrap_or_default())
+    read_for(body, Charges::default())
+}
+
+fn read_for(body: &Value, charges: Charges) -> Result<Reply, ModelFailure> {
+    normalise(serde_json::from_value(body.clone()).unwrap_or_default(), charges)
 }
 
 fn without(pointer: &str) -> Value {
@@ -19,11 +24,18 @@ fn without(pointer: &str) -> Value {
 }
 
 #[test]
-fn usage_has_cached_tokens_apart() {
+fn usage_has_cached_tokens_apart_by_lifetime() {
     let reply = read(&answer("S3", [21, 43, 7, 9])).unwrap();
     assert_eq!(
         reply.usage,
-        TokenUsage { input: 21, output: 43, cache_read: 7, cache_write: 9, ..TokenUsage::default() }
+        TokenUsage {
+            input: 21,
+            output: 43,
+            cache_read: 7,
+            cache_write: 9,
+            cache_write_1h: 4,
+            tier: ServiceTier::Default
+        }
     );
     assert_eq!((reply.text().as_str(), reply.stop_reason), ("S3", StopReason::EndTurn));
 }
@@ -66,6 +78,71 @@ fn a_count_of_cached_tokens_that_is_not_understood_is_not_zero() {
         }
         assert_eq!(read(&without(at)).unwrap().usage.output, 43);
     }
+}
+
+#[test]
+fn what_was_cached_counts_by_its_lifetime_and_where_that_is_not_told_by_the_longest_that_was_asked_for() {
+    let for_an_hour = |details: Value, cache: Option<CacheTtl>| {
+        let mut body = answer("S3", [21, 43, 7, 9]);
+        body["usage"]["cacheDetails"] = details;
+        let charges = Charges { cache, ..Charges::default() };
+        read_for(&body, charges).map(|reply| (reply.usage.cache_write, reply.usage.cache_write_1h)).ok()
+    };
+    let (hour, minutes) = (Some(CacheTtl::OneHour), Some(CacheTtl::FiveMinutes));
+    let both = json!([{"ttl": "1h", "inputTokens": 2}, {"ttl": "5m", "inputTokens": 7}]);
+    assert_eq!([None, minutes, hour].map(|asked| for_an_hour(both.clone(), asked)), [Some((9, 2)); 3]);
+    for nothing in [Value::Null, json!([])] {
+        assert_eq!([None, minutes].map(|asked| for_an_hour(nothing.clone(), asked)), [Some((9, 0)); 2]);
+        assert_eq!(for_an_hour(nothing, hour), Some((9, 9)));
+    }
+    let strange = json!([{"ttl": "1d", "inputTokens": 2}, {"ttl": "5m", "inputTokens": 3}]);
+    assert_eq!(for_an_hour(strange.clone(), None), Some((9, 2)), "an unknown lifetime is dear");
+    assert_eq!(for_an_hour(strange, hour), Some((9, 6)), "so is what is not told");
+    assert_eq!(for_an_hour(json!([{"ttl": "1h", "inputTokens": 20}]), None), Some((20, 20)), "the details tell more");
+    assert_eq!(for_an_hour(json!([{"ttl": "1h", "inputTokens": -1}]), None), None);
+}
+
+#[test]
+fn the_tier_is_the_answers_and_where_it_tells_none_the_requests() {
+    let tier = |told: Value, asked: ServiceTier| {
+        let mut body = answer("S3", [21, 43, 0, 0]);
+        body["serviceTier"] = told;
+        read_for(&body, Charges { tier: asked, ..Charges::default() }).unwrap().usage.tier
+    };
+    assert_eq!(tier(json!({"type": "default"}), ServiceTier::Priority), ServiceTier::Default);
+    assert_eq!(tier(json!({"type": "flex"}), ServiceTier::Default), ServiceTier::Flex);
+    for silent in [Value::Null, json!({}), json!({"type": "strange"})] {
+        assert_eq!(tier(silent, ServiceTier::Priority), ServiceTier::Priority);
+    }
+}
+
+#[test]
+fn thoughts_come_back_as_the_model_gave_them_and_are_no_part_of_the_text() {
+    let mut body = answer("S3", [21, 43, 0, 0]);
+    let thoughts = [
+        json!({"reasoningContent": {"reasoningText": {"text": " Hm.\n", "signature": "EqQB+/=="}}}),
+        json!({"reasoningContent": {"reasoningText": {"text": "", "signature": "EqQB"}}}),
+        json!({"reasoningContent": {"redactedContent": "c2VjcmV0"}}),
+        json!({"reasoningContent": {"reasoningText": {"text": "No signature."}}}),
+    ];
+    let nothing = [json!({"reasoningContent": {}}), json!({"reasoningContent": {"reasoningText": {"text": ""}}})];
+    let content = [&thoughts[..], &nothing, &[json!({"text": "S3"})]].concat();
+    body["output"]["message"]["content"] = json!(content);
+    let reply = read(&body).unwrap();
+    assert_eq!(json!(reply.content), json!([&thoughts[..], &[json!({"text": "S3"})]].concat()));
+    assert_eq!(reply.text(), "S3");
+    assert!(!format!("{reply:?}").contains("Hm"));
+}
+
+#[test]
+fn a_broken_tool_use_leaves_the_text_that_was_paid_for() {
+    let mut body = answer("Let me look.", [21, 43, 0, 0]);
+    body["stopReason"] = json!("malformed_tool_use");
+    let content = body["output"]["message"]["content"].as_array_mut().unwrap();
+    content.extend([json!({"toolUse": {"toolUseId": "t1"}}), json!({"citationsContent": {"content": []}})]);
+    let reply = read(&body).unwrap();
+    assert_eq!((reply.text().as_str(), reply.stop_reason), ("Let me look.", StopReason::word("malformed_tool_use")));
+    assert!(matches!(reply.content.as_slice(), [Block::ReasoningContent(_), Block::Text(_)]));
 }
 
 #[test]

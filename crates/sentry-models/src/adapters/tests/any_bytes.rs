@@ -3,13 +3,14 @@
 
 use proptest::prelude::*;
 use sentry_contract::answer::StopReason;
+use sentry_domain::Charges;
 use serde_json::Value;
 
 use super::reference::answer;
 use crate::adapters::{Effect, ModelFailure, Reply, normalise};
 
 fn read(body: &[u8]) -> Result<Reply, ModelFailure> {
-    normalise(serde_json::from_slice(body).unwrap_or_default())
+    normalise(serde_json::from_slice(body).unwrap_or_default(), Charges::default())
 }
 
 fn holds(result: &Result<Reply, ModelFailure>) -> Result<(), TestCaseError> {
@@ -22,7 +23,7 @@ fn holds(result: &Result<Reply, ModelFailure>) -> Result<(), TestCaseError> {
 
 /// JSON of the words that answers are made of, in places where they do not belong.
 fn any_json() -> impl Strategy<Value = Value> {
-    let words = "text|toolUse|toolUseId|name|content|usage|output|message|stopReason|inputTokens|totalTokens";
+    let words = "text|toolUse|toolUseId|name|content|usage|output|message|stopReason|inputTokens|totalTokens|reasoningContent|reasoningText|redactedContent|signature|cacheDetails|ttl|serviceTier|type";
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use sentry_contract::request::Family;
+use sentry_domain::Charges;
 use serde_json::{Value, json};
 
 use super::reference::answer;
@@ -89,7 +90,7 @@ proptest! {
 
     #[test]
     fn any_result_is_read(result in any_json()) {
-        prop_assert!(read(result).is_err());
+        prop_assert!(read(result, Charges::default()).is_err());
     }
 
     /// Whatever stands in an error, nothing of the text before its end is told.
@@ -132,8 +133,8 @@ fn every_structure_is_renamed_and_what_is_the_callers_stays() {
 #[test]
 fn an_answer_means_the_same_under_either_names() {
     let told = answer("Hello.", [21, 9, 40, 3]);
-    let direct = normalise(serde_json::from_value(told.clone()).unwrap()).unwrap();
-    assert_eq!(read(pascal(told)).unwrap(), direct);
+    let direct = normalise(serde_json::from_value(told.clone()).unwrap(), Charges::default()).unwrap();
+    assert_eq!(read(pascal(told), Charges::default()).unwrap(), direct);
 }
 
 #[test]

@@ -7,14 +7,20 @@ mod bedrock_messages;
 mod integration;
 #[cfg(feature = "bedrock")]
 mod numbers;
+#[cfg(feature = "bedrock")]
+mod paths;
+#[cfg(feature = "bedrock")]
+mod prompts;
 #[path = "reference.rs"]
 mod reference;
 mod refusals;
 mod requests;
+#[cfg(feature = "bedrock")]
 mod rich;
 mod round_trip;
 #[cfg(feature = "bedrock")]
 mod wire;
+mod words;
 
 use sentry_contract::request::Family;
 use sentry_contract::states::InvokeModelInput;

@@ -24,12 +24,15 @@ pub const MODELS: &[(Family, &str)] = &[
     (Family::Converse, "writer.palmyra-x5-v1:0"),
 ];
 
-/// An answer of `text` that ends by itself, with `[input, output, cache read, cache write]` tokens.
+/// An answer of `text` that ends by itself, with `[input, output, cache read, cache write]` tokens. Half of what was written to the cache is
+/// kept for an hour.
 pub fn answer(text: &str, [input, output, read, write]: [u64; 4]) -> Value {
+    let thought = json!({"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "c2ln"}}});
     json!({
-        "output": {"message": {"role": "assistant", "content": [{"reasoningContent": {}}, {"text": text}]}},
-        "stopReason": "end_turn", "metrics": {"latencyMs": 1},
+        "output": {"message": {"role": "assistant", "content": [thought, {"text": text}]}},
+        "stopReason": "end_turn", "metrics": {"latencyMs": 1}, "serviceTier": {"type": "default"},
         "usage": {"inputTokens": input, "outputTokens": output, "totalTokens": input + output,
-                  "cacheReadInputTokens": read, "cacheWriteInputTokens": write}
+                  "cacheReadInputTokens": read, "cacheWriteInputTokens": write,
+                  "cacheDetails": [{"ttl": "1h", "inputTokens": write / 2}, {"ttl": "5m", "inputTokens": write - write / 2}]}
     })
 }

@@ -4,8 +4,10 @@ use proptest::prelude::*;
 use sentry_contract::answer::StopReason;
 use sentry_contract::content::{Block, Content};
 use sentry_contract::request::{Family, Prompt};
+use sentry_domain::Charges;
 use serde_json::{Value, json};
 
+use super::prompts::{any_json, block};
 use super::reference::{MODELS, answer};
 use super::{asking, prepare, refused_by, sent};
 use crate::adapters::normalise;
@@ -17,17 +19,23 @@ fn every_block() -> Value {
     let image = json!({"image": {"format": "png", "source": {"bytes": "YQ=="}}});
     let file = json!({"document": {"format": "md", "name": "notes", "source": {"text": "# S3"}}});
     json!([
-        {"role": "user", "content": [{"text": "Look: "}, image, file]},
-        {"role": "assistant", "content": [{"text": "Hm."}, {"toolUse": {"toolUseId": "t1", "name": "find", "input": {"q": [1, 0.5, null]}}}]},
+        {"role": "user", "content": [{"text": "Look: "}, image, file, {"cachePoint": {"type": "default", "ttl": "1h"}},
+                                     {"guardContent": {"text": {"text": "Is it safe?", "qualifiers": ["query"]}}}, {"guardContent": image}]},
+        {"role": "assistant", "content": [{"reasoningContent": {"reasoningText": {"text": "", "signature": "EqQB+/=="}}},
+                                          {"reasoningContent": {"redactedContent": "YQ=="}}, {"text": "Hm."}, {"toolUse": {"toolUseId": "t1", "name": "find", "input": {"q": [1, 0.5, null]}}}]},
         {"role": "user", "content": [{"toolResult": {"toolUseId": "t1", "status": "success", "content": [{"json": {"at": -1}}, image, file]}}]}
     ])
 }
 
 fn full() -> Value {
     json!({
-        "system": [{"text": "Be brief."}],
+        "system": [{"text": "Be brief."}, {"cachePoint": {"type": "default"}}],
         "messages": every_block(),
-        "tools": [{"toolSpec": {"name": "find", "description": "Finds.", "inputSchema": {"json": {"type": "object"}}}}],
+        "tools": [{"toolSpec": {"name": "find", "description": "Finds.", "inputSchema": {"json": {"type": "object"}}, "strict": true}},
+                  {"cachePoint": {"type": "default", "ttl": "5m"}}],
+        "outputFormat": {"jsonSchema": {"name": "place", "schema": {"const": 9_007_199_254_740_993_u64}}},
+        "additionalModelRequestFields": {"inferenceConfig": {"seed": 7}},
+        "parameters": {"top_k": 5},
         "toolChoice": {"tool": {"name": "find"}},
         "guardrail": {"identifier": "abc", "version": "DRAFT"},
         "serviceTier": "flex"
@@ -38,9 +46,12 @@ fn full() -> Value {
 fn converse_gets_every_block_as_it_is() {
     let request = sent(&asking(Family::Nova, NOVA, &full()));
     let expected = json!({
-        "system": [{"text": "Be brief."}],
+        "system": [{"text": "Be brief."}, {"cachePoint": {"type": "default"}}],
         "messages": every_block(),
         "inferenceConfig": {"maxTokens": 9},
+        "additionalModelRequestFields": {"inferenceConfig": {"seed": 7, "topK": 5}},
+        "outputConfig": {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {
+            "name": "place", "schema": r#"{"const":9007199254740993}"#}}}},
         "toolConfig": {"tools": full()["tools"], "toolChoice": full()["toolChoice"]},
         "guardrailConfig": {"guardrailIdentifier": "abc", "guardrailVersion": "DRAFT"},
         "serviceTier": {"type": "flex"},
@@ -50,7 +61,7 @@ fn converse_gets_every_block_as_it_is() {
 }
 
 #[test]
-fn system_stands_before_the_system_messages_and_has_nothing_but_text() {
+fn system_stands_before_the_system_messages_and_has_no_pictures() {
     let messages = json!([{"role": "user", "content": "Hi"}, {"role": "system", "content": "Be kind."}]);
     let prompt = json!({"system": "Be brief.", "messages": messages});
     let request = sent(&asking(Family::Nova, NOVA, &prompt));
@@ -65,9 +76,10 @@ fn system_stands_before_the_system_messages_and_has_nothing_but_text() {
 fn the_answer_has_blocks_where_the_prompt_was_rich_and_text_where_it_was_not() {
     let asked = json!({"toolUse": {"toolUseId": "t1", "name": "find", "input": {"q": 1}}});
     let mut body = answer("Hm.", [3, 4, 0, 0]);
+    let thought = body["output"]["message"]["content"][0].clone();
     body["output"]["message"]["content"].as_array_mut().unwrap().extend([json!({"text": ""}), asked.clone()]);
     body["stopReason"] = json!("tool_use");
-    let reply = || normalise(serde_json::from_value(body.clone()).unwrap()).unwrap();
+    let reply = || normalise(serde_json::from_value(body.clone()).unwrap(), Charges::default()).unwrap();
     let output = |prompt: Value| {
         let prompt: Prompt = serde_json::from_value(prompt).unwrap();
         serde_json::to_value(reply().answer(prompt.is_rich(), None).output).unwrap()
@@ -76,15 +88,15 @@ fn the_answer_has_blocks_where_the_prompt_was_rich_and_text_where_it_was_not() {
     assert_eq!(output(plain.clone())["message"]["content"], "Hm.");
     let mut tools = plain;
     tools["tools"] = full()["tools"].clone();
-    for rich in [full(), tools, json!({"messages": [{"role": "user", "content": [{"text": "Hi"}]}]})] {
-        let expected =
-            json!({"message": {"role": "assistant", "content": [{"text": "Hm."}, asked]}, "stopReason": "tool_use"});
+    let thinks = json!({"messages": [{"role": "user", "content": "Hi"}], "reasoning": {"effort": "low"}});
+    for rich in [full(), tools, thinks, json!({"messages": [{"role": "user", "content": [{"text": "Hi"}]}]})] {
+        let expected = json!({"message": {"role": "assistant", "content": [thought, {"text": "Hm."}, asked]}, "stopReason": "tool_use"});
         assert_eq!(output(rich), expected);
     }
     for lost in ["toolUseId", "name"] {
         let mut broken = body.clone();
         broken["output"]["message"]["content"][3]["toolUse"].as_object_mut().unwrap().remove(lost);
-        let failure = normalise(serde_json::from_value(broken).unwrap()).unwrap_err();
+        let failure = normalise(serde_json::from_value(broken).unwrap(), Charges::default()).unwrap_err();
         assert_eq!(failure.usage.map(|usage| usage.output), Some(4));
     }
 }
@@ -92,56 +104,12 @@ fn the_answer_has_blocks_where_the_prompt_was_rich_and_text_where_it_was_not() {
 #[test]
 fn no_usage_is_right_only_where_a_guardrail_has_blocked_the_input() {
     let mut body = answer("Blocked.", [0, 0, 0, 0]);
-    let read = |body: &Value| normalise(serde_json::from_value(body.clone()).unwrap());
+    let read = |body: &Value| normalise(serde_json::from_value(body.clone()).unwrap(), Charges::default());
     assert!(read(&body).unwrap_err().usage.is_none());
     body["stopReason"] = json!("guardrail_intervened");
     let reply = read(&body).unwrap();
     assert_eq!((&reply.stop_reason, reply.usage.total()), (&StopReason::GuardrailIntervened, 0));
     assert_eq!(reply.text(), "Blocked.");
-}
-
-/// JSON as tools have it.
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<u64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        "\\PC{0,8}".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(4, 20, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map("\\PC{0,6}", inner, 0..4)
-                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
-        ]
-    })
-}
-
-/// Blocks that a message of the user may have, and one of the assistant.
-fn block() -> impl Strategy<Value = Value> {
-    let bytes = prop::collection::vec(any::<u8>(), 1..40).prop_map(aws_smithy_types::base64::encode);
-    let image = ("png|jpeg|gif|webp", bytes.clone())
-        .prop_map(|(format, bytes)| json!({"image": {"format": format, "source": {"bytes": bytes}}}));
-    let file = ("pdf|csv|doc|docx|xls|xlsx|html|txt|md", "\\PC{1,9}", bytes, "\\PC{1,20}", any::<bool>()).prop_map(
-        |(format, name, bytes, text, is_text)| {
-            let source = if is_text { json!({"text": text}) } else { json!({"bytes": bytes}) };
-            json!({"document": {"format": format, "name": name, "source": source}})
-        },
-    );
-    let text = "\\PC{1,20}".prop_map(|text| json!({"text": text}));
-    let asked = ("[a-z0-9_-]{1,9}", any_json())
-        .prop_map(|(name, input)| json!({"toolUse": {"toolUseId": "t1", "name": name, "input": input}}));
-    let inside =
-        prop_oneof![text.clone(), image.clone(), file.clone(), any_json().prop_map(|value| json!({"json": value}))];
-    let result =
-        (prop::collection::vec(inside, 0..4), prop::option::of("success|error")).prop_map(|(content, status)| {
-            let mut result = json!({"toolUseId": "t1", "content": content});
-            status.into_iter().for_each(|status| result["status"] = json!(status));
-            json!({"toolResult": result})
-        });
-    prop_oneof![text, image, file, asked, result]
 }
 
 proptest! {
@@ -171,7 +139,7 @@ proptest! {
         let mut body = answer("Hm.", [3, 4, 0, 0]);
         let asked = json!({"toolUse": {"toolUseId": "t1", "name": name, "input": input}});
         body["output"]["message"]["content"].as_array_mut().unwrap().push(asked.clone());
-        let reply = normalise(serde_json::from_value(body).unwrap()).unwrap();
+        let reply = normalise(serde_json::from_value(body).unwrap(), Charges::default()).unwrap();
         prop_assert_eq!(reply.content.last().map(|block: &Block| serde_json::to_value(block).unwrap()), Some(asked));
     }
 }

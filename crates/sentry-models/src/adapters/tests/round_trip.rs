@@ -1,6 +1,7 @@
 //! What goes into a conversation is what a model hears, in order; what a model says is what a client reads.
 
 use proptest::prelude::*;
+use sentry_domain::Charges;
 use serde_json::{Value, json};
 
 use super::reference::{MODELS, answer};
@@ -77,7 +78,7 @@ proptest! {
     fn what_the_model_says_is_what_the_client_reads(
         said in "[\\PC\n]{0,60}", tokens in [1..1_000_000_u64, 0..1_000_000, 0..1_000_000, 0..1_000_000]
     ) {
-        let reply = normalise(serde_json::from_value(answer(&said, tokens)).unwrap()).unwrap();
+        let reply = normalise(serde_json::from_value(answer(&said, tokens)).unwrap(), Charges::default()).unwrap();
         prop_assert_eq!(reply.text(), said);
         prop_assert_eq!([reply.usage.input, reply.usage.output, reply.usage.cache_read, reply.usage.cache_write], tokens);
     }
