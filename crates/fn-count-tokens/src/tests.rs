@@ -155,10 +155,7 @@ async fn thoughts_and_cache_points_are_counted_as_they_are_sent_and_how_much_to_
     let system = json!([{"text": "Be brief."}, {"cachePoint": {"type": "default"}}]);
     let spec = json!({"name": "find", "inputSchema": {"json": {"type": "object"}}, "strict": true});
     let tools = json!([{"toolSpec": spec}, {"cachePoint": {"type": "default"}}]);
-    let prompt = json!({
-        "messages": messages, "system": system, "tools": tools, "reasoning": {"effort": "low"},
-        "outputFormat": {"jsonSchema": {"name": "place", "schema": {"type": "object"}}}
-    });
+    let prompt = json!({"messages": messages, "system": system, "tools": tools, "reasoning": {"effort": "low"}});
     let input = json!({"countedAs": HAIKU, "prompt": Sealed::new(&prompt).unwrap()});
     let answer = counter.count(&serde_json::from_value(input).unwrap(), Instant::now()).await;
     assert_eq!(serde_json::to_value(answer).unwrap(), json!({"inputTokens": 21 + 16}));
@@ -166,4 +163,19 @@ async fn thoughts_and_cache_points_are_counted_as_they_are_sent_and_how_much_to_
     let body: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
     let converse = json!({"system": system, "messages": messages, "toolConfig": {"tools": tools}});
     assert_eq!(body, json!({"input": {"converse": converse}}));
+}
+
+#[tokio::test]
+async fn a_prompt_whose_answer_has_a_form_is_not_counted_because_the_model_reads_the_schema_as_well() {
+    let (counter, wire) = counter(vec![counted(21)]);
+    let prompt = json!({"messages": [{"role": "user", "content": "Hi"}],
+                        "outputFormat": {"jsonSchema": {"name": "place", "schema": {"type": "object"}}}});
+    let input = json!({"countedAs": HAIKU, "prompt": Sealed::new(&prompt).unwrap()});
+    let answer = counter.count(&serde_json::from_value(input).unwrap(), Instant::now()).await;
+    assert_eq!((serde_json::to_value(answer).unwrap(), wire.actual_requests().count()), (json!({}), 0));
+    assert_eq!(
+        answer_at(&counter, HAIKU, Instant::now()).await,
+        json!({"inputTokens": 21 + 16}),
+        "the model is still counted for"
+    );
 }

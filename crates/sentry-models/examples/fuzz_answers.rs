@@ -11,7 +11,7 @@ use std::time::Instant;
 use fastrand::Rng;
 use reference::answer;
 use sentry_contract::answer::StopReason;
-use sentry_domain::Charges;
+use sentry_domain::{CacheTtl, Charges};
 use sentry_models::adapters::{Effect, ModelFailure, Reply, normalise};
 
 /// Pieces that damage JSON in a way that may still be JSON.
@@ -54,7 +54,8 @@ fn main() {
     let start = Instant::now();
     let mut answers: u64 = 0;
     for input in 0..inputs {
-        let result = normalise(serde_json::from_slice(&damaged(&mut rng)).unwrap_or_default(), Charges::default());
+        let charges = Charges { cache: rng.choice(CacheTtl::ALL).copied(), ..Charges::default() };
+        let result = normalise(serde_json::from_slice(&damaged(&mut rng)).unwrap_or_default(), charges);
         assert!(holds(&result), "input {input} of seed {seed} breaks the reading");
         answers += u64::from(result.is_ok());
     }
@@ -68,7 +69,10 @@ fn main() {
 /// An answer has a usage; an error neither gives the hold back nor asks again.
 fn holds(result: &Result<Reply, ModelFailure>) -> bool {
     match result {
-        Ok(reply) => reply.usage.read() > 0 || reply.stop_reason == StopReason::GuardrailIntervened,
+        Ok(Reply { usage, stop_reason, .. }) => {
+            let read = usage.read() > 0 || *stop_reason == StopReason::GuardrailIntervened;
+            read && usage.cache_write_1h <= usage.cache_write
+        }
         Err(failure) => failure.effect == Effect::Unknown && failure.usage.is_none_or(|usage| usage.read() > 0),
     }
 }

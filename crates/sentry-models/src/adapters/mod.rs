@@ -17,8 +17,6 @@ mod outcome;
 #[cfg(feature = "bedrock")]
 mod sdk;
 #[cfg(feature = "bedrock")]
-mod sdk_content;
-#[cfg(feature = "bedrock")]
 mod sdk_failure;
 mod support;
 mod words;
@@ -98,7 +96,7 @@ pub fn honours(model: &Target, prompt: &Prompt, max_tokens: u32) -> bool {
 #[cfg(feature = "bedrock")]
 pub async fn ask(client: &Client, input: &InvokeModelInput, max_tokens: u32) -> Result<Reply, ModelFailure> {
     let request = prepare(input, max_tokens)?;
-    normalise(sdk::converse(client, &input.model.model_id, request).await?, input.prompt.charges())
+    normalise(sdk::converse(client, &input.model.model_id, &request).await?, input.prompt.charges())
 }
 
 #[cfg(test)]

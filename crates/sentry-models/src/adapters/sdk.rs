@@ -1,96 +1,42 @@
 //! The calls themselves, through the AWS SDK.
+//!
+//! The SDK signs, sends and reads; the body is written here. Its own document type would forget the order of an object's keys, so that a
+//! cached list of tools were another text in every request, and never read from the cache.
+
+use std::collections::BTreeMap;
 
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::operation::converse;
-use aws_sdk_bedrockruntime::types::{
-    self, CacheDetail, ContentBlock, ConversationRole, GuardrailConfiguration, InferenceConfiguration,
-    JsonSchemaDefinition, Message, OutputFormat, OutputFormatStructure, OutputFormatType, ReasoningContentBlock,
-    ServiceTier, SystemContentBlock,
-};
-use aws_smithy_types::base64;
-use sentry_contract::content::Block;
+use aws_sdk_bedrockruntime::types::{self, CacheDetail, ContentBlock, ReasoningContentBlock};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::{Document, Number, base64};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::ModelFailure;
-use super::conversation::Speaker;
 use super::converse::{
     AnswerBlock, AnswerCacheDetail, AnswerMessage, AnswerReasoning, AnswerReasoningText, AnswerTier, AnswerToolUse,
-    ConverseAnswer, ConverseMessage, ConverseOutput, ConverseRequest, ConverseUsage, GuardrailConfig, InferenceConfig,
-    OutputConfig, SchemaDefinition, Structure, TextFormat, Tier,
+    ConverseAnswer, ConverseOutput, ConverseRequest, ConverseUsage,
 };
-use super::sdk_content::{block, document, json, system_block};
-
-pub use super::sdk_content::tool_config;
 
 /// Sends a Converse request.
 pub async fn converse(
     client: &Client,
     model_id: &str,
-    request: ConverseRequest,
+    request: &ConverseRequest,
 ) -> Result<ConverseAnswer, ModelFailure> {
-    let metadata = request.request_metadata;
-    let output = client
-        .converse()
-        .model_id(model_id)
-        .set_system(system(request.system)?)
-        .set_messages(Some(messages(request.messages)?))
-        .inference_config(inference_config(request.inference_config))
-        .set_additional_model_request_fields(request.additional_model_request_fields.map(document))
-        .set_tool_config(request.tool_config.map(tool_config).transpose()?)
-        .set_guardrail_config(request.guardrail_config.map(guardrail))
-        .set_service_tier(request.service_tier.map(tier).transpose()?)
-        .set_output_config(request.output_config.map(output_config).transpose()?)
-        .set_request_metadata((!metadata.is_empty()).then(|| metadata.into_iter().collect()))
-        .send()
-        .await?;
-    Ok(answer(output))
+    let call = client.converse().model_id(model_id).customize().mutate_request(body(request)?);
+    Ok(answer(call.send().await?))
 }
 
-pub fn system(blocks: Vec<Block>) -> Result<Option<Vec<SystemContentBlock>>, ModelFailure> {
-    let blocks = blocks.into_iter().map(system_block).collect::<Result<Vec<_>, _>>()?;
-    Ok((!blocks.is_empty()).then_some(blocks))
-}
-
-pub fn messages(messages: Vec<ConverseMessage>) -> Result<Vec<Message>, ModelFailure> {
-    let message = |message: ConverseMessage| {
-        let role = match message.role {
-            Speaker::User => ConversationRole::User,
-            Speaker::Assistant => ConversationRole::Assistant,
-        };
-        let content = message.content.into_iter().map(block).collect::<Result<_, _>>()?;
-        Message::builder().role(role).set_content(Some(content)).build().map_err(|_| ModelFailure::unwritable())
-    };
-    messages.into_iter().map(message).collect()
-}
-
-fn guardrail(config: GuardrailConfig) -> GuardrailConfiguration {
-    GuardrailConfiguration::builder()
-        .guardrail_identifier(config.guardrail_identifier)
-        .guardrail_version(config.guardrail_version)
-        .build()
-}
-
-fn tier(tier: Tier) -> Result<ServiceTier, ModelFailure> {
-    ServiceTier::builder().r#type(tier.r#type.name().into()).build().map_err(|_| ModelFailure::unwritable())
-}
-
-fn output_config(config: OutputConfig) -> Result<types::OutputConfig, ModelFailure> {
-    let TextFormat::JsonSchema(Structure::JsonSchema(SchemaDefinition { schema, name })) = config.text_format;
-    let definition = JsonSchemaDefinition::builder().schema(schema).name(name).build();
-    let structure = OutputFormatStructure::JsonSchema(definition.map_err(|_| ModelFailure::unwritable())?);
-    let format = OutputFormat::builder().r#type(OutputFormatType::JsonSchema).structure(structure).build();
-    Ok(types::OutputConfig::builder().text_format(format.map_err(|_| ModelFailure::unwritable())?).build())
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "Converse takes 32-bit floats; both are from 0 to 1")]
-fn inference_config(config: InferenceConfig) -> InferenceConfiguration {
-    let stop_sequences = config.stop_sequences;
-    InferenceConfiguration::builder()
-        // No more than this passes the check of a request's parts.
-        .max_tokens(i32::try_from(config.max_tokens).unwrap_or(i32::MAX))
-        .set_temperature(config.temperature.map(|value| value as f32))
-        .set_top_p(config.top_p.map(|value| value as f32))
-        .set_stop_sequences((!stop_sequences.is_empty()).then_some(stop_sequences))
-        .build()
+/// Writes `content` as the body of a request.
+pub fn body(content: &impl Serialize) -> Result<impl Fn(&mut HttpRequest) + Send + Sync + 'static, ModelFailure> {
+    let written = serde_json::to_string(content).map_err(|_| ModelFailure::unwritable())?;
+    Ok(move |request: &mut HttpRequest| {
+        request.headers_mut().insert("content-length", written.len().to_string());
+        *request.body_mut() = SdkBody::from(written.as_str());
+    })
 }
 
 fn answer(output: converse::ConverseOutput) -> ConverseAnswer {
@@ -144,5 +90,22 @@ fn reasoning(thought: ReasoningContentBlock) -> AnswerReasoning {
             AnswerReasoning { reasoning_text: None, redacted_content: Some(base64::encode(bytes)) }
         }
         _ => AnswerReasoning::default(),
+    }
+}
+
+/// What the SDK has, as JSON. It has forgotten the order of keys: they are sorted, so that the same document is the same text.
+fn json(document: Document) -> Value {
+    match document {
+        Document::Null => Value::Null,
+        Document::Bool(value) => value.into(),
+        Document::Number(Number::PosInt(value)) => value.into(),
+        Document::Number(Number::NegInt(value)) => value.into(),
+        Document::Number(Number::Float(value)) => value.into(),
+        Document::String(value) => value.into(),
+        Document::Array(values) => values.into_iter().map(json).collect(),
+        Document::Object(fields) => {
+            let sorted: BTreeMap<_, _> = fields.into_iter().map(|(name, value)| (name, json(value))).collect();
+            Value::Object(sorted.into_iter().collect())
+        }
     }
 }

@@ -122,8 +122,7 @@ fn tools() -> impl Strategy<Value = Value> {
 }
 
 fn parameters() -> impl Strategy<Value = Value> {
-    // Floats of 32 bits, which the SDK has, are exact for these.
-    let temperature = prop::option::of(select(vec![0.0, 0.25, 0.5, 1.0]));
+    let temperature = prop::option::of(0.0..=1.0_f64);
     let stops = prop::collection::vec("\\PC{1,5}", 0..2);
     (prop::option::of(0..9_u32), temperature, stops).prop_map(
         |(top_k, temperature, stops)| json!({"top_k": top_k, "temperature": temperature, "stop_sequences": stops}),

@@ -11,7 +11,6 @@ use super::prompts::{any_json, block};
 use super::reference::{MODELS, answer};
 use super::{asking, prepare, refused_by, sent};
 use crate::adapters::normalise;
-use crate::adapters::sdk_content::{document, json as as_json};
 
 const NOVA: &str = "amazon.nova-lite-v1:0";
 
@@ -127,11 +126,6 @@ proptest! {
                 Err(failure) => prop_assert!(["image", "document", "tools"].contains(&refused_by(&failure))),
             }
         }
-    }
-
-    #[test]
-    fn json_survives_the_sdk(value in any_json()) {
-        prop_assert_eq!(as_json(document(value.clone())), value);
     }
 
     #[test]
