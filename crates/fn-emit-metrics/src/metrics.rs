@@ -1,5 +1,7 @@
 //! The metrics of a request: six of every one, and some of those that they concern.
 
+use std::borrow::Cow;
+
 use aws_sdk_cloudwatch::primitives::DateTime as SdkDateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use chrono::{DateTime, Utc};
@@ -94,9 +96,23 @@ fn dimensions(record: &MetricsRecord) -> Vec<Dimension> {
     .to_vec()
 }
 
-/// A scope of three long tags can be longer than CloudWatch takes; cut, it is counted rather than refused.
+/// A dimension of a metric. Its value is cut to the length that CloudWatch takes.
 fn dimension(name: &str, value: &str) -> Dimension {
-    Dimension::builder().name(name).value(value.chars().take(DIMENSION_CHARS).collect::<String>()).build()
+    Dimension::builder().name(name).value(ascii(value).chars().take(DIMENSION_CHARS).collect::<String>()).build()
+}
+
+/// `value` with everything that is not ASCII percent-encoded: CloudWatch takes ASCII only.
+fn ascii(value: &str) -> Cow<'_, str> {
+    if value.is_ascii() {
+        return value.into();
+    }
+    let encode = |char: char| match char {
+        char if char.is_ascii() => char.to_string(),
+        other => {
+            other.encode_utf8(&mut [0; 4]).bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"))
+        }
+    };
+    value.chars().map(encode).collect::<String>().into()
 }
 
 /// CloudWatch's values are floats; token counts are far below 2^53, where they are exact.

@@ -175,14 +175,16 @@ fn approved(
     let model = Model { requested: request.model.requested.clone(), ..called.unwrap_or(&request.model).clone() };
     let mut tags = request.tags.clone();
     tags.set(Tags::MODEL_METRIC, model.model_metric.clone());
-    let admitted = Admitted { reservation, model, tags, notes: Notes { degraded, would_deny } };
+    let admitted =
+        Admitted { reservation, model, tags, notes: Notes { degraded, would_deny, notices: request.notices.clone() } };
     Decision::Approved { approved: true, admitted: Box::new(admitted) }
 }
 
 /// The denial with its complete answer and, unless it is a duplicate, its message for the metrics.
 fn denied(input: &ReserveInput, error: ErrorBody, budget: Vec<BudgetEntry>, alerts: Vec<Alert>) -> Decision {
     let request = &input.request;
-    let answer = FinalAnswer::refused(request.tags.clone(), Some((&request.model).into()), error, budget);
+    let answer = FinalAnswer::refused(request.tags.clone(), Some((&request.model).into()), error, budget)
+        .with_notices(request.notices.clone());
     let record = (answer.outcome == Outcome::Denied).then(|| {
         let limits = match &input.gathered.1 {
             Gathered::Available(LimitsFound::Found { limits }) => MetricsRecord::scopes_of(limits.wanted()),

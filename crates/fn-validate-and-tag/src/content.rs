@@ -19,13 +19,15 @@ const MOST_NAME_CHARS: usize = 200;
 /// Longest name of a tool, and longest id of its use, in characters.
 const MOST_TOOL_CHARS: usize = 64;
 
-/// What a message says: a text, or blocks that its role may have.
+/// What a message says: a text, or blocks that its role may have. Only a message of the assistant may be empty or blank, as a model's
+/// answer can be.
 pub fn content(field: &Field<'_>, role: Role) -> Result<Content, Offence> {
-    let blocks = match field.text_or_list()? {
-        Ok(text) => return Ok(Content::Text(text.to_owned())),
-        Err(blocks) => blocks,
-    };
-    blocks.iter().map(|each| block(each, role)).collect::<Result<_, _>>().map(Content::Blocks)
+    match field.text_or_list()? {
+        Ok(text) if role == Role::Assistant => Ok(Content::Text(text.to_owned())),
+        Ok(_) => Ok(Content::Text(field.visible_text()?.to_owned())),
+        Err(blocks) if blocks.is_empty() && role != Role::Assistant => Err(field.offence("must not be empty")),
+        Err(blocks) => blocks.iter().map(|each| block(each, role)).collect::<Result<_, _>>().map(Content::Blocks),
+    }
 }
 
 fn block(field: &Field<'_>, role: Role) -> Result<Block, Offence> {
@@ -55,7 +57,8 @@ fn block(field: &Field<'_>, role: Role) -> Result<Block, Offence> {
         "reasoningContent" => Block::ReasoningContent(reasoning_content(&inside)?),
         "cachePoint" => Block::CachePoint(cache_point(&inside)?),
         "guardContent" => Block::GuardContent(guard_content(&inside)?),
-        _ => Block::Text(inside.text()?.to_owned()),
+        _ if role == Role::Assistant => Block::Text(inside.string()?.to_owned()),
+        _ => Block::Text(inside.visible_text()?.to_owned()),
     })
 }
 
@@ -67,7 +70,7 @@ fn reasoning_content(field: &Field<'_>) -> Result<ReasoningContent, Offence> {
     }
     inside.object_of(&["text", "signature"])?;
     let text = inside.required("text")?.string()?.to_owned();
-    let signature = inside.get("signature")?.map(|given| given.text().map(str::to_owned)).transpose()?;
+    let signature = inside.optional("signature")?.map(|given| given.text().map(str::to_owned)).transpose()?;
     Ok(ReasoningContent::ReasoningText(ReasoningText { text, signature }))
 }
 
@@ -75,7 +78,7 @@ fn reasoning_content(field: &Field<'_>) -> Result<ReasoningContent, Offence> {
 pub fn cache_point(field: &Field<'_>) -> Result<CachePoint, Offence> {
     field.object_of(&["type", "ttl"])?;
     let r#type = field.required("type")?.name_of(CachePointType::ALL, CachePointType::name)?;
-    let ttl = field.get("ttl")?.map(|given| given.name_of(CacheTtl::ALL, CacheTtl::name)).transpose()?;
+    let ttl = field.optional("ttl")?.map(|given| given.name_of(CacheTtl::ALL, CacheTtl::name)).transpose()?;
     Ok(CachePoint { r#type, ttl })
 }
 
@@ -89,8 +92,8 @@ fn guard_content(field: &Field<'_>) -> Result<GuardContent, Offence> {
         };
     }
     inside.object_of(&["text", "qualifiers"])?;
-    let text = inside.required("text")?.text()?.to_owned();
-    let qualifiers = inside.get("qualifiers")?.map(|given| given.list()).transpose()?.unwrap_or_default();
+    let text = inside.required("text")?.visible_text()?.to_owned();
+    let qualifiers = inside.optional("qualifiers")?.map(|given| given.list()).transpose()?.unwrap_or_default();
     let qualifiers = qualifiers.iter().map(|each| each.name_of(GuardQualifier::ALL, GuardQualifier::name));
     Ok(GuardContent::Text(GuardText { text, qualifiers: qualifiers.collect::<Result<_, _>>()? }))
 }
@@ -107,17 +110,26 @@ fn image(field: &Field<'_>) -> Result<Image, Offence> {
 fn document(field: &Field<'_>) -> Result<Document, Offence> {
     field.object_of(&["format", "name", "source"])?;
     let format = field.required("format")?.name_of(DocumentFormat::ALL, DocumentFormat::name)?;
-    let name = field.required("name")?;
-    if name.text()?.chars().count() > MOST_NAME_CHARS {
-        return Err(name.offence(format!("must have at most {MOST_NAME_CHARS} characters")));
-    }
+    let name = document_name(&field.required("name")?)?;
     let source = field.required("source")?;
     no_location(&source)?;
     let source = match source.only(&["bytes", "text"])? {
         ("bytes", bytes) => DocumentSource::Bytes(encoded(&bytes)?),
         (_, text) => DocumentSource::Text(text.text()?.to_owned()),
     };
-    Ok(Document { format, name: name.text()?.to_owned(), source })
+    Ok(Document { format, name, source })
+}
+
+/// A document's name.
+///
+/// Source: Amazon Bedrock API Reference, DocumentBlock. The underscore is not in its list, but Bedrock takes it, as public reports show.
+fn document_name(field: &Field<'_>) -> Result<String, Offence> {
+    if field.text()?.chars().count() > MOST_NAME_CHARS {
+        return Err(field.offence(format!("must have at most {MOST_NAME_CHARS} characters")));
+    }
+    let expected = "letters, digits, single spaces, hyphens, underscores, parentheses and square brackets; name the file without its extension";
+    let plain = |char: char| char.is_ascii_alphanumeric() || char == ' ' || "-_()[]".contains(char);
+    field.matching(expected, |name| name.chars().all(plain) && !name.contains("  "))
 }
 
 fn no_location(source: &Field<'_>) -> Result<(), Offence> {
@@ -144,8 +156,9 @@ fn tool_use(field: &Field<'_>) -> Result<ToolUse, Offence> {
 
 fn tool_result(field: &Field<'_>) -> Result<ToolResult, Offence> {
     field.object_of(&["toolUseId", "content", "status"])?;
-    let content = field.required("content")?.list()?.iter().map(result_block).collect::<Result<_, _>>()?;
-    let status = field.get("status")?;
+    let content = field.optional("content")?.map(|given| given.list()).transpose()?.unwrap_or_default();
+    let content = content.iter().map(result_block).collect::<Result<_, _>>()?;
+    let status = field.optional("status")?;
     let status = status.map(|each| each.name_of(ToolResultStatus::ALL, ToolResultStatus::name)).transpose()?;
     Ok(ToolResult { tool_use_id: tool_use_id(field)?, content, status })
 }
@@ -155,7 +168,7 @@ fn result_block(field: &Field<'_>) -> Result<ResultBlock, Offence> {
         ("json", json) => ResultBlock::Json(json_object(&json)?),
         ("image", inside) => ResultBlock::Image(image(&inside)?),
         ("document", inside) => ResultBlock::Document(document(&inside)?),
-        (_, text) => ResultBlock::Text(text.text()?.to_owned()),
+        (_, text) => ResultBlock::Text(text.string()?.to_owned()),
     })
 }
 

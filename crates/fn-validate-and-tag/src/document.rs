@@ -61,7 +61,7 @@ pub fn read(value: &Value) -> Result<Draft, Offence> {
     let requested = model.text()?.to_owned();
     let prompt = document.required("prompt")?;
     let asked = prompt::read(&prompt)?;
-    let given = prompt.get("parameters")?.map(|given| parameters(&given)).transpose()?.unwrap_or_default();
+    let given = prompt.optional("parameters")?.map(|given| parameters(&given)).transpose()?.unwrap_or_default();
     let tags = tags::read(&document.required("tags")?)?;
     Ok(Draft { requested, model_path: model.path(), asked, given, tags })
 }
@@ -81,18 +81,18 @@ impl Draft {
         let parameters = self.given.or(defaults);
         // The catalogue always says how much.
         let max_tokens = parameters.max_tokens.unwrap_or(1);
-        let Asked { system, messages, tools, tool_choice, guardrail, service_tier } = self.asked;
+        let asked = self.asked;
         let prompt = Prompt {
-            system,
-            messages,
+            system: asked.system,
+            messages: Asked::said(asked.messages),
             parameters,
-            tools,
-            tool_choice,
-            guardrail,
-            service_tier,
-            reasoning: None,
-            output_format: None,
-            additional_model_request_fields: None,
+            tools: asked.tools,
+            tool_choice: asked.tool_choice,
+            guardrail: asked.guardrail,
+            service_tier: asked.service_tier,
+            reasoning: asked.reasoning,
+            output_format: asked.output_format,
+            additional_model_request_fields: asked.additional_model_request_fields,
         };
         model.price = model.price.and_then(|price| price.for_charges(prompt.charges()));
         let input_tokens = estimate::input_tokens(&prompt, limits)?;
@@ -144,14 +144,14 @@ fn model<'d>(document: &Field<'d>) -> Result<Field<'d>, Offence> {
 fn parameters(field: &Field<'_>) -> Result<Given, Offence> {
     field.object_of(&["max_tokens", "temperature", "top_p", "top_k", "stop_sequences"])?;
     Ok(Given {
-        max_tokens: field.get("max_tokens")?.map(|given| given.whole(1)).transpose()?,
-        temperature: field.get("temperature")?.map(|given| given.fraction()).transpose()?,
-        top_p: field.get("top_p")?.map(|given| given.fraction()).transpose()?,
-        top_k: field.get("top_k")?.map(|given| given.whole(0)).transpose()?,
-        stop_sequences: field.get("stop_sequences")?.map(|given| stop_sequences(&given)).transpose()?,
+        max_tokens: field.optional("max_tokens")?.map(|given| given.whole(1)).transpose()?,
+        temperature: field.optional("temperature")?.map(|given| given.fraction()).transpose()?,
+        top_p: field.optional("top_p")?.map(|given| given.fraction()).transpose()?,
+        top_k: field.optional("top_k")?.map(|given| given.whole(0)).transpose()?,
+        stop_sequences: field.optional("stop_sequences")?.map(|given| stop_sequences(&given)).transpose()?,
     })
 }
 
 fn stop_sequences(field: &Field<'_>) -> Result<Vec<String>, Offence> {
-    field.list()?.iter().map(|sequence| sequence.text().map(str::to_owned)).collect()
+    field.list()?.iter().map(|sequence| sequence.visible_text().map(str::to_owned)).collect()
 }

@@ -26,6 +26,12 @@ impl Offence {
     pub fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { code: ErrorCode::InvalidRequest, path: path.into(), problem: problem.into(), details: Vec::new() }
     }
+
+    /// The same, with `details.parameter`: the part of a request that the rule is about.
+    pub fn parameter(mut self, name: &str) -> Self {
+        self.details.push(("parameter", name.into()));
+        self
+    }
 }
 
 /// A value of the document and how to get there.
@@ -92,6 +98,22 @@ impl<'d> Field<'d> {
         Ok(value.map(|value| Field { path: self.path_of(name), value }))
     }
 
+    /// The optional field `name` of the object here. `null`, and an empty text, list or object, mean that it is not given.
+    pub fn optional(&self, name: &str) -> Result<Option<Field<'d>>, Offence> {
+        Ok(self.get(name)?.filter(|field| !field.is_nothing()))
+    }
+
+    /// Whether the value here says nothing: `null`, or empty.
+    pub fn is_nothing(&self) -> bool {
+        match self.value {
+            Value::Null => true,
+            Value::String(text) => text.is_empty(),
+            Value::Array(values) => values.is_empty(),
+            Value::Object(fields) => fields.is_empty(),
+            Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+
     /// The field `name` of the object here.
     pub fn required(&self, name: &str) -> Result<Field<'d>, Offence> {
         self.get(name)?.ok_or_else(|| Offence::new(self.path_of(name), "is required"))
@@ -104,20 +126,21 @@ impl<'d> Field<'d> {
         Ok(items.iter().enumerate().map(field).collect())
     }
 
-    /// The only field of the object here, which is one of `known`.
+    /// The only field of the object here that is not `null`, which is one of `known`.
     pub fn only(&self, known: &[&'static str]) -> Result<(&'static str, Field<'d>), Offence> {
-        let fields = self.object_of(known)?.len();
-        let found = known.iter().find_map(|name| Some((*name, self.get(name).ok()??)));
-        found
-            .filter(|_| fields == 1)
-            .ok_or_else(|| self.offence(format!("must have exactly one of {}", known.join(", "))))
+        let object = self.object_of(known)?;
+        let given = |name: &&str| object.get(*name).is_some_and(|value| !value.is_null());
+        let mut names = known.iter().copied().filter(given);
+        match (names.next(), names.next()) {
+            (Some(name), None) => Ok((name, self.required(name)?)),
+            _ => Err(self.offence(format!("must have exactly one of {}", known.join(", ")))),
+        }
     }
 
-    /// The text here, or the list, neither of them empty.
+    /// The text here, or the list.
     pub fn text_or_list(&self) -> Result<Result<&'d str, Vec<Field<'d>>>, Offence> {
         match self.value {
-            Value::String(_) => self.text().map(Ok),
-            Value::Array(values) if values.is_empty() => Err(self.offence("must not be empty")),
+            Value::String(text) => Ok(Ok(text)),
             Value::Array(_) => self.list().map(Err),
             _ => Err(self.wrong_type("a string or a list of content blocks")),
         }
@@ -152,6 +175,16 @@ impl<'d> Field<'d> {
     /// The boolean here.
     pub fn boolean(&self) -> Result<bool, Offence> {
         self.value.as_bool().ok_or_else(|| self.wrong_type("true or false"))
+    }
+
+    /// The text here, if it has a character that is not white space: Converse refuses all others.
+    pub fn visible_text(&self) -> Result<&'d str, Offence> {
+        let text = self.text()?;
+        if text.trim().is_empty() {
+            Err(self.offence("must have a character that is not white space"))
+        } else {
+            Ok(text)
+        }
     }
 
     /// The whole number here, if it is at least `least`. A whole number may be written `5.0`.

@@ -3,6 +3,7 @@
 mod additions;
 mod cache;
 mod content;
+mod conversation;
 mod document;
 mod estimate;
 mod field;
@@ -102,7 +103,7 @@ fn seal(complete: Complete, resolver: &Resolver, now: DateTime<Utc>, id: Uuid) -
     tags.set(Tags::MODEL_METRIC, model.model_metric.clone());
     let counted_as = resolver.counted_as(&model.model_id);
     let sealed = Sealed::new(&prompt).map_err(unwritable)?;
-    let request = Box::new(Request { tags, request_key, model, estimate, counted_as, fallback });
+    let request = Box::new(Request { tags, request_key, model, estimate, counted_as, fallback, notices: Vec::new() });
     let valid = Validated::Valid { valid: true, request, prompt: sealed };
     let bytes = payload_bytes(&valid).map_err(unwritable)?;
     if bytes > MAX_REQUEST_BYTES {

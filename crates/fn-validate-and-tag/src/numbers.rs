@@ -13,8 +13,8 @@ use crate::field::Offence;
 
 /// Digits that a double always keeps. Source: IEEE 754-2019, binary64 (`DBL_DIG` in C).
 const KEPT_DIGITS: usize = 15;
-/// Fields whose content is a caller's own JSON: a tool's input, its schema, its result.
-const FREE_FORM: [&str; 2] = ["input", "json"];
+/// Fields whose content is a caller's own JSON: a tool's input, its schema, its result, the schema of the answer, a model's own fields.
+const FREE_FORM: [&str; 4] = ["input", "json", "schema", "additionalModelRequestFields"];
 
 /// Checks the numbers of every tool in `document`, which is known to be acceptable otherwise.
 ///

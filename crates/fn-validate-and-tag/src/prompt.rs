@@ -1,11 +1,18 @@
 //! The rules for the prompt: messages, and what stands beside them.
 
 use sentry_contract::content::Content;
-use sentry_contract::request::{Message, Role};
-use sentry_contract::tools::{Guardrail, InputSchema, ServiceTier, Tool, ToolChoice, ToolSpec};
+use sentry_contract::request::{Effort, Message, Reasoning, Role};
+use sentry_contract::tools::{
+    Guardrail, InputSchema, JsonSchema, OutputFormat, ServiceTier, Tool, ToolChoice, ToolSpec,
+};
+use serde_json::Value;
 
 use crate::content::{cache_point, content, json_object, tool_name};
+use crate::conversation;
 use crate::field::{Field, Offence};
+
+/// Fewest tokens of a budget for thinking. Source: Claude Docs, "Extended thinking".
+const LEAST_BUDGET_TOKENS: u64 = 1_024;
 
 /// Longest identifier of a guardrail, in characters. Source of this and the patterns: the service model of bedrock-runtime, 2023-09-30.
 const MOST_GUARDRAIL_CHARS: usize = 2048;
@@ -14,29 +21,72 @@ const MOST_GUARDRAIL_CHARS: usize = 2048;
 #[derive(Debug)]
 pub struct Asked {
     pub system: Option<Content>,
+    /// As they were sent; see [`Asked::said`].
     pub messages: Vec<Message>,
     pub tools: Vec<Tool>,
     pub tool_choice: Option<ToolChoice>,
     pub guardrail: Option<Guardrail>,
     pub service_tier: Option<ServiceTier>,
+    pub reasoning: Option<Reasoning>,
+    pub output_format: Option<OutputFormat>,
+    pub additional_model_request_fields: Option<Value>,
 }
+
+/// The fields of a prompt.
+const FIELDS: [&str; 10] = [
+    "system",
+    "messages",
+    "parameters",
+    "tools",
+    "toolChoice",
+    "guardrail",
+    "serviceTier",
+    "reasoning",
+    "outputFormat",
+    "additionalModelRequestFields",
+];
 
 /// Reads everything but `parameters`.
 pub fn read(field: &Field<'_>) -> Result<Asked, Offence> {
-    field.object_of(&["system", "messages", "parameters", "tools", "toolChoice", "guardrail", "serviceTier"])?;
+    field.object_of(&FIELDS)?;
     let messages = messages(&field.required("messages")?)?;
-    let tools = field.get("tools")?.map(|given| tools(&given)).transpose()?.unwrap_or_default();
-    Ok(Asked {
-        system: field.get("system")?.map(|given| content(&given, Role::System)).transpose()?,
-        tool_choice: field.get("toolChoice")?.map(|given| tool_choice(&given, &tools)).transpose()?,
-        guardrail: field.get("guardrail")?.map(|given| guardrail(&given)).transpose()?,
-        service_tier: field
-            .get("serviceTier")?
-            .map(|given| given.name_of(ServiceTier::ALL, ServiceTier::name))
-            .transpose()?,
+    let tools = field.optional("tools")?.map(|given| tools(&given)).transpose()?.unwrap_or_default();
+    let tier = field.optional("serviceTier")?;
+    let fields = field.optional("additionalModelRequestFields")?;
+    let asked = Asked {
+        system: field.optional("system")?.map(|given| content(&given, Role::System)).transpose()?,
+        tool_choice: field.optional("toolChoice")?.map(|given| tool_choice(&given, &tools)).transpose()?,
+        guardrail: field.optional("guardrail")?.map(|given| guardrail(&given)).transpose()?,
+        service_tier: tier.map(|given| given.name_of(ServiceTier::ALL, |tier| tier.name())).transpose()?,
+        reasoning: field.optional("reasoning")?.map(|given| reasoning(&given)).transpose()?,
+        output_format: field.optional("outputFormat")?.map(|given| output_format(&given)).transpose()?,
+        additional_model_request_fields: fields.map(|given| json_object(&given)).transpose()?,
         messages,
         tools,
-    })
+    };
+    conversation::check(&asked)?;
+    Ok(asked)
+}
+
+impl Asked {
+    /// The messages without blank texts of the assistant, and without messages that are then empty. A model's answer may have them, and it
+    /// can be sent back as it was; Converse refuses them.
+    pub fn said(messages: Vec<Message>) -> Vec<Message> {
+        messages.into_iter().filter_map(not_blank).collect()
+    }
+}
+
+fn not_blank(mut message: Message) -> Option<Message> {
+    if message.role != Role::Assistant {
+        return Some(message);
+    }
+    match &mut message.content {
+        Content::Text(text) => (!text.trim().is_empty()).then_some(message),
+        Content::Blocks(blocks) => {
+            blocks.retain(|block| block.as_text().is_none_or(|text| !text.trim().is_empty()));
+            (!blocks.is_empty()).then_some(message)
+        }
+    }
 }
 
 fn messages(field: &Field<'_>) -> Result<Vec<Message>, Offence> {
@@ -49,6 +99,31 @@ fn messages(field: &Field<'_>) -> Result<Vec<Message>, Offence> {
             .offence("must have a message whose role is user; with system messages alone there is nothing to answer"));
     }
     Ok(messages)
+}
+
+fn reasoning(field: &Field<'_>) -> Result<Reasoning, Offence> {
+    let (kind, inside) = field.only(&["effort", "budgetTokens", "off"])?;
+    Ok(match kind {
+        "effort" => Reasoning::Effort(inside.name_of(Effort::ALL, Effort::name)?),
+        "budgetTokens" => Reasoning::BudgetTokens(inside.whole(LEAST_BUDGET_TOKENS)?),
+        _ if inside.boolean()? => Reasoning::Off(true),
+        _ => return Err(inside.offence("must be true; leave `reasoning` out to let the model decide")),
+    })
+}
+
+fn output_format(field: &Field<'_>) -> Result<OutputFormat, Offence> {
+    let (_, inside) = field.only(&["jsonSchema"])?;
+    inside.object_of(&["name", "schema"])?;
+    let schema = inside.required("schema")?;
+    of_type_object(&schema)?;
+    let name = tool_name(&inside.required("name")?)?;
+    Ok(OutputFormat::JsonSchema(JsonSchema { name, schema: json_object(&schema)? }))
+}
+
+/// A schema of tools and of answers has `type: object` at its top. Source: Claude Docs, "Tool use" and "Structured outputs".
+fn of_type_object(schema: &Field<'_>) -> Result<(), Offence> {
+    let kind = schema.required("type")?;
+    if kind.string()? == "object" { Ok(()) } else { Err(kind.offence("must be object, at the top of a schema")) }
 }
 
 fn message(field: &Field<'_>) -> Result<Message, Offence> {
@@ -65,7 +140,10 @@ fn message(field: &Field<'_>) -> Result<Message, Offence> {
 
 fn tools(field: &Field<'_>) -> Result<Vec<Tool>, Offence> {
     let tools = field.list()?.iter().map(tool).collect::<Result<Vec<_>, _>>()?;
-    if tools.is_empty() { Err(field.offence("must have at least one tool")) } else { Ok(tools) }
+    if tools.iter().all(|tool| tool.spec().is_none()) {
+        return Err(field.offence("must have at least one tool"));
+    }
+    Ok(tools)
 }
 
 fn tool(field: &Field<'_>) -> Result<Tool, Offence> {
@@ -75,11 +153,12 @@ fn tool(field: &Field<'_>) -> Result<Tool, Offence> {
     }
     spec.object_of(&["name", "description", "inputSchema", "strict"])?;
     let (_, schema) = spec.required("inputSchema")?.only(&["json"])?;
+    of_type_object(&schema)?;
     Ok(Tool::ToolSpec(ToolSpec {
         name: tool_name(&spec.required("name")?)?,
-        description: spec.get("description")?.map(|given| given.text().map(str::to_owned)).transpose()?,
+        description: spec.optional("description")?.map(|given| given.text().map(str::to_owned)).transpose()?,
         input_schema: InputSchema::Json(json_object(&schema)?),
-        strict: spec.get("strict")?.map(|given| given.boolean()).transpose()?,
+        strict: spec.optional("strict")?.map(|given| given.boolean()).transpose()?,
     }))
 }
 

@@ -275,6 +275,24 @@ impl Degraded {
     }
 }
 
+/// What a client should know beside its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Which kind it is.
+    pub code: NoticeCode,
+    /// What it is about, and what to do.
+    pub message: String,
+}
+
+/// The kinds of notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NoticeCode {
+    /// The model ends within sixty days.
+    ModelRetiring,
+    /// The name that the client used means a newer model now.
+    ModelReplaced,
+}
+
 /// The `model` object of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -333,6 +351,9 @@ pub struct FinalAnswer {
     /// The denials that limits which only observe did not make.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub would_deny: Vec<ErrorBody>,
+    /// What the client should know beside the answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
 }
 
 impl FinalAnswer {
@@ -352,6 +373,13 @@ impl FinalAnswer {
             budget: (outcome != Outcome::Invalid).then_some(budget),
             degraded: None,
             would_deny: Vec::new(),
+            notices: Vec::new(),
         }
+    }
+
+    /// The same with `notices`.
+    #[must_use]
+    pub fn with_notices(self, notices: Vec<Notice>) -> Self {
+        Self { notices, ..self }
     }
 }

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sentry_domain::{Charges, Price};
 use serde::{Deserialize, Serialize};
 
+use crate::answer::Notice;
 pub use crate::prompt::{Effort, Message, Parameters, Prompt, Reasoning, Role};
 
 /// The tags of a request: the client's own and those that the sentry writes.
@@ -142,7 +143,7 @@ pub struct Estimate {
     /// Whether `max_tokens` is the client's; otherwise the sentry may ask for fewer.
     pub max_tokens_given: bool,
     /// What decides which rates can apply.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Charges::is_default")]
     pub charges: Charges,
 }
 
@@ -164,6 +165,9 @@ pub struct Request {
     /// The model that may answer in its place where a limit lets it; absent where the catalogue names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
+    /// What the client should know beside the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
 }
 
 /// The ledger's name for the request that `application` calls `request_id`: the same id of another application is another request.

@@ -127,6 +127,14 @@ pub struct Charges {
     pub cache: Option<CacheTtl>,
 }
 
+impl Charges {
+    /// Whether only the standard rates can apply.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_default(tier: &ServiceTier) -> bool {
     *tier == ServiceTier::Default

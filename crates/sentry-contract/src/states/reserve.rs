@@ -5,7 +5,7 @@ use sentry_domain::Amount;
 use serde::{Deserialize, Serialize};
 
 use super::{Gathered, LimitsFound, MetricsRecord, ScopeLimit, TokenCount};
-use crate::answer::{Degraded, FinalAnswer};
+use crate::answer::{Degraded, FinalAnswer, Notice};
 use crate::error::ErrorBody;
 use crate::request::{Model, Request, Tags};
 use crate::usage::UsageFound;
@@ -69,6 +69,9 @@ pub struct Notes {
     /// The denials that limits which only observe did not make.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub would_deny: Vec<ErrorBody>,
+    /// What the client should know beside the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
 }
 
 /// A hold that the ledger has taken for a request, on every scope that applies to it.

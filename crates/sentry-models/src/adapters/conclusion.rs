@@ -85,6 +85,7 @@ impl Conclusion {
             budget: Some(budget),
             degraded: notes.degraded.clone(),
             would_deny: notes.would_deny.clone(),
+            notices: notes.notices.clone(),
         }
     }
 

@@ -1,0 +1,223 @@
+//! Converse's own rules about a conversation, which every model there follows.
+//!
+//! Sources: Amazon Bedrock API Reference, Message, ContentBlock, DocumentBlock, ToolResultBlock and CachePointBlock; Amazon Bedrock User
+//! Guide, "Call a tool with the Converse API" and "Prompt caching".
+
+use std::collections::BTreeSet;
+
+use sentry_contract::content::{Block, CachePoint, Content, ToolResult, ToolUse};
+use sentry_contract::request::{Message, Role};
+use sentry_contract::tools::Tool;
+use sentry_domain::CacheTtl;
+
+use crate::field::Offence;
+use crate::prompt::Asked;
+
+/// Most pictures in one turn.
+const MOST_IMAGES: usize = 20;
+/// Most documents in one turn.
+const MOST_DOCUMENTS: usize = 5;
+/// Most cache points in a request.
+const MOST_CACHE_POINTS: usize = 4;
+
+/// Checks the messages and the tools of a prompt.
+///
+/// # Errors
+/// At the first place that Converse refuses.
+pub fn check(asked: &Asked) -> Result<(), Offence> {
+    let turns = turns(&asked.messages);
+    starts_with_the_user(&turns)?;
+    for turn in &turns {
+        files(turn)?;
+    }
+    tool_names(&asked.tools)?;
+    tool_turns(&turns, asked)?;
+    cache_points(asked)
+}
+
+/// A block and its path.
+struct Placed<'a> {
+    path: String,
+    block: &'a Block,
+}
+
+/// Consecutive messages of one role, without those of the system and those that are empty.
+struct Turn<'a> {
+    role: Role,
+    /// The place of its first message.
+    first: usize,
+    blocks: Vec<Placed<'a>>,
+    has_text: bool,
+}
+
+impl Turn<'_> {
+    fn tool_uses(&self) -> impl Iterator<Item = (&str, &ToolUse)> {
+        self.blocks.iter().filter_map(|placed| match placed.block {
+            Block::ToolUse(asked) => Some((placed.path.as_str(), asked)),
+            _ => None,
+        })
+    }
+
+    fn tool_results(&self) -> impl Iterator<Item = (&str, &ToolResult)> {
+        self.blocks.iter().filter_map(|placed| match placed.block {
+            Block::ToolResult(result) => Some((placed.path.as_str(), result)),
+            _ => None,
+        })
+    }
+}
+
+fn turns(messages: &[Message]) -> Vec<Turn<'_>> {
+    let mut turns: Vec<Turn<'_>> = Vec::new();
+    for (place, Message { role, content }) in messages.iter().enumerate() {
+        if *role == Role::System || is_empty(content) {
+            continue;
+        }
+        if turns.last().is_none_or(|turn| turn.role != *role) {
+            turns.push(Turn { role: *role, first: place, blocks: Vec::new(), has_text: false });
+        }
+        let Some(turn) = turns.last_mut() else { continue };
+        turn.has_text |= matches!(content, Content::Text(_));
+        for (index, block) in content.blocks().iter().enumerate() {
+            turn.has_text |= block.as_text().is_some();
+            turn.blocks.push(Placed { path: format!("prompt.messages[{place}].content[{index}]"), block });
+        }
+    }
+    turns
+}
+
+/// Whether nothing is left of a message when its blank texts are gone.
+fn is_empty(content: &Content) -> bool {
+    match content {
+        Content::Text(text) => text.trim().is_empty(),
+        Content::Blocks(blocks) => {
+            blocks.iter().all(|block| block.as_text().is_some_and(|text| text.trim().is_empty()))
+        }
+    }
+}
+
+fn starts_with_the_user(turns: &[Turn<'_>]) -> Result<(), Offence> {
+    match turns.first() {
+        Some(Turn { role: Role::User, .. }) => Ok(()),
+        Some(turn) => {
+            let path = format!("prompt.messages[{}].role", turn.first);
+            Err(Offence::new(path, "must be user: a conversation starts with a turn of the user"))
+        }
+        None => Err(Offence::new("prompt.messages", "must have a message of the user; the others are empty")),
+    }
+}
+
+fn files(turn: &Turn<'_>) -> Result<(), Offence> {
+    let of = |is: fn(&Block) -> bool| turn.blocks.iter().filter(move |placed| is(placed.block));
+    if let Some(extra) = of(|block| matches!(block, Block::Image(_))).nth(MOST_IMAGES) {
+        return Err(Offence::new(&extra.path, format!("is one picture too many: a turn has at most {MOST_IMAGES}")));
+    }
+    let is_document = |block: &Block| matches!(block, Block::Document(_));
+    if let Some(extra) = of(is_document).nth(MOST_DOCUMENTS) {
+        return Err(Offence::new(
+            &extra.path,
+            format!("is one document too many: a turn has at most {MOST_DOCUMENTS}"),
+        ));
+    }
+    match of(is_document).next() {
+        Some(document) if !turn.has_text => Err(Offence::new(
+            &document.path,
+            "needs a text beside it: say in the same turn what to do with the document",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn tool_names(tools: &[Tool]) -> Result<(), Offence> {
+    let mut names = BTreeSet::new();
+    for (place, tool) in tools.iter().enumerate() {
+        if tool.spec().is_some_and(|spec| !names.insert(spec.name.as_str())) {
+            let path = format!("prompt.tools[{place}].toolSpec.name");
+            return Err(Offence::new(path, "is the name of another tool too; every tool needs its own"));
+        }
+    }
+    Ok(())
+}
+
+/// Every `toolUse` has its `toolResult` in the next turn, every `toolResult` answers a `toolUse` of the turn before, and both need `tools`.
+fn tool_turns(turns: &[Turn<'_>], asked: &Asked) -> Result<(), Offence> {
+    let mut open = BTreeSet::new();
+    for (place, turn) in turns.iter().enumerate() {
+        for (path, result) in turn.tool_results() {
+            if !open.remove(result.tool_use_id.as_str()) {
+                let path = format!("{path}.toolResult.toolUseId");
+                return Err(Offence::new(
+                    path,
+                    "answers no toolUse of the turn before, or one that is answered already",
+                ));
+            }
+        }
+        let results: Vec<&str> = turns
+            .get(place + 1)
+            .into_iter()
+            .flat_map(Turn::tool_results)
+            .map(|(_, result)| &*result.tool_use_id)
+            .collect();
+        open.clear();
+        for (path, used) in turn.tool_uses() {
+            if !open.insert(used.tool_use_id.as_str()) {
+                return Err(Offence::new(format!("{path}.toolUse.toolUseId"), "is used twice in this turn"));
+            }
+            if !results.contains(&used.tool_use_id.as_str()) {
+                let problem = "has no toolResult in the next turn; send what the tool gave, or leave the toolUse out";
+                return Err(Offence::new(format!("{path}.toolUse"), problem));
+            }
+        }
+        let speaks_of_tools = turn.tool_uses().map(|(path, _)| path).chain(turn.tool_results().map(|(path, _)| path));
+        if let (Some(path), true) = (speaks_of_tools.min(), asked.tools.is_empty()) {
+            let problem = "speaks of a tool, so the request needs `prompt.tools`; send the tools along in every turn";
+            return Err(Offence::new(path, problem).parameter("tools"));
+        }
+    }
+    Ok(())
+}
+
+/// A request has at most four cache points, and those of an hour come before those of five minutes, in the order of the prompt: tools,
+/// `system`, messages.
+fn cache_points(asked: &Asked) -> Result<(), Offence> {
+    let mut shorter_before = false;
+    for (count, (path, point)) in placed_cache_points(asked).into_iter().enumerate() {
+        if count == MOST_CACHE_POINTS {
+            return Err(Offence::new(path, format!("is one too many: a request has at most {MOST_CACHE_POINTS}")));
+        }
+        match point.ttl.unwrap_or_default() {
+            CacheTtl::OneHour if shorter_before => {
+                let problem =
+                    "is 1h after a cache point of 5m; longer ones come first, in the order tools, system, messages";
+                return Err(Offence::new(format!("{path}.ttl"), problem));
+            }
+            CacheTtl::OneHour => {}
+            CacheTtl::FiveMinutes => shorter_before = true,
+        }
+    }
+    Ok(())
+}
+
+fn placed_cache_points(asked: &Asked) -> Vec<(String, CachePoint)> {
+    let of_tools = asked.tools.iter().enumerate().filter_map(|(place, tool)| match tool {
+        Tool::CachePoint(point) => Some((format!("prompt.tools[{place}].cachePoint"), *point)),
+        Tool::ToolSpec(_) => None,
+    });
+    let of_system = asked.system.iter().flat_map(|content| points_of("prompt.system".to_owned(), content));
+    let system_first = |role: Role| role != Role::System;
+    let mut messages: Vec<_> = asked.messages.iter().enumerate().collect();
+    messages.sort_by_key(|(_, message)| system_first(message.role));
+    let of_messages = messages
+        .into_iter()
+        .flat_map(|(place, message)| points_of(format!("prompt.messages[{place}].content"), &message.content));
+    of_tools.chain(of_system).chain(of_messages).collect()
+}
+
+fn points_of(path: String, content: &Content) -> impl Iterator<Item = (String, CachePoint)> {
+    content.blocks().iter().enumerate().filter_map(move |(index, block)| match block {
+        Block::CachePoint(point) => Some((format!("{path}[{index}].cachePoint"), *point)),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests;
