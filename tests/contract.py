@@ -27,8 +27,6 @@ CODES = {
     "ModelError": ("InvocationFailed", 502, False),
     "OutputTooLarge": ("InvocationFailed", 502, False),
 }
-# Words of the families' own formats for reasons that have one of Converse's.
-FAMILY_WORDS = {"stop", "length", "tool_calls", "content_filter"}
 STOP_REASONS = {"end_turn", "max_tokens", "stop_sequence", "tool_use", "content_filtered", "guardrail_intervened"}
 
 REQUEST_ID = r"[A-Za-z0-9_-]{1,64}"
@@ -123,7 +121,7 @@ def _output(wrong, output, sent):
     if wrong.keys(output, "output", ("message", "stopReason")):
         # Another word than these is the model's own.
         word = output["stopReason"]
-        own = isinstance(word, str) and re.fullmatch("[a-z_]+", word) and word not in FAMILY_WORDS
+        own = isinstance(word, str) and re.fullmatch("[a-z_]+", word)
         wrong.of(word in STOP_REASONS or own, "output.stopReason", f"is {word!r}")
         if wrong.keys(output["message"], "output.message", ("role", "content")):
             wrong.of(output["message"]["role"] == "assistant", "output.message.role", f"is {output['message']['role']!r}")

@@ -1,6 +1,6 @@
-"""Every family over every transport that it has: one format in, one format out, or a refusal that names what the family lacks.
+"""Every family: one format in, one format out, or a refusal that names what the family lacks.
 
-Each case runs through the model router on each transport, and through the rate limiter on the catalogue's own. Prints the table.
+Each case runs through the model router and through the rate limiter. Prints the table.
 """
 
 import json
@@ -33,44 +33,38 @@ CASES = ("plain", "system", "multi-turn", "max_tokens", *VALUES, "stop_sequences
 
 @dataclass(frozen=True)
 class Route:
-    """A model on one transport. `lacks` must be refused, `may_lack` may be: the body has no field for it, but a transcript could carry it."""
+    """A model by one of the two entries. `lacks` must be refused."""
 
     name: str
     family: str
     model: str
-    transport: str
+    entry: str
     lacks: frozenset
-    may_lack: frozenset = frozenset()
-    tells_cached: bool = True
 
     def __str__(self):
-        return f"{self.name} {self.transport}"
+        return f"{self.name} {self.entry}"
 
 
-def routes(name, model, converse=None, invoke=None, *, may=((), ()), cached=True, family=None):
-    """The routes of a model; each transport with what it lacks by AWS's pages of the family, None for one that the model does not have."""
-    ways = {"converse": (converse, may[0], True), "invoke-model": (invoke, may[1], cached)}
-    found = [Route(name, family or name, model, way, frozenset(lacks), frozenset(maybe), tells) for way, (lacks, maybe, tells) in ways.items() if lacks is not None]
-    lacks = frozenset.intersection(*(each.lacks for each in found))
-    maybe = frozenset.union(*(each.lacks | each.may_lack for each in found)) - lacks
-    return [*found, Route(name, family or name, model, "limiter", lacks, maybe, all(each.tells_cached for each in found))]
+def routes(name, model, lacks=(), *, family=None):
+    """The model by both entries, with what it lacks by AWS's pages of the family."""
+    return [Route(name, family or name, model, entry, frozenset(lacks)) for entry in ("router", "limiter")]
 
 
 ROUTES = [
-    *routes("anthropic", "us.anthropic.claude-3-5-sonnet-20241022-v2:0", (), ()),
-    *routes("anthropic-text", "anthropic.claude-v2:1", (), (), cached=False),
-    *routes("nova", "us.amazon.nova-lite-v1:0", (), ()),
-    *routes("titan", "amazon.titan-text-express-v1", ("top_k", "system"), ("top_k",), may=((), ("system",)), cached=False),
-    *routes("llama", "us.meta.llama3-3-70b-instruct-v1:0", ("top_k",), ("top_k", "stop_sequences"), cached=False),
-    *routes("mistral text", "mistral.mistral-7b-instruct-v0:2", ("system",), (), may=((), ("system",)), cached=False, family="mistral"),
-    *routes("mistral chat", "mistral.mistral-large-2407-v1:0", ("top_k",), ("top_k", "stop_sequences"), cached=False, family="mistral"),
-    *routes("cohere text", "cohere.command-text-v14", ("system", "multi-turn"), (), may=((), ("system", "multi-turn")), cached=False, family="cohere"),
-    *routes("cohere chat", "cohere.command-r-plus-v1:0", (), (), cached=False, family="cohere"),
-    *routes("jamba", "ai21.jamba-1-5-large-v1:0", ("top_k",), ("top_k",), cached=False),
-    *routes("deepseek", "us.deepseek.r1-v1:0", ("top_k",), ("top_k",), may=((), ("system",)), cached=False),
-    *routes("gpt-oss", "openai.gpt-oss-120b-1:0", ("top_k", "stop_sequences"), ("top_k",)),
-    *routes("qwen", "qwen.qwen3-32b-v1:0", ("top_k", "stop_sequences"), ("top_k",)),
-    *routes("converse", "writer.palmyra-x5-v1:0", ("top_k",), None),
+    *routes("anthropic", "us.anthropic.claude-3-5-sonnet-20241022-v2:0"),
+    *routes("anthropic-text", "anthropic.claude-v2:1"),
+    *routes("nova", "us.amazon.nova-lite-v1:0"),
+    *routes("titan", "amazon.titan-text-express-v1", ("top_k", "system")),
+    *routes("llama", "us.meta.llama3-3-70b-instruct-v1:0", ("top_k",)),
+    *routes("mistral text", "mistral.mistral-7b-instruct-v0:2", ("system",), family="mistral"),
+    *routes("mistral chat", "mistral.mistral-large-2407-v1:0", ("top_k",), family="mistral"),
+    *routes("cohere text", "cohere.command-text-v14", ("system", "multi-turn"), family="cohere"),
+    *routes("cohere chat", "cohere.command-r-plus-v1:0", family="cohere"),
+    *routes("jamba", "ai21.jamba-1-5-large-v1:0", ("top_k",)),
+    *routes("deepseek", "us.deepseek.r1-v1:0", ("top_k",)),
+    *routes("gpt-oss", "openai.gpt-oss-120b-1:0", ("top_k", "stop_sequences")),
+    *routes("qwen", "qwen.qwen3-32b-v1:0", ("top_k", "stop_sequences")),
+    *routes("converse", "writer.palmyra-x5-v1:0", ("top_k",)),
 ]
 CELLS = [(route, case) for route in ROUTES for case in CASES]
 
@@ -98,8 +92,8 @@ def entry(route, case):
     if case == "multi-turn":
         messages = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello, how can I help?"}, *messages]
     made = document(route.model, messages=messages, parameters=parameters, tags={"applicationId": "e2e-families"})
-    if route.transport != "limiter":
-        made["model"] = {"modelId": route.model, "family": route.family, "transport": route.transport}
+    if route.entry == "router":
+        made["model"] = {"modelId": route.model, "family": route.family}
     return made
 
 
@@ -110,12 +104,9 @@ def token(body):
 
 @pytest.fixture(scope="module")
 def ended(sentry):
-    """Every cell: what was sent, how it ended, and the bodies that reached Bedrock; the last is None if the simulator keeps none.
-
-    Where Step Functions calls the models, without those of InvokeModel: they go the same way as on the other stack.
-    """
-    sent = {cell: entry(*cell) for cell in CELLS if not (sentry.native and cell[0].transport == "invoke-model")}
-    limiter = {cell: each for cell, each in sent.items() if cell[0].transport == "limiter"}
+    """Every cell: what was sent, how it ended, and the bodies that reached Bedrock; the last is None if the simulator keeps none."""
+    sent = {cell: entry(*cell) for cell in CELLS}
+    limiter = {cell: each for cell, each in sent.items() if cell[0].entry == "limiter"}
     router = {cell: each for cell, each in sent.items() if cell not in limiter}
     done = sentry.execute_all(router, machine="ModelRouterArn") | sentry.execute_all(limiter)
     bodies = recorded(sentry.bedrock_endpoint)
@@ -133,15 +124,15 @@ def recorded(endpoint):
         return None
     found = {}
     for exchange in kept:
-        if exchange["path"].endswith(("/converse", "/invoke")):
+        if exchange["path"].endswith("/converse"):
             for each in token(exchange["request"]["body"]):
-                found.setdefault(each, []).append((exchange["path"].rsplit("/", 1)[1], json.loads(exchange["request"]["body"])))
+                found.setdefault(each, []).append(json.loads(exchange["request"]["body"]))
     return found
 
 
 def outcome(route, sent, done):
     """`(answer, None)` or `(None, failure)`, the same for the router and the limiter; a failure has code, details and usage."""
-    if route.transport != "limiter":
+    if route.entry == "router":
         if done["status"] == "SUCCEEDED":
             return done["output"], None
         cause = json.loads(done["cause"])
@@ -168,16 +159,16 @@ def check_refusal(route, case, failure, arrived):
     named = failure["details"].get("parameter")
     assert named in NAMES.get(case, {case}), f"details.parameter is {named!r}, details are {sorted(failure['details'])}"
     assert named in failure["message"], "the message does not say which parameter"
-    assert route.transport == "limiter" or failure["nothingSpent"] is True, "nothingSpent is not said"
+    assert route.entry == "limiter" or failure["nothingSpent"] is True, "nothingSpent is not said"
     assert not arrived, "the request reached Bedrock all the same"
 
 
 def check_failure(route, case, failure):
     assert failure is not None, "it succeeded"
     assert failure["code"] == FAULTS[case][1], failure["code"]
-    if route.transport != "limiter" and case in ("malformed", "missing usage"):
+    if route.entry == "router" and case in ("malformed", "missing usage"):
         assert not failure["nothingSpent"], "it says that nothing was spent"
-    if route.transport != "limiter" and case == "missing usage":
+    if route.entry == "router" and case == "missing usage":
         assert failure["usage"] is None, "it makes a usage up"
 
 
@@ -190,7 +181,7 @@ def check_answer(route, case, answer, sent, arrived):
     if case == "max_tokens":
         assert (output["stopReason"], usage["outputTokens"], len(content.split())) == ("max_tokens", 5, 5)
     elif case == "stop_sequences":
-        # Not every family says that a stop sequence ended it.
+        # Not every model says that a stop sequence ended it.
         assert STOP not in content and output["stopReason"] in {"stop_sequence", "end_turn"}
     else:
         # A word that nobody knows reaches the client as it is, with the text that was paid for.
@@ -201,10 +192,8 @@ def check_answer(route, case, answer, sent, arrived):
         assert len(content.split()) == COUNTS["output_tokens"], "the reasoning is taken for a part of the answer"
     if arrived is not None:
         assert len(arrived) == 1, f"Bedrock was asked {len(arrived)} times"
-        operation, body = arrived[0]
-        assert route.transport == "limiter" or operation == {"converse": "converse", "invoke-model": "invoke"}[route.transport]
         if case in VALUES:
-            assert parameters[case] in leaves(body), "the parameter did not reach Bedrock"
+            assert parameters[case] in leaves(arrived[0]), "the parameter did not reach Bedrock"
 
 
 def verdict(route, case, sent, done, arrived):
@@ -213,29 +202,24 @@ def verdict(route, case, sent, done, arrived):
     if case in FAULTS:
         check_failure(route, case, failure)
         return "ok"
-    if case in route.lacks or (case in route.may_lack and failure is not None):
+    if case in route.lacks:
         assert failure is not None, "it succeeded although the family lacks this"
         check_refusal(route, case, failure, arrived)
         return "refused"
     assert failure is None, f"{failure['code']}, {failure['details']}"
-    if case == "cached tokens" and not route.tells_cached:
-        return "none"
     check_answer(route, case, answer, sent, arrived)
     return "ok"
 
 
 @pytest.mark.parametrize("route, case", CELLS, ids=[f"{route}: {case}" for route, case in CELLS])
 def test_cell(ended, route, case):
-    if (route, case) not in ended:
-        pytest.skip("InvokeModel is the function's")
     verdict(route, case, *ended[route, case])
 
 
 def test_print_the_table(ended, capsys):
-    """`ok`; `refused` by name where the family lacks it; `none` where the family's format tells no cached tokens."""
+    """`ok`; `refused` by name where the family lacks it."""
     lines, failed = [["", *CASES]], []
-    asked = [route for route in ROUTES if (route, CASES[0]) in ended]
-    for route in asked:
+    for route in ROUTES:
         words = []
         for case in CASES:
             try:

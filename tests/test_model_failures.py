@@ -1,4 +1,4 @@
-"""Everything that can go wrong with a model, over both of Bedrock's transports: its code, and what is counted."""
+"""Everything that can go wrong with a model: its code, and what is counted."""
 
 import pytest
 
@@ -25,31 +25,30 @@ FAULTS = {
 }
 # A repetition would not help, or would pay twice.
 NEVER_REPEATED = {"model-timeout", "hang", "access-denied", "validation", "not-found", "model-error", "malformed", "missing-usage"}
-TRANSPORTS = {"converse": "us.anthropic.claude-3-5-haiku-20241022-v1:0", "invoke": "claude-2"}
-CASES = [(transport, fault) for transport in TRANSPORTS for fault in FAULTS]
+MODEL = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
 
 
 @pytest.fixture(scope="module")
 def failures(sentry):
-    """Every fault on both transports, Converse through a profile of the case's own, so that its calls can be counted."""
+    """Every fault, through a profile of the case's own, so that its calls can be counted."""
     sent, profiles = {}, {}
-    for transport, fault in CASES:
-        model, profiles[transport, fault] = sentry.profile_arn() if transport == "converse" else (TRANSPORTS[transport], None)
-        sent[transport, fault] = document(model, fault=fault, tags={"applicationId": unique(f"e2e-{fault}"), "environment": transport})
+    for fault in FAULTS:
+        model, profiles[fault] = sentry.profile_arn()
+        sent[fault] = document(model, fault=fault, tags={"applicationId": unique(f"e2e-{fault}")})
     ended = sentry.execute_all(sent)
     return {each: (sent[each], ended[each], profiles[each]) for each in sent}
 
 
-@pytest.mark.parametrize("transport, fault", CASES)
-def test_fault_has_its_code(failures, transport, fault):
-    sent, ended, _ = failures[transport, fault]
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_has_its_code(failures, fault):
+    sent, ended, _ = failures[fault]
     assert ended["status"] == "SUCCEEDED", f"the execution ended {ended['status']}: {ended['error']}: {ended['cause']}"
     check_error(ended["output"], FAULTS[fault], sent)
 
 
-@pytest.mark.parametrize("transport, fault", CASES)
-def test_failed_invocation_is_counted(sentry, failures, transport, fault):
-    _, ended, _ = failures[transport, fault]
+@pytest.mark.parametrize("fault", FAULTS)
+def test_failed_invocation_is_counted(sentry, failures, fault):
+    _, ended, _ = failures[fault]
     found = sentry.wait_for_metrics(sentry.dimensions(ended["output"]))
     assert set(found) == set(METRICS)
     counted = {name: found[name] for name in METRICS[:4]}
@@ -58,49 +57,45 @@ def test_failed_invocation_is_counted(sentry, failures, transport, fault):
 
 @pytest.mark.parametrize("fault", sorted(NEVER_REPEATED))
 def test_call_that_may_have_been_paid_is_not_repeated(sentry, failures, fault):
-    assert sentry.calls(failures["converse", fault][2]) == 1
+    assert sentry.calls(failures[fault][2]) == 1
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_answer_without_text_is_an_answer(sentry, transport):
+def test_answer_without_text_is_an_answer(sentry):
     """The model was paid and says why it stopped: guardrails and prefilled conversations do that."""
-    sent = document(TRANSPORTS[transport], fault="empty")
+    sent = document(MODEL, fault="empty")
     answer = check_succeeded(sentry.ask(sent), sent)
     assert answer["output"]["message"]["content"] == ""
 
 
 @pytest.mark.parametrize("fault", ["throttling", "unavailable"])
 def test_lasting_refusal_is_tried_again(sentry, failures, fault):
-    assert sentry.calls(failures["converse", fault][2]) > 1
+    assert sentry.calls(failures[fault][2]) > 1
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("fault", ["throttling", "unavailable"])
-def test_refusal_that_ends_after_two_tries_succeeds(sentry, transport, fault):
-    model, bare = sentry.profile_arn() if transport == "converse" else (TRANSPORTS[transport], None)
+def test_refusal_that_ends_after_two_tries_succeeds(sentry, fault):
+    model, bare = sentry.profile_arn()
     sent = document(model, fault=fault, times=2)
     check_succeeded(sentry.ask(sent), sent)
-    assert bare is None or sentry.calls(bare) == 3
+    assert sentry.calls(bare) == 3
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_answer_that_does_not_fit_is_named_and_counted(sentry, transport):
-    sent = document(TRANSPORTS[transport], tags={"applicationId": unique("e2e-oversized")}, output_bytes=400_000, input_tokens=30, output_tokens=90_000)
+def test_answer_that_does_not_fit_is_named_and_counted(sentry):
+    sent = document(MODEL, tags={"applicationId": unique("e2e-oversized")}, output_bytes=400_000, input_tokens=30, output_tokens=90_000)
     answer = sentry.ask(sent)
     check_error(answer, "OutputTooLarge", sent)
     found = sentry.wait_for_metrics(sentry.dimensions(answer))
     totals = {name: total for name, (total, _) in found.items()}
     # The tokens were spent although nobody gets to see them; Step Functions drops its own call's answer with the usage in it.
-    tokens = (0, 0) if sentry.native and transport == "converse" else (30, 90_000)
+    tokens = (0, 0) if sentry.native else (30, 90_000)
     counted = {"InputTokens": tokens[0], "OutputTokens": tokens[1]}
     assert totals == {"TotalRequests": 1, "RateLimitApproved": 1, "RateLimitDenied": 0, "InvocationFailed": 1, **counted}
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
-def test_answer_that_grows_when_it_is_escaped_is_still_named(sentry, transport):
+def test_answer_that_grows_when_it_is_escaped_is_still_named(sentry):
     """Sizes round the limit of a state's payload: an answer or its code, never a failed execution."""
     for size in (200_000, 240_000, 255_000, 262_144):
-        sent = document(TRANSPORTS[transport], output_bytes=size, output_tokens=50_000)
+        sent = document(MODEL, output_bytes=size, output_tokens=50_000)
         answer = sentry.ask(sent)
         if answer["outcome"] == "Succeeded":
             check_succeeded(answer, sent)

@@ -18,7 +18,7 @@ NAMES = {
     "nova micro": ("nova-micro", "amazon.nova-micro-v1:0"),
     "claude 3 haiku": ("claude-3-haiku", "anthropic.claude-3-haiku-20240307-v1:0"),
     "claude 3.5 sonnet v2": ("claude-3-5-sonnet-v2", "us.anthropic.claude-3-5-sonnet-20241022-v2:0"),
-    "claude 2, which Bedrock serves without Converse": ("claude-2", CLAUDE_2),
+    "claude 2": ("claude-2", CLAUDE_2),
     "full id": (NOVA, NOVA),
     "full id of claude 2": (CLAUDE_2, CLAUDE_2),
     "full id of claude 3": ("anthropic.claude-3-haiku-20240307-v1:0", "anthropic.claude-3-haiku-20240307-v1:0"),

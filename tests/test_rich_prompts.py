@@ -20,7 +20,7 @@ TOOL = {"toolSpec": {"name": "find", "description": "Finds a place.", "inputSche
 CLAUDE = "claude-3-5-sonnet-v2"  # Bedrock counts its tokens.
 NOVA, NOVA_WINDOW = "nova-lite", 300_000  # Bedrock does not count its tokens.
 NOVA_IMAGE_TOKENS = 1_300  # Of a picture up to 900 x 900 pixels (Amazon Nova User Guide, "Image understanding").
-OVER_INVOKE_MODEL = "claude-2"
+UNPRICED = "claude-2"  # It takes no images either.
 
 
 def rich(model, *blocks, tags=None, parameters=None, directives=None, **beside):
@@ -35,7 +35,7 @@ def arrived(sentry, sent):
     bodies = recorded(sentry.bedrock_endpoint)
     if bodies is None:
         pytest.skip("the Bedrock simulator was not started with --record")
-    ((_, body),) = bodies[token(json.dumps(sent))[0]]
+    (body,) = bodies[token(json.dumps(sent))[0]]
     return body
 
 
@@ -64,14 +64,6 @@ def test_text_callers_see_no_change(sentry):
     assert body.keys() <= {"messages", "inferenceConfig", "requestMetadata"}
 
 
-def test_list_of_texts_over_invoke_model_is_their_text(sentry):
-    parts = [{"text": "Say "}, {"text": text("something.")}]
-    sent = document(OVER_INVOKE_MODEL, messages=[{"role": "user", "content": parts}])
-    answer = check_succeeded(sentry.ask(sent), sent)
-    assert answer["output"]["message"]["content"][0]["text"]
-    assert "Human: " + "".join(part["text"] for part in parts) in arrived(sentry, sent)["prompt"]
-
-
 @pytest.mark.parametrize("model", [NOVA, CLAUDE])
 def test_tool_conversation_in_two_steps(sentry, model):
     asked = {"role": "user", "content": text("Where is it?", tool="find")}
@@ -88,7 +80,7 @@ def test_tool_conversation_in_two_steps(sentry, model):
     answer = check_succeeded(sentry.ask(second), second)
     assert answer["output"]["stopReason"] == "end_turn"
     bodies = recorded(sentry.bedrock_endpoint) or {}
-    for _, body in bodies.get(token(json.dumps(second))[-1], []):
+    for body in bodies.get(token(json.dumps(second))[-1], []):
         assert body["messages"][1:] == second["prompt"]["messages"][1:] and body["toolConfig"] == {"tools": [TOOL]}
 
 
@@ -110,31 +102,31 @@ def test_system_stands_before_system_messages(sentry, system, blocks):
     assert arrived(sentry, sent)["system"] == [*blocks, {"text": "Be kind."}]
 
 
-# By AWS's page "Supported models and model features"; over InvokeModel all three are refused.
+# By AWS's page "Supported models and model features".
 LACKS = {
     "anthropic-text": {"image", "tools"}, "titan": {"image", "tools"}, "mistral text": {"image", "tools"}, "cohere text": {"image", "tools"},
     "cohere chat": {"image"}, "jamba": {"image"}, "deepseek": {"image"}, "gpt-oss": {"image"},
 }
+ROUTER = [route for route in ROUTES if route.entry == "router"]
 PARTS = {"image": ([IMAGE], {}), "document": ([NOTES], {}), "tools": ([], {"tools": [TOOL]})}
 
 
 @pytest.fixture(scope="module")
 def parts(sentry):
-    """Every family, on each transport that it has, with every part: how the model router ended."""
+    """Every family with every part: how the model router ended."""
     sent = {}
-    for route in (route for route in ROUTES if route.transport != "limiter"):
+    for route in ROUTER:
         for part, (blocks, beside) in PARTS.items():
             sent[route, part] = rich(route.model, *blocks, **beside)
-            sent[route, part]["model"] = {"modelId": route.model, "family": route.family, "transport": route.transport}
+            sent[route, part]["model"] = {"modelId": route.model, "family": route.family}
     return sentry.execute_all(sent, machine="ModelRouterArn")
 
 
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("route", [route for route in ROUTES if route.transport != "limiter"], ids=str)
+@pytest.mark.parametrize("route", ROUTER, ids=str)
 def test_part_is_honoured_or_refused_by_name(parts, route, part):
     done = parts[route, part]
-    lacks = set(PARTS) if route.transport == "invoke-model" else LACKS.get(route.name, set())
-    if part not in lacks:
+    if part not in LACKS.get(route.name, set()):
         assert done["status"] == "SUCCEEDED", done["cause"]
         assert isinstance(done["output"]["output"]["message"]["content"], list)
         return
@@ -145,7 +137,7 @@ def test_part_is_honoured_or_refused_by_name(parts, route, part):
 def test_refusal_gives_the_hold_back(sentry, center):
     scope, tags = center
     sentry.set_limit(scope, {"input": 1_000_000})
-    sent = rich(OVER_INVOKE_MODEL, IMAGE, tags=tags)
+    sent = rich(UNPRICED, IMAGE, tags=tags)
     answer = sentry.ask(sent)
     assert check_error(answer, "ModelRejectedRequest", sent)["parameter"] == "image"
     assert entry_of(answer, scope)["input"] == {"limit": 1_000_000, "used": 0, "reserved": 0, "remaining": 1_000_000}
@@ -153,7 +145,7 @@ def test_refusal_gives_the_hold_back(sentry, center):
 
 # Guardrails
 
-@pytest.mark.parametrize("model", [NOVA, OVER_INVOKE_MODEL])
+@pytest.mark.parametrize("model", [NOVA, UNPRICED])
 @pytest.mark.parametrize("guardrail, tokens", [("blocksinput", 0), ("blocksoutput", 9), ("lenient", 9)])
 def test_guardrail_is_applied_and_settled_at_what_was_used(sentry, center, model, guardrail, tokens):
     scope, tags = center
@@ -177,12 +169,6 @@ def test_tier_reaches_bedrock_and_only_the_default_has_a_price(sentry, tier):
     answer = check_succeeded(sentry.ask(sent), sent)
     assert answer["cost"]["priced"] == (tier == "default")
     assert arrived(sentry, sent)["serviceTier"] == {"type": tier}
-
-
-def test_tier_travels_over_invoke_model_too(sentry):
-    sent = document(OVER_INVOKE_MODEL)
-    sent["prompt"]["serviceTier"] = "flex"
-    assert check_succeeded(sentry.ask(sent), sent)["cost"] == {"priced": False}
 
 
 @pytest.mark.parametrize("tier", ["default", "flex"])

@@ -112,10 +112,6 @@ def check_error(operation, status, headers, body):
 def read_body(shape, body, wrong, place):
     """The members that a body carries, by the names of the model."""
     payload = shape.serialization.get("payload")
-    if payload and shape.members[payload].type_name == "blob":
-        if not is_object(body):
-            wrong.append(f"{place}: is no JSON object")
-        return {payload: body}
     if not body:
         return {}
     try:
@@ -128,13 +124,6 @@ def read_body(shape, body, wrong, place):
     if payload:
         return {payload: to_params(value, shape.members[payload])}
     return to_params(value, shape)
-
-
-def is_object(body):
-    try:
-        return isinstance(json.loads(body), dict)
-    except ValueError:
-        return False
 
 
 def to_params(value, shape):

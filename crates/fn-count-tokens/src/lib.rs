@@ -49,6 +49,7 @@ impl TokenCounter {
                 self.refusals.remember(model_id, Refusal::Unsupported, now);
                 None
             }
+            Ok(Counted::Partly) => None,
             Err(failure) => {
                 if failure.error.code == ErrorCode::ModelAccessDenied {
                     self.refusals.remember(model_id, Refusal::Denied, now);

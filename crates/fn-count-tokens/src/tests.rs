@@ -142,3 +142,40 @@ async fn tools_system_and_blocks_are_counted_too() {
     });
     assert_eq!(body, json!({"input": {"converse": converse}}));
 }
+
+#[tokio::test]
+async fn thoughts_and_cache_points_are_counted_as_they_are_sent_and_how_much_to_think_is_left_out() {
+    let (counter, wire) = counter(vec![counted(21)]);
+    let messages = json!([
+        {"role": "user", "content": [{"text": "Hi"}, {"cachePoint": {"type": "default", "ttl": "1h"}}]},
+        {"role": "assistant", "content": [{"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "EqQB"}}},
+                                          {"reasoningContent": {"redactedContent": "YQ=="}}, {"text": "Yes?"}]},
+        {"role": "user", "content": [{"guardContent": {"text": {"text": "Is it safe?", "qualifiers": ["query"]}}}]}
+    ]);
+    let system = json!([{"text": "Be brief."}, {"cachePoint": {"type": "default"}}]);
+    let spec = json!({"name": "find", "inputSchema": {"json": {"type": "object"}}, "strict": true});
+    let tools = json!([{"toolSpec": spec}, {"cachePoint": {"type": "default"}}]);
+    let prompt = json!({"messages": messages, "system": system, "tools": tools, "reasoning": {"effort": "low"}});
+    let input = json!({"countedAs": HAIKU, "prompt": Sealed::new(&prompt).unwrap()});
+    let answer = counter.count(&serde_json::from_value(input).unwrap(), Instant::now()).await;
+    assert_eq!(serde_json::to_value(answer).unwrap(), json!({"inputTokens": 21 + 16}));
+    let request = wire.actual_requests().next().unwrap();
+    let body: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
+    let converse = json!({"system": system, "messages": messages, "toolConfig": {"tools": tools}});
+    assert_eq!(body, json!({"input": {"converse": converse}}));
+}
+
+#[tokio::test]
+async fn a_prompt_whose_answer_has_a_form_is_not_counted_because_the_model_reads_the_schema_as_well() {
+    let (counter, wire) = counter(vec![counted(21)]);
+    let prompt = json!({"messages": [{"role": "user", "content": "Hi"}],
+                        "outputFormat": {"jsonSchema": {"name": "place", "schema": {"type": "object"}}}});
+    let input = json!({"countedAs": HAIKU, "prompt": Sealed::new(&prompt).unwrap()});
+    let answer = counter.count(&serde_json::from_value(input).unwrap(), Instant::now()).await;
+    assert_eq!((serde_json::to_value(answer).unwrap(), wire.actual_requests().count()), (json!({}), 0));
+    assert_eq!(
+        answer_at(&counter, HAIKU, Instant::now()).await,
+        json!({"inputTokens": 21 + 16}),
+        "the model is still counted for"
+    );
+}

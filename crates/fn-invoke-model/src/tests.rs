@@ -38,11 +38,6 @@ fn error(status: u16, name: &str) -> ReplayEvent {
     )
 }
 
-fn completion(stop: &Value) -> ReplayEvent {
-    let counts = [("x-amzn-bedrock-input-token-count", "12"), ("x-amzn-bedrock-output-token-count", "34")];
-    http(200, &counts, &json!({"completion": " Hello.", "stop_reason": "stop_sequence", "stop": stop}).to_string())
-}
-
 fn input(model_id: &str, family: &str, messages: Value, parameters: Value) -> Value {
     json!({"model": {"modelId": model_id, "family": family, "requested": "x"},
            "prompt": {"messages": messages, "parameters": parameters},
@@ -127,92 +122,11 @@ async fn usage_and_cost_are_exact_and_an_unpriced_model_says_so() {
 }
 
 #[tokio::test]
-async fn claude_v2_goes_through_invoke_model_and_counts_by_header() {
-    let messages = json!([
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "One."},
-        {"role": "user", "content": "Two."},
-        {"role": "assistant", "content": "Three."},
-        {"role": "user", "content": "Four."}
-    ]);
-    let parameters = json!({"max_tokens": 9, "temperature": 0.7, "top_k": 5, "stop_sequences": ["END"]});
-    let request = input("anthropic.claude-v2:0", "anthropic-text", messages, parameters);
-    for (stop, reason) in
-        [(json!("\n\nHuman:"), "end_turn"), (json!(null), "end_turn"), (json!("END"), "stop_sequence")]
-    {
-        let (answer, sent) = invoke(&request, vec![completion(&stop)]).await;
-        let prompt = "Be brief.\n\nHuman: One.\n\nTwo.\n\nAssistant: Three.\n\nHuman: Four.\n\nAssistant:";
-        let body = json!({"prompt": prompt, "max_tokens_to_sample": 9, "temperature": 0.7, "top_k": 5, "stop_sequences": ["END"]});
-        assert_eq!(sent, [json!({"path": "/model/anthropic.claude-v2%3A0/invoke", "body": body})]);
-        assert_eq!(
-            answer["answer"]["output"],
-            json!({"message": {"role": "assistant", "content": "Hello."}, "stopReason": reason})
-        );
-        assert_eq!(
-            (&answer["answer"]["usage"]["inputTokens"], &answer["answer"]["usage"]["outputTokens"]),
-            (&json!(12), &json!(34))
-        );
-    }
-}
-
-/// `plain`, on InvokeModel.
-fn own_format(model_id: &str, family: &str, parameters: Value) -> Value {
-    let mut request = input(model_id, family, json!([{"role": "user", "content": "Hi"}]), parameters);
-    request["model"]["transport"] = json!("invoke-model");
-    request
-}
-
-#[tokio::test]
-async fn on_invoke_model_each_family_speaks_its_own_format_and_answers_in_the_one() {
-    let counts = [("x-amzn-bedrock-input-token-count", "21"), ("x-amzn-bedrock-output-token-count", "143")];
-    let chat = json!({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9});
-    let cases = [
-        (
-            own_format("amazon.nova-lite-v1:0", "nova", json!({"max_tokens": 9})),
-            json!({"messages": [{"role": "user", "content": [{"text": "Hi"}]}], "inferenceConfig": {"maxTokens": 9}}),
-            json!({"output": {"message": {"role": "assistant", "content": [{"text": "S3"}]}}, "stopReason": "end_turn",
-                   "usage": {"inputTokens": 21, "outputTokens": 143}}),
-        ),
-        (
-            own_format("mistral.mistral-7b-instruct-v0:2", "mistral", json!({"max_tokens": 9})),
-            json!({"prompt": "<s>[INST] Hi [/INST]", "max_tokens": 9}),
-            json!({"outputs": [{"text": " S3", "stop_reason": "stop"}]}),
-        ),
-        (
-            own_format("qwen.qwen3-32b-v1:0", "qwen", json!({"max_tokens": 9})),
-            chat,
-            json!({"choices": [{"message": {"role": "assistant", "content": "S3"}, "finish_reason": "stop"}],
-                   "usage": {"prompt_tokens": 21, "completion_tokens": 143}}),
-        ),
-    ];
-    for (request, body, reply) in cases {
-        let (answer, sent) = invoke(&request, vec![http(200, &counts, &reply.to_string())]).await;
-        let path = format!("/model/{}/invoke", request["model"]["modelId"].as_str().unwrap().replace(':', "%3A"));
-        assert_eq!(sent, [json!({"path": path, "body": body})]);
-        let output = json!({"message": {"role": "assistant", "content": "S3"}, "stopReason": "end_turn"});
-        assert_eq!(answer["answer"]["output"], output);
-        assert_eq!(answer["answer"]["usage"]["totalTokens"], 164);
-    }
-}
-
-#[tokio::test]
-async fn both_transports_give_the_same_answer() {
-    let own = json!({"content": [{"type": "text", "text": "S3"}], "stop_reason": "end_turn",
-                     "usage": {"input_tokens": 21, "output_tokens": 143}});
-    let request = own_format("us.anthropic.claude-3-5-haiku-20241022-v1:0", "anthropic", json!({}));
-    let (through_invoke_model, _) = invoke(&request, vec![http(200, &[], &own.to_string())]).await;
-    assert_eq!(through_invoke_model, invoke(&plain(), vec![converse("S3")]).await.0);
-}
-
-#[tokio::test]
 async fn what_a_model_cannot_honour_is_refused_by_name_and_never_sent() {
+    let hi = json!([{"role": "user", "content": "Hi"}]);
     for (request, parameter) in [
-        (own_format("meta.llama3-8b-instruct-v1:0", "llama", json!({"stop_sequences": ["END"]})), "stop_sequences"),
-        (own_format("writer.palmyra-x5-v1:0", "converse", json!({})), "transport"),
-        (
-            input("qwen.qwen3-32b-v1:0", "qwen", json!([{"role": "user", "content": "Hi"}]), json!({"top_k": 5})),
-            "top_k",
-        ),
+        (input("openai.gpt-oss-20b-1:0", "gpt-oss", hi.clone(), json!({"stop_sequences": ["END"]})), "stop_sequences"),
+        (input("qwen.qwen3-32b-v1:0", "qwen", hi, json!({"top_k": 5})), "top_k"),
     ] {
         let (answer, sent) = invoke(&request, vec![converse("never asked")]).await;
         let failure = &answer["failure"];
@@ -224,15 +138,6 @@ async fn what_a_model_cannot_honour_is_refused_by_name_and_never_sent() {
         assert_eq!(failure["nothingSpent"], true);
         assert!(sent.is_empty());
     }
-}
-
-#[tokio::test]
-async fn a_missing_usage_on_invoke_model_keeps_the_hold() {
-    let request = own_format("meta.llama3-8b-instruct-v1:0", "llama", json!({}));
-    let reply = json!({"generation": "S3", "stop_reason": "stop"}).to_string();
-    let (answer, sent) = invoke(&request, vec![http(200, &[], &reply), converse("never asked")]).await;
-    assert_eq!((&answer["failure"]["error"]["code"], sent.len()), (&json!("ModelError"), 1));
-    assert!(answer["failure"].get("nothingSpent").is_none() && answer["failure"].get("usage").is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,9 +210,6 @@ async fn an_answer_that_cannot_be_understood_is_a_model_error_and_keeps_a_known_
         assert!(answer["failure"].get("nothingSpent").is_none(), "{body}");
         assert_eq!(sent.len(), 1);
     }
-    let v2 = input("anthropic.claude-v2:0", "anthropic-text", json!([{"role": "user", "content": "Hi"}]), json!({}));
-    let headerless = http(200, &[], r#"{"completion": "x", "stop_reason": "stop_sequence"}"#);
-    assert_eq!(invoke(&v2, vec![headerless]).await.0["failure"]["error"]["code"], "ModelError");
 }
 
 #[tokio::test]
@@ -365,8 +267,7 @@ async fn a_rich_prompt_goes_over_the_wire_as_it_is_and_the_answer_has_blocks() {
     let (answer, sent) = invoke(&request, vec![http(200, &[], &body.to_string())]).await;
     assert_eq!(sent[0]["body"]["messages"], messages);
     assert_eq!(sent[0]["body"]["toolConfig"], json!({"tools": [{"toolSpec": spec}], "toolChoice": {"any": {}}}));
-    // The SDK writes the default of `trace`.
-    let guardrail = json!({"guardrailIdentifier": "abc", "guardrailVersion": "1", "trace": "disabled"});
+    let guardrail = json!({"guardrailIdentifier": "abc", "guardrailVersion": "1"});
     assert_eq!(sent[0]["body"]["guardrailConfig"], guardrail);
     assert_eq!(sent[0]["body"]["serviceTier"], json!({"type": "flex"}));
     let output =
@@ -378,10 +279,96 @@ async fn a_rich_prompt_goes_over_the_wire_as_it_is_and_the_answer_has_blocks() {
     assert_eq!(answer["answer"]["cost"]["priced"], true);
 }
 
+/// A thinking model's tool loop: the second turn of it, with a cache point of an hour and one of five minutes.
+fn loop_of_tools() -> (Value, Value) {
+    let thought = json!({"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "EqQB+/=="}}});
+    let messages = json!([
+        {"role": "user", "content": [{"text": "Where is it?"}, {"cachePoint": {"type": "default", "ttl": "1h"}}]},
+        {"role": "assistant", "content": [thought, {"reasoningContent": {"redactedContent": "YQ=="}},
+                                          {"toolUse": {"toolUseId": "t1", "name": "find", "input": {}}}]},
+        {"role": "user", "content": [{"toolResult": {"toolUseId": "t1", "content": [{"text": "Here."}]}},
+                                     {"cachePoint": {"type": "default"}}]}
+    ]);
+    let mut request =
+        input("us.anthropic.claude-sonnet-4-5-v1:0", "anthropic", messages.clone(), json!({"max_tokens": 9_000}));
+    request["model"]["reasoning"] = json!("claude-budget");
+    request["model"]["price"] = json!({
+        "input": "3", "output": "15", "cacheRead": "0.3", "cacheWrite5m": "3.75", "cacheWrite1h": "6"
+    });
+    let spec = json!({"name": "find", "inputSchema": {"json": {"type": "object"}}, "strict": true});
+    request["prompt"]["tools"] = json!([{"toolSpec": spec}, {"cachePoint": {"type": "default", "ttl": "1h"}}]);
+    request["prompt"]["system"] = json!([{"text": "Be brief."}, {"cachePoint": {"type": "default", "ttl": "1h"}}]);
+    request["prompt"]["reasoning"] = json!({"budgetTokens": 4_000});
+    request["prompt"]["outputFormat"] = json!({"jsonSchema": {"name": "place", "schema": {"type": "object"}}});
+    (request, messages)
+}
+
 #[tokio::test]
-async fn bytes_that_are_not_base64_are_not_sent() {
-    let image = json!({"image": {"format": "png", "source": {"bytes": "?"}}});
-    let request = input("amazon.nova-lite-v1:0", "nova", json!([{"role": "user", "content": [image]}]), json!({}));
+async fn a_thinking_models_tool_loop_goes_over_the_wire_and_each_cached_token_has_its_own_rate() {
+    let (request, messages) = loop_of_tools();
+    let content = json!([
+        {"reasoningContent": {"reasoningText": {"text": "", "signature": "Next+/=="}}},
+        {"reasoningContent": {"redactedContent": "Yg=="}},
+        {"text": "There."}
+    ]);
+    let body = json!({
+        "output": {"message": {"role": "assistant", "content": content}}, "stopReason": "end_turn",
+        "usage": {"inputTokens": 10, "outputTokens": 100, "totalTokens": 110, "cacheReadInputTokens": 1_000,
+                  "cacheWriteInputTokens": 300, "cacheDetails": [{"ttl": "1h", "inputTokens": 200}, {"ttl": "5m", "inputTokens": 100}]},
+        "metrics": {"latencyMs": 1}, "serviceTier": {"type": "default"}
+    });
+    let (answer, sent) = invoke(&request, vec![http(200, &[], &body.to_string())]).await;
+    let sent = &sent[0]["body"];
+    assert_eq!(sent["messages"], messages);
+    assert_eq!(sent["system"], request["prompt"]["system"]);
+    assert_eq!(sent["toolConfig"]["tools"], request["prompt"]["tools"]);
+    assert_eq!(sent["additionalModelRequestFields"], json!({"thinking": {"type": "enabled", "budget_tokens": 4_000}}));
+    let structure = json!({"jsonSchema": {"name": "place", "schema": r#"{"type":"object"}"#}});
+    assert_eq!(sent["outputConfig"], json!({"textFormat": {"type": "json_schema", "structure": structure}}));
+    let answer = &answer["answer"];
+    assert_eq!(answer["output"]["message"]["content"], content);
+    // 10 x 3 + 100 x 15 + 1,000 x 0.3 + 100 x 3.75 + 200 x 6 = 3,405 millionths of a dollar.
+    assert_eq!(answer["cost"], json!({"usd": "0.003405000", "priced": true}));
+    let details = json!([{"ttl": "5m", "inputTokens": 100}, {"ttl": "1h", "inputTokens": 200}]);
+    assert_eq!((&answer["usage"]["cacheDetails"], &answer["usage"]["totalTokens"]), (&details, &json!(1_410)));
+}
+
+#[tokio::test]
+async fn a_budget_of_thoughts_stays_below_the_tokens_that_are_reserved() {
+    let (mut request, _) = loop_of_tools();
+    request["maxTokens"] = json!(3_000);
+    let (_, sent) = invoke(&request, vec![converse("S3")]).await;
+    assert_eq!(sent[0]["body"]["inferenceConfig"]["maxTokens"], 3_000);
+    assert_eq!(sent[0]["body"]["additionalModelRequestFields"]["thinking"]["budget_tokens"], 1_500);
+    request["maxTokens"] = json!(1_000);
     let (answer, sent) = invoke(&request, vec![]).await;
-    assert_eq!((&answer["failure"]["nothingSpent"], sent.len()), (&json!(true), 0));
+    let failure = &answer["failure"];
+    assert_eq!(failure["error"]["details"], json!({"parameter": "reasoning"}));
+    assert_eq!((&failure["nothingSpent"], sent.len()), (&json!(true), 0));
+}
+
+#[tokio::test]
+async fn a_tier_costs_what_the_answer_says_was_used() {
+    let (mut request, _) = loop_of_tools();
+    request["prompt"]["serviceTier"] = json!("priority");
+    request["model"]["price"]["tiers"] = json!({"priority": {"input": "6", "output": "30"}});
+    let told = |tier: Value| {
+        let mut body = json!({
+            "output": {"message": {"role": "assistant", "content": [{"text": "S3"}]}}, "stopReason": "end_turn",
+            "usage": {"inputTokens": 10, "outputTokens": 100, "totalTokens": 110}, "metrics": {"latencyMs": 1}
+        });
+        if !tier.is_null() {
+            body["serviceTier"] = json!({"type": tier});
+        }
+        http(200, &[], &body.to_string())
+    };
+    for (tier, usd, shown) in [
+        (json!("priority"), "0.003060000", Some("priority")),
+        (json!(null), "0.003060000", Some("priority")),
+        (json!("default"), "0.001530000", None),
+    ] {
+        let (answer, _) = invoke(&request, vec![told(tier)]).await;
+        assert_eq!(answer["answer"]["cost"]["usd"], usd);
+        assert_eq!(answer["answer"]["usage"].get("serviceTier").and_then(Value::as_str), shown);
+    }
 }

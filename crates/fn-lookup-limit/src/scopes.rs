@@ -291,7 +291,6 @@ mod tests {
             model_metric: metric.into(),
             foundation: (id != "x").then(|| "amazon.nova-lite-v1:0".into()),
             family: Family::Nova,
-            transport: None,
             price: None,
             reasoning: None,
         };

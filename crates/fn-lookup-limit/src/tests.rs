@@ -47,16 +47,7 @@ fn malformed(key: &str) -> Item {
 fn model(names: [&str; 3]) -> Model {
     let [requested, model_id, model_metric] = names.map(str::to_owned);
     let foundation = Some("amazon.nova-lite-v1:0".to_owned());
-    Model {
-        requested,
-        model_id,
-        model_metric,
-        foundation,
-        family: Family::Nova,
-        transport: None,
-        price: None,
-        reasoning: None,
-    }
+    Model { requested, model_id, model_metric, foundation, family: Family::Nova, price: None, reasoning: None }
 }
 
 async fn try_lookup(table: &LimitsTable, names: [&str; 3]) -> Result<LimitsFound, Failure> {

@@ -2,7 +2,7 @@
 
 use sentry_contract::states::{Carried, NativeCall, PreparedCall};
 use sentry_models::Catalogue;
-use sentry_models::adapters::{self, ModelFailure, Prepared, Received, failed, integration};
+use sentry_models::adapters::{self, ModelFailure, Received, failed, integration};
 use serde_json::value::RawValue;
 
 /// Writes requests for Step Functions to send.
@@ -28,9 +28,7 @@ impl Preparer {
     fn call(&self, event: &str) -> Result<PreparedCall, ModelFailure> {
         let Received { input, .. } = adapters::read_input(event)?;
         let max_tokens = adapters::max_tokens(&self.catalogue, &input);
-        let Prepared::Converse(request) = adapters::prepare(&input, max_tokens)? else {
-            return Ok(PreparedCall::Function { function: true });
-        };
+        let request = adapters::prepare(&input, max_tokens)?;
         let converse = integration::parameters(&input.model.model_id, &request)?;
         Ok(converse.map_or(PreparedCall::Function { function: true }, |converse| {
             PreparedCall::Native(NativeCall { converse, terms: adapters::terms(&input.prompt) })

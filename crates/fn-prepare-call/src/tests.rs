@@ -31,7 +31,7 @@ fn a_converse_request_has_the_names_of_the_integration_and_keeps_what_is_not_its
         "AdditionalModelRequestFields": {"inferenceConfig": {"topK": 37}},
         "RequestMetadata": {"applicationId": "helper"},
     });
-    assert_eq!(prepare(&sent), json!({"converse": converse, "terms": {"rich": false, "otherRate": false}}));
+    assert_eq!(prepare(&sent), json!({"converse": converse, "terms": {"rich": false, "charges": {}}}));
 }
 
 #[test]
@@ -65,14 +65,6 @@ fn max_tokens_is_always_sent() {
 }
 
 #[test]
-fn a_model_without_converse_is_left_to_the_function() {
-    assert_eq!(prepare(&input("anthropic.claude-v2:1", "anthropic-text", json!({}))), json!({"function": true}));
-    let mut native = input("us.amazon.nova-micro-v1:0", "nova", json!({}));
-    native["model"]["transport"] = json!("invoke-model");
-    assert_eq!(prepare(&native), json!({"function": true}));
-}
-
-#[test]
 fn what_the_model_cannot_honour_is_refused_by_name_and_costs_nothing() {
     let failure = &prepare(&input("us.meta.llama3-3-70b-instruct-v1:0", "llama", json!({"top_k": 1})))["failure"];
     assert_eq!((&failure["error"]["code"], &failure["statusCode"]), (&json!("ModelRejectedRequest"), &json!(502)));
@@ -85,4 +77,33 @@ fn an_input_that_is_not_the_routers_is_refused_without_quoting_it() {
     let answer = prepare(&json!({"prompt": "a secret"}));
     assert_eq!(answer["failure"]["error"]["code"], "InvalidRequest");
     assert!(!answer.to_string().contains("secret"));
+}
+
+#[test]
+fn thoughts_cache_points_and_the_form_of_the_answer_are_prepared_and_their_rates_travel_to_the_answer() {
+    let mut sent = input("us.amazon.nova-2-lite-v1:0", "nova", json!({"max_tokens": 9_000, "top_k": 5}));
+    sent["model"]["reasoning"] = json!("nova-effort");
+    let thought = json!({"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "EqQB"}}});
+    sent["prompt"]["messages"] = json!([
+        {"role": "user", "content": [{"text": "Hi"}, {"cachePoint": {"type": "default", "ttl": "1h"}}]},
+        {"role": "assistant", "content": [thought, {"text": "Yes?"}]}
+    ]);
+    sent["prompt"]["reasoning"] = json!({"effort": "medium"});
+    sent["prompt"]["serviceTier"] = json!("flex");
+    sent["prompt"]["outputFormat"] = json!({"jsonSchema": {"name": "place", "schema": {"type": "object"}}});
+    let call = prepare(&sent);
+    let converse = &call["converse"];
+    assert_eq!(converse["Messages"][0]["Content"][1], json!({"CachePoint": {"Type": "default", "Ttl": "1h"}}));
+    assert_eq!(
+        converse["Messages"][1]["Content"][0],
+        json!({"ReasoningContent": {"ReasoningText": {"Text": "Hm.", "Signature": "EqQB"}}})
+    );
+    let own =
+        json!({"inferenceConfig": {"topK": 5}, "reasoningConfig": {"type": "enabled", "maxReasoningEffort": "medium"}});
+    assert_eq!(converse["AdditionalModelRequestFields"], own);
+    let structure = json!({"JsonSchema": {"Name": "place", "Schema": r#"{"type":"object"}"#}});
+    assert_eq!(converse["OutputConfig"], json!({"TextFormat": {"Type": "json_schema", "Structure": structure}}));
+    assert_eq!(call["terms"], json!({"rich": true, "charges": {"tier": "flex", "cache": "1h"}}));
+    sent["prompt"]["messages"][1]["content"][0] = json!({"reasoningContent": {"redactedContent": "YQ=="}});
+    assert_eq!(prepare(&sent), json!({"function": true}), "no state machine writes bytes");
 }

@@ -60,7 +60,7 @@ impl Reader {
         let ReadAnswerInput { model, terms, result, error, cause } = input;
         let reply = result.map_or_else(
             || Err(native_failure(&error.unwrap_or_default(), &cause.unwrap_or_default(), self.timeout)),
-            integration::read,
+            |result| integration::read(result, terms.charges),
         );
         match reply {
             Ok(reply) => invoked(answer(&self.catalogue, &self.region, &model, reply, terms), Carried::Open),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::Reader;
 
 fn read(outcome: Value) -> Value {
-    let mut input = json!({"model": {"modelId": "amazon.nova-lite-v1:0", "family": "nova"}, "terms": {"rich": false, "otherRate": false}});
+    let mut input = json!({"model": {"modelId": "amazon.nova-lite-v1:0", "family": "nova"}, "terms": {"rich": false}});
     input.as_object_mut().unwrap().extend(outcome.as_object().unwrap().clone());
     let reader = Reader::new(Catalogue::bundled().unwrap(), "us-east-1".to_owned(), Duration::from_secs(240));
     serde_json::to_value(reader.read(serde_json::from_value(input).unwrap())).unwrap()
@@ -148,4 +148,23 @@ fn a_request_that_could_not_be_settled_is_answered_with_an_empty_budget() {
     let document = serde_json::to_value(reader.read(serde_json::from_value(event).unwrap())).unwrap();
     assert_eq!((&document["outcome"], &document["budget"]), (&json!("Succeeded"), &json!([])));
     assert_eq!(document["output"], output);
+}
+
+#[test]
+fn thoughts_come_back_and_what_was_cached_costs_the_rate_of_its_lifetime() {
+    let mut told = answer("Hello.");
+    let thought = json!({"ReasoningContent": {"ReasoningText": {"Text": "Hm.", "Signature": "EqQB"}}});
+    told["result"]["Output"]["Message"]["Content"] = json!([thought, {"Text": "Hello."}]);
+    let usage = &mut told["result"]["Usage"];
+    usage["CacheWriteInputTokens"] = json!(300);
+    usage["CacheDetails"] = json!([{"Ttl": "1h", "InputTokens": 200}, {"Ttl": "5m", "InputTokens": 100}]);
+    told["result"]["ServiceTier"] = json!({"Type": "default"});
+    told["terms"] = json!({"rich": true, "charges": {"tier": "priority", "cache": "1h"}});
+    told["model"] = json!({"modelId": "amazon.nova-lite-v1:0", "family": "nova",
+                           "price": {"input": "3", "output": "15", "cacheWrite5m": "3.75", "cacheWrite1h": "6"}});
+    let read = read(told);
+    let thought = json!({"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "EqQB"}}});
+    assert_eq!(read["answer"]["output"]["message"]["content"], json!([thought, {"text": "Hello."}]));
+    // 21 x 3 + 143 x 15 + 100 x 3.75 + 200 x 6 = 3,783 millionths of a dollar.
+    assert_eq!(read["answer"]["cost"], json!({"usd": "0.003783000", "priced": true}));
 }

@@ -157,7 +157,7 @@ async fn a_call_by_step_functions_is_read_and_priced() {
     let usage = json!({"InputTokens": 21, "OutputTokens": 143, "TotalTokens": 164});
     let message = json!({"Message": {"Role": "assistant", "Content": [{"Text": "Hello."}]}});
     let result = json!({"Output": message, "StopReason": "malformed_tool_use", "Usage": usage});
-    let ended = json!({"terms": {"rich": false, "otherRate": false}, "result": result});
+    let ended = json!({"terms": {"rich": false}, "result": result});
     let answer =
         settle(&settler(&[&rule]), event(reservation(json!({"output": 5_000}), json!([])), ended)).await.unwrap();
     assert_eq!(

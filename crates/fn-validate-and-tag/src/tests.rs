@@ -68,7 +68,7 @@ fn the_contracts_document_is_tagged_and_its_model_resolved() {
     assert_eq!(tags["timestamp"], "2026-11-21T05:00:00.123456Z");
     assert_eq!(tags["modelMetric"], id);
     let model = json!({"requested": "claude-3-5-haiku", "modelId": id, "modelMetric": id, "foundation": "anthropic.claude-3-5-haiku-20241022-v1:0", "family": "anthropic",
-                       "transport": "converse", "price": {"input": "0.80", "output": "4.00"}});
+                       "price": {"input": "0.80", "output": "4.00"}});
     assert_eq!(validated["request"]["model"], model);
     assert_eq!(validated["request"]["prompt"]["parameters"], request()["prompt"]["parameters"]);
     let estimate = json!({"inputTokens": 64 + 2 * 16 + 13, "maxTokens": 2000, "maxTokensGiven": true});
@@ -108,7 +108,7 @@ fn the_fallback_comes_with_its_price_and_no_more_tokens_than_it_writes() {
     };
     let id = "us.anthropic.claude-3-5-haiku-20241022-v1:0";
     let model = json!({"requested": "claude-3-5-haiku", "modelId": id, "modelMetric": id, "foundation": "anthropic.claude-3-5-haiku-20241022-v1:0", "family": "anthropic",
-                       "transport": "converse", "price": {"input": "0.80", "output": "4.00"}});
+                       "price": {"input": "0.80", "output": "4.00"}});
     assert_eq!(
         asked("claude-sonnet-4", 500),
         json!({"model": model, "inputTokens": 64 + 2 * 16 + 13, "maxTokens": 500})

@@ -89,38 +89,6 @@ families! {
     Converse = "converse";
 }
 
-impl Family {
-    /// The transport where nothing else is said: Converse, but for Claude v2.
-    #[must_use]
-    pub const fn transport(self) -> Transport {
-        match self {
-            Self::AnthropicText => Transport::InvokeModel,
-            _ => Transport::Converse,
-        }
-    }
-}
-
-/// The operation of Bedrock that a model is called through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Transport {
-    /// Bedrock's own common format.
-    Converse,
-    /// The format of the model's family.
-    InvokeModel,
-}
-
-impl Transport {
-    /// The operation's name, as AWS writes it.
-    #[must_use]
-    pub const fn operation(self) -> &'static str {
-        match self {
-            Self::Converse => "Converse",
-            Self::InvokeModel => "InvokeModel",
-        }
-    }
-}
-
 /// The words in which a model is told how much to think.
 ///
 /// Sources: Amazon Bedrock User Guide, "Extended thinking" and "Adaptive thinking" of Anthropic Claude; Amazon Nova 2 User Guide, "Extended
@@ -153,11 +121,8 @@ pub struct Model {
     /// The id of the foundation model behind it, which all its ids and profiles share; absent where it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foundation: Option<String>,
-    /// Its adapter.
+    /// Whose words it needs.
     pub family: Family,
-    /// How it is called; where it is not said, the family's own way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub transport: Option<Transport>,
     /// What the request costs here; absent where no price is known. Decided once, by validation: what has none here is unpriced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
@@ -247,14 +212,10 @@ mod tests {
     }
 
     #[test]
-    fn a_family_and_a_transport_are_written_as_the_contract_names_them() {
+    fn a_family_is_written_as_the_contract_names_it() {
         for family in Family::ALL {
             assert_eq!(serde_json::to_value(family).unwrap(), family.name());
             assert_eq!(serde_json::from_value::<Family>(family.name().into()).unwrap(), *family);
         }
-        assert_eq!(
-            serde_json::to_value([Transport::Converse, Transport::InvokeModel]).unwrap(),
-            serde_json::json!(["converse", "invoke-model"])
-        );
     }
 }

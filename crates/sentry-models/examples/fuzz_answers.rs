@@ -1,16 +1,18 @@
-//! Reads damaged answers of every format, and ends with a panic if an adapter does.
+//! Reads damaged answers, and ends with a panic if the reading does.
 //!
 //! `cargo run -p sentry-models --features adapters --example fuzz_answers [INPUTS] [SEED]`
 
 #[path = "../src/adapters/tests/reference.rs"]
+#[expect(dead_code, reason = "the models are the tests' own")]
 mod reference;
 
 use std::time::Instant;
 
 use fastrand::Rng;
-use reference::{Format, MODELS, answer, target};
+use reference::answer;
 use sentry_contract::answer::StopReason;
-use sentry_models::adapters::{Effect, HeaderCounts, ModelFailure, Reply, normalise, read_body};
+use sentry_domain::{CacheTtl, Charges};
+use sentry_models::adapters::{Effect, ModelFailure, Reply, normalise};
 
 /// Pieces that damage JSON in a way that may still be JSON.
 const PIECES: &[&str] = &[
@@ -34,12 +36,14 @@ const PIECES: &[&str] = &[
     "\\u0000",
     "\\ud800",
     "\u{feff}",
-    "</think>",
-    "<reasoning>",
     "🦀",
     "{\"toolUse\":{\"toolUseId\":\"t\",\"name\":\"n\"}}",
     "guardrail_intervened",
-    "\"amazon-bedrock-guardrailAction\":\"INTERVENED\"",
+    "tool_use",
+    "{\"reasoningContent\":{\"redactedContent\":\"YQ==\"}}",
+    "\"signature\":",
+    "\"ttl\":\"1d\"",
+    "priority",
 ];
 
 fn main() {
@@ -50,15 +54,9 @@ fn main() {
     let start = Instant::now();
     let mut answers: u64 = 0;
     for input in 0..inputs {
-        let Some((family, model_id, transport, format)) = rng.choice(MODELS) else { return };
-        let Some(model) = target(*family, model_id, *transport) else { return };
-        let body = damaged(&mut rng, *format);
-        let counts = counts(&mut rng);
-        let result = match format {
-            Format::Converse => normalise(serde_json::from_slice(&body).unwrap_or_default()),
-            _ => read_body(&model, &body, counts),
-        };
-        assert!(holds(&result), "input {input} of seed {seed} breaks {model_id} ({})", transport.operation());
+        let charges = Charges { cache: rng.choice(CacheTtl::ALL).copied(), ..Charges::default() };
+        let result = normalise(serde_json::from_slice(&damaged(&mut rng)).unwrap_or_default(), charges);
+        assert!(holds(&result), "input {input} of seed {seed} breaks the reading");
         answers += u64::from(result.is_ok());
     }
     let seconds = start.elapsed().as_secs_f64();
@@ -71,23 +69,21 @@ fn main() {
 /// An answer has a usage; an error neither gives the hold back nor asks again.
 fn holds(result: &Result<Reply, ModelFailure>) -> bool {
     match result {
-        Ok(reply) => reply.usage.read() > 0 || reply.stop_reason == StopReason::GuardrailIntervened,
+        Ok(Reply { usage, stop_reason, .. }) => {
+            let read = usage.read() > 0 || *stop_reason == StopReason::GuardrailIntervened;
+            read && usage.cache_write_1h <= usage.cache_write
+        }
         Err(failure) => failure.effect == Effect::Unknown && failure.usage.is_none_or(|usage| usage.read() > 0),
     }
 }
 
-fn counts(rng: &mut Rng) -> HeaderCounts {
-    let mut count = || rng.bool().then(|| rng.u64(..)).filter(|_| rng.bool());
-    HeaderCounts { input: count(), output: count(), cache_read: count(), cache_write: count() }
-}
-
 /// A right answer with up to eight wounds, or, one time in sixteen, noise.
-fn damaged(rng: &mut Rng, format: Format) -> Vec<u8> {
+fn damaged(rng: &mut Rng) -> Vec<u8> {
     if rng.u8(..16) == 0 {
         return (0..rng.usize(..300)).map(|_| rng.u8(..)).collect();
     }
     let tokens = [rng.u64(..10_000), rng.u64(..10_000), rng.u64(..100), rng.u64(..100)];
-    let mut body = answer(format, "S3 is <b>storage</b>.\n\"Größe\" 🦀", tokens).to_string().into_bytes();
+    let mut body = answer("S3 is <b>storage</b>.\n\"Größe\" 🦀", tokens).to_string().into_bytes();
     for _ in 0..rng.u8(..=8) {
         wound(rng, &mut body);
     }

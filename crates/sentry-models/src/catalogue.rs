@@ -8,7 +8,7 @@ mod pictures;
 
 use std::collections::{BTreeMap, HashMap};
 
-use sentry_contract::request::{Family, Model, Parameters, Transport};
+use sentry_contract::request::{Family, Model, Parameters};
 use sentry_domain::{Discount, Price};
 
 pub use self::addition::{Addition, Unusable};
@@ -42,7 +42,6 @@ pub struct Catalogue {
 #[derive(Clone, Debug, Default)]
 struct Known {
     family: Option<Family>,
-    transport: Option<Transport>,
     defaults: OwnDefaults,
     limits: TokenLimits,
     price: Option<Price>,
@@ -109,7 +108,7 @@ impl Catalogue {
     /// As for [`Self::resolve`].
     pub fn resolve_id(&self, requested: &str, model_id: &str, region: &str) -> Result<Resolved, Unresolved> {
         self.not_retired(model_id)?;
-        let Some((family, transport)) = self.family_of(model_id) else {
+        let Some(family) = self.family_of(model_id) else {
             return Err(match ids::application_profile_id(model_id) {
                 Some(_) => Unresolved::Profile(model_id.to_owned()),
                 None if model_id.starts_with("arn:") => Unresolved::OtherArn,
@@ -125,7 +124,6 @@ impl Catalogue {
             model_metric: ids::application_profile_id(model_id).unwrap_or(model_id).to_owned(),
             foundation: ids::foundation_of(model_id),
             family,
-            transport: Some(transport),
             price: self.price(model_id, region),
             reasoning: None,
         };
@@ -200,22 +198,16 @@ impl Catalogue {
         self.entry_for(id).or_else(|| self.models.get(self.bare.get(ids::without_region_group(id))?))
     }
 
-    /// The family and transport of an id: its own entry's, else those of the first pattern that fits the id without its Region group.
+    /// The family of an id: its own entry's, else that of the first pattern that fits the id without its Region group.
     ///
-    /// What stands behind an application inference profile is not in its name: without an entry it has neither.
-    fn family_of(&self, id: &str) -> Option<(Family, Transport)> {
+    /// What stands behind an application inference profile is not in its name: without an entry it has none.
+    fn family_of(&self, id: &str) -> Option<Family> {
         if !ids::is_well_formed(id) {
             return None;
         }
         let bare = ids::without_region_group(id);
-        let pattern = self.families.iter().find(|entry| fits(&entry.pattern, bare));
-        let known = self.known(id);
-        let family = known.and_then(|known| known.family).or_else(|| pattern.map(|entry| entry.family))?;
-        let transport = known
-            .and_then(|known| known.transport)
-            .or_else(|| pattern.and_then(|entry| entry.transport))
-            .unwrap_or_else(|| family.transport());
-        Some((family, transport))
+        let own = self.known(id).and_then(|known| known.family);
+        own.or_else(|| self.families.iter().find(|entry| fits(&entry.pattern, bare)).map(|entry| entry.family))
     }
 
     fn not_retired(&self, name: &str) -> Result<(), Unresolved> {

@@ -37,10 +37,6 @@ const NATIVE_TESTS: [&str; 9] = [
     "tests/test_logs.py",
 ];
 
-/// Models on InvokeModel go the same way in both; `claude-2` is one.
-const NATIVE_SELECTION: &str =
-    "not ((test_families or test_rich_prompts) and (invoke-model or invoke_model or claude-2))";
-
 /// Runs every check and test. Ends with the line `N passed, N failed`.
 ///
 /// # Errors
@@ -150,7 +146,7 @@ fn suite(workspace: &Workspace, running: &Running, extra: &[String]) -> Result<S
 }
 
 fn native_suite() -> Suite {
-    let arguments = NATIVE_TESTS.into_iter().chain(["-k", NATIVE_SELECTION, "--lambda-stack-name", STACKS[0].0]);
+    let arguments = NATIVE_TESTS.into_iter().chain(["--lambda-stack-name", STACKS[0].0]);
     Suite {
         label: "End-to-end tests where Step Functions calls the models (pytest)",
         arguments: arguments.map(str::to_owned).collect(),

@@ -14,16 +14,7 @@ fn price() -> Price {
 
 fn model() -> Model {
     let (requested, model_id, model_metric) = ("m".to_owned(), "m".to_owned(), "m".to_owned());
-    Model {
-        requested,
-        model_id,
-        model_metric,
-        foundation: None,
-        family: Family::Nova,
-        transport: None,
-        price: None,
-        reasoning: None,
-    }
+    Model { requested, model_id, model_metric, foundation: None, family: Family::Nova, price: None, reasoning: None }
 }
 
 fn limit(scope: &str, more: Value) -> ScopeLimit {

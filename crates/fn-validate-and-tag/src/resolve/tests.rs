@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::AttributeValue::{M, N, S};
 use aws_sdk_dynamodb::types::error::ProvisionedThroughputExceededException;
 use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
-use sentry_contract::request::{Family, Transport};
+use sentry_contract::request::Family;
 use sentry_lambda::offline_config;
 
 use super::*;
@@ -126,7 +126,7 @@ async fn an_added_model_is_found_by_its_id_and_by_its_alias_and_read_once_a_minu
     let (resolver, start) = (resolver(&aws), Instant::now());
     let found = resolver.resolve("giant", start).await.unwrap().unwrap();
     assert_eq!((found.model.model_id.as_str(), found.model.family), ("acme.giant-v1", Family::Llama));
-    assert_eq!((found.limits.output, found.model.transport), (Some(500), Some(Transport::Converse)));
+    assert_eq!(found.limits.output, Some(500));
     assert!(found.model.price.is_some() && found.model.requested == "giant");
     assert_eq!(aws.reads(), 2);
     resolver.resolve("giant", start + Duration::from_secs(59)).await.unwrap().unwrap();

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use sentry_domain::Price;
+use sentry_domain::{Charges, Price};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::answer::{Cost, Output, Usage};
 use crate::error::ErrorBody;
-use crate::request::{Family, Model, Prompt, ReasoningStyle, Tags, Transport};
+use crate::request::{Family, Model, Prompt, ReasoningStyle, Tags};
 use crate::sealed::Sealed;
 
 /// Input of the model router, of `Invoke Model` and of `Prepare Call`. Further fields are ignored.
@@ -55,11 +55,8 @@ pub enum Carried {
 pub struct Target {
     /// Id, cross-Region profile id or ARN.
     pub model_id: String,
-    /// Which adapter serves it.
+    /// Whose words it needs.
     pub family: Family,
-    /// How it is called; where it is not said, the family's own way.
-    #[serde(default)]
-    pub transport: Option<Transport>,
     /// What it costs, if that was found out before; the router's own callers need not say, then it is the catalogue's price.
     #[serde(default)]
     pub price: Option<Price>,
@@ -69,17 +66,8 @@ pub struct Target {
 }
 
 impl From<&Model> for Target {
-    fn from(Model { model_id, family, transport, price, reasoning, .. }: &Model) -> Self {
-        let model_id = model_id.clone();
-        Self { model_id, family: *family, transport: *transport, price: *price, reasoning: *reasoning }
-    }
-}
-
-impl Target {
-    /// How it is called.
-    #[must_use]
-    pub fn transport(&self) -> Transport {
-        self.transport.unwrap_or(self.family.transport())
+    fn from(Model { model_id, family, price, reasoning, .. }: &Model) -> Self {
+        Self { model_id: model_id.clone(), family: *family, price: *price, reasoning: *reasoning }
     }
 }
 
@@ -175,6 +163,9 @@ pub struct NativeCall {
 pub struct AnswerTerms {
     /// Whether the answer is a list of content blocks.
     pub rich: bool,
+    /// The rates that apply where the answer does not tell.
+    #[serde(default)]
+    pub charges: Charges,
 }
 
 /// The prompt stays out of logs.

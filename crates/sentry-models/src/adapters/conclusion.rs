@@ -120,7 +120,7 @@ fn opened(sealed: &SealedAnswer) -> Result<Box<ModelAnswer>, Box<CallFailure>> {
 }
 
 fn native_answer(result: Value, model: &Model, terms: AnswerTerms) -> Result<Box<ModelAnswer>, Box<CallFailure>> {
-    let reply = integration::read(result).map_err(|failure| failed(failure, Carried::Sealed))?;
+    let reply = integration::read(result, terms.charges).map_err(|failure| failed(failure, Carried::Sealed))?;
     Ok(Box::new(priced(reply, model.price, terms)))
 }
 

@@ -1,13 +1,8 @@
-//! A prompt as every format wants it: system text apart, and turns that alternate.
-
-use std::borrow::Cow;
+//! A prompt as Converse wants it: system text apart, and turns that alternate.
 
 use sentry_contract::content::{Block, Content};
 use sentry_contract::request::{Prompt, Role};
 use serde::{Deserialize, Serialize};
-
-/// What stands between messages that become one text.
-const BETWEEN: &str = "\n\n";
 
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,16 +22,6 @@ pub struct Turn<'r> {
 }
 
 impl Turn<'_> {
-    /// Every message's text.
-    pub fn texts(&self) -> Vec<Cow<'_, str>> {
-        texts(&self.said)
-    }
-
-    /// The turn as one text.
-    pub fn text(&self) -> String {
-        self.texts().join(BETWEEN)
-    }
-
     /// The turn as content blocks.
     pub fn blocks(&self) -> Vec<Block> {
         blocks(&self.said)
@@ -69,34 +54,16 @@ impl<'r> Conversation<'r> {
         }
     }
 
-    /// The text of every system message.
-    pub fn system_texts(&self) -> Vec<Cow<'_, str>> {
-        texts(&self.system)
-    }
-
-    /// The system messages as one text, if there are any.
-    pub fn system_text(&self) -> Option<String> {
-        (!self.system.is_empty()).then(|| self.system_texts().join(BETWEEN))
-    }
-
     /// The system messages as content blocks.
     pub fn system_blocks(&self) -> Vec<Block> {
         blocks(&self.system)
     }
 
-    /// Whether the system messages have something that is no text.
+    /// Whether the system messages have something that Converse has no place for there.
     pub fn system_is_rich(&self) -> bool {
-        self.system.iter().flat_map(|content| content.blocks()).any(|block| block.as_text().is_none())
+        let fits = |block: &Block| matches!(block, Block::Text(_) | Block::CachePoint(_) | Block::GuardContent(_));
+        self.system.iter().flat_map(|content| content.blocks()).any(|block| !fits(block))
     }
-
-    /// Whether the model is to go on with a turn of its own that is already begun.
-    pub fn ends_with_assistant(&self) -> bool {
-        self.turns.last().is_some_and(|turn| turn.speaker == Speaker::Assistant)
-    }
-}
-
-fn texts<'c>(said: &[&'c Content]) -> Vec<Cow<'c, str>> {
-    said.iter().map(|content| content.text()).collect()
 }
 
 fn blocks(said: &[&Content]) -> Vec<Block> {

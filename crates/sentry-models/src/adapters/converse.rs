@@ -6,15 +6,15 @@
 use std::collections::BTreeMap;
 
 use sentry_contract::answer::StopReason;
-use sentry_contract::content::{Block, ToolUse};
+use sentry_contract::content::{Block, ReasoningContent, ReasoningText, ToolUse};
 use sentry_contract::request::{Prompt, Tags};
-use sentry_contract::tools::{Guardrail, ServiceTier, Tool, ToolChoice};
-use sentry_domain::TokenUsage;
+use sentry_contract::tools::{Guardrail, JsonSchema, OutputFormat, ServiceTier, Tool, ToolChoice};
+use sentry_domain::{CacheTtl, Charges, TokenUsage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::adapter::{Adapter, Call};
 use super::conversation::{Conversation, Speaker};
+use super::support::Call;
 use super::{ModelFailure, Reply};
 
 /// Longest key or value of `requestMetadata`, in characters. Source: Amazon Bedrock API Reference, Converse.
@@ -31,7 +31,7 @@ pub struct ConverseRequest {
     pub system: Vec<Block>,
     /// How to answer.
     pub inference_config: InferenceConfig,
-    /// What Converse has no field for: `top_k`, in the family's own spelling.
+    /// What Converse has no field for, in the family's own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub additional_model_request_fields: Option<Value>,
     /// What the model may ask for.
@@ -43,6 +43,9 @@ pub struct ConverseRequest {
     /// How it is processed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<Tier>,
+    /// The form of the answer's text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_config: Option<OutputConfig>,
     /// The tags, for the account's model invocation log; those that it cannot hold are left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub request_metadata: BTreeMap<String, String>,
@@ -99,6 +102,54 @@ pub struct Tier {
     pub r#type: ServiceTier,
 }
 
+/// `outputConfig`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputConfig {
+    /// The form.
+    pub text_format: TextFormat,
+}
+
+/// `textFormat`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "structure")]
+pub enum TextFormat {
+    /// JSON by a schema.
+    #[serde(rename = "json_schema")]
+    JsonSchema(Structure),
+}
+
+/// `structure`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Structure {
+    /// The schema.
+    JsonSchema(SchemaDefinition),
+}
+
+/// `jsonSchema`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaDefinition {
+    /// The schema, written as JSON.
+    pub schema: String,
+    /// What the model knows it by.
+    pub name: String,
+}
+
+/// The schema stays out of logs.
+impl std::fmt::Debug for SchemaDefinition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SchemaDefinition({} bytes)", self.schema.len())
+    }
+}
+
+impl From<&OutputFormat> for OutputConfig {
+    fn from(OutputFormat::JsonSchema(JsonSchema { name, schema }): &OutputFormat) -> Self {
+        let definition = SchemaDefinition { schema: schema.to_string(), name: name.clone() };
+        Self { text_format: TextFormat::JsonSchema(Structure::JsonSchema(definition)) }
+    }
+}
+
 /// `inferenceConfig`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -126,6 +177,16 @@ pub struct ConverseAnswer {
     pub stop_reason: Option<String>,
     /// What it read and wrote.
     pub usage: Option<ConverseUsage>,
+    /// How it was processed.
+    pub service_tier: Option<AnswerTier>,
+}
+
+/// `serviceTier` of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AnswerTier {
+    /// Which one, in Bedrock's word.
+    pub r#type: String,
 }
 
 /// `output` of an answer.
@@ -143,7 +204,7 @@ pub struct AnswerMessage {
     pub content: Vec<AnswerBlock>,
 }
 
-/// A block of an answer. Of those that are neither text nor a tool use (reasoning, say) nothing is kept.
+/// A block of an answer. Of other kinds (citations, say, which no request asks for) nothing is kept.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AnswerBlock {
@@ -153,14 +214,45 @@ pub struct AnswerBlock {
     /// Absent in a block of another kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_use: Option<AnswerToolUse>,
+    /// Absent in a block of another kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<AnswerReasoning>,
 }
 
 /// The texts stay out of logs.
 impl std::fmt::Debug for AnswerBlock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { text, tool_use } = self;
-        write!(f, "AnswerBlock({:?} bytes, tool use: {})", text.as_ref().map(String::len), tool_use.is_some())
+        let kind = match self {
+            Self { tool_use: Some(_), .. } => "tool use",
+            Self { reasoning_content: Some(_), .. } => "reasoning",
+            Self { text: Some(_), .. } => "text",
+            _ => "another kind",
+        };
+        write!(f, "AnswerBlock({kind})")
     }
+}
+
+/// What the model thought.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AnswerReasoning {
+    /// Its words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_text: Option<AnswerReasoningText>,
+    /// Its words, encrypted, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redacted_content: Option<String>,
+}
+
+/// The words of a thought.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AnswerReasoningText {
+    /// The words; empty where the vendor keeps them to itself.
+    pub text: String,
+    /// What the model asks for when the thought comes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 /// The model asks for a tool. What a request must have may be missing here; what it may not have is passed over.
@@ -176,7 +268,7 @@ pub struct AnswerToolUse {
 }
 
 /// `usage` of an answer; signed, as the service defines it. A count that is missing is 0 here: the SDK does not tell the two apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConverseUsage {
     /// Without cached ones.
@@ -189,11 +281,23 @@ pub struct ConverseUsage {
     pub cache_read_input_tokens: Option<i32>,
     /// Written to a cache.
     pub cache_write_input_tokens: Option<i32>,
+    /// The same by lifetime; not every model tells.
+    pub cache_details: Option<Vec<AnswerCacheDetail>>,
 }
 
-/// The request for a call whose parts are checked.
-pub fn request(adapter: &dyn Adapter, call: &Call<'_>, tags: &Tags) -> ConverseRequest {
-    let parameters = call.parameters();
+/// Tokens that were written to a cache with one lifetime.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AnswerCacheDetail {
+    /// The lifetime, in Bedrock's word.
+    pub ttl: String,
+    /// How many.
+    pub input_tokens: i32,
+}
+
+/// The request for a call, whose parts are checked.
+pub fn request(call: Call<'_>, tags: &Tags) -> ConverseRequest {
+    let parameters = &call.prompt.parameters;
     let (system, messages) = conversation(&call.conversation);
     ConverseRequest {
         messages,
@@ -204,10 +308,11 @@ pub fn request(adapter: &dyn Adapter, call: &Call<'_>, tags: &Tags) -> ConverseR
             top_p: parameters.top_p,
             stop_sequences: parameters.stop_sequences.clone(),
         },
-        additional_model_request_fields: parameters.top_k.map(|top_k| adapter.top_k(top_k)),
+        additional_model_request_fields: call.additional,
         tool_config: ToolConfig::of(call.prompt),
         guardrail_config: call.prompt.guardrail.as_ref().map(GuardrailConfig::from),
         service_tier: call.prompt.service_tier.map(|tier| Tier { r#type: tier }),
+        output_config: call.prompt.output_format.as_ref().map(OutputConfig::from),
         request_metadata: metadata(tags),
     }
 }
@@ -229,13 +334,16 @@ fn metadata(tags: &Tags) -> BTreeMap<String, String> {
     fitting.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// The reply in an answer of Converse.
+/// The reply in an answer of Converse to a request with `charges`: where it does not tell the tier, or the lifetime of what was cached, they
+/// are as the request asked for.
 ///
 /// # Errors
 /// When the answer cannot be understood, or says nothing of its usage.
-pub fn normalise(answer: ConverseAnswer) -> Result<Reply, ModelFailure> {
+pub fn normalise(answer: ConverseAnswer, charges: Charges) -> Result<Reply, ModelFailure> {
     let stop_reason = answer.stop_reason.as_deref().filter(|word| !word.is_empty()).map(stop_reason);
-    let usage = answer.usage.and_then(tokens).filter(|usage| has_read(usage, stop_reason.as_ref()));
+    let tier = answer.service_tier.and_then(|tier| service_tier(&tier.r#type)).unwrap_or(charges.tier);
+    let usage = answer.usage.and_then(|usage| tokens(&usage, charges.cache)).map(|usage| TokenUsage { tier, ..usage });
+    let usage = usage.filter(|usage| has_read(usage, stop_reason.as_ref()));
     let usage = usage.ok_or_else(ModelFailure::without_usage)?;
     let stop_reason = stop_reason.ok_or_else(|| ModelFailure::unknown_stop().spent(usage))?;
     let message = answer.output.message.ok_or_else(|| ModelFailure::without_message().spent(usage))?;
@@ -254,17 +362,47 @@ fn block(block: AnswerBlock, asks_for_a_tool: bool) -> Option<Result<Block, Mode
             (true, true) => Some(Err(ModelFailure::malformed("it asks for a tool without saying which"))),
         };
     }
+    if let Some(thought) = block.reasoning_content {
+        return reasoning(thought).map(|thought| Ok(Block::ReasoningContent(thought)));
+    }
     block.text.filter(|text| !text.is_empty()).map(|text| Ok(Block::Text(text)))
 }
 
-/// The counts, if they are whole. A 0 may stand for a count that is missing; it is believed where the total bears it out.
-fn tokens(usage: ConverseUsage) -> Option<TokenUsage> {
+/// What the model thought, as it gave it; nothing where it gave neither words nor a signature.
+fn reasoning(AnswerReasoning { reasoning_text, redacted_content }: AnswerReasoning) -> Option<ReasoningContent> {
+    if let Some(encrypted) = redacted_content {
+        return (!encrypted.is_empty()).then_some(ReasoningContent::RedactedContent(encrypted));
+    }
+    let AnswerReasoningText { text, signature } = reasoning_text?;
+    let signature = signature.filter(|signature| !signature.is_empty());
+    let said = !text.is_empty() || signature.is_some();
+    said.then_some(ReasoningContent::ReasoningText(ReasoningText { text, signature }))
+}
+
+fn service_tier(word: &str) -> Option<ServiceTier> {
+    ServiceTier::ALL.iter().find(|tier| tier.name() == word).copied()
+}
+
+/// The counts, if they are whole. A 0 may stand for a count that is missing; it is believed where the total bears it out. `asked` is the
+/// longest lifetime of the request's cache points.
+fn tokens(usage: &ConverseUsage, asked: Option<CacheTtl>) -> Option<TokenUsage> {
     let count = |tokens: i32| u64::try_from(tokens).ok();
+    let details = usage.cache_details.as_deref().unwrap_or_default();
+    let of =
+        |detail: &AnswerCacheDetail| Some((detail.ttl == CacheTtl::FiveMinutes.name(), count(detail.input_tokens)?));
+    let details = details.iter().map(of).collect::<Option<Vec<_>>>()?;
+    // A lifetime that is not known here counts as the longest.
+    let sum =
+        |short: bool| details.iter().filter(|(is_short, _)| *is_short == short).map(|(_, tokens)| tokens).sum::<u64>();
+    let (for_minutes, for_an_hour) = (sum(true), sum(false));
+    let cache_write = count(usage.cache_write_input_tokens.unwrap_or_default())?.max(for_minutes + for_an_hour);
+    let cache_write_1h = if asked == Some(CacheTtl::OneHour) { cache_write - for_minutes } else { for_an_hour };
     let tokens = TokenUsage {
         input: count(usage.input_tokens)?,
         output: count(usage.output_tokens)?,
         cache_read: count(usage.cache_read_input_tokens.unwrap_or_default())?,
-        cache_write: count(usage.cache_write_input_tokens.unwrap_or_default())?,
+        cache_write,
+        cache_write_1h,
         ..TokenUsage::default()
     };
     let total = count(usage.total_tokens)?;
@@ -279,11 +417,9 @@ fn has_read(usage: &TokenUsage, stop_reason: Option<&StopReason>) -> bool {
     usage.read() > 0 || stop_reason == Some(&StopReason::GuardrailIntervened)
 }
 
-/// Converse's words, which Nova and Claude use in their own formats as well.
-///
 /// Source: Amazon Bedrock API Reference, Converse, `stopReason`. A word that is not among these reaches the client as it is: its text was
 /// paid for.
-pub fn stop_reason(reason: &str) -> StopReason {
+fn stop_reason(reason: &str) -> StopReason {
     match reason {
         "end_turn" => StopReason::EndTurn,
         "max_tokens" => StopReason::MaxTokens,

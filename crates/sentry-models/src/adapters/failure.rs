@@ -90,7 +90,7 @@ impl ModelFailure {
         Self::malformed("it gives no reason for its end")
     }
 
-    /// The answer is not in the format of the model's family.
+    /// The answer has no message.
     pub(super) fn without_message() -> Self {
         Self::malformed("it has no message")
     }

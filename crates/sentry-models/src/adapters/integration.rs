@@ -8,6 +8,7 @@ mod names;
 mod numbers;
 
 use sentry_contract::sizes::{MAX_REQUEST_BYTES, payload_bytes};
+use sentry_domain::Charges;
 use serde_json::{Map, Value};
 
 use super::converse::{ConverseAnswer, ConverseRequest, normalise};
@@ -22,7 +23,7 @@ const MOST_TOKENS: u32 = 16_384;
 
 /// The parameters of the integration for `request` to `model_id`; `None` where it cannot be sent this way.
 ///
-/// These requests cannot: one with a binary value (`bytes` of an image or a document), because AWS does not say how a state machine
+/// These requests cannot: one with a binary value (`bytes` of an image or a document, encrypted reasoning), because AWS does not say how a state machine
 /// writes one; one with a number that an expression may round; one that is too large when it is not packed; and one whose answer may
 /// be too large.
 ///
@@ -43,11 +44,11 @@ pub fn parameters(model_id: &str, request: &ConverseRequest) -> Result<Option<Va
     Ok((bytes <= MAX_REQUEST_BYTES).then_some(parameters))
 }
 
-/// The reply in the integration's result.
+/// The reply in the integration's result, to a request with `charges`.
 ///
 /// # Errors
 /// When it cannot be understood, or says nothing of its usage.
-pub fn read(result: Value) -> Result<Reply, ModelFailure> {
+pub fn read(result: Value, charges: Charges) -> Result<Reply, ModelFailure> {
     let answer: ConverseAnswer = serde_json::from_value(camel(result)).map_err(|_| error::unreadable())?;
-    normalise(answer)
+    normalise(answer, charges)
 }

@@ -60,7 +60,7 @@ pub fn max_tokens(catalogue: &Catalogue, input: &InvokeModelInput) -> u32 {
 /// The properties of `prompt` that its answer depends on.
 #[must_use]
 pub fn terms(prompt: &Prompt) -> AnswerTerms {
-    AnswerTerms { rich: prompt.is_rich() }
+    AnswerTerms { rich: prompt.is_rich(), charges: prompt.charges() }
 }
 
 /// The answer for a reply of `model`, at its own price; for a caller of the router that gives none, at the catalogue's price in `region`.

@@ -1,114 +1,42 @@
 //! The calls themselves, through the AWS SDK.
+//!
+//! The SDK signs, sends and reads; the body is written here. Its own document type would forget the order of an object's keys, so that a
+//! cached list of tools were another text in every request, and never read from the cache.
+
+use std::collections::BTreeMap;
 
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::operation::converse;
-use aws_sdk_bedrockruntime::primitives::Blob;
-use aws_sdk_bedrockruntime::types::{
-    self, ContentBlock, ConversationRole, GuardrailConfiguration, InferenceConfiguration, Message, ServiceTier,
-    SystemContentBlock,
-};
-use sentry_contract::content::Block;
+use aws_sdk_bedrockruntime::types::{self, CacheDetail, ContentBlock, ReasoningContentBlock};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::{Document, Number, base64};
+use serde::Serialize;
+use serde_json::Value;
 
-use super::conversation::Speaker;
+use super::ModelFailure;
 use super::converse::{
-    AnswerBlock, AnswerMessage, AnswerToolUse, ConverseAnswer, ConverseMessage, ConverseOutput, ConverseRequest,
-    ConverseUsage, GuardrailConfig, InferenceConfig, Tier,
+    AnswerBlock, AnswerCacheDetail, AnswerMessage, AnswerReasoning, AnswerReasoningText, AnswerTier, AnswerToolUse,
+    ConverseAnswer, ConverseOutput, ConverseRequest, ConverseUsage,
 };
-use super::count_keeper::CountKeeper;
-use super::headers::HeaderCounts;
-use super::sdk_content::{block, document, json};
-use super::{InvokeRequest, ModelFailure};
-
-pub use super::sdk_content::tool_config;
 
 /// Sends a Converse request.
 pub async fn converse(
     client: &Client,
     model_id: &str,
-    request: ConverseRequest,
+    request: &ConverseRequest,
 ) -> Result<ConverseAnswer, ModelFailure> {
-    let metadata = request.request_metadata;
-    let output = client
-        .converse()
-        .model_id(model_id)
-        .set_system(system(request.system))
-        .set_messages(Some(messages(request.messages)?))
-        .inference_config(inference_config(request.inference_config))
-        .set_additional_model_request_fields(request.additional_model_request_fields.map(document))
-        .set_tool_config(request.tool_config.map(tool_config).transpose()?)
-        .set_guardrail_config(request.guardrail_config.map(guardrail))
-        .set_service_tier(request.service_tier.map(tier).transpose()?)
-        .set_request_metadata((!metadata.is_empty()).then(|| metadata.into_iter().collect()))
-        .send()
-        .await?;
-    Ok(answer(output))
+    let call = client.converse().model_id(model_id).customize().mutate_request(body(request)?);
+    Ok(answer(call.send().await?))
 }
 
-/// Sends a body in the model's own format.
-pub async fn invoke(
-    client: &Client,
-    model_id: &str,
-    request: InvokeRequest,
-) -> Result<(Blob, HeaderCounts), ModelFailure> {
-    let keeper = CountKeeper::default();
-    let (guardrail, version) =
-        request.guardrail.map(|each| (each.guardrail_identifier, each.guardrail_version)).unzip();
-    let output = client
-        .invoke_model()
-        .model_id(model_id)
-        .content_type("application/json")
-        .accept("application/json")
-        .set_guardrail_identifier(guardrail)
-        .set_guardrail_version(version)
-        .set_service_tier(request.service_tier.map(|tier| tier.name().into()))
-        .body(Blob::new(request.body.to_string()))
-        .customize()
-        .interceptor(keeper.clone())
-        .send()
-        .await?;
-    Ok((output.body, keeper.counts()))
-}
-
-/// Validation lets nothing but text into them.
-pub fn system(blocks: Vec<Block>) -> Option<Vec<SystemContentBlock>> {
-    let texts = blocks.iter().filter_map(Block::as_text);
-    let blocks: Vec<_> = texts.map(|text| SystemContentBlock::Text(text.to_owned())).collect();
-    (!blocks.is_empty()).then_some(blocks)
-}
-
-pub fn messages(messages: Vec<ConverseMessage>) -> Result<Vec<Message>, ModelFailure> {
-    let message = |message: ConverseMessage| {
-        let role = match message.role {
-            Speaker::User => ConversationRole::User,
-            Speaker::Assistant => ConversationRole::Assistant,
-        };
-        let content = message.content.into_iter().map(block).collect::<Result<_, _>>()?;
-        Message::builder().role(role).set_content(Some(content)).build().map_err(|_| ModelFailure::unwritable())
-    };
-    messages.into_iter().map(message).collect()
-}
-
-fn guardrail(config: GuardrailConfig) -> GuardrailConfiguration {
-    GuardrailConfiguration::builder()
-        .guardrail_identifier(config.guardrail_identifier)
-        .guardrail_version(config.guardrail_version)
-        .build()
-}
-
-fn tier(tier: Tier) -> Result<ServiceTier, ModelFailure> {
-    ServiceTier::builder().r#type(tier.r#type.name().into()).build().map_err(|_| ModelFailure::unwritable())
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "Converse takes 32-bit floats; both are from 0 to 1")]
-fn inference_config(config: InferenceConfig) -> InferenceConfiguration {
-    let stop_sequences = config.stop_sequences;
-    InferenceConfiguration::builder()
-        // No more than this passes the check of a request's parts.
-        .max_tokens(i32::try_from(config.max_tokens).unwrap_or(i32::MAX))
-        .set_temperature(config.temperature.map(|value| value as f32))
-        .set_top_p(config.top_p.map(|value| value as f32))
-        .set_stop_sequences((!stop_sequences.is_empty()).then_some(stop_sequences))
-        .build()
+/// Writes `content` as the body of a request.
+pub fn body(content: &impl Serialize) -> Result<impl Fn(&mut HttpRequest) + Send + Sync + 'static, ModelFailure> {
+    let written = serde_json::to_string(content).map_err(|_| ModelFailure::unwritable())?;
+    Ok(move |request: &mut HttpRequest| {
+        request.headers_mut().insert("content-length", written.len().to_string());
+        *request.body_mut() = SdkBody::from(written.as_str());
+    })
 }
 
 fn answer(output: converse::ConverseOutput) -> ConverseAnswer {
@@ -118,6 +46,7 @@ fn answer(output: converse::ConverseOutput) -> ConverseAnswer {
         total_tokens: usage.total_tokens,
         cache_read_input_tokens: usage.cache_read_input_tokens,
         cache_write_input_tokens: usage.cache_write_input_tokens,
+        cache_details: usage.cache_details.map(|details| details.into_iter().map(cache_detail).collect()),
     });
     let message = match output.output {
         Some(types::ConverseOutput::Message(message)) => {
@@ -129,16 +58,54 @@ fn answer(output: converse::ConverseOutput) -> ConverseAnswer {
         output: ConverseOutput { message },
         stop_reason: Some(output.stop_reason.as_str().to_owned()),
         usage,
+        service_tier: output.service_tier.map(|tier| AnswerTier { r#type: tier.r#type.as_str().to_owned() }),
     }
+}
+
+fn cache_detail(detail: CacheDetail) -> AnswerCacheDetail {
+    AnswerCacheDetail { ttl: detail.ttl.as_str().to_owned(), input_tokens: detail.input_tokens }
 }
 
 fn answer_block(block: ContentBlock) -> AnswerBlock {
     match block {
-        ContentBlock::Text(text) => AnswerBlock { text: Some(text), tool_use: None },
+        ContentBlock::Text(text) => AnswerBlock { text: Some(text), ..AnswerBlock::default() },
         ContentBlock::ToolUse(asked) => {
             let (tool_use_id, name, input) = (asked.tool_use_id, asked.name, json(asked.input));
-            AnswerBlock { text: None, tool_use: Some(AnswerToolUse { tool_use_id, name, input }) }
+            AnswerBlock { tool_use: Some(AnswerToolUse { tool_use_id, name, input }), ..AnswerBlock::default() }
+        }
+        ContentBlock::ReasoningContent(thought) => {
+            AnswerBlock { reasoning_content: Some(reasoning(thought)), ..AnswerBlock::default() }
         }
         _ => AnswerBlock::default(),
+    }
+}
+
+fn reasoning(thought: ReasoningContentBlock) -> AnswerReasoning {
+    match thought {
+        ReasoningContentBlock::ReasoningText(thought) => {
+            let (text, signature) = (thought.text, thought.signature);
+            AnswerReasoning { reasoning_text: Some(AnswerReasoningText { text, signature }), redacted_content: None }
+        }
+        ReasoningContentBlock::RedactedContent(bytes) => {
+            AnswerReasoning { reasoning_text: None, redacted_content: Some(base64::encode(bytes)) }
+        }
+        _ => AnswerReasoning::default(),
+    }
+}
+
+/// What the SDK has, as JSON. It has forgotten the order of keys: they are sorted, so that the same document is the same text.
+fn json(document: Document) -> Value {
+    match document {
+        Document::Null => Value::Null,
+        Document::Bool(value) => value.into(),
+        Document::Number(Number::PosInt(value)) => value.into(),
+        Document::Number(Number::NegInt(value)) => value.into(),
+        Document::Number(Number::Float(value)) => value.into(),
+        Document::String(value) => value.into(),
+        Document::Array(values) => values.into_iter().map(json).collect(),
+        Document::Object(fields) => {
+            let sorted: BTreeMap<_, _> = fields.into_iter().map(|(name, value)| (name, json(value))).collect();
+            Value::Object(sorted.into_iter().collect())
+        }
     }
 }

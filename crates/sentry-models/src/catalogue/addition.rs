@@ -12,6 +12,7 @@ const ALIAS: &str = "alias#";
 /// The key attribute of an item; in the file it is the model's id.
 const KEY: &str = "entry";
 const MODEL_ID: &str = "modelId";
+const TRANSPORT: &str = "transport";
 
 /// An item, understood.
 #[derive(Debug)]
@@ -42,6 +43,10 @@ impl Addition {
         }
         if item.contains_key(MODEL_ID) {
             return Err(InvalidEntry::new(key, MODEL_ID, "does not belong here: the item's key is the model's id"));
+        }
+        // Items of older versions may say how the model is called.
+        if item.remove(TRANSPORT).is_some_and(|way| way != "converse" && !way.is_null()) {
+            return Err(InvalidEntry::new(key, TRANSPORT, "is gone: every model is called through Converse"));
         }
         if let Some(id) = item.remove(KEY) {
             item.insert(MODEL_ID.to_owned(), id);
@@ -98,14 +103,9 @@ impl Catalogue {
         let id = entry.model_id.as_str();
         self.not_retired(id).map_err(Unusable::Unresolved)?;
         self.offered(id, &entry.regions, region).map_err(Unusable::Unresolved)?;
-        let of_catalogue = self.family_of(id);
-        let Some(family) = entry.family.or(of_catalogue.map(|(family, _)| family)) else {
+        let Some(family) = entry.family.or_else(|| self.family_of(id)) else {
             let problem = "is required: no pattern of the catalogue fits the id";
             return Err(Unusable::Entry(InvalidEntry::new(id, "family", problem)));
-        };
-        let transport = match of_catalogue {
-            Some((_, transport)) if entry.family.is_none() => entry.transport.unwrap_or(transport),
-            _ => entry.transport.unwrap_or_else(|| family.transport()),
         };
         let limits = self.limits(id);
         let limits = TokenLimits {
@@ -122,7 +122,6 @@ impl Catalogue {
                 model_metric: ids::application_profile_id(id).unwrap_or(id).to_owned(),
                 foundation: ids::foundation_of(id),
                 family,
-                transport: Some(transport),
                 price: entry.price.map(|price| price.less(self.discount)),
                 reasoning: None,
             },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sentry_contract::request::{Family, Parameters, Transport};
+use sentry_contract::request::{Family, Parameters};
 use sentry_domain::Price;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -47,8 +47,6 @@ pub struct FileDefaults {
 pub struct FamilyEntry {
     pub pattern: String,
     pub family: Family,
-    /// Where it is not the family's own.
-    pub transport: Option<Transport>,
 }
 
 /// What a picture takes with all models whose ids fit a pattern.
@@ -78,8 +76,6 @@ pub struct ModelEntry<S> {
     pub model_id: String,
     /// For what no pattern tells, such as an application inference profile.
     pub family: Option<Family>,
-    /// Where it is not the family's.
-    pub transport: Option<Transport>,
     #[serde(default)]
     pub aliases: Vec<String>,
     #[serde(default)]

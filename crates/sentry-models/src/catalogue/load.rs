@@ -112,7 +112,6 @@ impl Catalogue {
         }
         let known = Known {
             family: entry.family,
-            transport: entry.transport,
             defaults: entry.defaults,
             limits: TokenLimits {
                 context_window: entry.context_window,

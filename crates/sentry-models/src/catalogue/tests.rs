@@ -12,21 +12,16 @@ const HERE: &str = "us-east-1";
 #[test]
 fn the_promised_aliases_mean_the_promised_models() {
     let promised = [
-        ("nova-lite", "amazon.nova-lite-v1:0", Family::Nova, Transport::Converse),
-        ("nova-micro", "amazon.nova-micro-v1:0", Family::Nova, Transport::Converse),
-        ("claude-2", "anthropic.claude-v2:0", Family::AnthropicText, Transport::InvokeModel),
-        ("claude-3-haiku", "anthropic.claude-3-haiku-20240307-v1:0", Family::Anthropic, Transport::Converse),
-        (
-            "claude-3-5-sonnet-v2",
-            "us.anthropic.claude-3-5-sonnet-20241022-v2:0",
-            Family::Anthropic,
-            Transport::Converse,
-        ),
-        ("claude-3-5-haiku", "us.anthropic.claude-3-5-haiku-20241022-v1:0", Family::Anthropic, Transport::Converse),
-        ("llama-3-3-70b", "us.meta.llama3-3-70b-instruct-v1:0", Family::Llama, Transport::Converse),
-        ("gpt-oss-120b", "openai.gpt-oss-120b-1:0", Family::GptOss, Transport::Converse),
+        ("nova-lite", "amazon.nova-lite-v1:0", Family::Nova),
+        ("nova-micro", "amazon.nova-micro-v1:0", Family::Nova),
+        ("claude-2", "anthropic.claude-v2:0", Family::AnthropicText),
+        ("claude-3-haiku", "anthropic.claude-3-haiku-20240307-v1:0", Family::Anthropic),
+        ("claude-3-5-sonnet-v2", "us.anthropic.claude-3-5-sonnet-20241022-v2:0", Family::Anthropic),
+        ("claude-3-5-haiku", "us.anthropic.claude-3-5-haiku-20241022-v1:0", Family::Anthropic),
+        ("llama-3-3-70b", "us.meta.llama3-3-70b-instruct-v1:0", Family::Llama),
+        ("gpt-oss-120b", "openai.gpt-oss-120b-1:0", Family::GptOss),
     ];
-    for (alias, model_id, family, transport) in promised {
+    for (alias, model_id, family) in promised {
         let resolved = bundled().resolve(alias, HERE).unwrap();
         let expected = Model {
             requested: alias.to_owned(),
@@ -34,7 +29,6 @@ fn the_promised_aliases_mean_the_promised_models() {
             model_metric: model_id.to_owned(),
             foundation: Some(model_id.trim_start_matches("us.").to_owned()),
             family,
-            transport: Some(transport),
             price: bundled().price(model_id, HERE),
             reasoning: None,
         };
@@ -279,7 +273,7 @@ fn a_wrong_entry_is_named_with_its_field() {
         (with(&format!("{0}, {0}", model("")), ""), "amazon.nova-x", "modelId"),
         (wrong(r#", "alias": "y""#), "amazon.nova-x", "alias"),
         (wrong(r#", "family": "supernova""#), "amazon.nova-x", "family"),
-        (wrong(r#", "transport": "pigeon""#), "amazon.nova-x", "transport"),
+        (wrong(r#", "transport": "converse""#), "amazon.nova-x", "transport"),
         (wrong(r#", "defaults": {"max_tokens": 0}"#), "amazon.nova-x", "defaults.max_tokens"),
         (wrong(r#", "defaults": {"max_tokens": 9}, "outputLimit": 8"#), "amazon.nova-x", "defaults.max_tokens"),
         (wrong(r#", "defaults": {"temperature": 2}"#), "amazon.nova-x", "defaults.temperature"),
@@ -331,12 +325,12 @@ fn item(text: &str) -> Result<Addition, InvalidEntry> {
 #[test]
 fn an_addition_describes_a_model_that_no_pattern_fits() {
     let added = item(
-        r#"{"entry": "acme.giant-v1", "family": "llama", "transport": "invoke-model", "outputLimit": 100,
+        r#"{"entry": "acme.giant-v1", "family": "llama", "transport": "converse", "outputLimit": 100,
             "price": {"input": "1", "output": "2"}, "priceSource": "contract of 2026-10-01", "regions": ["us-*"]}"#,
     )
     .unwrap();
     let found = bundled().resolve_added("giant", &added, HERE).unwrap().unwrap();
-    assert_eq!((found.model.family, found.model.transport), (Family::Llama, Some(Transport::InvokeModel)));
+    assert_eq!(found.model.family, Family::Llama);
     assert_eq!((found.defaults.max_tokens, found.limits.output), (Some(100), Some(100)));
     assert!(found.model.price.is_some() && found.model.requested == "giant");
     let elsewhere = bundled().resolve_added("giant", &added, "eu-west-1");
@@ -365,6 +359,7 @@ fn a_wrong_addition_is_named_with_its_field() {
         (r#"{"entry": "acme.a", "pricedAlike": ["us.acme.a"]}"#, "pricedAlike"),
         (r#"{"entry": "acme.a", "fallback": "acme.a"}"#, "fallback"),
         (r#"{"entry": "acme.a", "fallback": 7}"#, "fallback"),
+        (r#"{"entry": "acme.a", "transport": "invoke-model"}"#, "transport"),
         (r#"{"entry": "alias#a"}"#, "modelId"),
         (r#"{"entry": "alias#a", "modelId": 7}"#, "modelId"),
         (r#"{"entry": "alias#a", "modelId": "acme.a", "since": "x"}"#, "since"),

@@ -1,7 +1,7 @@
 //! Bedrock's own error messages: who gets them, and which of them mean more than the error's name.
 
 use sentry_contract::ErrorCode;
-use sentry_contract::request::{Family, Transport};
+use sentry_contract::request::Family;
 use sentry_contract::states::Carried;
 use serde_json::json;
 
@@ -17,7 +17,7 @@ const NOT_SUBSCRIBED: &str = "Model access is denied due to IAM user or service 
 /// What the error means when the SDK makes the call, and when Step Functions does: the same.
 async fn failure(status: u16, name: &str, message: &str) -> ModelFailure {
     let (client, _) = wire::client(status, name, &json!({"message": message}).to_string());
-    let request = input(Family::Nova, "amazon.nova-lite-v1:0", Transport::Converse, &user("Hi"), &json!({}));
+    let request = input(Family::Nova, "amazon.nova-lite-v1:0", &user("Hi"), &json!({}));
     let by_sdk = adapters::ask(&client, &request, 9).await.unwrap_err();
     let cause = format!("{message} (Service: BedrockRuntime, Status Code: {status}, Request ID: r-1)");
     for ending in ["", " (SDK Attempt Count: 1)"] {

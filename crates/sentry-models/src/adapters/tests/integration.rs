@@ -1,14 +1,15 @@
 //! Converse under the names of Step Functions.
 
 use proptest::prelude::*;
-use sentry_contract::request::{Family, Transport};
+use sentry_contract::request::Family;
+use sentry_domain::Charges;
 use serde_json::{Value, json};
 
-use super::reference::{Format, answer};
+use super::reference::answer;
 use super::{input, user};
 use crate::adapters::converse::ConverseRequest;
 use crate::adapters::integration::{camel, failure, parameters, pascal, read};
-use crate::adapters::{Effect, Prepared, normalise, prepare};
+use crate::adapters::{Effect, normalise, prepare};
 
 /// Names whose content is the caller's own; a text that looks like one of them is a text.
 const OWN: [&str; 3] = ["additionalModelRequestFields", "input", "json"];
@@ -89,7 +90,7 @@ proptest! {
 
     #[test]
     fn any_result_is_read(result in any_json()) {
-        prop_assert!(read(result).is_err());
+        prop_assert!(read(result, Charges::default()).is_err());
     }
 
     /// Whatever stands in an error, nothing of the text before its end is told.
@@ -131,9 +132,9 @@ fn every_structure_is_renamed_and_what_is_the_callers_stays() {
 
 #[test]
 fn an_answer_means_the_same_under_either_names() {
-    let told = answer(Format::Converse, "Hello.", [21, 9, 40, 3]);
-    let direct = normalise(serde_json::from_value(told.clone()).unwrap()).unwrap();
-    assert_eq!(read(pascal(told)).unwrap(), direct);
+    let told = answer("Hello.", [21, 9, 40, 3]);
+    let direct = normalise(serde_json::from_value(told.clone()).unwrap(), Charges::default()).unwrap();
+    assert_eq!(read(pascal(told), Charges::default()).unwrap(), direct);
 }
 
 #[test]
@@ -183,9 +184,9 @@ fn an_error_after_repetitions_says_nothing_of_the_attempts_before_it() {
 fn a_request_reaches_the_integration_as_it_was_prepared() {
     let parameters_given = json!({"max_tokens": 9, "top_k": 3});
     let model_id = "us.anthropic.claude-sonnet-4-20250514-v1:0";
-    let input = input(Family::Anthropic, model_id, Transport::Converse, &user("Hi"), &parameters_given);
-    let Prepared::Converse(request) = prepare(&input, 9).unwrap() else { panic!("another transport") };
+    let input = input(Family::Anthropic, model_id, &user("Hi"), &parameters_given);
+    let request = prepare(&input, 9).unwrap();
     let sent = parameters(model_id, &request).unwrap().unwrap();
     assert_eq!(sent["AdditionalModelRequestFields"], json!({"top_k": 3}));
-    assert_eq!(serde_json::from_value::<ConverseRequest>(camel(sent)).unwrap(), *request);
+    assert_eq!(serde_json::from_value::<ConverseRequest>(camel(sent)).unwrap(), request);
 }

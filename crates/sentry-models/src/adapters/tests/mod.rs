@@ -1,4 +1,4 @@
-//! Every format: what is sent, what is read, and that nothing is lost on the way.
+//! What is sent, what is read, and that nothing is lost on the way.
 
 mod answers;
 mod any_bytes;
@@ -7,35 +7,35 @@ mod bedrock_messages;
 mod integration;
 #[cfg(feature = "bedrock")]
 mod numbers;
+#[cfg(feature = "bedrock")]
+mod paths;
+#[cfg(feature = "bedrock")]
+mod prompts;
 #[path = "reference.rs"]
 mod reference;
 mod refusals;
 mod requests;
+#[cfg(feature = "bedrock")]
 mod rich;
 mod round_trip;
 #[cfg(feature = "bedrock")]
 mod wire;
+mod words;
 
-use sentry_contract::request::{Family, Transport};
+use sentry_contract::request::Family;
 use sentry_contract::states::InvokeModelInput;
 use serde_json::{Value, json};
 
-use super::{ModelFailure, Prepared, prepare};
+use super::{ModelFailure, prepare};
 
 /// What the router gets.
-fn input(
-    family: Family,
-    model_id: &str,
-    transport: Transport,
-    messages: &Value,
-    parameters: &Value,
-) -> InvokeModelInput {
-    asking(family, model_id, transport, &json!({"messages": messages, "parameters": parameters}))
+fn input(family: Family, model_id: &str, messages: &Value, parameters: &Value) -> InvokeModelInput {
+    asking(family, model_id, &json!({"messages": messages, "parameters": parameters}))
 }
 
-fn asking(family: Family, model_id: &str, transport: Transport, prompt: &Value) -> InvokeModelInput {
+fn asking(family: Family, model_id: &str, prompt: &Value) -> InvokeModelInput {
     serde_json::from_value(json!({
-        "model": {"modelId": model_id, "family": family, "transport": transport},
+        "model": {"modelId": model_id, "family": family},
         "prompt": prompt,
         "tags": {"applicationId": "helper", "note": "what (?)"}
     }))
@@ -43,11 +43,8 @@ fn asking(family: Family, model_id: &str, transport: Transport, prompt: &Value) 
 }
 
 /// What is sent, as JSON.
-fn sent(prepared: Prepared) -> Value {
-    match prepared {
-        Prepared::Converse(request) => serde_json::to_value(request).unwrap(),
-        Prepared::InvokeModel(request) => request.body,
-    }
+fn sent(input: &InvokeModelInput) -> Value {
+    serde_json::to_value(prepare(input, 9).unwrap()).unwrap()
 }
 
 /// The parameter by which a request is refused, which certainly costs nothing.
