@@ -1,88 +1,68 @@
-//! The catalogue file, and what a client's name for a model means.
+//! The catalogue of models, and what a client's name for a model means.
 
 mod addition;
 mod entry;
 mod error;
+pub mod file;
 mod load;
 mod pictures;
+mod resolved;
+mod takes;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use sentry_contract::request::{Family, Model, Parameters};
-use sentry_domain::{Discount, Price};
+use chrono::{Days, NaiveDate};
+use sentry_contract::request::{Family, Model};
+use sentry_domain::{Discount, Price, ServiceTier};
 
 pub use self::addition::{Addition, Unusable};
-use self::entry::{FamilyEntry, OwnDefaults, PicturesEntry, RetiredEntry};
+use self::entry::{ModelItem, OwnDefaults};
 pub use self::error::{InvalidCatalogue, InvalidEntry, Unresolved};
+use self::file::{Common, Entry, PriceRow, Sourced, TakesRule, fits};
+pub use self::load::{COMMON, PROVIDERS};
 pub use self::pictures::{Patches, PictureRule};
-use crate::ids;
+pub use self::resolved::{Replaced, Resolved, Retiring, TokenLimits};
+pub use self::takes::{Cache, CachePatch, Reasoning, ReasoningPatch, Sampling, Takes, TakesPatch, Thinking};
+use crate::ids::{self, Arn};
+
+/// How long before a model's end its users are told.
+const NOTICE: Days = Days::new(60);
+/// More successors than any model has.
+const MOST_SUCCESSORS: usize = 20;
 
 /// The models that the sentry knows.
 #[derive(Debug)]
 pub struct Catalogue {
-    max_tokens: u32,
-    price_region: String,
+    common: Common,
     /// The account's, off every price.
     discount: Discount,
-    region_groups: BTreeMap<String, Vec<String>>,
-    families: Vec<FamilyEntry>,
-    count_tokens: Vec<String>,
-    pictures: Vec<PicturesEntry>,
-    /// By the id of their entry.
-    models: HashMap<String, Known>,
-    /// Ids that an entry under another id speaks for, the price included.
-    alike: HashMap<String, String>,
-    /// The first entry of each model, under its id without the Region group.
-    bare: HashMap<String, String>,
-    aliases: HashMap<String, String>,
-    retired: BTreeMap<String, RetiredEntry>,
+    takes: Vec<TakesRule>,
+    profile_only: Vec<Sourced>,
+    /// By their ids without a Region group.
+    models: HashMap<String, Entry>,
+    aliases: HashMap<String, Meaning>,
 }
 
-/// What an entry says of its model.
-#[derive(Clone, Debug, Default)]
-struct Known {
-    family: Option<Family>,
-    defaults: OwnDefaults,
-    limits: TokenLimits,
-    price: Option<Price>,
-    regions: Vec<String>,
-    fallback: Option<String>,
+/// What an alias means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// The model of an entry, in the form that the Region can call.
+    Model(String),
+    /// This id or ARN.
+    Id(String),
 }
 
-/// How many tokens a model can take; a limit that is not known is absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TokenLimits {
-    /// Read and written, together.
-    pub context_window: Option<u32>,
-    /// Written.
-    pub output: Option<u32>,
-    /// Read, of one picture.
-    pub picture: Option<PictureRule>,
+/// The id that a name means.
+struct Named {
+    id: String,
+    replaced: Option<Replaced>,
 }
 
-/// What a client's name for a model means.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Resolved {
-    /// For the states that follow.
-    pub model: Model,
-    /// What a request need not say; `max_tokens` is filled in.
-    pub defaults: Parameters,
-    /// What the model can take.
-    pub limits: TokenLimits,
-    /// Whether an entry speaks for exactly this id; otherwise a pattern, or the entry of the same model under another id.
-    pub listed: bool,
-    /// The id of a cheaper model that can stand in for it.
-    pub fallback: Option<String>,
-}
-
-impl Resolved {
-    /// The same model, called through the application inference profile `arn`. The foundation model stays the one behind it.
-    #[must_use]
-    pub fn called_through(mut self, arn: &str) -> Self {
-        self.model.model_metric = ids::application_profile_id(arn).unwrap_or(arn).to_owned();
-        self.model.model_id = arn.to_owned();
-        self
-    }
+/// From where and when a model is called.
+#[derive(Clone, Copy)]
+struct Here<'a> {
+    region: &'a str,
+    today: NaiveDate,
 }
 
 impl Catalogue {
@@ -92,82 +72,98 @@ impl Catalogue {
         Self { discount, ..self }
     }
 
-    /// The model that a client in `region` means by `requested`.
+    /// The model that a client in `region` means by `requested`, an alias, id or ARN, on the day `today` (UTC).
     ///
     /// # Errors
     /// When it means none that can be called, or [`Unresolved::Profile`] when Bedrock has to be asked.
-    pub fn resolve(&self, requested: &str, region: &str) -> Result<Resolved, Unresolved> {
-        self.not_retired(requested)?;
-        let model_id = self.aliases.get(requested).map_or(requested, String::as_str);
-        self.resolve_id(requested, model_id, region)
+    pub fn resolve(&self, requested: &str, region: &str, today: NaiveDate) -> Result<Resolved, Unresolved> {
+        let here = Here { region, today };
+        let named = self.named(requested, here)?;
+        self.describe(requested, named, None, here)
     }
 
-    /// The model with the id or profile ARN `model_id`, which a client in `region` calls `requested`.
+    /// The model with the id or ARN `model_id`, which a client in `region` calls `requested`.
     ///
     /// # Errors
     /// As for [`Self::resolve`].
-    pub fn resolve_id(&self, requested: &str, model_id: &str, region: &str) -> Result<Resolved, Unresolved> {
-        self.not_retired(model_id)?;
-        let Some(family) = self.family_of(model_id) else {
-            return Err(match ids::application_profile_id(model_id) {
-                Some(_) => Unresolved::Profile(model_id.to_owned()),
-                None if model_id.starts_with("arn:") => Unresolved::OtherArn,
-                None => Unresolved::Unknown,
-            });
-        };
-        let listed = self.entry_for(model_id).is_some();
-        let regions = self.models.get(model_id).map_or([].as_slice(), |own| &own.regions);
-        self.offered(model_id, regions, region)?;
-        let model = Model {
-            requested: requested.to_owned(),
-            model_id: model_id.to_owned(),
-            model_metric: ids::application_profile_id(model_id).unwrap_or(model_id).to_owned(),
-            foundation: ids::foundation_of(model_id),
-            family,
-            price: self.price(model_id, region),
-            reasoning: None,
-        };
-        let limits = self.limits(model_id);
-        let (defaults, fallback) = (self.defaults(model_id), self.fallback(model_id));
-        Ok(Resolved { model, defaults, limits, listed, fallback })
+    pub fn resolve_id(
+        &self,
+        requested: &str,
+        model_id: &str,
+        region: &str,
+        today: NaiveDate,
+    ) -> Result<Resolved, Unresolved> {
+        let named = Named { id: model_id.to_owned(), replaced: None };
+        self.describe(requested, named, None, Here { region, today })
+    }
+
+    /// The key of the catalogue table's item that can say more of `requested` than the catalogue: the id or ARN that it means. `None`
+    /// where no item can be under that name.
+    #[must_use]
+    pub fn item_key(&self, requested: &str, region: &str, today: NaiveDate) -> Option<String> {
+        let id = self.named(requested, Here { region, today }).map(|named| named.id).ok()?;
+        (ids::is_well_formed(&id) && (id.contains('.') || id.starts_with("arn:"))).then_some(id)
+    }
+
+    /// The model that `requested` means, with what the item `addition` says of it: field by field the item wins over the catalogue. `None`
+    /// if the item is an alias.
+    ///
+    /// The price is that of the Region of the table, net of the account's discount.
+    ///
+    /// # Errors
+    /// When the model has no family, is retired, or is not offered in `region`.
+    pub fn resolve_added(
+        &self,
+        requested: &str,
+        addition: &Addition,
+        region: &str,
+        today: NaiveDate,
+    ) -> Result<Option<Resolved>, Unusable> {
+        let Some(item) = addition.model() else { return Ok(None) };
+        let here = Here { region, today };
+        let replaced = self.named(requested, here).ok().filter(|named| named.id == item.id);
+        let named = Named { id: item.id.clone(), replaced: replaced.and_then(|named| named.replaced) };
+        match self.describe(requested, named, Some(item), here) {
+            Err(Unresolved::Unknown) => {
+                let problem = "is required: no pattern of the catalogue fits the id";
+                Err(Unusable::Entry(InvalidEntry::new(&item.id, "family", problem)))
+            }
+            described => Ok(Some(described?)),
+        }
+    }
+
+    /// The model `resolved`, with what the item `addition` says of it, for an item under an application inference profile's ARN that does
+    /// not say the family. An alias says nothing.
+    #[must_use]
+    pub fn overlaid(&self, mut resolved: Resolved, addition: &Addition) -> Resolved {
+        let Some(item) = addition.model() else { return resolved };
+        self.overlay(&mut resolved, item);
+        resolved
     }
 
     /// What `model_id` costs when it is called from `region`, net of the account's discount; `None` when no price is known there.
     #[must_use]
     pub fn price(&self, model_id: &str, region: &str) -> Option<Price> {
-        let listed = self.entry_for(model_id).and_then(|known| known.price);
-        listed.filter(|_| self.price_region == region).map(|price| price.less(self.discount))
-    }
-
-    /// What a request to `model_id` need not say; `max_tokens` is filled in.
-    #[must_use]
-    pub fn defaults(&self, model_id: &str) -> Parameters {
-        let own = self.known(model_id).map(|known| known.defaults).unwrap_or_default();
-        own.parameters(self.max_tokens(model_id))
+        let id = ids::id_of(model_id);
+        let (entry, form) = (self.entry_of(id)?, ids::form(id));
+        let rows = || entry.prices.iter().filter(|row| self.row_holds(entry, row, form, region));
+        let row = rows().find(|row| !row.regions.is_empty()).or_else(|| rows().next())?;
+        Some(row.price.less(self.discount))
     }
 
     /// Most tokens that `model_id` may write where a request does not say.
     #[must_use]
     pub fn max_tokens(&self, model_id: &str) -> u32 {
-        let known = self.known(model_id);
-        let own = known.and_then(|known| known.defaults.max_tokens).unwrap_or(self.max_tokens);
-        known.and_then(|known| known.limits.output).map_or(own, |limit| own.min(limit))
-    }
-
-    /// A cheaper model that can stand in for `model_id`, through the Region group that `model_id` is called through: where that is
-    /// needed for the one, the other may not be called without it.
-    #[must_use]
-    pub fn fallback(&self, model_id: &str) -> Option<String> {
-        let named = self.known(model_id)?.fallback.as_deref()?;
-        let through = |group| format!("{group}.{}", ids::without_region_group(named));
-        Some(ids::region_group(model_id).map_or_else(|| named.to_owned(), through))
+        let entry = self.entry_of(ids::id_of(model_id));
+        let thinks = self.takes_of(model_id).reasoning.is_some_and(|reasoning| reasoning.default != Thinking::Off);
+        self.limited_max_tokens(entry.and_then(|entry| entry.max_tokens), thinks, entry.and_then(|it| it.output_limit))
     }
 
     /// The name that clients have for `model_id`, of several the first by the alphabet; its id where they have none.
     #[must_use]
     pub fn name_of<'s>(&'s self, model_id: &'s str) -> &'s str {
-        let names = self.aliases.iter().filter(|(_, id)| *id == model_id).map(|(name, _)| name.as_str());
-        names.min().unwrap_or(model_id)
+        let entry = self.entry_of(ids::id_of(model_id));
+        entry.and_then(|entry| entry.aliases.iter().min()).map_or(model_id, String::as_str)
     }
 
     /// The foundation model under whose id Bedrock counts the tokens of a prompt to `model_id`; `None` when it counts none for it.
@@ -175,71 +171,339 @@ impl Catalogue {
     /// CountTokens refuses the ids of cross-Region profiles and knows nothing of application inference profiles.
     #[must_use]
     pub fn counted_as<'m>(&self, model_id: &'m str) -> Option<&'m str> {
-        let bare = ids::without_region_group(model_id);
-        self.count_tokens.iter().any(|pattern| fits(pattern, bare)).then_some(bare)
+        let bare = ids::without_region_group(ids::id_of(model_id));
+        self.common.count_tokens.iter().any(|counted| counted.fits(bare)).then_some(bare)
     }
 
-    /// What `model_id` can take: what its entry says, and for pictures otherwise the first pattern that fits the id without its Region
-    /// group.
-    fn limits(&self, model_id: &str) -> TokenLimits {
-        let limits = self.known(model_id).map(|known| known.limits).unwrap_or_default();
-        let bare = ids::without_region_group(model_id);
-        let pattern = self.pictures.iter().find(|entry| entry.patterns.iter().any(|pattern| fits(pattern, bare)));
-        TokenLimits { picture: limits.picture.or_else(|| pattern.map(|entry| entry.rule)), ..limits }
+    /// The id that `requested` means, be the model retired or not.
+    fn named(&self, requested: &str, here: Here<'_>) -> Result<Named, Unresolved> {
+        let meant = match self.aliases.get(requested) {
+            None => return Ok(Named { id: requested.to_owned(), replaced: None }),
+            Some(Meaning::Id(id)) => return Ok(Named { id: id.clone(), replaced: None }),
+            Some(Meaning::Model(model)) => self.models.get(model).ok_or(Unresolved::Unknown)?,
+        };
+        let lasts = self.common.lasting.iter().any(|alias| alias == requested);
+        let entry = if lasts { self.heir(meant, here.today) } else { meant };
+        let replaced = meant.ends.filter(|_| entry.model != meant.model).map(|ended| Replaced {
+            requested: requested.to_owned(),
+            model: meant.model.clone(),
+            ended,
+            by: name_of_entry(entry),
+        });
+        match self.callable(entry, here.region) {
+            Some(id) => Ok(Named { id, replaced }),
+            None => {
+                self.not_retired(requested, entry, entry.ends, None, here.today)?;
+                Err(Unresolved::Elsewhere {
+                    model_id: entry.model.clone(),
+                    region: here.region.to_owned(),
+                    offered: self.regions_of(entry),
+                })
+            }
+        }
     }
 
-    /// The entry that speaks for exactly this id.
-    fn entry_for(&self, id: &str) -> Option<&Known> {
-        self.models.get(id).or_else(|| self.models.get(self.alike.get(id)?))
+    /// What is known of the model that `named` is, by the item and by the catalogue.
+    fn describe(
+        &self,
+        requested: &str,
+        named: Named,
+        item: Option<&ModelItem>,
+        here: Here<'_>,
+    ) -> Result<Resolved, Unresolved> {
+        let Named { id: model_id, replaced } = named;
+        let id = ids::id_of(&model_id);
+        let family = item.and_then(|item| item.family).or_else(|| self.family_of(id));
+        let family = family.ok_or_else(|| without_family(&model_id))?;
+        let described = |price: bool| (!price).then_some("its item has no `price`");
+        if let Some(missing) = Arn::parse(id)
+            .filter(|_| ids::application_profile_id(id).is_none())
+            .and_then(|_| described(item.is_some_and(|item| item.price.is_some())))
+        {
+            return Err(Unresolved::Undescribed { arn: model_id, missing });
+        }
+        let entry = self.entry_of(id);
+        let ends = item.and_then(|item| item.ends).or_else(|| entry.and_then(|entry| entry.ends));
+        if let Some(entry) = entry {
+            self.not_retired(requested, entry, ends, item, here.today)?;
+        } else if let (Some(item), Some(since)) = (item, ends.filter(|ends| *ends <= here.today)) {
+            let replacement = item.successor.clone().unwrap_or_else(|| "another model".to_owned());
+            return Err(Unresolved::Retired { name: requested.to_owned(), since, replacement });
+        }
+        self.offered(&model_id, item, here.region)?;
+        let takes = self.takes_of(id);
+        let limits = self.limits(id);
+        let thinks = takes.reasoning.as_ref();
+        let max_tokens = self.max_tokens(id);
+        let mut resolved = Resolved {
+            model: Model {
+                requested: requested.to_owned(),
+                model_metric: ids::metric_of(&model_id).to_owned(),
+                foundation: ids::foundation_of(&model_id),
+                family,
+                transport: None,
+                price: self.price(id, here.region),
+                reasoning: thinks.and_then(|reasoning| reasoning.style),
+                model_id: model_id.clone(),
+            },
+            defaults: OwnDefaults::default().parameters(max_tokens),
+            thinking_max_tokens: self.limited_max_tokens(None, true, limits.output).max(max_tokens),
+            limits,
+            takes,
+            listed: item.is_some() || entry.is_some_and(|entry| self.has_form(entry, ids::form(id), here.region)),
+            fallback: entry.and_then(|entry| self.fallback(entry, ids::form(id), here)),
+            ends,
+            successor: entry.and_then(|entry| self.successor(entry, here.today)),
+            retiring: None,
+            replaced,
+        };
+        resolved.takes.service_tiers = tiers(resolved.model.price);
+        if let Some(item) = item {
+            self.overlay(&mut resolved, item);
+        }
+        resolved.retiring = retiring(&resolved, here.today);
+        Ok(resolved)
     }
 
-    /// What is known of the model with this id, be it under another Region group: what it costs may differ, what it is does not.
-    fn known(&self, id: &str) -> Option<&Known> {
-        self.entry_for(id).or_else(|| self.models.get(self.bare.get(ids::without_region_group(id))?))
+    /// Puts what the item says in the place of what the catalogue says.
+    fn overlay(&self, resolved: &mut Resolved, item: &ModelItem) {
+        let Resolved { model, limits, takes, .. } = resolved;
+        model.family = item.family.unwrap_or(model.family);
+        model.price = item.price.map(|price| price.less(self.discount)).or(model.price);
+        limits.context_window = item.context_window.or(limits.context_window);
+        limits.output = item.output_limit.or(limits.output);
+        limits.picture = item.picture.or(limits.picture);
+        takes.apply(&item.takes);
+        takes.service_tiers = tiers(model.price);
+        model.reasoning = takes.reasoning.as_ref().and_then(|reasoning| reasoning.style);
+        let thinks = takes.reasoning.as_ref().is_some_and(|reasoning| reasoning.default != Thinking::Off);
+        let own = item.defaults.max_tokens.or(resolved.defaults.max_tokens.filter(|_| item.takes.reasoning.is_none()));
+        let max_tokens = self.limited_max_tokens(own, thinks, limits.output);
+        resolved.defaults = item.defaults.parameters(max_tokens);
+        resolved.thinking_max_tokens = self.limited_max_tokens(None, true, limits.output).max(max_tokens);
+        resolved.fallback = item.fallback.clone().or_else(|| resolved.fallback.take());
+        resolved.ends = item.ends.or(resolved.ends);
+        resolved.successor = item.successor.clone().or_else(|| resolved.successor.take());
+        resolved.listed = true;
     }
 
-    /// The family of an id: its own entry's, else that of the first pattern that fits the id without its Region group.
+    /// The entry of the model with this id, whatever its Region group is.
+    fn entry_of(&self, id: &str) -> Option<&Entry> {
+        self.models.get(ids::without_region_group(id))
+    }
+
+    /// The entry that an alias or an id names.
+    fn entry_named(&self, name: &str) -> Option<&Entry> {
+        match self.aliases.get(name) {
+            Some(Meaning::Model(model)) => self.models.get(model),
+            Some(Meaning::Id(id)) => self.entry_of(id),
+            None => self.entry_of(name),
+        }
+    }
+
+    /// The family of an id: that of the first pattern that fits it without its Region group.
     ///
-    /// What stands behind an application inference profile is not in its name: without an entry it has none.
+    /// What stands behind an application inference profile is not in its name: it has none.
     fn family_of(&self, id: &str) -> Option<Family> {
-        if !ids::is_well_formed(id) {
+        let bare = ids::without_region_group(id);
+        let pattern = self.common.families.iter().find(|entry| fits(&entry.pattern, bare));
+        pattern.map(|entry| entry.family).filter(|_| ids::is_well_formed(id))
+    }
+
+    /// What `model_id` takes: what its entry says, which is from a data set, and over that the rules, which are from the vendor's pages.
+    fn takes_of(&self, model_id: &str) -> Takes {
+        let bare = ids::without_region_group(ids::id_of(model_id));
+        let mut takes = Takes::default();
+        if let Some(entry) = self.models.get(bare) {
+            takes.apply(&entry.takes);
+        }
+        for rule in self.takes.iter().filter(|rule| rule.models.iter().any(|pattern| fits(pattern, bare))) {
+            takes.apply(&rule.takes);
+        }
+        takes
+    }
+
+    /// How many tokens `id` can take: what its entry says, and for pictures the first pattern that fits the id without its Region group.
+    fn limits(&self, id: &str) -> TokenLimits {
+        let bare = ids::without_region_group(id);
+        let entry = self.models.get(bare);
+        let pattern =
+            self.common.pictures.iter().find(|entry| entry.patterns.iter().any(|pattern| fits(pattern, bare)));
+        TokenLimits {
+            context_window: entry.and_then(|entry| entry.context_window),
+            output: entry.and_then(|entry| entry.output_limit),
+            picture: pattern.map(|entry| entry.rule),
+        }
+    }
+
+    fn limited_max_tokens(&self, own: Option<u32>, thinks: bool, limit: Option<u32>) -> u32 {
+        let defaults = self.common.defaults;
+        let common = if thinks { defaults.thinking_max_tokens } else { defaults.max_tokens };
+        own.unwrap_or(common).min(limit.unwrap_or(u32::MAX))
+    }
+
+    /// The first successor of `entry` that has not ended, or the last one; `entry` itself where it has not ended.
+    fn heir<'s>(&'s self, entry: &'s Entry, today: NaiveDate) -> &'s Entry {
+        let next = |entry: &&'s Entry| {
+            entry.ends.filter(|ends| *ends <= today)?;
+            self.entry_named(entry.successor.as_deref()?)
+        };
+        std::iter::successors(Some(entry), next).take(MOST_SUCCESSORS).last().unwrap_or(entry)
+    }
+
+    /// The name of the successor of `entry` that can be called at `today`.
+    fn successor(&self, entry: &Entry, today: NaiveDate) -> Option<String> {
+        let successor = self.entry_named(entry.successor.as_deref()?)?;
+        Some(name_of_entry(self.heir(successor, today)))
+    }
+
+    fn not_retired(
+        &self,
+        requested: &str,
+        entry: &Entry,
+        ends: Option<NaiveDate>,
+        item: Option<&ModelItem>,
+        today: NaiveDate,
+    ) -> Result<(), Unresolved> {
+        let Some(since) = ends.filter(|ends| *ends <= today) else { return Ok(()) };
+        let own = item.and_then(|item| item.successor.clone());
+        let replacement =
+            own.or_else(|| self.successor(entry, today)).unwrap_or_else(|| "another model".to_owned());
+        Err(Unresolved::Retired { name: requested.to_owned(), since, replacement })
+    }
+
+    /// The cheaper model for `entry` that can be called here in `form`. What is called in Europe is answered in Europe: of other forms only
+    /// the Region's own profile will do, and that only in the place of `bare` and `global`.
+    fn fallback(&self, entry: &Entry, form: &str, here: Here<'_>) -> Option<String> {
+        let other = self.entry_named(entry.fallback.as_deref()?)?;
+        if other.ends.is_some_and(|ends| ends <= here.today) {
             return None;
         }
-        let bare = ids::without_region_group(id);
-        let own = self.known(id).and_then(|known| known.family);
-        own.or_else(|| self.families.iter().find(|entry| fits(&entry.pattern, bare)).map(|entry| entry.family))
+        if self.has_form(other, form, here.region) {
+            return Some(ids::in_form(&other.model, form));
+        }
+        let own = || self.callable(other, here.region).filter(|id| ids::form(id) != ids::GLOBAL);
+        [ids::BARE, ids::GLOBAL].contains(&form).then(own).flatten()
     }
 
-    fn not_retired(&self, name: &str) -> Result<(), Unresolved> {
-        match self.retired.get(name).or_else(|| self.retired.get(ids::without_region_group(name))) {
-            Some(RetiredEntry { since, r#use }) => {
-                Err(Unresolved::Retired { name: name.to_owned(), since: since.clone(), replacement: r#use.clone() })
+    /// The id under which `region` calls the model: its own group's profile, else the global one, else the model's own id.
+    fn callable(&self, entry: &Entry, region: &str) -> Option<String> {
+        let forms = ids::REGION_GROUPS.into_iter().chain([ids::BARE]);
+        forms.into_iter().find(|form| self.has_form(entry, form, region)).map(|form| ids::in_form(&entry.model, form))
+    }
+
+    /// Whether the model can be called in `form` from `region`.
+    fn has_form(&self, entry: &Entry, form: &str, region: &str) -> bool {
+        entry.prices.iter().any(|row| self.row_holds(entry, row, form, region))
+            || entry.forms.iter().any(|other| other == form) && self.is_form_of(form, region)
+    }
+
+    /// Whether a price holds for `form` in `region`.
+    fn row_holds(&self, entry: &Entry, row: &PriceRow, form: &str, region: &str) -> bool {
+        if !row.r#for.iter().any(|other| other == form) {
+            return false;
+        }
+        if !row.regions.is_empty() {
+            return row.regions.iter().any(|at| is_at(at, region));
+        }
+        self.is_form_of(form, region) && !(form == ids::BARE && self.is_profile_only(&entry.model))
+    }
+
+    /// Whether ids of `form` can be called from `region` at all: a model's own id in commercial Regions, a profile in those of its group.
+    fn is_form_of(&self, form: &str, region: &str) -> bool {
+        match self.common.region_groups.get(form) {
+            Some(regions) => regions.iter().any(|at| is_at(at, region)),
+            None => form == ids::BARE && ids::partition(region) == "aws",
+        }
+    }
+
+    fn is_profile_only(&self, model: &str) -> bool {
+        self.profile_only.iter().any(|fact| fact.fits(model))
+    }
+
+    /// Every Region, or beginning of Regions, from which the model can be called.
+    fn regions_of(&self, entry: &Entry) -> Vec<String> {
+        let of_form = |form: &str| {
+            let form = if form == ids::BARE { ids::GLOBAL } else { form };
+            self.common.region_groups.get(form).cloned().unwrap_or_default()
+        };
+        let of_row = |row: &PriceRow| match row.regions.is_empty() {
+            true => row.r#for.iter().flat_map(|form| of_form(form)).collect(),
+            false => row.regions.clone(),
+        };
+        let mut regions: Vec<String> = entry.prices.iter().flat_map(of_row).collect();
+        regions.extend(entry.forms.iter().flat_map(|form| of_form(form)));
+        regions.sort();
+        regions.dedup();
+        regions
+    }
+
+    /// Whether the id or ARN can be called from `region`, as far as that is known.
+    fn offered(&self, model_id: &str, item: Option<&ModelItem>, region: &str) -> Result<(), Unresolved> {
+        let id = ids::id_of(model_id);
+        let of_arn: Vec<String> = ids::region_of(model_id).map(str::to_owned).into_iter().collect();
+        let of_item = item.map_or([].as_slice(), |item| &item.regions);
+        let of_group = ids::region_group(id).and_then(|group| self.common.region_groups.get(group));
+        let known = [of_arn.as_slice(), of_item, of_group.map_or([].as_slice(), Vec::as_slice)];
+        let here = |offered: &&[String]| offered.is_empty() || offered.iter().any(|at| is_at(at, region));
+        if let Some(offered) = known.into_iter().find(|offered| !here(offered)) {
+            let (model_id, region) = (model_id.to_owned(), region.to_owned());
+            return Err(Unresolved::Elsewhere { model_id, region, offered: offered.to_vec() });
+        }
+        let profile_needed = ids::form(id) == ids::BARE && ids::partition(region) == "aws" && self.is_profile_only(id);
+        match self.entry_of(id) {
+            Some(entry) if profile_needed && item.is_none() && !self.has_form(entry, ids::BARE, region) => {
+                Err(Unresolved::ProfileOnly { model_id: model_id.to_owned(), profiles: self.profiles(entry, region) })
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 
-    /// Whether `model_id` can be called from `region`, as far as that is known: by its entry's `regions`, and by its Region group.
-    fn offered(&self, model_id: &str, regions: &[String], region: &str) -> Result<(), Unresolved> {
-        let group = ids::region_group(model_id).and_then(|group| self.region_groups.get(group));
-        let known = [regions, group.map_or([].as_slice(), Vec::as_slice)];
-        match known.into_iter().find(|offered| !offered.is_empty() && !offered.iter().any(|at| fits(at, region))) {
-            Some(offered) => Err(Unresolved::Elsewhere {
-                model_id: model_id.to_owned(),
-                region: region.to_owned(),
-                offered: offered.to_vec(),
-            }),
-            None => Ok(()),
-        }
+    /// The profiles of the model that `region` can call, or else all that it has.
+    fn profiles(&self, entry: &Entry, region: &str) -> Vec<String> {
+        let profiles = |here: bool| -> Vec<String> {
+            let of_entry = |form: &&str| {
+                entry.forms.iter().chain(entry.prices.iter().flat_map(|row| &row.r#for)).any(|own| own == form)
+            };
+            let forms = ids::REGION_GROUPS.into_iter().filter(of_entry);
+            let forms = forms.filter(|form| !here || self.has_form(entry, form, region));
+            forms.map(|form| ids::in_form(&entry.model, form)).collect()
+        };
+        Some(profiles(true)).filter(|own| !own.is_empty()).unwrap_or_else(|| profiles(false))
     }
 }
 
-/// Whether `id` is `pattern`, whose last character may be a `*` for any rest that is not empty.
-fn fits(pattern: &str, id: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => id.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()),
-        None => pattern == id,
+/// Whether the Region, or the beginning of Regions of one partition, `at` has `region`.
+fn is_at(at: &str, region: &str) -> bool {
+    fits(at, region) && ids::partition(at) == ids::partition(region)
+}
+
+/// The first alias of the model, or else its id.
+fn name_of_entry(entry: &Entry) -> String {
+    entry.aliases.first().unwrap_or(&entry.model).clone()
+}
+
+fn without_family(model_id: &str) -> Unresolved {
+    if ids::application_profile_id(model_id).is_some() {
+        Unresolved::Profile(model_id.to_owned())
+    } else if Arn::parse(model_id).is_some() && ids::id_of(model_id) == model_id {
+        Unresolved::Undescribed { arn: model_id.to_owned(), missing: "no item says the `family`" }
+    } else {
+        Unresolved::Unknown
     }
+}
+
+/// The service tiers that `price` has rates for, beside the standard one.
+fn tiers(price: Option<Price>) -> Vec<ServiceTier> {
+    let Some(Price { tiers, .. }) = price else { return Vec::new() };
+    let tiers = [(ServiceTier::Flex, tiers.flex), (ServiceTier::Priority, tiers.priority)];
+    tiers.into_iter().filter_map(|(tier, rates)| rates.map(|_| tier)).collect()
+}
+
+fn retiring(resolved: &Resolved, today: NaiveDate) -> Option<Retiring> {
+    let ends = resolved.ends.filter(|ends| today.checked_add_days(NOTICE).is_none_or(|soon| *ends <= soon))?;
+    let successor = resolved.successor.clone().unwrap_or_else(|| "another model".to_owned());
+    Some(Retiring { model_id: resolved.model.model_id.clone(), ends, successor })
 }
 
 #[cfg(test)]

@@ -3,10 +3,16 @@
 /// Longest model name that is accepted, in characters: what a CloudWatch dimension is expected to hold.
 const MAX_CHARS: usize = 255;
 
-/// The Region groups of cross-Region inference profile ids, as in `us.anthropic…`.
+/// The Region groups of cross-Region inference profile ids, as in `us.anthropic…`; of two that a Region belongs to, the narrower one first.
 ///
-/// Source: Amazon Bedrock User Guide, "Supported Regions and models for inference profiles".
-pub const REGION_GROUPS: [&str; 8] = ["us", "us-gov", "eu", "apac", "au", "ca", "jp", "global"];
+/// Sources: Amazon Bedrock User Guide, "Supported Regions and models for inference profiles"; `in` by LiteLLM's model map 1.110.2.
+pub const REGION_GROUPS: [&str; 9] = ["us-gov", "ca", "jp", "au", "in", "us", "eu", "apac", "global"];
+
+/// What a file calls the form of an id that has no Region group.
+pub const BARE: &str = "bare";
+
+/// The Region group of the profiles that are served by all commercial Regions.
+pub const GLOBAL: &str = "global";
 
 /// Whether `name` has only characters of model ids and ARNs, and is not longer than a metric can carry.
 pub fn is_well_formed(name: &str) -> bool {
@@ -14,21 +20,82 @@ pub fn is_well_formed(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'/' | b'_' | b'-'))
 }
 
+/// The parts of an ARN of Bedrock, of any partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arn<'a> {
+    /// Empty in the ARNs behind `global.` profiles.
+    pub region: &'a str,
+    /// Twelve digits, or empty for what is Amazon's own.
+    pub account: &'a str,
+    /// Such as `inference-profile`.
+    pub kind: &'a str,
+    /// What follows the kind.
+    pub id: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    /// Reads `arn:PARTITION:bedrock:REGION:ACCOUNT:KIND/ID`.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':');
+        let (arn, partition, service) = (parts.next()?, parts.next()?, parts.next()?);
+        let (region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
+        let (kind, id) = resource.split_once('/')?;
+        let of_bedrock = arn == "arn" && is_partition(partition) && service == "bedrock" && is_well_formed(text);
+        let owned = account.is_empty() || account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+        (of_bedrock && owned && !id.is_empty()).then_some(Self { region, account, kind, id })
+    }
+}
+
+fn is_partition(text: &str) -> bool {
+    text.strip_prefix("aws").is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// The partition of a Region, or of the beginning of one: `aws`, `aws-us-gov`, `aws-cn` or `aws-iso`.
+pub fn partition(region: &str) -> &'static str {
+    let is_iso = region.split('-').nth(1).is_some_and(|part| part.starts_with("iso"));
+    match region {
+        _ if is_iso => "aws-iso",
+        _ if region.starts_with("us-gov-") => "aws-us-gov",
+        _ if region.starts_with("cn-") => "aws-cn",
+        _ => "aws",
+    }
+}
+
+/// The id that `name` stands for: the one inside the ARN of a foundation model or of a system-defined profile, else `name` as it is.
+pub fn id_of(name: &str) -> &str {
+    let inside = Arn::parse(name).filter(|arn| {
+        arn.kind == "foundation-model" && arn.account.is_empty()
+            || arn.kind == "inference-profile" && !arn.account.is_empty()
+    });
+    inside.map_or(name, |arn| arn.id)
+}
+
+/// The Region that an ARN is of, if `name` is one.
+pub fn region_of(name: &str) -> Option<&str> {
+    Arn::parse(name).map(|arn| arn.region).filter(|region| !region.is_empty())
+}
+
 /// The bare id of an application inference profile, if `name` is such an ARN.
 pub fn application_profile_id(name: &str) -> Option<&str> {
-    let mut parts = name.splitn(6, ':');
-    let (arn, partition, service) = (parts.next()?, parts.next()?, parts.next()?);
-    let (region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
-    let bare_id = resource.strip_prefix("application-inference-profile/")?;
-    let well_formed = arn == "arn"
-        && partition.starts_with("aws")
-        && service == "bedrock"
-        && !region.is_empty()
-        && account.len() == 12
-        && account.bytes().all(|b| b.is_ascii_digit())
-        && !bare_id.is_empty()
-        && bare_id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'-'));
-    well_formed.then_some(bare_id)
+    application_profile(name).map(|arn| arn.id)
+}
+
+fn application_profile(name: &str) -> Option<Arn<'_>> {
+    let is_id = |id: &str| id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'-'));
+    Arn::parse(name).filter(|arn| {
+        arn.kind == "application-inference-profile"
+            && !arn.region.is_empty()
+            && !arn.account.is_empty()
+            && is_id(arn.id)
+    })
+}
+
+/// What `AWS/Bedrock` calls the model of `name` in its metrics: the id, or the bare id at the end of an ARN.
+pub fn metric_of(name: &str) -> &str {
+    match Arn::parse(id_of(name)) {
+        Some(arn) => arn.id.rsplit('/').next().unwrap_or(arn.id),
+        None => id_of(name),
+    }
 }
 
 /// The model id behind a cross-Region profile id; any other id as it is.
@@ -41,20 +108,29 @@ pub fn region_group(id: &str) -> Option<&str> {
     split(id).map(|(group, _)| group)
 }
 
+/// The form of an id, as the catalogue's files call it: its Region group, or [`BARE`].
+pub fn form(id: &str) -> &str {
+    region_group(id).unwrap_or(BARE)
+}
+
+/// The id of `model` in `form`.
+pub fn in_form(model: &str, form: &str) -> String {
+    if form == BARE { model.to_owned() } else { format!("{form}.{model}") }
+}
+
 fn split(id: &str) -> Option<(&str, &str)> {
     id.split_once('.').filter(|(group, _)| REGION_GROUPS.contains(group))
 }
 
-/// The foundation model behind `id`, a model's or a cross-Region profile's; `None` where the name does not tell it, as with an ARN.
-pub fn foundation_of(id: &str) -> Option<String> {
+/// The foundation model behind `name`, a model's or a cross-Region profile's id or ARN; `None` where the name does not tell it.
+pub fn foundation_of(name: &str) -> Option<String> {
+    let id = id_of(name);
     (!id.starts_with("arn:")).then(|| without_region_group(id).to_owned())
 }
 
 /// The Region and account of an application inference profile's ARN.
 pub fn home_of_profile(arn: &str) -> Option<(&str, &str)> {
-    application_profile_id(arn)?;
-    let mut parts = arn.splitn(6, ':').skip(3);
-    Some((parts.next()?, parts.next()?))
+    application_profile(arn).map(|arn| (arn.region, arn.account))
 }
 
 /// The id under which the models behind an application inference profile are called: the foundation model itself, or the
@@ -68,7 +144,7 @@ pub fn source_of_profile<'a>(model_arns: impl IntoIterator<Item = &'a str>) -> O
         return None;
     }
     if models.iter().any(|(region, _)| region.is_empty()) {
-        return Some(format!("global.{model}"));
+        return Some(in_form(model, GLOBAL));
     }
     if models.iter().all(|(region, _)| *region == first_region) {
         return Some(model.to_owned());
@@ -82,16 +158,12 @@ pub fn source_of_profile<'a>(model_arns: impl IntoIterator<Item = &'a str>) -> O
         _ => None,
     };
     let group_of_first = group(first_region)?;
-    models.iter().all(|(region, _)| group(region) == Some(group_of_first)).then(|| format!("{group_of_first}.{model}"))
+    models.iter().all(|(region, _)| group(region) == Some(group_of_first)).then(|| in_form(model, group_of_first))
 }
 
 /// The Region, perhaps empty, and the model of a foundation model's ARN.
 fn foundation_model(arn: &str) -> Option<(&str, &str)> {
-    let mut parts = arn.splitn(6, ':');
-    let (_, partition, service) = (parts.next().filter(|arn| *arn == "arn")?, parts.next()?, parts.next()?);
-    let (region, _account, resource) = (parts.next()?, parts.next()?, parts.next()?);
-    let model = resource.strip_prefix("foundation-model/").filter(|model| is_well_formed(model))?;
-    (partition.starts_with("aws") && service == "bedrock").then_some((region, model))
+    Arn::parse(arn).filter(|arn| arn.kind == "foundation-model").map(|arn| (arn.region, arn.id))
 }
 
 #[cfg(test)]
@@ -109,10 +181,28 @@ mod tests {
             "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/",
             "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/a/b",
             "arn:aws:lambda:us-east-1:111122223333:application-inference-profile/a",
+            "arn:awsome:bedrock:us-east-1:111122223333:application-inference-profile/a",
             "anthropic.claude-v2:0",
         ] {
             assert_eq!(id(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn the_arn_of_a_model_or_of_a_system_profile_stands_for_its_id_in_every_partition() {
+        for partition in ["aws", "aws-us-gov", "aws-cn", "aws-iso", "aws-iso-b"] {
+            let model = format!("arn:{partition}:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0");
+            let profile = format!("arn:{partition}:bedrock:eu-west-1:111122223333:inference-profile/eu.acme.x-v1:0");
+            assert_eq!((id_of(&model), metric_of(&model)), ("amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"));
+            assert_eq!((id_of(&profile), form(id_of(&profile))), ("eu.acme.x-v1:0", "eu"));
+            assert_eq!(foundation_of(&profile).as_deref(), Some("acme.x-v1:0"));
+        }
+        let other = "arn:aws:bedrock:us-east-1:111122223333:provisioned-model/ab12";
+        assert_eq!((id_of(other), metric_of(other), foundation_of(other)), (other, "ab12", None));
+        assert_eq!(
+            ["us-east-1", "us-gov-west-1", "cn-north-1", "us-isob-east-1", "us-*"].map(partition),
+            ["aws", "aws-us-gov", "aws-cn", "aws-iso", "aws"]
+        );
     }
 
     #[test]

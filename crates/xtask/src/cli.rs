@@ -31,11 +31,8 @@ pub enum Task {
     Cost,
     /// Write the state machines from their sources in statemachines/source
     States(StatesArgs),
-    /// Take the catalogue's prices from a downloaded offer file of the AWS Price List, and show what changed
-    #[command(
-        after_help = "The files are public:\n  https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonBedrock/current/us-east-1/index.json\n  https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonBedrockFoundationModels/current/us-east-1/index.json"
-    )]
-    Prices(PricesArgs),
+    /// Bring the model catalogue up to date from public data, or compare it with newer data
+    Models(ModelsArgs),
 }
 
 /// Arguments of `states`.
@@ -160,15 +157,35 @@ impl BenchArgs {
     }
 }
 
-/// Arguments of `prices`.
+/// Arguments of `models`.
 #[derive(Args)]
-pub struct PricesArgs {
-    /// The offer file of AmazonBedrock or of AmazonBedrockFoundationModels for us-east-1
-    #[arg(long, value_name = "PATH")]
-    pub file: PathBuf,
-    /// Only show what would change
-    #[arg(long)]
-    pub dry_run: bool,
+#[command(
+    after_help = "The files are public:\n  https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonBedrock/current/us-east-1/index.json\n  https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonBedrockFoundationModels/current/us-east-1/index.json\n  https://raw.githubusercontent.com/BerriAI/litellm/main/model_prices_and_context_window.json\n  https://raw.githubusercontent.com/pydantic/genai-prices/main/prices/data.json"
+)]
+pub struct ModelsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub task: ModelsTask,
+}
+
+/// What `models` does.
+#[derive(Subcommand)]
+pub enum ModelsTask {
+    /// Take prices, limits and ends over into the catalogue's files, and show what changed
+    Import(ModelsFiles),
+    /// Only show what would change; fails where something that is shipped is another in the files
+    Check(ModelsFiles),
+}
+
+/// Arguments of `models import` and `models check`.
+#[derive(Args)]
+pub struct ModelsFiles {
+    /// Offer files of the AWS Price List, LiteLLM's model map, genai-prices' data.json
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The day on which the files were downloaded; today if not given
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub read: Option<chrono::NaiveDate>,
 }
 
 fn name_and_value(text: &str) -> Result<String, String> {

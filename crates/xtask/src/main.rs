@@ -11,8 +11,8 @@ mod counts;
 mod demo;
 mod environment;
 mod local_aws;
+mod models;
 mod network;
-mod prices;
 mod processes;
 mod python_env;
 mod state;
@@ -46,6 +46,6 @@ fn run() -> anyhow::Result<ExitCode> {
         cli::Task::Bench(args) => bench::run(&workspace, &args),
         cli::Task::Cost => cost::run(&workspace),
         cli::Task::States(args) => states::run(&workspace, &args),
-        cli::Task::Prices(args) => prices::run(&workspace, &args),
+        cli::Task::Models(args) => models::run(&workspace, &args),
     }
 }

@@ -1,7 +1,6 @@
-//! The file's sections and entries as they are written, read so that an error names the entry and the field.
+//! Items of the catalogue table, and reading what is written so that an error names the entry and the field.
 
-use std::collections::BTreeMap;
-
+use chrono::NaiveDate;
 use sentry_contract::request::{Family, Parameters};
 use sentry_domain::Price;
 use serde::Deserialize;
@@ -9,120 +8,47 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use super::error::InvalidEntry;
+use super::file::Entry;
 use super::pictures::PictureRule;
+use super::takes::TakesPatch;
+use crate::ids;
 
-/// The file. Entries with a name of their own are read one by one.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct File {
-    pub defaults: FileDefaults,
-    /// The Region whose price list the prices are from.
-    pub price_region: String,
-    /// For each Region group of cross-Region profile ids, the Regions that its profiles can be called from.
-    #[serde(default)]
-    pub region_groups: BTreeMap<String, Vec<String>>,
-    pub families: Vec<Value>,
-    /// Patterns of the models whose prompts Bedrock's CountTokens counts.
-    #[serde(default)]
-    pub count_tokens: Vec<String>,
-    /// What pictures take, where it is published.
-    #[serde(default)]
-    pub pictures: Vec<Value>,
-    pub models: Vec<Value>,
-    pub aliases: BTreeMap<String, Value>,
-    /// Aliases and ids that meant a model once.
-    #[serde(default)]
-    pub retired: BTreeMap<String, Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileDefaults {
-    pub max_tokens: u32,
-}
-
-/// The family of all ids that fit a pattern.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FamilyEntry {
-    pub pattern: String,
-    pub family: Family,
-}
-
-/// What a picture takes with all models whose ids fit a pattern.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PicturesEntry {
-    pub patterns: Vec<String>,
-    pub rule: PictureRule,
-    /// The page that the rule is from.
-    pub source: String,
-    /// The day on which the page was read.
-    pub read: String,
-}
-
-/// Since when a name is retired, and what to use in its place.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RetiredEntry {
-    pub since: String,
-    pub r#use: String,
-}
-
-/// A model; `S` is how the source of its price is told.
+/// An item that describes a model; what it leaves open is as the catalogue says.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ModelEntry<S> {
-    pub model_id: String,
-    /// For what no pattern tells, such as an application inference profile.
+pub struct ModelItem {
+    /// The id or ARN.
+    #[serde(rename = "entry")]
+    pub id: String,
+    /// For what no pattern tells, such as a provisioned model.
     pub family: Option<Family>,
-    #[serde(default)]
-    pub aliases: Vec<String>,
+    /// Of items from the time of InvokeModel's formats; Converse serves every model now.
+    #[serde(rename = "transport", default)]
+    pub _transport: IgnoredAny,
     #[serde(default)]
     pub defaults: OwnDefaults,
     /// Tokens read and written, together.
     pub context_window: Option<u32>,
     /// Most tokens that it writes.
     pub output_limit: Option<u32>,
-    /// What a picture takes, where no pattern tells.
+    /// What a picture takes.
     pub picture: Option<PictureRule>,
     pub price: Option<Price>,
-    pub price_source: Option<S>,
-    /// Other ids of the same model at the same price.
-    #[serde(default)]
-    pub priced_alike: Vec<String>,
+    pub price_source: Option<String>,
     /// The only Regions that offer it under this id; empty where that is not known.
     #[serde(default)]
     pub regions: Vec<String>,
     /// The id of a cheaper model.
     pub fallback: Option<String>,
+    #[serde(default)]
+    pub takes: TakesPatch,
+    /// The first day on which it cannot be called.
+    pub ends: Option<NaiveDate>,
+    /// What to use after that.
+    pub successor: Option<String>,
 }
 
-/// Where the price is in the AWS Price List.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct PriceSource {
-    /// The offer's code.
-    pub offer: String,
-    /// What the offer calls the model.
-    pub product: String,
-    /// `regional` or `global`.
-    pub scope: PriceScope,
-    /// The day of the list that the price is from; absent where it was never looked up.
-    pub published: Option<String>,
-}
-
-/// Which of a product's two rates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PriceScope {
-    /// For the model's own id and the profiles of a Region group.
-    Regional,
-    /// For `global.…`.
-    Global,
-}
-
-/// Parameters that a request need not give, in an entry.
+/// Parameters that a request need not give, in an item.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnDefaults {
@@ -155,18 +81,15 @@ impl OwnDefaults {
     }
 }
 
-impl<S> ModelEntry<S> {
+impl ModelItem {
     /// Finds what no type can tell.
     pub fn check(&self) -> Result<(), InvalidEntry> {
-        let wrong = |field: &str, problem: &str| Err(InvalidEntry::new(&self.model_id, field, problem));
+        let wrong = |field: &str, problem: &str| Err(InvalidEntry::new(&self.id, field, problem));
         if let Some((field, problem)) = self.defaults.wrong() {
             return wrong(field, problem);
         }
-        if self.output_limit == Some(0) {
-            return wrong("outputLimit", "0 allows no answer");
-        }
-        if self.context_window.is_some_and(|window| window < self.output_limit.unwrap_or(1)) {
-            return wrong("contextWindow", "is smaller than outputLimit, or 0");
+        if let Some((field, problem)) = wrong_limits(self.context_window, self.output_limit) {
+            return wrong(field, problem);
         }
         if self.defaults.max_tokens > self.output_limit && self.output_limit.is_some() {
             return wrong("defaults.max_tokens", "is more than outputLimit");
@@ -180,6 +103,9 @@ impl<S> ModelEntry<S> {
         if self.price.is_some() && self.price_source.is_none() {
             return wrong("priceSource", "is missing: where is the price from, and of which day?");
         }
+        if self.fallback.as_ref() == Some(&self.id) {
+            return wrong("fallback", "must be the id of another model");
+        }
         match self.regions.iter().find(|region| !is_region_pattern(region)) {
             Some(region) => wrong("regions", &format!("{region:?} is no Region, nor the beginning of one with a *")),
             None => Ok(()),
@@ -187,16 +113,56 @@ impl<S> ModelEntry<S> {
     }
 }
 
+impl Entry {
+    /// Finds what no type can tell and no other entry has to.
+    pub(super) fn check(&self) -> Result<(), InvalidEntry> {
+        let wrong = |field: &str, problem: &str| Err(InvalidEntry::new(&self.model, field, problem));
+        if let Some((field, problem)) = wrong_limits(self.context_window, self.output_limit) {
+            return wrong(field, problem);
+        }
+        if self.max_tokens == Some(0) || self.max_tokens > self.output_limit && self.output_limit.is_some() {
+            return wrong("maxTokens", "is 0, or more than outputLimit");
+        }
+        if self.ends.is_some() && self.successor.is_none() {
+            return wrong("successor", "is missing: what is to be used after the end?");
+        }
+        if let Some(form) = self.forms.iter().find(|form| !is_form(form)) {
+            return wrong("forms", &format!("{form:?} is neither bare nor a Region group"));
+        }
+        for row in &self.prices {
+            if row.r#for.is_empty() || row.r#for.iter().any(|form| !is_form(form)) {
+                return wrong("prices.for", "must be bare or Region groups");
+            }
+            if let Some(region) = row.regions.iter().find(|region| !is_region_pattern(region)) {
+                return wrong("prices.regions", &format!("{region:?} is no Region"));
+            }
+            if !["aws", "litellm"].contains(&row.source.as_str()) {
+                return wrong("prices.source", "must be aws or litellm");
+            }
+            if row.price.discount_percent.is_some() {
+                return wrong("prices.price.discountPercent", "does not belong here: prices are the list's");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_form(text: &str) -> bool {
+    text == ids::BARE || ids::REGION_GROUPS.contains(&text)
+}
+
+fn wrong_limits(context_window: Option<u32>, output_limit: Option<u32>) -> Option<(&'static str, &'static str)> {
+    if output_limit == Some(0) {
+        return Some(("outputLimit", "0 allows no answer"));
+    }
+    let too_small = context_window.is_some_and(|window| window < output_limit.unwrap_or(1));
+    too_small.then_some(("contextWindow", "is smaller than outputLimit, or 0"))
+}
+
 /// Whether `text` is a Region, or the beginning of one and a `*`.
 pub fn is_region_pattern(text: &str) -> bool {
     let name = text.strip_suffix('*').unwrap_or(text);
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
-/// Whether `text` is a day such as `2026-08-31`.
-pub fn is_day(text: &str) -> bool {
-    text.len() == 10
-        && text.bytes().enumerate().all(|(at, b)| if matches!(at, 4 | 7) { b == b'-' } else { b.is_ascii_digit() })
 }
 
 /// Reads `value`; what is wrong is told as a field of `entry`.
@@ -219,12 +185,7 @@ fn quoted(text: &str) -> Option<String> {
     text.split('`').nth(1).map(str::to_owned)
 }
 
-/// The name of an entry of the list `section`: what it says under `key`, else its position.
-pub fn name(section: &str, key: &str, at: usize, value: &Value) -> String {
-    value.get(key).and_then(Value::as_str).map_or_else(|| format!("{section}[{at}]"), str::to_owned)
-}
-
-/// An item of the live additions that stands for an alias.
+/// An item that stands for an alias.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AddedAlias {

@@ -1,5 +1,6 @@
 //! Why a catalogue cannot be used, and why a name means no model.
 
+use chrono::NaiveDate;
 use serde_json::{Value, json};
 use thiserror::Error;
 
@@ -24,9 +25,14 @@ impl InvalidEntry {
 /// Why a catalogue cannot be used.
 #[derive(Debug, Error)]
 pub enum InvalidCatalogue {
-    /// Not JSON; the message gives the line.
-    #[error("the model catalogue cannot be read: {0}")]
-    Unreadable(#[from] serde_json::Error),
+    /// Not JSON, or not such a file; the message gives the line.
+    #[error("the model catalogue cannot be read, file {file}: {problem}")]
+    Unreadable {
+        /// Such as `anthropic.json`.
+        file: String,
+        /// What is wrong with it.
+        problem: serde_json::Error,
+    },
     /// An entry that makes no sense.
     #[error("the model catalogue is wrong: {0}")]
     Entry(#[from] InvalidEntry),
@@ -38,15 +44,20 @@ pub enum Unresolved {
     /// Neither an alias nor the id of a known family.
     #[error(
         "it is no alias of the catalogue and no id of a model family that the catalogue knows; \
-         use an alias, a Bedrock model id, a cross-Region profile id or an application inference profile ARN"
+         use an alias, a Bedrock model id, a cross-Region profile id or an ARN of Bedrock"
     )]
     Unknown,
-    /// An ARN of something else.
+    /// An ARN whose model only the catalogue table can tell.
     #[error(
-        "of ARNs, only application inference profiles are accepted \
-         (arn:aws:bedrock:REGION:ACCOUNT:application-inference-profile/ID)"
+        "nothing tells what model {arn} is: an admin has to give an item under this ARN to the catalogue table, \
+         with `family` and `price`; {missing}"
     )]
-    OtherArn,
+    Undescribed {
+        /// The ARN, such as that of a provisioned model.
+        arn: String,
+        /// What the item lacks: `there is none`, say.
+        missing: &'static str,
+    },
     /// An application inference profile without an entry: Bedrock knows what is behind it.
     #[error("the model behind {0} is not known")]
     Profile(String),
@@ -55,9 +66,9 @@ pub enum Unresolved {
     Retired {
         /// The alias or id.
         name: String,
-        /// The day, `2026-04-28`.
-        since: String,
-        /// What to use instead.
+        /// The first day on which it cannot be called.
+        since: NaiveDate,
+        /// What to use instead: an alias, or else an id.
         replacement: String,
     },
     /// Not offered in the Region of the stack.
@@ -70,6 +81,14 @@ pub enum Unresolved {
         /// Where it is offered: Regions, or their beginnings such as `eu-*`.
         offered: Vec<String>,
     },
+    /// Bedrock has no on-demand throughput for the model's own id.
+    #[error("{model_id} can be called through an inference profile only; use {}", .profiles.join(" or "))]
+    ProfileOnly {
+        /// The model's own id.
+        model_id: String,
+        /// The profiles that can be called from the sentry's Region, or else all that it has.
+        profiles: Vec<String>,
+    },
 }
 
 impl Unresolved {
@@ -77,13 +96,16 @@ impl Unresolved {
     #[must_use]
     pub fn details(&self) -> Vec<(&'static str, Value)> {
         match self {
-            Self::Unknown | Self::OtherArn => Vec::new(),
-            Self::Profile(arn) => vec![("modelId", json!(arn))],
+            Self::Unknown => Vec::new(),
+            Self::Profile(arn) | Self::Undescribed { arn, .. } => vec![("modelId", json!(arn))],
             Self::Retired { since, replacement, .. } => {
                 vec![("retired", json!(since)), ("replacement", json!(replacement))]
             }
             Self::Elsewhere { model_id, region, offered } => {
                 vec![("modelId", json!(model_id)), ("region", json!(region)), ("regions", json!(offered))]
+            }
+            Self::ProfileOnly { model_id, profiles } => {
+                vec![("modelId", json!(model_id)), ("profiles", json!(profiles))]
             }
         }
     }

@@ -1,77 +1,83 @@
-//! Reading the catalogue file, and finding what is wrong with it.
+//! Reading the catalogue's files, and finding what is wrong with them.
 
-use serde_json::Value;
+use std::collections::HashMap;
 
-use super::entry::{self, FamilyEntry, File, ModelEntry, PicturesEntry, PriceScope, PriceSource, RetiredEntry};
+use sentry_domain::Discount;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::entry;
 use super::error::{InvalidCatalogue, InvalidEntry};
-use super::{Catalogue, Known, TokenLimits};
+use super::file::{Common, Entry, ProviderFile};
+use super::{Catalogue, Meaning};
 use crate::ids;
 
-/// The file as it is deployed.
-const BUNDLED: &str = include_str!("../../catalogue.json");
-/// What an error calls the file where it is about no single entry.
-const THE_FILE: &str = "catalogue.json";
+/// The name and the text of a file.
+pub type NamedText<'a> = (&'a str, &'a str);
+
+macro_rules! provider_files {
+    ($($name:literal,)+) => {
+        /// The files of the providers, as they are deployed.
+        pub const PROVIDERS: &[NamedText<'static>] =
+            &[$((concat!($name, ".json"), include_str!(concat!("../../catalogue/", $name, ".json"))),)+];
+    };
+}
+
+provider_files! {
+    "ai21", "amazon", "anthropic", "cohere", "deepseek", "google", "meta", "minimax", "mistral", "moonshot", "nvidia", "openai", "qwen",
+    "writer", "xai", "zai",
+}
+
+/// What holds for all models, as it is deployed.
+pub const COMMON: &str = include_str!("../../catalogue/common.json");
+const COMMON_NAME: &str = "common.json";
 /// Names that the limits table uses itself and that therefore cannot be aliases.
 const RESERVED_ALIASES: [&str; 1] = ["default"];
-/// The offers of the AWS Price List that have Bedrock's models.
-const OFFERS: [&str; 2] = ["AmazonBedrock", "AmazonBedrockFoundationModels"];
-/// The Region group whose profiles have a rate of their own.
-const GLOBAL: &str = "global";
 
 impl Catalogue {
     /// The catalogue that was deployed with the function.
     ///
     /// # Errors
-    /// When the file is wrong; the tests check it, so a deployed one is right.
+    /// When a file is wrong; the tests check them, so deployed ones are right.
     pub fn bundled() -> Result<Self, InvalidCatalogue> {
-        Self::parse(BUNDLED)
+        Self::parse(COMMON, PROVIDERS)
     }
 
-    /// A catalogue from the text of a file such as `catalogue.json`.
+    /// A catalogue from the texts of a `common.json` and of providers' files.
     ///
     /// # Errors
-    /// When the text is not such a file, or an entry makes no sense; the error names the entry and the field.
-    pub fn parse(text: &str) -> Result<Self, InvalidCatalogue> {
-        let file: File = entry::read(THE_FILE, serde_json::from_str(text)?)?;
-        let mut catalogue = Self {
-            max_tokens: file.defaults.max_tokens,
-            price_region: file.price_region,
-            discount: sentry_domain::Discount::default(),
-            region_groups: file.region_groups,
-            families: families(file.families)?,
-            count_tokens: file.count_tokens,
-            pictures: pictures(file.pictures)?,
-            models: std::collections::HashMap::new(),
-            alike: std::collections::HashMap::new(),
-            bare: std::collections::HashMap::new(),
-            aliases: std::collections::HashMap::new(),
-            retired: std::collections::BTreeMap::new(),
-        };
+    /// When a text is not such a file, or an entry makes no sense; the error names the entry and the field.
+    pub fn parse(common: &str, providers: &[NamedText<'_>]) -> Result<Self, InvalidCatalogue> {
+        let common: Common = from_text(COMMON_NAME, common)?;
+        let mut catalogue = Self::of(common);
         catalogue.check_groups()?;
-        for pattern in &catalogue.count_tokens {
-            catalogue.check_pattern("countTokens", pattern)?;
+        for (name, text) in providers {
+            let file: ProviderFile<&RawValue> = from_text(name, text)?;
+            for raw in &file.models {
+                catalogue.add_model(name, &file.provider, raw)?;
+            }
+            catalogue.takes.extend(file.takes);
+            catalogue.profile_only.extend(file.profile_only);
         }
-        for pattern in catalogue.pictures.iter().flat_map(|entry| &entry.patterns) {
-            catalogue.check_pattern("pictures", pattern)?;
-        }
-        for (at, value) in file.models.into_iter().enumerate() {
-            let name = entry::name("models", "modelId", at, &value);
-            catalogue.add_model(entry::read(&name, value)?)?;
-        }
-        for (alias, target) in file.aliases {
-            let target: String = entry::read(&alias, target)?;
-            catalogue.add_alias(&alias, &target)?;
-        }
-        for (name, value) in file.retired {
-            let retired = entry::read(&name, value)?;
-            catalogue.add_retired(name, retired)?;
-        }
-        catalogue.check_fallbacks()?;
+        catalogue.check_patterns()?;
+        catalogue.add_aliases()?;
+        catalogue.check_references()?;
         Ok(catalogue)
     }
 
+    fn of(common: Common) -> Self {
+        Self {
+            common,
+            discount: Discount::default(),
+            takes: Vec::new(),
+            profile_only: Vec::new(),
+            models: HashMap::new(),
+            aliases: HashMap::new(),
+        }
+    }
+
     fn check_groups(&self) -> Result<(), InvalidEntry> {
-        for (group, regions) in &self.region_groups {
+        for (group, regions) in &self.common.region_groups {
             if !ids::REGION_GROUPS.contains(&group.as_str()) {
                 return Err(InvalidEntry::new(group, "regionGroups", "is no Region group of cross-Region profile ids"));
             }
@@ -83,140 +89,114 @@ impl Catalogue {
         Ok(())
     }
 
-    fn check_pattern(&self, section: &str, pattern: &str) -> Result<(), InvalidEntry> {
-        let example = pattern.replace('*', "x");
-        if self.family_of(&example).is_some() && ids::without_region_group(pattern) == pattern {
-            return Ok(());
+    fn check_patterns(&self) -> Result<(), InvalidEntry> {
+        let counted = self.common.count_tokens.iter().flat_map(|fact| &fact.models).map(|it| ("countTokens", it));
+        let pictures = self.common.pictures.iter().flat_map(|entry| &entry.patterns).map(|it| ("pictures", it));
+        let takes = self.takes.iter().flat_map(|rule| &rule.models).map(|it| ("takes", it));
+        let profiles = self.profile_only.iter().flat_map(|fact| &fact.models).map(|it| ("profileOnly", it));
+        for (section, pattern) in counted.chain(pictures).chain(takes).chain(profiles) {
+            let example = pattern.replace('*', "x");
+            if self.family_of(&example).is_none() || ids::without_region_group(pattern) != pattern {
+                let problem = "is no pattern of model ids, without a Region group, of a known family";
+                return Err(InvalidEntry::new(pattern, section, problem));
+            }
         }
-        let problem = "is no pattern of model ids, without a Region group, of a known family";
-        Err(InvalidEntry::new(pattern, section, problem))
+        match self.common.pictures.iter().find(|entry| entry.source.is_empty()) {
+            Some(_) => Err(InvalidEntry::new("", "source", "must be the page that the rule is from")),
+            None => Ok(()),
+        }
     }
 
-    fn add_model(&mut self, entry: ModelEntry<PriceSource>) -> Result<(), InvalidEntry> {
-        entry.check()?;
-        let id = entry.model_id;
-        let wrong = |field: &str, problem: &str| Err(InvalidEntry::new(&id, field, problem));
-        if let Some(problem) =
-            entry.price_source.as_ref().and_then(|source| wrong_source(&id, source, entry.price.is_some()))
-        {
-            return wrong("priceSource", problem);
-        }
-        let bare = ids::without_region_group(&id).to_owned();
-        for other in &entry.priced_alike {
-            if ids::without_region_group(other) != bare || *other == id {
-                return wrong("pricedAlike", "must be other ids of the same model");
-            }
-            if self.models.contains_key(other) || self.alike.insert(other.clone(), id.clone()).is_some() {
-                return wrong("pricedAlike", "names an id that has an entry");
-            }
-        }
-        let known = Known {
-            family: entry.family,
-            defaults: entry.defaults,
-            limits: TokenLimits {
-                context_window: entry.context_window,
-                output: entry.output_limit,
-                picture: entry.picture,
-            },
-            price: entry.price,
-            regions: entry.regions,
-            fallback: entry.fallback,
+    fn add_model(&mut self, file: &str, provider: &str, raw: &RawValue) -> Result<(), InvalidCatalogue> {
+        let entry: Entry = match serde_json::from_str(raw.get()) {
+            Ok(entry) => entry,
+            Err(_) => return Err(wrong_field(file, raw)),
         };
-        if self.alike.contains_key(&id) || self.models.insert(id.clone(), known).is_some() {
-            return wrong("modelId", "is there twice");
+        entry.check()?;
+        let wrong = |problem: &str| Err(InvalidEntry::new(&entry.model, "model", problem).into());
+        if self.family_of(&entry.model).is_none() || ids::region_group(&entry.model).is_some() {
+            return wrong("is no model id, without a Region group, of a known family");
         }
-        self.bare.entry(bare).or_insert_with(|| id.clone());
-        if self.family_of(&id).is_none() {
-            return wrong("modelId", "is no model id of a known family; another id needs a family of its own");
+        if entry.model.split('.').next() != Some(provider) && !entry.model.starts_with(provider) {
+            return wrong("belongs into the file of another provider");
         }
-        entry.aliases.iter().try_for_each(|alias| self.add_alias(alias, &id))
+        let model = entry.model.clone();
+        for alias in &entry.aliases {
+            self.add_alias(alias, Meaning::Model(model.clone()))?;
+        }
+        match self.models.insert(model.clone(), entry) {
+            Some(_) => Err(InvalidEntry::new(&model, "model", "is there twice").into()),
+            None => Ok(()),
+        }
     }
 
-    fn add_alias(&mut self, alias: &str, target: &str) -> Result<(), InvalidEntry> {
+    /// Adds the aliases that are no model's own.
+    fn add_aliases(&mut self) -> Result<(), InvalidEntry> {
+        let wrong = |alias: &str, problem: &str| Err(InvalidEntry::new(alias, "aliases", problem));
+        for (alias, target) in self.common.aliases.clone() {
+            let known = self.family_of(&target).is_some() || target.starts_with("arn:");
+            match self.aliases.get(&target) {
+                Some(meaning) => self.add_alias(&alias, meaning.clone())?,
+                None if known => self.add_alias(&alias, Meaning::Id(target))?,
+                None => return wrong(&alias, "maps to no alias of a model, no model id and no ARN"),
+            }
+        }
+        match self.common.lasting.iter().find(|alias| !matches!(self.aliases.get(*alias), Some(Meaning::Model(_)))) {
+            Some(alias) => Err(InvalidEntry::new(alias, "lasting", "is no alias of a model")),
+            None => Ok(()),
+        }
+    }
+
+    fn add_alias(&mut self, alias: &str, meaning: Meaning) -> Result<(), InvalidEntry> {
         let wrong = |problem: &str| Err(InvalidEntry::new(alias, "aliases", problem));
         if !is_alias(alias) {
             return wrong(
                 "cannot be an alias: `default` is the fallback limit's name; use letters, digits and . : / _ -",
             );
         }
-        if self.family_of(alias).is_some() || ids::application_profile_id(alias).is_some() {
+        if self.family_of(alias).is_some() || alias.starts_with("arn:") {
             return wrong("cannot be an alias: it is the id of a model");
         }
-        if self.family_of(target).is_none() && ids::application_profile_id(target).is_none() {
-            return wrong("maps to no model id or application inference profile ARN of a known family");
-        }
-        if self.aliases.insert(alias.to_owned(), target.to_owned()).is_some() {
-            return wrong("is an alias twice");
-        }
-        Ok(())
-    }
-
-    fn add_retired(&mut self, name: String, retired: RetiredEntry) -> Result<(), InvalidEntry> {
-        let wrong = |field: &str, problem: &str| Err(InvalidEntry::new(&name, field, problem));
-        if !entry::is_day(&retired.since) {
-            return wrong("since", "must be a day such as 2026-04-28");
-        }
-        if !ids::is_well_formed(&name) || self.aliases.contains_key(&name) || self.entry_for(&name).is_some() {
-            return wrong("retired", "must be the name of a model that is neither an alias nor has an entry");
-        }
-        if !self.aliases.contains_key(&retired.r#use) && self.family_of(&retired.r#use).is_none() {
-            return wrong("use", "names no model");
-        }
-        self.retired.insert(name, retired);
-        Ok(())
-    }
-
-    fn check_fallbacks(&self) -> Result<(), InvalidEntry> {
-        let wrong = |(id, known): (&String, &Known)| {
-            let fallback = known.fallback.as_deref()?;
-            (fallback == id || self.entry_for(fallback).is_none()).then(|| id.clone())
-        };
-        match self.models.iter().find_map(wrong) {
-            Some(id) => Err(InvalidEntry::new(&id, "fallback", "must be the id of another model that has an entry")),
+        match self.aliases.insert(alias.to_owned(), meaning) {
+            Some(_) => wrong("is an alias twice"),
             None => Ok(()),
         }
+    }
+
+    /// A successor and a fallback have an entry, and are another model.
+    fn check_references(&self) -> Result<(), InvalidEntry> {
+        for entry in self.models.values() {
+            for (field, named) in [("successor", &entry.successor), ("fallback", &entry.fallback)] {
+                let Some(named) = named else { continue };
+                let other = self.entry_named(named);
+                if other.is_none_or(|other| other.model == entry.model) {
+                    let problem = format!("{named:?} is neither an alias nor the id of another model that has an entry");
+                    return Err(InvalidEntry::new(&entry.model, field, problem));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn from_text<'t, T: Deserialize<'t>>(file: &str, text: &'t str) -> Result<T, InvalidCatalogue> {
+    serde_json::from_str(text).map_err(|problem| InvalidCatalogue::Unreadable { file: file.to_owned(), problem })
+}
+
+/// The error of an entry that cannot be read, with the entry's name and the field.
+fn wrong_field(file: &str, raw: &RawValue) -> InvalidCatalogue {
+    let value: serde_json::Value = match serde_json::from_str(raw.get()) {
+        Ok(value) => value,
+        Err(problem) => return InvalidCatalogue::Unreadable { file: file.to_owned(), problem },
+    };
+    let name = value.get("model").and_then(serde_json::Value::as_str).unwrap_or(file).to_owned();
+    match entry::read::<Entry>(&name, value) {
+        Ok(entry) => InvalidEntry::new(&entry.model, "model", "cannot be read").into(),
+        Err(invalid) => invalid.into(),
     }
 }
 
 /// Whether `name` can be an alias.
 pub fn is_alias(name: &str) -> bool {
     !RESERVED_ALIASES.contains(&name) && ids::is_well_formed(name)
-}
-
-fn families(values: Vec<Value>) -> Result<Vec<FamilyEntry>, InvalidEntry> {
-    let read = |(at, value)| entry::read(&entry::name("families", "pattern", at, &value), value);
-    values.into_iter().enumerate().map(read).collect()
-}
-
-fn pictures(values: Vec<Value>) -> Result<Vec<PicturesEntry>, InvalidEntry> {
-    let read = |(at, value)| {
-        let name = entry::name("pictures", "source", at, &value);
-        let entry: PicturesEntry = entry::read(&name, value)?;
-        if entry.source.is_empty() {
-            return Err(InvalidEntry::new(&name, "source", "must be the page that the rule is from"));
-        }
-        if !entry::is_day(&entry.read) {
-            return Err(InvalidEntry::new(&name, "read", "must be a day such as 2026-08-31"));
-        }
-        Ok(entry)
-    };
-    values.into_iter().enumerate().map(read).collect()
-}
-
-/// What is wrong with where a price is said to be from.
-fn wrong_source(id: &str, source: &PriceSource, priced: bool) -> Option<&'static str> {
-    let global = ids::region_group(id) == Some(GLOBAL);
-    if !OFFERS.contains(&source.offer.as_str()) {
-        Some("offer must be AmazonBedrock or AmazonBedrockFoundationModels")
-    } else if source.product.is_empty() {
-        Some("product must be what the offer calls the model")
-    } else if global != (source.scope == PriceScope::Global) {
-        Some("scope must be global for the id of a global profile, and regional for every other")
-    } else if source.published.is_some() != priced {
-        Some("published must be there with a price, and only then")
-    } else if source.published.as_deref().is_some_and(|day| !entry::is_day(day)) {
-        Some("published must be a day such as 2026-08-31")
-    } else {
-        None
-    }
 }

@@ -1,0 +1,105 @@
+//! `models`: brings the catalogue's files up to date from public data, and compares them with it.
+//!
+//! Three kinds of files are known by their content: an offer file of the AWS Price List, LiteLLM's model map
+//! (`model_prices_and_context_window.json`) and genai-prices' `data.json`.
+
+mod catalogue;
+mod genai;
+mod layout;
+mod litellm;
+mod offer;
+mod text;
+
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use chrono::{NaiveDate, Utc};
+
+use crate::cli::{ModelsArgs, ModelsTask};
+use crate::console;
+use crate::workspace::Workspace;
+use catalogue::Files;
+
+/// A file of a known kind.
+enum Source {
+    Offer(offer::Offer),
+    Litellm(litellm::ModelMap),
+    Genai(genai::Prices),
+}
+
+/// Runs `models import` or `models check`.
+///
+/// # Errors
+/// If a file cannot be read or written, or a row in it is broken; the error names the file and the line.
+pub fn run(workspace: &Workspace, args: &ModelsArgs) -> Result<ExitCode> {
+    let (args, write) = match &args.task {
+        ModelsTask::Import(args) => (args, true),
+        ModelsTask::Check(args) => (args, false),
+    };
+    let today = Utc::now().date_naive();
+    let shipped = Files::open(&workspace.root().join("crates/sentry-models"))?;
+    let mut sources = Vec::new();
+    for path in &args.files {
+        let name = path.display().to_string();
+        let text = fs::read_to_string(path).with_context(|| name.clone())?;
+        sources.push(recognise(&name, &text)?);
+    }
+    let updated = update(shipped.clone(), &sources, args.read.unwrap_or(today))?;
+    let changes = shipped.changes(&updated.files, today);
+    for line in updated.left_out.iter().chain(changes.iter().map(|change| &change.line)) {
+        console::line(line);
+    }
+    console::line(&format!("{} change(s)", changes.len()));
+    if write {
+        updated.files.save()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let drifted = changes.iter().any(|change| change.is_drift());
+    Ok(if drifted { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Reads a file of whichever kind it is.
+fn recognise(name: &str, text: &str) -> Result<Source> {
+    let start = text.trim_start();
+    if start.starts_with('[') {
+        return Ok(Source::Genai(genai::read(name, text)?));
+    }
+    if offer::is_offer(text) {
+        return Ok(Source::Offer(offer::read(text).with_context(|| name.to_owned())?));
+    }
+    if start.starts_with('{') {
+        return Ok(Source::Litellm(litellm::read(name, text)?));
+    }
+    bail!("{name}: neither an offer file of the AWS Price List, nor LiteLLM's model map, nor genai-prices' data")
+}
+
+/// The files after an update, and what of the sources has no place in them.
+struct Updated {
+    files: Files,
+    left_out: Vec<String>,
+}
+
+/// Takes everything over. LiteLLM's rows come first, since an offer of AWS wins over them; genai-prices only says whether it agrees.
+fn update(mut files: Files, sources: &[Source], read: NaiveDate) -> Result<Updated> {
+    let mut left_out = Vec::new();
+    for source in sources {
+        if let Source::Litellm(map) = source {
+            left_out.extend(litellm::take_over(&mut files, map, read)?);
+        }
+    }
+    for source in sources {
+        if let Source::Offer(offer) = source {
+            left_out.extend(offer::take_over(&mut files, offer)?);
+        }
+    }
+    for source in sources {
+        if let Source::Genai(prices) = source {
+            genai::compare(&mut files, prices)?;
+        }
+    }
+    Ok(Updated { files, left_out })
+}
+
+#[cfg(test)]
+mod tests;

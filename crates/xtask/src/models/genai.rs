@@ -1,0 +1,121 @@
+//! genai-prices' data: <https://github.com/pydantic/genai-prices/blob/main/prices/data.json>, MIT. It only says whether it agrees.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use rust_decimal::Decimal;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::catalogue::{Files, places, rows};
+use super::text;
+
+/// The provider whose ids are Bedrock's.
+const PROVIDER: &str = "aws";
+/// The name of the extract.
+pub const EXTRACT: &str = "genai-prices";
+
+/// The prices of Bedrock's models, in their order: the first that matches an id counts.
+#[derive(Debug)]
+pub struct Prices(Vec<Known>);
+
+#[derive(Debug)]
+struct Known {
+    id: String,
+    matches: Value,
+    input: Decimal,
+    output: Decimal,
+}
+
+/// Reads the data.
+///
+/// # Errors
+/// If it is no such data, or a row is broken; the error names the file and the line.
+pub fn read(name: &str, content: &str) -> Result<Prices> {
+    let providers: Vec<&RawValue> =
+        serde_json::from_str(content).with_context(|| format!("{name}: not genai-prices' data"))?;
+    let lines = text::Lines::of(content);
+    let mut known = Vec::new();
+    for raw in providers {
+        let provider: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get()).context("a provider")?;
+        if provider.get("id").is_none_or(|id| id.get().trim_matches('"') != PROVIDER) {
+            continue;
+        }
+        let models = provider.get("models").with_context(|| format!("{name}: the provider {PROVIDER} has no models"))?;
+        let models: Vec<&RawValue> = serde_json::from_str(models.get())?;
+        for row in models {
+            let line = lines.line(row.get());
+            known.extend(model(row.get()).with_context(|| format!("{name}:{line}"))?);
+        }
+    }
+    if known.is_empty() {
+        bail!("{name}: genai-prices' data has the provider {PROVIDER}, this file does not");
+    }
+    Ok(Prices(known))
+}
+
+/// A model; `None` without prices of text tokens.
+fn model(row: &str) -> Result<Option<Known>> {
+    let row: Map<String, Value> = serde_json::from_str(row)?;
+    let id = row.get("id").and_then(Value::as_str).context("a model without an id")?.to_owned();
+    let matches = row.get("match").cloned().with_context(|| format!("{id} has no match"))?;
+    let prices = match row.get("prices") {
+        // Of prices that hold under conditions the last one is without.
+        Some(Value::Array(conditional)) => conditional.last().and_then(|last| last.get("prices")),
+        other => other,
+    };
+    let rate = |field: &str| -> Result<Option<Decimal>> {
+        let Some(value) = prices.and_then(|prices| prices.get(field)) else { return Ok(None) };
+        text::decimal(value.get("base").unwrap_or(value)).with_context(|| format!("{id} {field}")).map(Some)
+    };
+    let (Some(input), Some(output)) = (rate("input_mtok")?, rate("output_mtok")?) else { return Ok(None) };
+    Ok(Some(Known { id, matches, input, output }))
+}
+
+/// Whether a clause fits the id.
+fn matches(clause: &Value, id: &str) -> bool {
+    let Value::Object(clause) = clause else { return false };
+    clause.iter().any(|(kind, value)| match (kind.as_str(), value) {
+        ("equals", Value::String(text)) => id == text,
+        ("starts_with", Value::String(text)) => id.starts_with(text),
+        ("ends_with", Value::String(text)) => id.ends_with(text),
+        ("contains", Value::String(text)) => id.contains(text),
+        ("or", Value::Array(clauses)) => clauses.iter().any(|clause| matches(clause, id)),
+        ("and", Value::Array(clauses)) => clauses.iter().all(|clause| matches(clause, id)),
+        _ => false,
+    })
+}
+
+/// Marks each price: whether the data has the same rates for input and output.
+///
+/// # Errors
+/// If an entry is gone while it is marked.
+pub fn compare(files: &mut Files, prices: &Prices) -> Result<()> {
+    let models: Vec<String> = files.entries().map(|entry| entry.model.clone()).collect();
+    let mut used = BTreeMap::new();
+    for model in models {
+        let entry = files.entry(&model)?;
+        let mut known = places(entry);
+        for ((form, _), priced) in &mut known {
+            let id = if form == "bare" { model.clone() } else { format!("{form}.{model}") };
+            let second = prices.0.iter().find(|known| matches(&known.matches, &id));
+            if let Some(second) = second {
+                let Known { id: row, input, output, .. } = second;
+                let (input, output) = (input.to_string(), output.to_string());
+                used.insert(id.clone(), serde_json::json!({"row": row, "input": input, "output": output}));
+            }
+            let rate = |text: String| text.parse::<Decimal>().unwrap_or_default();
+            priced.second = second.map(|second| {
+                let rates = &priced.price.rates;
+                let same = (rate(rates.input.to_string()), rate(rates.output.to_string())) == (second.input, second.output);
+                let own = format!("differs: {}/{}", second.input.normalize(), second.output.normalize());
+                if same { "agrees".to_owned() } else { own }
+            });
+        }
+        entry.prices = rows(&known);
+    }
+    if let Some(extract) = files.extracts.get_mut(EXTRACT) {
+        extract.extend(used);
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! How the catalogue's files are laid out: a line for each field and each price, so that a diff is a review.
+
+use std::io;
+
+use anyhow::{Context, Result};
+use sentry_models::catalogue::file::{Entry, ProviderFile};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::ser::Formatter;
+
+/// One line, with a space after commas and colons.
+struct OneLine;
+
+impl Formatter for OneLine {
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.begin_array_value(writer, first)
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
+
+/// `value` on one line.
+///
+/// # Errors
+/// If it cannot be written as JSON.
+pub fn line(value: &impl Serialize) -> Result<String> {
+    let mut bytes = Vec::new();
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, OneLine))?;
+    String::from_utf8(bytes).context("JSON is UTF-8")
+}
+
+/// A provider's file.
+///
+/// # Errors
+/// If it cannot be written as JSON.
+pub fn provider_file(file: &ProviderFile<Entry>) -> Result<String> {
+    let mut models = Vec::new();
+    for entry in &file.models {
+        models.push(format!("    {{\n{}\n    }}", fields(entry)?.join(",\n")));
+    }
+    let (takes, profile_only) = (lines(&file.takes, 4)?, lines(&file.profile_only, 4)?);
+    Ok(format!(
+        "{{\n  \"provider\": {},\n  \"takes\": {takes},\n  \"profileOnly\": {profile_only},\n  \"models\": [\n{}\n  ]\n}}\n",
+        line(&file.provider)?,
+        models.join(",\n")
+    ))
+}
+
+/// The fields of an entry in their order, one a line.
+fn fields(entry: &Entry) -> Result<Vec<String>> {
+    let value = serde_json::to_value(entry)?;
+    let has = |name: &str| value.get(name).is_some();
+    let mut fields = Vec::new();
+    for (name, text) in [
+        ("model", line(&entry.model)?),
+        ("aliases", line(&entry.aliases)?),
+        ("contextWindow", line(&entry.context_window)?),
+        ("outputLimit", line(&entry.output_limit)?),
+        ("maxTokens", line(&entry.max_tokens)?),
+        ("takes", line(&entry.takes)?),
+        ("ends", line(&entry.ends)?),
+        ("successor", line(&entry.successor)?),
+        ("fallback", line(&entry.fallback)?),
+        ("offer", line(&entry.offer)?),
+        ("forms", line(&entry.forms)?),
+        ("kept", line(&entry.kept)?),
+        ("prices", lines(&entry.prices, 8)?),
+    ] {
+        if has(name) {
+            fields.push(format!("      \"{name}\": {text}"));
+        }
+    }
+    Ok(fields)
+}
+
+/// A list with one value a line, `indent` spaces in.
+fn lines<T: Serialize>(values: &[T], indent: usize) -> Result<String> {
+    if values.is_empty() {
+        return Ok("[]".to_owned());
+    }
+    let values = values.iter().map(|value| Ok(format!("{:indent$}{}", "", line(value)?))).collect::<Result<Vec<_>>>()?;
+    Ok(format!("[\n{}\n{:outer$}]", values.join(",\n"), "", outer = indent.saturating_sub(2)))
+}
+
+/// An object with one member a line.
+///
+/// # Errors
+/// If it cannot be written as JSON.
+pub fn rows(object: &serde_json::Map<String, Value>) -> Result<String> {
+    let rows = object.iter().map(|(key, value)| Ok(format!("  {}: {}", line(key)?, line(value)?)));
+    Ok(format!("{{\n{}\n}}\n", rows.collect::<Result<Vec<_>>>()?.join(",\n")))
+}
