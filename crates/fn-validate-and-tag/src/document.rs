@@ -1,15 +1,14 @@
 //! The rules for the document: model, prompt, parameters.
 
-use sentry_contract::request::{Estimate, Fallback, Model, Parameters, Prompt, Tags};
-use sentry_contract::states::Target;
+use sentry_contract::answer::{Notice, NoticeCode};
+use sentry_contract::request::{Estimate, Fallback, Model, Parameters, Prompt, Reasoning, Tags};
 use sentry_models::Resolved;
-use sentry_models::adapters::honours;
 use serde_json::Value;
 
 use crate::estimate;
 use crate::field::{Field, Offence};
 use crate::prompt::{self, Asked};
-use crate::tags;
+use crate::{rules, tags};
 
 /// Both spellings of the model's field.
 const MODEL_FIELDS: [&str; 2] = ["model", "modelId"];
@@ -41,6 +40,8 @@ pub struct Complete {
     pub estimate: Estimate,
     /// The model that may answer in its place.
     pub fallback: Option<Fallback>,
+    /// What the client should know of the model.
+    pub notices: Vec<Notice>,
 }
 
 /// The parameters that the client gave.
@@ -69,7 +70,11 @@ pub fn read(value: &Value) -> Result<Draft, Offence> {
 impl Draft {
     /// The request to `resolved`, with the model's defaults filled in, which `fallback` may answer as well.
     pub fn finish(self, resolved: Resolved, fallback: Option<Resolved>) -> Result<Complete, Offence> {
-        let Resolved { mut model, defaults, limits, .. } = resolved;
+        let notices = notices(&resolved);
+        let Resolved { mut model, mut defaults, thinking_max_tokens, limits, takes, .. } = resolved;
+        if matches!(self.asked.reasoning, Some(Reasoning::Effort(_) | Reasoning::BudgetTokens(_))) {
+            defaults.max_tokens = defaults.max_tokens.max(Some(thinking_max_tokens));
+        }
         if let (Some(asked), Some(limit)) = (self.given.max_tokens, limits.output)
             && asked > limit
         {
@@ -94,25 +99,32 @@ impl Draft {
             output_format: asked.output_format,
             additional_model_request_fields: asked.additional_model_request_fields,
         };
+        rules::check(&prompt, &model, &takes, max_tokens)?;
         model.price = model.price.and_then(|price| price.for_charges(prompt.charges()));
         let input_tokens = estimate::input_tokens(&prompt, limits)?;
         let estimate = Estimate { input_tokens, max_tokens, max_tokens_given, charges: prompt.charges() };
         let fallback = fallback.and_then(|resolved| stand_in(resolved, &prompt, max_tokens));
-        Ok(Complete { tags: self.tags, model, prompt, estimate, fallback })
+        Ok(Complete { tags: self.tags, model, prompt, estimate, fallback, notices })
     }
 }
 
 /// What `resolved` would take of the prompt in another model's place; nothing where what it would read is not bounded, or where it cannot
 /// honour a part of the request.
 fn stand_in(resolved: Resolved, prompt: &Prompt, max_tokens: u32) -> Option<Fallback> {
-    let Resolved { mut model, limits, .. } = resolved;
+    let Resolved { mut model, limits, takes, .. } = resolved;
     model.price = model.price.and_then(|price| price.for_charges(prompt.charges()));
     let input_tokens = estimate::input_tokens(prompt, limits).ok()?;
     let max_tokens = limits.output.map_or(max_tokens, |limit| max_tokens.min(limit));
-    if !honours(&Target::from(&model), prompt, max_tokens) {
-        return None;
-    }
+    rules::check(prompt, &model, &takes, max_tokens).ok()?;
     Some(Fallback { model, input_tokens, max_tokens })
+}
+
+/// What a client should know of the model that its name means: that it ends soon, or that it is another than the name says.
+fn notices(resolved: &Resolved) -> Vec<Notice> {
+    let notice = |code, message: String| Notice { code, message: format!("{message}.") };
+    let replaced = resolved.replaced.as_ref().map(|it| notice(NoticeCode::ModelReplaced, it.to_string()));
+    let retiring = resolved.retiring.as_ref().map(|it| notice(NoticeCode::ModelRetiring, it.to_string()));
+    replaced.into_iter().chain(retiring).collect()
 }
 
 impl Given {

@@ -12,6 +12,7 @@ mod picture;
 mod profiles;
 mod prompt;
 mod resolve;
+mod rules;
 mod tags;
 
 use std::time::Instant;
@@ -57,12 +58,13 @@ pub async fn validate_and_tag(
     };
     let complete = match check(document, &parsed) {
         Ok(draft) => {
-            let answer = match resolver.resolve(&draft.requested, at).await {
+            let today = now.date_naive();
+            let answer = match resolver.resolve(&draft.requested, today, at).await {
                 Ok(answer) => answer,
                 Err(failure) => return unavailable(&parsed, &failure, now, id).into(),
             };
             let fallback = match &answer {
-                Ok(resolved) => resolver.fallback(resolved, at).await,
+                Ok(resolved) => resolver.fallback(resolved, today, at).await,
                 Err(_) => None,
             };
             answer
@@ -93,7 +95,7 @@ fn unwritable(_: serde_json::Error) -> Offence {
 
 /// The request as it travels on: tagged, its prompt sealed.
 fn seal(complete: Complete, resolver: &Resolver, now: DateTime<Utc>, id: Uuid) -> Result<Validated, Offence> {
-    let Complete { mut tags, model, prompt, estimate, fallback } = complete;
+    let Complete { mut tags, model, prompt, estimate, fallback, notices } = complete;
     if tags.get(Tags::REQUEST_ID).is_none() {
         tags.set(Tags::REQUEST_ID, id.to_string());
     }
@@ -103,7 +105,7 @@ fn seal(complete: Complete, resolver: &Resolver, now: DateTime<Utc>, id: Uuid) -
     tags.set(Tags::MODEL_METRIC, model.model_metric.clone());
     let counted_as = resolver.counted_as(&model.model_id);
     let sealed = Sealed::new(&prompt).map_err(unwritable)?;
-    let request = Box::new(Request { tags, request_key, model, estimate, counted_as, fallback, notices: Vec::new() });
+    let request = Box::new(Request { tags, request_key, model, estimate, counted_as, fallback, notices });
     let valid = Validated::Valid { valid: true, request, prompt: sealed };
     let bytes = payload_bytes(&valid).map_err(unwritable)?;
     if bytes > MAX_REQUEST_BYTES {

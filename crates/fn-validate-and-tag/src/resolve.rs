@@ -1,11 +1,10 @@
-//! What a client's name for a model means: the bundled catalogue first, then what had to be looked up.
+//! What a client's name for a model means: what an admin's item in the catalogue table says of it, and otherwise the bundled catalogue.
 //!
-//! An entry of the bundled catalogue decides without any read. The table of additions is asked for names that the catalogue
-//! does not know, and for ids that it knows only by their family's pattern or under another Region group. Bedrock is asked
-//! what is behind an application inference profile that has no entry.
+//! Bedrock is asked what is behind an application inference profile that neither of them knows.
 
 use std::time::Instant;
 
+use chrono::NaiveDate;
 use sentry_contract::ErrorCode;
 use sentry_lambda::Failure;
 use sentry_models::{Addition, Catalogue, InvalidEntry, Resolved, Unresolved, Unusable, home_of_profile};
@@ -82,35 +81,35 @@ impl Resolver {
         Self { catalogue, additions, profiles: Profiles::new(bedrock), region }
     }
 
-    /// What `requested` means at `at`.
+    /// What `requested` means on the day `today` (UTC), at `at`.
     ///
     /// # Errors
     /// `LedgerUnavailable` when something had to be looked up and could not be: the price would not be known.
-    pub async fn resolve(&self, requested: &str, at: Instant) -> Result<Answer, Failure> {
-        let found = self.catalogue.resolve(requested, &self.region);
-        let id = found.as_ref().map_or(requested, |found| found.model.model_id.as_str()).to_owned();
+    pub async fn resolve(&self, requested: &str, today: NaiveDate, at: Instant) -> Result<Answer, Failure> {
+        let name = Name { requested, today, at };
+        let found = self.catalogue.resolve(requested, &self.region, today);
         match (&found, Addition::alias_key(requested)) {
             (Err(Unresolved::Unknown), Some(alias)) => match self.additions.find(&alias, at).await? {
                 Ok(Some(alias)) => {
                     let target = alias.target().unwrap_or(requested);
-                    let found = self.catalogue.resolve_id(requested, target, &self.region);
-                    self.model_or_profile(requested, target, found, at).await
+                    let found = self.catalogue.resolve_id(requested, target, &self.region, today);
+                    self.model_or_profile(&name, target, found).await
                 }
-                Ok(None) => self.model_or_profile(requested, &id, found, at).await,
+                Ok(None) => self.model_or_profile(&name, requested, found).await,
                 Err(invalid) => Ok(Err(invalid.into())),
             },
-            _ => self.model_or_profile(requested, &id, found, at).await,
+            _ => self.model_or_profile(&name, requested, found).await,
         }
     }
 
-    /// The cheaper model that can answer in the place of `resolved`, if there is one that can be called at `at`.
+    /// The cheaper model that can answer in the place of `resolved`, if there is one that can be called.
     ///
     /// It may not be needed, so nobody is refused where it cannot be found out.
-    pub async fn fallback(&self, resolved: &Resolved, at: Instant) -> Option<Resolved> {
+    pub async fn fallback(&self, resolved: &Resolved, today: NaiveDate, at: Instant) -> Option<Resolved> {
         let id = resolved.fallback.as_deref()?;
-        let name = self.catalogue.name_of(id);
-        let found = self.catalogue.resolve_id(name, id, &self.region);
-        let fallback = match self.model(name, id, found, at).await {
+        let name = Name { requested: self.catalogue.name_of(id), today, at };
+        let found = self.catalogue.resolve_id(name.requested, id, &self.region, today);
+        let fallback = match self.model(&name, id, found).await {
             Ok(Ok(fallback)) => fallback,
             Ok(Err(Refusal { problem, .. })) => {
                 warn!(
@@ -136,58 +135,82 @@ impl Resolver {
         self.catalogue.counted_as(model_id).map(str::to_owned)
     }
 
+    /// The model with the name, id or ARN `id`, which the catalogue has `found`; behind an application inference profile, the model that it
+    /// was made from.
     async fn model_or_profile(
         &self,
-        requested: &str,
+        name: &Name<'_>,
         id: &str,
         found: Result<Resolved, Unresolved>,
-        at: Instant,
     ) -> Result<Answer, Failure> {
-        let Err(Unresolved::Profile(arn)) = found else { return self.model(requested, id, found, at).await };
+        let Err(Unresolved::Profile(arn)) = found else { return self.model(name, id, found).await };
+        let item = match self.additions.find(&arn, name.at).await? {
+            Ok(item) => item,
+            Err(invalid) => return Ok(Err(invalid.into())),
+        };
+        let resolve_added = |item| self.catalogue.resolve_added(name.requested, item, &self.region, name.today);
+        if let Some(Ok(Some(resolved))) = item.as_deref().map(resolve_added) {
+            return Ok(Ok(resolved));
+        }
+        let behind = self.behind_profile(name, &arn).await?;
+        Ok(behind.map(|model| {
+            let model = model.called_through(&arn);
+            match &item {
+                Some(item) => self.catalogue.overlaid(model, item),
+                None => model,
+            }
+        }))
+    }
+
+    /// The model that the application inference profile `arn` was made from.
+    async fn behind_profile(&self, name: &Name<'_>, arn: &str) -> Result<Answer, Failure> {
         let unresolvable = |Unresolvable { bedrock_error, problem }| {
             let mut details = vec![("modelId", json!(arn))];
             details.extend(bedrock_error.map(|name| ("bedrockError", json!(name))));
             Refusal { problem: format!("the application inference profile {arn} {problem}"), details }
         };
-        if home_of_profile(&arn).is_none_or(|(region, _)| region != self.region) {
+        if home_of_profile(arn).is_none_or(|(region, _)| region != self.region) {
             let elsewhere = Unresolvable::because("belongs to another Region than the sentry's");
             return Ok(Err(unresolvable(elsewhere)));
         }
-        let source = match self.profiles.source(&arn, at).await? {
+        let source = match self.profiles.source(arn, name.at).await? {
             Ok(source) => source,
             Err(reason) => return Ok(Err(unresolvable(reason))),
         };
-        let behind = self.catalogue.resolve_id(requested, &source, &self.region);
-        let behind = self.model(requested, &source, behind, at).await?;
-        Ok(behind.map(|model| model.called_through(&arn)))
+        let behind = self.catalogue.resolve_id(name.requested, &source, &self.region, name.today);
+        self.model(name, &source, behind).await
     }
 
-    /// What the catalogue found, or what was added for `id`, which says more than a pattern does.
+    /// The model that the catalogue has `found` for `id`, with what an item of the table says of it.
     async fn model(
         &self,
-        requested: &str,
+        name: &Name<'_>,
         id: &str,
         found: Result<Resolved, Unresolved>,
-        at: Instant,
     ) -> Result<Answer, Failure> {
-        let open = match &found {
-            Ok(resolved) => !resolved.listed,
-            Err(unresolved) => *unresolved == Unresolved::Unknown,
-        };
-        if !open || !self.catalogue.may_be_added(id) {
+        let Some(key) = self.catalogue.item_key(id, &self.region, name.today) else {
             return Ok(found.map_err(Refusal::from));
-        }
-        let added = match self.additions.find(id, at).await? {
-            Ok(Some(addition)) => self.catalogue.resolve_added(requested, &addition, &self.region),
-            Ok(None) => Ok(None),
+        };
+        let item = match self.additions.find(&key, name.at).await? {
+            Ok(Some(item)) => item,
+            Ok(None) => return Ok(found.map_err(Refusal::from)),
             Err(invalid) => return Ok(Err(invalid.into())),
         };
-        Ok(match added {
+        Ok(match self.catalogue.resolve_added(name.requested, &item, &self.region, name.today) {
             Ok(Some(resolved)) => Ok(resolved),
             Ok(None) => found.map_err(Refusal::from),
             Err(unusable) => Err(unusable.into()),
         })
     }
+}
+
+/// A client's name for a model, and when it was asked for.
+struct Name<'a> {
+    requested: &'a str,
+    /// The day, in UTC.
+    today: NaiveDate,
+    /// The same on the clock that ages what was looked up.
+    at: Instant,
 }
 
 #[cfg(test)]

@@ -241,7 +241,6 @@ impl Catalogue {
                 model_metric: ids::metric_of(&model_id).to_owned(),
                 foundation: ids::foundation_of(&model_id),
                 family,
-                transport: None,
                 price: self.price(id, here.region),
                 reasoning: thinks.and_then(|reasoning| reasoning.style),
                 model_id: model_id.clone(),

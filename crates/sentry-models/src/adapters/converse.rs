@@ -13,8 +13,8 @@ use sentry_domain::{CacheTtl, Charges, TokenUsage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::call::Call;
 use super::conversation::{Conversation, Speaker};
-use super::support::Call;
 use super::{ModelFailure, Reply};
 
 /// Longest key or value of `requestMetadata`, in characters. Source: Amazon Bedrock API Reference, Converse.

@@ -5,6 +5,7 @@
 //! are what either ends with.
 
 mod bedrock_error;
+mod call;
 mod conclusion;
 mod conversation;
 pub mod converse;
@@ -18,7 +19,6 @@ mod outcome;
 mod sdk;
 #[cfg(feature = "bedrock")]
 mod sdk_failure;
-mod support;
 mod words;
 
 #[cfg(feature = "bedrock")]
@@ -29,8 +29,8 @@ use sentry_contract::request::{Prompt, Role};
 use sentry_contract::states::{InvokeModelInput, ModelAnswer, Target};
 use sentry_domain::{Price, TokenUsage};
 
+use call::Call;
 use converse::ConverseRequest;
-use support::Call;
 
 pub use conclusion::Conclusion;
 pub use conversation::Speaker;
@@ -83,10 +83,13 @@ pub fn prepare(input: &InvokeModelInput, max_tokens: u32) -> Result<ConverseRequ
     Ok(converse::request(call, tags))
 }
 
-/// Whether `model` honors every part of `prompt` and writes `max_tokens`, as far as its family, its id and its style of reasoning tell.
-#[must_use]
-pub fn honours(model: &Target, prompt: &Prompt, max_tokens: u32) -> bool {
-    Call::new(model, prompt, max_tokens).is_ok()
+/// Whether the parts of `prompt` go together in the words of `model`, for an answer of at most `max_tokens`. What the model itself does not
+/// take is no part of it.
+///
+/// # Errors
+/// With the parameter that does not, and the reason as the end of a sentence.
+pub fn check(model: &Target, prompt: &Prompt, max_tokens: u32) -> Result<(), (&'static str, &'static str)> {
+    Call::new(model, prompt, max_tokens).map(|_| ()).map_err(|refusal| (refusal.parameter, refusal.because))
 }
 
 /// Asks the model once, for an answer of at most `max_tokens`.

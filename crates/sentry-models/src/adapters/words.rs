@@ -4,7 +4,7 @@ use sentry_contract::request::{Effort, Family, Prompt, Reasoning, ReasoningStyle
 use sentry_contract::states::Target;
 use serde_json::{Map, Value, json};
 
-use super::support::Refusal;
+use super::call::Refusal;
 
 /// Fewest tokens that a model of Anthropic can be told to think. Source: Amazon Bedrock User Guide, "Extended thinking".
 const LEAST_BUDGET: u32 = 1_024;

@@ -1,0 +1,270 @@
+//! What the model of a request does not take, told before anything is held.
+//!
+//! The rules of each model are data of the catalogue, [`Takes`]. Every refusal names the place in the document and the parameter.
+
+use sentry_contract::content::{Block, ResultBlock};
+use sentry_contract::request::{Family, Model, Prompt, Reasoning, ReasoningStyle, Role};
+use sentry_contract::states::Target;
+use sentry_contract::tools::{Tool, ToolChoice};
+use sentry_domain::CacheTtl;
+use sentry_models::adapters;
+use sentry_models::{Sampling, Takes, Thinking};
+use serde_json::Value;
+
+use crate::field::Offence;
+
+/// Names under which some format of a family limits the answer. In `additionalModelRequestFields` they could raise it above the hold.
+const TOKEN_LIMITS: [&str; 6] =
+    ["max_tokens", "maxTokens", "max_new_tokens", "max_completion_tokens", "max_gen_len", "maxTokenCount"];
+
+/// Checks `prompt` against what `model` takes, for an answer of at most `max_tokens`.
+///
+/// # Errors
+/// At the first part that the model does not take.
+pub fn check(prompt: &Prompt, model: &Model, takes: &Takes, max_tokens: u32) -> Result<(), Offence> {
+    let rules = Rules { prompt, model, takes };
+    rules.parameters()?;
+    rules.messages()?;
+    rules.tools()?;
+    rules.reasoning()?;
+    rules.caching()?;
+    rules.output_format()?;
+    rules.own_fields()?;
+    // What is left is how the parts go together in the family's own words.
+    adapters::check(&Target::from(model), prompt, max_tokens).map_err(|(parameter, because)| {
+        let path = if prompt_fields().contains(&parameter) { format!("prompt.{parameter}") } else { "prompt".to_owned() };
+        Offence::new(path, format!("cannot be sent to {}: {because}", model.model_id)).parameter(parameter)
+    })
+}
+
+const fn prompt_fields() -> [&'static str; 3] {
+    ["reasoning", "additionalModelRequestFields", "outputFormat"]
+}
+
+struct Rules<'a> {
+    prompt: &'a Prompt,
+    model: &'a Model,
+    takes: &'a Takes,
+}
+
+impl Rules<'_> {
+    fn refuse(&self, path: impl Into<String>, parameter: &str, problem: &str) -> Offence {
+        Offence::new(path, format!("{problem} ({})", self.model.model_id)).parameter(parameter)
+    }
+
+    fn refuse_parameter(&self, name: &str, problem: &str) -> Offence {
+        self.refuse(format!("prompt.parameters.{name}"), name, problem)
+    }
+
+    /// Whether the request itself makes the model think.
+    fn asks_to_think(&self) -> bool {
+        let own_words = self.prompt.additional_model_request_fields.as_ref().and_then(|fields| fields.get("thinking"));
+        let in_own_words = own_words.and_then(|thinking| thinking.get("type")).is_some_and(|kind| kind != "disabled");
+        in_own_words || matches!(self.prompt.reasoning, Some(Reasoning::Effort(_) | Reasoning::BudgetTokens(_)))
+    }
+
+    fn is_claude(&self) -> bool {
+        self.model.family == Family::Anthropic
+    }
+
+    fn parameters(&self) -> Result<(), Offence> {
+        let parameters = &self.prompt.parameters;
+        let (temperature, top_p, top_k) = (parameters.temperature, parameters.top_p, parameters.top_k);
+        let given = [("temperature", temperature.is_some()), ("top_p", top_p.is_some()), ("top_k", top_k.is_some())];
+        let first = given.into_iter().find(|(_, given)| *given).map(|(name, _)| name);
+        match (self.takes.sampling, first) {
+            (Sampling::None, Some(name)) => {
+                return Err(self.refuse_parameter(name, "is not taken by this model, which chooses its sampling itself; leave it out"));
+            }
+            (Sampling::OneOfTemperatureTopP, _) if temperature.is_some() && top_p.is_some() => {
+                return Err(self.refuse_parameter("top_p", "cannot be given together with temperature to this model; leave one of them out"));
+            }
+            _ => {}
+        }
+        if top_k.is_some() && !self.takes.top_k {
+            return Err(self.refuse_parameter("top_k", "is not taken by this model; leave it out"));
+        }
+        if !parameters.stop_sequences.is_empty() && !self.takes.stop_sequences {
+            return Err(self.refuse_parameter("stop_sequences", "are not taken by this model; leave them out"));
+        }
+        // Source: Claude Docs, "Extended thinking", feature compatibility.
+        let thinks = self.is_claude() && self.asks_to_think();
+        match (temperature, top_k) {
+            (Some(temperature), _) if thinks && temperature < 1.0 => {
+                Err(self.refuse_parameter("temperature", "must be 1 or left out while the model thinks"))
+            }
+            (_, Some(_)) if thinks => Err(self.refuse_parameter("top_k", "cannot be given while the model thinks")),
+            _ => Ok(()),
+        }
+    }
+
+    fn messages(&self) -> Result<(), Offence> {
+        let messages = &self.prompt.messages;
+        let of_system = messages.iter().position(|message| message.role == Role::System);
+        if !self.takes.system && (self.prompt.system.is_some() || of_system.is_some()) {
+            let path = of_system.map_or_else(|| "prompt.system".to_owned(), |place| format!("prompt.messages[{place}]"));
+            return Err(self.refuse(path, "system", "is not taken: this model has no system messages"));
+        }
+        if let (Some(place), false) = (messages.iter().position(|each| each.role == Role::Assistant), self.takes.turns) {
+            return Err(self.refuse(format!("prompt.messages[{place}]"), "messages", "is not taken: this model answers a single turn"));
+        }
+        self.prefill()?;
+        self.files()
+    }
+
+    /// The last turn is the assistant's, so that the model goes on with it.
+    fn prefill(&self) -> Result<(), Offence> {
+        let said = self.prompt.messages.iter().enumerate().filter(|(_, message)| message.role != Role::System);
+        let Some((place, last)) = said.last().filter(|(_, message)| message.role == Role::Assistant) else { return Ok(()) };
+        let path = format!("prompt.messages[{place}]");
+        if !self.takes.prefill {
+            return Err(self.refuse(path, "messages", "cannot be the assistant's: this model does not continue a begun answer, so the last message must be the user's"));
+        }
+        if self.is_claude() && self.asks_to_think() {
+            return Err(self.refuse(path, "messages", "cannot be the assistant's while the model thinks; the last message must be the user's"));
+        }
+        // Source: Claude Docs, "Prefill Claude's response".
+        if self.is_claude() && last.content.text().ends_with(char::is_whitespace) {
+            return Err(self.refuse(format!("{path}.content"), "messages", "must not end with white space: the model continues it"));
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> Result<(), Offence> {
+        let kinds: [(&str, bool, fn(&Block) -> bool); 2] = [
+            ("image", self.takes.images, |block| {
+                matches!(block, Block::Image(_)) || block.results().iter().any(|result| matches!(result, ResultBlock::Image(_)))
+            }),
+            ("document", self.takes.documents, |block| {
+                matches!(block, Block::Document(_)) || block.results().iter().any(|result| matches!(result, ResultBlock::Document(_)))
+            }),
+        ];
+        for (name, taken, is) in kinds {
+            if let (Some(path), false) = (self.path_of_block(is), taken) {
+                return Err(self.refuse(path, name, &format!("has {name}s, which this model does not take")));
+            }
+        }
+        Ok(())
+    }
+
+    fn path_of_block(&self, is: impl Fn(&Block) -> bool) -> Option<String> {
+        self.prompt.messages.iter().enumerate().find_map(|(place, message)| {
+            let index = message.content.blocks().iter().position(&is)?;
+            Some(format!("prompt.messages[{place}].content[{index}]"))
+        })
+    }
+
+    fn tools(&self) -> Result<(), Offence> {
+        if !self.takes.tools && self.prompt.has_tools() {
+            let speaks = |block: &Block| matches!(block, Block::ToolUse(_) | Block::ToolResult(_));
+            let path = self.path_of_block(speaks).filter(|_| self.prompt.tools.is_empty());
+            return Err(self.refuse(path.unwrap_or_else(|| "prompt.tools".to_owned()), "tools", "cannot be used: this model takes no tools"));
+        }
+        if !matches!(self.prompt.tool_choice, Some(ToolChoice::Any {} | ToolChoice::Tool { .. })) {
+            return Ok(());
+        }
+        if !self.takes.tool_choice {
+            return Err(self.refuse("prompt.toolChoice", "toolChoice", "must be auto, or left out: this model cannot be made to use a tool"));
+        }
+        let always = self.takes.reasoning.as_ref().is_some_and(|reasoning| reasoning.default == Thinking::Always);
+        if !self.takes.forced_tool_with_reasoning && (always || self.asks_to_think()) {
+            return Err(self.refuse("prompt.toolChoice", "toolChoice", "must be auto, or left out, while the model thinks"));
+        }
+        Ok(())
+    }
+
+    fn reasoning(&self) -> Result<(), Offence> {
+        let Some(wanted) = self.prompt.reasoning else { return Ok(()) };
+        let refuse = |field: &str, problem: &str| Err(self.refuse(format!("prompt.reasoning{field}"), "reasoning", problem));
+        let Some(reasoning) = self.takes.reasoning.as_ref() else {
+            return match wanted {
+                Reasoning::Off(_) => Ok(()),
+                _ => refuse("", "is not taken: this model does not think before it answers"),
+            };
+        };
+        let Some(style) = reasoning.style else {
+            return refuse("", "is not taken: this model thinks, but it cannot be told how much");
+        };
+        let takes_budget = matches!(style, ReasoningStyle::ClaudeBudget | ReasoningStyle::ClaudeBudgetOrAdaptive);
+        match wanted {
+            Reasoning::Off(_) if !reasoning.can_be_off => refuse(".off", "is not possible: this model always thinks"),
+            Reasoning::BudgetTokens(_) if !takes_budget => refuse(".budgetTokens", "is not taken by this model: say an effort instead"),
+            Reasoning::BudgetTokens(tokens) if self.prompt.parameters.max_tokens.is_some_and(|most| tokens >= most) => {
+                refuse(".budgetTokens", "must be less than max_tokens: the answer comes out of the same tokens")
+            }
+            Reasoning::Effort(effort) if style != ReasoningStyle::ClaudeBudget && !reasoning.efforts.contains(&effort) => {
+                let known: Vec<_> = reasoning.efforts.iter().map(|effort| effort.name()).collect();
+                refuse(".effort", &format!("must be one of {} for this model", known.join(", ")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn caching(&self) -> Result<(), Offence> {
+        let points = || self.prompt.cache_points();
+        let Some(cache) = self.takes.cache else {
+            return match self.path_of_cache_point() {
+                Some(path) => Err(self.refuse(path, "cachePoint", "is not taken: this model has no prompt cache")),
+                None => Ok(()),
+            };
+        };
+        if !cache.one_hour && points().any(|point| point.ttl == Some(CacheTtl::OneHour)) {
+            return Err(self.refuse("prompt", "cachePoint", "has a cache point of 1h, and this model keeps a cache for five minutes only"));
+        }
+        // Source: Amazon Bedrock User Guide, "Prompt caching": Amazon Nova takes cache points in `system` and messages.
+        let in_tools = self.prompt.tools.iter().position(|tool| matches!(tool, Tool::CachePoint(_)));
+        match in_tools.filter(|_| self.model.family == Family::Nova) {
+            Some(place) => Err(self.refuse(format!("prompt.tools[{place}].cachePoint"), "cachePoint", "is not taken among the tools of this model")),
+            None => Ok(()),
+        }
+    }
+
+    fn path_of_cache_point(&self) -> Option<String> {
+        let is_point = |block: &Block| matches!(block, Block::CachePoint(_));
+        let in_tools = self.prompt.tools.iter().position(|tool| matches!(tool, Tool::CachePoint(_)));
+        let in_system = self.prompt.system.as_ref().and_then(|system| system.blocks().iter().position(is_point));
+        in_tools
+            .map(|place| format!("prompt.tools[{place}].cachePoint"))
+            .or_else(|| in_system.map(|place| format!("prompt.system[{place}].cachePoint")))
+            .or_else(|| self.path_of_block(is_point).map(|path| format!("{path}.cachePoint")))
+    }
+
+    fn output_format(&self) -> Result<(), Offence> {
+        if self.prompt.output_format.is_some() && !self.takes.structured_output {
+            return Err(self.refuse("prompt.outputFormat", "outputFormat", "is not taken: this model has no structured output"));
+        }
+        Ok(())
+    }
+
+    fn own_fields(&self) -> Result<(), Offence> {
+        let path = "prompt.additionalModelRequestFields";
+        let Some(fields) = &self.prompt.additional_model_request_fields else { return Ok(()) };
+        let names = || fields.as_object().into_iter().flat_map(|fields| fields.keys());
+        if let Some(name) = names().find(|name| !self.takes.fields.contains(name)) {
+            let known = self.takes.fields.join(", ");
+            let problem = format!("is not a field that may be set for this model; known are: {known}");
+            return Err(self.refuse(format!("{path}.{name}"), "additionalModelRequestFields", &problem));
+        }
+        match token_limit(fields) {
+            Some(name) => {
+                let problem = format!("sets {name}, which only `prompt.parameters.max_tokens` may: the budget holds that");
+                Err(self.refuse(path, "additionalModelRequestFields", &problem))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first name in `value`, at any depth, that limits the answer.
+fn token_limit(value: &Value) -> Option<&str> {
+    match value {
+        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            if TOKEN_LIMITS.contains(&name.as_str()) { Some(name.as_str()) } else { token_limit(value) }
+        }),
+        Value::Array(values) => values.iter().find_map(token_limit),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

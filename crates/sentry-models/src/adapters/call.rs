@@ -1,0 +1,71 @@
+//! One request to a model, whose parts go together.
+
+use sentry_contract::request::Prompt;
+use sentry_contract::states::Target;
+use sentry_contract::{ErrorBody, ErrorCode};
+use serde_json::Value;
+
+use super::conversation::Conversation;
+use super::words;
+
+/// More tokens than this no call has: the largest count that Converse can take and report.
+///
+/// Source: Amazon Bedrock API Reference, InferenceConfiguration and TokenUsage: integers of 32 bits.
+const MOST_TOKENS: u32 = i32::MAX.unsigned_abs();
+
+/// One request to a model, which it honors.
+pub struct Call<'r> {
+    pub prompt: &'r Prompt,
+    pub conversation: Conversation<'r>,
+    /// Most tokens to write.
+    pub max_tokens: u32,
+    /// What Converse has no field for.
+    pub additional: Option<Value>,
+}
+
+impl<'r> Call<'r> {
+    /// The request of `prompt` to `model`, for an answer of at most `max_tokens`.
+    ///
+    /// # Errors
+    /// At the first part of the request that the model cannot honor.
+    pub fn new(model: &Target, prompt: &'r Prompt, max_tokens: u32) -> Result<Self, Refusal> {
+        let conversation = Conversation::of(prompt);
+        check(prompt, &conversation, max_tokens)?;
+        let additional = words::fields(model, prompt, max_tokens)?;
+        Ok(Self { prompt, conversation, max_tokens, additional })
+    }
+}
+
+/// A part of the request that the model cannot honour.
+#[derive(Debug)]
+pub struct Refusal {
+    /// `max_tokens`, `system`, `toolChoice`, `reasoning`, `additionalModelRequestFields`.
+    pub parameter: &'static str,
+    /// Why, as the end of a sentence.
+    pub because: &'static str,
+}
+
+impl Refusal {
+    /// The error that a client gets. Nothing was sent.
+    pub fn error(&self, model: &Target) -> ErrorBody {
+        let Self { parameter, because } = self;
+        let family = model.family.name();
+        let message = format!("`{parameter}` cannot be honored by this model (family {family}): {because}.");
+        ErrorBody::new(ErrorCode::ModelRejectedRequest, message).with("parameter", *parameter)
+    }
+}
+
+/// Refuses by name what no request can say. What a model does not take is refused by validation, or else by Bedrock.
+fn check(prompt: &Prompt, conversation: &Conversation<'_>, max_tokens: u32) -> Result<(), Refusal> {
+    let refused = |parameter, because| Err(Refusal { parameter, because });
+    if max_tokens > MOST_TOKENS {
+        return refused("max_tokens", "Bedrock takes at most 2147483647");
+    }
+    if conversation.system_is_rich() {
+        return refused("system", "system messages have nothing but text, cache points and content for a guardrail");
+    }
+    if prompt.tool_choice.is_some() && prompt.tools.iter().all(|tool| tool.spec().is_none()) {
+        return refused("toolChoice", "there are no tools to choose among");
+    }
+    Ok(())
+}
