@@ -112,9 +112,9 @@ def redacted(answer):
 
 
 def is_rich(sent):
-    """Whether the answer to a document is a list of blocks: one of its messages is, or it has tools."""
+    """Whether the answer to a document is a list of blocks: one of its messages is, or it has tools or `reasoning`."""
     prompt = sent["prompt"]
-    return "tools" in prompt or any(isinstance(message["content"], list) for message in prompt["messages"])
+    return "tools" in prompt or "reasoning" in prompt or any(isinstance(message["content"], list) for message in prompt["messages"])
 
 
 def _output(wrong, output, sent):
@@ -135,20 +135,36 @@ def _output(wrong, output, sent):
 def _blocks(wrong, blocks):
     for position, block in enumerate(blocks):
         path = f"output.message.content[{position}]"
-        if not wrong.of(isinstance(block, dict) and len(block) == 1, path, "is no block") or not wrong.keys(block, path, (), ("text", "toolUse")):
+        if not wrong.of(isinstance(block, dict) and len(block) == 1, path, "is no block") or not wrong.keys(block, path, (), ("text", "toolUse", "reasoningContent")):
             continue
         if "text" in block:
             wrong.text(block["text"], f"{path}.text", r"(?s).+")
         elif "toolUse" in block and wrong.keys(block["toolUse"], f"{path}.toolUse", ("toolUseId", "name", "input")):
             for name in ("toolUseId", "name"):
                 wrong.text(block["toolUse"][name], f"{path}.toolUse.{name}", r".+")
+        elif "reasoningContent" in block:
+            _thought(wrong, block["reasoningContent"], f"{path}.reasoningContent")
+
+
+def _thought(wrong, thought, path):
+    if not wrong.of(isinstance(thought, dict) and len(thought) == 1, path, "is no thought") or not wrong.keys(thought, path, (), ("reasoningText", "redactedContent")):
+        return
+    if "redactedContent" in thought:
+        wrong.text(thought["redactedContent"], f"{path}.redactedContent", r"[A-Za-z0-9+/]+=*")
+    elif wrong.keys(thought["reasoningText"], f"{path}.reasoningText", ("text",), ("signature",)):
+        wrong.text(thought["reasoningText"]["text"], f"{path}.reasoningText.text")
+        wrong.text(thought["reasoningText"].get("signature", "none"), f"{path}.reasoningText.signature", r".+")
 
 
 def check_usage(usage, wrong=None):
     mine = Complaints() if wrong is None else wrong
     kinds = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
-    if mine.keys(usage, "usage", (*kinds, "totalTokens")) and all([mine.count(usage[kind], f"usage.{kind}") for kind in (*kinds, "totalTokens")]):
+    if mine.keys(usage, "usage", (*kinds, "totalTokens"), ("cacheDetails", "serviceTier")) and all([mine.count(usage[kind], f"usage.{kind}") for kind in (*kinds, "totalTokens")]):
         mine.of(usage["totalTokens"] == sum(usage[kind] for kind in kinds), "usage.totalTokens", f"is not the sum of the others in {usage}")
+        details = usage.get("cacheDetails", [])
+        mine.of(sum(each["inputTokens"] for each in details) == usage["cacheWriteInputTokens"], "usage.cacheDetails", f"do not add up in {usage}")
+        mine.of({each["ttl"] for each in details} <= {"5m", "1h"} and len(details) <= 2, "usage.cacheDetails", f"are {details}")
+        mine.of(usage.get("serviceTier", "flex") in {"flex", "priority", "reserved"}, "usage.serviceTier", f"is {usage.get('serviceTier')!r}")
     assert wrong is not None or not mine, mine
 
 

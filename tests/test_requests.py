@@ -206,7 +206,7 @@ def test_usage_is_the_models(sentry, model):
 def test_cached_tokens_are_counted_apart(sentry):
     sent = document("claude-3-5-haiku", input_tokens=21, output_tokens=143, cache_read=5, cache_write=7)
     usage = check_succeeded(sentry.ask(sent), sent)["usage"]
-    assert usage == {"inputTokens": 21, "outputTokens": 143, "cacheReadInputTokens": 5, "cacheWriteInputTokens": 7, "totalTokens": 176}
+    assert usage == {"inputTokens": 21, "outputTokens": 143, "cacheReadInputTokens": 5, "cacheWriteInputTokens": 7, "totalTokens": 176, "cacheDetails": [{"ttl": "5m", "inputTokens": 7}]}
 
 
 COSTS = {

@@ -84,6 +84,13 @@ def test_tool_conversation_in_two_steps(sentry, model):
         assert body["messages"][1:] == second["prompt"]["messages"][1:] and body["toolConfig"] == {"tools": [TOOL]}
 
 
+@pytest.mark.parametrize("model", [NOVA, CLAUDE])
+def test_thoughts_come_back_where_the_answer_is_a_list(sentry, model):
+    sent = rich(model, directives={"reasoning": 4, "output_tokens": 9})
+    content = check_succeeded(sentry.ask(sent), sent)["output"]["message"]["content"]
+    assert [list(each) for each in content] == [["reasoningContent"], ["text"]]
+
+
 def test_tool_choice_reaches_the_model(sentry):
     sent = rich(CLAUDE, tools=[TOOL], toolChoice={"tool": {"name": "find"}})
     answer = check_succeeded(sentry.ask(sent), sent)
