@@ -7,7 +7,7 @@ use sentry_contract::content::{
     Block, Content, Document, DocumentSource, GuardContent, Image, ReasoningContent, ReasoningText, ResultBlock,
 };
 use sentry_contract::request::Prompt;
-use sentry_contract::tools::Tool;
+use sentry_contract::tools::{JsonSchema, OutputFormat, Tool};
 use sentry_models::TokenLimits;
 use serde::Serialize;
 use serde_json::Value;
@@ -93,8 +93,9 @@ fn unbounded(prompt: &Prompt, pictures_are_bounded: bool) -> Option<String> {
 fn written(prompt: &Prompt) -> u64 {
     let said = prompt.system.iter().chain(prompt.messages.iter().map(|message| &message.content)).map(content);
     let tools = prompt.tools.iter().map(tool);
+    let form = prompt.output_format.iter().map(output_format);
     let instructions = if prompt.has_tools() { TOKENS_OF_TOOL_USE } else { 0 };
-    said.chain(tools).fold(TOKENS_A_REQUEST.saturating_add(instructions), u64::saturating_add)
+    said.chain(tools).chain(form).fold(TOKENS_A_REQUEST.saturating_add(instructions), u64::saturating_add)
 }
 
 fn content(content: &Content) -> u64 {
@@ -144,6 +145,11 @@ fn tool(tool: &Tool) -> u64 {
     let Some(spec) = tool.spec() else { return 0 };
     let description = spec.description.as_deref().map_or(0, quoted);
     sum([bytes(&spec.name), description, json(spec.input_schema.json()), TOKENS_A_TOOL])
+}
+
+fn output_format(format: &OutputFormat) -> u64 {
+    let OutputFormat::JsonSchema(JsonSchema { name, schema }) = format;
+    sum([bytes(name), json(schema), TOKENS_A_TOOL])
 }
 
 fn sum(tokens: impl IntoIterator<Item = u64>) -> u64 {

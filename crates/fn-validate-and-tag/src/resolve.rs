@@ -182,12 +182,7 @@ impl Resolver {
     }
 
     /// The model that the catalogue has `found` for `id`, with what an item of the table says of it.
-    async fn model(
-        &self,
-        name: &Name<'_>,
-        id: &str,
-        found: Result<Resolved, Unresolved>,
-    ) -> Result<Answer, Failure> {
+    async fn model(&self, name: &Name<'_>, id: &str, found: Result<Resolved, Unresolved>) -> Result<Answer, Failure> {
         let Some(key) = self.catalogue.item_key(id, &self.region, name.today) else {
             return Ok(found.map_err(Refusal::from));
         };

@@ -32,7 +32,8 @@ pub fn check(prompt: &Prompt, model: &Model, takes: &Takes, max_tokens: u32) -> 
     rules.own_fields()?;
     // What is left is how the parts go together in the family's own words.
     adapters::check(&Target::from(model), prompt, max_tokens).map_err(|(parameter, because)| {
-        let path = if prompt_fields().contains(&parameter) { format!("prompt.{parameter}") } else { "prompt".to_owned() };
+        let path =
+            if prompt_fields().contains(&parameter) { format!("prompt.{parameter}") } else { "prompt".to_owned() };
         Offence::new(path, format!("cannot be sent to {}: {because}", model.model_id)).parameter(parameter)
     })
 }
@@ -74,10 +75,16 @@ impl Rules<'_> {
         let first = given.into_iter().find(|(_, given)| *given).map(|(name, _)| name);
         match (self.takes.sampling, first) {
             (Sampling::None, Some(name)) => {
-                return Err(self.refuse_parameter(name, "is not taken by this model, which chooses its sampling itself; leave it out"));
+                return Err(self.refuse_parameter(
+                    name,
+                    "is not taken by this model, which chooses its sampling itself; leave it out",
+                ));
             }
             (Sampling::OneOfTemperatureTopP, _) if temperature.is_some() && top_p.is_some() => {
-                return Err(self.refuse_parameter("top_p", "cannot be given together with temperature to this model; leave one of them out"));
+                return Err(self.refuse_parameter(
+                    "top_p",
+                    "cannot be given together with temperature to this model; leave one of them out",
+                ));
             }
             _ => {}
         }
@@ -102,11 +109,17 @@ impl Rules<'_> {
         let messages = &self.prompt.messages;
         let of_system = messages.iter().position(|message| message.role == Role::System);
         if !self.takes.system && (self.prompt.system.is_some() || of_system.is_some()) {
-            let path = of_system.map_or_else(|| "prompt.system".to_owned(), |place| format!("prompt.messages[{place}]"));
+            let path =
+                of_system.map_or_else(|| "prompt.system".to_owned(), |place| format!("prompt.messages[{place}]"));
             return Err(self.refuse(path, "system", "is not taken: this model has no system messages"));
         }
-        if let (Some(place), false) = (messages.iter().position(|each| each.role == Role::Assistant), self.takes.turns) {
-            return Err(self.refuse(format!("prompt.messages[{place}]"), "messages", "is not taken: this model answers a single turn"));
+        if let (Some(place), false) = (messages.iter().position(|each| each.role == Role::Assistant), self.takes.turns)
+        {
+            return Err(self.refuse(
+                format!("prompt.messages[{place}]"),
+                "messages",
+                "is not taken: this model answers a single turn",
+            ));
         }
         self.prefill()?;
         self.files()
@@ -115,17 +128,27 @@ impl Rules<'_> {
     /// The last turn is the assistant's, so that the model goes on with it.
     fn prefill(&self) -> Result<(), Offence> {
         let said = self.prompt.messages.iter().enumerate().filter(|(_, message)| message.role != Role::System);
-        let Some((place, last)) = said.last().filter(|(_, message)| message.role == Role::Assistant) else { return Ok(()) };
+        let Some((place, last)) = said.last().filter(|(_, message)| message.role == Role::Assistant) else {
+            return Ok(());
+        };
         let path = format!("prompt.messages[{place}]");
         if !self.takes.prefill {
             return Err(self.refuse(path, "messages", "cannot be the assistant's: this model does not continue a begun answer, so the last message must be the user's"));
         }
         if self.is_claude() && self.asks_to_think() {
-            return Err(self.refuse(path, "messages", "cannot be the assistant's while the model thinks; the last message must be the user's"));
+            return Err(self.refuse(
+                path,
+                "messages",
+                "cannot be the assistant's while the model thinks; the last message must be the user's",
+            ));
         }
         // Source: Claude Docs, "Prefill Claude's response".
         if self.is_claude() && last.content.text().ends_with(char::is_whitespace) {
-            return Err(self.refuse(format!("{path}.content"), "messages", "must not end with white space: the model continues it"));
+            return Err(self.refuse(
+                format!("{path}.content"),
+                "messages",
+                "must not end with white space: the model continues it",
+            ));
         }
         Ok(())
     }
@@ -133,10 +156,12 @@ impl Rules<'_> {
     fn files(&self) -> Result<(), Offence> {
         let kinds: [(&str, bool, fn(&Block) -> bool); 2] = [
             ("image", self.takes.images, |block| {
-                matches!(block, Block::Image(_)) || block.results().iter().any(|result| matches!(result, ResultBlock::Image(_)))
+                matches!(block, Block::Image(_))
+                    || block.results().iter().any(|result| matches!(result, ResultBlock::Image(_)))
             }),
             ("document", self.takes.documents, |block| {
-                matches!(block, Block::Document(_)) || block.results().iter().any(|result| matches!(result, ResultBlock::Document(_)))
+                matches!(block, Block::Document(_))
+                    || block.results().iter().any(|result| matches!(result, ResultBlock::Document(_)))
             }),
         ];
         for (name, taken, is) in kinds {
@@ -158,24 +183,37 @@ impl Rules<'_> {
         if !self.takes.tools && self.prompt.has_tools() {
             let speaks = |block: &Block| matches!(block, Block::ToolUse(_) | Block::ToolResult(_));
             let path = self.path_of_block(speaks).filter(|_| self.prompt.tools.is_empty());
-            return Err(self.refuse(path.unwrap_or_else(|| "prompt.tools".to_owned()), "tools", "cannot be used: this model takes no tools"));
+            return Err(self.refuse(
+                path.unwrap_or_else(|| "prompt.tools".to_owned()),
+                "tools",
+                "cannot be used: this model takes no tools",
+            ));
         }
         if !matches!(self.prompt.tool_choice, Some(ToolChoice::Any {} | ToolChoice::Tool { .. })) {
             return Ok(());
         }
         if !self.takes.tool_choice {
-            return Err(self.refuse("prompt.toolChoice", "toolChoice", "must be auto, or left out: this model cannot be made to use a tool"));
+            return Err(self.refuse(
+                "prompt.toolChoice",
+                "toolChoice",
+                "must be auto, or left out: this model cannot be made to use a tool",
+            ));
         }
         let always = self.takes.reasoning.as_ref().is_some_and(|reasoning| reasoning.default == Thinking::Always);
         if !self.takes.forced_tool_with_reasoning && (always || self.asks_to_think()) {
-            return Err(self.refuse("prompt.toolChoice", "toolChoice", "must be auto, or left out, while the model thinks"));
+            return Err(self.refuse(
+                "prompt.toolChoice",
+                "toolChoice",
+                "must be auto, or left out, while the model thinks",
+            ));
         }
         Ok(())
     }
 
     fn reasoning(&self) -> Result<(), Offence> {
         let Some(wanted) = self.prompt.reasoning else { return Ok(()) };
-        let refuse = |field: &str, problem: &str| Err(self.refuse(format!("prompt.reasoning{field}"), "reasoning", problem));
+        let refuse =
+            |field: &str, problem: &str| Err(self.refuse(format!("prompt.reasoning{field}"), "reasoning", problem));
         let Some(reasoning) = self.takes.reasoning.as_ref() else {
             return match wanted {
                 Reasoning::Off(_) => Ok(()),
@@ -188,11 +226,15 @@ impl Rules<'_> {
         let takes_budget = matches!(style, ReasoningStyle::ClaudeBudget | ReasoningStyle::ClaudeBudgetOrAdaptive);
         match wanted {
             Reasoning::Off(_) if !reasoning.can_be_off => refuse(".off", "is not possible: this model always thinks"),
-            Reasoning::BudgetTokens(_) if !takes_budget => refuse(".budgetTokens", "is not taken by this model: say an effort instead"),
+            Reasoning::BudgetTokens(_) if !takes_budget => {
+                refuse(".budgetTokens", "is not taken by this model: say an effort instead")
+            }
             Reasoning::BudgetTokens(tokens) if self.prompt.parameters.max_tokens.is_some_and(|most| tokens >= most) => {
                 refuse(".budgetTokens", "must be less than max_tokens: the answer comes out of the same tokens")
             }
-            Reasoning::Effort(effort) if style != ReasoningStyle::ClaudeBudget && !reasoning.efforts.contains(&effort) => {
+            Reasoning::Effort(effort)
+                if style != ReasoningStyle::ClaudeBudget && !reasoning.efforts.contains(&effort) =>
+            {
                 let known: Vec<_> = reasoning.efforts.iter().map(|effort| effort.name()).collect();
                 refuse(".effort", &format!("must be one of {} for this model", known.join(", ")))
             }
@@ -209,12 +251,20 @@ impl Rules<'_> {
             };
         };
         if !cache.one_hour && points().any(|point| point.ttl == Some(CacheTtl::OneHour)) {
-            return Err(self.refuse("prompt", "cachePoint", "has a cache point of 1h, and this model keeps a cache for five minutes only"));
+            return Err(self.refuse(
+                "prompt",
+                "cachePoint",
+                "has a cache point of 1h, and this model keeps a cache for five minutes only",
+            ));
         }
         // Source: Amazon Bedrock User Guide, "Prompt caching": Amazon Nova takes cache points in `system` and messages.
         let in_tools = self.prompt.tools.iter().position(|tool| matches!(tool, Tool::CachePoint(_)));
         match in_tools.filter(|_| self.model.family == Family::Nova) {
-            Some(place) => Err(self.refuse(format!("prompt.tools[{place}].cachePoint"), "cachePoint", "is not taken among the tools of this model")),
+            Some(place) => Err(self.refuse(
+                format!("prompt.tools[{place}].cachePoint"),
+                "cachePoint",
+                "is not taken among the tools of this model",
+            )),
             None => Ok(()),
         }
     }
@@ -231,7 +281,11 @@ impl Rules<'_> {
 
     fn output_format(&self) -> Result<(), Offence> {
         if self.prompt.output_format.is_some() && !self.takes.structured_output {
-            return Err(self.refuse("prompt.outputFormat", "outputFormat", "is not taken: this model has no structured output"));
+            return Err(self.refuse(
+                "prompt.outputFormat",
+                "outputFormat",
+                "is not taken: this model has no structured output",
+            ));
         }
         Ok(())
     }
@@ -247,7 +301,8 @@ impl Rules<'_> {
         }
         match token_limit(fields) {
             Some(name) => {
-                let problem = format!("sets {name}, which only `prompt.parameters.max_tokens` may: the budget holds that");
+                let problem =
+                    format!("sets {name}, which only `prompt.parameters.max_tokens` may: the budget holds that");
                 Err(self.refuse(path, "additionalModelRequestFields", &problem))
             }
             None => Ok(()),

@@ -34,13 +34,18 @@ pub fn validate(document: &Value) -> Value {
 
 pub fn request() -> Value {
     json!({
-        "model": "claude-3-5-haiku",
+        "model": "claude-haiku-4-5",
         "prompt": {
             "messages": [{"role": "user", "content": "Explain."}, {"role": "assistant", "content": "S3 is"}],
-            "parameters": {"max_tokens": 2000, "temperature": 0.7, "top_p": 0.9, "top_k": 50}
+            "parameters": {"max_tokens": 2000, "temperature": 0.7, "top_k": 50}
         },
         "tags": {"applicationId": "helper", "costCenter": "support", "environment": "production"}
     })
+}
+
+/// The price of Claude Haiku 4.5 through a `us.` profile. Source: Amazon Bedrock pricing, read 2026-11-26.
+fn haiku_4_5() -> Value {
+    json!({"input": "1.10", "output": "5.50", "cacheRead": "0.11", "cacheWrite5m": "1.375", "cacheWrite1h": "2.20"})
 }
 
 /// The request with the value at `pointer` replaced or added.
@@ -62,13 +67,13 @@ fn without(pointer: &str) -> Value {
 fn the_contracts_document_is_tagged_and_its_model_resolved() {
     let validated = validate(&request());
     assert_eq!(validated["valid"], true);
-    let id = "us.anthropic.claude-3-5-haiku-20241022-v1:0";
+    let id = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
     let tags = &validated["request"]["tags"];
     assert_eq!(tags["requestId"], "00000000-0000-0000-0000-000000000000");
     assert_eq!(tags["timestamp"], "2026-11-21T05:00:00.123456Z");
     assert_eq!(tags["modelMetric"], id);
-    let model = json!({"requested": "claude-3-5-haiku", "modelId": id, "modelMetric": id, "foundation": "anthropic.claude-3-5-haiku-20241022-v1:0", "family": "anthropic",
-                       "price": {"input": "0.80", "output": "4.00"}});
+    let model = json!({"requested": "claude-haiku-4-5", "modelId": id, "modelMetric": id, "foundation": "anthropic.claude-haiku-4-5-20251001-v1:0", "family": "anthropic",
+                       "price": haiku_4_5(), "reasoning": "claude-budget"});
     assert_eq!(validated["request"]["model"], model);
     assert_eq!(validated["request"]["prompt"]["parameters"], request()["prompt"]["parameters"]);
     let estimate = json!({"inputTokens": 64 + 2 * 16 + 13, "maxTokens": 2000, "maxTokensGiven": true});
@@ -106,14 +111,14 @@ fn the_fallback_comes_with_its_price_and_no_more_tokens_than_it_writes() {
         document["prompt"]["parameters"] = json!({"max_tokens": max_tokens});
         validate(&document)["request"]["fallback"].clone()
     };
-    let id = "us.anthropic.claude-3-5-haiku-20241022-v1:0";
-    let model = json!({"requested": "claude-3-5-haiku", "modelId": id, "modelMetric": id, "foundation": "anthropic.claude-3-5-haiku-20241022-v1:0", "family": "anthropic",
-                       "price": {"input": "0.80", "output": "4.00"}});
+    let id = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
+    let model = json!({"requested": "claude-haiku-4-5", "modelId": id, "modelMetric": id, "foundation": "anthropic.claude-haiku-4-5-20251001-v1:0", "family": "anthropic",
+                       "price": haiku_4_5(), "reasoning": "claude-budget"});
     assert_eq!(
-        asked("claude-sonnet-4", 500),
+        asked("claude-sonnet-4-5", 500),
         json!({"model": model, "inputTokens": 64 + 2 * 16 + 13, "maxTokens": 500})
     );
-    assert_eq!(asked("claude-sonnet-4", 60_000)["maxTokens"], 8192);
+    assert_eq!(asked("nova-2-lite", 30_000)["maxTokens"], 10_000);
     assert_eq!(asked("nova-micro", 500), Value::Null);
 }
 
@@ -130,8 +135,7 @@ fn a_fallback_that_cannot_honour_a_part_of_the_request_is_none() {
         ("nova-pro", &image, true),
         ("nova-lite", &image, false),
         ("nova-lite", &notes, false),
-        ("claude-3-5-sonnet-v2", &notes, true),
-        ("claude-3-5-sonnet-v2", &image, false),
+        ("claude-sonnet-4-5", &notes, true),
     ] {
         let request = with_block(model, block.clone());
         assert_eq!((request.is_object(), request.get("fallback").is_some()), (true, stands_in), "{model} {block}");
@@ -254,11 +258,11 @@ fn more_than_a_model_can_write_is_refused_with_its_limit() {
     let error = |max_tokens: u32| {
         validate(&with("/prompt/parameters/max_tokens", json!(max_tokens)))["answer"]["error"].clone()
     };
-    assert_eq!(error(8_192), Value::Null);
-    let error = error(8_193);
-    assert_eq!((&error["code"], &error["details"]["limit"]), (&json!("InvalidRequest"), &json!(8_192)));
+    assert_eq!(error(64_000), Value::Null);
+    let error = error(64_001);
+    assert_eq!((&error["code"], &error["details"]["limit"]), (&json!("InvalidRequest"), &json!(64_000)));
     assert_eq!(error["details"]["path"], "prompt.parameters.max_tokens");
-    assert!(error["message"].as_str().unwrap().contains("8192"), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("64000"), "{error}");
 }
 
 #[test]

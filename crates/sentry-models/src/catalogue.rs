@@ -366,8 +366,7 @@ impl Catalogue {
     ) -> Result<(), Unresolved> {
         let Some(since) = ends.filter(|ends| *ends <= today) else { return Ok(()) };
         let own = item.and_then(|item| item.successor.clone());
-        let replacement =
-            own.or_else(|| self.successor(entry, today)).unwrap_or_else(|| "another model".to_owned());
+        let replacement = own.or_else(|| self.successor(entry, today)).unwrap_or_else(|| "another model".to_owned());
         Err(Unresolved::Retired { name: requested.to_owned(), since, replacement })
     }
 

@@ -97,7 +97,8 @@ fn every_price_is_that_of_the_row_that_it_is_from() {
             let price = serde_json::to_value(priced.price).unwrap();
             let regions: Vec<Option<&String>> =
                 if regions.is_empty() { vec![None] } else { regions.iter().map(Some).collect() };
-            for (form, region) in priced.r#for.iter().flat_map(|form| regions.iter().map(move |region| (form, region))) {
+            for (form, region) in priced.r#for.iter().flat_map(|form| regions.iter().map(move |region| (form, region)))
+            {
                 let row = row(&litellm, &entry, form, *region);
                 let what = format!("{form} of {} in {region:?}", entry.model);
                 assert_eq!(shipped(&price), rates(row, ""), "{what}");
@@ -106,10 +107,12 @@ fn every_price_is_that_of_the_row_that_it_is_from() {
                     assert_eq!(tier_rates, rates(row, &format!("_{tier}")), "{tier} {what}");
                 }
                 let above = price["longContext"]["above"].as_u64();
-                let long = above.map(|above| rates(row, &format!("_above_{}k_tokens", above / 1_000))).unwrap_or_default();
+                let long =
+                    above.map(|above| rates(row, &format!("_above_{}k_tokens", above / 1_000))).unwrap_or_default();
                 let shipped_long = price["longContext"].get("rates").map(shipped).unwrap_or_default();
                 assert_eq!(shipped_long, long, "long context of {what}");
-                let has_long = row.as_object().unwrap().keys().any(|field| field.starts_with("input_cost_per_token_above"));
+                let has_long =
+                    row.as_object().unwrap().keys().any(|field| field.starts_with("input_cost_per_token_above"));
                 assert_eq!(has_long, above.is_some(), "{what}");
                 let other = genai.get(&id(&entry.model, form)).map(|row| {
                     let rate = |field: &str| row[field].as_str().unwrap().parse::<Decimal>().unwrap().normalize();
@@ -181,13 +184,18 @@ fn the_catalogue_as_a_table() {
         let known: Vec<_> = found.into_iter().filter(|found| found.listed).collect();
         (!known.is_empty(), known.iter().any(|found| found.model.price.is_some()))
     };
-    for (name, region, forms) in
-        [(REGIONS[0], REGIONS[0], &forms[..]), (REGIONS[1], REGIONS[1], &forms[..]), ("global.", REGIONS[0], &["global"])]
-    {
+    for (name, region, forms) in [
+        (REGIONS[0], REGIONS[0], &forms[..]),
+        (REGIONS[1], REGIONS[1], &forms[..]),
+        ("global.", REGIONS[0], &["global"]),
+    ] {
         let there: Vec<(bool, bool)> = alive.iter().map(|entry| resolved(entry, region, forms)).collect();
         let callable = there.iter().filter(|(callable, _)| *callable).count();
         let priced = there.iter().filter(|(callable, priced)| *callable && *priced).count();
-        println!("{name}: of {} alive {callable} have a form that can be called, {priced} of these have a price", alive.len());
+        println!(
+            "{name}: of {} alive {callable} have a form that can be called, {priced} of these have a price",
+            alive.len()
+        );
         assert!(callable > 20 && priced * 100 >= callable * 95, "{name}");
     }
     let takes: Vec<_> = alive

@@ -47,7 +47,7 @@ pub fn image(format: ImageFormat, width: u16, height: u16) -> Image {
 
 fn rule(model_id: &str) -> PictureRule {
     static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::bundled().unwrap());
-    CATALOGUE.resolve(model_id, "us-east-1").unwrap().limits.picture.unwrap()
+    CATALOGUE.resolve(model_id, "us-east-1", "2026-11-21".parse().unwrap()).unwrap().limits.picture.unwrap()
 }
 
 #[test]
@@ -106,8 +106,8 @@ fn what_cannot_be_read_is_held_at_the_largest_picture_of_the_family() {
 const MODELS: [&str; 11] = [
     "amazon.nova-lite-v1:0",
     "amazon.nova-pro-v1:0",
-    "anthropic.claude-3-haiku-20240307-v1:0",
-    "us.anthropic.claude-3-5-sonnet-20241022-v2:0",
+    "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
     "us.anthropic.claude-sonnet-4-6",
     "us.anthropic.claude-opus-4-7",
     "us.meta.llama3-2-90b-instruct-v1:0",

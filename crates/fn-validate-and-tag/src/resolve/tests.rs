@@ -20,6 +20,11 @@ use super::*;
 const ARN: &str = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/p1";
 const REGION: &str = "us-east-1";
 
+/// A day on which every model of these tests lives.
+fn today() -> NaiveDate {
+    "2026-11-21".parse().unwrap()
+}
+
 /// What DynamoDB and Bedrock answer.
 pub struct Aws {
     table: Rule,
@@ -110,12 +115,24 @@ fn price() -> (&'static str, AttributeValue) {
 }
 
 #[tokio::test]
-async fn an_entry_of_the_bundled_catalogue_needs_no_look_up() {
+async fn the_table_is_read_once_for_each_id_and_never_for_a_bundled_alias() {
     let aws = Aws::empty();
-    for name in ["nova-lite", "us.anthropic.claude-3-5-haiku-20241022-v1:0", "support", "claude-3-7-sonnet"] {
-        let _ = resolver(&aws).resolve(name, Instant::now()).await.unwrap();
+    let resolver = resolver(&aws);
+    for name in ["nova-lite", "us.amazon.nova-lite-v1:0", "nova-lite"] {
+        resolver.resolve(name, today(), Instant::now()).await.unwrap().unwrap();
     }
-    assert_eq!((aws.reads(), aws.profiles.num_calls()), (0, 0));
+    assert_eq!((aws.reads(), aws.profiles.num_calls()), (1, 0));
+}
+
+#[tokio::test]
+async fn an_admins_item_wins_over_the_bundled_entry_field_by_field() {
+    let item = [("contextWindow", N("123456".to_owned())), price(), ("priceSource", text("our contract"))];
+    let aws = Aws::with_items(&[("us.amazon.nova-lite-v1:0", &item)]);
+    let bundled = resolver(&Aws::empty()).resolve("nova-lite", today(), Instant::now()).await.unwrap().unwrap();
+    let found = resolver(&aws).resolve("nova-lite", today(), Instant::now()).await.unwrap().unwrap();
+    assert_eq!((found.limits.context_window, found.limits.output), (Some(123_456), bundled.limits.output));
+    assert_ne!(found.model.price, bundled.model.price);
+    assert_eq!(serde_json::to_value(found.model.price).unwrap(), json!({"input": "1.00", "output": "2.00"}));
 }
 
 #[tokio::test]
@@ -124,14 +141,14 @@ async fn an_added_model_is_found_by_its_id_and_by_its_alias_and_read_once_a_minu
         [("family", text("llama")), ("outputLimit", N("500".to_owned())), price(), ("priceSource", text("2026-10-01"))];
     let aws = Aws::with_items(&[("acme.giant-v1", &model), ("alias#giant", &[("modelId", text("acme.giant-v1"))])]);
     let (resolver, start) = (resolver(&aws), Instant::now());
-    let found = resolver.resolve("giant", start).await.unwrap().unwrap();
+    let found = resolver.resolve("giant", today(), start).await.unwrap().unwrap();
     assert_eq!((found.model.model_id.as_str(), found.model.family), ("acme.giant-v1", Family::Llama));
     assert_eq!(found.limits.output, Some(500));
     assert!(found.model.price.is_some() && found.model.requested == "giant");
     assert_eq!(aws.reads(), 2);
-    resolver.resolve("giant", start + Duration::from_secs(59)).await.unwrap().unwrap();
+    resolver.resolve("giant", today(), start + Duration::from_secs(59)).await.unwrap().unwrap();
     assert_eq!(aws.reads(), 2);
-    resolver.resolve("acme.giant-v1", start + Duration::from_secs(61)).await.unwrap().unwrap();
+    resolver.resolve("acme.giant-v1", today(), start + Duration::from_secs(61)).await.unwrap().unwrap();
     assert_eq!(aws.reads(), 4);
 }
 
@@ -139,9 +156,9 @@ async fn an_added_model_is_found_by_its_id_and_by_its_alias_and_read_once_a_minu
 async fn an_addition_prices_what_the_catalogue_knows_by_its_family_only() {
     let id = "anthropic.claude-next-v1:0";
     let aws = Aws::with_items(&[(id, &[price(), ("priceSource", text("2026-10-01"))])]);
-    let found = resolver(&aws).resolve(id, Instant::now()).await.unwrap().unwrap();
+    let found = resolver(&aws).resolve(id, today(), Instant::now()).await.unwrap().unwrap();
     assert!(found.model.price.is_some() && found.model.family == Family::Anthropic);
-    let without = resolver(&Aws::empty()).resolve(id, Instant::now()).await.unwrap().unwrap();
+    let without = resolver(&Aws::empty()).resolve(id, today(), Instant::now()).await.unwrap().unwrap();
     assert!(without.model.price.is_none() && without.model.family == Family::Anthropic);
 }
 
@@ -150,12 +167,12 @@ async fn what_means_nothing_is_looked_for_once() {
     let aws = Aws::empty();
     let (resolver, now) = (resolver(&aws), Instant::now());
     for _ in 0..3 {
-        let refusal = resolver.resolve("gpt-4", now).await.unwrap().unwrap_err();
+        let refusal = resolver.resolve("gpt-4", today(), now).await.unwrap().unwrap_err();
         assert_eq!(refusal.details, []);
     }
-    assert_eq!(aws.reads(), 2);
+    assert_eq!(aws.reads(), 1);
     for name in ["", "größe", "default"] {
-        assert!(resolver.resolve(name, now).await.unwrap().is_err());
+        assert!(resolver.resolve(name, today(), now).await.unwrap().is_err());
     }
 }
 
@@ -173,7 +190,7 @@ async fn a_malformed_addition_is_named_for_the_admin() {
         ("acme.c", "acme.c", "$"),
         ("acme.d", "acme.d", "family"),
     ] {
-        let refusal = resolver(&aws).resolve(name, Instant::now()).await.unwrap().unwrap_err();
+        let refusal = resolver(&aws).resolve(name, today(), Instant::now()).await.unwrap().unwrap_err();
         assert_eq!(refusal.details, [("entry", json!(entry)), ("field", json!(field))], "{name}");
         assert!(refusal.problem.contains("admin"), "{}", refusal.problem);
     }
@@ -186,7 +203,7 @@ async fn a_table_that_cannot_be_read_fails_closed() {
         GetItemError::ProvisionedThroughputExceededException(throttled)
     });
     let aws = Aws { table, ..Aws::empty() };
-    let failure = resolver(&aws).resolve("gpt-4", Instant::now()).await.unwrap_err();
+    let failure = resolver(&aws).resolve("gpt-4", today(), Instant::now()).await.unwrap_err();
     assert_eq!(failure.name(), "LedgerUnavailable");
 }
 
@@ -197,13 +214,14 @@ async fn a_profile_has_the_family_and_price_of_the_model_behind_it() {
     let aws = Aws::with_profile_of(&[models[0].as_str(), models[1].as_str()]);
     let (resolver, now) = (resolver(&aws), Instant::now());
     for age in [0, 299] {
-        let found = resolver.resolve(ARN, now + Duration::from_secs(age)).await.unwrap().unwrap();
+        let found = resolver.resolve(ARN, today(), now + Duration::from_secs(age)).await.unwrap().unwrap();
         assert_eq!((found.model.model_id.as_str(), found.model.model_metric.as_str()), (ARN, "p1"));
         assert_eq!((found.model.family, found.limits.output), (Family::Nova, Some(10_000)));
         assert!(found.model.price.is_some() && found.model.requested == ARN);
     }
-    assert_eq!((aws.profiles.num_calls(), aws.reads()), (1, 0));
-    resolver.resolve(ARN, now + Duration::from_secs(300)).await.unwrap().unwrap();
+    // The item of the profile, and that of the model behind it.
+    assert_eq!((aws.profiles.num_calls(), aws.reads()), (1, 4));
+    resolver.resolve(ARN, today(), now + Duration::from_secs(300)).await.unwrap().unwrap();
     assert_eq!(aws.profiles.num_calls(), 2);
 }
 
@@ -211,7 +229,7 @@ async fn a_profile_has_the_family_and_price_of_the_model_behind_it() {
 async fn an_alias_of_the_table_may_mean_a_profile() {
     let profile = Aws::with_profile_of(&["arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0"]).profiles;
     let aws = Aws::new(&[("alias#marketing", &[("modelId", text(ARN))])], profile);
-    let found = resolver(&aws).resolve("marketing", Instant::now()).await.unwrap().unwrap();
+    let found = resolver(&aws).resolve("marketing", today(), Instant::now()).await.unwrap().unwrap();
     assert_eq!((found.model.requested.as_str(), found.model.model_id.as_str()), ("marketing", ARN));
 }
 
@@ -227,14 +245,14 @@ async fn a_profile_that_cannot_be_resolved_is_refused() {
         (Aws::with_profile_of(&[retired]), Value::Null),
     ];
     for (aws, bedrock_error) in cases {
-        let refusal = resolver(&aws).resolve(ARN, Instant::now()).await.unwrap().unwrap_err();
+        let refusal = resolver(&aws).resolve(ARN, today(), Instant::now()).await.unwrap().unwrap_err();
         let detail =
             |name| refusal.details.iter().find(|(key, _)| *key == name).map_or(Value::Null, |(_, value)| value.clone());
         assert_eq!(detail("bedrockError"), bedrock_error, "{refusal:?}");
     }
     let elsewhere = ARN.replace("us-east-1", "eu-west-1");
     let aws = Aws::empty();
-    assert!(resolver(&aws).resolve(&elsewhere, Instant::now()).await.unwrap().is_err());
+    assert!(resolver(&aws).resolve(&elsewhere, today(), Instant::now()).await.unwrap().is_err());
     assert_eq!(aws.profiles.num_calls(), 0);
 }
 
@@ -245,15 +263,15 @@ async fn a_control_plane_that_does_not_answer_fails_closed_and_is_asked_again() 
     let aws = Aws::new(&[], throttled);
     let resolver = resolver(&aws);
     for calls in 1..3 {
-        let failure = resolver.resolve(ARN, Instant::now()).await.unwrap_err();
+        let failure = resolver.resolve(ARN, today(), Instant::now()).await.unwrap_err();
         assert_eq!((failure.name(), aws.profiles.num_calls()), ("LedgerUnavailable", calls));
     }
 }
 
 /// The id and name of the fallback of what `name` means.
 async fn fallback_of(resolver: &Resolver, name: &str) -> Option<(String, String)> {
-    let resolved = resolver.resolve(name, Instant::now()).await.unwrap().unwrap();
-    let fallback = resolver.fallback(&resolved, Instant::now()).await?;
+    let resolved = resolver.resolve(name, today(), Instant::now()).await.unwrap().unwrap();
+    let fallback = resolver.fallback(&resolved, today(), Instant::now()).await?;
     Some((fallback.model.model_id, fallback.model.requested))
 }
 
@@ -261,7 +279,7 @@ async fn fallback_of(resolver: &Resolver, name: &str) -> Option<(String, String)
 async fn a_fallback_is_the_bundled_catalogues_or_an_additions() {
     let added = |fallback: &'static str| [("family", text("nova")), ("fallback", text(fallback))];
     let plain = [("family", text("nova"))];
-    let lite = "amazon.nova-lite-v1:0";
+    let (lite, through_us) = ("amazon.nova-lite-v1:0", "us.amazon.nova-lite-v1:0");
     let (known, other, missing, malformed) = (added(lite), added("acme.b"), added("acme.nothing"), added("acme.bad"));
     let items: &[(&str, &[_])] = &[
         ("acme.a", &known),
@@ -274,8 +292,8 @@ async fn a_fallback_is_the_bundled_catalogues_or_an_additions() {
     let aws = Aws::with_items(items);
     let resolver = resolver(&aws);
     let named = |id: &str, name: &str| Some((id.to_owned(), name.to_owned()));
-    assert_eq!(fallback_of(&resolver, "nova-pro").await, named(lite, "nova-lite"));
-    assert_eq!((fallback_of(&resolver, "nova-micro").await, aws.reads()), (None, 0));
+    assert_eq!(fallback_of(&resolver, "nova-pro").await, named(through_us, "nova-lite"));
+    assert_eq!(fallback_of(&resolver, "nova-micro").await, None);
     assert_eq!(fallback_of(&resolver, "acme.a").await, named(lite, "nova-lite"));
     assert_eq!(fallback_of(&resolver, "acme.o").await, named("acme.b", "acme.b"));
     // Nobody is refused because the fallback cannot be called.

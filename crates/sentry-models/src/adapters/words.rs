@@ -102,7 +102,7 @@ fn budget_below(max_tokens: u32, tokens: u32) -> Result<u32, &'static str> {
 
 /// A share of `max_tokens` for an effort, in a model that knows budgets only.
 ///
-/// Source of the shares: OpenRouter documentation, "Reasoning tokens", which has the same for the same models.
+/// The shares are this project's own choice; no vendor publishes any.
 fn budget_for(max_tokens: u32, effort: Effort) -> Result<u32, &'static str> {
     let percent = match effort {
         Effort::Low => 20,

@@ -170,7 +170,8 @@ impl Catalogue {
                 let Some(named) = named else { continue };
                 let other = self.entry_named(named);
                 if other.is_none_or(|other| other.model == entry.model) {
-                    let problem = format!("{named:?} is neither an alias nor the id of another model that has an entry");
+                    let problem =
+                        format!("{named:?} is neither an alias nor the id of another model that has an entry");
                     return Err(InvalidEntry::new(&entry.model, field, problem));
                 }
             }

@@ -94,7 +94,11 @@ fn arns_of_models_and_of_system_profiles_mean_their_ids_in_every_partition() {
             "us-gov-west-1",
             "us-gov.anthropic.claude-sonnet-5",
         ),
-        ("arn:aws-cn:bedrock:cn-north-1::foundation-model/amazon.nova-lite-v1:0", "cn-north-1", "amazon.nova-lite-v1:0"),
+        (
+            "arn:aws-cn:bedrock:cn-north-1::foundation-model/amazon.nova-lite-v1:0",
+            "cn-north-1",
+            "amazon.nova-lite-v1:0",
+        ),
     ] {
         let model = resolve(arn, region).unwrap().model;
         assert_eq!((model.model_id.as_str(), model.model_metric.as_str()), (arn, metric));
@@ -173,13 +177,19 @@ fn the_names_of_the_articles_lead_to_what_replaced_their_models_and_say_so() {
     ] {
         let found = resolve(name, HERE).unwrap();
         let replaced = found.replaced.unwrap();
-        assert_eq!((replaced.requested.as_str(), replaced.by.as_str(), found.model.requested.as_str()), (name, by, name));
+        assert_eq!(
+            (replaced.requested.as_str(), replaced.by.as_str(), found.model.requested.as_str()),
+            (name, by, name)
+        );
         assert_eq!(found.model.model_id, id(by, HERE));
         assert!(replaced.to_string().contains(by));
     }
     assert_eq!(resolve("nova-lite", HERE).unwrap().replaced, None);
     let before = bundled().resolve("claude-3-5-haiku", HERE, day("2026-06-18")).unwrap();
-    assert_eq!((before.replaced, before.model.foundation.as_deref()), (None, Some("anthropic.claude-3-5-haiku-20241022-v1:0")));
+    assert_eq!(
+        (before.replaced, before.model.foundation.as_deref()),
+        (None, Some("anthropic.claude-3-5-haiku-20241022-v1:0"))
+    );
     // Successors may have ended too.
     let later = bundled().resolve("claude-2", HERE, day("2027-04-08")).unwrap();
     assert_eq!(later.replaced.unwrap().by, "claude-sonnet-5-5");
@@ -196,7 +206,10 @@ fn a_fallback_is_alive_has_an_entry_and_can_be_called_there() {
             let other = catalogue.resolve(&fallback, region, today()).unwrap();
             assert!(other.listed && other.model.foundation != found.model.foundation, "{id} -> {fallback}");
             if let (Some(dear), Some(cheap)) = (found.model.price, other.model.price) {
-                assert!(cheap.rates.output.times(1) < dear.rates.output.times(1), "{fallback} is not cheaper than {id}");
+                assert!(
+                    cheap.rates.output.times(1) < dear.rates.output.times(1),
+                    "{fallback} is not cheaper than {id}"
+                );
             }
         }
     }
@@ -204,7 +217,10 @@ fn a_fallback_is_alive_has_an_entry_and_can_be_called_there() {
     assert_eq!(fallback("amazon.nova-pro-v1:0", HERE).as_deref(), Some("amazon.nova-lite-v1:0"));
     // What is called in Europe is answered in Europe.
     assert_eq!(fallback("eu.amazon.nova-pro-v1:0", "eu-west-1").as_deref(), Some("eu.amazon.nova-lite-v1:0"));
-    assert_eq!(["amazon.nova-lite-v1:0", "acme.unknown"].map(|id| catalogue.name_of(id)), ["nova-lite", "acme.unknown"]);
+    assert_eq!(
+        ["amazon.nova-lite-v1:0", "acme.unknown"].map(|id| catalogue.name_of(id)),
+        ["nova-lite", "acme.unknown"]
+    );
 }
 
 #[test]
@@ -226,7 +242,10 @@ fn a_price_is_that_of_the_form_and_of_the_region() {
     let long = bundled().price("us.anthropic.claude-sonnet-4-5-20250929-v1:0", HERE).unwrap().long_context.unwrap();
     assert_eq!((long.above, long.rates.input.to_string()), (200_000, "6.60".to_owned()));
     let net = bundled().with_discount("10".parse().unwrap()).price("us.xai.grok-4.7", HERE).unwrap();
-    assert_eq!((net.rates.input.to_string(), net.tiers.flex.unwrap().input.to_string()), ("1.98".into(), "0.99".into()));
+    assert_eq!(
+        (net.rates.input.to_string(), net.tiers.flex.unwrap().input.to_string()),
+        ("1.98".into(), "0.99".into())
+    );
 }
 
 #[test]
@@ -238,7 +257,9 @@ fn what_a_model_takes_is_known_by_its_rules() {
     }
     assert!(takes("claude-sonnet-4-5").prefill && !takes("claude-sonnet-4-6").prefill && takes("nova-lite").top_k);
     assert!(!takes("claude-opus-4-7").top_k && !takes("nova-micro").images && takes("llama-4-scout").images);
-    assert!(!takes("deepseek-r1").tools && !takes("llama-4-scout").tool_choice && !takes("gpt-oss-120b").stop_sequences);
+    assert!(
+        !takes("deepseek-r1").tools && !takes("llama-4-scout").tool_choice && !takes("gpt-oss-120b").stop_sequences
+    );
     let reasoning = |name: &str| takes(name).reasoning.map(|it| (it.style, it.default, it.can_be_off));
     use ReasoningStyle as Style;
     for (name, expected) in [
@@ -349,11 +370,17 @@ fn an_addition_describes_a_model_that_no_pattern_fits() {
     )
     .unwrap();
     let found = bundled().resolve_added("giant", &added, HERE, today()).unwrap().unwrap();
-    assert_eq!((found.model.family, found.defaults.max_tokens, found.limits.output), (Family::Llama, Some(100), Some(100)));
+    assert_eq!(
+        (found.model.family, found.defaults.max_tokens, found.limits.output),
+        (Family::Llama, Some(100), Some(100))
+    );
     assert!(found.model.price.is_some() && found.model.requested == "giant" && found.listed);
     let elsewhere = bundled().resolve_added("giant", &added, "eu-west-1", today());
     assert!(matches!(elsewhere, Err(Unusable::Unresolved(Unresolved::Elsewhere { .. }))), "{elsewhere:?}");
-    assert_eq!(item(r#"{"entry": "alias#sales", "modelId": "amazon.nova-x"}"#).unwrap().target(), Some("amazon.nova-x"));
+    assert_eq!(
+        item(r#"{"entry": "alias#sales", "modelId": "amazon.nova-x"}"#).unwrap().target(),
+        Some("amazon.nova-x")
+    );
 }
 
 #[test]

@@ -112,8 +112,8 @@ impl Files {
         let common = serde_json::from_str(&read(folder.join("catalogue/common.json"))?).context("common.json")?;
         let (mut providers, mut extracts) = (BTreeMap::new(), BTreeMap::new());
         for (name, _) in sentry_models::catalogue::PROVIDERS {
-            let file: ProviderFile<Entry> =
-                serde_json::from_str(&read(folder.join("catalogue").join(name))?).with_context(|| (*name).to_owned())?;
+            let file: ProviderFile<Entry> = serde_json::from_str(&read(folder.join("catalogue").join(name))?)
+                .with_context(|| (*name).to_owned())?;
             let ProviderFile { provider, takes, profile_only, models } = file;
             providers.insert(provider, Provider { takes, profile_only, models });
         }
@@ -201,7 +201,8 @@ impl Files {
         for entry in after.entries() {
             match before.get(entry.model.as_str()) {
                 Some(old) => compare(old, entry, today, &mut changes),
-                None => changes.push(Change::new(Kind::New, format!("{}, with {} price(s)", entry.model, places(entry).len()))),
+                None => changes
+                    .push(Change::new(Kind::New, format!("{}, with {} price(s)", entry.model, places(entry).len()))),
             }
         }
         changes
@@ -314,7 +315,8 @@ pub fn rows(places: &BTreeMap<Place, Priced>) -> Vec<PriceRow> {
     for (form, regions, priced) in by_form {
         let Priced { price, source, rest, url, read, second } = priced.clone();
         let row = PriceRow { r#for: vec![form.to_owned()], regions, price, source, rest, url, read, second };
-        let like = |other: &PriceRow| PriceRow { r#for: row.r#for.clone(), url: row.url.clone(), ..other.clone() } == row;
+        let like =
+            |other: &PriceRow| PriceRow { r#for: row.r#for.clone(), url: row.url.clone(), ..other.clone() } == row;
         let same = rows.iter_mut().find(|other| like(other));
         match same {
             Some(other) => other.r#for.extend(row.r#for),

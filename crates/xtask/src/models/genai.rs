@@ -41,7 +41,8 @@ pub fn read(name: &str, content: &str) -> Result<Prices> {
         if provider.get("id").is_none_or(|id| id.get().trim_matches('"') != PROVIDER) {
             continue;
         }
-        let models = provider.get("models").with_context(|| format!("{name}: the provider {PROVIDER} has no models"))?;
+        let models =
+            provider.get("models").with_context(|| format!("{name}: the provider {PROVIDER} has no models"))?;
         let models: Vec<&RawValue> = serde_json::from_str(models.get())?;
         for row in models {
             let line = lines.line(row.get());
@@ -107,7 +108,8 @@ pub fn compare(files: &mut Files, prices: &Prices) -> Result<()> {
             let rate = |text: String| text.parse::<Decimal>().unwrap_or_default();
             priced.second = second.map(|second| {
                 let rates = &priced.price.rates;
-                let same = (rate(rates.input.to_string()), rate(rates.output.to_string())) == (second.input, second.output);
+                let same =
+                    (rate(rates.input.to_string()), rate(rates.output.to_string())) == (second.input, second.output);
                 let own = format!("differs: {}/{}", second.input.normalize(), second.output.normalize());
                 if same { "agrees".to_owned() } else { own }
             });

@@ -84,7 +84,8 @@ fn lines<T: Serialize>(values: &[T], indent: usize) -> Result<String> {
     if values.is_empty() {
         return Ok("[]".to_owned());
     }
-    let values = values.iter().map(|value| Ok(format!("{:indent$}{}", "", line(value)?))).collect::<Result<Vec<_>>>()?;
+    let values =
+        values.iter().map(|value| Ok(format!("{:indent$}{}", "", line(value)?))).collect::<Result<Vec<_>>>()?;
     Ok(format!("[\n{}\n{:outer$}]", values.join(",\n"), "", outer = indent.saturating_sub(2)))
 }
 

@@ -142,7 +142,8 @@ pub fn take_over(files: &mut Files, map: &ModelMap, read: NaiveDate) -> Result<V
         for field in row.keys().filter(|field| field.contains("cost") && !is_read(field)) {
             *fields.entry(field.clone()).or_default() += 1;
         }
-        let extract = row.iter().filter(|(field, _)| is_read(field)).map(|(field, value)| (field.clone(), value.clone()));
+        let extract =
+            row.iter().filter(|(field, _)| is_read(field)).map(|(field, value)| (field.clone(), value.clone()));
         if let Some(rows) = files.extracts.get_mut(LITELLM) {
             rows.insert(key.clone(), Value::Object(extract.collect()));
         }
@@ -331,10 +332,9 @@ fn takes(id: &str, rows: &[Map<String, Value>], one_hour: bool) -> TakesPatch {
             is("supports_native_structured_output") || is("supports_bedrock_native_structured_output"),
         ),
         reasoning: is("supports_reasoning").then(|| reasoning(id, rows, &is)),
-        cache: cache_min.and_then(|tokens| u32::try_from(tokens).ok()).map(|tokens| CachePatch {
-            min_tokens: Some(tokens),
-            one_hour: Some(one_hour),
-        }),
+        cache: cache_min
+            .and_then(|tokens| u32::try_from(tokens).ok())
+            .map(|tokens| CachePatch { min_tokens: Some(tokens), one_hour: Some(one_hour) }),
         ..TakesPatch::default()
     }
 }

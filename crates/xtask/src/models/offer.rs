@@ -170,9 +170,7 @@ fn row(attributes: &BTreeMap<String, String>, region: &str) -> Option<Row> {
     // A usage type begins with the Region's short name, such as USE1.
     let (short, rest) = usagetype.split_once('-')?;
     let (scope, component) = match rest.strip_prefix("MP:") {
-        Some(dimension) => {
-            marketplace(dimension.strip_prefix(short)?.strip_prefix('_')?.strip_suffix("-Units")?)?
-        }
+        Some(dimension) => marketplace(dimension.strip_prefix(short)?.strip_prefix('_')?.strip_suffix("-Units")?)?,
         None => first_party(rest)?,
     };
     let product = get("model").or_else(|| get("servicename")?.strip_suffix(MARKETPLACE_SUFFIX))?.to_owned();
@@ -235,7 +233,8 @@ pub fn take_over(files: &mut Files, offer: &Offer) -> Result<Vec<String>> {
         let told: Vec<&Row> = offer.rows.iter().filter(|row| row.product == name.product).collect();
         used.push(name.product.clone());
         let mut known = places(entry);
-        let has_form = |form: &str| known.keys().any(|(own, _)| own == form) || entry.forms.iter().any(|own| own == form);
+        let has_form =
+            |form: &str| known.keys().any(|(own, _)| own == form) || entry.forms.iter().any(|own| own == form);
         let mut forms: Vec<(&str, &str)> = groups.iter().map(|group| (group.as_str(), "regional")).collect();
         forms.retain(|(group, _)| *group != "global");
         forms.extend([("bare", "regional"), ("global", "global")]);
