@@ -47,7 +47,7 @@ pub fn image(format: ImageFormat, width: u16, height: u16) -> Image {
 
 fn rule(model_id: &str) -> PictureRule {
     static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::bundled().unwrap());
-    CATALOGUE.resolve(model_id, "us-east-1", "2026-11-21".parse().unwrap()).unwrap().limits.picture.unwrap()
+    CATALOGUE.resolve(model_id, "us-east-1", "2026-06-01".parse().unwrap()).unwrap().limits.picture.unwrap()
 }
 
 #[test]
