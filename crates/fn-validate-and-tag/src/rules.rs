@@ -127,8 +127,8 @@ impl Rules<'_> {
 
     /// The last turn is the assistant's, so that the model goes on with it.
     fn prefill(&self) -> Result<(), Offence> {
-        let said = self.prompt.messages.iter().enumerate().filter(|(_, message)| message.role != Role::System);
-        let Some((place, last)) = said.last().filter(|(_, message)| message.role == Role::Assistant) else {
+        let mut said = self.prompt.messages.iter().enumerate().filter(|(_, message)| message.role != Role::System);
+        let Some((place, last)) = said.next_back().filter(|(_, message)| message.role == Role::Assistant) else {
             return Ok(());
         };
         let path = format!("prompt.messages[{place}]");
@@ -154,22 +154,28 @@ impl Rules<'_> {
     }
 
     fn files(&self) -> Result<(), Offence> {
-        let kinds: [(&str, bool, fn(&Block) -> bool); 2] = [
-            ("image", self.takes.images, |block| {
-                matches!(block, Block::Image(_))
-                    || block.results().iter().any(|result| matches!(result, ResultBlock::Image(_)))
-            }),
-            ("document", self.takes.documents, |block| {
-                matches!(block, Block::Document(_))
-                    || block.results().iter().any(|result| matches!(result, ResultBlock::Document(_)))
-            }),
-        ];
-        for (name, taken, is) in kinds {
-            if let (Some(path), false) = (self.path_of_block(is), taken) {
-                return Err(self.refuse(path, name, &format!("has {name}s, which this model does not take")));
-            }
+        if !self.takes.images {
+            self.none_of(
+                "image",
+                |block| matches!(block, Block::Image(_)),
+                |result| matches!(result, ResultBlock::Image(_)),
+            )?;
+        }
+        if !self.takes.documents {
+            let in_result = |result: &ResultBlock| matches!(result, ResultBlock::Document(_));
+            self.none_of("document", |block| matches!(block, Block::Document(_)), in_result)?;
         }
         Ok(())
+    }
+
+    /// Refuses the first block of a kind, be it in a tool's result.
+    fn none_of(&self, kind: &str, is: fn(&Block) -> bool, in_result: fn(&ResultBlock) -> bool) -> Result<(), Offence> {
+        match self.path_of_block(|block| is(block) || block.results().iter().any(in_result)) {
+            Some(path) => {
+                Err(self.refuse(path, kind, &format!("has a block of the kind {kind}, which this model does not take")))
+            }
+            None => Ok(()),
+        }
     }
 
     fn path_of_block(&self, is: impl Fn(&Block) -> bool) -> Option<String> {
