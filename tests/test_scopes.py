@@ -91,7 +91,7 @@ def test_figures_are_shared_by_all_models(sentry, tags):
     scope = scope_of("costCenter", tags)
     sentry.set_limit(scope, {"output": 100_000})
     spent = 0
-    for model in ("nova-lite", "nova-micro", "claude-2"):
+    for model in ("nova-lite", "nova-micro", "claude-haiku-4-5"):
         answer = approved(sentry, sized(tags, model=model))
         spent += answer["usage"]["outputTokens"]
         assert entry_of(answer, scope)["output"]["used"] == spent
