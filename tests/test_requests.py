@@ -48,7 +48,7 @@ def test_alias_of_the_articles_means_the_replacement_and_says_so(sentry, alias, 
     answer = check_succeeded(sentry.ask(sent), sent)
     assert answer["model"] == {"requested": alias, "modelId": model_id, "modelMetric": model_id}
     notices = {notice["code"]: notice["message"] for notice in answer["notices"]}
-    assert model_id.removeprefix("us.") in notices["ModelReplaced"]
+    assert alias in notices["ModelReplaced"] and "answers in its place" in notices["ModelReplaced"]
 
 
 def test_model_as_it_is_needs_no_notice(sentry):

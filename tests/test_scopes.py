@@ -244,7 +244,7 @@ def test_made_up_values_share_a_default_that_is_shared(sentry, tags):
 def test_foundation_model_is_one_budget_for_all_its_ids_and_profiles(sentry):
     scope = f"foundation#{MODEL}"
     profile = sentry.client("bedrock", sentry.bedrock_endpoint).create_inference_profile(
-        inferenceProfileName=unique("e2e"), modelSource={"copyFrom": f"arn:aws:bedrock:{sentry.region}::foundation-model/{MODEL}"})["inferenceProfileArn"]
+        inferenceProfileName=unique("e2e"), modelSource={"copyFrom": f"arn:aws:bedrock:{sentry.region}:{sentry.account}:inference-profile/us.{MODEL}"})["inferenceProfileArn"]
     sentry.set_limit(scope, {"output": 350}, **{"from": from_now()})
     try:
         used = 0
