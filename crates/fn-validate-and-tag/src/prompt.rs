@@ -70,9 +70,20 @@ pub fn read(field: &Field<'_>) -> Result<Asked, Offence> {
 
 impl Asked {
     /// The messages without blank texts of the assistant, and without messages that are then empty. A model's answer may have them, and it
-    /// can be sent back as it was; Converse refuses them.
+    /// can be sent back as it was; Converse refuses them. Where the only list of blocks is left out, another message becomes one, because
+    /// the answer to blocks is a list of blocks.
     pub fn said(messages: Vec<Message>) -> Vec<Message> {
-        messages.into_iter().filter_map(not_blank).collect()
+        let is_list = |message: &Message| matches!(message.content, Content::Blocks(_));
+        let had_lists = messages.iter().any(is_list);
+        let mut said: Vec<Message> = messages.into_iter().filter_map(not_blank).collect();
+        let of_user = said.iter().position(|message| message.role == Role::User);
+        if had_lists
+            && !said.iter().any(is_list)
+            && let Some(message) = of_user.and_then(|place| said.get_mut(place))
+        {
+            message.content = Content::Blocks(message.content.to_blocks());
+        }
+        said
     }
 }
 

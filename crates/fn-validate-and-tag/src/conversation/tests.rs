@@ -91,6 +91,17 @@ fn a_text_of_white_space_is_refused_by_its_place_and_left_out_where_a_model_said
 }
 
 #[test]
+fn the_answer_is_a_list_also_where_the_only_list_is_left_out() {
+    let messages = |document: &Value| validate(document)["request"]["prompt"]["messages"].clone();
+    let expected = json!([user(json!([{"text": "Hi"}])), user("Hello?")]);
+    for silence in [json!([]), json!([{"text": " "}])] {
+        assert_eq!(messages(&with_messages(json!([user("Hi"), assistant(silence), user("Hello?")]))), expected);
+    }
+    let texts = with_messages(json!([user("Hi"), assistant(""), user("Hello?")]));
+    assert_eq!(messages(&texts), json!([user("Hi"), user("Hello?")]));
+}
+
+#[test]
 fn every_tool_use_is_answered_in_the_next_turn_and_only_once() {
     let turns = |asked: Value, given: Value| with_messages(json!([user("Where?"), assistant(asked), user(given)]));
     let use_of = "prompt.messages[1].content";
