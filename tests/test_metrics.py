@@ -1,6 +1,8 @@
 """The six metrics with the five dimensions, after every outcome, and those of the whole stack."""
 
+import string
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -42,6 +44,15 @@ def test_succeeded_through_a_profile_without_optional_tags(sentry):
     answer = check_succeeded(sentry.ask(sent), sent)
     totals = counted(sentry, answer, {"Model": arn, "ModelId": arn, "CostCenter": "unspecified", "Application": application, "Environment": "unspecified"})
     assert totals == {**APPROVED, "InputTokens": 21, "OutputTokens": 143}
+
+
+def test_tag_that_is_not_ascii_is_percent_encoded(sentry):
+    application = unique("e2e-größe")
+    sent = document(tags={"applicationId": application, "costCenter": "支援", "environment": "100% ASCII"})
+    answer = check_succeeded(sentry.ask(sent), sent)
+    written = {"Application": quote(application, safe=string.printable), "CostCenter": "%E6%94%AF%E6%8F%B4", "Environment": "100% ASCII"}
+    found = sentry.wait_for_metrics({**sentry.dimensions(answer), **written})
+    assert found["TotalRequests"] == (1, 1)
 
 
 @pytest.mark.parametrize("limit, code", [({"input": 0}, "BudgetExceeded"), ({"input": "many"}, "LimitMalformed")])
