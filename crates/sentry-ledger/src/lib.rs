@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod admission;
-mod alert;
+pub mod alert;
 mod begin;
 pub mod change;
 mod ending;
@@ -11,6 +11,7 @@ mod holder;
 pub mod item;
 mod key;
 mod lease;
+mod mark;
 mod reserve;
 mod settle;
 mod store;
@@ -19,6 +20,7 @@ mod sweep;
 pub use admission::{Ask, Budget, LEAST_OUTPUT_TOKENS, Shortage};
 pub use figures::Figures;
 pub use holder::Holder;
+pub use mark::{Claim, ClaimedUntil};
 pub use reserve::{Admission, Choice};
 pub use settle::After;
 pub use store::{Ledger, LedgerError};
@@ -34,5 +36,5 @@ pub mod steps {
     pub use crate::reserve::{Attempt, Step};
     pub use crate::settle::{barring, cancellation, expiries, places_of, settlements};
     pub use crate::store::{ROUNDS, ScopeItems, longest_pause_ms};
-    pub use crate::sweep::{next_look, returned};
+    pub use crate::sweep::next_look;
 }

@@ -344,7 +344,7 @@ impl Ledger {
     }
 
     /// Those of the items that are there, in pages of as many as DynamoDB gives at once.
-    async fn read_all(&self, keys: &[Key], consistent: bool) -> Result<HashMap<Key, Item>, LedgerError> {
+    pub(crate) async fn read_all(&self, keys: &[Key], consistent: bool) -> Result<HashMap<Key, Item>, LedgerError> {
         let pages = join_all(keys.chunks(PAGE).map(|page| self.read_page(page, consistent))).await;
         let mut items = HashMap::with_capacity(keys.len());
         for page in pages {
@@ -495,7 +495,7 @@ pub(crate) async fn pause(round: u32) {
 }
 
 /// Another transaction is under way, or the item is written to faster than DynamoDB takes it.
-fn passes(error: &UpdateItemError) -> bool {
+pub(crate) fn passes(error: &UpdateItemError) -> bool {
     error.is_transaction_conflict_exception()
         || error.is_provisioned_throughput_exceeded_exception()
         || error.is_throttling_exception()

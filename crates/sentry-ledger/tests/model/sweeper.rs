@@ -1,7 +1,7 @@
 //! The steps of `Sweep`, in the order of `Ledger::sweep`. It sees only what its index has.
 
 use sentry_ledger::change::Change;
-use sentry_ledger::steps::{Key, next_look, returned};
+use sentry_ledger::steps::{Key, closed, next_look};
 
 use crate::action::Action;
 use crate::setup::{Fault, Setup};
@@ -42,7 +42,7 @@ fn changes(setup: &Setup, world: &World, place: usize, shard: Option<u16>) -> Op
     if let Some(number) = shard
         && item.is_open()
         && item.lease_until_ms <= world.now_ms()
-        && let Some(together) = returned(&Key::of(limit, None), &items.own, number, item).into_iter().next()
+        && let Some(together) = closed(&Key::of(limit, None), &items.own, number, item)
     {
         return Some(together);
     }
