@@ -36,5 +36,5 @@ pub mod steps {
     pub use crate::reserve::{Attempt, Step};
     pub use crate::settle::{barring, cancellation, expiries, places_of, settlements};
     pub use crate::store::{ROUNDS, ScopeItems, longest_pause_ms};
-    pub use crate::sweep::next_look;
+    pub use crate::sweep::{next_look, returned};
 }

@@ -50,7 +50,7 @@ impl Ledger {
             match self.sweep_item(&key, now_ms).await {
                 Ok((settled, item)) => {
                     swept.settled += settled;
-                    swept.left.insert(key, item);
+                    swept.left.extend(item.map(|item| (key, item)));
                 }
                 Err(_) => swept.failed += 1,
             }
@@ -83,8 +83,8 @@ impl Ledger {
         failed
     }
 
-    /// How many holds it settled, and the item afterwards.
-    async fn sweep_item(&self, key: &Key, now_ms: i64) -> Result<(usize, Item), LedgerError> {
+    /// How many holds it settled, and the item afterwards; without the item where it must be looked at again at once.
+    async fn sweep_item(&self, key: &Key, now_ms: i64) -> Result<(usize, Option<Item>), LedgerError> {
         let mut item = self.read_one(key).await?;
         let mut settled = 0;
         for (key, change) in expiries(key, &item, now_ms) {
@@ -92,17 +92,13 @@ impl Ledger {
                 (item, settled) = (changed, settled + 1);
             }
         }
-        if let Some((own_key, number)) = key.of_shard()
-            && item.is_open()
-            && item.lease_until_ms <= now_ms
-        {
-            let own = self.read_one(&own_key).await?;
-            if let Some(together) = lease::closed(&own_key, &own, number, &item) {
-                self.change_all(&together).await?;
-            }
-            item = self.read_one(key).await?;
-        }
-        Ok((settled, item))
+        let Some((own_key, number)) = key.of_shard() else { return Ok((settled, Some(item))) };
+        let own = self.read_one(&own_key).await?;
+        let Some(together) = returned(&own_key, &own, number, &item, now_ms) else { return Ok((settled, Some(item))) };
+        self.change_all(&together).await?;
+        let [own, item] = self.read_both(&own_key, key).await?;
+        let is_left = returned(&own_key, &own, number, &item, now_ms).is_some();
+        Ok((settled, (!is_left).then_some(item)))
     }
 
     /// The thresholds that a scope has reached by what it has settled, as far as no mark says that they are being told. What CloudWatch has seen
@@ -123,6 +119,15 @@ impl Ledger {
         let shards = self.read_all(&keys, true).await?;
         Ok(watch.due(own_key, Figures::of(&own, shards.values()).settled, &own.alerted))
     }
+}
+
+/// The changes that give back the lease of a shard that was not renewed in its time, and hand over what one has spent that is closed.
+///
+/// `None` where there is nothing to do: a scope's own item would else count as held what nobody holds, and be looked at every minute.
+#[must_use]
+pub fn returned(own_key: &Key, own: &Item, number: u16, shard: &Item, now_ms: i64) -> Option<Vec<(Key, Change)>> {
+    let is_in_use = shard.is_open() && shard.lease_until_ms > now_ms;
+    if is_in_use { None } else { lease::closed(own_key, own, number, shard) }
 }
 
 /// The change that says when the sweep must look at an item next: when its first hold expires, or its lease. `None` when it is not due.
