@@ -1,4 +1,6 @@
 //! As many requests as fit are admitted, however many arrive at once.
+//!
+//! `SENTRY_TEST_REPETITIONS` is how often each case runs, `SENTRY_TEST_CASE` a part of the name of those that do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
