@@ -27,6 +27,7 @@ CODES = {
     "ModelError": ("InvocationFailed", 502, False),
     "OutputTooLarge": ("InvocationFailed", 502, False),
 }
+NOTICES = {"ModelRetiring", "ModelReplaced", "UnreadLimitItems"}
 STOP_REASONS = {"end_turn", "max_tokens", "stop_sequence", "tool_use", "content_filtered", "guardrail_intervened"}
 
 REQUEST_ID = r"[A-Za-z0-9_-]{1,64}"
@@ -71,7 +72,7 @@ def check_answer(answer, sent=None, *, unvalidated=False, unresolved=False, unse
         raise AssertionError(f"not an answer document: {answer!r}")
     outcome = answer["outcome"]
     if outcome == "Succeeded":
-        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "model", "output", "usage", "cost", "budget"), ("degraded", "wouldDeny"))
+        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "model", "output", "usage", "cost", "budget"), ("degraded", "wouldDeny", "notices"))
         wrong.of(answer.get("statusCode") == 200, "statusCode", f"is {answer.get('statusCode')!r}")
         _output(wrong, answer.get("output"), sent)
         check_usage(answer.get("usage"), wrong)
@@ -83,13 +84,15 @@ def check_answer(answer, sent=None, *, unvalidated=False, unresolved=False, unse
         wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "error"), ("model", "budget"))
         _error(wrong, answer)
     else:
-        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "model", "error", "budget"), ("degraded", "wouldDeny") if outcome == "InvocationFailed" else ())
+        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "model", "error", "budget"), ("notices", *(("degraded", "wouldDeny") if outcome == "InvocationFailed" else ())))
         _error(wrong, answer)
     if outcome in {"Succeeded", "InvocationFailed"}:
         if unsettled:
             wrong.of(answer.get("budget") == [], "budget", f"has figures though nothing was settled: {answer.get('budget')}")
         else:
             wrong.of(answer.get("budget"), "budget", "is empty though the request was approved")
+    if "notices" in answer:
+        _notices(wrong, answer["notices"])
     if "wouldDeny" in answer:
         _would_deny(wrong, answer["wouldDeny"])
     if "degraded" in answer:
@@ -200,6 +203,16 @@ def _error(wrong, answer):
         wrong.of("retryAfterSeconds" not in error, "error.retryAfterSeconds", "is there though a retry does not help")
     if error["code"] in {"BudgetExceeded", "BudgetReserved"} and isinstance(error["details"], dict):
         check_refusal(wrong, error, answer.get("budget") or [])
+
+
+def _notices(wrong, notices):
+    if not wrong.of(isinstance(notices, list) and notices, "notices", f"is no list of notices but {notices!r}"):
+        return
+    for position, notice in enumerate(notices):
+        path = f"notices[{position}]"
+        if wrong.keys(notice, path, ("code", "message")):
+            wrong.of(notice["code"] in NOTICES, f"{path}.code", f"is {notice['code']!r}")
+            wrong.text(notice["message"], f"{path}.message", r".{10,}")
 
 
 def _would_deny(wrong, denials):

@@ -8,12 +8,12 @@ import pytest
 from budget_contract import window_end
 from contract import check_answer
 
-METRIC = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
+METRIC = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 SUCCEEDED = {
     "outcome": "Succeeded",
     "statusCode": 200,
     "tags": {"requestId": "ded98994-eb76-48d9-9dbc-f269541b5e49", "timestamp": "2025-01-31T14:05:26.854682Z", "applicationId": "helper", "modelMetric": METRIC},
-    "model": {"requested": "claude-3-5-haiku", "modelId": METRIC, "modelMetric": METRIC},
+    "model": {"requested": "claude-haiku-4-5", "modelId": METRIC, "modelMetric": METRIC},
     "output": {"message": {"role": "assistant", "content": "Hello"}, "stopReason": "end_turn"},
     "usage": {"inputTokens": 21, "outputTokens": 143, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 0, "totalTokens": 164},
     "cost": {"usd": "0.000588800", "priced": True},
@@ -46,7 +46,10 @@ CLAMPED = {**SUCCEEDED, "degraded": {"action": "clamp", "from": 2048, "to": 143}
 ANOTHER = {**SUCCEEDED, "degraded": {"action": "fallback", "from": "amazon.nova-premier-v1:0", "to": SUCCEEDED["model"]["modelId"], "maxTokens": {"from": 2048, "to": 143}}}
 
 
-@pytest.mark.parametrize("answer", [SUCCEEDED, DENIED, RESERVED, CLAMPED, ANOTHER], ids=["succeeded", "denied", "reserved", "clamped", "fallback"])
+NOTICED = {**SUCCEEDED, "notices": [{"code": "ModelReplaced", "message": "It means another model now."}]}
+
+
+@pytest.mark.parametrize("answer", [SUCCEEDED, DENIED, RESERVED, CLAMPED, ANOTHER, NOTICED], ids=["succeeded", "denied", "reserved", "clamped", "fallback", "with a notice"])
 def test_good_answer(answer):
     check_answer(answer)
 
@@ -60,7 +63,7 @@ def said(content, prompt):
     """An answer of `content`, and the document that it answers, whose time is now."""
     now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     answer = {**SUCCEEDED, "tags": {**SUCCEEDED["tags"], "timestamp": now}, "output": {"message": {"role": "assistant", "content": content}, "stopReason": "tool_use"}}
-    return answer, {"model": "claude-3-5-haiku", "prompt": prompt, "tags": {"applicationId": "helper", "requestId": answer["tags"]["requestId"]}}
+    return answer, {"model": "claude-haiku-4-5", "prompt": prompt, "tags": {"applicationId": "helper", "requestId": answer["tags"]["requestId"]}}
 
 
 def test_blocks_answer_rich_prompts_and_text_answers_others():
@@ -99,7 +102,7 @@ BROKEN = {
     "cost as a number": (SUCCEEDED, ("cost", "usd"), 0.0005888),
     "cost with an exponent": (SUCCEEDED, ("cost", "usd"), "5.888E-4"),
     "priced without a price": (SUCCEEDED, ("cost", "usd"), REMOVED),
-    "stop reason of a family": (SUCCEEDED, ("output", "stopReason"), "stop"),
+    "stop reason that is no word": (SUCCEEDED, ("output", "stopReason"), "end turn"),
     "timestamp without microseconds": (SUCCEEDED, ("tags", "timestamp"), "2025-01-31T14:05:26Z"),
     "timestamp with an offset": (SUCCEEDED, ("tags", "timestamp"), "2025-01-31T14:05:26.854682+00:00"),
     "no metric in the tags": (SUCCEEDED, ("tags", "modelMetric"), REMOVED),
@@ -140,6 +143,9 @@ BROKEN = {
     "fallback to another model than the one that is named": (ANOTHER, ("degraded", "to"), "amazon.nova-micro-v1:0"),
     "fallback to the same model": (ANOTHER, ("degraded", "from"), SUCCEEDED["model"]["modelId"]),
     "fallback with more tokens": (ANOTHER, ("degraded", "maxTokens", "to"), 2049),
+    "no notices": (SUCCEEDED, ("notices",), []),
+    "notice of no kind": (NOTICED, ("notices", 0, "code"), "ModelGone"),
+    "notice without words": (NOTICED, ("notices", 0, "message"), ""),
     "no details": (DENIED, ("error", "details"), REMOVED),
     "output on a denial": (DENIED, ("output",), SUCCEEDED["output"]),
 }

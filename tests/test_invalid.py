@@ -28,7 +28,7 @@ def sent_documents(local):
     """The cases' documents, with an application of this run's own and the canary in their prompts."""
     return {
         name: raw.replace(f'"{invalid_documents.APPLICATION}"', f'"{APPLICATION}"').replace(f'"{invalid_documents.CANARY_PLACE}"', f'"{CANARY}"')
-        for name, (raw, _, _) in CASES.items() if local or name not in ONLY_LOCAL
+        for name, (raw, *_) in CASES.items() if local or name not in ONLY_LOCAL
     }
 
 
@@ -60,7 +60,7 @@ def run(sentry):
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.local) if name in ONLY_LOCAL else name for name in CASES])
 def test_invalid_document(run, name):
-    _, codes, paths = CASES[name]
+    _, codes, paths, parameter = CASES[name]
     ended = run.ended[name]
     assert ended["status"] == "SUCCEEDED", f"the execution ended {ended['status']}: {ended['error']}: {ended['cause']}"
     answer = check_answer(ended["output"])
@@ -68,6 +68,7 @@ def test_invalid_document(run, name):
     assert (answer["outcome"], answer["statusCode"]) == ("Invalid", 400), f"{answer['outcome']} {error}"
     assert error["code"] in codes, error
     assert error["details"].get("path") in paths, f"expected one of {sorted(paths)}: {error}"
+    assert parameter in (None, error["details"].get("parameter")), error
     assert set(codes) <= CODES.keys()
 
 
@@ -95,7 +96,7 @@ def test_none_reached_the_service_behind(run, function):
 def test_the_taps_hear_a_valid_request(sentry, run, function, variable):
     """The control of the test above: the same tap notices a request that is valid."""
     with Tap() as tap, sentry.reconfigured(function, **{variable: tap.url}):
-        sent = document("claude-3-5-haiku")
+        sent = document("claude-haiku-4-5")
         check_answer(sentry.ask(sent), sent, unsettled=function == "SettleFunction")
         deadline = time.monotonic() + 10
         while not tap.connections and time.monotonic() < deadline:

@@ -232,7 +232,7 @@ def test_lookup_order_of_a_profile(sentry, profile, keys, winner):
 
 
 def test_lookup_order_of_an_alias(sentry):
-    alias, model_id = "claude-3-5-sonnet-v2", "us.anthropic.claude-3-5-sonnet-20241022-v2:0"
+    alias, model_id = "claude-sonnet-4-5", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
     try:
         sentry.set_limit(alias, {"input": 0, "output": 41})
         entry = denied(sentry, alias)
@@ -247,7 +247,7 @@ def test_lookup_order_of_an_alias(sentry):
 
 
 def test_item_of_an_alias_is_not_for_its_full_id(sentry):
-    alias, model_id = "claude-3-5-sonnet-v2", "us.anthropic.claude-3-5-sonnet-20241022-v2:0"
+    alias, model_id = "claude-sonnet-4-5", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
     try:
         sentry.set_limit(alias, {"input": 0, "output": 43})
         with sentry.default_item({"limit": {"input": 0, "output": 44}}):
@@ -336,13 +336,14 @@ def test_item_in_another_spelling_is_understood(sentry, profile, item):
 
 # What else an item can say
 
-def test_limit_that_observes_serves_and_says_what_it_would_deny(sentry, profile):
-    arn, bare = profile
-    sentry.set_limit(bare, {"output": 0, "usd": 1}, enforce="observe", perRequest={"input": 1})
-    sent = document(arn)
+@pytest.mark.local
+def test_limit_that_observes_serves_and_says_what_it_would_deny(sentry):
+    model_id = sentry.unpriced_model()
+    sentry.set_limit(model_id, {"output": 0, "usd": 1}, enforce="observe", perRequest={"input": 1})
+    sent = document(model_id)
     answer = check_succeeded(sentry.ask(sent), sent)
     assert {error["code"] for error in answer["wouldDeny"]} == {"BudgetExceeded", "RequestTooLarge", "ModelNotPriced"}
-    assert {error["details"]["scope"] for error in answer["wouldDeny"]} == {f"model#{bare}"}
+    assert {error["details"]["scope"] for error in answer["wouldDeny"]} == {f"model#{model_id}"}
     entry = budget_of(answer)
     assert (entry["enforce"], entry["output"]["used"], entry["output"]["remaining"]) == ("observe", answer["usage"]["outputTokens"], 0)
 

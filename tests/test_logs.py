@@ -15,13 +15,13 @@ PIECE = 40
 def texts(sentry):
     """What must be nowhere: the canary, and pieces of every answer. Takes every kind of ending once more first, to be independent of the other files."""
     check_succeeded(sentry.ask(document("nova-lite")))
-    check_succeeded(sentry.ask(document("claude-2")))
+    check_succeeded(sentry.ask(document("claude-haiku-4-5")))
     check_error(sentry.ask({**document(), "unknown": CANARY}), "InvalidRequest")
     check_error(sentry.ask(document(messages=[{"role": "robot", "content": text()}])), "InvalidRequest")
     check_error(sentry.ask(document("not-a-model")), "UnknownModel")
     if sentry.bedrock_endpoint:
         for fault in ("validation", "malformed", "missing-usage", "hang", "close", "throttling"):
-            for model in ("nova-lite", "claude-2"):
+            for model in ("nova-lite", "claude-haiku-4-5"):
                 assert sentry.ask(document(model, fault=fault))["outcome"] == "InvocationFailed"
         check_error(sentry.ask(document(output_bytes=400_000)), "OutputTooLarge")
         with sentry.reconfigured("FetchUsageFunction", AWS_ENDPOINT_URL_CLOUDWATCH=UNREACHABLE):

@@ -101,12 +101,12 @@ def answers(sentry):
     sent, keys = {}, {}
     for name, item in {**{name: item for name, (item, *_) in MALFORMED.items()}, **GOOD}.items():
         for kind in KINDS:
-            arn, bare = sentry.profile_arn()
+            model_id = sentry.unpriced_model()
             center = unique("e2e-malformed")
-            key = bare if kind == "model" else f"costCenter#{center}"
+            key = model_id if kind == "model" else f"costCenter#{center}"
             sentry.set_limit(key, **item)
             # A model without a price could not pass dollars at all.
-            model = arn if kind == "model" else "nova-lite"
+            model = model_id if kind == "model" else "nova-lite"
             sent[name, kind], keys[name, kind] = document(model, tags={"applicationId": "e2e-malformed", "costCenter": center}), key
     ended = sentry.execute_all(sent)
     return {each: (sent[each], keys[each], ended[each]["output"]) for each in sent}

@@ -21,9 +21,9 @@ def counted(sentry, answer, dimensions):
 
 
 @pytest.mark.parametrize("model, model_id", [
-    ("nova-lite", "amazon.nova-lite-v1:0"),
-    ("claude-2", "anthropic.claude-v2:0"),
-    ("us.anthropic.claude-3-5-haiku-20241022-v1:0", "us.anthropic.claude-3-5-haiku-20241022-v1:0"),
+    ("nova-lite", "us.amazon.nova-lite-v1:0"),
+    ("amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"),
+    ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "us.anthropic.claude-haiku-4-5-20251001-v1:0"),
 ])
 def test_succeeded(sentry, model, model_id):
     application = unique("e2e-metrics")
@@ -71,7 +71,7 @@ def test_invocation_failed(sentry):
     answer = sentry.ask(sent)
     check_error(answer, "ModelError", sent)
     totals = counted(sentry, answer, {
-        "Model": "nova-micro", "ModelId": "amazon.nova-micro-v1:0", "CostCenter": "unspecified", "Application": application, "Environment": "staging",
+        "Model": "nova-micro", "ModelId": "us.amazon.nova-micro-v1:0", "CostCenter": "unspecified", "Application": application, "Environment": "staging",
     })
     assert totals == {**APPROVED, "InvocationFailed": 1, "InputTokens": 0, "OutputTokens": 0}
 

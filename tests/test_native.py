@@ -22,12 +22,12 @@ from test_rich_prompts import IMAGE, NOTES, TOOL
 
 NAMES = Path(__file__).resolve().parent.parent / "crates/sentry-models/src/adapters/integration/names.rs"
 MODELS = {
-    "anthropic": "us.anthropic.claude-3-5-haiku-20241022-v1:0",
+    "anthropic": "us.anthropic.claude-haiku-4-5-20251001-v1:0",
     "nova": "us.amazon.nova-micro-v1:0",
     "llama": "us.meta.llama3-3-70b-instruct-v1:0",
-    "mistral": "mistral.mistral-large-2407-v1:0",
+    "mistral": "mistral.mistral-large-3-675b-instruct",
     "gpt-oss": "openai.gpt-oss-120b-1:0",
-    "anthropic-text": "anthropic.claude-v2:1",
+    "jamba": "ai21.jamba-1-5-large-v1:0",
 }
 SPECIAL = 'Quotes " and \\ and\nnew lines, {"json": [1]}, größer 🦀 \u0001.'
 PROMPTS = {

@@ -6,22 +6,24 @@ from decimal import Decimal
 import pytest
 
 from contract import check_answer, check_succeeded
-from sentry_client import document, text, unique
+from sentry_client import cost_of, document, text, unique
 
-HAIKU = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
-NOVA = "amazon.nova-lite-v1:0"
-CLAUDE_2 = "anthropic.claude-v2:0"
+HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+SONNET = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+NOVA = "us.amazon.nova-lite-v1:0"
+FOUNDATION = "amazon.nova-lite-v1:0"
+MISTRAL = "mistral.mistral-large-3-675b-instruct"
+# One of each kind: Amazon's, Anthropic's, and one that has no words of its own. With each the parameters that it does not take.
+MODELS = {"nova-lite": (), "claude-haiku-4-5": ("top_p",), "mistral-large-3": ("top_k",)}
 
 NAMES = {
     "alias": ("nova-lite", NOVA),
-    "alias of a cross-Region profile": ("claude-3-5-haiku", HAIKU),
-    "nova micro": ("nova-micro", "amazon.nova-micro-v1:0"),
-    "claude 3 haiku": ("claude-3-haiku", "anthropic.claude-3-haiku-20240307-v1:0"),
-    "claude 3.5 sonnet v2": ("claude-3-5-sonnet-v2", "us.anthropic.claude-3-5-sonnet-20241022-v2:0"),
-    "claude 2": ("claude-2", CLAUDE_2),
-    "full id": (NOVA, NOVA),
-    "full id of claude 2": (CLAUDE_2, CLAUDE_2),
-    "full id of claude 3": ("anthropic.claude-3-haiku-20240307-v1:0", "anthropic.claude-3-haiku-20240307-v1:0"),
+    "alias of a model that has profiles only": ("claude-haiku-4-5", HAIKU),
+    "alias of a model that has no profile": ("mistral-large-3", MISTRAL),
+    "alias of a profile for all Regions": ("claude-haiku-4-5-global", "global.anthropic.claude-haiku-4-5-20251001-v1:0"),
+    "nova micro": ("nova-micro", "us.amazon.nova-micro-v1:0"),
+    "claude sonnet 4.5": ("claude-sonnet-4-5", SONNET),
+    "full id": (FOUNDATION, FOUNDATION),
     "cross-Region profile id": (HAIKU, HAIKU),
 }
 
@@ -38,6 +40,22 @@ def test_model_is_found(sentry, name, spelling):
     assert answer["budget"][0]["scope"] == f"model#{model_id}"
 
 
+@pytest.mark.parametrize("alias, model_id", [
+    ("claude-2", SONNET), ("claude-3-haiku", HAIKU), ("claude-3-sonnet", SONNET), ("claude-3-5-haiku", HAIKU), ("claude-3-5-sonnet-v2", SONNET), ("services", HAIKU), ("support", HAIKU),
+])
+def test_alias_of_the_articles_means_the_replacement_and_says_so(sentry, alias, model_id):
+    sent = document(alias)
+    answer = check_succeeded(sentry.ask(sent), sent)
+    assert answer["model"] == {"requested": alias, "modelId": model_id, "modelMetric": model_id}
+    notices = {notice["code"]: notice["message"] for notice in answer["notices"]}
+    assert alias in notices["ModelReplaced"] and "answers in its place" in notices["ModelReplaced"]
+
+
+def test_model_as_it_is_needs_no_notice(sentry):
+    sent = document("nova-lite")
+    assert "notices" not in check_succeeded(sentry.ask(sent), sent)
+
+
 @pytest.mark.parametrize("spelling", ["model", "modelId"])
 @pytest.mark.local
 def test_any_application_inference_profile_is_called_by_its_arn(sentry, spelling):
@@ -52,7 +70,7 @@ def test_any_application_inference_profile_is_called_by_its_arn(sentry, spelling
 
 def test_profile_made_by_the_control_plane_is_called(sentry):
     bedrock = sentry.client("bedrock", sentry.bedrock_endpoint)
-    source = f"arn:aws:bedrock:{sentry.region}::foundation-model/{NOVA}"
+    source = f"arn:aws:bedrock:{sentry.region}::foundation-model/{FOUNDATION}"
     made = bedrock.create_inference_profile(inferenceProfileName=unique("e2e-profile"), modelSource={"copyFrom": source})
     try:
         sent = document(made["inferenceProfileArn"])
@@ -64,18 +82,15 @@ def test_profile_made_by_the_control_plane_is_called(sentry):
 
 def test_document_of_the_contract(sentry):
     sent = {
-        "model": "claude-3-5-haiku",
+        "model": "claude-haiku-4-5",
         "prompt": {
-            "messages": [
-                {"role": "user", "content": "Explain the benefits of using S3 using only 100 words."},
-                {"role": "assistant", "content": "You are a helpful AWS expert."},
-            ],
-            "parameters": {"max_tokens": 2000, "temperature": 0.7, "top_p": 0.9, "top_k": 50},
+            "messages": [{"role": "user", "content": "Explain the benefits of using S3 using only 100 words."}],
+            "parameters": {"max_tokens": 2000, "temperature": 0.7, "top_k": 50, "stop_sequences": ["END"]},
         },
         "tags": {"applicationId": "aws-documentation-helper", "costCenter": "support", "environment": "production"},
     }
     answer = check_succeeded(sentry.ask(sent), sent)
-    assert answer["model"] == {"requested": "claude-3-5-haiku", "modelId": HAIKU, "modelMetric": HAIKU}
+    assert answer["model"] == {"requested": "claude-haiku-4-5", "modelId": HAIKU, "modelMetric": HAIKU}
 
 
 def said(*turns):
@@ -98,7 +113,7 @@ CONVERSATIONS = {
 }
 
 
-@pytest.mark.parametrize("model", ["nova-lite", "claude-3-5-haiku", "claude-2"])
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", CONVERSATIONS)
 def test_conversation(sentry, name, model):
     sent = document(model, messages=said(*CONVERSATIONS[name]))
@@ -114,18 +129,44 @@ PARAMETERS = {
     "decimals": {"temperature": 0.123456789, "top_p": 0.5},
     "one only": {"top_k": 5},
     "no stop sequences": {"stop_sequences": []},
+    "nothing in many words": dict.fromkeys(("max_tokens", "temperature", "top_p", "top_k", "stop_sequences")),
     "several stop sequences": {"stop_sequences": ["never-written", "nor-this"]},
 }
 
 
-@pytest.mark.parametrize("model", ["nova-lite", "claude-3-5-haiku", "claude-2"])
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters(sentry, name, model):
-    sent = document(model, parameters=PARAMETERS[name])
+    parameters = PARAMETERS[name] and {each: value for each, value in PARAMETERS[name].items() if each not in MODELS[model]}
+    sent = document(model, parameters=parameters)
     check_succeeded(sentry.ask(sent), sent)
 
 
-@pytest.mark.parametrize("model", ["nova-lite", "claude-3-5-haiku", "claude-2"])
+NOTHING = {"null": None, "empty text": "", "empty list": [], "empty object": {}}
+
+
+@pytest.mark.parametrize("nothing", NOTHING)
+def test_optional_field_that_says_nothing_is_not_given(sentry, nothing):
+    fields = ("system", "parameters", "tools", "toolChoice", "guardrail", "serviceTier", "reasoning", "outputFormat", "additionalModelRequestFields")
+    sent = document("nova-lite", tags={"applicationId": unique("e2e-nothing"), **dict.fromkeys(("costCenter", "environment", "requestId", "team"), NOTHING[nothing])})
+    sent["prompt"].update(dict.fromkeys(fields, NOTHING[nothing]))
+    answer = check_succeeded(sentry.ask(sent))
+    assert answer["tags"].keys() == {"applicationId", "requestId", "timestamp", "modelMetric"}
+    assert answer["tags"]["applicationId"] == sent["tags"]["applicationId"]
+
+
+SILENCES = {"empty text": "", "blank text": " \n", "no blocks": [], "an empty block": [{"text": ""}], "a blank block beside a text": [{"text": " "}, {"text": "Well."}]}
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("silence", SILENCES)
+def test_answer_that_said_nothing_can_be_sent_back(sentry, silence, model):
+    first, last = said("user", "user")
+    sent = document(model, messages=[first, {"role": "assistant", "content": SILENCES[silence]}, last])
+    check_succeeded(sentry.ask(sent), sent)
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_max_tokens_reaches_the_model(sentry, model):
     sent = document(model, text("Count from one to two hundred in words."), parameters={"max_tokens": 5})
     answer = check_succeeded(sentry.ask(sent), sent)
@@ -134,7 +175,7 @@ def test_max_tokens_reaches_the_model(sentry, model):
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("model", ["nova-lite", "claude-3-5-haiku", "claude-2"])
+@pytest.mark.parametrize("model", MODELS)
 def test_stop_sequence_reaches_the_model(sentry, model):
     sent = document(model)
     whole = check_succeeded(sentry.ask(sent), sent)["output"]["message"]["content"]
@@ -157,6 +198,8 @@ TAGS = {
     "255 characters": {"applicationId": "e2e-" + "x" * 251, "costCenter": "y" * 255},
     "every printable character": {"applicationId": "e2e " + "".join(map(chr, range(33, 127)))},
     "colon inside": {"applicationId": "e2e:colon:"},
+    "not ASCII": {"applicationId": "größe", "costCenter": "支援", "environment": "\U0001f980", "team": "é"},
+    "255 characters that are not ASCII": {"applicationId": "ö" * 255},
     "quotes and backslashes": {"applicationId": 'e2e "quoted" \\n {% $x %} ${y}'},
 }
 
@@ -187,7 +230,7 @@ CONTENTS = {
 }
 
 
-@pytest.mark.parametrize("model", ["nova-lite", "claude-2"])
+@pytest.mark.parametrize("model", ["nova-lite", "claude-haiku-4-5"])
 @pytest.mark.parametrize("name", CONTENTS)
 def test_content(sentry, name, model):
     sent = document(model, CONTENTS[name] + text(" "))
@@ -195,7 +238,7 @@ def test_content(sentry, name, model):
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("model", ["claude-3-5-haiku", "claude-2"])
+@pytest.mark.parametrize("model", MODELS)
 def test_usage_is_the_models(sentry, model):
     sent = document(model, input_tokens=21, output_tokens=143)
     answer = check_succeeded(sentry.ask(sent), sent)
@@ -204,32 +247,34 @@ def test_usage_is_the_models(sentry, model):
 
 @pytest.mark.local
 def test_cached_tokens_are_counted_apart(sentry):
-    sent = document("claude-3-5-haiku", input_tokens=21, output_tokens=143, cache_read=5, cache_write=7)
+    sent = document("claude-haiku-4-5", input_tokens=21, output_tokens=143, cache_read=5, cache_write=7)
     usage = check_succeeded(sentry.ask(sent), sent)["usage"]
     assert usage == {"inputTokens": 21, "outputTokens": 143, "cacheReadInputTokens": 5, "cacheWriteInputTokens": 7, "totalTokens": 176, "cacheDetails": [{"ttl": "5m", "inputTokens": 7}]}
 
 
+RATES = {"input_tokens": "input", "output_tokens": "output", "cache_read": "cacheRead", "cache_write": "cacheWrite5m", "cache_write_1h": "cacheWrite1h"}
 COSTS = {
-    "the contract's example": ("claude-3-5-haiku", {"input_tokens": 21, "output_tokens": 143}, "0.000588800"),
-    "by full id": (HAIKU, {"input_tokens": 21, "output_tokens": 143}, "0.000588800"),
-    "below nine decimals": ("nova-micro", {"input_tokens": 1, "output_tokens": 1}, "0.000000175"),
-    "cache writes": ("us.anthropic.claude-sonnet-4-20250514-v1:0", {"input_tokens": 350, "output_tokens": 900, "cache_write": 120_000}, "0.464550000"),
-    "cache reads": ("us.anthropic.claude-sonnet-4-20250514-v1:0", {"input_tokens": 350, "output_tokens": 900, "cache_read": 120_000}, "0.050550000"),
+    "by alias": ("claude-haiku-4-5", HAIKU, {"input_tokens": 21, "output_tokens": 143}),
+    "by full id": (HAIKU, HAIKU, {"input_tokens": 21, "output_tokens": 143}),
+    "below nine decimals": ("nova-micro", "us.amazon.nova-micro-v1:0", {"input_tokens": 1, "output_tokens": 1}),
+    "cache writes": (SONNET, SONNET, {"input_tokens": 350, "output_tokens": 900, "cache_write": 120_000}),
+    "cache writes for an hour": (SONNET, SONNET, {"input_tokens": 350, "output_tokens": 900, "cache_write_1h": 120_000}),
+    "cache reads": (SONNET, SONNET, {"input_tokens": 350, "output_tokens": 900, "cache_read": 120_000}),
 }
 
 
 @pytest.mark.local
 @pytest.mark.parametrize("name", COSTS)
 def test_cost_is_exact(sentry, name):
-    model, directives, usd = COSTS[name]
+    model, model_id, directives = COSTS[name]
     sent = document(model, **directives)
     cost = check_succeeded(sentry.ask(sent), sent)["cost"]
-    assert cost["priced"] and Decimal(cost["usd"]) == Decimal(usd), cost
+    assert cost["priced"] and Decimal(cost["usd"]) == cost_of(model_id, **{RATES[kind]: count for kind, count in directives.items()}), cost
 
 
 @pytest.mark.local
 def test_model_without_a_price_is_unpriced_and_not_free(sentry):
-    sent = document(sentry.profile_arn()[0])
+    sent = document(sentry.unpriced_model())
     assert check_succeeded(sentry.ask(sent), sent)["cost"] == {"priced": False}
 
 
@@ -241,7 +286,7 @@ def test_stop_reason(sentry, reason):
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("model", ["nova-lite", "claude-2"])
+@pytest.mark.parametrize("model", ["nova-lite", "claude-haiku-4-5"])
 def test_long_answer_comes_whole(sentry, model):
     sent = document(model, output_bytes=200 * 1024, output_tokens=50_000)
     answer = check_succeeded(sentry.ask(sent), sent)

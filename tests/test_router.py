@@ -6,9 +6,9 @@ from contract import STOP_REASONS, check_cost, check_usage
 from sentry_client import document, text
 
 ROUTES = {
-    "anthropic": ("us.anthropic.claude-3-5-haiku-20241022-v1:0", "anthropic"),
-    "nova": ("amazon.nova-lite-v1:0", "nova"),
-    "anthropic-text": ("anthropic.claude-v2:0", "anthropic-text"),
+    "anthropic": ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "anthropic"),
+    "nova": ("us.amazon.nova-lite-v1:0", "nova"),
+    "llama": ("us.meta.llama3-3-70b-instruct-v1:0", "llama"),
     "converse": ("amazon.nova-micro-v1:0", "converse"),
 }
 
@@ -41,7 +41,7 @@ def test_answer(sentry, name):
     ("throttling", "ModelThrottled"), ("hang", "ModelTimeout"), ("unavailable", "ModelUnavailable"), ("close", "ModelUnavailable"),
     ("access-denied", "ModelAccessDenied"), ("validation", "ModelRejectedRequest"), ("model-error", "ModelError"), ("malformed", "ModelError"),
 ])
-@pytest.mark.parametrize("name", ["nova", "anthropic-text"])
+@pytest.mark.parametrize("name", ["nova", "llama"])
 def test_failure_has_a_stable_name(sentry, name, fault, code):
     sent = entry(*ROUTES[name], fault=fault)
     ended = sentry.execute(sent, machine="ModelRouterArn")

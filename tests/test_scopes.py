@@ -91,7 +91,7 @@ def test_figures_are_shared_by_all_models(sentry, tags):
     scope = scope_of("costCenter", tags)
     sentry.set_limit(scope, {"output": 100_000})
     spent = 0
-    for model in ("nova-lite", "nova-micro", "claude-2"):
+    for model in ("nova-lite", "nova-micro", "claude-haiku-4-5"):
         answer = approved(sentry, sized(tags, model=model))
         spent += answer["usage"]["outputTokens"]
         assert entry_of(answer, scope)["output"]["used"] == spent
@@ -244,7 +244,7 @@ def test_made_up_values_share_a_default_that_is_shared(sentry, tags):
 def test_foundation_model_is_one_budget_for_all_its_ids_and_profiles(sentry):
     scope = f"foundation#{MODEL}"
     profile = sentry.client("bedrock", sentry.bedrock_endpoint).create_inference_profile(
-        inferenceProfileName=unique("e2e"), modelSource={"copyFrom": f"arn:aws:bedrock:{sentry.region}::foundation-model/{MODEL}"})["inferenceProfileArn"]
+        inferenceProfileName=unique("e2e"), modelSource={"copyFrom": f"arn:aws:bedrock:{sentry.region}:{sentry.account}:inference-profile/us.{MODEL}"})["inferenceProfileArn"]
     sentry.set_limit(scope, {"output": 350}, **{"from": from_now()})
     try:
         used = 0
