@@ -41,6 +41,23 @@ class Catalogue:
         """The name that clients have for a model: its first alias, or else its id."""
         return self.models[model].get("aliases", [model])[0]
 
+    def named(self, name):
+        """The model of an alias or of an id without its Region group; None for others."""
+        return next((model for model, entry in self.models.items() if name in (model, *entry.get("aliases", ()))), None)
+
+    def has_ended(self, name):
+        return self.models.get(self.named(name), {}).get("ends", "9999") <= self.today
+
+    def heir(self, name):
+        """The name of the model that replaces one that has ended: of its successors the first that has not."""
+        while self.has_ended(name):
+            name = self.models[self.named(name)]["successor"]
+        return name
+
+    def callable(self, name):
+        """The id under which the Region calls the model of a name."""
+        return self.model_id(self.named(name))
+
     def model_id(self, model):
         """The id under which the Region calls a model: its group's profile, else the global one, else its own; None where there is none."""
         groups = [group for group in self.groups if group != "global"]
