@@ -365,7 +365,7 @@ fn an_admins_item_wins_over_the_bundled_entry_field_by_field() {
 #[test]
 fn an_addition_describes_a_model_that_no_pattern_fits() {
     let added = item(
-        r#"{"entry": "acme.giant-v1", "family": "llama", "transport": "invoke-model", "outputLimit": 100, "takes": null,
+        r#"{"entry": "acme.giant-v1", "family": "llama", "transport": "converse", "outputLimit": 100, "takes": null,
             "price": {"input": "1", "output": "2"}, "priceSource": "contract of 2026-10-01", "regions": ["us-*"]}"#,
     )
     .unwrap();
@@ -391,6 +391,7 @@ fn a_wrong_addition_is_named_with_its_field() {
         (r#"{"entry": "acme.a", "price": {"input": 1, "output": "2"}, "priceSource": "x"}"#, "price"),
         (r#"{"entry": "acme.a", "price": {"input": "1", "output": "2"}}"#, "priceSource"),
         (r#"{"entry": "acme.a", "takes": {"pictures": true}}"#, "takes.pictures"),
+        (r#"{"entry": "acme.a", "transport": "invoke-model"}"#, "transport"),
         (r#"{"entry": "acme.a", "ends": "lately"}"#, "ends"),
         (r#"{"entry": "acme.a", "defaults": {"temperature": 2}}"#, "defaults.temperature"),
         (r#"{"entry": "acme.a", "outputLimit": 9, "contextWindow": 8}"#, "contextWindow"),
