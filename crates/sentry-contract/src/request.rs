@@ -106,6 +106,8 @@ pub enum ReasoningStyle {
     NovaEffort,
     /// An effort, in `reasoning_effort`.
     ReasoningEffort,
+    /// OpenAI's GPT-5 and later: an effort, in `reasoning`. Source: anomalyco/opencode pull request 48195, verified against Bedrock.
+    ReasoningObject,
 }
 
 /// The model of a request.

@@ -66,7 +66,9 @@ fn top_k(family: Family, top_k: u32) -> Value {
 /// Sources: Amazon Bedrock User Guide, "Extended thinking" and "Adaptive thinking"; Amazon Nova 2 User Guide, "Extended thinking in Amazon
 /// Nova 2"; OpenAI API Reference, `reasoning_effort`.
 fn reasoning(style: ReasoningStyle, wanted: Reasoning, max_tokens: u32) -> Result<Value, &'static str> {
-    use ReasoningStyle::{ClaudeAdaptive, ClaudeBudget, ClaudeBudgetOrAdaptive, NovaEffort, ReasoningEffort};
+    use ReasoningStyle::{
+        ClaudeAdaptive, ClaudeBudget, ClaudeBudgetOrAdaptive, NovaEffort, ReasoningEffort, ReasoningObject,
+    };
     let budget = |tokens| json!({"thinking": {"type": "enabled", "budget_tokens": tokens}});
     match (style, wanted) {
         (ClaudeBudget | ClaudeBudgetOrAdaptive, Reasoning::BudgetTokens(tokens)) => {
@@ -89,7 +91,9 @@ fn reasoning(style: ReasoningStyle, wanted: Reasoning, max_tokens: u32) -> Resul
         (NovaEffort, Reasoning::Off(_)) => Ok(json!({"reasoningConfig": {"type": "disabled"}})),
         (ReasoningEffort, Reasoning::Effort(effort)) => Ok(json!({"reasoning_effort": effort.name()})),
         (ReasoningEffort, Reasoning::Off(_)) => Ok(json!({"reasoning_effort": "none"})),
-        (ClaudeAdaptive | NovaEffort | ReasoningEffort, Reasoning::BudgetTokens(_)) => {
+        (ReasoningObject, Reasoning::Effort(effort)) => Ok(json!({"reasoning": {"effort": effort.name()}})),
+        (ReasoningObject, Reasoning::Off(_)) => Ok(json!({"reasoning": {"effort": "none"}})),
+        (ClaudeAdaptive | NovaEffort | ReasoningEffort | ReasoningObject, Reasoning::BudgetTokens(_)) => {
             Err("it takes an effort, not a budget of tokens")
         }
     }
