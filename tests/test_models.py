@@ -118,6 +118,24 @@ def test_picture(sentry):
     of_each(names(images=True), lambda name: served(sentry, to(name, said({"text": text()}, IMAGE))))
 
 
+def test_parts_that_a_model_takes(sentry):
+    """System, turns, a document and every parameter at once; the simulator has its rules from elsewhere, so here the two could disagree."""
+    def attempt(model):
+        takes = CATALOGUE.takes(model)
+        sampling = {"none": {}, "one-of-temperature-top-p": {"top_p": 0.9}}.get(takes.get("sampling"), {"temperature": 0.7, "top_p": 0.9})
+        parameters = {"max_tokens": 500, **sampling}
+        if takes.get("topK"):
+            parameters["top_k"] = 5
+        if takes.get("stopSequences", True):
+            parameters["stop_sequences"] = ["END"]
+        turns = [said("Hi"), said("Hello.", role="assistant")] if takes.get("turns", True) else []
+        last = said({"text": text()}, *([NOTES] if takes.get("documents", True) else []))
+        system = {"system": "Be brief."} if takes.get("system", True) else {}
+        served(sentry, to(CATALOGUE.name(model), *turns, last, parameters=parameters, **system))
+
+    of_each(MODELS, attempt)
+
+
 def reasoning(name):
     """What makes a model think; one that thinks unless it is told not to needs nothing."""
     style = taken(name)["reasoning"].get("style")
