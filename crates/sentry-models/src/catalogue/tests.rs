@@ -269,6 +269,7 @@ fn what_a_model_takes_is_known_by_its_rules() {
         ("claude-sonnet-5-5", Some((Some(Style::ClaudeAdaptive), Thinking::Always, false))),
         ("nova-2-lite", Some((Some(Style::NovaEffort), Thinking::Off, true))),
         ("gpt-oss-120b", Some((Some(Style::ReasoningEffort), Thinking::Always, false))),
+        ("gpt-6-sol", Some((Some(Style::ReasoningObject), Thinking::On, true))),
         ("deepseek-r1", Some((None, Thinking::Always, false))),
         ("nova-lite", None),
     ] {
