@@ -18,6 +18,7 @@ def pytest_addoption(parser):
     group.addoption("--log-dir", help="directory with the logs of the local AWS, searched for prompt and answer texts")
     group.addoption("--region", help="AWS Region of the stack")
     group.addoption("--without-ledger", help="the program that decides by CloudWatch alone, for comparison (example `without_ledger` of fn-reserve)")
+    group.addoption("--repetitions", type=int, default=1, help="how often a hundred clients meet a budget for ten")
     group.addoption("--faults", type=int, default=300, help="faults of the crash campaign, at least")
 
 

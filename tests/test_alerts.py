@@ -11,6 +11,9 @@ from sentry_client import document, number, unique
 pytestmark = pytest.mark.local
 
 LIMIT = 1000
+HOLD_SECONDS = 15
+# From the expiry of a hold to its alert.
+SWEPT_SECONDS = 120
 
 
 class Subscriber:
@@ -37,9 +40,9 @@ class Subscriber:
                 self._sentry.queues.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
         return sorted((alert for alert in self._heard if alert["scope"] == scope), key=lambda alert: alert["threshold"])
 
-    def settled(self, scope, count, quiet=2):
+    def settled(self, scope, count, quiet=2, seconds=20):
         """Waits for so many alerts of a scope, and a while longer for any that should not come; their thresholds."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + seconds
         while len(self.of(scope)) < count and time.monotonic() < deadline:
             time.sleep(0.2)
         time.sleep(quiet)
@@ -60,9 +63,9 @@ def watched(sentry):
         center = unique("e2e-alert")
         sentry.set_limit(f"costCenter#{center}", limit or {"output": LIMIT}, alertAt=alert_at, **attributes)
 
-        def sized(tokens):
+        def sized(tokens, **directives):
             tags = {"applicationId": "e2e-alert", "costCenter": center}
-            return document(tags=tags, parameters={"max_tokens": tokens}, input_tokens=10, output_tokens=tokens)
+            return document(tags=tags, parameters={"max_tokens": tokens}, input_tokens=10, output_tokens=tokens, **directives)
 
         return f"costCenter#{center}", sized
     return make
@@ -159,3 +162,16 @@ def test_window_that_begins_anew_tells_again(sentry, subscriber, watched):
     check_succeeded(sentry.ask(sized(600)))
     assert subscriber.settled(scope, 2) == [50, 50]
     assert len({alert["window"] for alert in subscriber.of(scope)}) == 2
+
+
+@pytest.mark.parametrize("attributes", [{}, {"shards": 4}], ids=["one item", "four shards"])
+def test_hold_that_expires_tells_it_though_no_request_comes(sentry, subscriber, watched, attributes):
+    """What a model without an answer has spent nobody knows: its hold counts in full when it ends."""
+    scope, sized = watched([50, 100], **attributes)
+    with sentry.reconfigured("ReserveFunction", SENTRY_HOLD_SECONDS=str(HOLD_SECONDS)):
+        check_error(sentry.ask(sized(600, fault="hang")), "ModelTimeout")
+    assert subscriber.settled(scope, 0, quiet=0) == []
+    begun = time.monotonic()
+    assert subscriber.settled(scope, 1, seconds=HOLD_SECONDS + SWEPT_SECONDS) == [50]
+    assert time.monotonic() - begun < HOLD_SECONDS + SWEPT_SECONDS
+    assert [alert["used"] for alert in subscriber.of(scope)] == ["600"]

@@ -6,7 +6,8 @@ from contract import check_error, check_succeeded
 from sentry_client import UNREACHABLE, document, number, unique
 
 COUNTS = {"input_tokens": 350, "output_tokens": 900}
-SONNET = "us.anthropic.claude-sonnet-4-20250514-v1:0"
+HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+UNLISTED = "writer.of-no-entry-v1:0"
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_retired_name_says_since_when_and_what_to_use(sentry, name):
 
 @pytest.mark.local
 def test_model_that_the_region_has_not_got(sentry):
-    details, message = refused(sentry, "eu.anthropic.claude-sonnet-4-20250514-v1:0")
+    details, message = refused(sentry, "eu.anthropic.claude-haiku-4-5-20251001-v1:0")
     assert details["region"] == sentry.region and sentry.region in message
     assert "eu-*" in details["regions"]
 
@@ -113,8 +114,8 @@ def test_profile_that_cannot_be_looked_up_now_is_refused_for_now(sentry):
 @pytest.mark.local
 @pytest.mark.parametrize("source, usd", [
     ("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0", "0.000237000"),
-    (f"arn:aws:bedrock:us-east-1:000000000000:inference-profile/{SONNET}", "0.014550000"),
-    ("arn:aws:bedrock:us-east-1::foundation-model/qwen.qwen3-32b-v1:0", None),
+    (f"arn:aws:bedrock:us-east-1:000000000000:inference-profile/{HAIKU}", "0.005335000"),
+    (f"arn:aws:bedrock:us-east-1::foundation-model/{UNLISTED}", None),
 ], ids=["of a model", "of a cross-Region profile", "of an unpriced model"])
 def test_profile_has_the_family_limits_and_price_of_its_model(sentry, profile, source, usd):
     arn = profile(source)
@@ -128,8 +129,8 @@ def test_profile_has_the_family_limits_and_price_of_its_model(sentry, profile, s
 def test_profile_of_a_model_that_cannot_honour_a_parameter_is_refused_by_name(sentry, profile):
     arn = profile("arn:aws:bedrock:us-east-1::foundation-model/qwen.qwen3-32b-v1:0")
     sent = document(arn, parameters={"top_k": 5})
-    details = check_error(sentry.ask(sent), "ModelRejectedRequest", sent)
-    assert details["parameter"] == "top_k"
+    details = check_error(sentry.ask(sent), "InvalidRequest", sent)
+    assert (details["path"], details["parameter"]) == ("prompt.parameters.top_k", "top_k")
     assert sentry.calls(arn.rsplit("/", 1)[-1]) == 0
 
 

@@ -24,6 +24,7 @@ BOTH, FALLBACK_FIRST = ["clamp", "fallback"], ["fallback", "clamp"]
 # Dollars a million tokens; the cheap model's are a tenth.
 PRICE = {"input": "100", "output": "400"}
 CHEAP = {"input": "10", "output": "40"}
+LITE = "us.amazon.nova-lite-v1:0"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -206,8 +207,8 @@ def test_bundled_fallback_answers_for_an_alias(sentry):
     finally:
         sentry.delete_limit("nova-pro")
         sentry.delete_limit("nova-lite")
-    assert answer["model"] == {"requested": "nova-pro", "modelId": "amazon.nova-lite-v1:0", "modelMetric": "amazon.nova-lite-v1:0"}
-    assert answer["degraded"] == {"action": "fallback", "from": "amazon.nova-pro-v1:0", "to": "amazon.nova-lite-v1:0"}
+    assert answer["model"] == {"requested": "nova-pro", "modelId": LITE, "modelMetric": LITE}
+    assert answer["degraded"] == {"action": "fallback", "from": "us.amazon.nova-pro-v1:0", "to": LITE}
     entry = answer["budget"][0]
     assert (entry["source"], entry["output"]["limit"]) == ("model", 10_000_000)
 

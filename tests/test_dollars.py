@@ -8,7 +8,7 @@ from budget_contract import entry_of
 from contract import check_error, check_succeeded
 from sentry_client import document, number, text, unique
 
-SONNET_4 = "us.anthropic.claude-sonnet-4-20250514-v1:0"
+HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 PICODOLLAR = Decimal("0.000000000001")
 
 
@@ -24,11 +24,11 @@ def dollars(answer, scope):
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("cached, usd, shown", [("cache_write", "0.464550", "99.53545"), ("cache_read", "0.050550", "99.94945")])
+@pytest.mark.parametrize("cached, usd, shown", [("cache_write", "0.170335", "99.829665"), ("cache_read", "0.018535", "99.981465")])
 def test_published_prices_are_met_exactly(sentry, center, cached, usd, shown):
     scope, tags = center
     sentry.set_limit(scope, {"usd": 100})
-    sent = document(SONNET_4, tags=tags, input_tokens=350, output_tokens=900, **{cached: 120_000})
+    sent = document(HAIKU, tags=tags, input_tokens=350, output_tokens=900, **{cached: 120_000})
     answer = check_succeeded(sentry.ask(sent), sent)
     assert Decimal(answer["cost"]["usd"]) == Decimal(usd)
     assert dollars(answer, scope) == {"limit": 100, "used": Decimal(usd), "reserved": 0, "remaining": Decimal(shown)}
@@ -56,7 +56,7 @@ def test_models_of_different_prices_share_one_budget(sentry, center):
     scope, tags = center
     sentry.set_limit(scope, {"usd": number("0.5"), "output": 100_000})
     spent = Decimal(0)
-    for model in ("nova-lite", "nova-micro", "claude-3-5-haiku", SONNET_4):
+    for model in ("nova-lite", "nova-micro", "nova-pro", HAIKU):
         answer = check_succeeded(sentry.ask(document(model, tags=tags, parameters={"max_tokens": 100}, input_tokens=10, output_tokens=33)))
         spent += Decimal(answer["cost"]["usd"])
         assert dollars(answer, scope)["used"] == spent
@@ -68,13 +68,13 @@ def test_bound_in_dollars_is_exact(sentry, center):
     """What a refusal says is needed is enough, and a picodollar less is not."""
     scope, tags = center
     sentry.set_limit(scope, {"usd": 0})
-    sent = document(SONNET_4, text("How much?", input_tokens=20, output_tokens=10), tags=tags, parameters={"max_tokens": 100})
+    sent = document(HAIKU, text("How much?", input_tokens=20, output_tokens=10), tags=tags, parameters={"max_tokens": 100})
     answer = sentry.ask(sent)
     details = check_error(answer, "BudgetExceeded", sent)
     assert (details["exceeded"], details["scope"], details["remaining"]) == ("usd", scope, "0.00")
     needed = Decimal(details["needed"])
-    # At least the tokens that may be written, at 15 dollars a million.
-    assert needed >= 100 * Decimal("0.000015")
+    # At least the tokens that may be written, at 5.50 dollars a million.
+    assert needed >= 100 * Decimal("0.0000055")
     sentry.set_limit(scope, {"usd": needed - PICODOLLAR})
     assert check_error(sentry.ask(sent), "BudgetExceeded", sent)["remaining"] == f"{needed - PICODOLLAR:f}"
     sentry.set_limit(scope, {"usd": needed})
@@ -86,10 +86,10 @@ def test_bound_in_dollars_is_exact(sentry, center):
 def test_default_maximum_is_lowered_to_what_the_dollars_allow(sentry, center):
     scope, tags = center
     sentry.set_limit(scope, {"usd": number("0.01")})
-    sent = document(SONNET_4, tags=tags)
+    sent = document(HAIKU, tags=tags)
     answer = check_succeeded(sentry.ask(sent), sent)
     to = answer["degraded"]["to"]
-    assert 16 <= to < 2048 and to * Decimal("0.000015") <= Decimal("0.01")
+    assert 16 <= to < 2048 and to * Decimal("0.0000055") <= Decimal("0.01")
     assert answer["usage"]["outputTokens"] <= to
 
 

@@ -7,7 +7,7 @@ import pytest
 from contract import check_error, check_succeeded
 from sentry_client import document, unique
 
-MODEL = "amazon.nova-lite-v1:0"
+MODEL = "us.amazon.nova-lite-v1:0"
 
 
 def picodollars(answer):

@@ -1,4 +1,4 @@
-"""Settlements that `Settle` could not make: the metrics queue's function makes them, once, whatever is killed on the way."""
+"""Settlements and cancellations that `Settle` could not make: the metrics queue's function makes them, once, whatever is killed on the way."""
 
 import json
 import threading
@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from contract import check_answer
+from contract import check_answer, check_error, check_succeeded
 from fault_proxy import VARIANTS, Fault, FaultProxy, Handler
-from sentry_client import document
+from sentry_client import document, unique
 
 pytestmark = pytest.mark.local
 
@@ -102,3 +102,33 @@ def test_late_settlements_are_made_once_whatever_is_killed(sentry):
             time.sleep(6)
             assert [settled(sentry, scope) for _, scope in requests] == [TOKENS] * len(requests)
     assert {(fault.point, fault.kind) for fault in plan.struck} == set(VARIANTS), "not every kind of fault has happened"
+
+
+class DiesWithItsHold:
+    """A plan for one function: it dies when it has written its hold, and again whenever it comes back."""
+
+    def __init__(self):
+        self.holds = 0
+
+    def draw(self, function, operation):
+        if operation == "UpdateItem":
+            self.holds += 1
+            return Fault(function, operation, "after", "kill")
+        return Fault(function, operation, "before", "kill") if self.holds and operation == "PutItem" else None
+
+    def report(self, fault, happened):
+        pass
+
+
+def test_cancellation_that_fails_is_made_by_the_queue(sentry):
+    """Neither the reservation nor its cancellation can run to its end; the hold is given back long before it expires."""
+    sent, scope = limited(sentry)
+    sent["tags"]["requestId"] = unique("e2e-late")
+    plan = DiesWithItsHold()
+    with FaultProxy("reserve", sentry.endpoint, plan) as proxy, sentry.crashing("SettleFunction"):
+        with sentry.reconfigured("ReserveFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url):
+            check_error(sentry.ask(sent), "LedgerUnavailable", sent)
+    assert plan.holds == 1
+    assert settled(sentry, scope) == 0
+    # Nothing was spent, so the client may come again.
+    check_succeeded(sentry.ask(sent), sent)

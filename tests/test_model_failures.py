@@ -25,7 +25,7 @@ FAULTS = {
 }
 # A repetition would not help, or would pay twice.
 NEVER_REPEATED = {"model-timeout", "hang", "access-denied", "validation", "not-found", "model-error", "malformed", "missing-usage"}
-MODEL = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
+MODEL = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ A_FUNCTION_MAY = {
         "cloudwatch:PutMetricData", "dynamodb:UpdateItem", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "sns:Publish",
         "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility",
     },
-    "SweepHoldsFunction": {"dynamodb:Query", "dynamodb:GetItem", "dynamodb:UpdateItem"},
+    "SweepHoldsFunction": {"dynamodb:Query", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:UpdateItem", "sqs:SendMessage"},
 }
 # Functions that no state runs: the queue and the schedule do.
 WITHOUT_STATE = {"EmitMetricsFunction", "SweepHoldsFunction"}
@@ -494,7 +494,7 @@ def test_what_is_over_is_deleted(name):
 @pytest.mark.parametrize("name, variables", [
     ("ReserveFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_REQUESTS_TABLE": "RequestsTable", "SENTRY_USAGE_TABLE": "UsageTable", "SENTRY_HOLD_SECONDS": "HoldSeconds"}),
     ("SettleFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_REQUESTS_TABLE": "RequestsTable"}),
-    ("SweepHoldsFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable"}),
+    ("SweepHoldsFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_METRICS_QUEUE_URL": "MetricsQueue"}),
     ("EmitMetricsFunction", {
         "SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_ALERT_TOPIC_ARN": "BudgetAlertTopic", "SENTRY_USAGE_TABLE": "UsageTable", "SENTRY_HISTORY_DAYS": "HistoryDays",
     }),
@@ -911,6 +911,16 @@ def test_a_reservation_that_failed_is_cancelled_before_the_answer():
     found = {"model": [{"scope": "model#m"}], "tags": [{"scope": "user#u"}], "fallback": [{"scope": "model#f"}]}
     for limits, expected in (({"limits": found}, found), ({"unavailable": "x"}, {"model": []}), ({"denial": {}}, {"model": []})):
         assert jsonata(cancel["Arguments"]["limits"], states={"input": {"limits": limits}}) == expected
+
+
+def test_a_cancellation_that_failed_is_left_to_the_queue():
+    """The queue's function gets what the cancellation had, and the answer is the same."""
+    cancel, queue = task("Cancel Reservation"), task("Queue Cancellation")
+    assert [catcher["Next"] for catcher in cancel["Catch"]] == ["Queue Cancellation"]
+    assert queue["Arguments"]["MessageBody"] == {"cancellation": cancel["Arguments"]}
+    assert queue["Arguments"]["QueueUrl"] == "${MetricsQueueUrl}"
+    for state in (cancel, queue):
+        assert state["Next"] == "Budget Unavailable" and {each.get("Output") for each in (state, *state["Catch"])} == {"{% $states.input %}"}
 
 
 def step_of(name):

@@ -101,7 +101,7 @@ def test_answers_that_are_wrong_on_purpose_are_passed_over(wire):
 
 @pytest.mark.local
 def test_every_exchange_of_the_run(sentry, wire, capsys):
-    sentry.execute_all({model: document(model) for model in ("nova-lite", "claude-3-5-haiku")})
+    sentry.execute_all({model: document(model) for model in ("nova-lite", "claude-haiku-4-5")})
     try:
         total, kept = exchanges(sentry.bedrock_endpoint)
     except urllib.error.HTTPError as error:

@@ -2,25 +2,24 @@
 
 use std::collections::HashSet;
 
-use aws_sdk_dynamodb::Client as Ledger;
 use aws_sdk_sns::Client as Sns;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sentry_contract::states::Alert;
 use sentry_lambda::cause;
+use sentry_ledger::{Claim, Ledger, LedgerError};
 use thiserror::Error;
 use tracing::{error, warn};
 
-use crate::mark::{Marks, Unchanged};
 use crate::notice;
 
-/// Seconds for which a claim excludes others: more than an invocation lasts (75), so that nobody publishes beside one that is
-/// alive, and less than the queue takes to deliver its message again (750), so that the next one can take over from a dead one.
-const LEASE_SECONDS: i64 = 120;
+/// How long a claim excludes others: more than an invocation lasts (75 s), so that nobody publishes beside one that is
+/// alive, and less than the queue takes to deliver its message again (750 s), so that the next one can take over from a dead one.
+const CLAIM: TimeDelta = TimeDelta::seconds(120);
 
 /// Publishes alerts to a topic.
 #[derive(Debug)]
 pub struct Alerts {
-    marks: Marks,
+    ledger: Ledger,
     sns: Sns,
     topic_arn: String,
 }
@@ -28,43 +27,42 @@ pub struct Alerts {
 /// Why an alert is not published and must be tried again.
 #[derive(Debug, Error)]
 enum AlertError {
-    #[error("it cannot be claimed in the ledger: {0}")]
-    Claim(String),
+    #[error("it cannot be claimed in the ledger: {}", cause(.0))]
+    Claim(#[from] LedgerError),
     #[error("SNS did not take it: {0}")]
     Publish(String),
 }
 
 impl Alerts {
-    /// Publishes to the topic `topic_arn` what the ledger `table` does not know to be published.
+    /// Publishes to the topic `topic_arn` what `ledger` does not know to be published.
     #[must_use]
-    pub fn new(ledger: Ledger, table: String, sns: Sns, topic_arn: String) -> Self {
-        Self { marks: Marks::new(ledger, table), sns, topic_arn }
+    pub const fn new(ledger: Ledger, sns: Sns, topic_arn: String) -> Self {
+        Self { ledger, sns, topic_arn }
     }
 
     /// Begins with the alerts of a batch that is read at `now`.
     pub(crate) fn round(&self, now: DateTime<Utc>) -> Round<'_> {
-        Round { alerts: self, now: now.timestamp(), seen: HashSet::new(), broken: false }
+        Round { alerts: self, now, seen: HashSet::new(), broken: false }
     }
 
     /// Whether it was this call that published `alert`.
-    async fn publish(&self, alert: &Alert, now: i64) -> Result<bool, AlertError> {
-        let lease = now.saturating_add(LEASE_SECONDS);
-        match self.marks.claim(alert, now, lease).await {
-            Ok(()) => {}
-            Err(Unchanged::Taken) => return Ok(false),
-            Err(Unchanged::ItemGone) => {
+    async fn publish(&self, alert: &Alert, now: DateTime<Utc>) -> Result<bool, AlertError> {
+        let claimed = match self.ledger.claim_alert(alert, now, now + CLAIM).await? {
+            Claim::Made(claimed) => claimed,
+            Claim::Taken => return Ok(false),
+            Claim::ItemGone => {
                 let Alert { scope, window, threshold, .. } = alert;
                 warn!(scope, window, threshold, "an alert is dropped: the ledger has deleted its window");
                 return Ok(false);
             }
-            Err(Unchanged::Failed(reason)) => return Err(AlertError::Claim(reason)),
-        }
+        };
         if let Err(error) = self.send(alert).await {
-            note(alert, self.marks.give_back(alert, lease).await, "a claim is not given back; it lapses by itself");
+            let given_back = self.ledger.give_back_alert(alert, claimed).await;
+            note(alert, given_back, "a claim is not given back; it lapses by itself");
             return Err(error);
         }
         // Reporting the message would publish the alert once more, for certain.
-        note(alert, self.marks.sent(alert).await, "an alert is published, but not marked as such");
+        note(alert, self.ledger.alert_is_sent(alert).await, "an alert is published, but not marked as such");
         Ok(true)
     }
 
@@ -76,10 +74,10 @@ impl Alerts {
 }
 
 /// Logs a mark that is not as it should be.
-fn note(alert: &Alert, changed: Result<(), Unchanged>, problem: &str) {
-    if let Err(reason) = changed {
+fn note(alert: &Alert, changed: Result<(), LedgerError>, problem: &str) {
+    if let Err(error) = changed {
         let Alert { scope, window, threshold, .. } = alert;
-        warn!(scope, window, threshold, ?reason, "{problem}");
+        warn!(scope, window, threshold, cause = cause(&error), "{problem}");
     }
 }
 
@@ -87,7 +85,7 @@ fn note(alert: &Alert, changed: Result<(), Unchanged>, problem: &str) {
 #[derive(Debug)]
 pub struct Round<'a> {
     alerts: &'a Alerts,
-    now: i64,
+    now: DateTime<Utc>,
     /// Alerts that a message of the batch has brought; it is that message that brings them again if need be.
     seen: HashSet<(String, String, u8)>,
     /// One alert could not be published. The others go through the same table and the same topic, and the function's time is short:
@@ -96,8 +94,8 @@ pub struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// Publishes what nobody has published of the alerts that are `due` after a request. Returns those that it published, or
-    /// `None` when the request's message must be delivered again.
+    /// Publishes what nobody has published of the alerts that are `due` by a message. Returns those that it published, or `None` when the
+    /// message must be delivered again.
     pub async fn publish(&mut self, due: &[Alert]) -> Option<Vec<Alert>> {
         let mut published = Vec::new();
         let mut complete = true;

@@ -1,12 +1,12 @@
-//! Settlements that `Settle` could not make, because the ledger or the function was not available.
+//! Settlements and cancellations that the function `Settle` could not make, because the ledger or the function was not available.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sentry_contract::states::{LateSettlement, MetricsRecord, Settled};
+use sentry_contract::states::{CancelInput, LateSettlement, MetricsRecord, ScopeLimit, Settled};
 use sentry_domain::Amount;
 use sentry_lambda::cause;
-use sentry_ledger::{Ledger, LedgerError};
+use sentry_ledger::{Holder, Ledger, LedgerError};
 use tokio::time::{Instant, sleep};
 use tracing::error;
 
@@ -15,7 +15,22 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Time for all rounds. The function has 60 seconds; the rest is for alerts and metrics.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Settles requests that the function `Settle` left to the queue.
+/// What a message leaves to do in the ledger.
+#[derive(Debug)]
+pub(crate) enum Left<'a> {
+    /// The settlement of a request, if its record has one.
+    Settlement(&'a mut MetricsRecord),
+    /// The cancellation of a reservation.
+    Cancellation(&'a CancelInput),
+}
+
+impl Left<'_> {
+    const fn is_nothing(&self) -> bool {
+        matches!(self, Self::Settlement(MetricsRecord { settlement: None, .. }))
+    }
+}
+
+/// Settles requests, and cancels reservations, that the function `Settle` left to the queue.
 #[derive(Debug)]
 pub struct LateSettlements {
     ledger: Ledger,
@@ -28,24 +43,39 @@ impl LateSettlements {
         Self { ledger }
     }
 
-    /// Settles what is left of `records`, and adds the alerts that are due to each. A ledger that throttles or fails is tried again for 40
-    /// seconds. `now` is the moment of the call. Returns for each record whether it is settled.
-    pub(crate) async fn settle(&self, records: &mut [&mut MetricsRecord], now: DateTime<Utc>) -> Vec<bool> {
+    /// Does what is left to do, and adds the alerts that are due after a settlement to its record. A ledger that throttles or fails is tried again
+    /// for 40 seconds. `now` is the moment of the call. Returns for each whether it is done.
+    pub(crate) async fn finish(&self, left: &mut [Left<'_>], now: DateTime<Utc>) -> Vec<bool> {
         let begun = Instant::now();
-        let mut settled: Vec<bool> = records.iter().map(|record| record.settlement.is_none()).collect();
+        let mut finished: Vec<bool> = left.iter().map(Left::is_nothing).collect();
         loop {
-            for (record, done) in records.iter_mut().zip(&mut settled).filter(|(_, done)| !**done) {
+            for (left, done) in left.iter_mut().zip(&mut finished).filter(|(_, done)| !**done) {
                 // A ledger that hangs would otherwise use up the function's time, and the whole batch would come again.
                 if begun.elapsed() > PATIENCE {
-                    return settled;
+                    return finished;
                 }
-                *done = self.settle_one(record, now + elapsed(begun)).await;
+                let now = now + elapsed(begun);
+                *done = match left {
+                    Left::Settlement(record) => self.settle_one(record, now).await,
+                    Left::Cancellation(input) => self.cancel_one(input, now).await,
+                };
             }
-            if settled.iter().all(|done| *done) || begun.elapsed() + PAUSE > PATIENCE {
-                return settled;
+            if finished.iter().all(|done| *done) || begun.elapsed() + PAUSE > PATIENCE {
+                return finished;
             }
             sleep(PAUSE).await;
         }
+    }
+
+    async fn cancel_one(&self, input: &CancelInput, now: DateTime<Utc>) -> bool {
+        let CancelInput { request_key, execution_id, limits } = input;
+        let holder = Holder { request_id: request_key, execution_id };
+        let limits: Vec<&ScopeLimit> = limits.all().collect();
+        let cancelled = self.ledger.cancel(holder, &limits, now).await;
+        if let Err(error) = &cancelled {
+            error!(request_key, cause = cause(error), "a late cancellation failed");
+        }
+        cancelled.is_ok()
     }
 
     async fn settle_one(&self, record: &mut MetricsRecord, now: DateTime<Utc>) -> bool {

@@ -4,7 +4,6 @@ mod alerts;
 mod audit;
 mod history;
 mod late;
-mod mark;
 mod metrics;
 mod notice;
 
@@ -14,8 +13,9 @@ use aws_sdk_cloudwatch::types::MetricDatum;
 use chrono::{DateTime, Utc};
 pub use history::UsageHistory;
 pub use late::LateSettlements;
+use late::Left;
 use sentry_contract::METRIC_NAMESPACE;
-use sentry_contract::states::MetricsRecord;
+use sentry_contract::states::{MetricsRecord, QueuedTask};
 use sentry_lambda::cause;
 use serde::{Deserialize, Serialize};
 use tracing::error;
@@ -70,26 +70,34 @@ impl Emitter {
         Self { client, late, history, alerts }
     }
 
-    /// Makes the late settlements of a batch that is read at `now`, counts it in the usage history, publishes its alerts, then stores its
-    /// metrics in one call. A message that cannot be read, settled, counted, published or stored is reported for another delivery.
+    /// Makes the late settlements and cancellations of a batch that is read at `now`, counts it in the usage history, publishes its alerts, then
+    /// stores its metrics in one call. A message that cannot be read, settled, counted, published or stored is reported for another delivery.
     ///
     /// Metrics come last because they cannot be repeated: a message that fails before has no metrics yet. The history comes after the
     /// settlement, so that it counts what the ledger has. It and the alerts do not wait for each other, because both can be repeated:
     /// a topic that takes no alerts keeps nothing out of the history, and a history that cannot be written keeps back no alert.
     pub async fn emit(&self, batch: Batch, now: DateTime<Utc>) -> BatchAnswer {
         let mut failed = Vec::new();
-        let mut understood = Vec::new();
+        let (mut understood, mut swept, mut given_up) = (Vec::new(), Vec::new(), Vec::new());
         for Message { message_id, body } in batch.records {
             match read(&body, now) {
-                Ok(request) => understood.push((message_id, request)),
+                Ok(Understood::Request(request)) => understood.push((message_id, *request)),
+                Ok(Understood::Task(QueuedTask::Alerts(alerts))) => swept.push((message_id, alerts)),
+                Ok(Understood::Task(QueuedTask::Cancellation(input))) => given_up.push((message_id, input)),
                 Err(problem) => {
                     error!(message_id, problem, "a message of the metrics queue cannot be read");
                     failed.push(message_id);
                 }
             }
         }
-        let mut records: Vec<_> = understood.iter_mut().map(|(_, request)| &mut request.record).collect();
-        let settled = self.late.settle(&mut records, now).await;
+        let settlements = understood.iter_mut().map(|(_, request)| Left::Settlement(&mut request.record));
+        let cancellations = given_up.iter().map(|(_, input)| Left::Cancellation(input));
+        let mut left: Vec<_> = settlements.chain(cancellations).collect();
+        let mut settled = self.late.finish(&mut left, now).await;
+        let cancelled = settled.split_off(understood.len());
+        failed.extend(
+            given_up.into_iter().zip(cancelled).filter(|(_, done)| !done).map(|((message_id, _), _)| message_id),
+        );
         let (settled, unsettled): (Vec<_>, Vec<_>) =
             understood.into_iter().zip(settled).partition(|(_, settled)| *settled);
         failed.extend(unsettled.into_iter().map(|((message_id, _), _)| message_id));
@@ -98,24 +106,36 @@ impl Emitter {
         let counted = self.history.count(records, now).await;
         let mut ready = Vec::new();
         let mut round = self.alerts.round(now);
-        for ((message_id, mut request), counted) in settled.into_iter().zip(counted) {
-            let published = round.publish(&request.record.alerts).await;
+        for ((message_id, Request { record, mut metrics }), counted) in settled.into_iter().zip(counted) {
+            let published = round.publish(&record.alerts).await;
             let (Some(published), true) = (published, counted) else {
                 failed.push(message_id);
                 continue;
             };
-            let counted: Vec<_> =
-                published.iter().filter_map(|alert| metrics::published(alert, &request.metrics)).collect();
-            request.metrics.extend(counted);
-            ready.push((message_id, request));
+            // Alerts are counted at the time of the request that brought them.
+            let at = metrics.first().and_then(MetricDatum::timestamp).copied();
+            metrics
+                .extend(published.iter().zip(at.into_iter().cycle()).map(|(alert, at)| metrics::published(alert, at)));
+            ready.push((message_id, Ready { record: Some(record), metrics }));
+        }
+        for (message_id, alerts) in swept {
+            let Some(published) = round.publish(&alerts).await else {
+                failed.push(message_id);
+                continue;
+            };
+            let at = metrics::time(now);
+            let metrics: Vec<_> = published.iter().map(|alert| metrics::published(alert, at)).collect();
+            if !metrics.is_empty() {
+                ready.push((message_id, Ready { record: None, metrics }));
+            }
         }
         failed.extend(self.store_all(ready).await);
         BatchAnswer { batch_item_failures: failed.into_iter().map(|id| ItemFailure { item_identifier: id }).collect() }
     }
 
-    /// Stores requests together, or, when CloudWatch refuses them together, each on its own: one that it does not take must not keep
+    /// Stores messages together, or, when CloudWatch refuses them together, each on its own: one that it does not take must not keep
     /// back the others. Returns the ids of those that are not stored.
-    async fn store_all(&self, requests: Vec<(String, Request)>) -> Vec<String> {
+    async fn store_all(&self, requests: Vec<(String, Ready)>) -> Vec<String> {
         let all = requests.iter().map(|(_, request)| request);
         if requests.is_empty() || self.store(all).await {
             return Vec::new();
@@ -131,12 +151,12 @@ impl Emitter {
     }
 
     /// Puts the metrics of `requests` with one call, then writes their audit lines. Whether it worked.
-    async fn store(&self, requests: impl IntoIterator<Item = &Request> + Clone) -> bool {
+    async fn store(&self, requests: impl IntoIterator<Item = &Ready> + Clone) -> bool {
         let data = requests.clone().into_iter().flat_map(|request| request.metrics.iter().cloned()).collect();
         let put = self.client.put_metric_data().namespace(METRIC_NAMESPACE).set_metric_data(Some(data)).send();
         match put.await {
             Ok(_) => {
-                requests.into_iter().for_each(|request| audit::write(&request.record));
+                requests.into_iter().filter_map(|request| request.record.as_ref()).for_each(audit::write);
                 true
             }
             Err(error) => {
@@ -153,16 +173,34 @@ impl Emitter {
 
 /// A message, understood.
 #[derive(Debug)]
+enum Understood {
+    /// Of a request.
+    Request(Box<Request>),
+    /// Of no decided request.
+    Task(QueuedTask),
+}
+
+#[derive(Debug)]
 struct Request {
     record: MetricsRecord,
     metrics: Vec<MetricDatum>,
 }
 
-fn read(body: &str, now: DateTime<Utc>) -> Result<Request, String> {
+/// A message of which only the metrics and the audit line are left to write; the sweep's have no audit line.
+#[derive(Debug)]
+struct Ready {
+    record: Option<MetricsRecord>,
+    metrics: Vec<MetricDatum>,
+}
+
+fn read(body: &str, now: DateTime<Utc>) -> Result<Understood, String> {
+    if let Ok(task) = serde_json::from_str(body) {
+        return Ok(Understood::Task(task));
+    }
     let record: MetricsRecord = serde_json::from_str(body)
         .map_err(|error| format!("{:?} error at column {}", error.classify(), error.column()))?;
     let metrics = metrics::of(&record, now)?;
-    Ok(Request { record, metrics })
+    Ok(Understood::Request(Box::new(Request { record, metrics })))
 }
 
 #[cfg(test)]

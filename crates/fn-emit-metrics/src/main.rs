@@ -22,9 +22,9 @@ async fn main() -> Result<(), StartError> {
     let budget_tags = std::env::var("SENTRY_BUDGET_TAGS").unwrap_or_default();
     let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
     let (dynamodb, sns) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_sns::Client::new(&config));
-    let late = LateSettlements::new(Ledger::new(dynamodb.clone(), table.clone(), requests));
-    let history = UsageHistory::new(History::new(dynamodb.clone(), usage).keeping(history_days), &budget_tags);
-    let alerts = Alerts::new(dynamodb, table, sns, topic_arn);
+    let ledger = Ledger::new(dynamodb.clone(), table, requests);
+    let (late, alerts) = (LateSettlements::new(ledger.clone()), Alerts::new(ledger, sns, topic_arn));
+    let history = UsageHistory::new(History::new(dynamodb, usage).keeping(history_days), &budget_tags);
     let emitter = &Emitter::new(aws_sdk_cloudwatch::Client::new(&config), late, history, alerts);
     sentry_lambda::run(move |batch: Batch| async move { Ok(emitter.emit(batch, Utc::now()).await) }).await
 }

@@ -24,17 +24,21 @@ const DIMENSION_CHARS: usize = 1024;
 pub fn of(record: &MetricsRecord, now: DateTime<Utc>) -> Result<Vec<MetricDatum>, String> {
     let timestamp = record.tags.get(Tags::TIMESTAMP).unwrap_or_default();
     let at: DateTime<Utc> = timestamp.parse().map_err(|_| "the tag timestamp is no instant".to_owned())?;
-    let at = SdkDateTime::from_millis(at.timestamp_millis());
+    let at = time(at);
     let dimensions = dimensions(record);
     let of_request = |(name, value)| datum(name, value, dimensions.clone(), at);
     Ok(six(record).into_iter().map(of_request).chain(others(record, now, at)).collect())
 }
 
-/// `BudgetAlerts`: one alert that was published after `request`, whose metrics give the time.
-pub fn published(alert: &Alert, request: &[MetricDatum]) -> Option<MetricDatum> {
-    let at = *request.first()?.timestamp()?;
+/// `BudgetAlerts`: one alert that was published.
+pub fn published(alert: &Alert, at: SdkDateTime) -> MetricDatum {
     let dimensions = vec![dimension("Scope", &alert.scope), dimension("Threshold", &alert.threshold.to_string())];
-    Some(datum("BudgetAlerts", 1, dimensions, at))
+    datum("BudgetAlerts", 1, dimensions, at)
+}
+
+/// An instant as CloudWatch takes it.
+pub fn time(at: DateTime<Utc>) -> SdkDateTime {
+    SdkDateTime::from_millis(at.timestamp_millis())
 }
 
 fn six(record: &MetricsRecord) -> [(&'static str, u64); 6] {

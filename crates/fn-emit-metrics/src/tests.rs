@@ -44,8 +44,8 @@ fn emitter_of(cloudwatch: &Rule, ledger: &[&Rule], history: &Rule, sns: &[&Rule]
     let sns = aws_sdk_sns::config::Builder::from(&config).interceptor(by(sns)).build();
     let cloudwatch = aws_sdk_cloudwatch::config::Builder::from(&config).interceptor(by(&[cloudwatch])).build();
     let (ledger, sns) = (aws_sdk_dynamodb::Client::from_conf(ledger), aws_sdk_sns::Client::from_conf(sns));
-    let late = LateSettlements::new(Ledger::new(ledger.clone(), "ledger".to_owned(), "requests".to_owned()));
-    let alerts = Alerts::new(ledger, "ledger".to_owned(), sns, "topic".to_owned());
+    let ledger = Ledger::new(ledger, "ledger".to_owned(), "requests".to_owned());
+    let (late, alerts) = (LateSettlements::new(ledger.clone()), Alerts::new(ledger, sns, "topic".to_owned()));
     Emitter::new(Client::from_conf(cloudwatch), late, UsageHistory::new(history, "run, project"), alerts)
 }
 

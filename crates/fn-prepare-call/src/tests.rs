@@ -65,10 +65,12 @@ fn max_tokens_is_always_sent() {
 }
 
 #[test]
-fn what_the_model_cannot_honour_is_refused_by_name_and_costs_nothing() {
-    let failure = &prepare(&input("us.meta.llama3-3-70b-instruct-v1:0", "llama", json!({"top_k": 1})))["failure"];
+fn what_cannot_be_sent_is_refused_by_name_and_costs_nothing() {
+    let mut sent = input("us.meta.llama3-3-70b-instruct-v1:0", "llama", json!({}));
+    sent["prompt"]["reasoning"] = json!({"effort": "low"});
+    let failure = &prepare(&sent)["failure"];
     assert_eq!((&failure["error"]["code"], &failure["statusCode"]), (&json!("ModelRejectedRequest"), &json!(502)));
-    assert_eq!(failure["error"]["details"]["parameter"], "top_k");
+    assert_eq!(failure["error"]["details"]["parameter"], "reasoning");
     assert_eq!(failure["nothingSpent"], true);
 }
 

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod queue;
+
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -7,7 +9,9 @@ use sentry_contract::ErrorCode;
 use sentry_lambda::Failure;
 use sentry_ledger::{Ledger, LedgerError, Swept};
 use serde::Serialize;
-use tracing::info;
+use tracing::{error, info};
+
+pub use queue::AlertQueue;
 
 /// The schedule runs every minute; items that are due in the second half of it are not left for the next run.
 const SECOND_PASS: Duration = Duration::from_secs(30);
@@ -21,44 +25,72 @@ pub struct Report {
     pub settled: usize,
     /// Items that were due and looked at.
     pub items: usize,
+    /// Alerts that were found due and queued; some may have been sent before.
+    pub alerts: usize,
 }
 
-/// Settles every expired hold and gives back leases that nobody renewed; twice, half a minute apart.
+/// Settles every expired hold, gives back leases that nobody renewed, and queues the alerts that are due; twice, half a minute apart.
 ///
 /// # Errors
-/// `LedgerUnavailable` when the ledger could not be read, or some of it could not be settled; the next run tries again.
-pub async fn sweep(ledger: &Ledger, clock: impl Fn() -> DateTime<Utc>) -> Result<Report, Failure> {
+/// `LedgerUnavailable` when the ledger could not be read, or some of it could not be settled or alerted; the next run tries again.
+pub async fn sweep(ledger: &Ledger, queue: &AlertQueue, clock: impl Fn() -> DateTime<Utc>) -> Result<Report, Failure> {
     let deadline = clock() + PATIENCE;
-    let mut swept = pass(ledger, &clock, deadline).await?;
+    let mut run = Run::default();
+    run.pass(ledger, queue, &clock, deadline).await?;
     if clock() < deadline {
         tokio::time::sleep(SECOND_PASS).await;
-        let second = pass(ledger, &clock, deadline).await?;
-        swept.settled += second.settled;
-        swept.items += second.items;
-        swept.failed += second.failed;
+        run.pass(ledger, queue, &clock, deadline).await?;
     }
-    let Swept { settled, items, failed, .. } = swept;
+    let Run { report, failed } = run;
+    let Report { settled, alerts, .. } = report;
     if settled > 0 {
-        info!(settled, "expired holds were settled in full");
+        info!(settled, alerts, "expired holds were settled in full");
     }
     if failed > 0 {
-        let message = format!("{failed} items of the ledger could not be settled; {settled} holds were");
+        let message =
+            format!("{failed} items of the ledger could not be settled or alerted; {settled} holds were settled");
         return Err(Failure::new(ErrorCode::LedgerUnavailable, message));
     }
-    Ok(Report { settled, items })
+    Ok(report)
 }
 
-/// Looks at all items that are due, page by page. An item that fails stays due: it is not tried again in the same pass.
-async fn pass(ledger: &Ledger, clock: &impl Fn() -> DateTime<Utc>, deadline: DateTime<Utc>) -> Result<Swept, Failure> {
-    let mut all = Swept::default();
-    loop {
-        let page = ledger.sweep(clock()).await;
-        let page = page.map_err(|error: LedgerError| Failure::caused(ErrorCode::LedgerUnavailable, &error))?;
-        all.settled += page.settled;
-        all.items += page.items;
-        all.failed += page.failed;
-        if !page.has_more || page.failed > 0 || clock() >= deadline {
-            return Ok(all);
+#[derive(Debug, Default)]
+struct Run {
+    report: Report,
+    /// Items that stay due.
+    failed: usize,
+}
+
+impl Run {
+    /// Looks at all items that are due, page by page. An item that fails stays due: it is not tried again in the same pass.
+    async fn pass(
+        &mut self,
+        ledger: &Ledger,
+        queue: &AlertQueue,
+        clock: &impl Fn() -> DateTime<Utc>,
+        deadline: DateTime<Utc>,
+    ) -> Result<(), Failure> {
+        loop {
+            let page = ledger.sweep(clock()).await;
+            let page = page.map_err(|error: LedgerError| Failure::caused(ErrorCode::LedgerUnavailable, &error))?;
+            let Swept { settled, items, has_more, .. } = page;
+            self.report.settled += settled;
+            self.report.items += items;
+            let mut failed = page.failed;
+            match queue.send(&page.alerts).await {
+                Ok(()) => {
+                    self.report.alerts += page.alerts.len();
+                    failed += ledger.sweep_again_later(page, clock()).await;
+                }
+                Err(reason) => {
+                    error!(reason, "alerts cannot be queued; the next run finds them again");
+                    failed = items;
+                }
+            }
+            self.failed += failed;
+            if !has_more || failed > 0 || clock() >= deadline {
+                return Ok(());
+            }
         }
     }
 }

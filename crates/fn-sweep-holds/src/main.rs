@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
 use chrono::Utc;
-use fn_sweep_holds::sweep;
+use fn_sweep_holds::{AlertQueue, sweep};
 use sentry_lambda::{StartError, env};
 use sentry_ledger::Ledger;
 use serde::de::IgnoredAny;
 
-/// A page of a scan takes tens of milliseconds; past this the attempt is repeated.
+/// A page of the index takes tens of milliseconds; past this the attempt is repeated.
 const ATTEMPT: Duration = Duration::from_secs(3);
 /// All attempts of one page.
 const OPERATION: Duration = Duration::from_secs(8);
@@ -17,7 +16,9 @@ const OPERATION: Duration = Duration::from_secs(8);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     let (table, requests) = (env::required("SENTRY_LEDGER_TABLE")?, String::new());
-    let client = Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
-    let ledger = &Ledger::new(client, table, requests);
-    sentry_lambda::run(move |_event: IgnoredAny| sweep(ledger, Utc::now)).await
+    let queue = env::required("SENTRY_METRICS_QUEUE_URL")?;
+    let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
+    let ledger = &Ledger::new(aws_sdk_dynamodb::Client::new(&config), table, requests);
+    let queue = &AlertQueue::new(aws_sdk_sqs::Client::new(&config), queue);
+    sentry_lambda::run(move |_event: IgnoredAny| sweep(ledger, queue, Utc::now)).await
 }

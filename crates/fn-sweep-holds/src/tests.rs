@@ -9,12 +9,13 @@ use aws_sdk_dynamodb::operation::query::{QueryError, QueryOutput};
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
 use aws_sdk_dynamodb::types::AttributeValue::{self, N, S};
 use aws_sdk_dynamodb::types::error::InternalServerError;
+use aws_sdk_sqs::operation::send_message::{SendMessageError, SendMessageOutput};
 use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
 use chrono::{DateTime, Utc};
 use sentry_lambda::offline_config;
 use sentry_ledger::Ledger;
 
-use crate::sweep;
+use crate::{AlertQueue, sweep};
 
 const NOW: i64 = 1_795_262_400_000;
 const MINUTES: i64 = 360_000;
@@ -26,6 +27,18 @@ fn ledger(rules: &[&Rule]) -> Ledger {
     let interceptor = rules.iter().fold(interceptor, |all, rule| all.with_rule(rule));
     let config = aws_sdk_dynamodb::config::Builder::from(&offline_config(create_mock_http_client()));
     Ledger::new(Client::from_conf(config.interceptor(interceptor).build()), "ledger".into(), String::new())
+}
+
+/// A queue that answers by this rule.
+fn queue(rule: &Rule) -> AlertQueue {
+    let interceptor = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny).with_rule(rule);
+    let config = aws_sdk_sqs::config::Builder::from(&offline_config(create_mock_http_client()));
+    AlertQueue::new(aws_sdk_sqs::Client::from_conf(config.interceptor(interceptor).build()), "queue".into())
+}
+
+/// A queue that must not be used.
+fn no_queue() -> AlertQueue {
+    queue(&mock!(aws_sdk_sqs::Client::send_message).then_output(|| panic!("no alert is due")))
 }
 
 fn key(number: usize) -> Attributes {
@@ -86,7 +99,7 @@ fn now() -> DateTime<Utc> {
 #[tokio::test(start_paused = true)]
 async fn the_items_that_are_due_are_read_and_settled_and_no_others() {
     let (index, items, update) = (index(&[&[1, 2], &[3], &[]]), items(), settles());
-    let report = sweep(&ledger(&[&index, &items, &update]), now).await.unwrap();
+    let report = sweep(&ledger(&[&index, &items, &update]), &no_queue(), now).await.unwrap();
     // Two updates an item: the settlement, and the next look.
     assert_eq!((report.settled, report.items, update.num_calls()), (3, 3, 6));
 }
@@ -96,7 +109,7 @@ async fn a_hold_that_expires_soon_is_not_left_for_the_next_run() {
     let (index, items, update) = (index(&[&[], &[], &[1]]), items(), settles());
     let clock = AtomicI64::new(NOW);
     let now = || DateTime::from_timestamp_millis(clock.fetch_add(5_000, Ordering::Relaxed)).unwrap();
-    assert_eq!(sweep(&ledger(&[&index, &items, &update]), now).await.unwrap().settled, 1);
+    assert_eq!(sweep(&ledger(&[&index, &items, &update]), &no_queue(), now).await.unwrap().settled, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,10 +118,49 @@ async fn what_cannot_be_settled_fails_the_run_after_everything_else_is_done() {
     let broken = mock!(Client::update_item)
         .match_requests(|update| update.key().unwrap()["scope"] == S("model#0".into()))
         .then_error(|| UpdateItemError::InternalServerError(InternalServerError::builder().build()));
-    let failure = sweep(&ledger(&[&index, &items, &broken, &update]), now).await.unwrap_err();
+    let failure = sweep(&ledger(&[&index, &items, &broken, &update]), &no_queue(), now).await.unwrap_err();
     assert_eq!(failure.name(), "LedgerUnavailable");
     assert_eq!(update.num_calls(), 2);
     let unreadable =
         mock!(Client::query).then_error(|| QueryError::InternalServerError(InternalServerError::builder().build()));
-    assert!(sweep(&ledger(&[&unreadable]), now).await.is_err());
+    assert!(sweep(&ledger(&[&unreadable]), &no_queue(), now).await.is_err());
+}
+
+/// Settles a hold of 20 output tokens in an item that watches 80 % of 20.
+fn settles_all() -> Rule {
+    mock!(aws_sdk_dynamodb::Client::update_item).then_output(|| {
+        let left = HashMap::from([
+            ("sweepAtMs".to_owned(), N(NOW.to_string())),
+            ("watch".to_owned(), S("50,80 - 20 - - - 1796083200 2026-11".into())),
+            ("settledOutput".to_owned(), N("20".into())),
+            ("a#50".to_owned(), N("9999999999".into())),
+        ]);
+        UpdateItemOutput::builder().set_attributes(Some(left)).build()
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_threshold_that_an_expired_hold_reaches_is_queued_before_the_item_is_left() {
+    let (index, items, update) = (index(&[&[1], &[]]), items(), settles_all());
+    let takes = mock!(aws_sdk_sqs::Client::send_message)
+        .match_requests(|message| {
+            let body: serde_json::Value = serde_json::from_str(message.message_body().unwrap()).unwrap();
+            let alert = serde_json::json!({"scope": "model#1", "window": "2026-11", "windowKey": "2026-11", "threshold": 80,
+                "resetsAt": "2026-12-01T00:00:00Z", "unit": "output", "limit": "20", "used": "20"});
+            message.queue_url() == Some("queue") && body == serde_json::json!({"alerts": [alert]})
+        })
+        .then_output(|| SendMessageOutput::builder().build());
+    let report = sweep(&ledger(&[&index, &items, &update]), &queue(&takes), now).await.unwrap();
+    assert_eq!((report.settled, report.alerts, takes.num_calls(), update.num_calls()), (1, 1, 1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_stays_due_when_its_alert_cannot_be_queued() {
+    let (index, items, update) = (index(&[&[1], &[]]), items(), settles_all());
+    let refuses = mock!(aws_sdk_sqs::Client::send_message)
+        .then_error(|| SendMessageError::generic(aws_sdk_sqs::error::ErrorMetadata::builder().code("Gone").build()));
+    let failure = sweep(&ledger(&[&index, &items, &update]), &queue(&refuses), now).await.unwrap_err();
+    assert_eq!(failure.name(), "LedgerUnavailable");
+    // The settlement, and not the next look.
+    assert_eq!(update.num_calls(), 1);
 }

@@ -106,6 +106,8 @@ pub enum ReasoningStyle {
     NovaEffort,
     /// An effort, in `reasoning_effort`.
     ReasoningEffort,
+    /// An effort, in `reasoning.effort`.
+    ReasoningObject,
 }
 
 /// The model of a request.

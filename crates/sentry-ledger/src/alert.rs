@@ -1,25 +1,141 @@
-//! The alerts that are due.
+//! The alerts that are due, and what an item remembers of its limit so that the sweep can tell them too.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use sentry_contract::states::{Alert, ScopeLimit};
-use sentry_domain::{Amount, Unit};
+use sentry_domain::{Amount, Limits, Unit, Usd};
+use thiserror::Error;
+
+use crate::key::Key;
+
+/// The thresholds of a limit, as they were in force when a hold was last taken or a lease last made.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Watch {
+    /// Percentages of the limits; at least one.
+    pub alert_at: BTreeSet<u8>,
+    /// The limits.
+    pub limits: Limits,
+    /// When the window ends; `None` where it never does.
+    pub resets_at: Option<DateTime<Utc>>,
+    /// The window's name.
+    pub window: String,
+}
+
+impl Watch {
+    /// What must be remembered of `limit`; nothing where no threshold is watched.
+    #[must_use]
+    pub fn of(limit: &ScopeLimit) -> Option<Self> {
+        let alert_at: BTreeSet<u8> = limit.alert_at.iter().copied().collect();
+        let window = &limit.window;
+        (!alert_at.is_empty()).then(|| Self {
+            alert_at,
+            limits: limit.limits,
+            resets_at: window.resets_at,
+            window: window.name.clone(),
+        })
+    }
+
+    /// The thresholds that are reached by what is `used` of the scope whose own item is `key`, and not yet reported.
+    #[must_use]
+    pub fn due(&self, key: &Key, used: Amount, alerted: &BTreeSet<u8>) -> Vec<Alert> {
+        let reached = |threshold: u8| {
+            self.limits.iter().find(|(unit, most)| *most > 0 && used.get(*unit) * 100 >= most * u128::from(threshold))
+        };
+        let alert = |threshold: u8, (unit, most): (Unit, u128)| Alert {
+            scope: key.scope.clone(),
+            window: self.window.clone(),
+            window_key: key.window.clone(),
+            resets_at: self.resets_at,
+            threshold,
+            unit,
+            limit: unit.written(most),
+            used: unit.written(used.get(unit)),
+        };
+        let due = self.alert_at.difference(alerted);
+        due.filter_map(|threshold| Some(alert(*threshold, reached(*threshold)?))).collect()
+    }
+}
+
+/// A text that is no watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("is no watch (percentages, five limits, seconds since 1970, a window's name)")]
+pub struct NoWatch;
+
+/// As it is stored: `percentages input output picodollars requests inFlight resets window`, percentages with commas between them, `-` for
+/// what there is none of. Every write of an item pays for it, so it is short.
+impl fmt::Display for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let alert_at: Vec<String> = self.alert_at.iter().map(u8::to_string).collect();
+        let limits = Unit::ALL.map(|unit| written(self.limits.get(unit)));
+        let resets_at = written(self.resets_at.map(|at| at.timestamp()));
+        write!(f, "{} {} {resets_at} {}", alert_at.join(","), limits.join(" "), self.window)
+    }
+}
+
+fn written(number: Option<impl ToString>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| number.to_string())
+}
+
+impl FromStr for Watch {
+    type Err = NoWatch;
+
+    fn from_str(text: &str) -> Result<Self, NoWatch> {
+        let parts: Vec<&str> = text.splitn(8, ' ').collect();
+        let Ok([alert_at, input, output, usd, requests, in_flight, resets_at, window]) = <[&str; 8]>::try_from(parts)
+        else {
+            return Err(NoWatch);
+        };
+        let alert_at = alert_at.split(',').map(number).collect::<Result<_, _>>()?;
+        let limits = Limits {
+            input: optional(input)?,
+            output: optional(output)?,
+            usd: optional(usd)?.map(Usd::from_picodollars),
+            requests: optional(requests)?,
+            in_flight: optional(in_flight)?,
+        };
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).ok_or(NoWatch);
+        let resets_at = optional(resets_at)?.map(at).transpose()?;
+        Ok(Self { alert_at, limits, resets_at, window: window.to_owned() })
+    }
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T, NoWatch> {
+    text.parse().map_err(|_| NoWatch)
+}
+
+fn optional<T: FromStr>(text: &str) -> Result<Option<T>, NoWatch> {
+    if text == "-" { Ok(None) } else { number(text).map(Some) }
+}
 
 /// The thresholds of a limit that are reached by what is `used` and not yet reported.
 pub(crate) fn due_alerts(limit: &ScopeLimit, used: Amount, alerted: &BTreeSet<u8>) -> Vec<Alert> {
-    let reached = |threshold: u8| {
-        limit.limits.iter().find(|(unit, most)| *most > 0 && used.get(*unit) * 100 >= most * u128::from(threshold))
-    };
-    let alert = |threshold: u8, (unit, most): (Unit, u128)| Alert {
-        scope: limit.scope.clone(),
-        window: limit.window.name.clone(),
-        window_key: limit.window.key.clone(),
-        resets_at: limit.window.resets_at,
-        threshold,
-        unit,
-        limit: unit.written(most),
-        used: unit.written(used.get(unit)),
-    };
-    let due: BTreeSet<u8> = limit.alert_at.iter().copied().filter(|threshold| !alerted.contains(threshold)).collect();
-    due.into_iter().filter_map(|threshold| Some(alert(threshold, reached(threshold)?))).collect()
+    Watch::of(limit).map(|watch| watch.due(&Key::of(limit, None), used, alerted)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_is_read_back_as_it_was_written() {
+        let limits = Limits { output: Some(5_000), usd: Some(Usd::from_picodollars(7)), ..Limits::default() };
+        let month = Watch {
+            alert_at: BTreeSet::from([80, 100]),
+            limits,
+            resets_at: "2026-12-01T00:00:00Z".parse().ok(),
+            window: "2026-11".into(),
+        };
+        assert_eq!(month.to_string(), "80,100 - 5000 7 - - 1796083200 2026-11");
+        // A name with a space in it, as no window has today.
+        let endless = Watch { resets_at: None, window: "2026 to 2027".into(), ..month.clone() };
+        for watch in [month, endless] {
+            assert_eq!(watch.to_string().parse(), Ok(watch));
+        }
+        for text in ["", "80", "x - - - - - - total", "80 - - - - - total", "80 -1 - - - - - total"] {
+            assert_eq!(text.parse::<Watch>(), Err(NoWatch), "{text}");
+        }
+    }
 }

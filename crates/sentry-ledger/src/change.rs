@@ -3,6 +3,7 @@
 
 use sentry_domain::{Amount, Limits, PerUnit};
 
+use crate::alert::Watch;
 use crate::item::{Hold, Item};
 
 /// The most that an item may have committed, and hold, for one more hold to be taken; `None` where there is no bound.
@@ -57,6 +58,8 @@ pub enum Change {
         /// The limits as the request knows them. Where there are leases they must be theirs: what a shard holds of a unit
         /// that was not limited then is not counted here yet.
         terms: String,
+        /// The thresholds that the item remembers from now on.
+        watch: Option<Watch>,
         /// When the item may be deleted, in seconds since 1970.
         delete_after: Option<i64>,
     },
@@ -105,6 +108,8 @@ pub enum Change {
         spent: Amount,
         /// The limits that something is leased under; none where it is called back.
         terms: Option<String>,
+        /// The thresholds that the item remembers from now on; where something is called back it keeps those that it has.
+        watch: Option<Watch>,
         /// The most that the item may have committed, and hold.
         most: Most,
         /// When the item may be deleted, in seconds since 1970.
@@ -197,11 +202,12 @@ impl Change {
     pub fn apply(&self, item: &Item) -> Option<Item> {
         let mut item = item.clone();
         match self {
-            Self::Take { owner, hold, bounds, terms, .. } => {
+            Self::Take { owner, hold, bounds, terms, watch, .. } => {
                 if !item.admits(owner) || !bounds.allow(&item) || !item.agrees(terms) {
                     return None;
                 }
                 item.begun = true;
+                item.watch.clone_from(watch);
                 item.take(owner, hold);
             }
             Self::Draw { owner, hold, limited, terms, now_ms } => {
@@ -233,10 +239,13 @@ impl Change {
                 item.barred.insert(owner.clone(), *until_ms);
                 item.sweep_by(*until_ms);
             }
-            Self::Lease { shards, change, spent, most, terms, .. } => {
+            Self::Lease { shards, change, spent, most, terms, watch, .. } => {
                 let agreed = terms.as_ref().is_none_or(|terms| item.agrees(terms));
                 if !most.allow(&item) || !agreed {
                     return None;
+                }
+                if terms.is_some() {
+                    item.watch.clone_from(watch);
                 }
                 item.terms = terms.clone().or(item.terms);
                 item.begun = true;
@@ -352,7 +361,14 @@ mod tests {
     fn take(id: &str, output: u64, limit: u64, seen: u64) -> Option<Change> {
         let limits = Limits { output: Some(limit), ..Limits::default() };
         let bounds = Bounds::new(&limits, &amount(0, seen), &amount(0, output))?;
-        Some(Change::Take { owner: id.into(), hold: hold(0, output), bounds, terms: "t".into(), delete_after: None })
+        Some(Change::Take {
+            owner: id.into(),
+            hold: hold(0, output),
+            bounds,
+            terms: "t".into(),
+            watch: None,
+            delete_after: None,
+        })
     }
 
     #[test]

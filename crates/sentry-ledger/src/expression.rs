@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use sentry_domain::{Amount, PerUnit};
 
+use crate::alert::Watch;
 use crate::change::{Change, is_emptied};
 use crate::item::{Hold, Item};
 use crate::key::Key;
@@ -27,6 +28,8 @@ const HOLD: &str = "h#";
 const BARRED: &str = "x#";
 /// Prefix of the attribute that marks a sent alert; the threshold follows.
 pub const ALERT: &str = "a#";
+/// The thresholds to watch.
+const WATCH: &str = "watch";
 /// Prefix of the attribute that marks a shard; its number follows.
 const SHARD: &str = "s#";
 /// The limits that a lease was made under.
@@ -117,6 +120,10 @@ pub fn read(attributes: &Attributes) -> Result<Item, String> {
         ..Item::default()
     };
     item.terms = attributes.get(TERMS).and_then(|terms| terms.as_s().ok()).cloned();
+    if let Some(watch) = attributes.get(WATCH) {
+        let text = watch.as_s().ok().and_then(|text| text.parse().ok());
+        item.watch = Some(text.ok_or(WATCH)?);
+    }
     for (name, value) in attributes {
         let wrong = || name.clone();
         let whole = || value.as_n().map_err(|_| wrong());
@@ -167,8 +174,9 @@ impl Expression {
     pub fn of(change: &Change) -> Self {
         let mut expression = Self::default();
         match change {
-            Change::Take { owner, hold, bounds, terms, delete_after } => {
+            Change::Take { owner, hold, bounds, terms, watch, delete_after } => {
                 expression.take(owner, hold);
+                expression.watch(watch.as_ref());
                 expression.terms_agree(terms);
                 expression.at_most(&COMMITTED, bounds.committed);
                 expression.at_most(&HELD, bounds.held);
@@ -263,7 +271,7 @@ impl Expression {
 
     /// What a scope's own item sees of a lease that is renewed.
     fn lease(&mut self, change: &Change) {
-        let Change::Lease { shards, change, spent, terms, most, delete_after } = change else { return };
+        let Change::Lease { shards, change, spent, terms, watch, most, delete_after } = change else { return };
         for (names, most) in [(COMMITTED, &most.committed), (HELD, &most.held)] {
             for (unit, attribute) in names.iter() {
                 if let Some(most) = most.get(unit) {
@@ -286,6 +294,7 @@ impl Expression {
         if let Some(terms) = terms {
             self.terms_agree(terms);
             self.set_terms(terms);
+            self.watch(watch.as_ref());
         }
         self.begun();
         self.add_one(LEASES, 1);
@@ -372,6 +381,15 @@ impl Expression {
 
     fn begun(&mut self) {
         self.set(BEGUN, AttributeValue::Bool(true));
+    }
+
+    fn watch(&mut self, watch: Option<&Watch>) {
+        if let Some(watch) = watch {
+            self.set(WATCH, AttributeValue::S(watch.to_string()));
+        } else {
+            let name = self.name(WATCH);
+            self.removes.push(name);
+        }
     }
 
     fn set_terms(&mut self, terms: &str) {

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use sentry_domain::{Amount, PerUnit, Usd};
 use thiserror::Error;
 
+use crate::alert::Watch;
+
 /// What one request holds on a scope until it is settled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Hold {
@@ -106,6 +108,8 @@ pub struct Item {
     pub leases: u64,
     /// Thresholds whose alert is sent or being sent.
     pub alerted: BTreeSet<u8>,
+    /// In a scope's own item: the thresholds to watch, where its limit has any.
+    pub watch: Option<Watch>,
     /// How many holds were settled by the requests that took them.
     pub calls: u64,
     /// How long these holds lasted together, in milliseconds.

@@ -34,6 +34,12 @@ impl Key {
         Self { scope: format!("{}{SHARD}{number}", self.scope), window: self.window.clone() }
     }
 
+    /// The key of the scope's own item: of this one, or of the one whose shard it is.
+    #[must_use]
+    pub fn own(&self) -> Self {
+        self.of_shard().map_or_else(|| self.clone(), |(own, _)| own)
+    }
+
     /// The key of the scope's own item and the shard's number, for a shard.
     #[must_use]
     pub fn of_shard(&self) -> Option<(Self, u16)> {

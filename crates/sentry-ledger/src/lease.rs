@@ -13,6 +13,7 @@ use sentry_contract::states::ScopeLimit;
 use sentry_domain::{Amount, Limits, PerUnit, Unit};
 
 use crate::admission::Budget;
+use crate::alert::Watch;
 use crate::change::{Change, Most};
 use crate::item::Item;
 use crate::key::{Key, delete_after};
@@ -253,6 +254,7 @@ impl Lease<'_> {
             spent: self.shard.settled,
             most: self.bounds(change)?,
             terms: Some(terms.clone()),
+            watch: Watch::of(limit),
             delete_after,
         };
         let shard = Change::Leased {
@@ -307,6 +309,7 @@ pub fn opened(budget: Budget<'_>, own: &Item, hold: &Amount, now_ms: i64) -> Gro
             spent: Amount::ZERO,
             most,
             terms: Some(terms.clone()),
+            watch: Watch::of(limit),
             delete_after: delete_after(limit),
         };
         let Some(after) = lease.apply(&own) else { break };
@@ -359,6 +362,7 @@ fn closed_together(own_key: &Key, own: &Item, shards: &[(u16, &Item)]) -> Vec<(K
         spent,
         most: Most::default(),
         terms: None,
+        watch: None,
         delete_after: None,
     };
     let mut together = vec![(own_key.clone(), lease)];

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod admission;
-mod alert;
+pub mod alert;
 mod begin;
 pub mod change;
 mod ending;
@@ -11,6 +11,7 @@ mod holder;
 pub mod item;
 mod key;
 mod lease;
+mod mark;
 mod reserve;
 mod settle;
 mod store;
@@ -19,6 +20,7 @@ mod sweep;
 pub use admission::{Ask, Budget, LEAST_OUTPUT_TOKENS, Shortage};
 pub use figures::Figures;
 pub use holder::Holder;
+pub use mark::{Claim, ClaimedUntil};
 pub use reserve::{Admission, Choice};
 pub use settle::After;
 pub use store::{Ledger, LedgerError};

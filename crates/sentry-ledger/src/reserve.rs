@@ -9,7 +9,7 @@ use sentry_contract::states::{Alert, Enforcement, Remedy, Reservation, ReservedS
 use sentry_domain::Amount;
 
 use crate::admission::{Ask, Budget, Shortage, Standing, Verdict};
-use crate::alert::due_alerts;
+use crate::alert::{Watch, due_alerts};
 use crate::change::{Bounds, Change};
 use crate::figures::Figures;
 use crate::holder::Holder;
@@ -351,7 +351,10 @@ impl Attempt<'_> {
             };
             let (owner, hold, terms) = (owner.clone(), hold.clone(), lease::terms(&limit.limits));
             let change = match place.shard {
-                None => Change::Take { owner, hold, bounds, terms, delete_after: delete_after(limit) },
+                None => {
+                    let (watch, delete_after) = (Watch::of(limit), delete_after(limit));
+                    Change::Take { owner, hold, bounds, terms, watch, delete_after }
+                }
                 Some(_) => {
                     let limited = limit.limits.limited();
                     Change::Draw { owner, hold, limited, terms, now_ms: self.now_ms() }

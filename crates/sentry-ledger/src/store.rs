@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
@@ -147,26 +148,12 @@ impl Ledger {
 
     /// Notes that `owner` works on the request, unless another execution was first.
     pub(crate) async fn register(&self, id: &str, owner: &str, now: DateTime<Utc>) -> Result<Registered, LedgerError> {
-        let seconds = now.timestamp();
-        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let condition = "attribute_not_exists(#id) OR #expires <= :now \
+                         OR (#owner = :owner AND attribute_not_exists(#given_up)) \
+                         OR (#owner <> :owner AND attribute_exists(#given_up))";
         let put = self
-            .client
-            .put_item()
-            .table_name(&self.requests)
-            .item(REQUEST_ID, text(id))
-            .item(OWNER, text(owner))
-            .item(EXPIRES_AT, AttributeValue::N((seconds + REMEMBERED_SECONDS).to_string()))
-            .condition_expression(
-                "attribute_not_exists(#id) OR #expires <= :now \
-                 OR (#owner = :owner AND attribute_not_exists(#given_up)) \
-                 OR (#owner <> :owner AND attribute_exists(#given_up))",
-            )
-            .expression_attribute_names("#id", REQUEST_ID)
-            .expression_attribute_names("#owner", OWNER)
+            .note(id, owner, now, REMEMBERED_SECONDS, condition)
             .expression_attribute_names("#given_up", GIVEN_UP)
-            .expression_attribute_names("#expires", EXPIRES_AT)
-            .expression_attribute_values(":owner", text(owner))
-            .expression_attribute_values(":now", AttributeValue::N(seconds.to_string()))
             .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match put.send().await {
@@ -183,6 +170,31 @@ impl Ledger {
                 _ => Err(unavailable(error)),
             },
         }
+    }
+
+    /// The note that `owner` has the request, remembered for so many seconds. The condition must use `#id`, `#owner`, `#expires`,
+    /// `:owner` and `:now`.
+    fn note(
+        &self,
+        id: &str,
+        owner: &str,
+        now: DateTime<Utc>,
+        remembered: i64,
+        condition: &str,
+    ) -> PutItemFluentBuilder {
+        let (seconds, owner) = (now.timestamp(), AttributeValue::S(owner.to_owned()));
+        self.client
+            .put_item()
+            .table_name(&self.requests)
+            .item(REQUEST_ID, AttributeValue::S(id.to_owned()))
+            .item(OWNER, owner.clone())
+            .item(EXPIRES_AT, AttributeValue::N((seconds + remembered).to_string()))
+            .condition_expression(condition)
+            .expression_attribute_names("#id", REQUEST_ID)
+            .expression_attribute_names("#owner", OWNER)
+            .expression_attribute_names("#expires", EXPIRES_AT)
+            .expression_attribute_values(":owner", owner)
+            .expression_attribute_values(":now", AttributeValue::N(seconds.to_string()))
     }
 
     /// Forgets the request, so that its id may be used again: nothing was spent on it.
@@ -205,22 +217,8 @@ impl Ledger {
     /// Lets go of the request as [`Self::forget`] does, and keeps the execution from coming back to it: its own registration may still be on
     /// its way.
     pub(crate) async fn give_up(&self, id: &str, owner: &str, now: DateTime<Utc>) -> Result<(), LedgerError> {
-        let seconds = now.timestamp();
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.requests)
-            .item(REQUEST_ID, text(id))
-            .item(OWNER, text(owner))
-            .item(GIVEN_UP, AttributeValue::Bool(true))
-            .item(EXPIRES_AT, AttributeValue::N((seconds + GIVEN_UP_SECONDS).to_string()))
-            .condition_expression("attribute_not_exists(#id) OR #owner = :owner OR #expires <= :now")
-            .expression_attribute_names("#id", REQUEST_ID)
-            .expression_attribute_names("#owner", OWNER)
-            .expression_attribute_names("#expires", EXPIRES_AT)
-            .expression_attribute_values(":owner", text(owner))
-            .expression_attribute_values(":now", AttributeValue::N(seconds.to_string()));
+        let condition = "attribute_not_exists(#id) OR #owner = :owner OR #expires <= :now";
+        let put = self.note(id, owner, now, GIVEN_UP_SECONDS, condition).item(GIVEN_UP, AttributeValue::Bool(true));
         match put.send().await {
             Ok(_) => Ok(()),
             Err(error) if is(&error, PutItemError::is_conditional_check_failed_exception) => Ok(()),
@@ -344,7 +342,7 @@ impl Ledger {
     }
 
     /// Those of the items that are there, in pages of as many as DynamoDB gives at once.
-    async fn read_all(&self, keys: &[Key], consistent: bool) -> Result<HashMap<Key, Item>, LedgerError> {
+    pub(crate) async fn read_all(&self, keys: &[Key], consistent: bool) -> Result<HashMap<Key, Item>, LedgerError> {
         let pages = join_all(keys.chunks(PAGE).map(|page| self.read_page(page, consistent))).await;
         let mut items = HashMap::with_capacity(keys.len());
         for page in pages {
@@ -495,7 +493,7 @@ pub(crate) async fn pause(round: u32) {
 }
 
 /// Another transaction is under way, or the item is written to faster than DynamoDB takes it.
-fn passes(error: &UpdateItemError) -> bool {
+pub(crate) fn passes(error: &UpdateItemError) -> bool {
     error.is_transaction_conflict_exception()
         || error.is_provisioned_throughput_exceeded_exception()
         || error.is_throttling_exception()

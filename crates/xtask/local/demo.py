@@ -28,10 +28,11 @@ from demo_terminal import Terminal  # noqa: E402
 # How long the demo waits for Bedrock's metrics to reach CloudWatch. The simulator of the demo needs about a second.
 METRICS_PATIENCE_SECONDS = 90
 
-HAIKU = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
-SONNET = "us.anthropic.claude-3-5-sonnet-20241022-v2:0"
-NOVA_LITE = "amazon.nova-lite-v1:0"
-NOVA_MICRO = "amazon.nova-micro-v1:0"
+HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+SONNET = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+LLAMA = "us.meta.llama4-scout-17b-instruct-v1:0"
+NOVA_LITE = "us.amazon.nova-lite-v1:0"
+NOVA_MICRO = "us.amazon.nova-micro-v1:0"
 PROFILE_NAME = "research-assistant"
 
 
@@ -60,7 +61,7 @@ class Demo:
 
     def admin_prepares(self) -> str:
         self.step = "The admin sets the limits"
-        profile_arn = self.stack.profile_arn(PROFILE_NAME, NOVA_LITE)
+        profile_arn = self.stack.profile_arn(PROFILE_NAME, NOVA_LITE.removeprefix("us."))
         limits = {
             HAIKU: {"input": 1_000_000, "output": 250_000},
             NOVA_LITE: {"input": 2_000_000, "output": 500_000},
@@ -70,7 +71,7 @@ class Demo:
         }
         for key, limit in limits.items():
             self.stack.set_limit(key, limit)
-        for model in (SONNET, "anthropic.claude-v2:0"):
+        for model in (SONNET, LLAMA):
             self.stack.remove_limit(model)
         note = f"tokens a month, in the table {self.stack.limits_table}; the fourth is a team's own inference profile"
         self.terminal.admin(self.step, note, limits)
@@ -90,8 +91,8 @@ class Demo:
     def approved(self, profile_arn: str) -> dict:
         self.terminal.chapter("Approved")
         first = self.request(
-            "Claude 3.5 Haiku, by its alias",
-            document("claude-3-5-haiku", "Explain the benefits of S3 in 100 words.", "helpdesk", "support", system="You are an AWS expert."),
+            "Claude Haiku 4.5, by its alias",
+            document("claude-haiku-4-5", "Explain the benefits of S3 in 100 words.", "helpdesk", "support", system="You are an AWS expert."),
             Expect("Succeeded", 200, source="model", metric=HAIKU),
         )
         self.request(
@@ -100,9 +101,9 @@ class Demo:
             Expect("Succeeded", 200, source="model", metric=NOVA_LITE),
         )
         self.request(
-            "Claude 2, which has no item: the default decides",
-            document("claude-2", "Write a haiku about budgets.", "newsletter", "marketing", environment="staging"),
-            Expect("Succeeded", 200, source="default", metric="anthropic.claude-v2:0"),
+            "Llama 4 Scout, which has no item: the default decides",
+            document("llama-4-scout", "Write a haiku about budgets.", "newsletter", "marketing", environment="staging"),
+            Expect("Succeeded", 200, source="default", metric=LLAMA),
         )
         self.request(
             "A team's own inference profile, by its ARN",
@@ -125,8 +126,8 @@ class Demo:
         approved = Expect("Succeeded", 200, source="model", metric=NOVA_MICRO)
         self.request("The same request, after the raise", banner, approved)
         self.request(
-            "Claude 3.5 Sonnet has used up the default limit",
-            document("claude-3-5-sonnet-v2", "Review this contract.", "helpdesk", "support"),
+            "Claude Sonnet 4.5 has used up the default limit",
+            document("claude-sonnet-4-5", "Review this contract.", "helpdesk", "support"),
             Expect("Denied", 429, code="BudgetExceeded", source="default", metric=SONNET),
         )
 
@@ -139,7 +140,7 @@ class Demo:
         )
         self.request(
             "The model ends with an error",
-            document("claude-3-5-haiku", "Hello! [[sim fault=model-error]]", "helpdesk", "support", environment="staging"),
+            document("claude-haiku-4-5", "Hello! [[sim fault=model-error]]", "helpdesk", "support", environment="staging"),
             Expect("InvocationFailed", 502, code="ModelError", source="model"),
         )
 
@@ -174,8 +175,8 @@ class Demo:
             usage_now = self.stack.month_usage(HAIKU)
         self.terminal.admin(self.step, "month to date, as Bedrock published them", {HAIKU: usage_now})
         self.request(
-            "Claude 3.5 Haiku again, with the first answer counted",
-            document("claude-3-5-haiku", "And of S3 Glacier?", "helpdesk", "support"),
+            "Claude Haiku 4.5 again, with the first answer counted",
+            document("claude-haiku-4-5", "And of S3 Glacier?", "helpdesk", "support"),
             Expect("Succeeded", 200, source="model", metric=HAIKU, used_at_least=least),
         )
 

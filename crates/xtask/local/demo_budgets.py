@@ -10,7 +10,7 @@ from demo_stack import MAX_PARALLEL, Expect, Unexpected, document
 if TYPE_CHECKING:
     from demo import Demo
 
-MODEL = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
+MODEL = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 INTERNS = {"output": 300}
 CONTRACTS = {"usd": Decimal("0.01")}
 # What a request of the burst may write, does write, and how many of them their budget is worth.
@@ -29,18 +29,18 @@ def several_budgets(demo: Demo) -> None:
 
     demo.request(
         "No max_tokens: the sentry asks for as many as fit",
-        document("claude-3-5-haiku", "Tell me about budgets.", "playground", "interns", max_tokens=None),
+        document("claude-haiku-4-5", "Tell me about budgets.", "playground", "interns", max_tokens=None),
         Expect("Succeeded", 200, source="model", scopes=[f"model#{MODEL}", "costCenter#interns"], degraded_to=INTERNS["output"]),
     )
     scopes = [f"model#{MODEL}", "application#contracts"]
     demo.request(
         "A contract, paid from a budget in dollars",
-        document("claude-3-5-haiku", "Summarise this contract.", "contracts", "legal"),
+        document("claude-haiku-4-5", "Summarise this contract.", "contracts", "legal"),
         Expect("Succeeded", 200, source="model", scopes=scopes),
     )
     demo.request(
         "A longer answer, which could cost more than is left",
-        document("claude-3-5-haiku", "Rewrite this contract.", "contracts", "legal", max_tokens=4_000),
+        document("claude-haiku-4-5", "Rewrite this contract.", "contracts", "legal", max_tokens=4_000),
         Expect("Denied", 429, code="BudgetExceeded", scopes=scopes, short_of=("application#contracts", "usd")),
     )
 

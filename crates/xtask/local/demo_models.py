@@ -8,8 +8,8 @@ from demo_stack import Expect, document
 if TYPE_CHECKING:
     from demo import Demo
 
-HAIKU = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
-SONNET = "us.anthropic.claude-3-5-sonnet-20241022-v2:0"
+HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+SONNET = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 WEATHER = {
     "toolSpec": {
         "name": "weather",
@@ -24,14 +24,14 @@ SPENT = {"output": 50_000}
 def families(demo: Demo) -> None:
     """One format for all, and what a model cannot do is refused by name before anything is sent."""
     demo.terminal.chapter("Every family in one format")
-    for title, model in (("Meta Llama 3.3", "llama-3-3-70b"), ("OpenAI gpt-oss", "gpt-oss-120b"), ("Mistral Large", "mistral-large")):
+    for title, model in (("Meta Llama 3.3", "llama-3-3-70b"), ("OpenAI gpt-oss", "gpt-oss-120b"), ("Mistral Large 3", "mistral-large-3")):
         demo.request(f"{title}: the same document", document(model, "Name three uses of a queue.", "paper-search", "research"), Expect("Succeeded", 200))
-    weather = document("claude-3-5-haiku", "Is it raining in Paris? [[sim tool=weather]]", "travel", "research")
+    weather = document("claude-haiku-4-5", "Is it raining in Paris? [[sim tool=weather]]", "travel", "research")
     weather["prompt"]["tools"] = [WEATHER]
     demo.request("Claude asks for a tool", weather, Expect("Succeeded", 200, stop_reason="tool_use"))
     choosy = document("qwen3-32b", "Pick a number.", "paper-search", "research")
     choosy["prompt"]["parameters"]["top_k"] = 5
-    demo.request("Qwen has no top_k: refused by name, nothing spent", choosy, Expect("InvocationFailed", 502, code="ModelRejectedRequest"))
+    demo.request("Qwen has no top_k: refused by name, nothing held", choosy, Expect("Invalid", 400, code="InvalidRequest"))
     retired = document("claude-3-7-sonnet", "Are you there?", "helpdesk", "support")
     demo.request("A retired model says what to use instead", retired, Expect("Invalid", 400, code="UnknownModel"))
 
@@ -42,15 +42,15 @@ def degrading(demo: Demo) -> None:
     demo.step = "The admin lets two limits degrade"
     demo.stack.set_limit("costCenter#students", STUDENTS, window="day", when_exceeded=["clamp"])
     demo.stack.set_limit(SONNET, SPENT, when_exceeded=["fallback"])
-    note = "shorter answers for a cost centre, a cheaper model when Claude 3.5 Sonnet's budget is spent"
+    note = "shorter answers for a cost centre, a cheaper model when Claude Sonnet 4.5's budget is spent"
     demo.terminal.admin(demo.step, note, {"costCenter#students": STUDENTS, SONNET: SPENT})
     demo.request(
         "2,000 tokens asked for, 300 left",
-        document("claude-3-5-haiku", "Write an essay. [[sim wanted-tokens=2000]]", "homework", "students", max_tokens=2_000),
+        document("claude-haiku-4-5", "Write an essay. [[sim wanted-tokens=2000]]", "homework", "students", max_tokens=2_000),
         Expect("Succeeded", 200, degraded_to=STUDENTS["output"], stop_reason="max_tokens"),
     )
     demo.request(
-        "Claude 3.5 Sonnet's budget is spent: Haiku answers",
-        document("claude-3-5-sonnet-v2", "Review this contract.", "helpdesk", "support"),
+        "Claude Sonnet 4.5's budget is spent: Haiku answers",
+        document("claude-sonnet-4-5", "Review this contract.", "helpdesk", "support"),
         Expect("Succeeded", 200, metric=HAIKU, degraded_to=HAIKU),
     )

@@ -14,10 +14,11 @@ use std::process::{Command, ExitCode, Stdio};
 /// A model that takes no time, and usage that does not change while we measure.
 const SIMULATOR: [&str; 2] = ["--base-latency-ms=0", "--metrics-delay-seconds=3600"];
 /// The ledger's measurements, see crates/sentry-ledger/examples.
-const LEDGER: [(&str, &str); 4] = [
+const LEDGER: [(&str, &str); 5] = [
     ("over_reservation", "Held and used over a mixed workload"),
     ("scale", "One hot scope and four, 100 to 100,000 requests in flight (simulation)"),
     ("latency", "Cost and latency of admission"),
+    ("sweep", "A sweep of a table of 200,000 items"),
     ("throughput", "Reservations a second on one budget, and whether the figures match"),
 ];
 /// The simulation is arithmetic: it is worth its optimisation, and nothing else need be built again for it.

@@ -77,14 +77,14 @@ fn step(input: &UpdateItemInput) -> String {
     let values = input.expression_attribute_values().unwrap();
     let kept = (input.update_expression().unwrap(), input.condition_expression().unwrap());
     let name = match kept {
-        ("SET #mark = :lease", "attribute_exists(#scope) AND (attribute_not_exists(#mark) OR #mark < :now)") => {
+        ("SET #mark = :until", "attribute_exists(#scope) AND (attribute_not_exists(#mark) OR #mark < :now)") => {
             assert_eq!(values[":now"], second(NOW));
-            assert_eq!(values[":lease"], second(NOW + 120));
+            assert_eq!(values[":until"], second(NOW + 120));
             assert_eq!(names["#scope"], "scope");
             "claim"
         }
-        ("REMOVE #mark", "#mark = :lease") => {
-            assert_eq!(values[":lease"], second(NOW + 120));
+        ("REMOVE #mark", "#mark = :until") => {
+            assert_eq!(values[":until"], second(NOW + 120));
             "give back"
         }
         ("SET #mark = :sent", "attribute_exists(#scope)") => {
@@ -235,6 +235,33 @@ async fn a_claim_that_cannot_be_given_back_lapses_and_its_message_is_delivered_a
     let steps = Steps::default();
     let ledger = steps.ledger(|_, step| (step == "give back a#80").then(lost));
     let (done, again) = run(&steps, &ledger, &steps.broken_sns(), &[alerting(&[80])]).await;
+    assert_eq!(done, ["claim a#80", "publish", "give back a#80"]);
+    assert_eq!(again, ["m0"]);
+}
+
+#[tokio::test]
+async fn alerts_from_the_sweep_are_published_once_and_counted_without_a_request() {
+    let steps = Steps::default();
+    let swept = json!({"alerts": [alert(50), alert(80)]}).to_string();
+    let cloudwatch = mock!(Client::put_metric_data)
+        .match_requests(|input| {
+            let expected = [50, 80].map(|each| format!("BudgetAlerts{{Scope=costCenter#support,Threshold={each}}} 1"));
+            let now = |datum: &aws_sdk_cloudwatch::types::MetricDatum| datum.timestamp().unwrap().secs() == NOW;
+            values(input).is_empty() && others(input) == BTreeSet::from(expected) && input.metric_data().iter().all(now)
+        })
+        .then_output(|| PutMetricDataOutput::builder().build());
+    let (ledger, sns) = (steps.ledger(|_, _| None), steps.sns());
+    let answer = emitter_with(&cloudwatch, &[&ledger], &[&sns]).emit(batch(&[swept.clone(), swept]), now()).await;
+    assert_eq!(answer, BatchAnswer::default());
+    assert_eq!(steps.taken(), ["claim a#50", "publish", "mark a#50", "claim a#80", "publish", "mark a#80"]);
+    assert_eq!(cloudwatch.num_calls(), 1);
+}
+
+#[tokio::test]
+async fn alerts_from_the_sweep_that_cannot_be_published_come_again() {
+    let steps = Steps::default();
+    let (ledger, sns) = (steps.ledger(|_, _| None), steps.broken_sns());
+    let (done, again) = run(&steps, &ledger, &sns, &[json!({"alerts": [alert(80)]}).to_string()]).await;
     assert_eq!(done, ["claim a#80", "publish", "give back a#80"]);
     assert_eq!(again, ["m0"]);
 }

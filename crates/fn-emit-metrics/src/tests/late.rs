@@ -3,12 +3,14 @@
 use aws_sdk_dynamodb::Client as Ledger;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
+use aws_sdk_dynamodb::operation::put_item::PutItemOutput;
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
-use aws_sdk_dynamodb::types::AttributeValue::N;
+use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use aws_sdk_dynamodb::types::error::ThrottlingException;
 use sentry_contract::states::MetricsRecord;
 
 use super::*;
+use crate::late::Left;
 
 /// The message of a request that `Settle` could not settle; its hold expires six minutes after the batch is read.
 fn unsettled(more: Value) -> String {
@@ -106,7 +108,51 @@ async fn a_ledger_that_hangs_leaves_time_for_the_metrics_of_the_batch() {
     let mut records: Vec<MetricsRecord> =
         (0..20).map(|_| serde_json::from_str(&unsettled(json!({}))).unwrap()).collect();
     let begun = tokio::time::Instant::now();
-    let settled = late.settle(&mut records.iter_mut().collect::<Vec<_>>(), now()).await;
+    let mut left: Vec<_> = records.iter_mut().map(Left::Settlement).collect();
+    let settled = late.finish(&mut left, now()).await;
     assert_eq!(settled, [false; 20]);
     assert!((30..=50).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+/// The message of a reservation that `Cancel Reservation` could not cancel.
+fn given_up() -> String {
+    let window = json!({"name": "2026-11", "key": "2026-11", "start": "2026-11-01T00:00:00Z", "resetsAt": "2026-12-01T00:00:00Z"});
+    let limit = json!({"scope": "costCenter#support", "source": "costCenter", "item": "costCenter#support", "window": window,
+                       "limits": {"output": 5_000}});
+    json!({"cancellation": {"requestKey": "r1", "executionId": "run-1", "limits": {"model": [], "tags": [limit]}}})
+        .to_string()
+}
+
+#[tokio::test]
+async fn a_late_cancellation_bars_the_execution_and_lets_go_of_the_request() {
+    let bars = mock!(Ledger::update_item)
+        .match_requests(|update| {
+            let names = update.expression_attribute_names().unwrap().values();
+            update.table_name() == Some("ledger") && names.into_iter().any(|name| name.starts_with("x#"))
+        })
+        .then_output(|| UpdateItemOutput::builder().build());
+    let lets_go = mock!(Ledger::put_item)
+        .match_requests(|put| {
+            put.table_name() == Some("requests") && put.item().unwrap()["requestId"] == S("r1".into())
+        })
+        .then_output(|| PutItemOutput::builder().build());
+    let metrics = counts("none");
+    let answer = emitter_with(&metrics, &[&bars, &lets_go], &[]).emit(batch(&[given_up()]), now()).await;
+    assert_eq!((answer, bars.num_calls(), lets_go.num_calls()), (BatchAnswer::default(), 1, 1));
+    assert_eq!(metrics.num_calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_cancellation_that_fails_comes_again_and_keeps_back_nothing_else() {
+    let broken = mock!(Ledger::update_item)
+        .then_error(|| UpdateItemError::generic(ErrorMetadata::builder().code("Gone").build()));
+    let lets_go = mock!(Ledger::put_item).then_output(|| PutItemOutput::builder().build());
+    let metrics = mock!(Client::put_metric_data)
+        .match_requests(|input| values(input).len() == 6)
+        .then_output(|| PutMetricDataOutput::builder().build());
+    let bodies = [given_up(), record("Succeeded", usage())];
+    let emitter = emitter_with(&metrics, &[&broken, &lets_go], &[]);
+    let answer = emitter.emit(batch(&bodies), now()).await;
+    let failed: Vec<_> = answer.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+    assert_eq!((failed, metrics.num_calls()), (vec!["m0"], 1));
 }

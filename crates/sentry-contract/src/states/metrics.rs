@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sentry_domain::{Amount, Price};
 use serde::{Deserialize, Serialize};
 
-use super::{Alert, Reservation, ScopeLimit};
+use super::{Alert, CancelInput, Reservation, ScopeLimit};
 use crate::answer::{Degraded, Usage};
 use crate::error::{ErrorBody, ErrorCode, Outcome};
 use crate::request::{Model, Tags};
@@ -59,6 +59,16 @@ impl MetricsRecord {
         let scopes: BTreeSet<&String> = limits.map(|limit| &limit.scope).collect();
         scopes.into_iter().cloned().collect()
     }
+}
+
+/// The other messages of the queue, which are of no decided request: `{"alerts": […]}` and `{"cancellation": {…}}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum QueuedTask {
+    /// Alerts that are due although no request has ended: an expired hold was settled.
+    Alerts(Vec<Alert>),
+    /// A cancellation that `Cancel Reservation` could not make.
+    Cancellation(Box<CancelInput>),
 }
 
 /// A settlement that is still to be made.

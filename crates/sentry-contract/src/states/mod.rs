@@ -18,7 +18,7 @@ pub use limits::{
     Enforcement, LimitWindow, LimitsFound, LookupLimitInput, MOST_BUDGET_TAGS, MOST_SCOPES, MOST_WINDOWS, Remedy,
     RequestLimits, ScopeLimit,
 };
-pub use metrics::{LateSettlement, MetricsModel, MetricsRecord};
+pub use metrics::{LateSettlement, MetricsModel, MetricsRecord, QueuedTask};
 pub use reserve::{Admitted, Decision, Notes, Reservation, ReserveInput, ReservedScope};
 pub use settle::{Alert, CancelInput, Ended, SettleEvent, SettleInput, Settled};
 pub use validate::{CountTokensInput, TokenCount, Validated};

@@ -45,7 +45,7 @@ impl fmt::Debug for Ended {
 }
 
 /// Input of `Settle` where `Reserve` gave no answer: whatever it took is given back, for the model is not called.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CancelInput {
     /// The name of the hold.

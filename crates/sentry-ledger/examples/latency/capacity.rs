@@ -2,7 +2,7 @@
 //!
 //! By the rules of "DynamoDB read and write operations" in the Amazon DynamoDB Developer Guide: a write of an item up to
 //! 1 KB is one unit, also when its condition fails; a strongly consistent read of an item up to 4 KB is one unit, another read
-//! half of one; either is two units in a transaction. All items here are below 1 KB, see [`largest`].
+//! half of one; either is two units in a transaction. A query reads what it finds as one item. All items here are below 1 KB, see [`largest`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::operation::batch_get_item::{BatchGetItemInput, BatchGetIte
 use aws_sdk_dynamodb::operation::delete_item::{DeleteItemInput, DeleteItemOutput};
 use aws_sdk_dynamodb::operation::get_item::{GetItemInput, GetItemOutput};
 use aws_sdk_dynamodb::operation::put_item::{PutItemInput, PutItemOutput};
+use aws_sdk_dynamodb::operation::query::{QueryInput, QueryOutput};
 use aws_sdk_dynamodb::operation::transact_get_items::{TransactGetItemsInput, TransactGetItemsOutput};
 use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsInput, TransactWriteItemsOutput};
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemInput, UpdateItemOutput};
@@ -92,6 +93,9 @@ impl Intercept for Meter {
         } else if let Some(get) = input.downcast_mut::<GetItemInput>() {
             get.return_consumed_capacity = total;
             bill.add("GetItem", 0, strength(get.consistent_read));
+        } else if let Some(query) = input.downcast_mut::<QueryInput>() {
+            query.return_consumed_capacity = total;
+            bill.add("Query", 0, 0.0);
         } else if let Some(write) = input.downcast_mut::<TransactWriteItemsInput>() {
             write.return_consumed_capacity = total;
             let items = write.transact_items.as_ref().map_or(0, Vec::len);
@@ -116,6 +120,10 @@ impl Intercept for Meter {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let Ok(output) = context.output_or_error() else { return Ok(()) };
+        if let Some(found) = output.downcast_ref::<QueryOutput>() {
+            let bytes: usize = found.items().iter().map(bytes_of).sum();
+            self.0.lock().unwrap().reads += bytes.div_ceil(4_096).max(1) as f64 * strength(None);
+        }
         let one = None
             .or_else(|| output.downcast_ref::<PutItemOutput>()?.consumed_capacity())
             .or_else(|| output.downcast_ref::<DeleteItemOutput>()?.consumed_capacity())
@@ -136,15 +144,19 @@ const fn strength(consistent: Option<bool>) -> f64 {
     if matches!(consistent, Some(true)) { 1.0 } else { 0.5 }
 }
 
-/// Bytes of the table's largest item as DynamoDB counts them: names and values, a number half a byte a digit and one more.
+/// Bytes of the table's largest item.
 pub async fn largest(client: &Client, table: &str) -> usize {
+    let items = client.scan().table_name(table).send().await.unwrap();
+    items.items().iter().map(bytes_of).max().unwrap_or_default()
+}
+
+/// Bytes of an item as DynamoDB counts them: names and values, a number half a byte a digit and one more.
+pub fn bytes_of(item: &HashMap<String, AttributeValue>) -> usize {
     let value = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),
         AttributeValue::N(number) => number.len().div_ceil(2) + 1,
         AttributeValue::Bool(_) => 1,
         other => panic!("the ledger writes no such value: {other:?}"),
     };
-    let items = client.scan().table_name(table).send().await.unwrap();
-    let bytes = items.items().iter().map(|item| item.iter().map(|(name, each)| name.len() + value(each)).sum());
-    bytes.max().unwrap_or_default()
+    item.iter().map(|(name, each)| name.len() + value(each)).sum()
 }

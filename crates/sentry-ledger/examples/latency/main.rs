@@ -53,6 +53,7 @@ fn scopes(count: usize, windows: usize, most: u64) -> Vec<ScopeLimit> {
     for scope in names.iter().take(count) {
         for window in ["2026-11", "2026-W47", "2026-11-21"].iter().take(windows) {
             let mut limit = limit(scope, most, 1);
+            limit.alert_at = vec![80, 100];
             (limit.window.name, limit.window.key) = ((*window).to_owned(), (*window).to_owned());
             limits.push(limit);
         }

@@ -115,6 +115,7 @@ fn run(case: &Case, price: &Price) -> Sums {
                             hold: hold.clone(),
                             bounds,
                             terms,
+                            watch: None,
                             delete_after: None,
                         };
                         item = take.apply(&item).unwrap();

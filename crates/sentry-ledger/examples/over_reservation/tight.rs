@@ -47,6 +47,7 @@ pub fn run(requests: &[Request], price: &Price, in_flight: usize, part: u128) ->
                     hold: hold.clone(),
                     bounds,
                     terms: String::new(),
+                    watch: None,
                     delete_after: None,
                 };
                 item = take.apply(&item).unwrap();

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sentry_domain::{Amount, Limits, PerUnit, Usd};
 use sentry_ledger::Ledger;
+use sentry_ledger::alert::Watch;
 use sentry_ledger::change::{Bounds, Change, Most};
 use sentry_ledger::item::{Hold, Item};
 use sentry_ledger::steps::Key;
@@ -107,6 +108,13 @@ fn hold(amount: Amount) -> Hold {
     Hold { amount, taken_ms: 7, expires_ms: 360_007 }
 }
 
+/// Thresholds of these limits, or none.
+fn watch(limits: &Limits) -> Option<Watch> {
+    let alert_at = [50, 80].into();
+    let watch = Watch { alert_at, limits: *limits, resets_at: None, window: "2026-11".to_owned() };
+    limits.output.is_some_and(|output| output % 2 == 0).then_some(watch)
+}
+
 /// The step as a change of `item`; a settlement is of the hold that is there, or of one that is not.
 fn change(step: &Step, item: &Item, shard: bool) -> Option<Change> {
     Some(match step.clone() {
@@ -115,7 +123,8 @@ fn change(step: &Step, item: &Item, shard: bool) -> Option<Change> {
         Step::Take { owner, amount, limits, seen } => {
             let bounds = Bounds::new(&limits, &seen, &amount)?;
             let (owner, terms) = (owner.to_string(), "the terms".into());
-            Change::Take { owner, hold: hold(amount), bounds, terms, delete_after: Some(9) }
+            let watch = watch(&limits);
+            Change::Take { owner, hold: hold(amount), bounds, terms, watch, delete_after: Some(9) }
         }
         Step::Draw { owner, amount, limited, terms, now_ms } => {
             let terms = if terms { "the terms" } else { "other terms" }.to_owned();
@@ -133,7 +142,9 @@ fn change(step: &Step, item: &Item, shard: bool) -> Option<Change> {
         Step::Lease { block, spent, most, holds } => {
             let terms = Some(if spent.input % 2 == 0 { "the terms" } else { "other terms" }.to_owned());
             let most = Most { committed: most, held: most };
-            Change::Lease { shards: vec![(3, holds)], change: block, spent, most, terms, delete_after: Some(9) }
+            let watch = watch(&Limits { output: u64::try_from(block.output).ok(), ..Limits::default() });
+            let shards = vec![(3, holds)];
+            Change::Lease { shards, change: block, spent, most, terms, watch, delete_after: Some(9) }
         }
         Step::Leased { .. } if !shard => return None,
         Step::Leased { block, stale, terms, closes } => {

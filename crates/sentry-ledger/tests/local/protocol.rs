@@ -6,7 +6,7 @@ use sentry_contract::states::{Enforcement, LimitWindow, Reservation, ScopeLimit}
 use sentry_domain::{Amount, Limits, Window, WindowKind};
 use sentry_ledger::{Admission, Figures, Holder, Ledger, LedgerError};
 
-use crate::support::{HOLD, approved, ask, at_once, figures_of, ledger, limit, noon, output};
+use crate::support::{HOLD, approved, ask, at_once, figures_of, ledger, limit, noon, output, sweep};
 
 async fn reserve(ledger: &Ledger, limits: &[ScopeLimit], id: &str, execution: &str, at: DateTime<Utc>) -> Admission {
     let holder = Holder { request_id: id, execution_id: execution };
@@ -95,8 +95,8 @@ async fn the_sweeper_settles_expired_holds_and_no_others() {
     let (ledger, limits) = (ledger().await, [limit("model#m", 200, 1), limit("costCenter#c", 1_000, 4)]);
     let old = reservation(reserve(&ledger, &limits, "a", "run-1", noon()).await);
     let young = reservation(reserve(&ledger, &limits, "b", "run-2", noon() + TimeDelta::seconds(60)).await);
-    assert_eq!(ledger.sweep(noon() + HOLD - TimeDelta::milliseconds(1)).await.unwrap().settled, 0);
-    let swept = ledger.sweep(noon() + HOLD).await.unwrap();
+    assert_eq!(sweep(&ledger, noon() + HOLD - TimeDelta::milliseconds(1)).await.settled, 0);
+    let swept = sweep(&ledger, noon() + HOLD).await;
     assert_eq!((swept.settled, swept.failed), (2, 0));
     assert!(young.expires_at > noon() + HOLD);
     ledger.settle(&old, Some(Amount::ZERO), noon() + HOLD).await.unwrap();
@@ -218,7 +218,7 @@ async fn an_execution_that_was_given_up_takes_no_hold_any_more_and_another_one_m
     }
     reservation(reserve(&ledger, &limits, "a", "run-2", noon()).await);
     // Nobody remembers for ever.
-    ledger.sweep(noon() + TimeDelta::seconds(120)).await.unwrap();
+    sweep(&ledger, noon() + TimeDelta::seconds(120)).await;
     reservation(ledger.reserve(Holder { request_id: "c", ..gone }, &ask(&limits, 60), noon(), HOLD).await.unwrap());
 }
 
@@ -237,7 +237,7 @@ async fn never_more_are_in_flight_than_may_be_also_when_some_are_lost() {
     }
     assert_eq!(approved(&at_once(&ledger, &limits, 100, 10).await).len(), 2);
     // Five whose executions died: their holds end, and nobody is in flight any more.
-    assert_eq!(ledger.sweep(noon() + HOLD).await.unwrap().settled, 5);
+    assert_eq!(sweep(&ledger, noon() + HOLD).await.settled, 5);
     assert_eq!(approved(&at_once(&ledger, &limits, 100, 10).await).len(), 5);
 }
 

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
 use chrono::{DateTime, TimeDelta, Utc};
 use sentry_contract::states::{Enforcement, LimitWindow, Reservation, ScopeLimit};
 use sentry_domain::{Amount, Charges, Limits};
-use sentry_ledger::{Admission, Ask, Budget, Holder, Ledger};
+use sentry_ledger::{Admission, Ask, Budget, Holder, Ledger, Swept};
 use tokio::sync::Semaphore;
 
 pub const HOLD: TimeDelta = TimeDelta::seconds(360);
@@ -168,4 +168,11 @@ pub async fn figures_of(ledger: &Ledger, limit: &ScopeLimit) -> (u64, u64) {
     let Admission::Denied { budget, .. } = denied else { panic!("{denied:?}") };
     let output = budget[0].output.unwrap();
     (output.used, output.reserved)
+}
+
+/// A sweep whose alerts are on their way at once.
+pub async fn sweep(ledger: &Ledger, now: DateTime<Utc>) -> Swept {
+    let swept = ledger.sweep(now).await.unwrap();
+    assert_eq!(ledger.sweep_again_later(swept.clone(), now).await, 0);
+    swept
 }

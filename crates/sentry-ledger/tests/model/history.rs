@@ -84,7 +84,7 @@ fn take(number: usize) -> Change {
     let amount = amount(HOLD);
     let hold = Hold { amount, taken_ms: 0, expires_ms: 360_000 };
     let bounds = Bounds::new(&limits, &Amount::ZERO, &amount).unwrap();
-    Change::Take { owner: owner(number), hold, bounds, terms: "terms".into(), delete_after: None }
+    Change::Take { owner: owner(number), hold, bounds, terms: "terms".into(), watch: None, delete_after: None }
 }
 
 impl World {

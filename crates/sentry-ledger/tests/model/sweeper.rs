@@ -35,14 +35,13 @@ pub fn look(setup: &Setup, world: &mut World, place: usize, shard: Option<u16>) 
     }
 }
 
-/// What a sweep of the item writes next: a lease is given back that was not renewed, and then it is said when it comes again.
+/// What a sweep of the item writes next: a lease is given back that was not renewed, what a closed shard has spent is handed over, and then it is
+/// said when it comes again.
 fn changes(setup: &Setup, world: &World, place: usize, shard: Option<u16>) -> Option<Changes> {
     let (limit, items) = (&setup.limits[place], &world.scopes[place]);
     let item = shard.map_or(&items.own, |shard| &items.shards[&shard]);
     if let Some(number) = shard
-        && item.is_open()
-        && item.lease_until_ms <= world.now_ms()
-        && let Some(together) = returned(&Key::of(limit, None), &items.own, number, item).into_iter().next()
+        && let Some(together) = returned(&Key::of(limit, None), &items.own, number, item, world.now_ms())
     {
         return Some(together);
     }

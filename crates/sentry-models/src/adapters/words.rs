@@ -24,9 +24,11 @@ pub fn fields(model: &Target, prompt: &Prompt, max_tokens: u32) -> Result<Option
         Some(_) => return Err(refused(ADDITIONAL, "it must be an object")),
     };
     let top_k = prompt.parameters.top_k.map(|top_k| self::top_k(model.family, top_k));
-    let reasoning = prompt.reasoning.map(|wanted| match model.reasoning {
-        Some(style) => reasoning(style, wanted, max_tokens),
-        None => Err("it cannot be told how much to think"),
+    let reasoning = prompt.reasoning.and_then(|wanted| match (model.reasoning, wanted) {
+        (Some(style), wanted) => Some(reasoning(style, wanted, max_tokens)),
+        // It does not think by anybody's word.
+        (None, Reasoning::Off(_)) => None,
+        (None, _) => Some(Err("it cannot be told how much to think")),
     });
     let reasoning = reasoning.transpose().map_err(|because| refused(REASONING, because))?;
     for more in [top_k, reasoning].into_iter().flatten() {
@@ -66,7 +68,9 @@ fn top_k(family: Family, top_k: u32) -> Value {
 /// Sources: Amazon Bedrock User Guide, "Extended thinking" and "Adaptive thinking"; Amazon Nova 2 User Guide, "Extended thinking in Amazon
 /// Nova 2"; OpenAI API Reference, `reasoning_effort`.
 fn reasoning(style: ReasoningStyle, wanted: Reasoning, max_tokens: u32) -> Result<Value, &'static str> {
-    use ReasoningStyle::{ClaudeAdaptive, ClaudeBudget, ClaudeBudgetOrAdaptive, NovaEffort, ReasoningEffort};
+    use ReasoningStyle::{
+        ClaudeAdaptive, ClaudeBudget, ClaudeBudgetOrAdaptive, NovaEffort, ReasoningEffort, ReasoningObject,
+    };
     let budget = |tokens| json!({"thinking": {"type": "enabled", "budget_tokens": tokens}});
     match (style, wanted) {
         (ClaudeBudget | ClaudeBudgetOrAdaptive, Reasoning::BudgetTokens(tokens)) => {
@@ -89,7 +93,9 @@ fn reasoning(style: ReasoningStyle, wanted: Reasoning, max_tokens: u32) -> Resul
         (NovaEffort, Reasoning::Off(_)) => Ok(json!({"reasoningConfig": {"type": "disabled"}})),
         (ReasoningEffort, Reasoning::Effort(effort)) => Ok(json!({"reasoning_effort": effort.name()})),
         (ReasoningEffort, Reasoning::Off(_)) => Ok(json!({"reasoning_effort": "none"})),
-        (ClaudeAdaptive | NovaEffort | ReasoningEffort, Reasoning::BudgetTokens(_)) => {
+        (ReasoningObject, Reasoning::Effort(effort)) => Ok(json!({"reasoning": {"effort": effort.name()}})),
+        (ReasoningObject, Reasoning::Off(_)) => Ok(json!({"reasoning": {"effort": "none"}})),
+        (ClaudeAdaptive | NovaEffort | ReasoningEffort | ReasoningObject, Reasoning::BudgetTokens(_)) => {
             Err("it takes an effort, not a budget of tokens")
         }
     }

@@ -22,9 +22,9 @@ pub struct ModelItem {
     pub id: String,
     /// For what no pattern tells, such as a provisioned model.
     pub family: Option<Family>,
-    /// Of items from the time of InvokeModel's formats; Converse serves every model now.
+    /// Of items from the time when there were two: Converse serves every model now.
     #[serde(rename = "transport", default)]
-    pub _transport: IgnoredAny,
+    pub _transport: Option<OnlyConverse>,
     #[serde(default)]
     pub defaults: OwnDefaults,
     /// Tokens read and written, together.
@@ -46,6 +46,13 @@ pub struct ModelItem {
     pub ends: Option<NaiveDate>,
     /// What to use after that.
     pub successor: Option<String>,
+}
+
+/// The one way to a model.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnlyConverse {
+    Converse,
 }
 
 /// Parameters that a request need not give, in an item.

@@ -269,6 +269,7 @@ fn what_a_model_takes_is_known_by_its_rules() {
         ("claude-sonnet-5-5", Some((Some(Style::ClaudeAdaptive), Thinking::Always, false))),
         ("nova-2-lite", Some((Some(Style::NovaEffort), Thinking::Off, true))),
         ("gpt-oss-120b", Some((Some(Style::ReasoningEffort), Thinking::Always, false))),
+        ("gpt-6-sol", Some((Some(Style::ReasoningObject), Thinking::On, true))),
         ("deepseek-r1", Some((None, Thinking::Always, false))),
         ("nova-lite", None),
     ] {
@@ -365,7 +366,7 @@ fn an_admins_item_wins_over_the_bundled_entry_field_by_field() {
 #[test]
 fn an_addition_describes_a_model_that_no_pattern_fits() {
     let added = item(
-        r#"{"entry": "acme.giant-v1", "family": "llama", "transport": "invoke-model", "outputLimit": 100, "takes": null,
+        r#"{"entry": "acme.giant-v1", "family": "llama", "transport": "converse", "outputLimit": 100, "takes": null,
             "price": {"input": "1", "output": "2"}, "priceSource": "contract of 2026-10-01", "regions": ["us-*"]}"#,
     )
     .unwrap();
@@ -391,6 +392,7 @@ fn a_wrong_addition_is_named_with_its_field() {
         (r#"{"entry": "acme.a", "price": {"input": 1, "output": "2"}, "priceSource": "x"}"#, "price"),
         (r#"{"entry": "acme.a", "price": {"input": "1", "output": "2"}}"#, "priceSource"),
         (r#"{"entry": "acme.a", "takes": {"pictures": true}}"#, "takes.pictures"),
+        (r#"{"entry": "acme.a", "transport": "invoke-model"}"#, "transport"),
         (r#"{"entry": "acme.a", "ends": "lately"}"#, "ends"),
         (r#"{"entry": "acme.a", "defaults": {"temperature": 2}}"#, "defaults.temperature"),
         (r#"{"entry": "acme.a", "outputLimit": 9, "contextWindow": 8}"#, "contextWindow"),

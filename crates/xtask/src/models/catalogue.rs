@@ -107,22 +107,35 @@ impl Files {
     /// # Errors
     /// If one is missing or is no such file.
     pub fn open(folder: &Path) -> Result<Self> {
-        let folder = folder.to_owned();
         let read = |path: PathBuf| fs::read_to_string(&path).with_context(|| path.display().to_string());
-        let common = serde_json::from_str(&read(folder.join("catalogue/common.json"))?).context("common.json")?;
-        let (mut providers, mut extracts) = (BTreeMap::new(), BTreeMap::new());
+        let mut providers = Vec::new();
         for (name, _) in sentry_models::catalogue::PROVIDERS {
-            let file: ProviderFile<Entry> = serde_json::from_str(&read(folder.join("catalogue").join(name))?)
-                .with_context(|| (*name).to_owned())?;
+            providers.push(((*name).to_owned(), read(folder.join("catalogue").join(name))?));
+        }
+        let mut files = Self::parse(folder, &read(folder.join("catalogue/common.json"))?, &providers)?;
+        for (name, rows) in &mut files.extracts {
+            let path = folder.join(format!("sources/{name}.json"));
+            if path.exists() {
+                *rows = serde_json::from_str(&read(path)?).with_context(|| name.clone())?;
+            }
+        }
+        Ok(files)
+    }
+
+    /// The files of the crate in `folder` with these texts, without rows of sources.
+    ///
+    /// # Errors
+    /// If one is no such file.
+    pub fn parse(folder: &Path, common: &str, texts: &[(String, String)]) -> Result<Self> {
+        let common = serde_json::from_str(common).context("common.json")?;
+        let mut providers = BTreeMap::new();
+        for (name, text) in texts {
+            let file: ProviderFile<Entry> = serde_json::from_str(text).with_context(|| name.clone())?;
             let ProviderFile { provider, takes, profile_only, models } = file;
             providers.insert(provider, Provider { takes, profile_only, models });
         }
-        for name in [LITELLM, AWS, "genai-prices"] {
-            let path = folder.join(format!("sources/{name}.json"));
-            let rows = if path.exists() { serde_json::from_str(&read(path)?).context(name)? } else { Map::new() };
-            extracts.insert(name.to_owned(), rows);
-        }
-        Ok(Self { folder, common: std::rc::Rc::new(common), providers, extracts })
+        let extracts = [LITELLM, AWS, super::genai::EXTRACT].map(|name| (name.to_owned(), Map::new())).into();
+        Ok(Self { folder: folder.to_owned(), common: std::rc::Rc::new(common), providers, extracts })
     }
 
     /// Writes the files.

@@ -24,13 +24,16 @@ fn reasoning(style: ReasoningStyle, max_tokens: u32, wanted: &Value) -> Result<V
 
 #[test]
 fn each_style_has_its_own_words() {
-    use ReasoningStyle::{ClaudeAdaptive, ClaudeBudget, ClaudeBudgetOrAdaptive, NovaEffort, ReasoningEffort};
+    use ReasoningStyle::{
+        ClaudeAdaptive, ClaudeBudget, ClaudeBudgetOrAdaptive, NovaEffort, ReasoningEffort, ReasoningObject,
+    };
     let [low, high, max] = ["low", "high", "max"].map(|effort| json!({"effort": effort}));
     let (off, budget) = (json!({"off": true}), json!({"budgetTokens": 2_000}));
     let budgeted = |tokens: u32| Some(json!({"thinking": {"type": "enabled", "budget_tokens": tokens}}));
     let adaptive = |effort: &str| Some(json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": effort}}));
     let disabled = Some(json!({"thinking": {"type": "disabled"}}));
     let effort = |effort: &str| Some(json!({"reasoning_effort": effort}));
+    let object = |effort: &str| Some(json!({"reasoning": {"effort": effort}}));
     let cases = [
         (ClaudeBudget, &off, disabled.clone()),
         (ClaudeBudget, &budget, budgeted(2_000)),
@@ -53,6 +56,9 @@ fn each_style_has_its_own_words() {
         (ReasoningEffort, &budget, None),
         (ReasoningEffort, &low, effort("low")),
         (ReasoningEffort, &max, effort("max")),
+        (ReasoningObject, &off, object("none")),
+        (ReasoningObject, &budget, None),
+        (ReasoningObject, &max, object("max")),
     ];
     for (style, wanted, expected) in cases {
         let expected = expected.ok_or_else(|| "reasoning".to_owned());
@@ -87,10 +93,12 @@ fn a_budget_stays_below_the_tokens_that_are_sent_and_is_never_too_small() {
 
 #[test]
 fn a_model_that_cannot_be_told_how_much_to_think_refuses_it_by_name() {
-    for wanted in [json!({"off": true}), json!({"effort": "low"}), json!({"budgetTokens": 2_000})] {
+    for wanted in [json!({"effort": "low"}), json!({"budgetTokens": 2_000})] {
         assert_eq!(fields(None, 9_000, &json!({"reasoning": wanted})), Err("reasoning".to_owned()));
     }
-    assert_eq!(fields(None, 9_000, &json!({})), Ok(Value::Null));
+    for nothing in [json!({}), json!({"reasoning": {"off": true}})] {
+        assert_eq!(fields(None, 9_000, &nothing), Ok(Value::Null));
+    }
 }
 
 #[test]

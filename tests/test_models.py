@@ -1,0 +1,374 @@
+"""Every model that is alive, from every provider: it answers what it is said to take, its price is the catalogue file's to the
+picodollar, and what it does not take is refused before anything is held."""
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+
+from budget_contract import entry_of
+from catalogue_files import Catalogue
+from contract import check_error, check_succeeded
+from sentry_client import document, text, unique
+
+pytestmark = pytest.mark.local
+
+CATALOGUE = Catalogue("us-east-1")
+MODELS = CATALOGUE.alive()
+LIVING = {CATALOGUE.name(model) for model in MODELS}
+PARALLEL = 4
+TAGS = {"applicationId": "e2e-models"}
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+IMAGE = {"image": {"format": "png", "source": {"bytes": PNG}}}
+NOTES = {"document": {"format": "txt", "name": "notes", "source": {"text": "Storage"}}}
+TOOL = {"toolSpec": {"name": "find", "description": "Finds a place.", "inputSchema": {"json": {"type": "object"}}}}
+POINT = {"cachePoint": {"type": "default"}}
+HOUR = {"cachePoint": {"type": "default", "ttl": "1h"}}
+LONG = "All that stands here is read once and cached. " * 500
+
+
+def said(*content, role="user"):
+    """A message: one text as it is, or blocks."""
+    return {"role": role, "content": content[0] if len(content) == 1 and isinstance(content[0], str) else list(content)}
+
+
+def to(model, *messages, tags=TAGS, **prompt):
+    return {"model": model, "prompt": {"messages": list(messages) or [said(text())], **prompt}, "tags": tags}
+
+
+def served(sentry, sent):
+    """The answer to a document: it succeeded, from the id that the Region calls, at the price of the catalogue's file."""
+    answer = sentry.ask(sent)
+    answer.pop("notices", None)
+    check_succeeded(answer, sent)
+    cost = CATALOGUE.cost(answer["model"]["modelId"], answer["usage"])
+    assert answer["cost"] == {"priced": True, "usd": answer["cost"]["usd"]} and Decimal(answer["cost"]["usd"]) == cost, f"{answer['cost']} is not {cost}"
+    return answer
+
+
+def of_each(models, attempt):
+    """Does the same with every model, several at a time; fails with all that went wrong."""
+    def wrong(model):
+        try:
+            attempt(model)
+        except AssertionError as problem:
+            return f"{model}: {problem}"
+
+    assert len(models) > 0
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        found = [each for each in pool.map(wrong, models) if each]
+    assert not found, f"{len(found)} of {len(models)} models:\n" + "\n".join(found)
+
+
+def loop(sentry, model, turns, directives=None, **prompt):
+    """A conversation in which the model asks for the tool in every turn but the last; the messages."""
+    messages = [said({"text": text("Where is it?", tool="find", **directives or {})})]
+    for turn in range(turns):
+        sent = to(model, *messages, tools=[TOOL], **prompt)
+        answer = served(sentry, sent)["output"]
+        if turn == turns - 1:
+            assert answer["stopReason"] == "end_turn"
+            return [*messages, answer["message"]]
+        assert answer["stopReason"] == "tool_use"
+        (use,) = [block["toolUse"] for block in answer["message"]["content"] if "toolUse" in block]
+        again = {"tool": "find"} if turn < turns - 2 else {}
+        found = text("It is there.", **again, **directives or {})
+        messages += [answer["message"], said({"toolResult": {"toolUseId": use["toolUseId"], "content": [{"text": found}]}})]
+
+
+def names(**wanted):
+    """The models that take what is named; a model takes what no source says it does not."""
+    def takes(model, name, default):
+        return bool(CATALOGUE.takes(model).get(name, default))
+
+    return [CATALOGUE.name(model) for model in MODELS if all(takes(model, name, default) for name, default in wanted.items())]
+
+
+def taken(name):
+    """What the model of a name takes."""
+    return CATALOGUE.takes(next(model for model in MODELS if CATALOGUE.name(model) == name))
+
+
+def test_models_are_of_every_provider():
+    assert {model for models in CATALOGUE.providers.values() for model in models} >= set(MODELS)
+    assert len(MODELS) >= 40 and all(set(models) & set(MODELS) for models in CATALOGUE.providers.values())
+
+
+def test_plain_request(sentry):
+    def attempt(model):
+        name = CATALOGUE.name(model)
+        parameters = {"max_tokens": 2000} | ({} if CATALOGUE.takes(model).get("sampling") == "none" else {"temperature": 0.7})
+        answer = served(sentry, to(name, said(text("Explain the benefits of using S3 using only 100 words.")), parameters=parameters))
+        assert answer["model"] == {"requested": name, "modelId": CATALOGUE.model_id(model), "modelMetric": CATALOGUE.model_id(model)}
+        assert answer["output"]["message"]["content"]
+
+    of_each(MODELS, attempt)
+
+
+def test_tool_loop_of_three_turns(sentry):
+    def attempt(name):
+        assert len(loop(sentry, name, 3)) == 6
+
+    of_each(names(tools=True), attempt)
+
+
+def test_picture(sentry):
+    of_each(names(images=True), lambda name: served(sentry, to(name, said({"text": text()}, IMAGE))))
+
+
+def test_parts_that_a_model_takes(sentry):
+    """System, turns, a document and every parameter at once; the simulator has its rules from elsewhere, so here the two could disagree."""
+    def attempt(model):
+        takes = CATALOGUE.takes(model)
+        sampling = {"none": {}, "one-of-temperature-top-p": {"top_p": 0.9}}.get(takes.get("sampling"), {"temperature": 0.7, "top_p": 0.9})
+        parameters = {"max_tokens": 500, **sampling}
+        if takes.get("topK"):
+            parameters["top_k"] = 5
+        if takes.get("stopSequences", True):
+            parameters["stop_sequences"] = ["END"]
+        turns = [said("Hi"), said("Hello.", role="assistant")] if takes.get("turns", True) else []
+        last = said({"text": text()}, *([NOTES] if takes.get("documents", True) else []))
+        system = {"system": "Be brief."} if takes.get("system", True) else {}
+        served(sentry, to(CATALOGUE.name(model), *turns, last, parameters=parameters, **system))
+
+    of_each(MODELS, attempt)
+
+
+def reasoning(name):
+    """What makes a model think; one that thinks unless it is told not to needs nothing."""
+    style = taken(name)["reasoning"].get("style")
+    if style is None:
+        return {}
+    return {"reasoning": {"budgetTokens": 1024} if style == "claude-budget" else {"effort": "low"}}
+
+
+def thoughts(message):
+    return [block for block in message["content"] if "reasoningContent" in block]
+
+
+def test_thinking_goes_on_after_a_tool(sentry):
+    def attempt(name):
+        messages = loop(sentry, name, 2, directives={"reasoning": 5}, **reasoning(name))
+        assert thoughts(messages[1]) and thoughts(messages[3])
+
+    of_each(names(reasoning=False, tools=True), attempt)
+
+
+def test_caching(sentry):
+    def attempt(name):
+        messages = [said({"text": f"{unique('read-once')} {LONG}"}, POINT, {"text": text()})]
+        written = served(sentry, to(name, *messages))["usage"]
+        assert written["cacheWriteInputTokens"] >= taken(name)["cache"]["minTokens"] and written["cacheReadInputTokens"] == 0
+        read = served(sentry, to(name, *messages))["usage"]
+        assert (read["cacheReadInputTokens"], read["cacheWriteInputTokens"]) == (written["cacheWriteInputTokens"], 0)
+
+    of_each(names(cache=False), attempt)
+
+
+# Sums
+
+# Of those that have an end, none is asked after it.
+TODAYS = [
+    name for name in (
+        "claude-sonnet-5", "claude-opus-5-5", "claude-haiku-4-5", "claude-haiku-5-5", "nova-2-lite", "gpt-oss-120b", "llama-4-maverick", "kimi-k3",
+        "grok-4-7", "deepseek-v3-2",
+    ) if name in LIVING
+]
+
+
+def test_a_budget_in_dollars_is_for_todays_models(sentry):
+    center = unique("e2e-models")
+    scope, tags = f"costCenter#{center}", {**TAGS, "costCenter": center}
+    sentry.set_limit(scope, {"usd": 250})
+    spent = Decimal(0)
+    for name in TODAYS:
+        answer = served(sentry, to(name, tags=tags))
+        spent += Decimal(answer["cost"]["usd"])
+        usd = {key: Decimal(value) for key, value in entry_of(answer, scope)["usd"].items()}
+        assert usd == {"limit": 250, "used": spent, "reserved": 0, "remaining": 250 - spent}, name
+    assert spent > 0
+
+
+def cost_of(sentry, sent):
+    return Decimal(served(sentry, sent)["cost"]["usd"])
+
+
+@pytest.mark.parametrize("model, read, dollars", [
+    ("gpt-6-sol", 272_000, "0.5995"),  # 272,000 x 2.20 + 100 x 11.00
+    ("gpt-6-sol", 300_000, "1.32165"),  # 300,000 x 4.40 + 100 x 16.50
+    ("claude-haiku-5-5", 100_000, "0.011055"),  # 100,000 x 0.11 + 100 x 0.55
+    ("claude-haiku-5-5", 300_000, "0.165275"),  # 300,000 x 0.55 + 100 x 2.75
+])
+def test_long_prompts_cost_their_own_rates(sentry, model, read, dollars):
+    assert cost_of(sentry, document(model, tags=TAGS, input_tokens=read, output_tokens=100)) == Decimal(dollars)
+
+
+def test_each_lifetime_of_a_cache_costs_its_own_rate(sentry):
+    told = text(input_tokens=100, cache_write=2000, cache_write_1h=3000, output_tokens=50)
+    sent = to("claude-haiku-4-5", said({"text": "Remember this."}, HOUR, {"text": told}, POINT))
+    # 100 x 1.10 + 2,000 x 1.375 + 3,000 x 2.20 + 50 x 5.50
+    answer = served(sentry, sent)
+    assert Decimal(answer["cost"]["usd"]) == Decimal("0.009735")
+    assert sorted((each["ttl"], each["inputTokens"]) for each in answer["usage"]["cacheDetails"]) == [("1h", 3000), ("5m", 2000)]
+
+
+def test_priority_costs_its_own_rate(sentry):
+    sent = to("deepseek-v3-2", said(text(input_tokens=1000, output_tokens=200)), serviceTier="priority")
+    # 1,000 x 1.085 + 200 x 3.2375
+    assert cost_of(sentry, sent) == Decimal("0.0017325")
+
+
+# Thoughts
+
+def thinking_loop(sentry, model, **prompt):
+    """A loop of two turns, ready for the second one to be sent again with other thoughts."""
+    messages = loop(sentry, model, 2, **prompt)
+    assert len(thoughts(messages[1])) == 1
+    return messages[:3]
+
+
+@pytest.mark.parametrize("model, prompt", [("claude-haiku-4-5", {"reasoning": {"budgetTokens": 1024}}), ("claude-sonnet-5", {"reasoning": {"effort": "high"}})])
+def test_changed_signature_is_refused_by_bedrock(sentry, model, prompt):
+    messages = thinking_loop(sentry, model, **prompt)
+    forged = copy.deepcopy(messages)
+    told = thoughts(forged[1])[0]["reasoningContent"]["reasoningText"]
+    told["signature"] = told["signature"][:-8] + "AAAAAAA="
+    sent = to(model, *forged, tools=[TOOL], **prompt)
+    details = check_error(sentry.ask(sent), "ModelRejectedRequest", sent)
+    assert "signature" in details["bedrockMessage"]
+    # As they came, they are taken again.
+    served(sentry, to(model, *messages, tools=[TOOL], **prompt))
+
+
+@pytest.mark.parametrize("model, prompt, refused", [
+    ("claude-haiku-4-5", {"reasoning": {"budgetTokens": 1024}}, True), ("claude-sonnet-5", {"reasoning": {"effort": "high"}}, False),
+])
+def test_loop_without_its_thoughts(sentry, model, prompt, refused):
+    """A model that thinks by budget must get them back, one that thinks adaptively goes on without."""
+    messages = thinking_loop(sentry, model, **prompt)
+    messages[1]["content"] = [block for block in messages[1]["content"] if "reasoningContent" not in block]
+    sent = to(model, *messages, tools=[TOOL], **prompt)
+    if refused:
+        assert "thinking" in check_error(sentry.ask(sent), "ModelRejectedRequest", sent)["bedrockMessage"]
+    else:
+        served(sentry, sent)
+
+
+# Rules, each broken once
+
+HI, BEGUN = said("Hi"), said("I", role="assistant")
+USE = {"toolUse": {"toolUseId": "t1", "name": "find", "input": {}}}
+RESULT = {"toolResult": {"toolUseId": "t1", "content": [{"text": "There."}]}}
+FORCED = {"tools": [TOOL], "toolChoice": {"any": {}}}
+THINKING = {"reasoning": {"budgetTokens": 1024}, "parameters": {"max_tokens": 4000}}
+SCHEMA = {"outputFormat": {"jsonSchema": {"name": "place", "schema": {"type": "object"}}}}
+FIRST = "prompt.messages[0]"
+FIELDS = "prompt.additionalModelRequestFields"
+
+# what: document, details.path, details.parameter
+BROKEN = {
+    "temperature with top_p": (to("claude-haiku-4-5", parameters={"temperature": 0.5, "top_p": 0.9}), "prompt.parameters.top_p", "top_p"),
+    "sampling": (to("claude-opus-4-7", parameters={"temperature": 0.5}), "prompt.parameters.temperature", "temperature"),
+    "top_k": (to("gpt-oss-120b", parameters={"top_k": 5}), "prompt.parameters.top_k", "top_k"),
+    "temperature while thinking": (to("claude-haiku-4-5", **THINKING | {"parameters": {"max_tokens": 4000, "temperature": 0.5}}), "prompt.parameters.temperature", "temperature"),
+    "prefill": (to("claude-sonnet-4-6", HI, BEGUN), "prompt.messages[1]", "messages"),
+    "prefill while thinking": (to("claude-haiku-4-5", HI, BEGUN, **THINKING), "prompt.messages[1]", "messages"),
+    "forced tool while thinking": (to("claude-haiku-4-5", **THINKING, **FORCED), "prompt.toolChoice", "toolChoice"),
+    "forced tool of a model that always thinks": (to("claude-opus-5-5", **FORCED), "prompt.toolChoice", "toolChoice"),
+    "forced tool": (to("llama-3-3-70b", **FORCED), "prompt.toolChoice", "toolChoice"),
+    "tools": (to("deepseek-r1", tools=[TOOL]), "prompt.tools", "tools"),
+    "picture": (to("gpt-oss-120b", said({"text": "Hi"}, IMAGE)), f"{FIRST}.content[1]", "image"),
+    "document": (to("nova-micro", said({"text": "Hi"}, NOTES)), f"{FIRST}.content[1]", "document"),
+    "thinking": (to("nova-lite", reasoning={"effort": "low"}), "prompt.reasoning", "reasoning"),
+    "effort": (to("claude-sonnet-5", reasoning={"effort": "max"}), "prompt.reasoning.effort", "reasoning"),
+    "budget": (to("claude-opus-4-7", reasoning={"budgetTokens": 2000}), "prompt.reasoning.budgetTokens", "reasoning"),
+    "budget as large as the answer": (to("claude-haiku-4-5", reasoning={"budgetTokens": 4000}, parameters={"max_tokens": 4000}), "prompt.reasoning.budgetTokens", "reasoning"),
+    "thinking off": (to("claude-opus-5-5", reasoning={"off": True}), "prompt.reasoning.off", "reasoning"),
+    "cache point": (to("llama-3-3-70b", said({"text": "Hi"}, POINT)), f"{FIRST}.content[1].cachePoint", "cachePoint"),
+    "cache point of an hour": (to("nova-lite", said({"text": "Hi"}, HOUR)), "prompt", "cachePoint"),
+    "cache point among tools": (to("nova-lite", tools=[TOOL, POINT]), "prompt.tools[1].cachePoint", "cachePoint"),
+    "an hour after five minutes": (to("claude-haiku-4-5", said({"text": "Hi"}, POINT, {"text": "there"}, HOUR)), f"{FIRST}.content[3].cachePoint.ttl", None),
+    "structured output": (to("nova-lite", **SCHEMA), "prompt.outputFormat", "outputFormat"),
+    "unknown field of its own": (to("claude-haiku-4-5", additionalModelRequestFields={"anthropic_beta": ["x"]}), f"{FIELDS}.anthropic_beta", "additionalModelRequestFields"),
+    "max_tokens among its own fields": (to("claude-haiku-4-5", additionalModelRequestFields={"max_tokens": 9}), f"{FIELDS}.max_tokens", "additionalModelRequestFields"),
+    "max_tokens inside a field of its own": (
+        to("claude-haiku-4-5", additionalModelRequestFields={"thinking": {"type": "enabled", "budget_tokens": 1024, "max_tokens": 9}}), FIELDS, "additionalModelRequestFields",
+    ),
+    "tool history without tools": (to("nova-lite", HI, said(USE, role="assistant"), said(RESULT)), "prompt.messages[1].content[0]", "tools"),
+    "toolUse without its result": (to("nova-lite", HI, said(USE, role="assistant"), HI, tools=[TOOL]), "prompt.messages[1].content[0].toolUse", None),
+    "result without its toolUse": (to("nova-lite", said(RESULT), tools=[TOOL]), f"{FIRST}.content[0].toolResult.toolUseId", None),
+    "blank text": (to("nova-lite", said(" \n ")), f"{FIRST}.content", None),
+    "blank text in a block": (to("nova-lite", said({"text": " "}, {"text": "Hi"})), f"{FIRST}.content[0].text", None),
+    "white-space stop sequence": (to("nova-lite", parameters={"stop_sequences": ["x", " \n"]}), "prompt.parameters.stop_sequences[1]", None),
+    "stop sequence": (to("gpt-oss-120b", parameters={"stop_sequences": ["x"]}), "prompt.parameters.stop_sequences", "stop_sequences"),
+    "name of a document": (to("nova-lite", said({"text": "Hi"}, {"document": {**NOTES["document"], "name": "notes.v2"}})), f"{FIRST}.content[1].document.name", None),
+    "schema that is no object": (
+        to("nova-lite", tools=[{"toolSpec": {"name": "find", "inputSchema": {"json": {"type": "string"}}}}]), "prompt.tools[0].toolSpec.inputSchema.json", None,
+    ),
+    "first turn of the assistant": (to("nova-lite", BEGUN, HI), f"{FIRST}.role", None),
+    "on demand": (to("anthropic.claude-sonnet-4-5-20250929-v1:0"), "model", None),
+}
+
+
+def rows(sentry):
+    """How many items the ledger has."""
+    count, more = 0, {}
+    while True:
+        page = sentry.ledger.scan(Select="COUNT", ConsistentRead=True, **more)
+        count += page["Count"]
+        if "LastEvaluatedKey" not in page:
+            return count
+        more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+def test_broken_rules_are_refused_before_anything_is_held(sentry):
+    before = rows(sentry), sentry.calls()
+
+    def attempt(what):
+        sent, path, parameter = BROKEN[what]
+        details = check_error(sentry.ask(sent), "InvalidRequest", sent)
+        assert (details["path"], details.get("parameter", parameter)) == (path, parameter), details
+
+    of_each([what for what, (sent, *_) in BROKEN.items() if not CATALOGUE.has_ended(sent["model"])], attempt)
+    assert (rows(sentry), sentry.calls()) == before
+
+
+# Ends of life
+
+def notice(answer):
+    (only,) = answer.pop("notices")
+    return only
+
+
+def test_model_that_ends_soon_is_served_with_a_notice(sentry):
+    ends = (datetime.now(timezone.utc) + timedelta(days=30)).date().isoformat()
+    model = sentry.add_model(ends=ends, successor="nova-lite")
+    sent = document(model, tags=TAGS)
+    answer = sentry.ask(sent)
+    told = notice(answer)
+    check_succeeded(answer, sent)
+    assert told["code"] == "ModelRetiring" and ends in told["message"] and "nova-lite" in told["message"]
+
+
+def test_model_that_ended_is_refused_with_its_replacement(sentry):
+    calls = sentry.calls()
+    ended = datetime.now(timezone.utc).date().isoformat()
+    for model, successor in ((sentry.add_model(ends=ended, successor="nova-lite"), "nova-lite"), ("llama-3-1-405b", CATALOGUE.heir("llama-3-1-405b"))):
+        sent = document(model, tags=TAGS)
+        answer = sentry.ask(sent)
+        check_error(answer, "UnknownModel", sent)
+        assert successor in answer["error"]["message"]
+    assert sentry.calls() == calls
+
+
+@pytest.mark.parametrize("alias", ["claude-3-haiku", "claude-3-5-haiku", "claude-3-sonnet", "claude-3-5-sonnet-v2", "claude-2"])
+def test_alias_of_a_model_that_ended_leads_on(sentry, alias):
+    by = CATALOGUE.heir(alias)
+    sent = document(alias, tags=TAGS)
+    answer = sentry.ask(sent)
+    told = next(each for each in answer.pop("notices") if each["code"] == "ModelReplaced")
+    check_succeeded(answer, sent)
+    assert alias in told["message"] and by in told["message"]
+    assert answer["model"] == {"requested": alias, "modelId": CATALOGUE.callable(by), "modelMetric": CATALOGUE.callable(by)}
