@@ -315,5 +315,7 @@ refused("temperature while it thinks", "claude-haiku-4-5", "temperature", "promp
 refused("cache point among the tools", "nova-lite", "cachePoint", "prompt.tools[1].cachePoint", tools=[{"toolSpec": SPEC}, POINT])
 refused("cache point", "mistral.mistral-large-3-675b-instruct", "cachePoint", "prompt.messages[0].content[1].cachePoint", messages=[{"role": "user", "content": [{"text": "x"}, POINT]}])
 refused("output format", "nova-lite", "outputFormat", "prompt.outputFormat", outputFormat={"jsonSchema": {"name": "a", "schema": {"type": "object"}}})
-for name in ("max_tokens", "anthropic_beta", "inferenceConfig"):
+for name in ("max_tokens", "anthropic_beta", "toolConfig"):
     refused(f"field of its own: {name}", "nova-lite", "additionalModelRequestFields", f"prompt.additionalModelRequestFields.{name}", additionalModelRequestFields={name: 1})
+refused("longer answer in a field of its own", "nova-lite", "additionalModelRequestFields", "prompt.additionalModelRequestFields",
+        additionalModelRequestFields={"inferenceConfig": {"topK": 5, "max_new_tokens": 9000}})

@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 
 import boto3
 from boto3.dynamodb.conditions import Key
@@ -28,7 +27,6 @@ METRICS = ("TotalRequests", "RateLimitApproved", "RateLimitDenied", "InvocationF
 PLENTY = 1_000_000_000_000
 UNREACHABLE = "http://127.0.0.1:9"
 PARALLEL_REQUESTS = 6
-CATALOGUE = Path(__file__).resolve().parent.parent / "crates/sentry-models/catalogue"
 
 # In every prompt text that this suite sends; test_logs.py looks for it wherever something could have been logged.
 CANARY = "canary" + secrets.token_hex(8)
@@ -55,20 +53,6 @@ def document(model="nova-lite", content=None, *, messages=None, parameters=None,
     if parameters is not None:
         prompt["parameters"] = parameters
     return {"model": model, "prompt": prompt, "tags": tags or {"applicationId": SOMEBODY}}
-
-
-def price_of(model_id):
-    """The catalogue's dollars for a million tokens of each kind, for an id with a Region group, such as `us.`, in its commercial Regions."""
-    group, bare = model_id.split(".", 1)
-    models = [model for file in CATALOGUE.glob("*.json") for model in json.loads(file.read_text()).get("models", ()) if model["model"] == bare]
-    (price,) = [row["price"] for model in models for row in model["prices"] if group in row["for"] and "regions" not in row]
-    return price
-
-
-def cost_of(model_id, **tokens):
-    """Exact dollars of so many tokens of each kind, e.g. `input=21`."""
-    price = price_of(model_id)
-    return sum(Decimal(price[kind]) * count for kind, count in tokens.items()) / 1_000_000
 
 
 class Sentry:

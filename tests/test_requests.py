@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import pytest
 
+from catalogue_files import Catalogue
 from contract import check_answer, check_succeeded
-from sentry_client import cost_of, document, text, unique
+from sentry_client import document, text, unique
 
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 SONNET = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -252,7 +253,6 @@ def test_cached_tokens_are_counted_apart(sentry):
     assert usage == {"inputTokens": 21, "outputTokens": 143, "cacheReadInputTokens": 5, "cacheWriteInputTokens": 7, "totalTokens": 176, "cacheDetails": [{"ttl": "5m", "inputTokens": 7}]}
 
 
-RATES = {"input_tokens": "input", "output_tokens": "output", "cache_read": "cacheRead", "cache_write": "cacheWrite5m", "cache_write_1h": "cacheWrite1h"}
 COSTS = {
     "by alias": ("claude-haiku-4-5", HAIKU, {"input_tokens": 21, "output_tokens": 143}),
     "by full id": (HAIKU, HAIKU, {"input_tokens": 21, "output_tokens": 143}),
@@ -268,8 +268,13 @@ COSTS = {
 def test_cost_is_exact(sentry, name):
     model, model_id, directives = COSTS[name]
     sent = document(model, **directives)
-    cost = check_succeeded(sentry.ask(sent), sent)["cost"]
-    assert cost["priced"] and Decimal(cost["usd"]) == cost_of(model_id, **{RATES[kind]: count for kind, count in directives.items()}), cost
+    answer = check_succeeded(sentry.ask(sent), sent)
+    usage, cost = answer["usage"], answer["cost"]
+    written = sum(directives.get(kind, 0) for kind in ("cache_write", "cache_write_1h"))
+    counts = (directives["input_tokens"], directives["output_tokens"], directives.get("cache_read", 0), written)
+    assert tuple(usage[kind] for kind in ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")) == counts
+    assert [each["ttl"] for each in usage.get("cacheDetails", ())] == ["1h" if "cache_write_1h" in directives else "5m"] * (written > 0)
+    assert cost["priced"] and Decimal(cost["usd"]) == Catalogue(sentry.region).cost(model_id, usage), cost
 
 
 @pytest.mark.local
