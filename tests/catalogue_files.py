@@ -87,7 +87,7 @@ class Catalogue:
         return min(rows, key=lambda row: "regions" not in row)["price"] if rows else None
 
     def cost(self, model_id, usage):
-        """What an answer costs, in dollars: every kind of token at its rate, of the tier and the length that `usage` tells."""
+        """What an answer costs, in dollars: every kind of token at its rate, of the tier and the length that `usage` tells; None where a rate is unknown."""
         price = self.price(model_id)
         kinds = {"input": usage["inputTokens"], "output": usage["outputTokens"], "cacheRead": usage["cacheReadInputTokens"]}
         kinds["cacheWrite1h"] = sum(each["inputTokens"] for each in usage.get("cacheDetails", ()) if each["ttl"] == "1h")
@@ -97,7 +97,10 @@ class Catalogue:
             rates = price["tiers"][usage["serviceTier"]]
         elif long and usage["totalTokens"] - usage["outputTokens"] > long["above"]:
             rates = long["rates"]
-        return sum((Decimal(rates[kind]) * tokens / MILLION for kind, tokens in kinds.items() if tokens), Decimal(0))
+        spent = {kind: tokens for kind, tokens in kinds.items() if tokens}
+        if not spent.keys() <= rates.keys():
+            return None
+        return sum((Decimal(rates[kind]) * tokens / MILLION for kind, tokens in spent.items()), Decimal(0))
 
     def takes(self, model):
         """What an entry and the rules over it say that a model takes."""

@@ -180,8 +180,11 @@ def test_item_that_cannot_be_understood_is_named_with_its_field(sentry, catalogu
 
 
 @pytest.mark.local
-def test_table_that_cannot_be_read_refuses_only_models_that_it_is_needed_for(sentry):
+def test_while_the_table_cannot_be_read_no_price_is_known(sentry):
+    """Its items win over the bundled catalogue, so any model may cost something else."""
+    asked = [document(model, tags={"applicationId": "e2e-catalogue"}) for model in ("nova-lite", "team-unknown")]
     with sentry.reconfigured("ValidateAndTagFunction", AWS_ENDPOINT_URL_DYNAMODB=UNREACHABLE):
-        check_succeeded(sentry.ask(document("nova-lite")))
-        answer = sentry.ask(sent := document("team-unknown", tags={"applicationId": "e2e-catalogue", "requestId": unique("e2e-id")}))
-    check_error(answer, "LedgerUnavailable", sent, unresolved=True)
+        for sent in asked:
+            assert check_error(sentry.ask(sent), "LedgerUnavailable", sent, unresolved=True) == {"reason": "ModelLookup"}
+    check_succeeded(sentry.ask(asked[0]), asked[0])
+    check_error(sentry.ask(asked[1]), "UnknownModel", asked[1])

@@ -19,6 +19,11 @@ def center(sentry):
     return f"costCenter#{value}", {"applicationId": "e2e-dollars", "costCenter": value}
 
 
+def unpriced():
+    """The id of a model that nobody else uses, and of which nobody knows the price."""
+    return f"writer.{unique('e2e')}-v1:0"
+
+
 def dollars(answer, scope):
     return {name: Decimal(value) for name, value in entry_of(answer, scope)["usd"].items()}
 
@@ -97,23 +102,23 @@ def test_default_maximum_is_lowered_to_what_the_dollars_allow(sentry, center):
 @pytest.mark.parametrize("limit", [{"usd": 100}, {"usd": 100, "output": 5000}, {"usd": 0}], ids=str)
 def test_model_without_a_price_cannot_pass_a_limit_in_dollars(sentry, center, limit):
     scope, tags = center
-    arn, bare = sentry.profile_arn()
-    for key, item in ((scope, scope), (bare, bare)):
+    model = unpriced()
+    for key in (scope, model):
         sentry.set_limit(key, limit)
-        sent = document(arn, tags=tags)
+        sent = document(model, tags=tags)
         answer = sentry.ask(sent)
         details = check_error(answer, "ModelNotPriced", sent)
-        assert (details["item"], details["field"]) == (item, "limit.usd")
+        assert (details["item"], details["field"]) == (key, "limit.usd")
         assert details["model"] in answer["model"].values()
         sentry.delete_limit(key)
-    assert sentry.calls(bare) == 0
+    assert sentry.calls(model) == 0
 
 
 @pytest.mark.local
 @pytest.mark.parametrize("key", ["default", "costCenter#default"])
 def test_fallback_in_dollars_is_named_too(sentry, center, key):
     _, tags = center
-    sent = document(sentry.profile_arn()[0], tags=tags)
+    sent = document(unpriced(), tags=tags)
     with sentry.default_item({"limit": {"usd": 100}}, key=key):
         details = check_error(sentry.ask(sent), "ModelNotPriced", sent)
     assert (details["item"], details["field"]) == (key, "limit.usd")
@@ -123,7 +128,7 @@ def test_fallback_in_dollars_is_named_too(sentry, center, key):
 def test_model_without_a_price_is_served_where_no_dollars_are_limited(sentry, center):
     scope, tags = center
     sentry.set_limit(scope, {"output": 5000})
-    sent = document(sentry.profile_arn()[0], tags=tags)
+    sent = document(unpriced(), tags=tags)
     answer = check_succeeded(sentry.ask(sent), sent)
     assert answer["cost"] == {"priced": False}
     assert "usd" not in entry_of(answer, scope)

@@ -39,12 +39,15 @@ def to(model, *messages, tags=TAGS, **prompt):
 
 
 def served(sentry, sent):
-    """The answer to a document: it succeeded, from the id that the Region calls, at the price of the catalogue's file."""
+    """The answer to a document: it succeeded, at the price of the catalogue's file; an unknown rate is never nothing."""
     answer = sentry.ask(sent)
     answer.pop("notices", None)
     check_succeeded(answer, sent)
     cost = CATALOGUE.cost(answer["model"]["modelId"], answer["usage"])
-    assert answer["cost"] == {"priced": True, "usd": answer["cost"]["usd"]} and Decimal(answer["cost"]["usd"]) == cost, f"{answer['cost']} is not {cost}"
+    if cost is None:
+        assert answer["cost"] == {"priced": False}
+    else:
+        assert answer["cost"].keys() == {"priced", "usd"} and Decimal(answer["cost"]["usd"]) == cost, f"{answer['cost']} is not {cost}"
     return answer
 
 
@@ -294,7 +297,8 @@ BROKEN = {
     "unknown field of its own": (to("claude-haiku-4-5", additionalModelRequestFields={"anthropic_beta": ["x"]}), f"{FIELDS}.anthropic_beta", "additionalModelRequestFields"),
     "max_tokens among its own fields": (to("claude-haiku-4-5", additionalModelRequestFields={"max_tokens": 9}), f"{FIELDS}.max_tokens", "additionalModelRequestFields"),
     "max_tokens inside a field of its own": (
-        to("claude-haiku-4-5", additionalModelRequestFields={"thinking": {"type": "enabled", "budget_tokens": 1024, "max_tokens": 9}}), FIELDS, "additionalModelRequestFields",
+        to("claude-haiku-4-5", additionalModelRequestFields={"thinking": {"type": "enabled", "budget_tokens": 1024, "max_tokens": 9}}), f"{FIELDS}.thinking",
+        "additionalModelRequestFields",
     ),
     "tool history without tools": (to("nova-lite", HI, said(USE, role="assistant"), said(RESULT)), "prompt.messages[1].content[0]", "tools"),
     "toolUse without its result": (to("nova-lite", HI, said(USE, role="assistant"), HI, tools=[TOOL]), "prompt.messages[1].content[0].toolUse", None),
@@ -305,10 +309,10 @@ BROKEN = {
     "stop sequence": (to("gpt-oss-120b", parameters={"stop_sequences": ["x"]}), "prompt.parameters.stop_sequences", "stop_sequences"),
     "name of a document": (to("nova-lite", said({"text": "Hi"}, {"document": {**NOTES["document"], "name": "notes.v2"}})), f"{FIRST}.content[1].document.name", None),
     "schema that is no object": (
-        to("nova-lite", tools=[{"toolSpec": {"name": "find", "inputSchema": {"json": {"type": "string"}}}}]), "prompt.tools[0].toolSpec.inputSchema.json", None,
+        to("nova-lite", tools=[{"toolSpec": {"name": "find", "inputSchema": {"json": {"type": "string"}}}}]), "prompt.tools[0].toolSpec.inputSchema.json.type",
+        None,
     ),
     "first turn of the assistant": (to("nova-lite", BEGUN, HI), f"{FIRST}.role", None),
-    "on demand": (to("anthropic.claude-sonnet-4-5-20250929-v1:0"), "model", None),
 }
 
 
@@ -333,6 +337,13 @@ def test_broken_rules_are_refused_before_anything_is_held(sentry):
 
     of_each([what for what, (sent, *_) in BROKEN.items() if not CATALOGUE.has_ended(sent["model"])], attempt)
     assert (rows(sentry), sentry.calls()) == before
+
+
+def test_model_of_profiles_alone_is_refused_on_demand_with_its_profiles(sentry):
+    calls, sent = sentry.calls(), to(CATALOGUE.named("claude-haiku-4-5"))
+    details = check_error(sentry.ask(sent), "UnknownModel", sent)
+    assert details["path"] == "model" and CATALOGUE.callable("claude-haiku-4-5") in details["profiles"]
+    assert sentry.calls() == calls
 
 
 # Ends of life

@@ -110,9 +110,9 @@ def test_system_stands_before_system_messages(sentry, system, blocks):
     assert arrived(sentry, sent)["system"] == [*blocks, {"text": "Be kind."}]
 
 
-# By AWS's page "Supported models and model features".
+# What Bedrock refuses, by AWS's page "Supported models and model features"; the model router knows families, not models.
 LACKS = {
-    "mistral text": {"image", "tools"}, "cohere text": {"image", "tools"}, "jamba": {"image", "document", "tools"}, "deepseek": {"image"},
+    "mistral text": {"image", "tools"}, "cohere text": {"image", "tools"}, "jamba": {"image"}, "deepseek": {"image"}, "mistral chat": {"image"},
     "gpt-oss": {"image"}, "qwen": {"image"}, "llama": {"image"}, "converse": {"image"},
 }
 ROUTER = [route for route in ROUTES if route.entry == "router"]
@@ -180,13 +180,21 @@ def test_guardrail_is_applied_and_settled_at_what_was_used(sentry, center, model
 # Service tiers
 
 @pytest.mark.parametrize("model, priced", [(NOVA, {"default"}), ("nova-pro", {"default", "flex", "priority"})])
-@pytest.mark.parametrize("tier", ["default", "flex", "priority", "reserved"])
+@pytest.mark.parametrize("tier", ["default", "flex", "priority"])
 def test_tier_reaches_bedrock_and_is_priced_where_its_rates_are_known(sentry, model, tier, priced):
     sent = document(model)
     sent["prompt"]["serviceTier"] = tier
     answer = check_succeeded(sentry.ask(sent), sent)
     assert answer["cost"]["priced"] == (tier in priced)
     assert arrived(sentry, sent)["serviceTier"] == {"type": tier}
+
+
+def test_reserved_tier_is_bedrocks_to_refuse(sentry):
+    sent = document(NOVA)
+    sent["prompt"]["serviceTier"] = "reserved"
+    details = check_error(sentry.ask(sent), "ModelRejectedRequest", sent)
+    assert details["bedrockMessage"] == "Reservation not found."
+    assert arrived(sentry, sent)["serviceTier"] == {"type": "reserved"}
 
 
 @pytest.mark.parametrize("tier", ["default", "flex"])

@@ -28,6 +28,7 @@ pub fn check(asked: &Asked) -> Result<(), Offence> {
     let turns = turns(&asked.messages);
     starts_with_the_user(&turns)?;
     for turn in &turns {
+        no_blank_text(turn)?;
         files(turn)?;
     }
     tool_names(&asked.tools)?;
@@ -103,6 +104,17 @@ fn starts_with_the_user(turns: &[Turn<'_>]) -> Result<(), Offence> {
             Err(Offence::new(path, "must be user: a conversation starts with a turn of the user"))
         }
         None => Err(Offence::new("prompt.messages", "must have a message of the user; the others are empty")),
+    }
+}
+
+/// A text of the assistant that is blank, beside other blocks. A message with nothing else is left out.
+fn no_blank_text(turn: &Turn<'_>) -> Result<(), Offence> {
+    let is_blank = |placed: &&Placed<'_>| placed.block.as_text().is_some_and(|text| text.trim().is_empty());
+    match turn.blocks.iter().find(is_blank) {
+        Some(placed) => {
+            Err(Offence::new(format!("{}.text", placed.path), "must have a character that is not white space"))
+        }
+        None => Ok(()),
     }
 }
 

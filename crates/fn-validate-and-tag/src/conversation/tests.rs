@@ -79,9 +79,12 @@ fn a_text_of_white_space_is_refused_by_its_place_and_left_out_where_a_model_said
         user("Hello?"),
         assistant(json!([])),
         user("Where?"),
-        assistant(json!([{"text": " "}, asks("t1")])),
+        assistant(json!([asks("t1")])),
         user(json!([gives("t1")])),
     ]);
+    let mut blank = history.clone();
+    blank[5]["content"] = json!([{"text": " "}, asks("t1")]);
+    assert_eq!(path(&with_messages(blank)), "prompt.messages[5].content[0].text");
     let sent = validate(&with_messages(history))["request"]["prompt"]["messages"].clone();
     let expected =
         json!(

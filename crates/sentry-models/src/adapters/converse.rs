@@ -348,7 +348,8 @@ pub fn normalise(answer: ConverseAnswer, charges: Charges) -> Result<Reply, Mode
     let stop_reason = stop_reason.ok_or_else(|| ModelFailure::unknown_stop().spent(usage))?;
     let message = answer.output.message.ok_or_else(|| ModelFailure::without_message().spent(usage))?;
     let asks_for_a_tool = stop_reason == StopReason::ToolUse;
-    let content = message.content.into_iter().filter_map(|each| block(each, asks_for_a_tool)).collect::<Result<_, _>>();
+    let content =
+        message.content.into_iter().filter_map(|each| block(each, asks_for_a_tool)).collect::<Result<Vec<_>, _>>();
     Ok(Reply { content: content.map_err(|failure| failure.spent(usage))?, stop_reason, usage })
 }
 

@@ -60,10 +60,15 @@ impl Reply {
     }
 
     /// The answer at `price`: its content is a text, or a list of blocks where the prompt was rich.
+    ///
+    /// A blank text beside other blocks is left out of a list: Converse refuses it when the answer comes back in the next turn.
     #[must_use]
-    pub fn answer(self, rich: bool, price: Option<&Price>) -> ModelAnswer {
+    pub fn answer(mut self, rich: bool, price: Option<&Price>) -> ModelAnswer {
         let cost = Cost::of(&self.usage, price);
         let usage = self.usage.into();
+        if rich && self.content.iter().any(|block| block.as_text().is_none()) {
+            self.content.retain(|block| block.as_text().is_none_or(|text| !text.trim().is_empty()));
+        }
         let content = if rich { Content::Blocks(self.content) } else { Content::Text(self.text()) };
         let output =
             Output { message: OutputMessage { role: Role::Assistant, content }, stop_reason: self.stop_reason };

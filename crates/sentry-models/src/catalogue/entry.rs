@@ -34,7 +34,9 @@ pub struct ModelItem {
     /// What a picture takes.
     pub picture: Option<PictureRule>,
     pub price: Option<Price>,
-    pub price_source: Option<String>,
+    /// Where the price is from, for the admins.
+    #[serde(rename = "priceSource", default)]
+    pub _price_source: Option<String>,
     /// The only Regions that offer it under this id; empty where that is not known.
     #[serde(default)]
     pub regions: Vec<String>,
@@ -106,9 +108,6 @@ impl ModelItem {
                 "price.discountPercent",
                 "does not belong here: the stack's parameter DiscountPercent has it",
             );
-        }
-        if self.price.is_some() && self.price_source.is_none() {
-            return wrong("priceSource", "is missing: where is the price from, and of which day?");
         }
         if self.fallback.as_ref() == Some(&self.id) {
             return wrong("fallback", "must be the id of another model");

@@ -390,7 +390,6 @@ fn a_wrong_addition_is_named_with_its_field() {
         (r#"{"entry": "acme.a", "famly": "nova"}"#, "famly"),
         (r#"{"entry": "acme.a", "modelId": "acme.b"}"#, "modelId"),
         (r#"{"entry": "acme.a", "price": {"input": 1, "output": "2"}, "priceSource": "x"}"#, "price"),
-        (r#"{"entry": "acme.a", "price": {"input": "1", "output": "2"}}"#, "priceSource"),
         (r#"{"entry": "acme.a", "takes": {"pictures": true}}"#, "takes.pictures"),
         (r#"{"entry": "acme.a", "transport": "invoke-model"}"#, "transport"),
         (r#"{"entry": "acme.a", "ends": "lately"}"#, "ends"),
