@@ -314,6 +314,8 @@ refused("thoughts that take all of the answer", "claude-haiku-4-5", "reasoning",
 refused("temperature while it thinks", "claude-haiku-4-5", "temperature", "prompt.parameters.temperature", reasoning={"budgetTokens": 1024}, parameters={"temperature": 0.5})
 refused("cache point among the tools", "nova-lite", "cachePoint", "prompt.tools[1].cachePoint", tools=[{"toolSpec": SPEC}, POINT])
 refused("cache point", "mistral.mistral-large-3-675b-instruct", "cachePoint", "prompt.messages[0].content[1].cachePoint", messages=[{"role": "user", "content": [{"text": "x"}, POINT]}])
+refused("cache point of an hour", "nova-lite", "cachePoint", "prompt.messages[0].content[1].cachePoint.ttl",
+        messages=[{"role": "user", "content": [{"text": "x"}, LONG, {"text": "y"}, POINT]}])
 refused("output format", "nova-lite", "outputFormat", "prompt.outputFormat", outputFormat={"jsonSchema": {"name": "a", "schema": {"type": "object"}}})
 for name in ("max_tokens", "anthropic_beta", "toolConfig"):
     refused(f"field of its own: {name}", "nova-lite", "additionalModelRequestFields", f"prompt.additionalModelRequestFields.{name}", additionalModelRequestFields={name: 1})

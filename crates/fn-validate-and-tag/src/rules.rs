@@ -2,7 +2,7 @@
 //!
 //! The rules of each model are data of the catalogue, [`Takes`]. Every refusal names the place in the document and the parameter.
 
-use sentry_contract::content::{Block, ResultBlock};
+use sentry_contract::content::{Block, CachePoint, ResultBlock};
 use sentry_contract::request::{Family, Model, Prompt, Reasoning, ReasoningStyle, Role};
 use sentry_contract::states::Target;
 use sentry_contract::tools::{Tool, ToolChoice};
@@ -249,18 +249,18 @@ impl Rules<'_> {
     }
 
     fn caching(&self) -> Result<(), Offence> {
-        let points = || self.prompt.cache_points();
         let Some(cache) = self.takes.cache else {
-            return match self.path_of_cache_point() {
+            return match self.path_of_cache_point(|_| true) {
                 Some(path) => Err(self.refuse(path, "cachePoint", "is not taken: this model has no prompt cache")),
                 None => Ok(()),
             };
         };
-        if !cache.one_hour && points().any(|point| point.ttl == Some(CacheTtl::OneHour)) {
+        let for_an_hour = self.path_of_cache_point(|point| point.ttl == Some(CacheTtl::OneHour));
+        if let (false, Some(path)) = (cache.one_hour, for_an_hour) {
             return Err(self.refuse(
-                "prompt",
+                format!("{path}.ttl"),
                 "cachePoint",
-                "has a cache point of 1h, and this model keeps a cache for five minutes only",
+                "must be 5m, or left out: this model keeps a cache for five minutes only",
             ));
         }
         // Source: Amazon Bedrock User Guide, "Prompt caching": Amazon Nova takes cache points in `system` and messages.
@@ -275,9 +275,11 @@ impl Rules<'_> {
         }
     }
 
-    fn path_of_cache_point(&self) -> Option<String> {
-        let is_point = |block: &Block| matches!(block, Block::CachePoint(_));
-        let in_tools = self.prompt.tools.iter().position(|tool| matches!(tool, Tool::CachePoint(_)));
+    /// The first cache point that `is` is true of, in the order tools, `system`, messages.
+    fn path_of_cache_point(&self, is: fn(&CachePoint) -> bool) -> Option<String> {
+        let is_point = |block: &Block| matches!(block, Block::CachePoint(point) if is(point));
+        let is_tool = |tool: &Tool| matches!(tool, Tool::CachePoint(point) if is(point));
+        let in_tools = self.prompt.tools.iter().position(is_tool);
         let in_system = self.prompt.system.as_ref().and_then(|system| system.blocks().iter().position(is_point));
         in_tools
             .map(|place| format!("prompt.tools[{place}].cachePoint"))

@@ -78,7 +78,7 @@ fn what_a_model_does_not_take_is_refused_by_path_and_parameter() {
             "reasoning",
         ),
         ("llama-3-3-70b", cached("5m"), "prompt.messages[0].content[1].cachePoint", "cachePoint"),
-        ("nova-lite", cached("1h"), "prompt", "cachePoint"),
+        ("nova-lite", cached("1h"), "prompt.messages[0].content[1].cachePoint.ttl", "cachePoint"),
         (
             "nova-lite",
             json!({"tools": [tool(), {"cachePoint": {"type": "default"}}]}),
