@@ -43,7 +43,9 @@ def answer_of(sentry, sent, settles=True):
         answer = sentry.ask(sent)
         if settles:
             unsettled = answer["outcome"] == "Succeeded" and not answer["budget"]
-            check_answer(answer, sent, unsettled=unsettled, unvalidated=answer["statusCode"] == 503 and "model" not in answer)
+            late = answer["statusCode"] == 503
+            unresolved = late and answer.get("model", {}).keys() == {"requested"}
+            check_answer(answer, sent, unsettled=unsettled, unvalidated=late and "model" not in answer, unresolved=unresolved)
         if answer["statusCode"] != 503 or time.monotonic() > deadline:
             return answer, unavailable
         unavailable.append(answer["error"]["details"]["reason"])

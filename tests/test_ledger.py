@@ -69,11 +69,11 @@ def test_last_request_that_fits_exactly_is_served(sentry, limited):
 
 def test_answer_that_is_too_large_is_settled_at_what_it_used(sentry, limited):
     arn, scope = limited(output=200_000)
-    sent = sized(arn, 100_000, output_bytes=400_000, input_tokens=30, output_tokens=90_000)
+    sent = sized(arn, 30_000, output_bytes=400_000, input_tokens=30, output_tokens=29_000)
     answer = sentry.ask(sent)
     check_error(answer, "OutputTooLarge", sent)
-    assert room(answer, scope) == (90_000, 0)
-    assert room(succeeded(sentry, sized(arn, 100, output_tokens=10)), scope) == (90_010, 0)
+    assert room(answer, scope) == (29_000, 0)
+    assert room(succeeded(sentry, sized(arn, 100, output_tokens=10)), scope) == (29_010, 0)
 
 
 NOTHING_SPENT = ["throttling", "quota", "not-ready", "unavailable", "access-denied", "validation", "not-found"]
