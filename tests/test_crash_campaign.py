@@ -59,7 +59,9 @@ class Lane:
         ended = self._sentry.execute(sent)
         assert ended["status"] == "SUCCEEDED", ended
         answer = ended["output"]
-        check_answer(answer, sent, unsettled=answer["outcome"] in {"Succeeded", "InvocationFailed"} and not answer["budget"])
+        # A model that could not be looked up in time is asked for again, too.
+        unresolved = answer.get("error", {}).get("details") == {"reason": "ModelLookup"}
+        check_answer(answer, sent, unsettled=answer["outcome"] in {"Succeeded", "InvocationFailed"} and not answer["budget"], unresolved=unresolved)
         self.answers.append(answer)
         return answer.get("error", {}).get("code", "Succeeded")
 
