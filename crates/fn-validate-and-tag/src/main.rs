@@ -10,10 +10,10 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// A look-up takes milliseconds; past this the attempt is repeated.
-const ATTEMPT: Duration = Duration::from_millis(800);
+const ATTEMPT: Duration = Duration::from_millis(900);
 /// All attempts of one look-up. Most requests need one, of the model's item, and one of its fallback's: together less than the function has,
 /// so that its own answer is the one that is seen.
-const OPERATION: Duration = Duration::from_millis(1_200);
+const OPERATION: Duration = Duration::from_millis(1_400);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
