@@ -120,6 +120,7 @@ for field in ("name", "Content", "cachePoint"):
     case(f"unknown field in a message: {field}", changed((*MESSAGE, field), "x"), f"{written(MESSAGE)}.{field}")
 SAID = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
 case("content of the third message is empty", changed(MESSAGES, [*SAID, {"role": "user", "content": ""}]), "prompt.messages[2].content")
+case("a blank block of the assistant beside a text", changed(MESSAGES, [SAID[0], {"role": "assistant", "content": [{"text": "Well."}, {"text": " "}]}, SAID[0]]), "prompt.messages[1].content[1].text")
 case("content of the third message is blank", changed(MESSAGES, [*SAID, {"role": "user", "content": " \n"}]), "prompt.messages[2].content")
 MANY = [{"role": "user", "content": "x"}] * 11 + [{"role": "moderator", "content": "x"}]
 case("role of the twelfth message is unknown", changed(MESSAGES, MANY), "prompt.messages[11].role")

@@ -61,13 +61,14 @@ impl Reply {
 
     /// The answer at `price`: its content is a text, or a list of blocks where the prompt was rich.
     ///
-    /// A blank text beside other blocks is left out of a list: Converse refuses it when the answer comes back in the next turn.
+    /// A blank text is left out of a list that has more to say: Converse refuses it when the answer comes back in the next turn.
     #[must_use]
     pub fn answer(mut self, rich: bool, price: Option<&Price>) -> ModelAnswer {
         let cost = Cost::of(&self.usage, price);
         let usage = self.usage.into();
-        if rich && self.content.iter().any(|block| block.as_text().is_none()) {
-            self.content.retain(|block| block.as_text().is_none_or(|text| !text.trim().is_empty()));
+        let is_blank = |block: &Block| block.as_text().is_some_and(|text| text.trim().is_empty());
+        if rich && !self.content.iter().all(is_blank) {
+            self.content.retain(|block| !is_blank(block));
         }
         let content = if rich { Content::Blocks(self.content) } else { Content::Text(self.text()) };
         let output =
