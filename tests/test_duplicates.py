@@ -68,8 +68,7 @@ def test_request_in_flight_is_not_repeated(sentry):
 def test_of_many_at_once_one_is_served(sentry):
     arn, bare = sentry.profile_arn()
     sent = identified(arn, latency_ms=500, output_tokens=10)
-    ended = sentry.execute_all(dict.fromkeys(range(12), sent), parallel=12)
-    answers = [each["output"] for each in ended.values()]
+    answers = sentry.decide_all(dict.fromkeys(range(12), sent), parallel=12).values()
     served = [answer for answer in answers if answer["outcome"] == "Succeeded"]
     assert len(served) == 1, [answer["outcome"] for answer in answers]
     for answer in answers:

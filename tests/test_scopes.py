@@ -125,9 +125,9 @@ def test_parallel_requests_share_the_tight_scope_exactly(sentry, tags, tight):
     for kind, key in names.items():
         sentry.set_limit(key, {"output": 500 if kind == tight else 100_000})
     sent = {number: sized(tags, model=arn, output_tokens=100) for number in range(24)}
-    ended = sentry.execute_all(sent, parallel=24)
-    outcomes = [each["output"]["outcome"] for each in ended.values()]
-    assert (outcomes.count("Succeeded"), outcomes.count("Denied")) == (5, 19), [each["output"].get("error") for each in ended.values()]
+    answers = sentry.decide_all(sent, parallel=24).values()
+    outcomes = [answer["outcome"] for answer in answers]
+    assert (outcomes.count("Succeeded"), outcomes.count("Denied")) == (5, 19), [answer.get("error") for answer in answers]
     scope = f"model#{bare}" if tight == "model" else names[tight]
     final = exceeded(sentry, sized(tags, 1, model=arn), scope)
     assert {(entry["output"]["used"], entry["output"]["reserved"]) for entry in final["budget"]} == {(500, 0)}
