@@ -54,7 +54,7 @@ pub fn tokens_of(role: Role, content: &[Value], model: Option<Model<'_>>) -> u64
     if is_read { found.turn.tokens() } else { 0 }
 }
 
-/// What a message has, summed up.
+/// The facts about a message that the rules on the next one need.
 struct Found<'a> {
     model: Option<Model<'a>>,
     turn: Turn,

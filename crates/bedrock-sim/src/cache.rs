@@ -18,9 +18,9 @@ const LOOKED_BACK: usize = 20;
 /// How long a prefix is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// Five minutes.
+    /// `ttl` of `5m`, the default.
     Short,
-    /// An hour.
+    /// `ttl` of `1h`.
     Long,
 }
 

@@ -129,7 +129,7 @@ fn check_results(turns: &[Turn]) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// What a model takes of what Converse has.
+/// Refuses the fields of Converse that the model does not take.
 fn check_model(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
     let refused = |field: &str| {
         Err(ApiError::validation(format!(

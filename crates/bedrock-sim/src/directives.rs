@@ -57,7 +57,7 @@ pub struct Directives {
     pub latency_ms: Option<u64>,
     /// Words of reasoning before the reply, whether the model thinks or not.
     pub reasoning: Option<u64>,
-    /// Whether the reasoning can be read by the model alone.
+    /// Whether the reasoning is answered as `redactedContent`.
     pub redacted: bool,
     /// Exact size of the reply, in bytes.
     pub output_bytes: Option<u64>,
@@ -95,7 +95,7 @@ impl Directives {
         }
     }
 
-    /// Whether any figure of the input is given, so that the prompt cache is left alone.
+    /// Whether a directive gives a count of input tokens. The prompt cache then counts nothing itself.
     pub fn tells_input(&self) -> bool {
         self.input_tokens.or(self.cache_read).or(self.writes_to_cache()).is_some()
     }

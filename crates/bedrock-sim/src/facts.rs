@@ -26,7 +26,7 @@ pub enum Rule {
     NoToolChoice,
     /// No tools at all.
     NoTools,
-    /// No pictures.
+    /// Pictures are refused.
     NoImages,
     /// Pictures are taken inside a tool's result too.
     ToolResultImages,
@@ -48,11 +48,11 @@ pub enum Rule {
     ThoughtsAreItsOwn,
     /// With a budget, the assistant's turn of a tool loop must begin with its thoughts.
     ThinkingFirst,
-    /// `effort`.
+    /// `output_config.effort` is taken.
     Effort,
     /// `effort` over `high` needs thinking.
     HighEffortNeedsThinking,
-    /// `reasoningConfig`.
+    /// `reasoningConfig`, the words of Nova 2, is taken.
     NovaReasoning,
     /// `reasoning: {effort}`.
     ReasoningObject,
@@ -72,7 +72,7 @@ pub enum Rule {
     NoLongCache,
     /// `outputConfig.textFormat` is an error.
     NoStructuredOutput,
-    /// CountTokens serves it.
+    /// CountTokens takes the model's id.
     CountsTokens,
     /// No system texts.
     NoSystem,

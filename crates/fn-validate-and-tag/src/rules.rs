@@ -33,13 +33,9 @@ pub fn check(prompt: &Prompt, model: &Model, takes: &Takes, max_tokens: u32) -> 
     // What is left is how the parts go together in the family's own words.
     adapters::check(&Target::from(model), prompt, max_tokens).map_err(|(parameter, because)| {
         let path =
-            if prompt_fields().contains(&parameter) { format!("prompt.{parameter}") } else { "prompt".to_owned() };
+            if parameter == "max_tokens" { "prompt.parameters.max_tokens" } else { &format!("prompt.{parameter}") };
         Offence::new(path, format!("cannot be sent to {}: {because}", model.model_id)).parameter(parameter)
     })
-}
-
-const fn prompt_fields() -> [&'static str; 3] {
-    ["reasoning", "additionalModelRequestFields", "outputFormat"]
 }
 
 struct Rules<'a> {

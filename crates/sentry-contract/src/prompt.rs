@@ -143,12 +143,6 @@ impl Prompt {
         self.any(is_image, |result| matches!(result, ResultBlock::Image(_)))
     }
 
-    /// Whether there is a file, be it in a tool's result.
-    #[must_use]
-    pub fn has_documents(&self) -> bool {
-        self.any(|block| matches!(block, Block::Document(_)), |result| matches!(result, ResultBlock::Document(_)))
-    }
-
     /// Whether there are tools, or messages that speak of them.
     #[must_use]
     pub fn has_tools(&self) -> bool {
