@@ -118,18 +118,21 @@ class Sentry:
             return dict(zip(entries, pool.map(lambda entry: self.execute(entry, machine=machine), entries.values())))
 
     def decide_all(self, entries, parallel):
-        """The answers to a dictionary of documents, all at once. Each is asked again, as its error says, where the budget could not be known:
-        a machine that is too slow for so many processes times out."""
+        """The answers to a dictionary of documents, all at once, each once the budget was known."""
         with ThreadPoolExecutor(parallel) as pool:
-            return dict(zip(entries, pool.map(self._decided, entries.values())))
+            return dict(zip(entries, pool.map(lambda entry: self.decided(entry)[0], entries.values())))
 
-    def _decided(self, entry):
-        deadline = time.monotonic() + 90
+    def decided(self, entry, seen=lambda answer: None):
+        """The answer once the budget was known, and the reason of each failure before it. A machine that is too slow for so many processes
+        times out, and clients retry as the error says, for at most 90 seconds. `seen` is called with each answer."""
+        deadline, reasons = time.monotonic() + 90, []
         while True:
             answer = self.ask(entry)
+            seen(answer)
             error = answer.get("error", {})
             if error.get("code") not in ("LedgerUnavailable", "UsageUnavailable") or time.monotonic() > deadline:
-                return answer
+                return answer, reasons
+            reasons.append(error["details"]["reason"])
             time.sleep(error["retryAfterSeconds"])
 
     def profile_arn(self):

@@ -35,21 +35,12 @@ def warm(sentry, late):
     sentry.execute_all({number: document(arn, output_tokens=1) for number in range(CLIENTS)}, parallel=CLIENTS)
 
 
-def answer_of(sentry, sent, settles=True):
-    """The answer, once the budget could be known, and why it could not before: a machine that is too slow for so many processes times out,
-    and clients try again."""
-    deadline, unavailable = time.monotonic() + 90, []
-    while True:
-        answer = sentry.ask(sent)
-        if settles:
-            unsettled = answer["outcome"] == "Succeeded" and not answer["budget"]
-            late = answer["statusCode"] == 503
-            unresolved = late and answer.get("model", {}).keys() == {"requested"}
-            check_answer(answer, sent, unsettled=unsettled, unvalidated=late and "model" not in answer, unresolved=unresolved)
-        if answer["statusCode"] != 503 or time.monotonic() > deadline:
-            return answer, unavailable
-        unavailable.append(answer["error"]["details"]["reason"])
-        time.sleep(answer["error"]["retryAfterSeconds"])
+def check(answer, sent):
+    """Checks an answer of a machine that is too slow for so many processes: it may have no entry of the budget, and no model."""
+    late = answer["statusCode"] == 503
+    unsettled = answer["outcome"] == "Succeeded" and not answer["budget"]
+    unresolved = late and answer.get("model", {}).keys() == {"requested"}
+    check_answer(answer, sent, unsettled=unsettled, unvalidated=late and "model" not in answer, unresolved=unresolved)
 
 
 class Storm:
@@ -64,7 +55,7 @@ class Storm:
         }
         begun = time.monotonic()
         with ThreadPoolExecutor(CLIENTS) as pool:
-            asked = list(pool.map(lambda each: answer_of(sentry, each, settles), sent.values()))
+            asked = list(pool.map(lambda each: sentry.decided(each, lambda answer: settles and check(answer, each)), sent.values()))
         self.ended = time.monotonic()
         self.answers, self.unavailable = [answer for answer, _ in asked], Counter(reason for _, reasons in asked for reason in reasons)
         self.seconds = self.ended - begun

@@ -16,6 +16,11 @@ And, since after a few thousand requests the engine would answer in seconds inst
 - Every PutMetricData evaluates every alarm over all metrics. Alarms are not evaluated at all; the template's are tested
   as a file.
 - Every call of CloudWatch looks through all points for those older than two weeks. Once a minute is enough.
+- Each query of GetMetricData looks through all metrics that were ever stored for the one that it names, on the thread that
+  serves every request. It is found by its key instead.
+- Each execution is kept for ever with the inputs and outputs of all its states, although AWS keeps no history of an
+  Express workflow's execution. Only the newest are kept.
+- Python's collector of reference cycles visits everything that is kept, while all threads wait. It runs less often.
 
 - `_invoke_resource_with_timeout` starts a thread of its own for every task that has a time limit. Idle threads are used again.
 - `_evaluate_jsonata` parses each expression of a state machine anew for every evaluation, which takes twice as long as the
@@ -37,9 +42,12 @@ If the engine's code is no longer as described, the start fails instead of measu
 from __future__ import annotations
 
 import copy
+import gc
+import inspect
 import os
 import sys
 import time
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import FunctionType
@@ -52,6 +60,10 @@ START_SLEEP_SECONDS = 0.15
 EVICTION_SECONDS = 60
 # More tasks than ever wait at once: the engine itself runs about 570 functions.
 MOST_THREADS = 2_000
+# More than run at once, so that a test still finds the history of the execution that it has just seen end.
+KEPT_EXECUTIONS = 1_000
+# Objects made before a collection of each generation; Python's own are 700, 10 and 10.
+COLLECTED_AFTER = (50_000, 50, 100)
 LOG_WAIT_DEFAULTS = (0.050, 0.005, 0.250)
 
 
@@ -98,6 +110,42 @@ def remove_growing_work(cloudwatch: Any) -> None:
 
     cloudwatch._evaluate_all_alarms = lambda: None
     cloudwatch._evict_old_metrics = evict_sometimes
+
+
+def replace_text(module: Any, name: str, old: str, new: str) -> None:
+    """Compiles the function `name` of the module again with `new` in the place of `old`, which must be there once."""
+    source = inspect.getsource(getattr(module, name))
+    if source.count(old) != 1:
+        raise RuntimeError(f"{module.__name__}.{name} no longer has the one text {old!r}")
+    exec(compile(source.replace(old, new), f"<{name}, changed>", "exec"), vars(module))
+
+
+def find_metrics_by_key(cloudwatch: Any) -> None:
+    """Lets GetMetricData look up the metric that a query names. A query without dimensions still looks through all of them."""
+
+    def metrics_of(namespace: str, name: str, dimensions: Any) -> Any:
+        metrics = cloudwatch._metrics
+        if dimensions is None:
+            return metrics.items()
+        key = (namespace, name, dimensions)
+        points = metrics.get(key)
+        return [] if points is None else [(key, points)]
+
+    cloudwatch.metrics_of = metrics_of
+    replace_text(cloudwatch, "_get_metric_data", "in _metrics.items():", "in metrics_of(ns, mn, req_dims_key):")
+
+
+def forget_executions(stepfunctions: Any) -> None:
+    """Keeps the newest executions of StartSyncExecution."""
+    run, newest = stepfunctions._run_execution, deque()
+
+    def run_and_forget(exec_arn: str) -> None:
+        run(exec_arn)
+        newest.append(exec_arn)
+        while len(newest) > KEPT_EXECUTIONS:
+            stepfunctions._executions.pop(newest.popleft(), None)
+
+    stepfunctions._run_execution = run_and_forget
 
 
 # So many times longer may an expression take on the clock.
@@ -169,11 +217,14 @@ def remove_waits() -> None:
     from ministack.services import cloudwatch, stepfunctions
 
     remove_growing_work(cloudwatch)
+    find_metrics_by_key(cloudwatch)
     parse_once(stepfunctions.jsonata.Jsonata)
     if not isinstance(stepfunctions.ThreadPoolExecutor, type):
         raise RuntimeError("the engine no longer runs tasks in a ThreadPoolExecutor")
     stepfunctions.ThreadPoolExecutor = IdleThreads
     remove_start_sleep(stepfunctions._run_execution)
+    forget_executions(stepfunctions)
+    gc.set_threshold(*COLLECTED_AFTER)
     remove_log_wait(lambda_runtime.Worker._drain_stderr_bounded)
     remove_packet_wait(lambda_runtime.ProvidedWorker)
 

@@ -10,11 +10,8 @@ use crate::python_env::{Purpose, PythonEnv};
 use crate::states;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
-use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output};
 
-/// The release of cargo-deny that is installed where there is none.
-const CARGO_DENY: &str = "0.20.2";
 /// What cargo-deny says when the advisory database (a repository on GitHub) is out of reach.
 const NO_DATABASE: &str = "failed to fetch advisory database";
 const SHOWN_LINES: usize = 60;
@@ -52,12 +49,12 @@ fn of_rust(workspace: &Workspace) -> Counts {
 
 fn of_dependencies(workspace: &Workspace) -> Counts {
     let label = "Licences, sources and bans of dependencies (cargo deny)";
-    let program = match cargo_deny(workspace) {
-        Ok(program) => program,
+    let python = match PythonEnv::ensure(workspace, Purpose::Lint) {
+        Ok(python) => python,
         Err(error) => return could_not_run(label, &error),
     };
     let run = |checks: &[&str]| {
-        let mut command = Command::new(&program);
+        let mut command = Command::new(python.program("cargo-deny"));
         command.current_dir(workspace.root()).arg("check").args(checks);
         command
     };
@@ -77,24 +74,6 @@ fn advisories(command: &mut Command) -> Counts {
         }
         result => judge(step, result),
     }
-}
-
-/// The program: ours, or one on the path, or installed now.
-fn cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
-    let root = workspace.private().join("cargo");
-    let own = root.join("bin/cargo-deny");
-    for program in [&own, &PathBuf::from("cargo-deny")] {
-        if command::output(Command::new(program).arg("--version")).is_ok_and(|output| output.status.success()) {
-            return Ok(program.clone());
-        }
-    }
-    let step = Step::start(format!("Install cargo-deny {CARGO_DENY} (once; it is compiled, which takes some minutes)"));
-    std::fs::create_dir_all(workspace.private())?;
-    let mut install = cargo(workspace);
-    install.args(["install", "--locked", "--version", CARGO_DENY, "cargo-deny", "--root"]).arg(&root);
-    command::logged(&mut install, &workspace.private().join("cargo-deny.log"))?;
-    step.done();
-    Ok(own)
 }
 
 fn of_template(workspace: &Workspace) -> Counts {
