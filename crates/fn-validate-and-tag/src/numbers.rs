@@ -34,7 +34,8 @@ pub fn check(document: &RawValue) -> Result<(), Offence> {
     }
 }
 
-/// `true` if `text` has more consecutive digits than a double always keeps. Digits in strings count too.
+/// `true` if `text` has more consecutive digits than a double always keeps. Digits in strings count too, and a decimal
+/// point does not end the sequence.
 fn has_long_digits(text: &str) -> bool {
     let mut run = 0_usize;
     text.bytes().any(|byte| {

@@ -68,7 +68,7 @@ pub struct ConverseMessage {
 pub struct ToolConfig {
     /// Tools and cache points, with at least one tool.
     pub tools: Vec<Tool>,
-    /// The tool that the model must use. Absent if the model decides.
+    /// The client's choice: automatic, any tool, or one tool. Absent if the client did not choose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice>,
 }
@@ -258,8 +258,7 @@ pub struct AnswerReasoningText {
     pub signature: Option<String>,
 }
 
-/// A request of the model to use a tool. Unlike in a request, required fields may be missing, and unknown fields are
-/// ignored.
+/// A tool use that the model requests. Fields may be missing, and unknown fields are ignored.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AnswerToolUse {

@@ -31,7 +31,8 @@ pub struct ModelFailure {
     /// The effect that the call can have had.
     pub effect: Effect,
     /// Bedrock's own message, at most 2,000 characters. Absent if Bedrock did not answer with an error. The message may
-    /// quote the prompt, so it must not be written to a log or an [`ErrorBody`].
+    /// quote the prompt, so it must not be written to a log. Only [`Conclusion`](super::Conclusion) copies it to an
+    /// [`ErrorBody`], for the client that wrote the prompt.
     pub bedrock_message: Option<String>,
 }
 

@@ -102,7 +102,7 @@ pub fn check(model: &Target, prompt: &Prompt, max_tokens: u32) -> Result<(), (&'
 /// Calls the model once, for an answer of at most `max_tokens`.
 ///
 /// # Errors
-/// Has a code of the public contract. [`ModelFailure::effect`] says whether the call can have cost anything.
+/// The error has a code of the public contract. [`ModelFailure::effect`] says whether the call can have cost anything.
 #[cfg(feature = "bedrock")]
 pub async fn ask(client: &Client, input: &InvokeModelInput, max_tokens: u32) -> Result<Reply, ModelFailure> {
     let request = prepare(input, max_tokens)?;

@@ -1,4 +1,4 @@
-//! The capabilities of a model, as data. The catalogue has rules in layers. Each layer contains only what it changes.
+//! The capabilities of a model, as data. The catalogue has rules in layers. Each layer contains only its changes.
 
 use sentry_contract::request::{Effort, ReasoningStyle};
 use sentry_domain::ServiceTier;
@@ -16,7 +16,7 @@ pub enum Sampling {
     None,
 }
 
-/// The thinking of a model when a request does not set `reasoning`.
+/// A model's behavior if a request does not set `reasoning`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Thinking {
@@ -31,8 +31,7 @@ pub enum Thinking {
 /// The way in which a model thinks before it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reasoning {
-    /// The format of the amount of thinking in a request. Absent if the amount cannot be set, or if no source describes
-    /// it.
+    /// The request format for the amount of thinking. Absent if the amount cannot be set, or if no source describes it.
     pub style: Option<ReasoningStyle>,
     /// The behavior if a request does not set `reasoning`.
     pub default: Thinking,
@@ -67,8 +66,8 @@ impl Default for Cache {
 
 macro_rules! takes {
     ($($(#[$doc:meta])* $field:ident: $type:ty = $default:expr;)+) => {
-        /// The capabilities of a model. If no source says that a model lacks a capability, it counts as present.
-        /// Bedrock then decides.
+        /// The capabilities of a model. Most count as present unless a source says otherwise, and Bedrock then decides.
+        /// `top_k`, `fields`, `reasoning` and `cache` count as absent unless a source has them.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Takes {
             $($(#[$doc])* pub $field: $type,)+
@@ -170,7 +169,7 @@ takes! {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ReasoningPatch {
-    /// The format of the amount of thinking in a request.
+    /// The request format for the amount of thinking.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub style: Option<ReasoningStyle>,
     /// The behavior if a request does not set `reasoning`.
