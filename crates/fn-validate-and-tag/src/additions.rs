@@ -1,4 +1,4 @@
-//! The catalogue table: models and aliases that an admin adds while the sentry runs.
+//! The catalogue table: models and aliases that an administrator adds at run time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,13 +14,13 @@ use crate::cache::Cache;
 
 /// The key attribute of the table.
 const KEY: &str = "entry";
-/// How long an item, or that there is none, is used again.
+/// Lifetime of a cached item. That no item exists is cached too.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
-/// An item of the table: none, one that is understood, or one that is not.
+/// The item of a key: `None` if there is no item, an error if the item is invalid.
 pub type Found = Result<Option<Arc<Addition>>, InvalidEntry>;
 
-/// The table that admins add to.
+/// The catalogue table, with a cache of its items.
 #[derive(Debug)]
 pub struct Additions {
     client: Client,
@@ -29,15 +29,14 @@ pub struct Additions {
 }
 
 impl Additions {
-    /// The table `table`.
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table, cache: Cache::new(MAX_AGE) }
     }
 
-    /// The item under `key`, at most a minute old at `at`.
+    /// The item with the key `key`. A cached item is at most 60 seconds old at `at`.
     ///
     /// # Errors
-    /// `LedgerUnavailable` when the table cannot be read.
+    /// `LedgerUnavailable` if the table cannot be read.
     pub async fn find(&self, key: &str, at: Instant) -> Result<Found, Failure> {
         if let Some(found) = self.cache.get(key, at) {
             return Ok(found);
@@ -62,7 +61,7 @@ impl Additions {
     }
 }
 
-/// The JSON that an admin means; `None` for sets and binaries.
+/// Converts an attribute to JSON. `None` for sets and binaries.
 fn json(value: AttributeValue) -> Option<Value> {
     Some(match value {
         AttributeValue::S(text) => Value::String(text),

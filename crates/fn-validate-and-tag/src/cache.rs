@@ -1,10 +1,10 @@
-//! What was found out in the last seconds, so that a warm function asks once. A miss is kept as well.
+//! A cache of look-ups, so a warm function does not repeat them. A result that nothing was found is cached too.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Most entries: names that mean nothing come from clients, and must not fill the memory.
+/// Limit of entries. Clients can send any number of unknown names, and these must not fill the memory.
 const MOST: usize = 1_000;
 
 /// Answers by key, each used for a limited time.
@@ -15,19 +15,20 @@ pub struct Cache<V> {
 }
 
 impl<V: Clone> Cache<V> {
-    /// A cache whose answers are used for `max_age`.
+    /// A cache that uses each answer for `max_age`.
     pub fn new(max_age: Duration) -> Self {
         Self { max_age, answers: Mutex::default() }
     }
 
-    /// The answer for `key`, if there is one that is young enough at `at`.
+    /// The answer for `key`, if it is younger than `max_age` at `at`.
     pub fn get(&self, key: &str, at: Instant) -> Option<V> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let (taken, answer) = answers.get(key)?;
         (at.saturating_duration_since(*taken) < self.max_age).then(|| answer.clone())
     }
 
-    /// Keeps an answer that was asked for at `at`. When there are too many, the old ones go, and if that is not enough, all.
+    /// Stores an answer from the time `at`. If the cache is full, it removes expired answers. If that is not enough, it
+    /// removes all.
     pub fn put(&self, key: &str, answer: V, at: Instant) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if answers.len() >= MOST {

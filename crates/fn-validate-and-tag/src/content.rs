@@ -1,6 +1,6 @@
-//! The rules for what messages carry: Converse's content blocks, each refused by the name and place of what is wrong in it.
+//! The rules for the content of messages: Converse's content blocks. A refusal names the field and its place.
 //!
-//! Source of shapes and constraints: the service model of bedrock-runtime, 2023-09-30.
+//! Source of the structures and constraints: the service model of bedrock-runtime, 2023-09-30.
 
 use aws_smithy_types::base64;
 use sentry_contract::content::{
@@ -16,11 +16,11 @@ use crate::field::{Field, Offence};
 
 /// Longest name of a document, in characters.
 const MOST_NAME_CHARS: usize = 200;
-/// Longest name of a tool, and longest id of its use, in characters.
+/// Longest name of a tool, and longest id of a tool use, in characters.
 const MOST_TOOL_CHARS: usize = 64;
 
-/// What a message says: a text, or blocks that its role may have. Only a message of the assistant may be empty or blank, as a model's
-/// answer can be.
+/// Reads the content of a message: a text, or blocks that its role allows. Only a message of the assistant may be empty
+/// or blank, because a model's answer can be.
 pub fn content(field: &Field<'_>, role: Role) -> Result<Content, Offence> {
     match field.text_or_list()? {
         Ok(text) if role == Role::Assistant => Ok(Content::Text(text.to_owned())),
@@ -62,7 +62,7 @@ fn block(field: &Field<'_>, role: Role) -> Result<Block, Offence> {
     })
 }
 
-/// What the model thought, as it gave it. Its words may be empty: some vendors keep them to themselves.
+/// Reads a thought of the model. Its text may be empty, because some vendors do not disclose it.
 fn reasoning_content(field: &Field<'_>) -> Result<ReasoningContent, Offence> {
     let (kind, inside) = field.only(&["reasoningText", "redactedContent"])?;
     if kind == "redactedContent" {
@@ -74,7 +74,7 @@ fn reasoning_content(field: &Field<'_>) -> Result<ReasoningContent, Offence> {
     Ok(ReasoningContent::ReasoningText(ReasoningText { text, signature }))
 }
 
-/// Where a cached part ends: in messages, in `system`, and among the tools.
+/// Reads a cache point, the end of a cached part. It can be in messages, in `system` and among the tools.
 pub fn cache_point(field: &Field<'_>) -> Result<CachePoint, Offence> {
     field.object_of(&["type", "ttl"])?;
     let r#type = field.required("type")?.name_of(CachePointType::ALL, CachePointType::name)?;
@@ -120,9 +120,10 @@ fn document(field: &Field<'_>) -> Result<Document, Offence> {
     Ok(Document { format, name, source })
 }
 
-/// A document's name.
+/// Reads a document's name.
 ///
-/// Source: Amazon Bedrock API Reference, DocumentBlock. The underscore is not in its list, but Bedrock takes it, as public reports show.
+/// Source: Amazon Bedrock API Reference, DocumentBlock. Its list does not have the underscore, but public reports show
+/// that Bedrock accepts it.
 fn document_name(field: &Field<'_>) -> Result<String, Offence> {
     if field.text()?.chars().count() > MOST_NAME_CHARS {
         return Err(field.offence(format!("must have at most {MOST_NAME_CHARS} characters")));
@@ -138,7 +139,7 @@ fn no_location(source: &Field<'_>) -> Result<(), Offence> {
     })
 }
 
-/// Base64 of at least one byte, with its padding.
+/// Reads base64 with padding, of at least one byte.
 fn encoded(field: &Field<'_>) -> Result<String, Offence> {
     let text = field.text()?;
     base64::decode(text).map_err(|_| field.offence("must be base64 (RFC 4648, section 4, with padding)"))?;
@@ -181,13 +182,14 @@ fn in_tool_use_id(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte)
 }
 
-/// A tool's name.
+/// Reads the name of a tool, of at most 64 characters.
 pub fn tool_name(field: &Field<'_>) -> Result<String, Offence> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     field.matching("[a-zA-Z0-9_-]{1,64}", |text| text.len() <= MOST_TOOL_CHARS && text.bytes().all(plain))
 }
 
-/// A JSON object that reaches the model as it is. The numbers in it are checked in the text of the document, see [`crate::numbers`].
+/// Reads a JSON object that reaches the model unchanged. [`crate::numbers`] checks its numbers, in the text of the
+/// document.
 pub fn json_object(field: &Field<'_>) -> Result<Value, Offence> {
     Ok(Value::Object(field.object()?.clone()))
 }

@@ -1,7 +1,7 @@
-//! Converse's own rules about a conversation, which every model there follows.
+//! Converse's own rules for a conversation. They apply to every model.
 //!
-//! Sources: Amazon Bedrock API Reference, Message, ContentBlock, DocumentBlock, ToolResultBlock and CachePointBlock; Amazon Bedrock User
-//! Guide, "Call a tool with the Converse API" and "Prompt caching".
+//! Sources: Amazon Bedrock API Reference, Message, ContentBlock, DocumentBlock, ToolResultBlock and CachePointBlock;
+//! Amazon Bedrock User Guide, "Call a tool with the Converse API" and "Prompt caching".
 
 use std::collections::BTreeSet;
 
@@ -13,17 +13,17 @@ use sentry_domain::CacheTtl;
 use crate::field::Offence;
 use crate::prompt::Asked;
 
-/// Most pictures in one turn.
+/// Limit of pictures in one turn.
 const MOST_IMAGES: usize = 20;
-/// Most documents in one turn.
+/// Limit of documents in one turn.
 const MOST_DOCUMENTS: usize = 5;
-/// Most cache points in a request.
+/// Limit of cache points in a request.
 const MOST_CACHE_POINTS: usize = 4;
 
 /// Checks the messages and the tools of a prompt.
 ///
 /// # Errors
-/// At the first place that Converse refuses.
+/// Returns the first place that Converse would reject.
 pub fn check(asked: &Asked) -> Result<(), Offence> {
     let turns = turns(&asked.messages);
     starts_with_the_user(&turns)?;
@@ -36,16 +36,16 @@ pub fn check(asked: &Asked) -> Result<(), Offence> {
     cache_points(asked)
 }
 
-/// A block and its path.
+/// A block and its path in the document.
 struct Placed<'a> {
     path: String,
     block: &'a Block,
 }
 
-/// Consecutive messages of one role, without those of the system and those that are empty.
+/// Consecutive messages of one role. System messages and empty messages are left out.
 struct Turn<'a> {
     role: Role,
-    /// The place of its first message.
+    /// The index of the turn's first message in `messages`.
     first: usize,
     blocks: Vec<Placed<'a>>,
     has_text: bool,
@@ -86,7 +86,7 @@ fn turns(messages: &[Message]) -> Vec<Turn<'_>> {
     turns
 }
 
-/// Whether nothing is left of a message when its blank texts are gone.
+/// `true` if a message has only blank texts, or nothing.
 fn is_empty(content: &Content) -> bool {
     match content {
         Content::Text(text) => text.trim().is_empty(),
@@ -107,7 +107,8 @@ fn starts_with_the_user(turns: &[Turn<'_>]) -> Result<(), Offence> {
     }
 }
 
-/// A text of the assistant that is blank, beside other blocks. A message with nothing else is left out.
+/// Refuses a blank text block of the assistant beside other blocks. A message with only blank texts is left out
+/// instead.
 fn no_blank_text(turn: &Turn<'_>) -> Result<(), Offence> {
     let is_blank = |placed: &&Placed<'_>| placed.block.as_text().is_some_and(|text| text.trim().is_empty());
     match turn.blocks.iter().find(is_blank) {
@@ -150,7 +151,8 @@ fn tool_names(tools: &[Tool]) -> Result<(), Offence> {
     Ok(())
 }
 
-/// Every `toolUse` has its `toolResult` in the next turn, every `toolResult` answers a `toolUse` of the turn before, and both need `tools`.
+/// Checks the order of tool use. Every `toolUse` needs a `toolResult` in the next turn, every `toolResult` answers a
+/// `toolUse` of the previous turn, and both need `tools`.
 fn tool_turns(turns: &[Turn<'_>], asked: &Asked) -> Result<(), Offence> {
     let mut open = BTreeSet::new();
     for (place, turn) in turns.iter().enumerate() {
@@ -188,8 +190,8 @@ fn tool_turns(turns: &[Turn<'_>], asked: &Asked) -> Result<(), Offence> {
     Ok(())
 }
 
-/// A request has at most four cache points, and those of an hour come before those of five minutes, in the order of the prompt: tools,
-/// `system`, messages.
+/// Checks the number and order of cache points. A request has at most four. In the order of the prompt (tools,
+/// `system`, messages), points of one hour come before points of five minutes.
 fn cache_points(asked: &Asked) -> Result<(), Offence> {
     let mut shorter_before = false;
     for (count, (path, point)) in placed_cache_points(asked).into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The rules for the document: model, prompt, parameters.
+//! The rules for the document: model, prompt and parameters.
 
 use sentry_contract::answer::{Notice, NoticeCode};
 use sentry_contract::request::{Estimate, Fallback, Model, Parameters, Prompt, Reasoning, Tags};
@@ -12,35 +12,33 @@ use crate::{rules, tags};
 
 /// Both spellings of the model's field.
 const MODEL_FIELDS: [&str; 2] = ["model", "modelId"];
-/// Where a client says how much the model may write.
+/// The path of the client's limit for the answer.
 const MAX_TOKENS_PATH: &str = "prompt.parameters.max_tokens";
 
-/// A document that is acceptable, as far as that can be told without knowing its model.
+/// A document that follows all rules that do not depend on its model.
 #[derive(Debug)]
 pub struct Draft {
-    /// What the client calls the model.
+    /// The client's name for the model.
     pub requested: String,
-    /// The field that says so.
+    /// The path of the field with this name.
     pub model_path: String,
     asked: Asked,
     given: Given,
     tags: Tags,
 }
 
-/// A request to a known model, complete but for the sentry's own tags.
+/// A request to a known model. Only the sentry's own tags are missing.
 #[derive(Debug)]
 pub struct Complete {
-    /// The client's tags.
     pub tags: Tags,
-    /// The model it goes to.
     pub model: Model,
-    /// The prompt with its parameters.
+    /// The prompt with all parameters filled in.
     pub prompt: Prompt,
-    /// The most that it can take.
+    /// The upper bound of the request's usage, for the hold.
     pub estimate: Estimate,
-    /// The model that may answer in its place.
+    /// The model that may answer instead.
     pub fallback: Option<Fallback>,
-    /// What the client should know of the model.
+    /// Notices for the client about the model.
     pub notices: Vec<Notice>,
 }
 
@@ -54,7 +52,7 @@ struct Given {
     stop_sequences: Option<Vec<String>>,
 }
 
-/// Reads the document.
+/// Reads the document, and checks the rules that do not depend on its model.
 pub fn read(value: &Value) -> Result<Draft, Offence> {
     let document = Field::root(value);
     document.object_of(&["model", "modelId", "prompt", "tags"])?;
@@ -68,7 +66,8 @@ pub fn read(value: &Value) -> Result<Draft, Offence> {
 }
 
 impl Draft {
-    /// The request to `resolved`, with the model's defaults filled in, which `fallback` may answer as well.
+    /// Completes the request to `resolved` with the model's defaults, and checks the rules of the model. `fallback` may
+    /// answer instead.
     pub fn finish(self, resolved: Resolved, fallback: Option<Resolved>) -> Result<Complete, Offence> {
         let notices = notices(&resolved);
         let Resolved { mut model, mut defaults, thinking_max_tokens, limits, takes, .. } = resolved;
@@ -84,7 +83,7 @@ impl Draft {
         }
         let max_tokens_given = self.given.max_tokens.is_some();
         let parameters = self.given.or(defaults);
-        // The catalogue always says how much.
+        // The catalogue always has a default.
         let max_tokens = parameters.max_tokens.unwrap_or(1);
         let asked = self.asked;
         let prompt = Prompt {
@@ -108,8 +107,8 @@ impl Draft {
     }
 }
 
-/// What `resolved` would take of the prompt in another model's place; nothing where what it would read is not bounded, or where it cannot
-/// honour a part of the request.
+/// The fallback for `prompt`, with its input tokens and its limit of the answer. `None` if nothing bounds its input
+/// tokens, or if it cannot honor a part of the request.
 fn stand_in(resolved: Resolved, prompt: &Prompt, max_tokens: u32) -> Option<Fallback> {
     let Resolved { mut model, limits, takes, .. } = resolved;
     model.price = model.price.and_then(|price| price.for_charges(prompt.charges()));
@@ -119,7 +118,7 @@ fn stand_in(resolved: Resolved, prompt: &Prompt, max_tokens: u32) -> Option<Fall
     Some(Fallback { model, input_tokens, max_tokens })
 }
 
-/// What a client should know of the model that its name means: that it ends soon, or that it is another than the name says.
+/// The notices about the model: it ends soon, or the name stood for another model before.
 fn notices(resolved: &Resolved) -> Vec<Notice> {
     let notice = |code, message: String| Notice { code, message: format!("{message}.") };
     let replaced = resolved.replaced.as_ref().map(|it| notice(NoticeCode::ModelReplaced, it.to_string()));
@@ -139,7 +138,7 @@ impl Given {
     }
 }
 
-/// What a document that is refused calls its model, if that can be shown.
+/// The model's name in a refused document. `None` if it is missing or is not fit to be shown.
 pub fn requested_model(value: &Value) -> Option<&str> {
     let name = MODEL_FIELDS.iter().find_map(|field| value.get(field)?.as_str())?;
     (name.len() <= 255 && name.bytes().all(|byte| byte.is_ascii_graphic())).then_some(name)

@@ -1,7 +1,8 @@
-//! The most that a request can take.
+//! The upper bound of a request's input tokens.
 //!
-//! A token is at least one byte of UTF-8, so bytes bound the tokens of any tokenizer, for text that the model gets as it was sent. Of an
-//! image, and of a document in a compressed format, the bytes say nothing; there the model's context window is the bound: it can read no more.
+//! A token is at least one byte of UTF-8. So the bytes of a text bound its tokens for any tokenizer, if the model
+//! receives the text as it was sent. The bytes of an image, and of a document in a compressed format, bound nothing.
+//! The model cannot read more than its context window, so the window is the bound.
 
 use sentry_contract::content::{
     Block, Content, Document, DocumentSource, GuardContent, Image, ReasoningContent, ReasoningText, ResultBlock,
@@ -16,25 +17,26 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 use crate::field::Offence;
 use crate::picture;
 
-/// Tokens that a chat template may add around each message, and around each block of a list: its role, separators, the end of the turn.
-/// Like the others below, a margin of this project: the published templates of Llama 3 and of Qwen (ChatML) add 5.
+/// Tokens that a chat template may add to each message, and to each block of a list: its role, separators, the end of
+/// the turn. This and the following margins are this project's own. The published templates of Llama 3 and of Qwen
+/// (ChatML) add 5.
 const TOKENS_A_MESSAGE: u64 = 16;
-/// Tokens that a chat template may add once: the begin of the text, a preamble of its own, the turn that is to be written.
+/// Tokens that a chat template may add once: the start of the text, its own preamble, the turn that the model writes.
 const TOKENS_A_REQUEST: u64 = 64;
-/// Tokens that a template may add to a tool, to its use and to its result: tags and the names of their parts.
+/// Tokens that a template may add to a tool, to a tool use and to a tool result: tags and the names of their parts.
 const TOKENS_A_TOOL: u64 = 64;
-/// Tokens of the instructions that a model gets as soon as there are tools. Anthropic publishes 159 to 530 for the Claude 3 models
-/// ("Tool use pricing and tokens"); the rest is a margin of this project.
+/// Tokens of the instructions that a model receives if there are tools. Anthropic publishes 159 to 530 for the Claude 3
+/// models ("Tool use pricing and tokens"). The rest is this project's margin.
 const TOKENS_OF_TOOL_USE: u64 = 1024;
-/// Tokens that may be put around a document: its number, format, tags.
+/// Tokens that may surround a document: its number, format and tags.
 const TOKENS_A_DOCUMENT: u64 = 128;
-/// Bytes of a character outside ASCII where JSON is written in ASCII, for each of its 16-bit units: `\uXXXX`.
+/// Bytes of a 16-bit unit of a character outside ASCII, if JSON is written in ASCII: `\uXXXX`.
 const BYTES_OF_AN_ESCAPE: usize = 6;
 
-/// The most tokens that `prompt` can have.
+/// The upper bound of the input tokens of `prompt`.
 ///
 /// # Errors
-/// At the first block that only the context window bounds, where that is not known.
+/// Returns the first block whose tokens only the context window bounds, if the window is not known.
 pub fn input_tokens(prompt: &Prompt, limits: TokenLimits) -> Result<u64, Offence> {
     let TokenLimits { context_window, picture: rule, .. } = limits;
     match (unbounded(prompt, rule.is_some()), context_window) {
@@ -66,7 +68,8 @@ fn pictures(prompt: &Prompt) -> impl Iterator<Item = &Image> {
     })
 }
 
-/// The path of the first block that nothing but the context window bounds, where pictures are bounded or are not.
+/// The path of the first block whose tokens only the context window bounds. A picture is such a block unless
+/// `pictures_are_bounded`.
 fn unbounded(prompt: &Prompt, pictures_are_bounded: bool) -> Option<String> {
     let places = prompt.messages.iter().enumerate().flat_map(|(message, each)| {
         let place = move |(block, each)| (format!("prompt.messages[{message}].content[{block}]"), each);
@@ -89,7 +92,7 @@ fn unbounded(prompt: &Prompt, pictures_are_bounded: bool) -> Option<String> {
     })
 }
 
-/// The most tokens of everything that is written out.
+/// The upper bound of the tokens of all texts and JSON, with the margins.
 fn written(prompt: &Prompt) -> u64 {
     let said = prompt.system.iter().chain(prompt.messages.iter().map(|message| &message.content)).map(content);
     let tools = prompt.tools.iter().map(tool);
@@ -116,7 +119,7 @@ fn block(block: &Block) -> u64 {
             let results = answered.content.iter().map(|each| result(each).saturating_add(TOKENS_A_MESSAGE));
             sum(results.chain([bytes(&answered.tool_use_id), TOKENS_A_TOOL]))
         }
-        // A vendor's encryption, and its signature, are no shorter than what they stand for.
+        // A vendor's encrypted text or signature is not shorter than the text that it replaces.
         Block::ReasoningContent(ReasoningContent::ReasoningText(ReasoningText { text, signature })) => {
             sum([bytes(text), signature.as_deref().map_or(0, bytes)])
         }
@@ -135,7 +138,7 @@ fn result(block: &ResultBlock) -> u64 {
     }
 }
 
-/// Base64 is longer than what it stands for.
+/// The upper bound of a document's tokens. Base64 is longer than the content that it encodes.
 fn document(file: &Document) -> u64 {
     let (DocumentSource::Bytes(inside) | DocumentSource::Text(inside)) = &file.source;
     sum([bytes(&file.name), bytes(inside), TOKENS_A_DOCUMENT])
@@ -160,18 +163,18 @@ fn bytes(text: &str) -> u64 {
     u64::try_from(text.len()).unwrap_or(u64::MAX)
 }
 
-/// Bytes of a text that a template may write as a string of JSON.
+/// Bytes of a text if a template writes it as a JSON string.
 fn quoted(text: &str) -> u64 {
     json(&Value::from(text))
 }
 
-/// Bytes of the widest form in which a template may write JSON: with an indent of four, and in ASCII.
+/// Bytes of a JSON value in the widest form that a template may write: with an indent of four, and in ASCII.
 fn json(value: &Value) -> u64 {
     let mut written = Vec::new();
     let mut serializer = Serializer::with_formatter(&mut written, PrettyFormatter::with_indent(b"    "));
     let pretty = value.serialize(&mut serializer).ok().and_then(|()| String::from_utf8(written).ok());
     let width = |char: char| if char.is_ascii() { 1 } else { char.len_utf16() * BYTES_OF_AN_ESCAPE };
-    // A JSON value can always be written; if not, nothing bounds it.
+    // A JSON value can always be written. If that fails, nothing bounds it.
     pretty.map_or(u64::MAX, |text| u64::try_from(text.chars().map(width).sum::<usize>()).unwrap_or(u64::MAX))
 }
 
@@ -260,7 +263,7 @@ mod tests {
     }
 
     proptest! {
-        /// Every byte of what is sent counts, wherever it stands.
+        /// Every byte that is sent counts, in any place.
         #[test]
         fn no_content_has_more_bytes_than_tokens_are_held(text in "\\PC{1,60}", key in "\\PC{1,9}", number in any::<i32>()) {
             let value = json!({&key: [text, number, {"deep": text}]});

@@ -33,11 +33,11 @@ use crate::document::{Complete, Draft};
 use crate::field::Offence;
 pub use crate::resolve::Resolver;
 
-/// Checks `document` and gives the tagged request, or the answer that says what is wrong with it.
+/// Checks `document`. Returns the tagged request, or the answer that describes the problem.
 ///
-/// `now` becomes the timestamp and `id` the `requestId`, unless the document gives one; `at` is the same moment on the clock
-/// that ages what was looked up. Nothing is looked up for a document that is wrong in itself. Where the model had to be looked up and
-/// could not be, the answer is a denial, `LedgerUnavailable`.
+/// `now` becomes the timestamp. `id` becomes the `requestId`, unless the document has one. `at` is the same moment as
+/// `now`, on the clock of the caches. A document that is invalid by itself causes no look-up. If a look-up of the model
+/// fails, the answer is a denial with the code `LedgerUnavailable`.
 pub async fn validate_and_tag(
     document: &RawValue,
     resolver: &Resolver,
@@ -45,7 +45,8 @@ pub async fn validate_and_tag(
     at: Instant,
     id: Uuid,
 ) -> Validated {
-    // The engine sent JSON; a parser can still dislike its depth, a number out of range, or half of a surrogate pair.
+    // The engine sends valid JSON. The parser can still refuse its depth, a number out of range, or an unpaired
+    // surrogate.
     let parsed: Value = match serde_json::from_str(document.get()) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -93,7 +94,7 @@ fn unwritable(_: serde_json::Error) -> Offence {
     Offence::new("$", "cannot be passed on")
 }
 
-/// The request as it travels on: tagged, its prompt sealed.
+/// The request for the following states: with tags, and with a sealed prompt.
 fn seal(complete: Complete, resolver: &Resolver, now: DateTime<Utc>, id: Uuid) -> Result<Validated, Offence> {
     let Complete { mut tags, model, prompt, estimate, fallback, notices } = complete;
     if tags.get(Tags::REQUEST_ID).is_none() {

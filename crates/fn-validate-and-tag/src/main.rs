@@ -1,4 +1,4 @@
-//! The Lambda function behind the state `Validate And Tag`.
+//! The Lambda function of the state `Validate And Tag`.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use sentry_models::Catalogue;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-/// A look-up takes milliseconds; past this the attempt is repeated.
+/// Timeout of one attempt. A look-up takes milliseconds. A slower attempt is repeated.
 const ATTEMPT: Duration = Duration::from_millis(900);
-/// All attempts of one look-up. Most requests need one, of the model's item, and one of its fallback's: together less than the function has,
-/// so that its own answer is the one that is seen.
+/// Timeout of all attempts of one look-up. Most requests need two look-ups: the item of the model, and that of its
+/// fallback. Together they take less than the function's timeout, so the function can answer itself.
 const OPERATION: Duration = Duration::from_millis(1_400);
 
 #[tokio::main(flavor = "current_thread")]

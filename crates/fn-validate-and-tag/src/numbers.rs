@@ -1,7 +1,7 @@
-//! Numbers of tools that would not arrive as they were written.
+//! Refuses numbers in a tool's JSON that would not arrive as the client wrote them.
 //!
-//! Functions and the AWS SDK hold a number as a 64-bit integer or as a double, which keep 64-bit ids and 17-digit doubles. A longer
-//! number would be rounded without a word, so it is refused by its place.
+//! The functions and the AWS SDK hold a number as a 64-bit integer or as a double. These keep 64-bit ids and doubles of
+//! 17 digits. A longer number would be rounded silently, so it is refused with its path.
 
 use std::fmt;
 
@@ -11,15 +11,16 @@ use serde_json::value::RawValue;
 
 use crate::field::Offence;
 
-/// Digits that a double always keeps. Source: IEEE 754-2019, binary64 (`DBL_DIG` in C).
+/// Number of digits that a double always keeps. Source: IEEE 754-2019, binary64 (`DBL_DIG` in C).
 const KEPT_DIGITS: usize = 15;
-/// Fields whose content is a caller's own JSON: a tool's input, its schema, its result, the schema of the answer, a model's own fields.
+/// Fields whose content is the caller's own JSON: a tool's input, schema and result, the schema of the answer, and a
+/// model's own fields.
 const FREE_FORM: [&str; 4] = ["input", "json", "schema", "additionalModelRequestFields"];
 
-/// Checks the numbers of every tool in `document`, which is known to be acceptable otherwise.
+/// Checks the numbers in the caller's own JSON in `document`. All other rules were checked before.
 ///
 /// # Errors
-/// At the first number that would be rounded.
+/// Returns the path of the first number that would be rounded.
 pub fn check(document: &RawValue) -> Result<(), Offence> {
     if !has_long_digits(document.get()) {
         return Ok(());
@@ -33,7 +34,8 @@ pub fn check(document: &RawValue) -> Result<(), Offence> {
     }
 }
 
-/// Whether there are more digits in a row than a double always keeps, be it in a text.
+/// `true` if `text` has more consecutive digits than a double always keeps. Digits in strings count too, and a decimal
+/// point does not end the sequence.
 fn has_long_digits(text: &str) -> bool {
     let mut run = 0_usize;
     text.bytes().any(|byte| {
@@ -42,7 +44,8 @@ fn has_long_digits(text: &str) -> bool {
     })
 }
 
-/// The path of the first number in `value` that would be rounded. Numbers outside free-form JSON have limits of their own.
+/// The path of the first number in `value` that would be rounded. Numbers outside the caller's own JSON have other
+/// limits.
 fn rounded(value: &RawValue, path: &str, free: bool) -> Option<String> {
     let text = value.get();
     match text.as_bytes().first()? {
@@ -62,13 +65,13 @@ fn rounded(value: &RawValue, path: &str, free: bool) -> Option<String> {
     }
 }
 
-/// Whether the number comes out of its machine form as it was written.
+/// `true` if the number keeps its value when it is parsed and written again.
 fn arrives(written: &str) -> bool {
     let number = written.parse::<serde_json::Number>();
     number.is_ok_and(|number| Decimal::of(&number.to_string()) == Decimal::of(written))
 }
 
-/// A number's digits without zeros at either end, and the power of ten of the last one.
+/// The digits of a number without leading and trailing zeros, and the exponent of the last digit.
 #[derive(PartialEq, Eq)]
 struct Decimal {
     negative: bool,
@@ -77,7 +80,7 @@ struct Decimal {
 }
 
 impl Decimal {
-    /// Reads a number of JSON; `None` where its exponent is beyond all measure.
+    /// Parses a JSON number. `None` if its exponent is out of range.
     fn of(written: &str) -> Option<Self> {
         let (negative, rest) = written.strip_prefix('-').map_or((false, written), |rest| (true, rest));
         let (significand, exponent) = match rest.split_once(['e', 'E']) {
@@ -95,7 +98,7 @@ impl Decimal {
     }
 }
 
-/// The fields of an object, unread.
+/// The fields of an object. The values are not parsed.
 struct Entries<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> serde::Deserialize<'de> for Entries<'a> {

@@ -1,24 +1,27 @@
-//! The size of a picture, from its header, and the most tokens that it can have.
+//! The size of a picture, from its header, and the upper bound of its tokens.
 //!
-//! The reading is strict: a header that a decoder could read in another way is not read at all, because a size that is too small would be
-//! a hold that is too low. So a JPEG may have nothing before its frame but the usual segments and has one frame, the first chunk of a PNG
-//! is its header, and the frames of a GIF count as well as its screen. The crate `imagesize` (0.15) is more lenient in all three; only the
-//! stand-in for Bedrock uses it.
-//! Sources: PNG Specification (W3C), 5.6 and 11.2.2; JPEG, ITU-T T.81, annex B; GIF89a Specification (CompuServe), 18 to 23;
-//! WebP Container Specification (Google), RFC 9649.
+//! The parser is strict. It does not read a header that a decoder could read in another way, because a size that is too
+//! small would make the hold too low. Before its scan, a JPEG may have only the usual segments and exactly one frame.
+//! The first chunk of a PNG must be its header. The size of a GIF contains its screen and all its frames. The crate
+//! `imagesize` (0.15) is more lenient in all three cases. Only the Bedrock simulator uses it.
+//!
+//! Sources: PNG Specification (W3C), 5.6 and 11.2.2; JPEG, ITU-T T.81, annex B; GIF89a Specification (CompuServe), 18
+//! to 23; WebP Container Specification (Google), RFC 9649.
 
 use aws_smithy_types::base64;
 use sentry_contract::content::{Image, ImageFormat, ImageSource};
 use sentry_models::PictureRule;
 
-/// Of a published rule, the part that is held in addition: an eighth. A margin of this project: vendors call their figures approximate,
-/// and Anthropic's former rule, a token for 750 pixels, gives 5 percent more than the present one.
+/// The divisor for the margin over a published rule: an eighth of the rule's tokens is held in addition. The margin is
+/// this project's own. Vendors call their figures approximate. Anthropic's former rule, one token per 750 pixels, gives
+/// 5 percent more than the present rule.
 const MARGIN: u64 = 8;
-/// Tokens that may be put around a picture: its number, tags, a remark that it was resized. A margin of this project.
+/// Tokens that may surround a picture: its number, tags, a remark that it was resized. This margin is this project's
+/// own.
 const TOKENS_A_PICTURE: u64 = 64;
 
-/// The most tokens that `image` can have by `rule`; by the rule's largest picture where its size cannot be read, or where it is not of
-/// the format that it is said to be.
+/// The upper bound of the tokens of `image` by `rule`. If its size cannot be read, or if it does not have the declared
+/// format, the rule's largest picture counts.
 pub fn tokens(image: &Image, rule: PictureRule) -> u64 {
     let ImageSource::Bytes(encoded) = &image.source;
     let size = base64::decode(encoded).ok().and_then(|bytes| size(image.format, &bytes));
@@ -26,7 +29,7 @@ pub fn tokens(image: &Image, rule: PictureRule) -> u64 {
     published.saturating_add(published.div_ceil(MARGIN)).saturating_add(TOKENS_A_PICTURE)
 }
 
-/// Width and height in pixels; nothing unless both are more than 0.
+/// The width and height in pixels. `None` if one of them is 0 or cannot be read.
 fn size(format: ImageFormat, bytes: &[u8]) -> Option<(u32, u32)> {
     let size = match format {
         ImageFormat::Png => png(bytes),
@@ -49,7 +52,7 @@ fn jpeg(bytes: &[u8]) -> Option<(u32, u32)> {
     loop {
         let ([0xff, marker, length @ ..], segment) = rest.split_first_chunk::<4>()? else { return None };
         match marker {
-            // The frame; a second one would be another picture.
+            // The frame. A second frame would be another picture.
             0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
                 let [_, a, b, c, d] = segment.first_chunk()?;
                 let size = (u16::from_be_bytes([*c, *d]).into(), u16::from_be_bytes([*a, *b]).into());
@@ -57,9 +60,9 @@ fn jpeg(bytes: &[u8]) -> Option<(u32, u32)> {
                     return None;
                 }
             }
-            // The picture begins.
+            // The start of the scan.
             0xda => return frame,
-            // Tables, intervals, what applications add, comments.
+            // Tables, restart intervals, application data and comments.
             0xc4 | 0xcc | 0xdb | 0xdd | 0xe0..=0xef | 0xfe => {}
             _ => return None,
         }
@@ -67,7 +70,7 @@ fn jpeg(bytes: &[u8]) -> Option<(u32, u32)> {
     }
 }
 
-/// The smallest area that has the screen and every frame.
+/// The smallest area that contains the screen and every frame.
 fn gif(bytes: &[u8]) -> Option<(u32, u32)> {
     let screen = bytes.strip_prefix(b"GIF89a").or_else(|| bytes.strip_prefix(b"GIF87a"))?;
     let ([a, b, c, d, flags, _, _], mut rest) = screen.split_first_chunk()?;
@@ -82,7 +85,7 @@ fn gif(bytes: &[u8]) -> Option<(u32, u32)> {
                 let number = |low, high| u32::from(u16::from_le_bytes([low, high]));
                 width = width.max(number(left, left_high).saturating_add(number(wide, wide_high)));
                 height = height.max(number(top, top_high).saturating_add(number(high, high_high)));
-                // The table of colors, then the size of codes, then the codes.
+                // The color table, then the code size, then the codes.
                 rest = blocks(after.get(color_table(flags).saturating_add(1)..)?)?;
             }
             (0x3b, _) => return Some((width, height)),
@@ -91,12 +94,12 @@ fn gif(bytes: &[u8]) -> Option<(u32, u32)> {
     }
 }
 
-/// Bytes of the table of colors that these flags announce.
+/// The size of the color table that `flags` announces, in bytes.
 fn color_table(flags: u8) -> usize {
     if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) }
 }
 
-/// What follows a list of blocks, each with its length before it, the last one empty.
+/// The rest after a list of blocks. Each block starts with its length. An empty block ends the list.
 fn blocks(mut rest: &[u8]) -> Option<&[u8]> {
     loop {
         let (length, block) = rest.split_first()?;
@@ -112,18 +115,19 @@ fn webp(bytes: &[u8]) -> Option<(u32, u32)> {
     let (kind, rest) = chunk.strip_prefix(b"WEBP")?.split_first_chunk::<4>()?;
     let (_, data) = rest.split_first_chunk::<4>()?;
     match kind {
-        // The canvas, less one, which has every frame; a still picture of another size is refused by libwebp.
+        // The size of the canvas, minus one. The canvas contains every frame. libwebp rejects a still picture of
+        // another size.
         b"VP8X" => {
             let [_, _, _, _, a, b, c, d, e, f] = *data.first_chunk()?;
             let number = |low, middle, high| u32::from_le_bytes([low, middle, high, 0]).saturating_add(1);
             Some((number(a, b, c), number(d, e, f)))
         }
-        // 14 bits each, less one.
+        // The size minus one, in 14 bits for each edge.
         b"VP8L" => {
             let numbers = u32::from_le_bytes(*data.strip_prefix(b"\x2f")?.first_chunk()?);
             Some(((numbers & 0x3fff) + 1, (numbers >> 14 & 0x3fff) + 1))
         }
-        // 14 bits each, after the tag of the frame.
+        // The size in 14 bits for each edge, after the frame tag.
         b"VP8 " => {
             let [a, b, c, d] = *data.get(3..)?.strip_prefix(b"\x9d\x01\x2a")?.first_chunk()?;
             let number = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);

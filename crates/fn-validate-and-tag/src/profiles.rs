@@ -1,4 +1,4 @@
-//! What is behind an application inference profile, as Bedrock's control plane knows it.
+//! The models behind application inference profiles, from Bedrock's control plane.
 
 use std::time::{Duration, Instant};
 
@@ -11,20 +11,21 @@ use sentry_models::source_of_profile;
 
 use crate::cache::Cache;
 
-/// How long an answer is used again. A profile is never changed, only deleted, and then Bedrock itself refuses it.
+/// Lifetime of a cached answer. A profile never changes. It can only be deleted, and then Bedrock rejects the call
+/// itself.
 const MAX_AGE: Duration = Duration::from_secs(300);
 
-/// Why an ARN cannot be resolved, by the name of Bedrock's error or of the check.
+/// The reason why an ARN cannot be resolved: an error of Bedrock, or a check of the sentry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unresolvable {
-    /// Bedrock's error, if it was one.
+    /// The name of Bedrock's error. `None` if the check is the sentry's.
     pub bedrock_error: Option<&'static str>,
-    /// Reads on from the ARN.
+    /// The rest of the sentence after the ARN.
     pub problem: &'static str,
 }
 
 impl Unresolvable {
-    /// Bedrock was not asked, or answered something else.
+    /// The reason if Bedrock was not asked, or if it answered without an error.
     pub const fn because(problem: &'static str) -> Self {
         Self { bedrock_error: None, problem }
     }
@@ -34,7 +35,7 @@ impl Unresolvable {
     }
 }
 
-/// Bedrock's inference profiles.
+/// Bedrock's inference profiles, with a cache of the answers.
 #[derive(Debug)]
 pub struct Profiles {
     client: Client,
@@ -42,15 +43,15 @@ pub struct Profiles {
 }
 
 impl Profiles {
-    /// The profiles of `client`'s account and Region.
+    /// The profiles in the account and Region of `client`.
     pub fn new(client: Client) -> Self {
         Self { client, cache: Cache::new(MAX_AGE) }
     }
 
-    /// The id of the model, or of the cross-Region profile, that the profile `arn` was made from.
+    /// The id of the model or cross-Region profile from which the profile `arn` was made.
     ///
     /// # Errors
-    /// `LedgerUnavailable` when Bedrock's control plane cannot be reached, is throttled or fails.
+    /// `LedgerUnavailable` if Bedrock's control plane cannot be reached, throttles the call, or fails.
     pub async fn source(&self, arn: &str, at: Instant) -> Result<Result<String, Unresolvable>, Failure> {
         if let Some(known) = self.cache.get(arn, at) {
             return Ok(known);
@@ -66,7 +67,7 @@ impl Profiles {
     }
 }
 
-/// What Bedrock says for good; everything else may be different in a moment.
+/// The refusal for a permanent error of Bedrock. Any other error may be temporary, so it is a failure.
 fn refusal(error: &SdkError<GetInferenceProfileError>) -> Result<Unresolvable, Failure> {
     match error.as_service_error() {
         Some(GetInferenceProfileError::ResourceNotFoundException(_)) => {

@@ -1,4 +1,4 @@
-//! The rules for the prompt: messages, and what stands beside them.
+//! The rules for the prompt: its messages and its other fields.
 
 use sentry_contract::content::Content;
 use sentry_contract::request::{Effort, Message, Reasoning, Role};
@@ -11,17 +11,18 @@ use crate::content::{cache_point, content, json_object, tool_name};
 use crate::conversation;
 use crate::field::{Field, Offence};
 
-/// Fewest tokens of a budget for thinking. Source: Claude Docs, "Extended thinking".
+/// Smallest thinking budget, in tokens. Source: Claude Docs, "Extended thinking".
 const LEAST_BUDGET_TOKENS: u64 = 1_024;
 
-/// Longest identifier of a guardrail, in characters. Source of this and the patterns: the service model of bedrock-runtime, 2023-09-30.
+/// Longest identifier of a guardrail, in characters. Source of this limit and of the patterns: the service model of
+/// bedrock-runtime, 2023-09-30.
 const MOST_GUARDRAIL_CHARS: usize = 2048;
 
 /// A prompt without its parameters.
 #[derive(Debug)]
 pub struct Asked {
     pub system: Option<Content>,
-    /// As they were sent; see [`Asked::said`].
+    /// The messages as the client sent them. [`Asked::said`] removes blank ones.
     pub messages: Vec<Message>,
     pub tools: Vec<Tool>,
     pub tool_choice: Option<ToolChoice>,
@@ -32,7 +33,7 @@ pub struct Asked {
     pub additional_model_request_fields: Option<Value>,
 }
 
-/// The fields of a prompt.
+/// All fields that a prompt can have.
 const FIELDS: [&str; 10] = [
     "system",
     "messages",
@@ -46,7 +47,7 @@ const FIELDS: [&str; 10] = [
     "additionalModelRequestFields",
 ];
 
-/// Reads everything but `parameters`.
+/// Reads all fields except `parameters`.
 pub fn read(field: &Field<'_>) -> Result<Asked, Offence> {
     field.object_of(&FIELDS)?;
     let messages = messages(&field.required("messages")?)?;
@@ -69,9 +70,9 @@ pub fn read(field: &Field<'_>) -> Result<Asked, Offence> {
 }
 
 impl Asked {
-    /// The messages without blank texts of the assistant, and without messages that are then empty. A model's answer may have them, and it
-    /// can be sent back as it was; Converse refuses them. Where the only list of blocks is left out, another message becomes one, because
-    /// the answer to blocks is a list of blocks.
+    /// Removes blank texts of the assistant, and messages that are empty then. A model's answer may contain them, and a
+    /// client can send it back unchanged, but Converse rejects them. If this removes the only list of blocks, the first
+    /// message of the user becomes a list, because the answer to blocks is a list of blocks.
     pub fn said(messages: Vec<Message>) -> Vec<Message> {
         let is_list = |message: &Message| matches!(message.content, Content::Blocks(_));
         let had_lists = messages.iter().any(is_list);
@@ -131,7 +132,8 @@ fn output_format(field: &Field<'_>) -> Result<OutputFormat, Offence> {
     Ok(OutputFormat::JsonSchema(JsonSchema { name, schema: json_object(&schema)? }))
 }
 
-/// A schema of tools and of answers has `type: object` at its top. Source: Claude Docs, "Tool use" and "Structured outputs".
+/// Checks that a schema has `type: object` at its top. This applies to schemas of tools and of answers. Source: Claude
+/// Docs, "Tool use" and "Structured outputs".
 fn of_type_object(schema: &Field<'_>) -> Result<(), Offence> {
     let kind = schema.required("type")?;
     if kind.string()? == "object" { Ok(()) } else { Err(kind.offence("must be object, at the top of a schema")) }
@@ -209,7 +211,7 @@ fn is_guardrail(text: &str) -> bool {
     text.len() <= MOST_GUARDRAIL_CHARS && id.is_some_and(|id| !id.is_empty() && id.bytes().all(plain))
 }
 
-/// Whether it is the part of an ARN before its resource.
+/// `true` if `arn` is the part of a Bedrock ARN before its resource.
 fn is_bedrock_arn(arn: &str) -> bool {
     let parts: Vec<&str> = arn.split(':').collect();
     let ["arn", partition, "bedrock", region, account] = parts.as_slice() else { return false };

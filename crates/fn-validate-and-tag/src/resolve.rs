@@ -1,6 +1,7 @@
-//! What a client's name for a model means: what an admin's item in the catalogue table says of it, and otherwise the bundled catalogue.
+//! Resolves a client's name for a model. An administrator's item in the catalogue table takes precedence over the
+//! bundled catalogue.
 //!
-//! Bedrock is asked what is behind an application inference profile that neither of them knows.
+//! If neither knows an application inference profile, Bedrock is asked for the model behind it.
 
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use crate::additions::Additions;
 use crate::field::Offence;
 use crate::profiles::{Profiles, Unresolvable};
 
-/// Why a name is refused: the end of a sentence, and facts for a machine.
+/// The reason why a name is refused: the end of a sentence, and facts for a machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     problem: String,
@@ -23,7 +24,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The offence of the field at `path` that names the model.
+    /// The refusal at `path`, the field that names the model.
     pub fn at(self, path: String) -> Offence {
         let problem = format!("names no model that can be called: {}", self.problem);
         Offence { code: ErrorCode::UnknownModel, path, problem, details: self.details }
@@ -55,10 +56,10 @@ impl From<Unusable> for Refusal {
     }
 }
 
-/// A model, or why there is none.
+/// A model, or the reason why the name is refused.
 pub type Answer = Result<Resolved, Refusal>;
 
-/// Everything that knows models.
+/// Resolves names with the bundled catalogue, the catalogue table and Bedrock's inference profiles.
 #[derive(Debug)]
 pub struct Resolver {
     catalogue: Catalogue,
@@ -68,7 +69,7 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Resolves names as clients in `region` mean them.
+    /// Creates a resolver for clients in `region`.
     #[must_use]
     pub fn new(
         catalogue: Catalogue,
@@ -81,10 +82,10 @@ impl Resolver {
         Self { catalogue, additions, profiles: Profiles::new(bedrock), region }
     }
 
-    /// What `requested` means on the day `today` (UTC), at `at`.
+    /// Resolves `requested` on the day `today` (UTC). `at` is the same moment on the clock of the caches.
     ///
     /// # Errors
-    /// `LedgerUnavailable` when something had to be looked up and could not be: the price would not be known.
+    /// `LedgerUnavailable` if a look-up that the request needs fails. Then the price would not be known.
     pub async fn resolve(&self, requested: &str, today: NaiveDate, at: Instant) -> Result<Answer, Failure> {
         let name = Name { requested, today, at };
         let found = self.catalogue.resolve(requested, &self.region, today);
@@ -102,9 +103,9 @@ impl Resolver {
         }
     }
 
-    /// The cheaper model that can answer in the place of `resolved`, if there is one that can be called.
+    /// The cheaper model that can answer instead of `resolved`. `None` if there is none, or if it cannot be called.
     ///
-    /// It may not be needed, so nobody is refused where it cannot be found out.
+    /// A fallback that cannot be resolved does not fail the request.
     pub async fn fallback(&self, resolved: &Resolved, today: NaiveDate, at: Instant) -> Option<Resolved> {
         let id = resolved.fallback.as_deref()?;
         let name = Name { requested: self.catalogue.name_of(id), today, at };
@@ -125,18 +126,18 @@ impl Resolver {
                 return None;
             }
         };
-        // Both would draw on one budget.
+        // They would share one budget.
         (fallback.model.model_metric != resolved.model.model_metric).then_some(fallback)
     }
 
-    /// The id under which Bedrock counts the tokens of prompts to `model_id`, if it counts them.
+    /// The id under which Bedrock counts the tokens of prompts to `model_id`. `None` if Bedrock does not count them.
     #[must_use]
     pub fn counted_as(&self, model_id: &str) -> Option<String> {
         self.catalogue.counted_as(model_id).map(str::to_owned)
     }
 
-    /// The model with the name, id or ARN `id`, which the catalogue has `found`; behind an application inference profile, the model that it
-    /// was made from.
+    /// Resolves the name, id or ARN `id`, for which the catalogue has `found`. For an application inference profile,
+    /// this is the model from which the profile was made.
     async fn model_or_profile(
         &self,
         name: &Name<'_>,
@@ -162,7 +163,7 @@ impl Resolver {
         }))
     }
 
-    /// The model that the application inference profile `arn` was made from.
+    /// The model from which the application inference profile `arn` was made.
     async fn behind_profile(&self, name: &Name<'_>, arn: &str) -> Result<Answer, Failure> {
         let unresolvable = |Unresolvable { bedrock_error, problem }| {
             let mut details = vec![("modelId", json!(arn))];
@@ -181,7 +182,7 @@ impl Resolver {
         self.model(name, &source, behind).await
     }
 
-    /// The model that the catalogue has `found` for `id`, with what an item of the table says of it.
+    /// Applies the item of the catalogue table to `found`, the catalogue's model for `id`.
     async fn model(&self, name: &Name<'_>, id: &str, found: Result<Resolved, Unresolved>) -> Result<Answer, Failure> {
         let Some(key) = self.catalogue.item_key(id, &self.region, name.today) else {
             return Ok(found.map_err(Refusal::from));
@@ -199,12 +200,12 @@ impl Resolver {
     }
 }
 
-/// A client's name for a model, and when it was asked for.
+/// A client's name for a model, and the time of the request.
 struct Name<'a> {
     requested: &'a str,
-    /// The day, in UTC.
+    /// The day of the request, in UTC.
     today: NaiveDate,
-    /// The same on the clock that ages what was looked up.
+    /// The same moment, on the clock of the caches.
     at: Instant,
 }
 

@@ -1,4 +1,4 @@
-//! Content blocks and what stands beside the messages.
+//! Content blocks, and the fields of a prompt other than messages.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,7 @@
-//! What the model of a request does not take, told before anything is held.
+//! Refuses the parts of a request that its model does not accept, before anything is held.
 //!
-//! The rules of each model are data of the catalogue, [`Takes`]. Every refusal names the place in the document and the parameter.
+//! The rules of each model are data of the catalogue, [`Takes`]. Every refusal names the place in the document and the
+//! parameter.
 
 use sentry_contract::content::{Block, CachePoint, ResultBlock};
 use sentry_contract::request::{Family, Model, Prompt, Reasoning, ReasoningStyle, Role};
@@ -13,14 +14,15 @@ use serde_json::Value;
 
 use crate::field::Offence;
 
-/// Names under which some format of a family limits the answer. In `additionalModelRequestFields` they could raise it above the hold.
+/// Names of the limit for the answer in the formats of the families. In `additionalModelRequestFields`, they could
+/// raise the limit above the hold.
 const TOKEN_LIMITS: [&str; 6] =
     ["max_tokens", "maxTokens", "max_new_tokens", "max_completion_tokens", "max_gen_len", "maxTokenCount"];
 
-/// Checks `prompt` against what `model` takes, for an answer of at most `max_tokens`.
+/// Checks `prompt` against the capabilities `takes` of `model`, for an answer of at most `max_tokens`.
 ///
 /// # Errors
-/// At the first part that the model does not take.
+/// Returns the first part that the model does not accept.
 pub fn check(prompt: &Prompt, model: &Model, takes: &Takes, max_tokens: u32) -> Result<(), Offence> {
     let rules = Rules { prompt, model, takes };
     rules.parameters()?;
@@ -30,7 +32,7 @@ pub fn check(prompt: &Prompt, model: &Model, takes: &Takes, max_tokens: u32) -> 
     rules.caching()?;
     rules.output_format()?;
     rules.own_fields()?;
-    // What is left is how the parts go together in the family's own words.
+    // The last check is the combination of the parts in the format of the model's family.
     adapters::check(&Target::from(model), prompt, max_tokens).map_err(|(parameter, because)| {
         let path =
             if parameter == "max_tokens" { "prompt.parameters.max_tokens" } else { &format!("prompt.{parameter}") };
@@ -53,7 +55,7 @@ impl Rules<'_> {
         self.refuse(format!("prompt.parameters.{name}"), name, problem)
     }
 
-    /// Whether the request itself makes the model think.
+    /// `true` if the request itself turns thinking on.
     fn asks_to_think(&self) -> bool {
         let own_words = self.prompt.additional_model_request_fields.as_ref().and_then(|fields| fields.get("thinking"));
         let in_own_words = own_words.and_then(|thinking| thinking.get("type")).is_some_and(|kind| kind != "disabled");
@@ -121,7 +123,7 @@ impl Rules<'_> {
         self.files()
     }
 
-    /// The last turn is the assistant's, so that the model goes on with it.
+    /// Checks a prefill: a last turn of the assistant, which the model continues.
     fn prefill(&self) -> Result<(), Offence> {
         let mut said = self.prompt.messages.iter().enumerate().filter(|(_, message)| message.role != Role::System);
         let Some((place, last)) = said.next_back().filter(|(_, message)| message.role == Role::Assistant) else {
@@ -164,7 +166,7 @@ impl Rules<'_> {
         Ok(())
     }
 
-    /// Refuses the first block of a kind, be it in a tool's result.
+    /// Refuses the first block of a kind. Blocks in a tool's result count too.
     fn none_of(&self, kind: &str, is: fn(&Block) -> bool, in_result: fn(&ResultBlock) -> bool) -> Result<(), Offence> {
         match self.path_of_block(|block| is(block) || block.results().iter().any(in_result)) {
             Some(path) => {
@@ -259,7 +261,8 @@ impl Rules<'_> {
                 "must be 5m, or left out: this model keeps a cache for five minutes only",
             ));
         }
-        // Source: Amazon Bedrock User Guide, "Prompt caching": Amazon Nova takes cache points in `system` and messages.
+        // Source: Amazon Bedrock User Guide, "Prompt caching": Amazon Nova accepts cache points in `system` and in
+        // messages.
         let in_tools = self.prompt.tools.iter().position(|tool| matches!(tool, Tool::CachePoint(_)));
         match in_tools.filter(|_| self.model.family == Family::Nova) {
             Some(place) => Err(self.refuse(
@@ -271,7 +274,7 @@ impl Rules<'_> {
         }
     }
 
-    /// The first cache point that `is` is true of, in the order tools, `system`, messages.
+    /// The path of the first cache point that `is` accepts, in the order tools, `system`, messages.
     fn path_of_cache_point(&self, is: fn(&CachePoint) -> bool) -> Option<String> {
         let is_point = |block: &Block| matches!(block, Block::CachePoint(point) if is(point));
         let is_tool = |tool: &Tool| matches!(tool, Tool::CachePoint(point) if is(point));
@@ -314,7 +317,7 @@ impl Rules<'_> {
     }
 }
 
-/// The first name in `value`, at any depth, that limits the answer.
+/// The first name in `value` that limits the answer, at any depth.
 fn token_limit(value: &Value) -> Option<&str> {
     match value {
         Value::Object(fields) => fields.iter().find_map(|(name, value)| {

@@ -1,20 +1,21 @@
-//! The rules for tags.
+//! The rules for the tags of a request.
 
 use sentry_contract::request::Tags;
 use serde_json::Value;
 
 use crate::field::{Field, Offence};
 
-/// Most tags in a document: with the sentry's own they still fit the 16 pairs of Converse's `requestMetadata`.
+/// Limit of tags in a document. With the sentry's own tags, they still fit the 16 pairs of Converse's
+/// `requestMetadata`.
 const MOST_TAGS: usize = 12;
-/// Longest name and value of a tag, in characters.
+/// Longest name and longest value of a tag, in characters.
 const MOST_CHARS: usize = 255;
 /// Longest idempotency key, in characters.
 const MOST_REQUEST_ID_CHARS: usize = 64;
 /// Tags that only the sentry writes.
 const RESERVED: [&str; 2] = [Tags::TIMESTAMP, Tags::MODEL_METRIC];
 
-/// Reads `tags`, which must hold an `applicationId`.
+/// Reads `tags`, which must contain an `applicationId`.
 pub fn read(field: &Field<'_>) -> Result<Tags, Offence> {
     let object = field.object()?;
     if let Some(reserved) = object.keys().find(|name| RESERVED.contains(&name.as_str())) {
@@ -41,7 +42,7 @@ pub fn read(field: &Field<'_>) -> Result<Tags, Offence> {
     Ok(tags)
 }
 
-/// The tags of a document that is refused, as far as they are acceptable, so that its answer can be found again.
+/// The acceptable tags of a refused document. They allow the client to identify the answer.
 pub fn acceptable(document: &Value) -> Tags {
     let given = document.get("tags").and_then(Value::as_object);
     let acceptable = given.into_iter().flatten().filter_map(|(name, value)| {
@@ -60,7 +61,7 @@ fn is_request_id(value: &str) -> bool {
         && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
-/// Whether `name` can be the name of a tag: ASCII, and otherwise what a value can be.
+/// Checks that `name` is ASCII and follows the rules for values.
 fn usable_name(name: &str) -> Result<(), String> {
     if !name.is_ascii() {
         return Err("has a name that must have ASCII characters only".to_owned());
@@ -68,8 +69,8 @@ fn usable_name(name: &str) -> Result<(), String> {
     usable(name).map_err(|problem| format!("has a name that {problem}"))
 }
 
-/// Whether `text` can be the value of a tag, and is no other spelling of a value that looks the same. Metrics encode what their dimensions
-/// cannot hold.
+/// Checks that `text` can be the value of a tag. Values that look the same must be the same. Metrics encode the
+/// characters that their dimensions cannot hold.
 fn usable(text: &str) -> Result<(), String> {
     if text.is_empty() {
         Err("must not be empty".to_owned())
@@ -82,7 +83,7 @@ fn usable(text: &str) -> Result<(), String> {
     } else if text.trim().is_empty() {
         Err("must have a character that is not a space".to_owned())
     } else if text.trim() != text {
-        // Two spellings that look alike would have two budgets.
+        // Two values that look the same would have two budgets.
         Err("must not begin or end with a space".to_owned())
     } else {
         Ok(())

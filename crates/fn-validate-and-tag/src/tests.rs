@@ -1,4 +1,4 @@
-//! Documents and what is found in them.
+//! Documents, and the results of validation.
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ use crate::picture;
 use crate::resolve::tests::{Aws, resolver};
 use crate::validate_and_tag;
 
-/// What is found where nothing was added, and where nothing can be looked up without being noticed.
+/// Validates with an empty catalogue table and without inference profiles.
 fn run(raw: &RawValue) -> Value {
     let now: DateTime<Utc> = "2026-11-21T05:00:00.123456Z".parse().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -149,7 +149,7 @@ fn a_picture_is_held_by_the_rule_of_its_model_and_a_fallback_by_its_own() {
     document["prompt"]["messages"] =
         json!([{"role": "user", "content": [{"text": "What is this?"}, {"image": image}]}]);
     let request = validate(&document)["request"].clone();
-    // Nova's table has 1,800 for 1400x900.
+    // In Nova's table, 1400x900 has 1,800 tokens.
     let held = 64 + 16 + (16 + 13) + (16 + 1_800 + 225 + 64);
     assert_eq!(
         (&request["estimate"]["inputTokens"], &request["fallback"]["inputTokens"]),

@@ -1,4 +1,4 @@
-//! Reads damaged answers, and ends with a panic if the reading does.
+//! Reads damaged answers. Panics if reading one of them panics or breaks a rule.
 //!
 //! `cargo run -p sentry-models --features adapters --example fuzz_answers [INPUTS] [SEED]`
 
@@ -14,7 +14,7 @@ use sentry_contract::answer::StopReason;
 use sentry_domain::{CacheTtl, Charges};
 use sentry_models::adapters::{Effect, ModelFailure, Reply, normalise};
 
-/// Pieces that damage JSON in a way that may still be JSON.
+/// Fragments that damage JSON, or change it into other valid JSON.
 const PIECES: &[&str] = &[
     "null",
     "true",
@@ -66,7 +66,7 @@ fn main() {
     );
 }
 
-/// An answer has a usage; an error neither gives the hold back nor asks again.
+/// `true` if an answer has a usage, and if an error neither releases the hold nor allows a retry.
 fn holds(result: &Result<Reply, ModelFailure>) -> bool {
     match result {
         Ok(Reply { usage, stop_reason, .. }) => {
@@ -77,7 +77,7 @@ fn holds(result: &Result<Reply, ModelFailure>) -> bool {
     }
 }
 
-/// A right answer with up to eight wounds, or, one time in sixteen, noise.
+/// A correct answer with up to eight changes, or random bytes in one of sixteen cases.
 fn damaged(rng: &mut Rng) -> Vec<u8> {
     if rng.u8(..16) == 0 {
         return (0..rng.usize(..300)).map(|_| rng.u8(..)).collect();

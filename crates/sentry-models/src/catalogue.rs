@@ -1,4 +1,4 @@
-//! The catalogue of models, and what a client's name for a model means.
+//! The catalogue of models. It resolves the name that a client uses to a model.
 
 mod addition;
 mod entry;
@@ -25,40 +25,40 @@ pub use self::resolved::{Replaced, Resolved, Retiring, TokenLimits};
 pub use self::takes::{Cache, CachePatch, Reasoning, ReasoningPatch, Sampling, Takes, TakesPatch, Thinking};
 use crate::ids::{self, Arn};
 
-/// How long before a model's end its users are told.
+/// Notice period before a model ends.
 const NOTICE: Days = Days::new(60);
-/// More successors than any model has.
+/// Upper bound on the chain of successors. No model has this many.
 const MOST_SUCCESSORS: usize = 20;
 
-/// The models that the sentry knows.
+/// The models that the sentry knows, with their prices and rules.
 #[derive(Debug)]
 pub struct Catalogue {
     common: Common,
-    /// The account's, off every price.
+    /// The account's discount, which applies to every price.
     discount: Discount,
     takes: Vec<TakesRule>,
     profile_only: Vec<Sourced>,
-    /// By their ids without a Region group.
+    /// The entries, by model id without a Region group.
     models: HashMap<String, Entry>,
     aliases: HashMap<String, Meaning>,
 }
 
-/// What an alias means.
+/// The meaning of an alias.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Meaning {
     /// The model of an entry, in the form that the Region can call.
     Model(String),
-    /// This id or ARN.
+    /// A fixed id or ARN.
     Id(String),
 }
 
-/// The id that a name means.
+/// The id that a name stands for.
 struct Named {
     id: String,
     replaced: Option<Replaced>,
 }
 
-/// From where and when a model is called.
+/// The Region and the day of a call.
 #[derive(Clone, Copy)]
 struct Here<'a> {
     region: &'a str,
@@ -66,26 +66,29 @@ struct Here<'a> {
 }
 
 impl Catalogue {
-    /// The same catalogue for an account that has `discount` on the price list: every price that it gives is net of it.
+    /// Returns the catalogue with `discount`, the account's discount. All prices that it returns are net of the
+    /// discount.
     #[must_use]
     pub fn with_discount(self, discount: Discount) -> Self {
         Self { discount, ..self }
     }
 
-    /// The model that a client in `region` means by `requested`, an alias, id or ARN, on the day `today` (UTC).
+    /// Resolves `requested` for a client in `region` on the day `today` (UTC). `requested` is an alias, an id or an
+    /// ARN.
     ///
     /// # Errors
-    /// When it means none that can be called, or [`Unresolved::Profile`] when Bedrock has to be asked.
+    /// If the name stands for no model that can be called. [`Unresolved::Profile`] means that only Bedrock knows the
+    /// model.
     pub fn resolve(&self, requested: &str, region: &str, today: NaiveDate) -> Result<Resolved, Unresolved> {
         let here = Here { region, today };
         let named = self.named(requested, here)?;
         self.describe(requested, named, None, here)
     }
 
-    /// The model with the id or ARN `model_id`, which a client in `region` calls `requested`.
+    /// Describes the model with the id or ARN `model_id`, which a client in `region` calls `requested`.
     ///
     /// # Errors
-    /// As for [`Self::resolve`].
+    /// The same as for [`Self::resolve`].
     pub fn resolve_id(
         &self,
         requested: &str,
@@ -97,21 +100,22 @@ impl Catalogue {
         self.describe(requested, named, None, Here { region, today })
     }
 
-    /// The key of the catalogue table's item that can say more of `requested` than the catalogue: the id or ARN that it means. `None`
-    /// where no item can be under that name.
+    /// The key of the item in the catalogue table that can describe `requested`: the id or ARN that the name stands
+    /// for. `None` if no item can have this key.
     #[must_use]
     pub fn item_key(&self, requested: &str, region: &str, today: NaiveDate) -> Option<String> {
         let id = self.named(requested, Here { region, today }).map(|named| named.id).ok()?;
         (ids::is_well_formed(&id) && (id.contains('.') || id.starts_with("arn:"))).then_some(id)
     }
 
-    /// The model that `requested` means, with what the item `addition` says of it: field by field the item wins over the catalogue. `None`
-    /// if the item is an alias.
+    /// Describes the model of the item `addition`, which a client calls `requested`. The fields of the item take
+    /// precedence over the catalogue. `None` if the item is an alias.
     ///
-    /// The price is that of the Region of the table, net of the account's discount.
+    /// The price of the item is the price in the Region of the table. The returned price is net of the account's
+    /// discount.
     ///
     /// # Errors
-    /// When the model has no family, is retired, or is not offered in `region`.
+    /// If the model has no family, is retired, or is not offered in `region`.
     pub fn resolve_added(
         &self,
         requested: &str,
@@ -132,8 +136,8 @@ impl Catalogue {
         }
     }
 
-    /// The model `resolved`, with what the item `addition` says of it, for an item under an application inference profile's ARN that does
-    /// not say the family. An alias says nothing.
+    /// Applies the item `addition` to the model `resolved`. This is for an item under the ARN of an application
+    /// inference profile that does not name the family. An alias changes nothing.
     #[must_use]
     pub fn overlaid(&self, mut resolved: Resolved, addition: &Addition) -> Resolved {
         let Some(item) = addition.model() else { return resolved };
@@ -141,7 +145,8 @@ impl Catalogue {
         resolved
     }
 
-    /// What `model_id` costs when it is called from `region`, net of the account's discount; `None` when no price is known there.
+    /// The price of `model_id` when it is called from `region`, net of the account's discount. `None` if no price is
+    /// known there.
     #[must_use]
     pub fn price(&self, model_id: &str, region: &str) -> Option<Price> {
         let id = ids::id_of(model_id);
@@ -151,7 +156,7 @@ impl Catalogue {
         Some(row.price.less(self.discount))
     }
 
-    /// Most tokens that `model_id` may write where a request does not say.
+    /// The `max_tokens` of a request to `model_id` that does not set it, in tokens.
     #[must_use]
     pub fn max_tokens(&self, model_id: &str) -> u32 {
         let entry = self.entry_of(ids::id_of(model_id));
@@ -159,23 +164,24 @@ impl Catalogue {
         self.limited_max_tokens(entry.and_then(|entry| entry.max_tokens), thinks, entry.and_then(|it| it.output_limit))
     }
 
-    /// The name that clients have for `model_id`, of several the first by the alphabet; its id where they have none.
+    /// The client's name for `model_id`: its first alias in alphabetical order, or the id if it has no alias.
     #[must_use]
     pub fn name_of<'s>(&'s self, model_id: &'s str) -> &'s str {
         let entry = self.entry_of(ids::id_of(model_id));
         entry.and_then(|entry| entry.aliases.iter().min()).map_or(model_id, String::as_str)
     }
 
-    /// The foundation model under whose id Bedrock counts the tokens of a prompt to `model_id`; `None` when it counts none for it.
+    /// The foundation model id under which Bedrock counts the tokens of a prompt to `model_id`. `None` if Bedrock does
+    /// not count tokens for this model.
     ///
-    /// CountTokens refuses the ids of cross-Region profiles and knows nothing of application inference profiles.
+    /// CountTokens rejects the ids of cross-Region profiles, and it does not know application inference profiles.
     #[must_use]
     pub fn counted_as<'m>(&self, model_id: &'m str) -> Option<&'m str> {
         let bare = ids::without_region_group(ids::id_of(model_id));
         self.common.count_tokens.iter().any(|counted| counted.fits(bare)).then_some(bare)
     }
 
-    /// The id that `requested` means, be the model retired or not.
+    /// Returns the id that `requested` stands for. The model may be retired.
     fn named(&self, requested: &str, here: Here<'_>) -> Result<Named, Unresolved> {
         let meant = match self.aliases.get(requested) {
             None => return Ok(Named { id: requested.to_owned(), replaced: None }),
@@ -203,7 +209,7 @@ impl Catalogue {
         }
     }
 
-    /// What is known of the model that `named` is, by the item and by the catalogue.
+    /// Combines the facts of the item and of the catalogue about the model `named`.
     fn describe(
         &self,
         requested: &str,
@@ -264,7 +270,7 @@ impl Catalogue {
         Ok(resolved)
     }
 
-    /// Puts what the item says in the place of what the catalogue says.
+    /// Replaces the facts of the catalogue with those of the item.
     fn overlay(&self, resolved: &mut Resolved, item: &ModelItem) {
         let Resolved { model, limits, takes, .. } = resolved;
         model.family = item.family.unwrap_or(model.family);
@@ -286,12 +292,12 @@ impl Catalogue {
         resolved.listed = true;
     }
 
-    /// The entry of the model with this id, whatever its Region group is.
+    /// The entry of the model with this id. The Region group of the id is ignored.
     fn entry_of(&self, id: &str) -> Option<&Entry> {
         self.models.get(ids::without_region_group(id))
     }
 
-    /// The entry that an alias or an id names.
+    /// The entry that `name`, an alias or an id, stands for.
     fn entry_named(&self, name: &str) -> Option<&Entry> {
         match self.aliases.get(name) {
             Some(Meaning::Model(model)) => self.models.get(model),
@@ -300,16 +306,17 @@ impl Catalogue {
         }
     }
 
-    /// The family of an id: that of the first pattern that fits it without its Region group.
+    /// The family of the first pattern that matches the id without its Region group.
     ///
-    /// What stands behind an application inference profile is not in its name: it has none.
+    /// An application inference profile has no family, because its ARN does not name the model.
     fn family_of(&self, id: &str) -> Option<Family> {
         let bare = ids::without_region_group(id);
         let pattern = self.common.families.iter().find(|entry| fits(&entry.pattern, bare));
         pattern.map(|entry| entry.family).filter(|_| ids::is_well_formed(id))
     }
 
-    /// What `model_id` takes: what its entry says, which is from a data set, and over that the rules, which are from the vendor's pages.
+    /// The capabilities of `model_id`. The entry (from a data set) applies first. The rules (from the vendor's pages)
+    /// override it.
     fn takes_of(&self, model_id: &str) -> Takes {
         let bare = ids::without_region_group(ids::id_of(model_id));
         let mut takes = Takes::default();
@@ -322,7 +329,8 @@ impl Catalogue {
         takes
     }
 
-    /// How many tokens `id` can take: what its entry says, and for pictures the first pattern that fits the id without its Region group.
+    /// The token limits of `id`. They come from its entry, except the picture rule: this is that of the first pattern
+    /// that matches the id without its Region group.
     fn limits(&self, id: &str) -> TokenLimits {
         let bare = ids::without_region_group(id);
         let entry = self.models.get(bare);
@@ -341,7 +349,8 @@ impl Catalogue {
         own.unwrap_or(common).min(limit.unwrap_or(u32::MAX))
     }
 
-    /// The first successor of `entry` that has not ended, or the last one; `entry` itself where it has not ended.
+    /// Returns `entry` if it has not ended. Otherwise returns its first successor that has not ended, or else its last
+    /// successor.
     fn heir<'s>(&'s self, entry: &'s Entry, today: NaiveDate) -> &'s Entry {
         let next = |entry: &&'s Entry| {
             entry.ends.filter(|ends| *ends <= today)?;
@@ -350,7 +359,7 @@ impl Catalogue {
         std::iter::successors(Some(entry), next).take(MOST_SUCCESSORS).last().unwrap_or(entry)
     }
 
-    /// The name of the successor of `entry` that can be called at `today`.
+    /// The name of the first successor of `entry` that has not ended on the day `today`, or else of the last successor.
     fn successor(&self, entry: &Entry, today: NaiveDate) -> Option<String> {
         let successor = self.entry_named(entry.successor.as_deref()?)?;
         Some(name_of_entry(self.heir(successor, today)))
@@ -370,8 +379,9 @@ impl Catalogue {
         Err(Unresolved::Retired { name: requested.to_owned(), since, replacement })
     }
 
-    /// The cheaper model for `entry` that can be called here in `form`. What is called in Europe is answered in Europe: of other forms only
-    /// the Region's own profile will do, and that only in the place of `bare` and `global`.
+    /// The id of the cheaper model for `entry` that can be called here. It has the same `form` if possible, because a
+    /// call in Europe must be answered in Europe. Otherwise only the Region's own profile or the bare id is used, and
+    /// only if `form` is `bare` or `global`.
     fn fallback(&self, entry: &Entry, form: &str, here: Here<'_>) -> Option<String> {
         let other = self.entry_named(entry.fallback.as_deref()?)?;
         if other.ends.is_some_and(|ends| ends <= here.today) {
@@ -384,19 +394,20 @@ impl Catalogue {
         [ids::BARE, ids::GLOBAL].contains(&form).then(own).flatten()
     }
 
-    /// The id under which `region` calls the model: its own group's profile, else the global one, else the model's own id.
+    /// The id under which `region` calls the model: the profile of its own group, else the global profile, else the
+    /// bare id.
     fn callable(&self, entry: &Entry, region: &str) -> Option<String> {
         let forms = ids::REGION_GROUPS.into_iter().chain([ids::BARE]);
         forms.into_iter().find(|form| self.has_form(entry, form, region)).map(|form| ids::in_form(&entry.model, form))
     }
 
-    /// Whether the model can be called in `form` from `region`.
+    /// `true` if the model can be called in `form` from `region`.
     fn has_form(&self, entry: &Entry, form: &str, region: &str) -> bool {
         entry.prices.iter().any(|row| self.row_holds(entry, row, form, region))
             || entry.forms.iter().any(|other| other == form) && self.is_form_of(form, region)
     }
 
-    /// Whether a price holds for `form` in `region`.
+    /// `true` if the price of `row` applies to `form` in `region`.
     fn row_holds(&self, entry: &Entry, row: &PriceRow, form: &str, region: &str) -> bool {
         if !row.r#for.iter().any(|other| other == form) {
             return false;
@@ -407,7 +418,8 @@ impl Catalogue {
         self.is_form_of(form, region) && !(form == ids::BARE && self.is_profile_only(&entry.model))
     }
 
-    /// Whether ids of `form` can be called from `region` at all: a model's own id in commercial Regions, a profile in those of its group.
+    /// `true` if ids of `form` can be called from `region`: bare ids in commercial Regions, profiles in the Regions of
+    /// their group.
     fn is_form_of(&self, form: &str, region: &str) -> bool {
         match self.common.region_groups.get(form) {
             Some(regions) => regions.iter().any(|at| is_at(at, region)),
@@ -419,7 +431,7 @@ impl Catalogue {
         self.profile_only.iter().any(|fact| fact.fits(model))
     }
 
-    /// Every Region, or beginning of Regions, from which the model can be called.
+    /// All Regions, or prefixes of Regions, from which the model can be called.
     fn regions_of(&self, entry: &Entry) -> Vec<String> {
         let of_form = |form: &str| {
             let form = if form == ids::BARE { ids::GLOBAL } else { form };
@@ -436,7 +448,7 @@ impl Catalogue {
         regions
     }
 
-    /// Whether the id or ARN can be called from `region`, as far as that is known.
+    /// Checks that the id or ARN can be called from `region`, as far as the catalogue knows.
     fn offered(&self, model_id: &str, item: Option<&ModelItem>, region: &str) -> Result<(), Unresolved> {
         let id = ids::id_of(model_id);
         let of_arn: Vec<String> = ids::region_of(model_id).map(str::to_owned).into_iter().collect();
@@ -457,7 +469,7 @@ impl Catalogue {
         }
     }
 
-    /// The profiles of the model that `region` can call, or else all that it has.
+    /// The profiles of the model that `region` can call. If there are none, all profiles of the model.
     fn profiles(&self, entry: &Entry, region: &str) -> Vec<String> {
         let profiles = |here: bool| -> Vec<String> {
             let of_entry = |form: &&str| {
@@ -471,12 +483,12 @@ impl Catalogue {
     }
 }
 
-/// Whether the Region, or the beginning of Regions of one partition, `at` has `region`.
+/// `true` if `region` matches `at`, a Region or a prefix of Regions, in the same partition.
 fn is_at(at: &str, region: &str) -> bool {
     fits(at, region) && ids::partition(at) == ids::partition(region)
 }
 
-/// The first alias of the model, or else its id.
+/// The first alias of the model, or its id if it has no alias.
 fn name_of_entry(entry: &Entry) -> String {
     entry.aliases.first().unwrap_or(&entry.model).clone()
 }
@@ -491,7 +503,7 @@ fn without_family(model_id: &str) -> Unresolved {
     }
 }
 
-/// The service tiers that `price` has rates for, beside the standard one.
+/// The service tiers that `price` has rates for, without the standard tier.
 fn tiers(price: Option<Price>) -> Vec<ServiceTier> {
     let Some(Price { tiers, .. }) = price else { return Vec::new() };
     let tiers = [(ServiceTier::Flex, tiers.flex), (ServiceTier::Priority, tiers.priority)];

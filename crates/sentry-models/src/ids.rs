@@ -1,40 +1,42 @@
-//! The ways to name a model to Bedrock.
+//! The names by which Bedrock knows a model: ids, profile ids and ARNs.
 
-/// Longest model name that is accepted, in characters: what a CloudWatch dimension is expected to hold.
+/// Longest accepted model name, in characters. A dimension of CloudWatch is expected to hold this length.
 const MAX_CHARS: usize = 255;
 
-/// The Region groups of cross-Region inference profile ids, as in `us.anthropic…`; of two that a Region belongs to, the narrower one first.
+/// The Region groups of cross-Region inference profile ids, as in `us.anthropic…`. If a Region belongs to two groups,
+/// the narrower one is first.
 ///
-/// Sources: Amazon Bedrock User Guide, "Supported Regions and models for inference profiles"; `in` by LiteLLM's model map 1.110.2.
+/// Sources: Amazon Bedrock User Guide, "Supported Regions and models for inference profiles"; for `in`, LiteLLM's model
+/// map 1.110.2.
 pub const REGION_GROUPS: [&str; 9] = ["us-gov", "ca", "jp", "au", "in", "us", "eu", "apac", "global"];
 
-/// What a file calls the form of an id that has no Region group.
+/// The name that the catalogue's files use for ids without a Region group.
 pub const BARE: &str = "bare";
 
-/// The Region group of the profiles that are served by all commercial Regions.
+/// The Region group whose profiles all commercial Regions serve.
 pub const GLOBAL: &str = "global";
 
-/// Whether `name` has only characters of model ids and ARNs, and is not longer than a metric can carry.
+/// `true` if `name` has only characters of model ids and ARNs, and is not longer than a metric dimension can hold.
 pub fn is_well_formed(name: &str) -> bool {
     (1..=MAX_CHARS).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'/' | b'_' | b'-'))
 }
 
-/// The parts of an ARN of Bedrock, of any partition.
+/// The parts of an ARN of Bedrock in any partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arn<'a> {
     /// Empty in the ARNs behind `global.` profiles.
     pub region: &'a str,
-    /// Twelve digits, or empty for what is Amazon's own.
+    /// Twelve digits, or empty for a resource of Amazon.
     pub account: &'a str,
-    /// Such as `inference-profile`.
+    /// The resource type, such as `inference-profile`.
     pub kind: &'a str,
-    /// What follows the kind.
+    /// The part after the resource type.
     pub id: &'a str,
 }
 
 impl<'a> Arn<'a> {
-    /// Reads `arn:PARTITION:bedrock:REGION:ACCOUNT:KIND/ID`.
+    /// Parses an ARN of the form `arn:PARTITION:bedrock:REGION:ACCOUNT:KIND/ID`.
     pub fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.splitn(6, ':');
         let (arn, partition, service) = (parts.next()?, parts.next()?, parts.next()?);
@@ -50,7 +52,7 @@ fn is_partition(text: &str) -> bool {
     text.strip_prefix("aws").is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-/// The partition of a Region, or of the beginning of one: `aws`, `aws-us-gov`, `aws-cn` or `aws-iso`.
+/// The partition of a Region or of a prefix of Regions: `aws`, `aws-us-gov`, `aws-cn` or `aws-iso`.
 pub fn partition(region: &str) -> &'static str {
     let is_iso = region.split('-').nth(1).is_some_and(|part| part.starts_with("iso"));
     match region {
@@ -61,7 +63,7 @@ pub fn partition(region: &str) -> &'static str {
     }
 }
 
-/// The id that `name` stands for: the one inside the ARN of a foundation model or of a system-defined profile, else `name` as it is.
+/// The id in the ARN of a foundation model or of a system-defined profile. Any other name is returned unchanged.
 pub fn id_of(name: &str) -> &str {
     let inside = Arn::parse(name).filter(|arn| {
         arn.kind == "foundation-model" && arn.account.is_empty()
@@ -70,12 +72,12 @@ pub fn id_of(name: &str) -> &str {
     inside.map_or(name, |arn| arn.id)
 }
 
-/// The Region that an ARN is of, if `name` is one.
+/// The Region in `name`, if `name` is an ARN with a Region.
 pub fn region_of(name: &str) -> Option<&str> {
     Arn::parse(name).map(|arn| arn.region).filter(|region| !region.is_empty())
 }
 
-/// The bare id of an application inference profile, if `name` is such an ARN.
+/// The id at the end of `name`, if `name` is the ARN of an application inference profile.
 pub fn application_profile_id(name: &str) -> Option<&str> {
     application_profile(name).map(|arn| arn.id)
 }
@@ -90,7 +92,7 @@ fn application_profile(name: &str) -> Option<Arn<'_>> {
     })
 }
 
-/// What `AWS/Bedrock` calls the model of `name` in its metrics: the id, or the bare id at the end of an ARN.
+/// The model's name in the metrics of `AWS/Bedrock`: the id, or the last part of an ARN.
 pub fn metric_of(name: &str) -> &str {
     match Arn::parse(id_of(name)) {
         Some(arn) => arn.id.rsplit('/').next().unwrap_or(arn.id),
@@ -98,7 +100,7 @@ pub fn metric_of(name: &str) -> &str {
     }
 }
 
-/// The model id behind a cross-Region profile id; any other id as it is.
+/// The model id behind a cross-Region profile id. Any other id is returned unchanged.
 pub fn without_region_group(id: &str) -> &str {
     split(id).map_or(id, |(_, model)| model)
 }
@@ -108,7 +110,7 @@ pub fn region_group(id: &str) -> Option<&str> {
     split(id).map(|(group, _)| group)
 }
 
-/// The form of an id, as the catalogue's files call it: its Region group, or [`BARE`].
+/// The form of an id in the catalogue's files: its Region group, or [`BARE`].
 pub fn form(id: &str) -> &str {
     region_group(id).unwrap_or(BARE)
 }
@@ -122,21 +124,24 @@ fn split(id: &str) -> Option<(&str, &str)> {
     id.split_once('.').filter(|(group, _)| REGION_GROUPS.contains(group))
 }
 
-/// The foundation model behind `name`, a model's or a cross-Region profile's id or ARN; `None` where the name does not tell it.
+/// The foundation model behind `name`, an id or ARN of a model or of a cross-Region profile. `None` if the name does
+/// not contain it.
 pub fn foundation_of(name: &str) -> Option<String> {
     let id = id_of(name);
     (!id.starts_with("arn:")).then(|| without_region_group(id).to_owned())
 }
 
-/// The Region and account of an application inference profile's ARN.
+/// The Region and the account in the ARN of an application inference profile.
 pub fn home_of_profile(arn: &str) -> Option<(&str, &str)> {
     application_profile(arn).map(|arn| (arn.region, arn.account))
 }
 
-/// The id under which the models behind an application inference profile are called: the foundation model itself, or the
-/// cross-Region profile that it was copied from. `None` where they are no single model.
+/// The id under which an application inference profile calls its models: the foundation model, or the cross-Region
+/// profile from which it was copied. `None` if they are not a single foundation model, or if their Regions have no
+/// common group.
 ///
-/// GetInferenceProfile lists a foundation model once for each Region, a global profile's also without a Region.
+/// GetInferenceProfile lists a foundation model once per Region. For a global profile, it also lists the model without
+/// a Region.
 pub fn source_of_profile<'a>(model_arns: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let models = model_arns.into_iter().map(foundation_model).collect::<Option<Vec<_>>>()?;
     let (first_region, model) = *models.first()?;
@@ -161,7 +166,7 @@ pub fn source_of_profile<'a>(model_arns: impl IntoIterator<Item = &'a str>) -> O
     models.iter().all(|(region, _)| group(region) == Some(group_of_first)).then(|| in_form(model, group_of_first))
 }
 
-/// The Region, perhaps empty, and the model of a foundation model's ARN.
+/// The Region, which may be empty, and the model in the ARN of a foundation model.
 fn foundation_model(arn: &str) -> Option<(&str, &str)> {
     Arn::parse(arn).filter(|arn| arn.kind == "foundation-model").map(|arn| (arn.region, arn.id))
 }

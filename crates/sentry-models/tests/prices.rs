@@ -1,4 +1,4 @@
-//! Every price of the catalogue is recomputed from the row that it is from, and what the catalogue knows is shown as a table.
+//! Recomputes every price of the catalogue from its source row, and prints the facts of the catalogue as a table.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has to stop")]
 
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 const LITELLM: &str = include_str!("../sources/litellm.json");
 const GENAI: &str = include_str!("../sources/genai-prices.json");
-/// The day on which the data was read.
+/// The day on which the source data was read.
 const TODAY: &str = "2026-11-26";
 const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
 
@@ -41,14 +41,14 @@ fn id(model: &str, form: &str) -> String {
     if form == "bare" { model.to_owned() } else { format!("{form}.{model}") }
 }
 
-/// Dollars per million tokens of a field in dollars a token.
+/// Converts a field in dollars per token to dollars per million tokens.
 fn per_million(row: &Value, field: &str) -> Option<Decimal> {
     let text = row.get(field)?.to_string();
     let rate = if text.contains('e') { Decimal::from_scientific(&text) } else { text.parse() };
     Some(rate.unwrap() * Decimal::from(1_000_000))
 }
 
-/// The rates of LiteLLM's row that end with `end`.
+/// The rates of a LiteLLM row whose field names end with `end`.
 fn rates(row: &Value, end: &str) -> BTreeMap<&'static str, Decimal> {
     let fields = [
         ("input", "input_cost_per_token"),
@@ -60,14 +60,14 @@ fn rates(row: &Value, end: &str) -> BTreeMap<&'static str, Decimal> {
     fields.into_iter().filter_map(|(kind, field)| Some((kind, per_million(row, &format!("{field}{end}"))?))).collect()
 }
 
-/// The rates that the catalogue has.
+/// The rates in the catalogue.
 fn shipped(rates: &Value) -> BTreeMap<&str, Decimal> {
     let rates = rates.as_object().unwrap().iter().filter(|(_, rate)| rate.is_string());
     rates.map(|(kind, rate)| (kind.as_str(), rate.as_str().unwrap().parse().unwrap())).collect()
 }
 
-/// The row of LiteLLM's map that a price is from. A row may be of another spelling, and a model that has profiles only may have one row for
-/// its own id.
+/// The row of LiteLLM's map that is the source of a price. The row may have another spelling of the model id. For a
+/// model that has only profiles, the row may have the model's own id.
 fn row<'s>(source: &'s BTreeMap<String, Value>, entry: &Entry, form: &str, region: Option<&String>) -> &'s Value {
     let common = common();
     let spellings = common.spellings.iter().filter(|(_, right)| **right == entry.model).map(|(other, _)| other);
@@ -153,7 +153,8 @@ fn every_chat_model_of_the_data_has_an_entry() {
     }
 }
 
-/// A table of all entries, then of all rules; `cargo test -p sentry-models --test prices -- --nocapture` shows it.
+/// Prints a table of all entries, then of all rules. To see it, run `cargo test -p sentry-models --test prices --
+/// --nocapture`.
 #[test]
 fn the_catalogue_as_a_table() {
     let (catalogue, entries) = (Catalogue::bundled().unwrap(), entries());
@@ -241,6 +242,6 @@ fn reading_the_catalogue_costs_a_function_little() {
     }
     let each = start.elapsed() / 20;
     println!("reading the catalogue takes {each:?}");
-    // Many times what a release build needs; a debug build shares this limit.
+    // A release build needs much less. A debug build has the same limit.
     assert!(each.as_millis() < 500, "{each:?}");
 }

@@ -1,4 +1,4 @@
-//! Each rule broken once, with the place that the answer names.
+//! Breaks each rule once, and checks the place that the answer names.
 
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ fn image() -> Value {
     json!({"image": {"format": "png", "source": {"bytes": "YQ=="}}})
 }
 
-/// A request with these messages, and a tool.
+/// A request with these messages and with a tool.
 fn with_messages(messages: Value) -> Value {
     let mut document = request();
     document["prompt"] = json!({"messages": messages, "tools": [tool("find")], "parameters": {"max_tokens": 9}});

@@ -1,5 +1,5 @@
-//! Headers as encoders write them, headers that are damaged or say two things, and holds for a thousand sizes beside what the stand-in
-//! for Bedrock charges by its own reading of the same pages.
+//! Headers as encoders write them, damaged headers, ambiguous headers, and holds for a thousand sizes. The holds are
+//! compared with the charges of the Bedrock simulator, which has its own implementation of the same pages.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,7 @@ use sentry_models::Catalogue;
 
 use super::*;
 
-/// The beginning of a picture, as far as it is needed to tell its size.
+/// The start of a picture, with enough bytes to read its size.
 pub fn header(format: ImageFormat, width: u16, height: u16) -> Vec<u8> {
     let (wide, high) = (u32::from(width), u32::from(height));
     match format {
@@ -102,7 +102,7 @@ fn what_cannot_be_read_is_held_at_the_largest_picture_of_the_family() {
     }
 }
 
-/// A model of every rule of the catalogue.
+/// A model for every rule of the catalogue.
 const MODELS: [&str; 11] = [
     "amazon.nova-lite-v1:0",
     "amazon.nova-pro-v1:0",
@@ -137,7 +137,7 @@ fn a_picture_of_1600_tokens_to_nova_pro_is_held_at_no_more_than_twice_that() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
-    /// A thousand sizes, in every format, to every family that takes pictures.
+    /// Checks a thousand sizes in every format, for every family that accepts pictures.
     #[test]
     fn no_hold_is_below_what_is_charged(
         edges in prop_oneof![(1..8_001_u16, 1..8_001_u16), (1..2_000_u16, 1..2_000_u16), (1..200_u16, 1..8_001_u16)],

@@ -1,4 +1,4 @@
-//! What is looked up, how often, and what follows from the answers.
+//! Look-ups: their number, their answers and the results.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,12 +20,12 @@ use super::*;
 const ARN: &str = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/p1";
 const REGION: &str = "us-east-1";
 
-/// A day on which every model of these tests lives.
+/// A day on which every model of these tests can be called.
 fn today() -> NaiveDate {
     "2026-11-21".parse().unwrap()
 }
 
-/// What DynamoDB and Bedrock answer.
+/// The answers of DynamoDB and Bedrock.
 pub struct Aws {
     table: Rule,
     profiles: Rule,
@@ -33,7 +33,7 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// An empty table, and no profiles.
+    /// An empty table, and no inference profiles.
     pub fn empty() -> Self {
         Self::new(
             &[],
@@ -219,7 +219,7 @@ async fn a_profile_has_the_family_and_price_of_the_model_behind_it() {
         assert_eq!((found.model.family, found.limits.output), (Family::Nova, Some(10_000)));
         assert!(found.model.price.is_some() && found.model.requested == ARN);
     }
-    // The item of the profile, and that of the model behind it.
+    // Each round reads the item of the profile, and the item of the model behind it.
     assert_eq!((aws.profiles.num_calls(), aws.reads()), (1, 4));
     resolver.resolve(ARN, today(), now + Duration::from_secs(300)).await.unwrap().unwrap();
     assert_eq!(aws.profiles.num_calls(), 2);
@@ -268,7 +268,7 @@ async fn a_control_plane_that_does_not_answer_fails_closed_and_is_asked_again() 
     }
 }
 
-/// The id and name of the fallback of what `name` means.
+/// The id and the name of the fallback for `name`.
 async fn fallback_of(resolver: &Resolver, name: &str) -> Option<(String, String)> {
     let resolved = resolver.resolve(name, today(), Instant::now()).await.unwrap().unwrap();
     let fallback = resolver.fallback(&resolved, today(), Instant::now()).await?;
@@ -296,7 +296,7 @@ async fn a_fallback_is_the_bundled_catalogues_or_an_additions() {
     assert_eq!(fallback_of(&resolver, "nova-micro").await, None);
     assert_eq!(fallback_of(&resolver, "acme.a").await, named(lite, "nova-lite"));
     assert_eq!(fallback_of(&resolver, "acme.o").await, named("acme.b", "acme.b"));
-    // Nobody is refused because the fallback cannot be called.
+    // A fallback that cannot be called does not fail the request.
     assert_eq!((fallback_of(&resolver, "acme.m").await, fallback_of(&resolver, "acme.c").await), (None, None));
 }
 

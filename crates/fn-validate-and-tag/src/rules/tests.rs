@@ -1,4 +1,4 @@
-//! Every rule broken once, and kept once, at models of the bundled catalogue.
+//! Breaks every rule once and follows it once, with models of the bundled catalogue.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn image() -> Value {
     json!({"image": {"format": "png", "source": {"bytes": "YQ=="}}})
 }
 
-/// A request to `model` with these fields of the prompt beside one message of the user.
+/// A request to `model` with one message of the user and the fields of `prompt`.
 fn to(model: &str, prompt: Value) -> Value {
     let mut document = request();
     document["model"] = json!(model);

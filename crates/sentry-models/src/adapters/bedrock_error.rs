@@ -1,26 +1,25 @@
-//! An error that Bedrock itself answered, whoever made the call.
+//! An error with which Bedrock answered a call by the SDK or by Step Functions.
 
 use sentry_contract::ErrorCode;
 
 use super::meaning::{Meaning, USE_CASE_FORM, answered};
 use super::{Effect, ModelFailure};
 
-/// The parts of an error that Bedrock answered, as far as they are known.
+/// The parts of Bedrock's error, as far as they are known.
 #[derive(Clone, Copy, Default)]
 pub struct BedrockError<'e> {
-    /// The exception, such as `ThrottlingException`.
+    /// The name of the exception, such as `ThrottlingException`.
     pub name: Option<&'e str>,
-    /// HTTP status.
     pub status: Option<u16>,
-    /// The id under which AWS knows the call.
+    /// The id by which AWS can identify the call.
     pub request_id: Option<&'e str>,
-    /// Bedrock's own text. It may quote the prompt.
+    /// Bedrock's own message. It may quote the prompt.
     pub message: Option<&'e str>,
 }
 
 impl BedrockError<'_> {
-    /// The failure that a client is told. A well-known message decides code and message before the error's name does; what the call can
-    /// have done depends on name and status alone.
+    /// The failure that the client receives. A well-known message determines its code and message, before the error's
+    /// name does. The effect depends only on the name and the status.
     pub fn failure(self) -> ModelFailure {
         let generic = answered(self.name, self.status);
         let known = self.known();
@@ -32,7 +31,8 @@ impl BedrockError<'_> {
         failure.with_bedrock_message(self.message)
     }
 
-    /// Only these two errors never quote the request: the words of a prompt cannot be taken for Bedrock's.
+    /// The well-known message of this error, if it is one. Only two errors are searched, because they never quote the
+    /// request. So words of a prompt cannot pass for words of Bedrock.
     fn known(&self) -> Option<&'static Known> {
         let about_the_model = match self.name {
             Some("AccessDeniedException" | "ResourceNotFoundException") => true,
@@ -44,20 +44,22 @@ impl BedrockError<'_> {
     }
 }
 
-/// A message of Bedrock with a well-known meaning.
+/// A message of Bedrock that has a well-known meaning.
 struct Known {
-    /// Any of these is in the message, in lower case. Each is short: Bedrock changes the words around them.
+    /// Fragments in lower case. A message matches if it contains one of them. They are short because Bedrock changes
+    /// the words around them.
     parts: &'static [&'static str],
     meaning: Meaning,
-    /// The model has ended.
+    /// `true` if the message says that the model has ended.
     retired: bool,
 }
 
-/// Sources: public reports of 2024 to 2026 that quote Bedrock ("This model version has reached the end of its life.", "Access denied. This
-/// Model is marked by provider as Legacy and you have not been actively using the model in the last 30 days.", "Model use case details have
-/// not been submitted for this account.", "You have not filled out the required use-case form for this model.", "Your AWS Marketplace
-/// subscription for this model cannot be completed at this time."); Amazon Bedrock User Guide, "Troubleshooting Amazon Bedrock API Error
-/// Codes" (`FTUFormNotFilled`) and "Access Amazon Bedrock foundation models".
+/// Sources: public reports of 2024 to 2026 that quote Bedrock ("This model version has reached the end of its life.",
+/// "Access denied. This Model is marked by provider as Legacy and you have not been actively using the model in the
+/// last 30 days.", "Model use case details have not been submitted for this account.", "You have not filled out the
+/// required use-case form for this model.", "Your AWS Marketplace subscription for this model cannot be completed at
+/// this time."); Amazon Bedrock User Guide, "Troubleshooting Amazon Bedrock API Error Codes" (`FTUFormNotFilled`) and
+/// "Access Amazon Bedrock foundation models".
 const KNOWN: [Known; 3] = [
     Known { parts: &["end of its life", "marked by provider as legacy"], meaning: RETIRED, retired: true },
     Known { parts: &["ftuformnotfilled", "use case details", "use-case form"], meaning: USE_CASE_FORM, retired: false },

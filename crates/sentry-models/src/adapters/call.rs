@@ -1,4 +1,4 @@
-//! One request to a model, whose parts go together.
+//! A request to a model whose parts can be sent together.
 
 use sentry_contract::request::Prompt;
 use sentry_contract::states::Target;
@@ -8,26 +8,26 @@ use serde_json::Value;
 use super::conversation::Conversation;
 use super::words;
 
-/// More tokens than this no call has: the largest count that Converse can take and report.
+/// Limit of the tokens in a call: the largest count that Converse can accept and report.
 ///
 /// Source: Amazon Bedrock API Reference, InferenceConfiguration and TokenUsage: integers of 32 bits.
 const MOST_TOKENS: u32 = i32::MAX.unsigned_abs();
 
-/// One request to a model, which it honors.
+/// A checked request to a model.
 pub struct Call<'r> {
     pub prompt: &'r Prompt,
     pub conversation: Conversation<'r>,
-    /// Most tokens to write.
+    /// Limit of the tokens that the model writes.
     pub max_tokens: u32,
-    /// What Converse has no field for.
+    /// Fields that Converse does not have.
     pub additional: Option<Value>,
 }
 
 impl<'r> Call<'r> {
-    /// The request of `prompt` to `model`, for an answer of at most `max_tokens`.
+    /// Builds the request of `prompt` to `model`, for an answer of at most `max_tokens`.
     ///
     /// # Errors
-    /// At the first part of the request that the model cannot honor.
+    /// Returns the first part of the request that the model cannot honor.
     pub fn new(model: &Target, prompt: &'r Prompt, max_tokens: u32) -> Result<Self, Refusal> {
         let conversation = Conversation::of(prompt);
         check(prompt, &conversation, max_tokens)?;
@@ -36,17 +36,17 @@ impl<'r> Call<'r> {
     }
 }
 
-/// A part of the request that the model cannot honour.
+/// A part of the request that the model cannot honor, with the reason.
 #[derive(Debug)]
 pub struct Refusal {
-    /// `max_tokens`, `system`, `toolChoice`, `reasoning`, `additionalModelRequestFields`.
+    /// One of `max_tokens`, `system`, `toolChoice`, `reasoning` and `additionalModelRequestFields`.
     pub parameter: &'static str,
-    /// Why, as the end of a sentence.
+    /// The reason, as the end of a sentence.
     pub because: &'static str,
 }
 
 impl Refusal {
-    /// The error that a client gets. Nothing was sent.
+    /// The error for the client. Nothing was sent to Bedrock.
     pub fn error(&self, model: &Target) -> ErrorBody {
         let Self { parameter, because } = self;
         let family = model.family.name();
@@ -55,7 +55,8 @@ impl Refusal {
     }
 }
 
-/// Refuses by name what no request can say. What a model does not take is refused by validation, or else by Bedrock.
+/// Refuses the parts that no Converse request can express. Validation, or else Bedrock, checks the capabilities of the
+/// model.
 fn check(prompt: &Prompt, conversation: &Conversation<'_>, max_tokens: u32) -> Result<(), Refusal> {
     let refused = |parameter, because| Err(Refusal { parameter, because });
     if max_tokens > MOST_TOKENS {

@@ -15,15 +15,15 @@ use serde_json::Value;
 use super::outcome::{failed, native_failure, priced, too_large};
 use super::{ModelFailure, integration};
 
-/// The end of a model's call, read and opened.
+/// The result of a model call, after it was read and opened.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conclusion {
-    /// The answer or the failure. The failure's details may have Bedrock's own message, so it must not be logged.
+    /// The answer or the failure. The failure's details may contain Bedrock's own message, so they must not be logged.
     end: Result<Box<ModelAnswer>, Box<CallFailure>>,
 }
 
 impl Conclusion {
-    /// Reads `ended`, the end of a call of `model`. A call by Step Functions had `timeout` to answer.
+    /// Reads `ended`, the end of a call to `model`. `timeout` is the limit of a call by Step Functions.
     #[must_use]
     pub fn of(ended: Ended, model: &Model, timeout: Duration) -> Self {
         let end = match ended {
@@ -39,7 +39,7 @@ impl Conclusion {
         Self { end }
     }
 
-    /// The tokens that were spent, if they are known.
+    /// The tokens that the call used, if they are known.
     #[must_use]
     pub fn usage(&self) -> Option<TokenUsage> {
         match &self.end {
@@ -48,13 +48,15 @@ impl Conclusion {
         }
     }
 
-    /// Whether certainly nothing was spent. Without this and without a usage, nobody knows.
+    /// `true` if the model certainly used nothing. If it is `false` and [`Self::usage`] is `None`, the usage is
+    /// unknown.
     #[must_use]
     pub fn nothing_spent(&self) -> bool {
         self.end.as_ref().is_err_and(|failure| failure.nothing_spent && failure.usage.is_none())
     }
 
-    /// The final document, with `budget`. An answer that does not fit into it is `OutputTooLarge`.
+    /// The final document, with `budget`. If the answer does not fit into it, the document has the error
+    /// `OutputTooLarge` instead.
     #[must_use]
     pub fn document(&self, admitted: &Admitted, budget: Vec<BudgetEntry>) -> FinalAnswer {
         let document = self.unchecked(admitted, budget);
@@ -89,7 +91,7 @@ impl Conclusion {
         }
     }
 
-    /// The message for the metrics queue of a request that was settled and answered with `document`.
+    /// The message for the metrics queue about a request that was settled and answered with `document`.
     #[must_use]
     pub fn record(&self, admitted: &Admitted, document: &FinalAnswer, alerts: Vec<Alert>) -> MetricsRecord {
         let reservation = &admitted.reservation;
@@ -124,7 +126,7 @@ fn native_answer(result: Value, model: &Model, terms: AnswerTerms) -> Result<Box
     Ok(Box::new(priced(reply, model.price, terms)))
 }
 
-/// Bedrock's own message among the details, for the client that wrote the prompt.
+/// Moves Bedrock's own message to the details. The document goes to the client that wrote the prompt.
 fn with_reason(mut failure: CallFailure) -> CallFailure {
     let message = failure.bedrock_message.take().and_then(|sealed| sealed.open::<String>().ok());
     if let Some(message) = message {

@@ -1,34 +1,32 @@
-//! A prompt as Converse wants it: system text apart, and turns that alternate.
+//! The form of a prompt in Converse: separate system blocks, and turns that alternate.
 
 use sentry_contract::content::{Block, Content};
 use sentry_contract::request::{Prompt, Role};
 use serde::{Deserialize, Serialize};
 
-/// Whose turn it is.
+/// The speaker of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Speaker {
     /// The person or program that asks.
     User,
-    /// The model.
+    /// The model, which answers.
     Assistant,
 }
 
 /// Consecutive messages of one speaker.
 pub struct Turn<'r> {
     pub speaker: Speaker,
-    /// What each says; at least one.
+    /// The content of each message. At least one.
     pub said: Vec<&'r Content>,
 }
 
 impl Turn<'_> {
-    /// The turn as content blocks.
     pub fn blocks(&self) -> Vec<Block> {
         blocks(&self.said)
     }
 }
 
-/// A prompt's messages.
 pub struct Conversation<'r> {
     pub system: Vec<&'r Content>,
     pub turns: Vec<Turn<'r>>,
@@ -54,12 +52,11 @@ impl<'r> Conversation<'r> {
         }
     }
 
-    /// The system messages as content blocks.
     pub fn system_blocks(&self) -> Vec<Block> {
         blocks(&self.system)
     }
 
-    /// Whether the system messages have something that Converse has no place for there.
+    /// `true` if the system messages contain a block that Converse does not allow there.
     pub fn system_is_rich(&self) -> bool {
         let fits = |block: &Block| matches!(block, Block::Text(_) | Block::CachePoint(_) | Block::GuardContent(_));
         self.system.iter().flat_map(|content| content.blocks()).any(|block| !fits(block))

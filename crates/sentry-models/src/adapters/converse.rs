@@ -1,7 +1,9 @@
-//! Converse, Bedrock's own common format, as plain data: whoever makes the call sends this and hands back that.
+//! The Converse API, Bedrock's common format, as plain data. The caller sends a [`ConverseRequest`] and passes the
+//! [`ConverseAnswer`] to [`normalise`].
 //!
-//! Source: Amazon Bedrock API Reference, Converse. `inferenceConfig` is the base set of parameters that every model there takes; a
-//! model that lacks one of them refuses the request by name, at no cost, so they are sent as they are.
+//! Source: Amazon Bedrock API Reference, Converse. `inferenceConfig` is the base set of parameters for all models in
+//! Converse. If a model does not support one of them, it rejects the request with the parameter's name, and at no cost.
+//! So these parameters are sent unchanged.
 
 use std::collections::BTreeMap;
 
@@ -24,68 +26,68 @@ const MOST_METADATA_CHARS: usize = 256;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConverseRequest {
-    /// The turns; speakers alternate.
+    /// The turns. User and assistant alternate.
     pub messages: Vec<ConverseMessage>,
-    /// The system messages.
+    /// The blocks of all system messages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub system: Vec<Block>,
-    /// How to answer.
+    /// `max_tokens`, sampling and stop sequences.
     pub inference_config: InferenceConfig,
-    /// What Converse has no field for, in the family's own words.
+    /// Fields that Converse does not have, in the format of the model's family.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub additional_model_request_fields: Option<Value>,
-    /// What the model may ask for.
+    /// The tools that the model can request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_config: Option<ToolConfig>,
-    /// What looks at the prompt and the answer.
+    /// The guardrail that checks the prompt and the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guardrail_config: Option<GuardrailConfig>,
-    /// How it is processed.
+    /// The service tier that the client requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<Tier>,
-    /// The form of the answer's text.
+    /// The format of the answer's text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_config: Option<OutputConfig>,
-    /// The tags, for the account's model invocation log; those that it cannot hold are left out.
+    /// The tags, for the account's model invocation log. Tags that `requestMetadata` cannot hold are left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub request_metadata: BTreeMap<String, String>,
 }
 
-/// A message of Converse.
+/// One turn of a conversation in Converse.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConverseMessage {
-    /// Whose turn it is.
+    /// The speaker of the turn.
     pub role: Speaker,
-    /// What is said.
+    /// The content of all messages of the turn.
     pub content: Vec<Block>,
 }
 
-/// `toolConfig`.
+/// The field `toolConfig` of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolConfig {
-    /// At least one.
+    /// Tools and cache points, with at least one tool.
     pub tools: Vec<Tool>,
-    /// Which of them it has to ask for.
+    /// The client's choice: automatic, any tool, or one tool. Absent if the client did not choose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice>,
 }
 
 impl ToolConfig {
-    /// The tools of a prompt, if it has any.
+    /// The tools of `prompt`. `None` if it has none.
     pub fn of(prompt: &Prompt) -> Option<Self> {
         let Prompt { tools, tool_choice, .. } = prompt;
         (!tools.is_empty()).then(|| Self { tools: tools.clone(), tool_choice: tool_choice.clone() })
     }
 }
 
-/// `guardrailConfig`.
+/// The field `guardrailConfig` of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GuardrailConfig {
-    /// Id or ARN.
+    /// The guardrail's id or ARN.
     pub guardrail_identifier: String,
-    /// A number, or `DRAFT`.
+    /// A version number, or `DRAFT`.
     pub guardrail_version: String,
 }
 
@@ -95,48 +97,48 @@ impl From<&Guardrail> for GuardrailConfig {
     }
 }
 
-/// `serviceTier`.
+/// The field `serviceTier` of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tier {
-    /// Which one.
+    /// The tier that the client requested.
     pub r#type: ServiceTier,
 }
 
-/// `outputConfig`.
+/// The field `outputConfig` of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutputConfig {
-    /// The form.
+    /// The format of the answer's text.
     pub text_format: TextFormat,
 }
 
-/// `textFormat`.
+/// The field `textFormat` of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "structure")]
 pub enum TextFormat {
-    /// JSON by a schema.
+    /// JSON that matches a schema.
     #[serde(rename = "json_schema")]
     JsonSchema(Structure),
 }
 
-/// `structure`.
+/// The field `structure` of a text format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Structure {
-    /// The schema.
+    /// The schema and its name.
     JsonSchema(SchemaDefinition),
 }
 
-/// `jsonSchema`.
+/// The field `jsonSchema` of a structure.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchemaDefinition {
-    /// The schema, written as JSON.
+    /// The schema, serialized as JSON text.
     pub schema: String,
-    /// What the model knows it by.
+    /// The name by which the model knows the schema.
     pub name: String,
 }
 
-/// The schema stays out of logs.
+/// Hides the schema from logs.
 impl std::fmt::Debug for SchemaDefinition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SchemaDefinition({} bytes)", self.schema.len())
@@ -150,16 +152,16 @@ impl From<&OutputFormat> for OutputConfig {
     }
 }
 
-/// `inferenceConfig`.
+/// The field `inferenceConfig` of a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceConfig {
-    /// Most tokens to write.
+    /// Limit of the tokens that the model writes.
     pub max_tokens: u32,
-    /// 0 to 1.
+    /// A number from 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
-    /// 0 to 1.
+    /// A number from 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f64>,
     /// Texts that end the answer.
@@ -167,32 +169,32 @@ pub struct InferenceConfig {
     pub stop_sequences: Vec<String>,
 }
 
-/// What is read of Converse's answer; what a model leaves out is absent.
+/// The part of Converse's answer that the sentry reads. A field that the model leaves out is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConverseAnswer {
-    /// What the model said.
+    /// The output, with the model's message.
     pub output: ConverseOutput,
-    /// Why it stopped.
+    /// The reason why the model stopped, in Bedrock's spelling.
     pub stop_reason: Option<String>,
-    /// What it read and wrote.
+    /// The tokens that were read and written.
     pub usage: Option<ConverseUsage>,
-    /// How it was processed.
+    /// The service tier on which Bedrock processed the request.
     pub service_tier: Option<AnswerTier>,
 }
 
-/// `serviceTier` of an answer.
+/// The field `serviceTier` of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AnswerTier {
-    /// Which one, in Bedrock's word.
+    /// The tier in Bedrock's spelling.
     pub r#type: String,
 }
 
-/// `output` of an answer.
+/// The field `output` of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConverseOutput {
-    /// The model's message.
+    /// The model's message. Absent if the answer has none.
     #[serde(default)]
     pub message: Option<AnswerMessage>,
 }
@@ -200,26 +202,27 @@ pub struct ConverseOutput {
 /// The message of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AnswerMessage {
-    /// What is said.
+    /// The blocks in the order of the model.
     pub content: Vec<AnswerBlock>,
 }
 
-/// A block of an answer. Of other kinds (citations, say, which no request asks for) nothing is kept.
+/// A block of an answer. A block of any other kind (such as citations, which no request asks for) has none of these
+/// fields.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AnswerBlock {
-    /// Absent in a block of another kind.
+    /// A text. Absent in a block of another kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// Absent in a block of another kind.
+    /// A tool request. Absent in a block of another kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_use: Option<AnswerToolUse>,
-    /// Absent in a block of another kind.
+    /// A thought. Absent in a block of another kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<AnswerReasoning>,
 }
 
-/// The texts stay out of logs.
+/// Hides the texts from logs.
 impl std::fmt::Debug for AnswerBlock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = match self {
@@ -232,56 +235,57 @@ impl std::fmt::Debug for AnswerBlock {
     }
 }
 
-/// What the model thought.
+/// A thought of the model, in clear text or encrypted.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AnswerReasoning {
-    /// Its words.
+    /// The thought in clear text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_text: Option<AnswerReasoningText>,
-    /// Its words, encrypted, in base64.
+    /// The encrypted thought, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redacted_content: Option<String>,
 }
 
-/// The words of a thought.
+/// A thought in clear text, with its signature.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AnswerReasoningText {
-    /// The words; empty where the vendor keeps them to itself.
+    /// The text of the thought. Empty if the vendor does not disclose it.
     pub text: String,
-    /// What the model asks for when the thought comes back.
+    /// The signature, which the model requires if the client sends the thought back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
 }
 
-/// The model asks for a tool. What a request must have may be missing here; what it may not have is passed over.
+/// A tool use that the model requests. Fields may be missing, and unknown fields are ignored.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AnswerToolUse {
-    /// What the result refers to.
+    /// The id to which the tool's result refers.
     pub tool_use_id: String,
-    /// Which tool.
+    /// The name of the tool.
     pub name: String,
-    /// What is passed to it.
+    /// The tool's input, as any JSON.
     pub input: Value,
 }
 
-/// `usage` of an answer; signed, as the service defines it. A count that is missing is 0 here: the SDK does not tell the two apart.
+/// The field `usage` of an answer, with the signed integers of the service. A missing count is 0, because the SDK also
+/// returns 0 for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConverseUsage {
-    /// Without cached ones.
+    /// Tokens read, without cached tokens.
     pub input_tokens: i32,
-    /// Written.
+    /// Tokens written by the model.
     pub output_tokens: i32,
-    /// Both, for some models with cached ones.
+    /// The sum of both. For some models, it includes cached tokens.
     pub total_tokens: i32,
-    /// Read from a cache.
+    /// Tokens read from a cache.
     pub cache_read_input_tokens: Option<i32>,
-    /// Written to a cache.
+    /// Tokens written to a cache.
     pub cache_write_input_tokens: Option<i32>,
-    /// The same by lifetime; not every model tells.
+    /// Tokens written to a cache, by lifetime. Not every model reports them.
     pub cache_details: Option<Vec<AnswerCacheDetail>>,
 }
 
@@ -289,13 +293,13 @@ pub struct ConverseUsage {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AnswerCacheDetail {
-    /// The lifetime, in Bedrock's word.
+    /// The lifetime in Bedrock's spelling, such as `5m`.
     pub ttl: String,
-    /// How many.
+    /// Number of tokens with this lifetime.
     pub input_tokens: i32,
 }
 
-/// The request for a call, whose parts are checked.
+/// Builds the Converse request of a checked call.
 pub fn request(call: Call<'_>, tags: &Tags) -> ConverseRequest {
     let parameters = &call.prompt.parameters;
     let (system, messages) = conversation(&call.conversation);
@@ -317,14 +321,14 @@ pub fn request(call: Call<'_>, tags: &Tags) -> ConverseRequest {
     }
 }
 
-/// `system` and `messages`.
+/// The fields `system` and `messages` of a request.
 pub fn conversation(conversation: &Conversation<'_>) -> (Vec<Block>, Vec<ConverseMessage>) {
     let turns = conversation.turns.iter();
     let messages = turns.map(|turn| ConverseMessage { role: turn.speaker, content: turn.blocks() });
     (conversation.system_blocks(), messages.collect())
 }
 
-/// The tags that `requestMetadata` can hold; the others stay in the audit record only.
+/// The tags that `requestMetadata` can hold. The other tags are in the audit record only.
 fn metadata(tags: &Tags) -> BTreeMap<String, String> {
     let fits = |text: &String| {
         text.len() <= MOST_METADATA_CHARS
@@ -334,11 +338,11 @@ fn metadata(tags: &Tags) -> BTreeMap<String, String> {
     fitting.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// The reply in an answer of Converse to a request with `charges`: where it does not tell the tier, or the lifetime of what was cached, they
-/// are as the request asked for.
+/// Reads the reply from an answer of Converse to a request with `charges`. If the answer does not report the tier or
+/// the cache lifetime, those of `charges` apply.
 ///
 /// # Errors
-/// When the answer cannot be understood, or says nothing of its usage.
+/// If the answer cannot be understood, or does not report its usage.
 pub fn normalise(answer: ConverseAnswer, charges: Charges) -> Result<Reply, ModelFailure> {
     let stop_reason = answer.stop_reason.as_deref().filter(|word| !word.is_empty()).map(stop_reason);
     let tier = answer.service_tier.and_then(|tier| service_tier(&tier.r#type)).unwrap_or(charges.tier);
@@ -353,7 +357,8 @@ pub fn normalise(answer: ConverseAnswer, charges: Charges) -> Result<Reply, Mode
     Ok(Reply { content: content.map_err(|failure| failure.spent(usage))?, stop_reason, usage })
 }
 
-/// A block of the answer. An empty one, and one of another kind, is left out. So is an unfinished tool use, unless the answer stopped for it.
+/// Converts a block of the answer. `None` for an empty block and for a block of another kind. `None` also for an
+/// unfinished tool use, unless the answer stopped for a tool use. Then it is an error.
 fn block(block: AnswerBlock, asks_for_a_tool: bool) -> Option<Result<Block, ModelFailure>> {
     if let Some(AnswerToolUse { tool_use_id, name, input }) = block.tool_use {
         let unfinished = tool_use_id.is_empty() || name.is_empty();
@@ -369,7 +374,7 @@ fn block(block: AnswerBlock, asks_for_a_tool: bool) -> Option<Result<Block, Mode
     block.text.filter(|text| !text.is_empty()).map(|text| Ok(Block::Text(text)))
 }
 
-/// What the model thought, as it gave it; nothing where it gave neither words nor a signature.
+/// Converts a thought. `None` if it has neither words nor a signature.
 fn reasoning(AnswerReasoning { reasoning_text, redacted_content }: AnswerReasoning) -> Option<ReasoningContent> {
     if let Some(encrypted) = redacted_content {
         return (!encrypted.is_empty()).then_some(ReasoningContent::RedactedContent(encrypted));
@@ -384,15 +389,15 @@ fn service_tier(word: &str) -> Option<ServiceTier> {
     ServiceTier::ALL.iter().find(|tier| tier.name() == word).copied()
 }
 
-/// The counts, if they are whole. A 0 may stand for a count that is missing; it is believed where the total bears it out. `asked` is the
-/// longest lifetime of the request's cache points.
+/// Checks and converts the counts. `None` if a count is negative, or if a count may be missing. A missing count is 0,
+/// so a 0 is accepted only if the total confirms it. `asked` is the longest lifetime of the request's cache points.
 fn tokens(usage: &ConverseUsage, asked: Option<CacheTtl>) -> Option<TokenUsage> {
     let count = |tokens: i32| u64::try_from(tokens).ok();
     let details = usage.cache_details.as_deref().unwrap_or_default();
     let of =
         |detail: &AnswerCacheDetail| Some((detail.ttl == CacheTtl::FiveMinutes.name(), count(detail.input_tokens)?));
     let details = details.iter().map(of).collect::<Option<Vec<_>>>()?;
-    // A lifetime that is not known here counts as the longest.
+    // An unknown lifetime counts as the longest lifetime.
     let sum =
         |short: bool| details.iter().filter(|(is_short, _)| *is_short == short).map(|(_, tokens)| tokens).sum::<u64>();
     let (for_minutes, for_an_hour) = (sum(true), sum(false));
@@ -412,14 +417,15 @@ fn tokens(usage: &ConverseUsage, asked: Option<CacheTtl>) -> Option<TokenUsage> 
     (!has_zero || borne_out).then_some(tokens)
 }
 
-/// Whether the call can have had this usage. Every one reads something, but one whose input a guardrail has blocked: then the model is not
-/// asked.
+/// `true` if a call can have this usage. Every call reads some tokens, unless a guardrail blocks the input. Then the
+/// model is not called.
 fn has_read(usage: &TokenUsage, stop_reason: Option<&StopReason>) -> bool {
     usage.read() > 0 || stop_reason == Some(&StopReason::GuardrailIntervened)
 }
 
-/// Source: Amazon Bedrock API Reference, Converse, `stopReason`. A word that is not among these reaches the client as it is: its text was
-/// paid for.
+/// Converts a stop reason. The client receives an unknown word unchanged, because the account has paid for the text.
+///
+/// Source: Amazon Bedrock API Reference, Converse, `stopReason`.
 fn stop_reason(reason: &str) -> StopReason {
     match reason {
         "end_turn" => StopReason::EndTurn,

@@ -1,4 +1,5 @@
-//! CountTokens: what a prompt will be billed for, known before the model is asked. The call is free.
+//! CountTokens: the number of tokens that a prompt will be billed for, before the model is called. The API call is
+//! free.
 
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
@@ -11,23 +12,21 @@ use super::conversation::Conversation;
 use super::converse::{ConverseMessage, ToolConfig};
 use super::{ModelFailure, converse, sdk};
 
-/// Parts of the messages with which Bedrock refuses to count for a model, whatever the prompt: it counts for other models only, or
-/// knows this one only through an inference profile.
+/// Fragments of the messages with which Bedrock declines to count for a model, regardless of the prompt. Either Bedrock
+/// counts for other models only, or it knows this model only through an inference profile.
 const REFUSED_MODEL: [&str; 2] = ["counting tokens", "model identifier"];
 
-/// The body of a request to count.
 #[derive(Serialize)]
 struct Request {
     input: Input,
 }
 
-/// What is counted.
 #[derive(Serialize)]
 struct Input {
     converse: Conversed,
 }
 
-/// What Converse gets of the prompt.
+/// The parts of the prompt that Converse receives and CountTokens counts.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Conversed {
@@ -38,23 +37,26 @@ struct Conversed {
     tool_config: Option<ToolConfig>,
 }
 
-/// What Bedrock says to a request to count.
+/// The result of a request to count tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
-    /// Every token that the model will read.
+    /// All tokens that the model will read.
     Tokens(u64),
-    /// It does not count for this model.
+    /// Bedrock does not count tokens for this model.
     Unsupported,
-    /// It would count a part of the prompt only, so it was not asked.
+    /// CountTokens would count only a part of the prompt, so it was not called.
     Partly,
 }
 
-/// Asks Bedrock how many tokens `prompt` is to the foundation model `model_id`, sent as [`ask`](super::ask) sends them through Converse. How
-/// much to think is not sent: a budget is only right beside `max_tokens`, which CountTokens has no field for. Nor has it one for the form
-/// of the answer: a prompt that has it is not counted, because its schema is read as well.
+/// Asks Bedrock for the tokens of `prompt` to the foundation model `model_id`. The messages are the same as those that
+/// [`ask`](super::ask) sends through Converse.
+///
+/// `reasoning` is not sent, because a thinking budget is valid only with `max_tokens`, and CountTokens has no field for
+/// it. CountTokens has no field for `outputFormat` either. A prompt with `outputFormat` is not counted, because the
+/// model also reads its schema.
 ///
 /// # Errors
-/// When there is no count, for a reason that lies in the call and not in the model.
+/// If the call fails for a reason other than the model.
 pub async fn count_tokens(client: &Client, model_id: &str, prompt: &Prompt) -> Result<Counted, ModelFailure> {
     if prompt.output_format.is_some() {
         return Ok(Counted::Partly);
@@ -62,7 +64,7 @@ pub async fn count_tokens(client: &Client, model_id: &str, prompt: &Prompt) -> R
     let (system, messages) = converse::conversation(&Conversation::of(prompt));
     let request =
         Request { input: Input { converse: Conversed { messages, system, tool_config: ToolConfig::of(prompt) } } };
-    // The SDK wants some input; the body that is sent is another.
+    // The SDK requires an input. The body that is sent replaces it.
     let input = CountTokensInput::Converse(ConverseTokensRequest::builder().build());
     let call = client.count_tokens().model_id(model_id).input(input).customize().mutate_request(sdk::body(&request)?);
     match call.send().await {
@@ -77,7 +79,7 @@ fn refuses_model(error: &impl ProvideErrorMetadata) -> bool {
     error.code() == Some("ValidationException") && REFUSED_MODEL.iter().any(|part| message.contains(part))
 }
 
-/// The SDK fills a missing count with zero; no prompt has no tokens, so that is a missing one.
+/// The SDK returns 0 for a missing count. Every prompt has tokens, so a 0 is a missing count.
 fn tokens(count: i32) -> Result<Counted, ModelFailure> {
     let tokens = u64::try_from(count).ok().filter(|tokens| *tokens > 0);
     tokens.map(Counted::Tokens).ok_or_else(|| ModelFailure::malformed("it does not say how many tokens there are"))

@@ -1,4 +1,4 @@
-//! Why a model gave no reply.
+//! The failure of a call to a model.
 
 use std::fmt;
 
@@ -7,35 +7,36 @@ use sentry_domain::TokenUsage;
 
 use super::meaning::UNWRITABLE;
 
-/// Most characters that are kept of Bedrock's own message.
+/// Limit for the length of Bedrock's own message, in characters. A longer message is cut.
 const MOST_MESSAGE_CHARS: usize = 2_000;
 
-/// What a failed call can have done.
+/// The effect that a failed call can have had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Nobody knows: the model may have worked, and its tokens may be billed.
+    /// Unknown. The model may have worked, and its tokens may be billed.
     Unknown,
-    /// Bedrock certainly did nothing, and asking again at once does not help.
+    /// None. Bedrock certainly did nothing, and an immediate retry does not help.
     Nothing,
-    /// Bedrock certainly did nothing, and may answer if it is asked again at once.
+    /// None so far. Bedrock certainly did nothing, and an immediate retry may succeed.
     NothingYet,
 }
 
-/// Why there is no reply.
+/// The reason why there is no reply, and the effect of the call.
 #[derive(Clone, PartialEq)]
 pub struct ModelFailure {
-    /// What the client is told.
+    /// The error for the client.
     pub error: Box<ErrorBody>,
-    /// Tokens that were spent all the same.
+    /// Tokens that the call used in spite of the failure. Absent if they are not known.
     pub usage: Option<TokenUsage>,
-    /// What the call can have done.
+    /// The effect that the call can have had.
     pub effect: Effect,
-    /// Bedrock's own message, at most 2,000 characters, where Bedrock answered an error. It may quote the prompt: it belongs in no log and
-    /// in no [`ErrorBody`].
+    /// Bedrock's own message, at most 2,000 characters. Absent if Bedrock did not answer with an error. The message may
+    /// quote the prompt, so it must not be written to a log. Only [`Conclusion`](super::Conclusion) copies it to an
+    /// [`ErrorBody`], for the client that wrote the prompt.
     pub bedrock_message: Option<String>,
 }
 
-/// Bedrock's message stays out of logs.
+/// Hides Bedrock's message from logs.
 impl fmt::Debug for ModelFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { error, usage, effect, bedrock_message } = self;
@@ -49,7 +50,7 @@ impl fmt::Debug for ModelFailure {
 }
 
 impl ModelFailure {
-    /// A failure after which nobody knows what was spent.
+    /// A failure after which the usage is unknown.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self::of(ErrorBody::new(code, message), Effect::Unknown)
@@ -65,13 +66,13 @@ impl ModelFailure {
         Self { error: Box::new(error), usage: None, effect, bedrock_message: None }
     }
 
-    /// The failure, with the start of Bedrock's own message where there is one.
+    /// Adds the start of Bedrock's own message, if there is one.
     pub(super) fn with_bedrock_message(self, message: Option<&str>) -> Self {
         let message = message.map(str::trim).filter(|message| !message.is_empty());
         Self { bedrock_message: message.map(|message| message.chars().take(MOST_MESSAGE_CHARS).collect()), ..self }
     }
 
-    /// The model answered something that cannot be understood.
+    /// The failure for an answer that cannot be understood.
     #[must_use]
     pub fn malformed(problem: &str) -> Self {
         Self::new(
@@ -80,39 +81,38 @@ impl ModelFailure {
         )
     }
 
-    /// The answer does not say what was used: what cannot be known is not zero.
+    /// The answer does not report its usage. An unknown usage does not count as zero.
     pub(super) fn without_usage() -> Self {
         Self::malformed("it does not say how many tokens were used")
     }
 
-    /// The answer does not say why it ends.
+    /// The answer does not report a stop reason.
     pub(super) fn unknown_stop() -> Self {
         Self::malformed("it gives no reason for its end")
     }
 
-    /// The answer has no message.
     pub(super) fn without_message() -> Self {
         Self::malformed("it has no message")
     }
 
-    /// The request has no form that Bedrock takes.
+    /// The request cannot be written in a form that Bedrock accepts.
     pub(super) fn unwritable() -> Self {
         Self::never_sent(ErrorBody::new(UNWRITABLE.code, UNWRITABLE.message))
     }
 
-    /// The failure, with what was spent.
+    /// Adds the usage of the failed call.
     #[must_use]
     pub fn spent(self, usage: TokenUsage) -> Self {
         Self { usage: Some(usage), effect: Effect::Unknown, ..self }
     }
 
-    /// Whether the call certainly cost nothing.
+    /// `true` if the call certainly cost nothing.
     #[must_use]
     pub fn nothing_spent(&self) -> bool {
         self.effect != Effect::Unknown
     }
 
-    /// Whether the call cost nothing and asking again at once may help.
+    /// `true` if the call certainly cost nothing and an immediate retry may succeed.
     #[must_use]
     pub fn repeatable(&self) -> bool {
         self.effect == Effect::NothingYet

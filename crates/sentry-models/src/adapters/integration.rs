@@ -1,7 +1,8 @@
-//! Converse as a service integration of Step Functions (`aws-sdk:bedrockruntime:converse`): its names, and its errors.
+//! Converse as a service integration of Step Functions (`aws-sdk:bedrockruntime:converse`), with its names and its
+//! errors.
 //!
-//! Source: AWS Step Functions Developer Guide, "Learning to use AWS service SDK integrations": parameters, results and errors have the
-//! names of the AWS SDK for Java 2.x, in PascalCase.
+//! Source: AWS Step Functions Developer Guide, "Learning to use AWS service SDK integrations": parameters, results and
+//! errors have the names of the AWS SDK for Java 2.x, in PascalCase.
 
 mod error;
 mod names;
@@ -17,18 +18,23 @@ use super::{ModelFailure, Reply};
 pub use error::{TIMEOUT, failure};
 pub use names::{camel, pascal};
 
-/// Most tokens of an answer that is fetched this way. Step Functions loses an answer of more than 262,144 bytes together with its usage.
-/// A token of text has some 4 bytes on average; this leaves room for 12 with what stands beside the text.
+/// Limit of `max_tokens` for a call by Step Functions. Step Functions loses an answer of more than 262,144 bytes,
+/// together with its usage. A token of text has about 4 bytes on average. This limit leaves room for 12, with the other
+/// parts of the answer.
 const MOST_TOKENS: u32 = 16_384;
 
-/// The parameters of the integration for `request` to `model_id`; `None` where it cannot be sent this way.
+/// The parameters of the integration for `request` to `model_id`. `None` if the integration cannot send the request.
 ///
-/// These requests cannot: one with a binary value (`bytes` of an image or a document, encrypted reasoning), because AWS does not say how a state machine
-/// writes one; one with a number that an expression may round; one that is too large when it is not packed; and one whose answer may
-/// be too large.
+/// It cannot send these requests:
+///
+/// - A request with a binary value (`bytes` of an image or a document, encrypted reasoning). AWS does not document how
+///   a state machine writes a binary value.
+/// - A request with a number that an expression of the state machine may round.
+/// - A request that is too large if it is not packed.
+/// - A request whose answer may be too large.
 ///
 /// # Errors
-/// When the request cannot be written as JSON.
+/// If the request cannot be written as JSON.
 pub fn parameters(model_id: &str, request: &ConverseRequest) -> Result<Option<Value>, ModelFailure> {
     let most_tokens = request.inference_config.max_tokens;
     let request = serde_json::to_value(request).map_err(|_| ModelFailure::unwritable())?;
@@ -44,10 +50,10 @@ pub fn parameters(model_id: &str, request: &ConverseRequest) -> Result<Option<Va
     Ok((bytes <= MAX_REQUEST_BYTES).then_some(parameters))
 }
 
-/// The reply in the integration's result, to a request with `charges`.
+/// Reads the reply from the integration's result. `charges` are those of the request.
 ///
 /// # Errors
-/// When it cannot be understood, or says nothing of its usage.
+/// If the result cannot be understood, or does not report its usage.
 pub fn read(result: Value, charges: Charges) -> Result<Reply, ModelFailure> {
     let answer: ConverseAnswer = serde_json::from_value(camel(result)).map_err(|_| error::unreadable())?;
     normalise(answer, charges)

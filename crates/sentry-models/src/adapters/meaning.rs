@@ -1,10 +1,10 @@
-//! What Bedrock's errors mean to a client and to its budget.
+//! The meaning of Bedrock's errors for a client and for its budget.
 
 use sentry_contract::{ErrorBody, ErrorCode};
 
 use super::{Effect, ModelFailure};
 
-/// What a kind of failure means.
+/// The code, effect and message for one kind of failure.
 #[derive(Clone, Copy)]
 pub(super) struct Meaning {
     pub(super) code: ErrorCode,
@@ -13,7 +13,7 @@ pub(super) struct Meaning {
 }
 
 impl Meaning {
-    /// The failure, with the name that Bedrock gave it and the id under which AWS knows the call.
+    /// Converts to a failure, with the name of Bedrock's error and the id by which AWS can identify the call.
     pub(super) fn failure(self, name: Option<&str>, request_id: Option<&str>) -> ModelFailure {
         let mut body = ErrorBody::new(self.code, self.message);
         if let Some(name) = name {
@@ -26,7 +26,7 @@ impl Meaning {
     }
 }
 
-/// What an error that Bedrock itself answered means, by its name, or where that is not known by its HTTP status.
+/// The meaning of an error with which Bedrock answered. Its name decides, or its HTTP status if the name is unknown.
 pub(super) fn answered(name: Option<&str>, status: Option<u16>) -> Meaning {
     by_name(name).or_else(|| by_status(status)).unwrap_or(UNKNOWN)
 }
@@ -93,8 +93,8 @@ const REJECTED: Meaning = Meaning {
     message: "Bedrock refuses the request: the model does not exist in this Region, or does not accept these messages or parameters.",
 };
 
-/// Sources: Amazon Bedrock API Reference, "Errors" of Converse and InvokeModel; Amazon Bedrock User Guide, "Troubleshooting Amazon Bedrock
-/// API Error Codes".
+/// Sources: Amazon Bedrock API Reference, "Errors" of Converse and InvokeModel; Amazon Bedrock User Guide,
+/// "Troubleshooting Amazon Bedrock API Error Codes".
 fn by_name(name: Option<&str>) -> Option<Meaning> {
     Some(match name? {
         "ThrottlingException" => THROTTLED,
@@ -112,13 +112,13 @@ fn by_name(name: Option<&str>) -> Option<Meaning> {
 
 pub(super) fn by_status(status: Option<u16>) -> Option<Meaning> {
     Some(match status? {
-        // An answer, but none of Bedrock's.
+        // A success, but the answer is not in Bedrock's format.
         200..=299 => UNREADABLE,
         408 => TIMED_OUT,
         424 => FAILED,
         429 => THROTTLED,
         401 | 403 => DENIED,
-        // A refusal that Bedrock does not document: whether the model had worked by then is not known.
+        // Bedrock does not document this error, so the model may have worked before it.
         400..=499 => Meaning { effect: Effect::Unknown, ..REJECTED },
         500..=599 => INTERNAL,
         _ => return None,

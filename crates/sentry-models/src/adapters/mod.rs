@@ -1,8 +1,8 @@
-//! From the one request format to a model's own, and back.
+//! Translates a request of the contract to a model's format, and the model's answer back.
 //!
-//! [`prepare`] and [`normalise`] are pure: what is sent to Converse, and what its answer says. `ask` (feature `bedrock`) is both with a
-//! call by the SDK between them; [`integration`] is for a call that Step Functions makes. [`answer`], [`failed`] and [`Conclusion`]
-//! are what either ends with.
+//! [`prepare`] and [`normalise`] are pure. `prepare` builds the Converse request, and `normalise` reads Converse's
+//! answer. `ask` (feature `bedrock`) runs both, with a call by the SDK between them. [`integration`] is for a call by
+//! Step Functions. Both paths end with [`answer`], [`failed`] or [`Conclusion`].
 
 mod bedrock_error;
 mod call;
@@ -40,28 +40,29 @@ pub use count::{Counted, count_tokens};
 pub use failure::{Effect, ModelFailure};
 pub use outcome::{Received, answer, failed, invoked, max_tokens, native_failure, read_input, terms, timed_out};
 
-/// What a model said.
+/// The answer of a model, independent of its format.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
-    /// Texts that are not empty, tool uses, and what the model thought, in its order; nothing when it had nothing to say, or was stopped
-    /// before it did.
+    /// Texts, tool uses and thoughts in the order of the model. Texts are not empty. The list is empty if the model had
+    /// nothing to say or was stopped before it said anything.
     pub content: Vec<Block>,
-    /// Why it stopped.
+    /// The reason why the model stopped.
     pub stop_reason: StopReason,
-    /// What it read and wrote.
+    /// The tokens that the model read and wrote.
     pub usage: TokenUsage,
 }
 
 impl Reply {
-    /// The texts, one after the other.
+    /// All texts, concatenated without a separator.
     #[must_use]
     pub fn text(&self) -> String {
         self.content.iter().filter_map(Block::as_text).collect()
     }
 
-    /// The answer at `price`: its content is a text, or a list of blocks where the prompt was rich.
+    /// The answer with its cost at `price`. Its content is a list of blocks if the prompt was `rich`, otherwise a text.
     ///
-    /// A blank text is left out of a list that has more to say: Converse refuses it when the answer comes back in the next turn.
+    /// A list with other blocks contains no blank text. Converse rejects a blank text when the answer is sent back in
+    /// the next turn.
     #[must_use]
     pub fn answer(mut self, rich: bool, price: Option<&Price>) -> ModelAnswer {
         let cost = Cost::of(&self.usage, price);
@@ -77,11 +78,11 @@ impl Reply {
     }
 }
 
-/// The Converse request to the model. `max_tokens` is what the answer may have at most; it is always sent, because Bedrock otherwise
-/// reserves the model's maximum against the account's quota.
+/// Builds the Converse request to the model. `max_tokens` is the limit of the answer. It is always sent, because
+/// otherwise Bedrock reserves the model's maximum against the account's quota.
 ///
 /// # Errors
-/// When the model cannot honor a part of the request, which `details.parameter` names. Nothing is dropped.
+/// If the model cannot honor a part of the request, which `details.parameter` names. No part is dropped.
 pub fn prepare(input: &InvokeModelInput, max_tokens: u32) -> Result<ConverseRequest, ModelFailure> {
     let InvokeModelInput { model, prompt, tags } = input;
     let call =
@@ -89,19 +90,19 @@ pub fn prepare(input: &InvokeModelInput, max_tokens: u32) -> Result<ConverseRequ
     Ok(converse::request(call, tags))
 }
 
-/// Whether the parts of `prompt` go together in the words of `model`, for an answer of at most `max_tokens`. What the model itself does not
-/// take is no part of it.
+/// Checks that the parts of `prompt` can be sent together in the format of `model`, for an answer of at most
+/// `max_tokens`. The capabilities of the model are not checked here.
 ///
 /// # Errors
-/// With the parameter that does not, and the reason as the end of a sentence.
+/// Returns the parameter that cannot be sent, and the reason as the end of a sentence.
 pub fn check(model: &Target, prompt: &Prompt, max_tokens: u32) -> Result<(), (&'static str, &'static str)> {
     Call::new(model, prompt, max_tokens).map(|_| ()).map_err(|refusal| (refusal.parameter, refusal.because))
 }
 
-/// Asks the model once, for an answer of at most `max_tokens`.
+/// Calls the model once, for an answer of at most `max_tokens`.
 ///
 /// # Errors
-/// With the code of the public contract, and whether the call can have cost anything.
+/// The error has a code of the public contract. [`ModelFailure::effect`] says whether the call can have cost anything.
 #[cfg(feature = "bedrock")]
 pub async fn ask(client: &Client, input: &InvokeModelInput, max_tokens: u32) -> Result<Reply, ModelFailure> {
     let request = prepare(input, max_tokens)?;

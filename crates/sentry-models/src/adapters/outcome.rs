@@ -1,4 +1,4 @@
-//! The ends of the functions around a call: the answer in the one format, or a failure.
+//! The results of the functions around a model call: an answer of the contract, or a failure.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use sentry_domain::Price;
 use super::{ModelFailure, Reply, integration};
 use crate::Catalogue;
 
-/// A request to a model, and the way in which its prompt came.
+/// A request to a model, and the form in which its prompt arrived.
 #[derive(Debug)]
 pub struct Received {
-    /// The request; its `max_tokens` is the event's, where that has one.
+    /// The request. The event's `max_tokens`, if present, replaces that of the prompt.
     pub input: InvokeModelInput,
-    /// The way.
+    /// The form in which the prompt arrived.
     pub carried: Carried,
 }
 
 /// Reads the input of the model router, of `Invoke Model` and of `Prepare Call`.
 ///
 /// # Errors
-/// When it is something else. The error tells the position only: the text may be a prompt.
+/// If `event` is not such an input. The error contains only the position, because the text may be a prompt.
 pub fn read_input(event: &str) -> Result<Received, ModelFailure> {
     let InvokeModelEvent { model, prompt, max_tokens, tags } =
         serde_json::from_str(event).map_err(|error| unreadable(&position(&error)))?;
@@ -51,30 +51,32 @@ fn unreadable(problem: &str) -> ModelFailure {
     ModelFailure::never_sent(ErrorBody::new(ErrorCode::InvalidRequest, message).with("path", "$"))
 }
 
-/// Most tokens that the answer to `input` may have.
+/// Limit of the answer to `input`, in tokens: that of the request, or else the catalogue's default for the model.
 #[must_use]
 pub fn max_tokens(catalogue: &Catalogue, input: &InvokeModelInput) -> u32 {
     input.prompt.parameters.max_tokens.unwrap_or_else(|| catalogue.max_tokens(&input.model.model_id))
 }
 
-/// The properties of `prompt` that its answer depends on.
+/// The properties of `prompt` that determine the form and the charges of its answer.
 #[must_use]
 pub fn terms(prompt: &Prompt) -> AnswerTerms {
     AnswerTerms { rich: prompt.is_rich(), charges: prompt.charges() }
 }
 
-/// The answer for a reply of `model`, at its own price; for a caller of the router that gives none, at the catalogue's price in `region`.
+/// The answer for a reply of `model`, with the cost at the model's price. If a caller of the router gives no price, the
+/// catalogue's price in `region` applies.
 #[must_use]
 pub fn answer(catalogue: &Catalogue, region: &str, model: &Target, reply: Reply, terms: AnswerTerms) -> ModelAnswer {
     priced(reply, model.price.or_else(|| catalogue.price(&model.model_id, region)), terms)
 }
 
-/// The answer for a reply whose tokens cost `price`.
+/// The answer for a reply, with the cost at `price`.
 pub(super) fn priced(reply: Reply, price: Option<Price>, terms: AnswerTerms) -> ModelAnswer {
     reply.answer(terms.rich, price.as_ref())
 }
 
-/// The end of a call as the state machine takes it. An answer goes the way that its prompt came, if it fits.
+/// The result of a successful call, for the state machine. The answer is sealed if the prompt was sealed. An answer
+/// that is too large becomes a failure.
 #[must_use]
 pub fn invoked(answer: ModelAnswer, carried: Carried) -> Invoked {
     let usage = answer.usage;
@@ -93,7 +95,7 @@ pub fn invoked(answer: ModelAnswer, carried: Carried) -> Invoked {
     }
 }
 
-/// The answer has `bytes` bytes, and `most` fit.
+/// The failure for an answer of `bytes` bytes if at most `most` bytes fit.
 #[must_use]
 pub fn too_large(bytes: usize, most: usize) -> ModelFailure {
     let message = format!(
@@ -102,7 +104,7 @@ pub fn too_large(bytes: usize, most: usize) -> ModelFailure {
     ModelFailure::new(ErrorCode::OutputTooLarge, message)
 }
 
-/// The model did not answer in the time that it has.
+/// The failure of a call whose model did not answer within `timeout`.
 #[must_use]
 pub fn timed_out(timeout: Duration) -> ModelFailure {
     let seconds = timeout.as_secs();
@@ -110,14 +112,14 @@ pub fn timed_out(timeout: Duration) -> ModelFailure {
     ModelFailure::new(ErrorCode::ModelTimeout, message)
 }
 
-/// The failure of a call by Step Functions that had `timeout` to answer, from the name and the cause of its error.
+/// The failure of a call by Step Functions with a timeout of `timeout`, from the name and the cause of its error.
 #[must_use]
 pub fn native_failure(error: &str, cause: &str, timeout: Duration) -> ModelFailure {
     if error == integration::TIMEOUT { timed_out(timeout) } else { integration::failure(error, cause) }
 }
 
-/// The failure as the state machine takes it. Bedrock's own message goes to callers with a sealed prompt only, and sealed: the
-/// model router writes its failures into a log.
+/// Converts a failure for the state machine. Bedrock's own message is included only for a caller with a sealed prompt,
+/// and it is sealed. The model router writes its failures to a log.
 #[must_use]
 pub fn failed(failure: ModelFailure, carried: Carried) -> Box<CallFailure> {
     let nothing_spent = failure.nothing_spent();

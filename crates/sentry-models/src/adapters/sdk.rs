@@ -1,7 +1,8 @@
-//! The calls themselves, through the AWS SDK.
+//! Calls to Bedrock through the AWS SDK.
 //!
-//! The SDK signs, sends and reads; the body is written here. Its own document type would forget the order of an object's keys, so that a
-//! cached list of tools were another text in every request, and never read from the cache.
+//! The SDK signs and sends the request and reads the answer. This module writes the body, because the SDK's own
+//! document type does not keep the order of an object's keys. Without this order, the same list of tools would have
+//! another text in each request, and Bedrock would never read it from the prompt cache.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,6 @@ use super::converse::{
     ConverseAnswer, ConverseOutput, ConverseRequest, ConverseUsage,
 };
 
-/// Sends a Converse request.
 pub async fn converse(
     client: &Client,
     model_id: &str,
@@ -30,7 +30,7 @@ pub async fn converse(
     Ok(answer(call.send().await?))
 }
 
-/// Writes `content` as the body of a request.
+/// Writes `content` as the body of a request, in place of the SDK's body.
 pub fn body(content: &impl Serialize) -> Result<impl Fn(&mut HttpRequest) + Send + Sync + 'static, ModelFailure> {
     let written = serde_json::to_string(content).map_err(|_| ModelFailure::unwritable())?;
     Ok(move |request: &mut HttpRequest| {
@@ -93,7 +93,8 @@ fn reasoning(thought: ReasoningContentBlock) -> AnswerReasoning {
     }
 }
 
-/// What the SDK has, as JSON. It has forgotten the order of keys: they are sorted, so that the same document is the same text.
+/// Converts a document of the SDK to JSON. The SDK does not keep the order of keys. They are sorted here, so the same
+/// document always has the same text.
 fn json(document: Document) -> Value {
     match document {
         Document::Null => Value::Null,

@@ -1,4 +1,4 @@
-//! What the SDK's errors mean.
+//! Converts the errors of the AWS SDK to failures.
 
 use std::error::Error;
 
@@ -42,9 +42,10 @@ where
     }
 }
 
-/// Whether not even a connection came about: its time-out, a refused connection, an unknown host, a failed TLS handshake.
+/// `true` if no connection was established: a connection time-out, a refused connection, an unknown host, or a failed
+/// TLS handshake.
 ///
-/// Anything else may have happened after Bedrock had the request.
+/// Bedrock may have received the request before any other error.
 fn never_connected(failure: &DispatchFailure) -> bool {
     let error: Option<&dyn Error> = failure.as_connector_error().map(|error| error as _);
     std::iter::successors(error, |&error| error.source())

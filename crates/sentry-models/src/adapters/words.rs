@@ -1,4 +1,5 @@
-//! What Converse has no field for, in the words of a model's family: `additionalModelRequestFields`.
+//! The parts of a request that Converse has no field for, in the format of the model's family:
+//! `additionalModelRequestFields`.
 
 use sentry_contract::request::{Effort, Family, Prompt, Reasoning, ReasoningStyle};
 use sentry_contract::states::Target;
@@ -6,16 +7,17 @@ use serde_json::{Map, Value, json};
 
 use super::call::Refusal;
 
-/// Fewest tokens that a model of Anthropic can be told to think. Source: Amazon Bedrock User Guide, "Extended thinking".
+/// Smallest thinking budget of a model of Anthropic, in tokens. Source: Amazon Bedrock User Guide, "Extended thinking".
 const LEAST_BUDGET: u32 = 1_024;
-/// The client's own fields.
+/// The parameter with the client's own fields.
 const ADDITIONAL: &str = "additionalModelRequestFields";
 const REASONING: &str = "reasoning";
 
-/// The fields for `prompt` to `model`, which may write `max_tokens`: the client's own, `top_k` and `reasoning`.
+/// The fields for `prompt` to `model`, for an answer of at most `max_tokens`: the client's own fields, `top_k` and
+/// `reasoning`.
 ///
 /// # Errors
-/// When the model has no word for a part, or the client has said the same in its own fields in another way.
+/// If the model has no field for a part, or if the client's own fields set the same part.
 pub fn fields(model: &Target, prompt: &Prompt, max_tokens: u32) -> Result<Option<Value>, Refusal> {
     let refused = |parameter, because| Refusal { parameter, because };
     let mut fields = match &prompt.additional_model_request_fields {
@@ -26,7 +28,7 @@ pub fn fields(model: &Target, prompt: &Prompt, max_tokens: u32) -> Result<Option
     let top_k = prompt.parameters.top_k.map(|top_k| self::top_k(model.family, top_k));
     let reasoning = prompt.reasoning.and_then(|wanted| match (model.reasoning, wanted) {
         (Some(style), wanted) => Some(reasoning(style, wanted, max_tokens)),
-        // It does not think by anybody's word.
+        // A model without a style does not think on request, so `off` needs no field.
         (None, Reasoning::Off(_)) => None,
         (None, _) => Some(Err("it cannot be told how much to think")),
     });
@@ -37,7 +39,7 @@ pub fn fields(model: &Target, prompt: &Prompt, max_tokens: u32) -> Result<Option
     Ok((!fields.is_empty()).then_some(Value::Object(fields)))
 }
 
-/// Adds the fields of `more` to `fields`, objects field by field.
+/// Adds the fields of `more` to `fields`. Objects are merged field by field. Fails if both have the same field.
 fn merge(fields: &mut Map<String, Value>, more: Value) -> Result<(), ()> {
     let Value::Object(more) = more else { return Err(()) };
     more.into_iter().try_for_each(|(name, value)| match fields.get_mut(&name) {
@@ -50,10 +52,10 @@ fn merge(fields: &mut Map<String, Value>, more: Value) -> Result<(), ()> {
     })
 }
 
-/// `top_k`, for a family that has it.
+/// The field for `top_k`, for a family that accepts it.
 ///
-/// Sources: Amazon Nova User Guide, "Complete request schema"; Amazon Bedrock User Guide, "Cohere Command R and Command R+ models",
-/// "Anthropic Claude Messages API" and "Mistral AI text completion".
+/// Sources: Amazon Nova User Guide, "Complete request schema"; Amazon Bedrock User Guide, "Cohere Command R and Command
+/// R+ models", "Anthropic Claude Messages API" and "Mistral AI text completion".
 fn top_k(family: Family, top_k: u32) -> Value {
     match family {
         Family::Nova => json!({"inferenceConfig": {"topK": top_k}}),
@@ -62,11 +64,11 @@ fn top_k(family: Family, top_k: u32) -> Value {
     }
 }
 
-/// How much to think. Which efforts a model of a style knows, and whether it can be kept from thinking, differs by model: Bedrock refuses,
-/// at no cost, what validation has let through.
+/// The fields for the amount of thinking. Within a style, models differ in the efforts that they accept and in whether
+/// thinking can be turned off. Validation checks this. Bedrock rejects the rest, at no cost.
 ///
-/// Sources: Amazon Bedrock User Guide, "Extended thinking" and "Adaptive thinking"; Amazon Nova 2 User Guide, "Extended thinking in Amazon
-/// Nova 2"; OpenAI API Reference, `reasoning_effort`.
+/// Sources: Amazon Bedrock User Guide, "Extended thinking" and "Adaptive thinking"; Amazon Nova 2 User Guide, "Extended
+/// thinking in Amazon Nova 2"; OpenAI API Reference, `reasoning_effort`.
 fn reasoning(style: ReasoningStyle, wanted: Reasoning, max_tokens: u32) -> Result<Value, &'static str> {
     use ReasoningStyle::{
         ClaudeAdaptive, ClaudeBudget, ClaudeBudgetOrAdaptive, NovaEffort, ReasoningEffort, ReasoningObject,
@@ -101,14 +103,14 @@ fn reasoning(style: ReasoningStyle, wanted: Reasoning, max_tokens: u32) -> Resul
     }
 }
 
-/// `tokens`, or where an answer of `max_tokens` has no room for them, half of it.
+/// Returns `tokens`, or half of `max_tokens` if an answer of `max_tokens` has no room for `tokens`.
 fn budget_below(max_tokens: u32, tokens: u32) -> Result<u32, &'static str> {
     fitting(max_tokens, if tokens < max_tokens { tokens } else { max_tokens / 2 })
 }
 
-/// A share of `max_tokens` for an effort, in a model that knows budgets only.
+/// The budget for an effort, as a share of `max_tokens`. It is for a model that accepts only budgets.
 ///
-/// The shares are this project's own choice; no vendor publishes any.
+/// The shares are this project's choice. No vendor publishes any.
 fn budget_for(max_tokens: u32, effort: Effort) -> Result<u32, &'static str> {
     let percent = match effort {
         Effort::Low => 20,
@@ -119,7 +121,7 @@ fn budget_for(max_tokens: u32, effort: Effort) -> Result<u32, &'static str> {
     fitting(max_tokens, max_tokens / 100 * percent)
 }
 
-/// A budget must be below `max_tokens`, for the answer comes out of the same tokens.
+/// A budget must be less than `max_tokens`, because the answer uses the same tokens.
 fn fitting(max_tokens: u32, tokens: u32) -> Result<u32, &'static str> {
     let tokens = tokens.max(LEAST_BUDGET);
     if tokens < max_tokens {

@@ -1,4 +1,4 @@
-//! Models and aliases that an admin adds or corrects while the sentry runs, as items of a table.
+//! Items of the catalogue table: models and aliases that an administrator adds or corrects at run time.
 
 use serde_json::{Map, Value};
 
@@ -6,33 +6,33 @@ use super::entry::{self, AddedAlias, ModelItem};
 use super::error::{InvalidEntry, Unresolved};
 use super::load;
 
-/// What the key of an alias begins with.
+/// Prefix of the key of an alias.
 const ALIAS: &str = "alias#";
 /// The key attribute of an item.
 const KEY: &str = "entry";
 
-/// An item, understood.
+/// An item of the catalogue table that was read and checked.
 #[derive(Debug)]
 pub struct Addition(Added);
 
 #[derive(Debug)]
 enum Added {
-    /// The id or ARN that an alias means.
+    /// The id or ARN that the alias stands for.
     Alias(String),
     Model(Box<ModelItem>),
 }
 
 impl Addition {
-    /// The key of the item for the alias `name`; `None` where it cannot be one.
+    /// The key of the item for the alias `name`. `None` if `name` cannot be an alias.
     #[must_use]
     pub fn alias_key(name: &str) -> Option<String> {
         load::is_alias(name).then(|| format!("{ALIAS}{name}"))
     }
 
-    /// Reads the item that was found under `key`.
+    /// Reads the item that has the key `key`.
     ///
     /// # Errors
-    /// When anything in it is not understood; the error names the item and the field.
+    /// If the item is invalid. The error names the item and the field.
     pub fn read(key: &str, mut item: Map<String, Value>) -> Result<Self, InvalidEntry> {
         item.retain(|_, value| !value.is_null());
         if key.starts_with(ALIAS) {
@@ -53,7 +53,7 @@ impl Addition {
         Ok(Self(Added::Model(Box::new(model))))
     }
 
-    /// What it means, if it is an alias.
+    /// The id or ARN that the alias stands for. `None` if the item is not an alias.
     #[must_use]
     pub fn target(&self) -> Option<&str> {
         match &self.0 {
@@ -62,7 +62,7 @@ impl Addition {
         }
     }
 
-    /// What it says of a model, if it is of one.
+    /// The model that the item describes. `None` if the item is an alias.
     pub(super) fn model(&self) -> Option<&ModelItem> {
         match &self.0 {
             Added::Alias(_) => None,
@@ -71,12 +71,12 @@ impl Addition {
     }
 }
 
-/// Why an added model cannot be called.
+/// The reason why a model of the catalogue table cannot be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
-    /// The item makes no sense.
+    /// The item is invalid or incomplete.
     Entry(InvalidEntry),
-    /// The model is retired, or not offered here.
+    /// The model is retired, is not offered in the Region, or lacks a description.
     Unresolved(Unresolved),
 }
 

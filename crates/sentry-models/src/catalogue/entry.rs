@@ -1,4 +1,4 @@
-//! Items of the catalogue table, and reading what is written so that an error names the entry and the field.
+//! Items of the catalogue table, and a reader whose errors name the entry and the field.
 
 use chrono::NaiveDate;
 use sentry_contract::request::{Family, Parameters};
@@ -13,51 +13,49 @@ use super::pictures::PictureRule;
 use super::takes::TakesPatch;
 use crate::ids;
 
-/// An item that describes a model; what it leaves open is as the catalogue says.
+/// An item that describes a model. A missing field keeps the catalogue's value.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ModelItem {
-    /// The id or ARN.
     #[serde(rename = "entry")]
     pub id: String,
-    /// For what no pattern tells, such as a provisioned model.
+    /// Required if no pattern of the catalogue matches the id, as for a provisioned model.
     pub family: Option<Family>,
-    /// Of items from the time when there were two: Converse serves every model now.
+    /// Accepted because older items have it. Converse serves every model, so the value has no effect.
     #[serde(rename = "transport", default)]
     pub _transport: Option<OnlyConverse>,
     #[serde(default)]
     pub defaults: OwnDefaults,
-    /// Tokens read and written, together.
+    /// Limit for the sum of the tokens read and written.
     pub context_window: Option<u32>,
-    /// Most tokens that it writes.
+    /// Upper limit of the tokens written.
     pub output_limit: Option<u32>,
-    /// What a picture takes.
     pub picture: Option<PictureRule>,
     pub price: Option<Price>,
-    /// Where the price is from, for the admins.
+    /// The source of the price, for administrators. The sentry does not use it.
     #[serde(rename = "priceSource", default)]
     pub _price_source: Option<String>,
-    /// The only Regions that offer it under this id; empty where that is not known.
+    /// The only Regions that offer the model under this id. Empty if they are not known.
     #[serde(default)]
     pub regions: Vec<String>,
     /// The id of a cheaper model.
     pub fallback: Option<String>,
     #[serde(default)]
     pub takes: TakesPatch,
-    /// The first day on which it cannot be called.
+    /// The first day on which the model cannot be called.
     pub ends: Option<NaiveDate>,
-    /// What to use after that.
+    /// The model to use after that day.
     pub successor: Option<String>,
 }
 
-/// The one way to a model.
+/// The only transport of a model.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnlyConverse {
     Converse,
 }
 
-/// Parameters that a request need not give, in an item.
+/// The item's defaults for parameters that a request does not set.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnDefaults {
@@ -68,7 +66,7 @@ pub struct OwnDefaults {
 }
 
 impl OwnDefaults {
-    /// With `max_tokens` filled in.
+    /// Returns the defaults, with `max_tokens` filled in.
     pub fn parameters(self, max_tokens: u32) -> Parameters {
         Parameters {
             max_tokens: Some(max_tokens),
@@ -91,7 +89,7 @@ impl OwnDefaults {
 }
 
 impl ModelItem {
-    /// Finds what no type can tell.
+    /// Checks the values that the types do not constrain.
     pub fn check(&self) -> Result<(), InvalidEntry> {
         let wrong = |field: &str, problem: &str| Err(InvalidEntry::new(&self.id, field, problem));
         if let Some((field, problem)) = self.defaults.wrong() {
@@ -120,7 +118,7 @@ impl ModelItem {
 }
 
 impl Entry {
-    /// Finds what no type can tell and no other entry has to.
+    /// Checks the values that the types do not constrain. References to other entries are checked later.
     pub(super) fn check(&self) -> Result<(), InvalidEntry> {
         let wrong = |field: &str, problem: &str| Err(InvalidEntry::new(&self.model, field, problem));
         if let Some((field, problem)) = wrong_limits(self.context_window, self.output_limit) {
@@ -165,18 +163,18 @@ fn wrong_limits(context_window: Option<u32>, output_limit: Option<u32>) -> Optio
     too_small.then_some(("contextWindow", "is smaller than outputLimit, or 0"))
 }
 
-/// Whether `text` is a Region, or the beginning of one and a `*`.
+/// `true` if `text` is a Region, or a prefix of a Region followed by `*`.
 pub fn is_region_pattern(text: &str) -> bool {
     let name = text.strip_suffix('*').unwrap_or(text);
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// Reads `value`; what is wrong is told as a field of `entry`.
+/// Deserializes `value`. An error names `entry` and the field.
 pub fn read<T: DeserializeOwned>(entry: &str, value: Value) -> Result<T, InvalidEntry> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let problem = error.into_inner().to_string();
-        // A field that is missing or unknown has no path of its own, but its name is in the problem.
+        // A missing or unknown field has no path of its own, but the message contains its name.
         let field = match (path.as_str(), quoted(&problem)) {
             (".", Some(name)) => name,
             (path, Some(name)) if problem.starts_with("missing field") => format!("{path}.{name}"),
@@ -186,7 +184,7 @@ pub fn read<T: DeserializeOwned>(entry: &str, value: Value) -> Result<T, Invalid
     })
 }
 
-/// What stands between the first backticks of `text`.
+/// The text between the first pair of backticks.
 fn quoted(text: &str) -> Option<String> {
     text.split('`').nth(1).map(str::to_owned)
 }

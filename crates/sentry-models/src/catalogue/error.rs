@@ -1,18 +1,18 @@
-//! Why a catalogue cannot be used, and why a name means no model.
+//! The errors of reading a catalogue and of resolving a name.
 
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-/// An entry that makes no sense.
+/// An entry of the catalogue that is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("entry {entry:?}, field {field}: {problem}")]
 pub struct InvalidEntry {
-    /// The model id, alias or pattern.
+    /// The model id, alias or pattern of the entry.
     pub entry: String,
-    /// Such as `price.input`.
+    /// The field, such as `price.input`.
     pub field: String,
-    /// What is wrong with it.
+    /// A description of the problem.
     pub problem: String,
 }
 
@@ -22,32 +22,32 @@ impl InvalidEntry {
     }
 }
 
-/// Why a catalogue cannot be used.
+/// The reason why a catalogue cannot be used.
 #[derive(Debug, Error)]
 pub enum InvalidCatalogue {
-    /// Not JSON, or not such a file; the message gives the line.
+    /// The file is not JSON, or has another structure. The message contains the line.
     #[error("the model catalogue cannot be read, file {file}: {problem}")]
     Unreadable {
-        /// Such as `anthropic.json`.
+        /// The file's name, such as `anthropic.json`.
         file: String,
-        /// What is wrong with it.
+        /// The error of the parser.
         problem: serde_json::Error,
     },
-    /// An entry that makes no sense.
+    /// An entry of a file is invalid.
     #[error("the model catalogue is wrong: {0}")]
     Entry(#[from] InvalidEntry),
 }
 
-/// Why a name means no model that can be called.
+/// The reason why a name stands for no model that can be called.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Unresolved {
-    /// Neither an alias nor the id of a known family.
+    /// The name is not an alias, and not the id of a known family.
     #[error(
         "it is no alias of the catalogue and no id of a model family that the catalogue knows; \
          use an alias, a Bedrock model id, a cross-Region profile id or an ARN of Bedrock"
     )]
     Unknown,
-    /// An ARN whose model only the catalogue table can tell.
+    /// An ARN whose model only an item of the catalogue table can describe.
     #[error(
         "nothing tells what model {arn} is: an admin has to give an item under this ARN to the catalogue table, \
          with `family` and `price`; {missing}"
@@ -55,30 +55,30 @@ pub enum Unresolved {
     Undescribed {
         /// The ARN, such as that of a provisioned model.
         arn: String,
-        /// What the item lacks: `there is none`, say.
+        /// The part that the item lacks, as a clause, such as "its item has no `price`".
         missing: &'static str,
     },
-    /// An application inference profile without an entry: Bedrock knows what is behind it.
+    /// An application inference profile without an item. Only Bedrock knows the model behind it.
     #[error("the model behind {0} is not known")]
     Profile(String),
-    /// It was a model once.
+    /// The model has ended.
     #[error("{name} was retired on {since}; use {replacement} instead")]
     Retired {
-        /// The alias or id.
+        /// The alias or id of the model.
         name: String,
         /// The first day on which it cannot be called.
         since: NaiveDate,
-        /// What to use instead: an alias, or else an id.
+        /// The model to use instead: an alias, or an id if it has no alias. "another model" if none is known.
         replacement: String,
     },
-    /// Not offered in the Region of the stack.
+    /// The model is not offered in the Region of the stack.
     #[error("{model_id} is not offered in {region}, only in {}", .offered.join(", "))]
     Elsewhere {
-        /// What the name means.
+        /// The id or ARN that the name stands for.
         model_id: String,
-        /// Where the sentry runs.
+        /// The Region of the sentry.
         region: String,
-        /// Where it is offered: Regions, or their beginnings such as `eu-*`.
+        /// The Regions that offer the model, or prefixes of Regions such as `eu-*`.
         offered: Vec<String>,
     },
     /// Bedrock has no on-demand throughput for the model's own id.
@@ -86,13 +86,13 @@ pub enum Unresolved {
     ProfileOnly {
         /// The model's own id.
         model_id: String,
-        /// The profiles that can be called from the sentry's Region, or else all that it has.
+        /// The profiles that the sentry's Region can call. If there are none, all profiles of the model.
         profiles: Vec<String>,
     },
 }
 
 impl Unresolved {
-    /// Facts for a machine.
+    /// Facts for the error's `details`, as pairs of name and value.
     #[must_use]
     pub fn details(&self) -> Vec<(&'static str, Value)> {
         match self {

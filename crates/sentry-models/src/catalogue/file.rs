@@ -1,4 +1,4 @@
-//! The catalogue's files as they are written. `common.json` has what holds for all models; each provider has a file of its own.
+//! The format of the catalogue's files. `common.json` applies to all models. Each provider has its own file.
 
 use std::collections::BTreeMap;
 
@@ -10,200 +10,203 @@ use serde::{Deserialize, Serialize};
 use super::pictures::PictureRule;
 use super::takes::TakesPatch;
 
-/// `common.json`.
+/// The content of `common.json`, which applies to all models.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Common {
-    /// What holds where nothing else is said.
+    /// Defaults for models whose entry sets no value.
     pub defaults: Defaults,
-    /// For each Region group of cross-Region profile ids, the Regions that its profiles can be called from: names, or their beginnings
-    /// and a `*`.
+    /// For each Region group of cross-Region profile ids, the Regions that can call its profiles. Each is a name, or a
+    /// prefix followed by `*`.
     pub region_groups: BTreeMap<String, Vec<String>>,
-    /// The family of an id is that of the first pattern that fits.
+    /// Families by pattern. The first pattern that matches an id decides.
     pub families: Vec<FamilyEntry>,
     /// The models whose prompts Bedrock's CountTokens counts.
     #[serde(default)]
     pub count_tokens: Vec<Sourced>,
-    /// How many tokens a picture takes, where it is published.
+    /// Rules for the tokens of a picture, for models with a published rule.
     #[serde(default)]
     pub pictures: Vec<PicturesEntry>,
-    /// Names for any alias, id or ARN.
+    /// Aliases that stand for any other alias, id or ARN.
     #[serde(default)]
     pub aliases: BTreeMap<String, String>,
-    /// Aliases that lead on to the successor once their model has ended.
+    /// Aliases that move to the successor after their model has ended.
     #[serde(default)]
     pub lasting: Vec<String>,
-    /// Ids that data sets have and that no entry is made of.
+    /// Ids in the data sets that get no entry.
     #[serde(default)]
     pub left_out: Vec<LeftOut>,
-    /// Other spellings of model ids in data sets, with the right one.
+    /// Misspelled model ids of the data sets, each with the correct id.
     #[serde(default)]
     pub spellings: BTreeMap<String, String>,
 }
 
-/// Default parameters.
+/// Default parameters for models whose entry has none.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Defaults {
-    /// Most tokens to write.
+    /// Default of `max_tokens`, in tokens.
     pub max_tokens: u32,
-    /// Most tokens to write for a model that thinks: what it thinks counts.
+    /// Default of `max_tokens` for a model that thinks, in tokens. Thinking uses these tokens too.
     pub thinking_max_tokens: u32,
 }
 
-/// The family of all ids that fit a pattern.
+/// The family of all ids that match a pattern.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FamilyEntry {
-    /// An id, or the beginning of ids and a `*`.
+    /// An id, or a prefix of ids followed by `*`.
     pub pattern: String,
-    /// The family.
+    /// The family of the matching ids.
     pub family: Family,
 }
 
-/// A fact about the models that fit one of the patterns.
+/// A fact that is true for all models that match one of the patterns.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sourced {
     /// Patterns of ids without a Region group.
     pub models: Vec<String>,
-    /// Where the fact is from.
+    /// The source of the fact.
     pub source: String,
 }
 
-/// What a picture takes with all models whose ids fit a pattern.
+/// The rule for pictures of all models whose ids match a pattern.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PicturesEntry {
     /// Patterns of ids without a Region group.
     pub patterns: Vec<String>,
-    /// The rule.
+    /// The vendor's rule for one picture.
     pub rule: PictureRule,
-    /// The page that the rule is from.
+    /// The page that publishes the rule.
     pub source: String,
     /// The day on which the page was read.
     pub read: NaiveDate,
 }
 
-/// Ids of a data set that no entry is made of.
+/// Ids of a data set that get no entry.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeftOut {
-    /// Keys of the data set, or their beginnings and a `*`.
+    /// Keys of the data set, or prefixes of keys followed by `*`.
     pub keys: Vec<String>,
-    /// Why.
+    /// The reason for leaving them out.
     pub why: String,
 }
 
-/// A provider's file; `M` is how its entries are kept.
+/// The file of one provider. `M` is the type of its entries.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProviderFile<M> {
-    /// What the ids of its models begin with, without the point.
+    /// Prefix of the ids of the provider's models, without the dot.
     pub provider: String,
-    /// What its models take, in layers: a later one changes an earlier one, and the first one changes what the entry says.
+    /// Rules for the models' capabilities, in layers. The first rule overrides the entry. A later rule overrides an
+    /// earlier one.
     #[serde(default)]
     pub takes: Vec<TakesRule>,
-    /// Models that cannot be called by their own id in commercial Regions, only through an inference profile.
+    /// Models that have no on-demand throughput under their own id in commercial Regions. They need an inference
+    /// profile.
     #[serde(default)]
     pub profile_only: Vec<Sourced>,
-    /// The models.
+    /// The entries of the provider's models.
     pub models: Vec<M>,
 }
 
-/// What the models that fit one of the patterns take.
+/// A rule for the capabilities of all models that match one of the patterns.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TakesRule {
     /// Patterns of ids without a Region group.
     pub models: Vec<String>,
-    /// What they take.
+    /// The capabilities that the rule sets.
     pub takes: TakesPatch,
-    /// Where that is from.
+    /// The source of the rule.
     pub source: String,
 }
 
-/// A foundation model.
+/// The entry of one foundation model.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Entry {
-    /// Its id, without a Region group.
+    /// The model id, without a Region group.
     pub model: String,
-    /// Names that clients have for it.
+    /// Names that clients can use for the model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
-    /// Tokens read and written, together.
+    /// Limit for the sum of the tokens read and written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_window: Option<u32>,
-    /// Most tokens that it writes.
+    /// Upper limit of the tokens written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_limit: Option<u32>,
-    /// Most tokens to write where a request does not say, if it is not the common default.
+    /// Default of `max_tokens`, in tokens. If it is absent, the common default applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
-    /// What it takes, as far as a data set says it; the rules of the provider's file win.
+    /// The capabilities, as far as a data set has them. The rules of the provider's file override them.
     #[serde(default, skip_serializing_if = "TakesPatch::is_empty")]
     pub takes: TakesPatch,
-    /// The first day on which it cannot be called.
+    /// The first day on which the model cannot be called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends: Option<NaiveDate>,
-    /// The model to use after that: an alias, or the id of another entry.
+    /// The model to use after that day: an alias, or the id of another entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub successor: Option<String>,
-    /// A cheaper model that can stand in for it: an alias, or the id of another entry.
+    /// A cheaper model that can answer instead: an alias, or the id of another entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,
-    /// Where the AWS Price List has its price.
+    /// The model's name in the AWS Price List.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offer: Option<OfferName>,
-    /// Forms that it can be called in though their price is not known: `bare`, or a Region group.
+    /// Forms in which the model can be called although their price is unknown: `bare`, or a Region group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forms: Vec<String>,
-    /// Fields that no import may change, with the source of each.
+    /// Fields that an import must not change, each with its source.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kept: BTreeMap<String, String>,
-    /// What it costs.
+    /// The prices of the model's forms.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prices: Vec<PriceRow>,
 }
 
-/// What the AWS Price List calls a model.
+/// The name of a model in the AWS Price List.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OfferName {
-    /// The offer's code.
+    /// The code of the offer.
     pub code: String,
-    /// The model's name in it.
+    /// The model's name in the offer.
     pub product: String,
 }
 
-/// What a model costs in some of its forms.
+/// The price of a model in some of its forms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriceRow {
-    /// `bare`, or Region groups.
+    /// The forms: `bare`, or Region groups.
     pub r#for: Vec<String>,
-    /// The only Regions that it holds in; without them it holds in every Region that the forms can be called from.
+    /// The only Regions in which the price applies. If empty, it applies in every Region that can call the forms.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<String>,
-    /// Dollars per million tokens.
+    /// The rates in dollars per million tokens.
     pub price: Price,
-    /// `aws`, the AWS Price List, or `litellm`, LiteLLM's model map.
+    /// `aws` (the AWS Price List) or `litellm` (LiteLLM's model map).
     pub source: String,
-    /// For a row of `aws` that does not tell every kind of token, the source of the other rates.
+    /// The source of the rates that are missing in a row of `aws`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rest: Option<String>,
-    /// The page that the source itself names.
+    /// The page that the source itself cites.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The day on which the source was read, or that of the price list.
+    /// The day on which the source was read, or the date of the price list.
     pub read: NaiveDate,
-    /// Whether genai-prices has the same rates for input and output: `agrees`, or `differs: INPUT/OUTPUT` with its own rates.
+    /// The comparison with the input and output rates of genai-prices: `agrees`, or `differs: INPUT/OUTPUT` with its
+    /// rates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub second: Option<String>,
 }
 
-/// Whether `id` is `pattern`, whose last character may be a `*` for any rest that is not empty.
+/// `true` if `id` matches `pattern`. If the pattern ends with `*`, the `*` stands for one or more characters.
 #[must_use]
 pub fn fits(pattern: &str, id: &str) -> bool {
     match pattern.strip_suffix('*') {
@@ -213,7 +216,7 @@ pub fn fits(pattern: &str, id: &str) -> bool {
 }
 
 impl Sourced {
-    /// Whether `model` fits one of the patterns.
+    /// `true` if `model` matches one of the patterns.
     #[must_use]
     pub fn fits(&self, model: &str) -> bool {
         self.models.iter().any(|pattern| fits(pattern, model))

@@ -1,4 +1,4 @@
-//! Reading the catalogue's files, and finding what is wrong with them.
+//! Reads and checks the catalogue's files.
 
 use std::collections::HashMap;
 
@@ -12,12 +12,12 @@ use super::file::{Common, Entry, ProviderFile};
 use super::{Catalogue, Meaning};
 use crate::ids;
 
-/// The name and the text of a file.
+/// A file's name and its text.
 pub type NamedText<'a> = (&'a str, &'a str);
 
 macro_rules! provider_files {
     ($($name:literal,)+) => {
-        /// The files of the providers, as they are deployed.
+        /// The deployed files of the providers.
         pub const PROVIDERS: &[NamedText<'static>] =
             &[$((concat!($name, ".json"), include_str!(concat!("../../catalogue/", $name, ".json"))),)+];
     };
@@ -28,25 +28,26 @@ provider_files! {
     "writer", "xai", "zai",
 }
 
-/// What holds for all models, as it is deployed.
+/// The deployed `common.json`, which applies to all models.
 pub const COMMON: &str = include_str!("../../catalogue/common.json");
 const COMMON_NAME: &str = "common.json";
-/// Names that the limits table uses itself and that therefore cannot be aliases.
+/// Names that cannot be aliases because the limits table uses them itself.
 const RESERVED_ALIASES: [&str; 1] = ["default"];
 
 impl Catalogue {
-    /// The catalogue that was deployed with the function.
+    /// Reads the catalogue that is compiled into the program.
     ///
     /// # Errors
-    /// When a file is wrong; the tests check them, so deployed ones are right.
+    /// If a file is invalid. The tests check the files, so this does not happen in a deployed function.
     pub fn bundled() -> Result<Self, InvalidCatalogue> {
         Self::parse(COMMON, PROVIDERS)
     }
 
-    /// A catalogue from the texts of a `common.json` and of providers' files.
+    /// Reads a catalogue from the texts of a `common.json` and of the providers' files.
     ///
     /// # Errors
-    /// When a text is not such a file, or an entry makes no sense; the error names the entry and the field.
+    /// If a text does not have the structure of such a file, or if an entry is invalid. The error names the entry and
+    /// the field.
     pub fn parse(common: &str, providers: &[NamedText<'_>]) -> Result<Self, InvalidCatalogue> {
         let common: Common = from_text(COMMON_NAME, common)?;
         let mut catalogue = Self::of(common);
@@ -130,7 +131,7 @@ impl Catalogue {
         }
     }
 
-    /// Adds the aliases that are no model's own.
+    /// Adds the aliases of `common.json`, which belong to no entry.
     fn add_aliases(&mut self) -> Result<(), InvalidEntry> {
         let wrong = |alias: &str, problem: &str| Err(InvalidEntry::new(alias, "aliases", problem));
         for (alias, target) in self.common.aliases.clone() {
@@ -163,7 +164,7 @@ impl Catalogue {
         }
     }
 
-    /// A successor and a fallback have an entry, and are another model.
+    /// Checks that each successor and each fallback has an entry and is a different model.
     fn check_references(&self) -> Result<(), InvalidEntry> {
         for entry in self.models.values() {
             for (field, named) in [("successor", &entry.successor), ("fallback", &entry.fallback)] {
@@ -184,7 +185,7 @@ fn from_text<'t, T: Deserialize<'t>>(file: &str, text: &'t str) -> Result<T, Inv
     serde_json::from_str(text).map_err(|problem| InvalidCatalogue::Unreadable { file: file.to_owned(), problem })
 }
 
-/// The error of an entry that cannot be read, with the entry's name and the field.
+/// Returns the error for an entry that cannot be read, with the entry's name and the field.
 fn wrong_field(file: &str, raw: &RawValue) -> InvalidCatalogue {
     let value: serde_json::Value = match serde_json::from_str(raw.get()) {
         Ok(value) => value,
@@ -197,7 +198,7 @@ fn wrong_field(file: &str, raw: &RawValue) -> InvalidCatalogue {
     }
 }
 
-/// Whether `name` can be an alias.
+/// `true` if `name` can be an alias.
 pub fn is_alias(name: &str) -> bool {
     !RESERVED_ALIASES.contains(&name) && ids::is_well_formed(name)
 }

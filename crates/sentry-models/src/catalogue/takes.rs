@@ -1,59 +1,59 @@
-//! What a model takes, as data: the catalogue's rules in layers, each of which says only what it changes.
+//! The capabilities of a model, as data. The catalogue has rules in layers. Each layer contains only its changes.
 
 use sentry_contract::request::{Effort, ReasoningStyle};
 use sentry_domain::ServiceTier;
 use serde::{Deserialize, Serialize};
 
-/// Which sampling parameters a request may give.
+/// The sampling parameters that a model accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sampling {
-    /// `temperature` and `top_p`.
+    /// `temperature` and `top_p`, also together.
     All,
-    /// `temperature` or `top_p`, not both.
+    /// `temperature` or `top_p`, but not both.
     OneOfTemperatureTopP,
-    /// Neither of them, nor `top_k`.
+    /// None of `temperature`, `top_p` and `top_k`.
     None,
 }
 
-/// Whether a model thinks where a request does not say.
+/// A model's behavior if a request does not set `reasoning`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Thinking {
-    /// Only when it is asked to.
+    /// The model thinks only if a request asks for it.
     Off,
-    /// Unless it is asked not to.
+    /// The model thinks unless a request turns it off.
     On,
-    /// In any case.
+    /// The model thinks in every request.
     Always,
 }
 
-/// How a model thinks before it answers.
+/// The way in which a model thinks before it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reasoning {
-    /// The words in which it is told how much; absent where it cannot be told, or where no source says how.
+    /// The request format for the amount of thinking. Absent if the amount cannot be set, or if no source describes it.
     pub style: Option<ReasoningStyle>,
-    /// What it does where a request does not say.
+    /// The behavior if a request does not set `reasoning`.
     pub default: Thinking,
-    /// The efforts that it knows; empty where it knows none.
+    /// The efforts that the model accepts. Empty if it accepts none.
     pub efforts: Vec<Effort>,
-    /// Whether a request can turn it off.
+    /// `true` if a request can turn thinking off.
     pub can_be_off: bool,
 }
 
 impl Default for Reasoning {
-    /// A model of which no more is known than that it thinks.
+    /// A model that thinks, if nothing else is known about it.
     fn default() -> Self {
         Self { style: None, default: Thinking::On, efforts: Vec::new(), can_be_off: false }
     }
 }
 
-/// How prompts are cached at cache points.
+/// Prompt caching at cache points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cache {
-    /// Fewest tokens before a cache point for it to have an effect.
+    /// Fewest tokens before a cache point. A point after fewer tokens has no effect.
     pub min_tokens: u32,
-    /// Whether a point may live for an hour.
+    /// `true` if a cache point can have a lifetime of one hour.
     pub one_hour: bool,
 }
 
@@ -66,15 +66,17 @@ impl Default for Cache {
 
 macro_rules! takes {
     ($($(#[$doc:meta])* $field:ident: $type:ty = $default:expr;)+) => {
-        /// What a model takes. Where no source says that it does not take something, it is assumed to: Bedrock decides then.
+        /// The capabilities of a model. Most count as present unless a source says otherwise, and Bedrock then decides.
+        /// `top_k`, `fields`, `reasoning` and `cache` count as absent unless a source has them.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Takes {
             $($(#[$doc])* pub $field: $type,)+
-            /// How it thinks; absent for a model that does not.
+            /// The way in which the model thinks. Absent if it does not think.
             pub reasoning: Option<Reasoning>,
-            /// How it caches prompts; absent where it takes no cache points.
+            /// Prompt caching. Absent if the model accepts no cache points.
             pub cache: Option<Cache>,
-            /// The service tiers that have a price, beside the standard one. It follows from the price, and is no part of a patch.
+            /// The service tiers with a price, without the standard tier. They come from the price, so a patch has no
+            /// such field.
             pub service_tiers: Vec<ServiceTier>,
         }
 
@@ -84,21 +86,21 @@ macro_rules! takes {
             }
         }
 
-        /// A layer of [`Takes`]: what it does not say stays as it was.
+        /// A layer of [`Takes`]. An absent field changes nothing.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
         pub struct TakesPatch {
             $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $field: Option<$type>,)+
-            /// How it thinks.
+            /// The thinking that the layer changes.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub reasoning: Option<ReasoningPatch>,
-            /// How it caches prompts.
+            /// The prompt caching that the layer changes.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub cache: Option<CachePatch>,
         }
 
         impl Takes {
-            /// This, changed by what `patch` says.
+            /// Overrides the fields that `patch` sets.
             pub fn apply(&mut self, patch: &TakesPatch) {
                 $(if let Some(value) = &patch.$field { self.$field.clone_from(value); })+
                 if let Some(reasoning) = &patch.reasoning {
@@ -111,7 +113,7 @@ macro_rules! takes {
         }
 
         impl TakesPatch {
-            /// Only what differs from `base`.
+            /// Returns the patch without the fields that equal those of `base`.
             #[must_use]
             pub fn beyond(mut self, base: &Takes) -> Self {
                 $(if self.$field.as_ref() == Some(&base.$field) { self.$field = None; })+
@@ -124,7 +126,7 @@ macro_rules! takes {
                 self
             }
 
-            /// Whether it says nothing.
+            /// `true` if the patch changes nothing.
             #[must_use]
             pub fn is_empty(&self) -> bool {
                 *self == Self::default()
@@ -134,48 +136,49 @@ macro_rules! takes {
 }
 
 takes! {
-    /// `temperature` and `top_p`.
+    /// The sampling parameters that the model accepts.
     sampling: Sampling = Sampling::All;
-    /// The parameter `top_k`.
+    /// `true` if the model accepts the parameter `top_k`.
     top_k: bool = false;
-    /// The parameter `stop_sequences`.
+    /// `true` if the model accepts the parameter `stop_sequences`.
     stop_sequences: bool = true;
-    /// System messages.
+    /// `true` if the model accepts system messages.
     system: bool = true;
-    /// A conversation of more than one turn.
+    /// `true` if the model accepts more than one turn.
     turns: bool = true;
-    /// A conversation that ends with the assistant, to be continued.
+    /// `true` if the model continues a conversation whose last message is the assistant's.
     prefill: bool = true;
-    /// Tools.
+    /// `true` if the model accepts tools.
     tools: bool = true;
-    /// A `toolChoice` of `any`, or of one tool.
+    /// `true` if the model accepts a `toolChoice` of `any` or of one tool.
     tool_choice: bool = true;
-    /// Such a `toolChoice` while the model thinks: because the request says so, or because it always does.
+    /// `true` if the model accepts such a `toolChoice` while it thinks, because of the request or because it always
+    /// thinks.
     forced_tool_with_reasoning: bool = true;
-    /// Pictures.
+    /// `true` if the model accepts pictures.
     images: bool = true;
-    /// Documents.
+    /// `true` if the model accepts documents.
     documents: bool = true;
-    /// `outputFormat`, an answer by a JSON schema.
+    /// `true` if the model accepts `outputFormat`, a JSON schema for the answer.
     structured_output: bool = true;
-    /// The keys that `additionalModelRequestFields` may have.
+    /// The keys that `additionalModelRequestFields` can have.
     fields: Vec<String> = Vec::new();
 }
 
-/// A layer of [`Reasoning`].
+/// A layer of [`Reasoning`]. An absent field changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ReasoningPatch {
-    /// The words in which it is told how much.
+    /// The request format for the amount of thinking.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub style: Option<ReasoningStyle>,
-    /// What it does where a request does not say.
+    /// The behavior if a request does not set `reasoning`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Thinking>,
-    /// The efforts that it knows.
+    /// The efforts that the model accepts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub efforts: Option<Vec<Effort>>,
-    /// Whether a request can turn it off.
+    /// `true` if a request can turn thinking off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub can_be_off: Option<bool>,
 }
@@ -201,14 +204,14 @@ impl ReasoningPatch {
     }
 }
 
-/// A layer of [`Cache`].
+/// A layer of [`Cache`]. An absent field changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CachePatch {
     /// Fewest tokens before a cache point.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_tokens: Option<u32>,
-    /// Whether a point may live for an hour.
+    /// `true` if a cache point can have a lifetime of one hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub one_hour: Option<bool>,
 }

@@ -1,4 +1,4 @@
-//! Names and what they mean, and entries that make no sense.
+//! Resolution of names, and invalid entries.
 
 use proptest::prelude::*;
 use sentry_contract::request::ReasoningStyle;
@@ -190,7 +190,7 @@ fn the_names_of_the_articles_lead_to_what_replaced_their_models_and_say_so() {
         (before.replaced, before.model.foundation.as_deref()),
         (None, Some("anthropic.claude-3-5-haiku-20241022-v1:0"))
     );
-    // Successors may have ended too.
+    // The successor may have ended too.
     let later = bundled().resolve("claude-2", HERE, day("2027-04-08")).unwrap();
     assert_eq!(later.replaced.unwrap().by, "claude-sonnet-5-5");
 }
@@ -215,7 +215,7 @@ fn a_fallback_is_alive_has_an_entry_and_can_be_called_there() {
     }
     let fallback = |id: &str, region: &str| resolve(id, region).unwrap().fallback;
     assert_eq!(fallback("amazon.nova-pro-v1:0", HERE).as_deref(), Some("amazon.nova-lite-v1:0"));
-    // What is called in Europe is answered in Europe.
+    // A call in Europe must be answered in Europe.
     assert_eq!(fallback("eu.amazon.nova-pro-v1:0", "eu-west-1").as_deref(), Some("eu.amazon.nova-lite-v1:0"));
     assert_eq!(
         ["amazon.nova-lite-v1:0", "acme.unknown"].map(|id| catalogue.name_of(id)),
@@ -299,7 +299,7 @@ fn tokens_are_counted_under_the_foundation_models_id_where_bedrock_counts_them()
     }
     for model_id in [
         "anthropic.claude-3-haiku-20240307-v1:0",
-        // Launched with cross-Region inference only.
+        // This model started with cross-Region inference only.
         "us.anthropic.claude-opus-4-8",
         "global.anthropic.claude-sonnet-5",
         "us.amazon.nova-lite-v1:0",
@@ -353,7 +353,7 @@ fn an_admins_item_wins_over_the_bundled_entry_field_by_field() {
     assert_eq!(found.model.price.unwrap().long_context.unwrap().above, 5);
     assert_eq!(found.retiring.unwrap().successor, "claude-opus-5-5");
     assert_eq!((found.model.family, found.model.requested.as_str()), (Family::Anthropic, "claude-sonnet-4-5"));
-    // An item can bring a model back, and give a profile the price of a contract.
+    // An item can bring a model back. An item of a profile can change the limits of the model behind it.
     let revived = item(r#"{"entry": "us.anthropic.claude-3-5-haiku-20241022-v1:0", "ends": "2030-01-01"}"#).unwrap();
     assert!(catalogue.resolve_added("x", &revived, HERE, today()).unwrap().is_some());
     let arn = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/p1";

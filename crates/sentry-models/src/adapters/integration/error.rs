@@ -1,24 +1,27 @@
-//! What the errors of the integration mean: `<service>.<name of the exception>`, and as the cause the message of the SDK for Java.
+//! Converts the errors of the integration to failures. An error is `<service>.<name of the exception>`. Its cause is
+//! the message of the AWS SDK for Java.
 //!
-//! The message ends with `(Service: BedrockRuntime, Status Code: 400, Request ID: …)` where Bedrock answered, in newer versions of the SDK
-//! followed by `(SDK Attempt Count: 1)`. What stands before that is Bedrock's own message, which may quote the prompt.
+//! If Bedrock answered, the message ends with `(Service: BedrockRuntime, Status Code: 400, Request ID: …)`. Newer
+//! versions of the SDK add `(SDK Attempt Count: 1)`. The text before this ending is Bedrock's own message, which may
+//! quote the prompt.
 
 use super::super::bedrock_error::BedrockError;
 use super::super::meaning::{LOST, UNREADABLE};
 use super::super::{Effect, ModelFailure};
 
-/// The error of a state that ran out of time.
+/// The error of a state that timed out.
 pub const TIMEOUT: &str = "States.Timeout";
-/// The SDK's own error: no answer, or none that it can read.
+/// The SDK's own error: it received no answer, or none that it can read.
 const CLIENT: &str = "SdkClientException";
-/// How the SDK begins its message where an answer came that it cannot read.
+/// Start of the SDK's message if it received an answer that it cannot read.
 const NOT_UNDERSTOOD: &str = "Unable to unmarshall response";
-/// Where newer versions of the SDK say how often they tried, and how they go on after one attempt. The state `Repeat Call?` reads it
-/// by the same rule: the last one in the cause counts, for one before it may be quoted.
+/// Start of the attempt count that newer versions of the SDK append, followed by [`ONE`] after a single attempt. The
+/// state `Repeat Call?` applies the same rule. The last count in the cause is used, because an earlier one may be a
+/// quotation.
 const ATTEMPTS: &str = "SDK Attempt Count";
 const ONE: &str = ": 1)";
 
-/// What `error` with `cause` means. Every error that is not Bedrock's own may have come after the model had worked.
+/// Converts `error` with `cause` to a failure. If the error is not Bedrock's own, the model may have worked before it.
 #[must_use]
 pub fn failure(error: &str, cause: &str) -> ModelFailure {
     match error.split_once('.') {
@@ -27,19 +30,19 @@ pub fn failure(error: &str, cause: &str) -> ModelFailure {
             let told = Told::of(cause);
             let Told { status, request_id, message, .. } = told;
             let failure = BedrockError { name: Some(name), status, request_id, message }.failure();
-            // The error is the last attempt's; an earlier one may have reached the model.
+            // The error is that of the last attempt. An earlier attempt may have reached the model.
             if told.several_attempts { ModelFailure { effect: Effect::Unknown, ..failure } } else { failure }
         }
         _ => LOST.failure(None, None),
     }
 }
 
-/// The answer is not in Converse's form.
+/// The failure for an answer that is not in Converse's format.
 pub fn unreadable() -> ModelFailure {
     UNREADABLE.failure(None, None)
 }
 
-/// What the SDK tells of Bedrock's answer: its message, and what AWS itself writes at the end of it.
+/// The parts of the SDK's message: Bedrock's own message, and the fields that the SDK appends.
 struct Told<'c> {
     message: Option<&'c str>,
     status: Option<u16>,
@@ -57,7 +60,7 @@ impl<'c> Told<'c> {
             message,
             status: field("Status Code: ").and_then(|code| code.parse().ok()),
             request_id: field("Request ID: ").filter(is_id),
-            // A number that is not understood is not one.
+            // Any other text than a count of 1 counts as several attempts.
             several_attempts: cause.rsplit_once(ATTEMPTS).is_some_and(|(_, count)| !count.starts_with(ONE)),
         }
     }

@@ -1,11 +1,12 @@
-//! `maxTokens` and `MaxTokens`: the same structures under the names of Bedrock and those of Step Functions.
+//! Renames fields between Bedrock (`maxTokens`) and Step Functions (`MaxTokens`). The structures are the same.
 
 use serde_json::Value;
 
-/// Members of Converse's structures whose content is the caller's own JSON, or has keys that are data: their names stay as they are.
+/// Members of Converse's structures that hold the caller's own JSON, or have keys that are data. The names in them are
+/// not changed.
 ///
-/// Source: the service model of `bedrock-runtime` (2023-09-30), its documents and maps: `tests/test_native.py` compares them. (The two
-/// assessments are a guardrail's trace, which nobody reads here.)
+/// Source: the documents and maps in the service model of `bedrock-runtime` (2023-09-30). `tests/test_native.py`
+/// compares the lists. The two assessments are part of a guardrail's trace, which the sentry does not read.
 const FREE_FORM: [&str; 8] = [
     "additionalModelRequestFields",
     "additionalModelResponseFields",
@@ -16,16 +17,16 @@ const FREE_FORM: [&str; 8] = [
     "promptVariables",
     "requestMetadata",
 ];
-/// Its binary values.
+/// Members of Converse's structures that hold binary values.
 const BINARY: [&str; 2] = ["bytes", "redactedContent"];
 
-/// Bedrock's names as Step Functions writes them.
+/// Converts Bedrock's names to those of Step Functions.
 #[must_use]
 pub fn pascal(value: Value) -> Value {
     renamed(value, &|name| with_first(name, |first| first.to_ascii_uppercase()))
 }
 
-/// Step Functions' names as Bedrock writes them.
+/// Converts the names of Step Functions to those of Bedrock.
 #[must_use]
 pub fn camel(value: Value) -> Value {
     renamed(value, &lower_first)
@@ -45,7 +46,7 @@ fn renamed(value: Value, rename: &dyn Fn(&str) -> String) -> Value {
     }
 }
 
-/// Whether a request, under Bedrock's names, has a binary value in it.
+/// `true` if a request with Bedrock's names contains a binary value.
 pub fn has_bytes(value: &Value) -> bool {
     match value {
         Value::Array(values) => values.iter().any(has_bytes),

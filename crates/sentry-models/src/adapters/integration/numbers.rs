@@ -1,11 +1,12 @@
-//! Numbers that the expressions of a state machine may round.
+//! Finds numbers that the expressions of a state machine may round.
 
 use serde_json::Value;
 
-/// Most significant digits that JSONata keeps when it writes a number. Source: the reference implementation, `$string`, which rounds to 15.
+/// Number of significant digits that JSONata keeps when it writes a number. Source: `$string` of the reference
+/// implementation, which rounds to 15 digits.
 const MOST_DIGITS: usize = 15;
 
-/// Whether there is a number of more significant digits anywhere in `value`.
+/// `true` if `value` contains a number with more significant digits, at any depth.
 pub fn has_long_number(value: &Value) -> bool {
     match value {
         Value::Number(number) => {

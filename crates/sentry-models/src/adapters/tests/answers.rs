@@ -1,4 +1,4 @@
-//! What is read of Converse's answers: text, usage, stop reasons.
+//! Reading of Converse's answers: text, usage and stop reasons.
 
 use sentry_contract::ErrorCode;
 use sentry_contract::answer::StopReason;

@@ -1,5 +1,5 @@
-//! Whatever a model answers, it is an answer with a usage, or an error that spends no hold. `examples/fuzz_answers.rs` does the same with
-//! millions of damaged answers.
+//! Any answer of a model becomes a reply with a usage, or an error that does not release the hold.
+//! `examples/fuzz_answers.rs` checks the same with millions of damaged answers.
 
 use proptest::prelude::*;
 use sentry_contract::answer::StopReason;
@@ -21,7 +21,7 @@ fn holds(result: &Result<Reply, ModelFailure>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// JSON of the words that answers are made of, in places where they do not belong.
+/// JSON with the field names and words of answers in the wrong places.
 fn any_json() -> impl Strategy<Value = Value> {
     let words = "text|toolUse|toolUseId|name|content|usage|output|message|stopReason|inputTokens|totalTokens|reasoningContent|reasoningText|redactedContent|signature|cacheDetails|ttl|serviceTier|type";
     let leaf = prop_oneof![
@@ -57,7 +57,7 @@ proptest! {
     }
 }
 
-/// Every place in a JSON value.
+/// The pointers to all places in a JSON value.
 fn pointers(value: &Value, at: &str) -> Vec<String> {
     let mut found = vec![at.to_owned()];
     match value {

@@ -1,4 +1,4 @@
-//! Bedrock's own error messages: who gets them, and which of them mean more than the error's name.
+//! Bedrock's own error messages: who receives them, and the messages that say more than the error's name.
 
 use sentry_contract::ErrorCode;
 use sentry_contract::request::Family;
@@ -14,7 +14,7 @@ const LEGACY: &str = "Access denied. This Model is marked by provider as Legacy 
 const FORM: &str = "Model use case details have not been submitted for this account. Fill out the Anthropic use case details form before using the model.";
 const NOT_SUBSCRIBED: &str = "Model access is denied due to IAM user or service role is not authorized to perform the required AWS Marketplace actions (aws-marketplace:ViewSubscriptions, aws-marketplace:Subscribe) to enable access to this model.";
 
-/// What the error means when the SDK makes the call, and when Step Functions does: the same.
+/// The failure for an error of Bedrock. It is the same for a call by the SDK and for a call by Step Functions.
 async fn failure(status: u16, name: &str, message: &str) -> ModelFailure {
     let (client, _) = wire::client(status, name, &json!({"message": message}).to_string());
     let request = input(Family::Nova, "amazon.nova-lite-v1:0", &user("Hi"), &json!({}));

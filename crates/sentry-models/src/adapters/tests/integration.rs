@@ -1,4 +1,4 @@
-//! Converse under the names of Step Functions.
+//! Converse with the names of Step Functions.
 
 use proptest::prelude::*;
 use sentry_contract::request::Family;
@@ -11,10 +11,10 @@ use crate::adapters::converse::ConverseRequest;
 use crate::adapters::integration::{camel, failure, parameters, pascal, read};
 use crate::adapters::{Effect, normalise, prepare};
 
-/// Names whose content is the caller's own; a text that looks like one of them is a text.
+/// Names whose content is the caller's own JSON. As values, the same words are ordinary texts.
 const OWN: [&str; 3] = ["additionalModelRequestFields", "input", "json"];
 
-/// Any JSON, with any names in it.
+/// Any JSON, with any field names.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -30,7 +30,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Any structure as Bedrock's service model could have one: names in lower camel case, the caller's own JSON in a few places.
+/// Any structure that Bedrock's service model could have: names in lower camel case, and the caller's own JSON in some
+/// places.
 fn any_structure() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         any::<bool>().prop_map(Value::from),
@@ -50,7 +51,7 @@ fn any_structure() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Whether every name outside the caller's own JSON begins with a capital.
+/// `true` if every name outside the caller's own JSON begins with a capital letter.
 fn is_pascal(value: &Value) -> bool {
     match value {
         Value::Array(values) => values.iter().all(is_pascal),
@@ -93,7 +94,7 @@ proptest! {
         prop_assert!(read(result, Charges::default()).is_err());
     }
 
-    /// Whatever stands in an error, nothing of the text before its end is told.
+    /// The failure never contains text of the cause before the SDK's ending.
     #[test]
     fn no_error_tells_its_cause(
         name in "(BedrockRuntime\\.)?[A-Za-z]{0,20}",

@@ -1,4 +1,4 @@
-//! What is sent, what is read, and that nothing is lost on the way.
+//! Tests of requests and answers. Nothing is lost between the contract and Bedrock.
 
 mod answers;
 mod any_bytes;
@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 
 use super::{ModelFailure, prepare};
 
-/// What the router gets.
+/// An input of the model router.
 fn input(family: Family, model_id: &str, messages: &Value, parameters: &Value) -> InvokeModelInput {
     asking(family, model_id, &json!({"messages": messages, "parameters": parameters}))
 }
@@ -42,12 +42,12 @@ fn asking(family: Family, model_id: &str, prompt: &Value) -> InvokeModelInput {
     .unwrap()
 }
 
-/// What is sent, as JSON.
+/// The Converse request, as JSON.
 fn sent(input: &InvokeModelInput) -> Value {
     serde_json::to_value(prepare(input, 9).unwrap()).unwrap()
 }
 
-/// The parameter by which a request is refused, which certainly costs nothing.
+/// The parameter that the refusal names. A refusal certainly costs nothing.
 fn refused_by(failure: &ModelFailure) -> &str {
     assert!(failure.nothing_spent() && !failure.repeatable() && failure.usage.is_none());
     assert_eq!(failure.error.code, sentry_contract::ErrorCode::ModelRejectedRequest);

@@ -1,4 +1,4 @@
-//! Numbers in a tool's JSON, digit by digit: to the wire, and back from an answer.
+//! Numbers in a tool's JSON keep every digit, in the request and in the answer.
 
 use sentry_contract::content::Block;
 use sentry_contract::request::Family;
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{asking, wire};
 use crate::adapters::{self};
 
-/// Whole numbers with more digits than a 64-bit float tells apart, and floats with as many as it does. serde_json reads the last one as its
-/// neighbour where its feature `float_roundtrip` is off.
+/// Integers with more digits than a 64-bit float can distinguish, and floats with all the digits that it can. Without
+/// its feature `float_roundtrip`, serde_json reads the last number as an adjacent float.
 const NUMBERS: [&str; 5] =
     ["9007199254740991", "0.30000000000000004", "1234567890123456789", "18446744073709551615", "31.245270191439438"];
 
@@ -16,7 +16,7 @@ fn numbers() -> Value {
     serde_json::from_str(&format!("[{}]", NUMBERS.join(","))).unwrap()
 }
 
-/// How often `text` has all of them, one after the other.
+/// The number of places where `text` contains all of them, one after the other.
 fn times(text: &str) -> usize {
     text.matches(&NUMBERS.join(",")).count()
 }

@@ -1,4 +1,4 @@
-//! The two paths to Bedrock, the SDK's call and Step Functions' integration, carry the same: every prompt, and every answer.
+//! The two paths to Bedrock, the SDK and the integration of Step Functions, transfer the same prompts and answers.
 
 use proptest::prelude::*;
 use sentry_contract::request::{Family, ReasoningStyle};
@@ -19,7 +19,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// What the SDK writes to the wire.
+/// The body that the SDK sends.
 fn by_sdk(input: &InvokeModelInput) -> Value {
     let (client, wire) = wire::client(200, "", &answer("Hi", [1, 1, 0, 0]).to_string());
     block_on(ask(&client, input, MAX_TOKENS)).unwrap();
@@ -27,7 +27,7 @@ fn by_sdk(input: &InvokeModelInput) -> Value {
     serde_json::from_slice(&body).unwrap()
 }
 
-/// What Step Functions is given, under Bedrock's names; `None` where the function makes the call.
+/// The parameters for Step Functions, with Bedrock's names. `None` if the function makes the call.
 fn by_integration(input: &InvokeModelInput) -> Option<Value> {
     let request = prepare(input, MAX_TOKENS).unwrap();
     let mut sent = camel(parameters(SONNET, &request).unwrap()?);
@@ -85,7 +85,7 @@ proptest! {
         let input = thinking(&json!({"messages": [{"role": "user", "content": "Hi"}]}));
         prop_assert_eq!(&block_on(ask(&client, &input, MAX_TOKENS)).unwrap(), &expected);
         prop_assert_eq!(&read(pascal(told), Charges::default()).unwrap(), &expected);
-        // And what has come back can be sent again.
+        // An answer can be sent back in the next request.
         let said = json!(expected.content);
         let messages = json!([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": said}]);
         let sent = by_sdk(&thinking(&json!({"messages": messages})));

@@ -1,11 +1,11 @@
-//! Everything that the contract can express: prompts, and their parts.
+//! Strategies for every prompt that the contract can express, and for the parts of prompts.
 
 use aws_smithy_types::base64;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 
-/// JSON as tools have it.
+/// JSON as in a tool's input or result.
 pub fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -85,7 +85,7 @@ fn guarded_text() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A thought in words: some, or a signature at least.
+/// A thought in clear text. It has a text, a signature or both.
 fn thought() -> impl Strategy<Value = Value> {
     let signed = ("\\PC{0,9}", "[A-Za-z0-9+/=]{1,40}")
         .prop_map(|(text, signature)| json!({"reasoningText": {"text": text, "signature": signature}}));
@@ -97,7 +97,6 @@ fn encrypted_thought() -> impl Strategy<Value = Value> {
     bytes().prop_map(|bytes| json!({"reasoningContent": {"redactedContent": bytes}}))
 }
 
-/// Any block.
 pub fn block() -> impl Strategy<Value = Value> {
     let guarded_image = image("png|jpeg").prop_map(|image| json!({"guardContent": image}));
     let of_the_user = prop_oneof![text(), image("png|jpeg|gif|webp"), file(), tool_result(), guarded_image];
@@ -129,7 +128,7 @@ fn parameters() -> impl Strategy<Value = Value> {
     )
 }
 
-/// What stands beside the messages, of each part at most one value.
+/// The parts of a prompt other than messages. Each has at most one value.
 fn beside() -> impl Strategy<Value = Value> {
     let system = prop::collection::vec(prop_oneof![text(), cache_point(), guarded_text()], 1..3);
     let format = ("[a-z]{1,9}", prop_oneof![short_json(), any_json()])
@@ -154,7 +153,6 @@ fn beside() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Any prompt.
 pub fn prompt() -> impl Strategy<Value = Value> {
     let content = prop_oneof![
         4 => prop::collection::vec(plain_block(), 1..4).prop_map(Value::from),
@@ -168,7 +166,7 @@ pub fn prompt() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Blocks of an answer.
+/// The blocks of an answer.
 pub fn answered() -> impl Strategy<Value = Vec<Value>> {
     prop::collection::vec(prop_oneof![text(), thought(), encrypted_thought(), tool_use(any_json())], 0..5)
 }

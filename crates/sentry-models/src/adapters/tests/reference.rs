@@ -1,10 +1,10 @@
-//! Bedrock's side: the models that are asked, and how one answers through Converse. Written from AWS's documents, and on purpose without
-//! any of the adapters' code.
+//! Bedrock's side of the tests: the models, and an answer of Converse. It is written from AWS's documents and
+//! deliberately uses no code of the adapters.
 
 use sentry_contract::request::Family;
 use serde_json::{Value, json};
 
-/// A model of every family, and those that differ within one.
+/// A model of every family, and models that differ within a family.
 pub const MODELS: &[(Family, &str)] = &[
     (Family::Anthropic, "us.anthropic.claude-sonnet-4-20250514-v1:0"),
     (Family::Anthropic, "us.anthropic.claude-3-5-haiku-20241022-v1:0"),
@@ -24,8 +24,8 @@ pub const MODELS: &[(Family, &str)] = &[
     (Family::Converse, "writer.palmyra-x5-v1:0"),
 ];
 
-/// An answer of `text` that ends by itself, with `[input, output, cache read, cache write]` tokens. Half of what was written to the cache is
-/// kept for an hour.
+/// An answer with `text` and the stop reason `end_turn`. The tokens are `[input, output, cache read, cache write]`.
+/// Half of the tokens written to the cache have a lifetime of one hour.
 pub fn answer(text: &str, [input, output, read, write]: [u64; 4]) -> Value {
     let thought = json!({"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "c2ln"}}});
     json!({

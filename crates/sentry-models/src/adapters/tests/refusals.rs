@@ -1,4 +1,4 @@
-//! What cannot be sent is refused by name. What a model does not take is validation's to say.
+//! Parts that no request can express are refused by name. Validation checks the capabilities of the model.
 
 use sentry_contract::request::Family;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What is sent, to the letter.
+//! The exact JSON of the requests.
 
 use sentry_contract::request::Family;
 use serde_json::json;

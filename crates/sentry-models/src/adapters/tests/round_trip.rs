@@ -1,4 +1,4 @@
-//! What goes into a conversation is what a model hears, in order; what a model says is what a client reads.
+//! The model receives the conversation in order, and the client receives the model's answer unchanged.
 
 use proptest::prelude::*;
 use sentry_domain::Charges;
@@ -8,7 +8,7 @@ use super::reference::{MODELS, answer};
 use super::{input, prepare, refused_by, sent};
 use crate::adapters::normalise;
 
-/// A conversation as a model hears it: system text, and who says what.
+/// A conversation from the model's point of view: the system text, and the speaker and text of each turn.
 #[derive(Debug, Default, PartialEq)]
 struct Heard {
     system: String,
@@ -20,7 +20,7 @@ impl Heard {
         self.turns.push((role.to_owned(), text.to_owned()));
     }
 
-    /// As the client meant it: messages of one speaker in a row are one text.
+    /// The conversation that the client meant. Consecutive messages of one speaker are one text.
     fn meant(messages: &[(String, String)]) -> Self {
         let mut meant = Self::default();
         let mut system = Vec::new();
@@ -43,7 +43,7 @@ fn blocks(value: &Value) -> String {
     texts.join("\n\n")
 }
 
-/// As a model hears a request.
+/// Reads a request as a model does.
 fn hear(body: &Value) -> Heard {
     let mut heard = Heard { system: blocks(&body["system"]), ..Heard::default() };
     for message in body["messages"].as_array().unwrap() {

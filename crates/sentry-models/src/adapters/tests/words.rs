@@ -1,4 +1,4 @@
-//! How much to think, in the words of each style, and what stands beside it.
+//! The fields for the amount of thinking in each style, and their combination with other fields.
 
 use sentry_contract::request::{Family, ReasoningStyle};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{asking, refused_by, user};
 use crate::adapters::prepare;
 
-/// The additional fields for a prompt with `beside`, or the parameter by which it is refused.
+/// The additional fields for a prompt with the fields `beside`, or the parameter that is refused.
 fn fields(style: Option<ReasoningStyle>, max_tokens: u32, beside: &Value) -> Result<Value, String> {
     let mut prompt = json!({"messages": user("Hi")});
     prompt.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
