@@ -12,7 +12,7 @@ use sentry_contract::request::Role;
 use sentry_domain::CacheTtl;
 use serde_json::Value;
 
-use crate::field::{Field, Offence};
+use crate::field::{Field, Refusal};
 
 /// Longest name of a document, in characters.
 const MOST_NAME_CHARS: usize = 200;
@@ -21,16 +21,16 @@ const MOST_TOOL_CHARS: usize = 64;
 
 /// Reads the content of a message: a text, or blocks that its role allows. Only a message of the assistant may be empty
 /// or blank, because a model's answer can be.
-pub fn content(field: &Field<'_>, role: Role) -> Result<Content, Offence> {
+pub fn content(field: &Field<'_>, role: Role) -> Result<Content, Refusal> {
     match field.text_or_list()? {
         Ok(text) if role == Role::Assistant => Ok(Content::Text(text.to_owned())),
         Ok(_) => Ok(Content::Text(field.visible_text()?.to_owned())),
-        Err(blocks) if blocks.is_empty() && role != Role::Assistant => Err(field.offence("must not be empty")),
+        Err(blocks) if blocks.is_empty() && role != Role::Assistant => Err(field.refuse("must not be empty")),
         Err(blocks) => blocks.iter().map(|each| block(each, role)).collect::<Result<_, _>>().map(Content::Blocks),
     }
 }
 
-fn block(field: &Field<'_>, role: Role) -> Result<Block, Offence> {
+fn block(field: &Field<'_>, role: Role) -> Result<Block, Refusal> {
     let known: &[&str] = match role {
         Role::System => &["text", "cachePoint", "guardContent"],
         Role::User => &["text", "image", "document", "toolResult", "cachePoint", "guardContent"],
@@ -45,7 +45,7 @@ fn block(field: &Field<'_>, role: Role) -> Result<Block, Offence> {
     ];
     for (kind, speaker) in speakers {
         if let (Some(misplaced), false) = (field.get(kind)?, known.contains(&kind)) {
-            return Err(misplaced.offence(format!("can only stand in a message whose role is {speaker}")));
+            return Err(misplaced.refuse(format!("can only stand in a message whose role is {speaker}")));
         }
     }
     let (kind, inside) = field.only(known)?;
@@ -63,7 +63,7 @@ fn block(field: &Field<'_>, role: Role) -> Result<Block, Offence> {
 }
 
 /// Reads a thought of the model. Its text may be empty, because some vendors do not disclose it.
-fn reasoning_content(field: &Field<'_>) -> Result<ReasoningContent, Offence> {
+fn reasoning_content(field: &Field<'_>) -> Result<ReasoningContent, Refusal> {
     let (kind, inside) = field.only(&["reasoningText", "redactedContent"])?;
     if kind == "redactedContent" {
         return encoded(&inside).map(ReasoningContent::RedactedContent);
@@ -75,20 +75,20 @@ fn reasoning_content(field: &Field<'_>) -> Result<ReasoningContent, Offence> {
 }
 
 /// Reads a cache point, the end of a cached part. It can be in messages, in `system` and among the tools.
-pub fn cache_point(field: &Field<'_>) -> Result<CachePoint, Offence> {
+pub fn cache_point(field: &Field<'_>) -> Result<CachePoint, Refusal> {
     field.object_of(&["type", "ttl"])?;
     let r#type = field.required("type")?.name_of(CachePointType::ALL, CachePointType::name)?;
     let ttl = field.optional("ttl")?.map(|given| given.name_of(CacheTtl::ALL, CacheTtl::name)).transpose()?;
     Ok(CachePoint { r#type, ttl })
 }
 
-fn guard_content(field: &Field<'_>) -> Result<GuardContent, Offence> {
+fn guard_content(field: &Field<'_>) -> Result<GuardContent, Refusal> {
     let (kind, inside) = field.only(&["text", "image"])?;
     if kind == "image" {
         let image = image(&inside)?;
         return match image.format {
             ImageFormat::Png | ImageFormat::Jpeg => Ok(GuardContent::Image(image)),
-            _ => Err(inside.offence("must be png or jpeg: a guardrail looks at nothing else")),
+            _ => Err(inside.refuse("must be png or jpeg: a guardrail looks at nothing else")),
         };
     }
     inside.object_of(&["text", "qualifiers"])?;
@@ -98,7 +98,7 @@ fn guard_content(field: &Field<'_>) -> Result<GuardContent, Offence> {
     Ok(GuardContent::Text(GuardText { text, qualifiers: qualifiers.collect::<Result<_, _>>()? }))
 }
 
-fn image(field: &Field<'_>) -> Result<Image, Offence> {
+fn image(field: &Field<'_>) -> Result<Image, Refusal> {
     field.object_of(&["format", "source"])?;
     let format = field.required("format")?.name_of(ImageFormat::ALL, ImageFormat::name)?;
     let source = field.required("source")?;
@@ -107,7 +107,7 @@ fn image(field: &Field<'_>) -> Result<Image, Offence> {
     Ok(Image { format, source: ImageSource::Bytes(encoded(&bytes)?) })
 }
 
-fn document(field: &Field<'_>) -> Result<Document, Offence> {
+fn document(field: &Field<'_>) -> Result<Document, Refusal> {
     field.object_of(&["format", "name", "source"])?;
     let format = field.required("format")?.name_of(DocumentFormat::ALL, DocumentFormat::name)?;
     let name = document_name(&field.required("name")?)?;
@@ -124,29 +124,29 @@ fn document(field: &Field<'_>) -> Result<Document, Offence> {
 ///
 /// Source: Amazon Bedrock API Reference, DocumentBlock. Its list does not have the underscore, but public reports show
 /// that Bedrock accepts it.
-fn document_name(field: &Field<'_>) -> Result<String, Offence> {
+fn document_name(field: &Field<'_>) -> Result<String, Refusal> {
     if field.text()?.chars().count() > MOST_NAME_CHARS {
-        return Err(field.offence(format!("must have at most {MOST_NAME_CHARS} characters")));
+        return Err(field.refuse(format!("must have at most {MOST_NAME_CHARS} characters")));
     }
     let expected = "letters, digits, single spaces, hyphens, underscores, parentheses and square brackets; name the file without its extension";
     let plain = |char: char| char.is_ascii_alphanumeric() || char == ' ' || "-_()[]".contains(char);
     field.matching(expected, |name| name.chars().all(plain) && !name.contains("  "))
 }
 
-fn no_location(source: &Field<'_>) -> Result<(), Offence> {
+fn no_location(source: &Field<'_>) -> Result<(), Refusal> {
     source.get("s3Location")?.map_or(Ok(()), |location| {
-        Err(location.offence("is not accepted: the budget cannot see the size of what it points to. Send the bytes"))
+        Err(location.refuse("is not accepted: the budget cannot see the size of what it points to. Send the bytes"))
     })
 }
 
 /// Reads base64 with padding, of at least one byte.
-fn encoded(field: &Field<'_>) -> Result<String, Offence> {
+fn encoded(field: &Field<'_>) -> Result<String, Refusal> {
     let text = field.text()?;
-    base64::decode(text).map_err(|_| field.offence("must be base64 (RFC 4648, section 4, with padding)"))?;
+    base64::decode(text).map_err(|_| field.refuse("must be base64 (RFC 4648, section 4, with padding)"))?;
     Ok(text.to_owned())
 }
 
-fn tool_use(field: &Field<'_>) -> Result<ToolUse, Offence> {
+fn tool_use(field: &Field<'_>) -> Result<ToolUse, Refusal> {
     field.object_of(&["toolUseId", "name", "input"])?;
     Ok(ToolUse {
         tool_use_id: tool_use_id(field)?,
@@ -155,7 +155,7 @@ fn tool_use(field: &Field<'_>) -> Result<ToolUse, Offence> {
     })
 }
 
-fn tool_result(field: &Field<'_>) -> Result<ToolResult, Offence> {
+fn tool_result(field: &Field<'_>) -> Result<ToolResult, Refusal> {
     field.object_of(&["toolUseId", "content", "status"])?;
     let content = field.optional("content")?.map(|given| given.list()).transpose()?.unwrap_or_default();
     let content = content.iter().map(result_block).collect::<Result<_, _>>()?;
@@ -164,7 +164,7 @@ fn tool_result(field: &Field<'_>) -> Result<ToolResult, Offence> {
     Ok(ToolResult { tool_use_id: tool_use_id(field)?, content, status })
 }
 
-fn result_block(field: &Field<'_>) -> Result<ResultBlock, Offence> {
+fn result_block(field: &Field<'_>) -> Result<ResultBlock, Refusal> {
     Ok(match field.only(&["text", "json", "image", "document"])? {
         ("json", json) => ResultBlock::Json(json_object(&json)?),
         ("image", inside) => ResultBlock::Image(image(&inside)?),
@@ -173,7 +173,7 @@ fn result_block(field: &Field<'_>) -> Result<ResultBlock, Offence> {
     })
 }
 
-fn tool_use_id(field: &Field<'_>) -> Result<String, Offence> {
+fn tool_use_id(field: &Field<'_>) -> Result<String, Refusal> {
     let id = field.required("toolUseId")?;
     id.matching("[a-zA-Z0-9_.:-]{1,64}", |text| text.len() <= MOST_TOOL_CHARS && text.bytes().all(in_tool_use_id))
 }
@@ -183,13 +183,13 @@ fn in_tool_use_id(byte: u8) -> bool {
 }
 
 /// Reads the name of a tool, of at most 64 characters.
-pub fn tool_name(field: &Field<'_>) -> Result<String, Offence> {
+pub fn tool_name(field: &Field<'_>) -> Result<String, Refusal> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     field.matching("[a-zA-Z0-9_-]{1,64}", |text| text.len() <= MOST_TOOL_CHARS && text.bytes().all(plain))
 }
 
 /// Reads a JSON object that reaches the model unchanged. [`crate::numbers`] checks its numbers, in the text of the
 /// document.
-pub fn json_object(field: &Field<'_>) -> Result<Value, Offence> {
+pub fn json_object(field: &Field<'_>) -> Result<Value, Refusal> {
     Ok(Value::Object(field.object()?.clone()))
 }

@@ -10,8 +10,8 @@ use sentry_contract::request::{Message, Role};
 use sentry_contract::tools::Tool;
 use sentry_domain::CacheTtl;
 
-use crate::field::Offence;
-use crate::prompt::Asked;
+use crate::field::Refusal;
+use crate::prompt::PromptFields;
 
 /// Limit of pictures in one turn.
 const MOST_IMAGES: usize = 20;
@@ -24,16 +24,16 @@ const MOST_CACHE_POINTS: usize = 4;
 ///
 /// # Errors
 /// Returns the first place that Converse would reject.
-pub fn check(asked: &Asked) -> Result<(), Offence> {
-    let turns = turns(&asked.messages);
+pub fn check(fields: &PromptFields) -> Result<(), Refusal> {
+    let turns = turns(&fields.messages);
     starts_with_the_user(&turns)?;
     for turn in &turns {
         no_blank_text(turn)?;
         files(turn)?;
     }
-    tool_names(&asked.tools)?;
-    tool_turns(&turns, asked)?;
-    cache_points(asked)
+    tool_names(&fields.tools)?;
+    tool_turns(&turns, fields)?;
+    cache_points(fields)
 }
 
 /// A block and its path in the document.
@@ -54,7 +54,7 @@ struct Turn<'a> {
 impl Turn<'_> {
     fn tool_uses(&self) -> impl Iterator<Item = (&str, &ToolUse)> {
         self.blocks.iter().filter_map(|placed| match placed.block {
-            Block::ToolUse(asked) => Some((placed.path.as_str(), asked)),
+            Block::ToolUse(tool_use) => Some((placed.path.as_str(), tool_use)),
             _ => None,
         })
     }
@@ -96,43 +96,43 @@ fn is_empty(content: &Content) -> bool {
     }
 }
 
-fn starts_with_the_user(turns: &[Turn<'_>]) -> Result<(), Offence> {
+fn starts_with_the_user(turns: &[Turn<'_>]) -> Result<(), Refusal> {
     match turns.first() {
         Some(Turn { role: Role::User, .. }) => Ok(()),
         Some(turn) => {
             let path = format!("prompt.messages[{}].role", turn.first);
-            Err(Offence::new(path, "must be user: a conversation starts with a turn of the user"))
+            Err(Refusal::new(path, "must be user: a conversation starts with a turn of the user"))
         }
-        None => Err(Offence::new("prompt.messages", "must have a message of the user; the others are empty")),
+        None => Err(Refusal::new("prompt.messages", "must have a message of the user; the others are empty")),
     }
 }
 
 /// Refuses a blank text block of the assistant beside other blocks. A message with only blank texts is left out
 /// instead.
-fn no_blank_text(turn: &Turn<'_>) -> Result<(), Offence> {
+fn no_blank_text(turn: &Turn<'_>) -> Result<(), Refusal> {
     let is_blank = |placed: &&Placed<'_>| placed.block.as_text().is_some_and(|text| text.trim().is_empty());
     match turn.blocks.iter().find(is_blank) {
         Some(placed) => {
-            Err(Offence::new(format!("{}.text", placed.path), "must have a character that is not white space"))
+            Err(Refusal::new(format!("{}.text", placed.path), "must have a character that is not white space"))
         }
         None => Ok(()),
     }
 }
 
-fn files(turn: &Turn<'_>) -> Result<(), Offence> {
+fn files(turn: &Turn<'_>) -> Result<(), Refusal> {
     let of = |is: fn(&Block) -> bool| turn.blocks.iter().filter(move |placed| is(placed.block));
     if let Some(extra) = of(|block| matches!(block, Block::Image(_))).nth(MOST_IMAGES) {
-        return Err(Offence::new(&extra.path, format!("is one picture too many: a turn has at most {MOST_IMAGES}")));
+        return Err(Refusal::new(&extra.path, format!("is one picture too many: a turn has at most {MOST_IMAGES}")));
     }
     let is_document = |block: &Block| matches!(block, Block::Document(_));
     if let Some(extra) = of(is_document).nth(MOST_DOCUMENTS) {
-        return Err(Offence::new(
+        return Err(Refusal::new(
             &extra.path,
             format!("is one document too many: a turn has at most {MOST_DOCUMENTS}"),
         ));
     }
     match of(is_document).next() {
-        Some(document) if !turn.has_text => Err(Offence::new(
+        Some(document) if !turn.has_text => Err(Refusal::new(
             &document.path,
             "needs a text beside it: say in the same turn what to do with the document",
         )),
@@ -140,12 +140,12 @@ fn files(turn: &Turn<'_>) -> Result<(), Offence> {
     }
 }
 
-fn tool_names(tools: &[Tool]) -> Result<(), Offence> {
+fn tool_names(tools: &[Tool]) -> Result<(), Refusal> {
     let mut names = BTreeSet::new();
     for (place, tool) in tools.iter().enumerate() {
         if tool.spec().is_some_and(|spec| !names.insert(spec.name.as_str())) {
             let path = format!("prompt.tools[{place}].toolSpec.name");
-            return Err(Offence::new(path, "is the name of another tool too; every tool needs its own"));
+            return Err(Refusal::new(path, "is the name of another tool too; every tool needs its own"));
         }
     }
     Ok(())
@@ -153,13 +153,13 @@ fn tool_names(tools: &[Tool]) -> Result<(), Offence> {
 
 /// Checks the order of tool use. Every `toolUse` needs a `toolResult` in the next turn, every `toolResult` answers a
 /// `toolUse` of the previous turn, and both need `tools`.
-fn tool_turns(turns: &[Turn<'_>], asked: &Asked) -> Result<(), Offence> {
+fn tool_turns(turns: &[Turn<'_>], fields: &PromptFields) -> Result<(), Refusal> {
     let mut open = BTreeSet::new();
     for (place, turn) in turns.iter().enumerate() {
         for (path, result) in turn.tool_results() {
             if !open.remove(result.tool_use_id.as_str()) {
                 let path = format!("{path}.toolResult.toolUseId");
-                return Err(Offence::new(
+                return Err(Refusal::new(
                     path,
                     "answers no toolUse of the turn before, or one that is answered already",
                 ));
@@ -174,17 +174,17 @@ fn tool_turns(turns: &[Turn<'_>], asked: &Asked) -> Result<(), Offence> {
         open.clear();
         for (path, used) in turn.tool_uses() {
             if !open.insert(used.tool_use_id.as_str()) {
-                return Err(Offence::new(format!("{path}.toolUse.toolUseId"), "is used twice in this turn"));
+                return Err(Refusal::new(format!("{path}.toolUse.toolUseId"), "is used twice in this turn"));
             }
             if !results.contains(&used.tool_use_id.as_str()) {
                 let problem = "has no toolResult in the next turn; send what the tool gave, or leave the toolUse out";
-                return Err(Offence::new(format!("{path}.toolUse"), problem));
+                return Err(Refusal::new(format!("{path}.toolUse"), problem));
             }
         }
         let speaks_of_tools = turn.tool_uses().map(|(path, _)| path).chain(turn.tool_results().map(|(path, _)| path));
-        if let (Some(path), true) = (speaks_of_tools.min(), asked.tools.is_empty()) {
+        if let (Some(path), true) = (speaks_of_tools.min(), fields.tools.is_empty()) {
             let problem = "speaks of a tool, so the request needs `prompt.tools`; send the tools along in every turn";
-            return Err(Offence::new(path, problem).parameter("tools"));
+            return Err(Refusal::new(path, problem).parameter("tools"));
         }
     }
     Ok(())
@@ -192,17 +192,17 @@ fn tool_turns(turns: &[Turn<'_>], asked: &Asked) -> Result<(), Offence> {
 
 /// Checks the number and order of cache points. A request has at most four. In the order of the prompt (tools,
 /// `system`, messages), points of one hour come before points of five minutes.
-fn cache_points(asked: &Asked) -> Result<(), Offence> {
+fn cache_points(fields: &PromptFields) -> Result<(), Refusal> {
     let mut shorter_before = false;
-    for (count, (path, point)) in placed_cache_points(asked).into_iter().enumerate() {
+    for (count, (path, point)) in placed_cache_points(fields).into_iter().enumerate() {
         if count == MOST_CACHE_POINTS {
-            return Err(Offence::new(path, format!("is one too many: a request has at most {MOST_CACHE_POINTS}")));
+            return Err(Refusal::new(path, format!("is one too many: a request has at most {MOST_CACHE_POINTS}")));
         }
         match point.ttl.unwrap_or_default() {
             CacheTtl::OneHour if shorter_before => {
                 let problem =
                     "is 1h after a cache point of 5m; longer ones come first, in the order tools, system, messages";
-                return Err(Offence::new(format!("{path}.ttl"), problem));
+                return Err(Refusal::new(format!("{path}.ttl"), problem));
             }
             CacheTtl::OneHour => {}
             CacheTtl::FiveMinutes => shorter_before = true,
@@ -211,14 +211,14 @@ fn cache_points(asked: &Asked) -> Result<(), Offence> {
     Ok(())
 }
 
-fn placed_cache_points(asked: &Asked) -> Vec<(String, CachePoint)> {
-    let of_tools = asked.tools.iter().enumerate().filter_map(|(place, tool)| match tool {
+fn placed_cache_points(fields: &PromptFields) -> Vec<(String, CachePoint)> {
+    let of_tools = fields.tools.iter().enumerate().filter_map(|(place, tool)| match tool {
         Tool::CachePoint(point) => Some((format!("prompt.tools[{place}].cachePoint"), *point)),
         Tool::ToolSpec(_) => None,
     });
-    let of_system = asked.system.iter().flat_map(|content| points_of("prompt.system".to_owned(), content));
+    let of_system = fields.system.iter().flat_map(|content| points_of("prompt.system".to_owned(), content));
     let system_first = |role: Role| role != Role::System;
-    let mut messages: Vec<_> = asked.messages.iter().enumerate().collect();
+    let mut messages: Vec<_> = fields.messages.iter().enumerate().collect();
     messages.sort_by_key(|(_, message)| system_first(message.role));
     let of_messages = messages
         .into_iter()

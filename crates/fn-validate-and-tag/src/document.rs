@@ -5,9 +5,10 @@ use sentry_contract::request::{Estimate, Fallback, Model, Parameters, Prompt, Re
 use sentry_models::Resolved;
 use serde_json::Value;
 
+use crate::conversation;
 use crate::estimate;
-use crate::field::{Field, Offence};
-use crate::prompt::{self, Asked};
+use crate::field::{Field, Refusal};
+use crate::prompt::{self, PromptFields};
 use crate::{rules, tags};
 
 /// Both spellings of the model's field.
@@ -22,8 +23,8 @@ pub struct Draft {
     pub requested: String,
     /// The path of the field with this name.
     pub model_path: String,
-    asked: Asked,
-    given: Given,
+    fields: PromptFields,
+    given: GivenParameters,
     tags: Tags,
 }
 
@@ -44,7 +45,7 @@ pub struct Complete {
 
 /// The parameters that the client gave.
 #[derive(Debug, Default)]
-struct Given {
+struct GivenParameters {
     max_tokens: Option<u32>,
     temperature: Option<f64>,
     top_p: Option<f64>,
@@ -53,50 +54,51 @@ struct Given {
 }
 
 /// Reads the document, and checks the rules that do not depend on its model.
-pub fn read(value: &Value) -> Result<Draft, Offence> {
+pub fn read(value: &Value) -> Result<Draft, Refusal> {
     let document = Field::root(value);
     document.object_of(&["model", "modelId", "prompt", "tags"])?;
     let model = model(&document)?;
     let requested = model.text()?.to_owned();
     let prompt = document.required("prompt")?;
-    let asked = prompt::read(&prompt)?;
+    let fields = prompt::read(&prompt)?;
+    conversation::check(&fields)?;
     let given = prompt.optional("parameters")?.map(|given| parameters(&given)).transpose()?.unwrap_or_default();
     let tags = tags::read(&document.required("tags")?)?;
-    Ok(Draft { requested, model_path: model.path(), asked, given, tags })
+    Ok(Draft { requested, model_path: model.path(), fields, given, tags })
 }
 
 impl Draft {
     /// Completes the request to `resolved` with the model's defaults, and checks the rules of the model. `fallback` may
     /// answer instead.
-    pub fn finish(self, resolved: Resolved, fallback: Option<Resolved>) -> Result<Complete, Offence> {
+    pub fn finish(self, resolved: Resolved, fallback: Option<Resolved>) -> Result<Complete, Refusal> {
         let notices = notices(&resolved);
         let Resolved { mut model, mut defaults, thinking_max_tokens, limits, takes, .. } = resolved;
-        if matches!(self.asked.reasoning, Some(Reasoning::Effort(_) | Reasoning::BudgetTokens(_))) {
+        if matches!(self.fields.reasoning, Some(Reasoning::Effort(_) | Reasoning::BudgetTokens(_))) {
             defaults.max_tokens = defaults.max_tokens.max(Some(thinking_max_tokens));
         }
-        if let (Some(asked), Some(limit)) = (self.given.max_tokens, limits.output)
-            && asked > limit
+        if let (Some(max_tokens), Some(limit)) = (self.given.max_tokens, limits.output)
+            && max_tokens > limit
         {
-            let problem = format!("is {asked}, but {} writes at most {limit} tokens", model.model_id);
+            let problem = format!("is {max_tokens}, but {} writes at most {limit} tokens", model.model_id);
             let details = vec![("limit", limit.into())];
-            return Err(Offence { details, ..Offence::new(MAX_TOKENS_PATH, problem) });
+            return Err(Refusal { details, ..Refusal::new(MAX_TOKENS_PATH, problem) });
         }
         let max_tokens_given = self.given.max_tokens.is_some();
         let parameters = self.given.or(defaults);
         // The catalogue always has a default.
         let max_tokens = parameters.max_tokens.unwrap_or(1);
-        let asked = self.asked;
+        let fields = self.fields;
         let prompt = Prompt {
-            system: asked.system,
-            messages: Asked::said(asked.messages),
+            system: fields.system,
+            messages: PromptFields::without_blank_texts(fields.messages),
             parameters,
-            tools: asked.tools,
-            tool_choice: asked.tool_choice,
-            guardrail: asked.guardrail,
-            service_tier: asked.service_tier,
-            reasoning: asked.reasoning,
-            output_format: asked.output_format,
-            additional_model_request_fields: asked.additional_model_request_fields,
+            tools: fields.tools,
+            tool_choice: fields.tool_choice,
+            guardrail: fields.guardrail,
+            service_tier: fields.service_tier,
+            reasoning: fields.reasoning,
+            output_format: fields.output_format,
+            additional_model_request_fields: fields.additional_model_request_fields,
         };
         rules::check(&prompt, &model, &takes, max_tokens)?;
         model.price = model.price.and_then(|price| price.for_charges(prompt.charges()));
@@ -126,7 +128,7 @@ fn notices(resolved: &Resolved) -> Vec<Notice> {
     replaced.into_iter().chain(retiring).collect()
 }
 
-impl Given {
+impl GivenParameters {
     fn or(self, defaults: Parameters) -> Parameters {
         Parameters {
             max_tokens: self.max_tokens.or(defaults.max_tokens),
@@ -144,17 +146,17 @@ pub fn requested_model(value: &Value) -> Option<&str> {
     (name.len() <= 255 && name.bytes().all(|byte| byte.is_ascii_graphic())).then_some(name)
 }
 
-fn model<'d>(document: &Field<'d>) -> Result<Field<'d>, Offence> {
+fn model<'d>(document: &Field<'d>) -> Result<Field<'d>, Refusal> {
     match (document.get("model")?, document.get("modelId")?) {
-        (Some(_), Some(second)) => Err(second.offence("is another spelling of `model`; give only one of them")),
+        (Some(_), Some(second)) => Err(second.refuse("is another spelling of `model`; give only one of them")),
         (None, Some(field)) => Ok(field),
         (_, None) => document.required("model"),
     }
 }
 
-fn parameters(field: &Field<'_>) -> Result<Given, Offence> {
+fn parameters(field: &Field<'_>) -> Result<GivenParameters, Refusal> {
     field.object_of(&["max_tokens", "temperature", "top_p", "top_k", "stop_sequences"])?;
-    Ok(Given {
+    Ok(GivenParameters {
         max_tokens: field.optional("max_tokens")?.map(|given| given.whole(1)).transpose()?,
         temperature: field.optional("temperature")?.map(|given| given.fraction()).transpose()?,
         top_p: field.optional("top_p")?.map(|given| given.fraction()).transpose()?,
@@ -163,6 +165,6 @@ fn parameters(field: &Field<'_>) -> Result<Given, Offence> {
     })
 }
 
-fn stop_sequences(field: &Field<'_>) -> Result<Vec<String>, Offence> {
+fn stop_sequences(field: &Field<'_>) -> Result<Vec<String>, Refusal> {
     field.list()?.iter().map(|sequence| sequence.visible_text().map(str::to_owned)).collect()
 }

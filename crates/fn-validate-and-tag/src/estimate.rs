@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
-use crate::field::Offence;
+use crate::field::Refusal;
 use crate::picture;
 
 /// Tokens that a chat template may add to each message, and to each block of a list: its role, separators, the end of
@@ -37,7 +37,7 @@ const BYTES_OF_AN_ESCAPE: usize = 6;
 ///
 /// # Errors
 /// Returns the first block whose tokens only the context window bounds, if the window is not known.
-pub fn input_tokens(prompt: &Prompt, limits: TokenLimits) -> Result<u64, Offence> {
+pub fn input_tokens(prompt: &Prompt, limits: TokenLimits) -> Result<u64, Refusal> {
     let TokenLimits { context_window, picture: rule, .. } = limits;
     match (unbounded(prompt, rule.is_some()), context_window) {
         (None, window) => {
@@ -47,7 +47,7 @@ pub fn input_tokens(prompt: &Prompt, limits: TokenLimits) -> Result<u64, Offence
             Ok(window.filter(|_| prompt.has_images()).map_or(tokens, |window| tokens.min(window.into())))
         }
         (Some(_), Some(window)) => Ok(window.into()),
-        (Some(path), None) => Err(Offence::new(
+        (Some(path), None) => Err(Refusal::new(
             path,
             "cannot be held against a budget: its bytes do not bound its tokens, and the catalogue does not know the model's context \
              window. An admin can add `contextWindow` to the model's entry of the catalogue table, and `picture` for pictures",

@@ -30,7 +30,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use crate::document::{Complete, Draft};
-use crate::field::Offence;
+use crate::field::Refusal;
 pub use crate::resolve::Resolver;
 
 /// Checks `document`. Returns the tagged request, or the answer that describes the problem.
@@ -54,7 +54,7 @@ pub async fn validate_and_tag(
             let problem = format!(
                 "cannot be read at line {line}, column {column}: it is nested too deeply there (more than 127 levels), has a number that is out of range, or an escape that is no character"
             );
-            return invalid(&Value::Null, Offence::new("$", problem), now, id).into();
+            return invalid(&Value::Null, Refusal::new("$", problem), now, id).into();
         }
     };
     let complete = match check(document, &parsed) {
@@ -72,30 +72,30 @@ pub async fn validate_and_tag(
                 .map_err(|refusal| refusal.at(draft.model_path.clone()))
                 .and_then(|resolved| draft.finish(resolved, fallback))
         }
-        Err(offence) => Err(offence),
+        Err(refusal) => Err(refusal),
     };
     match complete.and_then(|complete| seal(complete, resolver, now, id)) {
         Ok(valid) => valid,
-        Err(offence) => invalid(&parsed, offence, now, id).into(),
+        Err(refusal) => invalid(&parsed, refusal, now, id).into(),
     }
 }
 
-fn check(document: &RawValue, parsed: &Value) -> Result<Draft, Offence> {
+fn check(document: &RawValue, parsed: &Value) -> Result<Draft, Refusal> {
     let bytes = payload_bytes(parsed).map_err(unwritable)?;
     if bytes > MAX_PAYLOAD_BYTES {
-        return Err(Offence::new("$", format!("has {bytes} bytes; at most {MAX_PAYLOAD_BYTES} are accepted")));
+        return Err(Refusal::new("$", format!("has {bytes} bytes; at most {MAX_PAYLOAD_BYTES} are accepted")));
     }
     let draft = document::read(parsed)?;
     numbers::check(document)?;
     Ok(draft)
 }
 
-fn unwritable(_: serde_json::Error) -> Offence {
-    Offence::new("$", "cannot be passed on")
+fn unwritable(_: serde_json::Error) -> Refusal {
+    Refusal::new("$", "cannot be passed on")
 }
 
 /// The request for the following states: with tags, and with a sealed prompt.
-fn seal(complete: Complete, resolver: &Resolver, now: DateTime<Utc>, id: Uuid) -> Result<Validated, Offence> {
+fn seal(complete: Complete, resolver: &Resolver, now: DateTime<Utc>, id: Uuid) -> Result<Validated, Refusal> {
     let Complete { mut tags, model, prompt, estimate, fallback, notices } = complete;
     if tags.get(Tags::REQUEST_ID).is_none() {
         tags.set(Tags::REQUEST_ID, id.to_string());
@@ -113,13 +113,13 @@ fn seal(complete: Complete, resolver: &Resolver, now: DateTime<Utc>, id: Uuid) -
         let problem = format!(
             "takes {bytes} bytes on its way to the model, packed and with its tags; at most {MAX_REQUEST_BYTES} fit. Shorten the prompt, or send fewer or smaller pictures and files"
         );
-        return Err(Offence::new("$", problem));
+        return Err(Refusal::new("$", problem));
     }
     Ok(valid)
 }
 
-fn invalid(parsed: &Value, offence: Offence, now: DateTime<Utc>, id: Uuid) -> FinalAnswer {
-    let Offence { code, path, problem, details } = offence;
+fn invalid(parsed: &Value, refusal: Refusal, now: DateTime<Utc>, id: Uuid) -> FinalAnswer {
+    let Refusal { code, path, problem, details } = refusal;
     let error = ErrorBody::new(code, format!("{path} {problem}.")).with("path", path);
     refused(parsed, details.into_iter().fold(error, |error, (name, value)| error.with(name, value)), now, id)
 }

@@ -9,7 +9,7 @@ use serde::Deserializer;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::field::Offence;
+use crate::field::Refusal;
 
 /// Number of digits that a double always keeps. Source: IEEE 754-2019, binary64 (`DBL_DIG` in C).
 const KEPT_DIGITS: usize = 15;
@@ -21,14 +21,14 @@ const FREE_FORM: [&str; 4] = ["input", "json", "schema", "additionalModelRequest
 ///
 /// # Errors
 /// Returns the path of the first number that would be rounded.
-pub fn check(document: &RawValue) -> Result<(), Offence> {
+pub fn check(document: &RawValue) -> Result<(), Refusal> {
     if !has_long_digits(document.get()) {
         return Ok(());
     }
     match rounded(document, "", false) {
         Some(path) => {
             let problem = "is a number that would be rounded on the way: it is neither a 64-bit integer nor a double; write it as a string";
-            Err(Offence::new(path, problem))
+            Err(Refusal::new(path, problem))
         }
         None => Ok(()),
     }
@@ -129,7 +129,7 @@ mod tests {
 
     fn path_of(document: &str) -> Option<String> {
         let raw: Box<RawValue> = serde_json::from_str(document).unwrap();
-        check(&raw).err().map(|offence| offence.path)
+        check(&raw).err().map(|refusal| refusal.path)
     }
 
     #[test]

@@ -17,14 +17,14 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 
 /// The reason why an ARN cannot be resolved: an error of Bedrock, or a check of the sentry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unresolvable {
+pub struct ProfileRefusal {
     /// The name of Bedrock's error. `None` if the check is the sentry's.
     pub bedrock_error: Option<&'static str>,
     /// The rest of the sentence after the ARN.
     pub problem: &'static str,
 }
 
-impl Unresolvable {
+impl ProfileRefusal {
     /// The reason if Bedrock was not asked, or if it answered without an error.
     pub const fn because(problem: &'static str) -> Self {
         Self { bedrock_error: None, problem }
@@ -39,7 +39,7 @@ impl Unresolvable {
 #[derive(Debug)]
 pub struct Profiles {
     client: Client,
-    cache: Cache<Result<String, Unresolvable>>,
+    cache: Cache<Result<String, ProfileRefusal>>,
 }
 
 impl Profiles {
@@ -52,14 +52,14 @@ impl Profiles {
     ///
     /// # Errors
     /// `LedgerUnavailable` if Bedrock's control plane cannot be reached, throttles the call, or fails.
-    pub async fn source(&self, arn: &str, at: Instant) -> Result<Result<String, Unresolvable>, Failure> {
+    pub async fn source(&self, arn: &str, at: Instant) -> Result<Result<String, ProfileRefusal>, Failure> {
         if let Some(known) = self.cache.get(arn, at) {
             return Ok(known);
         }
         let answer = self.client.get_inference_profile().inference_profile_identifier(arn).send().await;
         let source = match answer {
             Ok(profile) => source_of_profile(profile.models().iter().filter_map(|model| model.model_arn()))
-                .ok_or(Unresolvable::because("is not for one model of a Region or of a Region group")),
+                .ok_or(ProfileRefusal::because("is not for one model of a Region or of a Region group")),
             Err(error) => Err(refusal(&error)?),
         };
         self.cache.put(arn, source.clone(), at);
@@ -68,16 +68,16 @@ impl Profiles {
 }
 
 /// The refusal for a permanent error of Bedrock. Any other error may be temporary, so it is a failure.
-fn refusal(error: &SdkError<GetInferenceProfileError>) -> Result<Unresolvable, Failure> {
+fn refusal(error: &SdkError<GetInferenceProfileError>) -> Result<ProfileRefusal, Failure> {
     match error.as_service_error() {
         Some(GetInferenceProfileError::ResourceNotFoundException(_)) => {
-            Ok(Unresolvable::refused("ResourceNotFoundException", "does not exist in this account and Region"))
+            Ok(ProfileRefusal::refused("ResourceNotFoundException", "does not exist in this account and Region"))
         }
         Some(GetInferenceProfileError::AccessDeniedException(_)) => {
-            Ok(Unresolvable::refused("AccessDeniedException", "may not be read by the sentry"))
+            Ok(ProfileRefusal::refused("AccessDeniedException", "may not be read by the sentry"))
         }
         Some(GetInferenceProfileError::ValidationException(_)) => {
-            Ok(Unresolvable::refused("ValidationException", "is refused by Bedrock as an identifier"))
+            Ok(ProfileRefusal::refused("ValidationException", "is refused by Bedrock as an identifier"))
         }
         _ => Err(Failure::new(
             ErrorCode::LedgerUnavailable,

@@ -8,8 +8,7 @@ use sentry_contract::tools::{
 use serde_json::Value;
 
 use crate::content::{cache_point, content, json_object, tool_name};
-use crate::conversation;
-use crate::field::{Field, Offence};
+use crate::field::{Field, Refusal};
 
 /// Smallest thinking budget, in tokens. Source: Claude Docs, "Extended thinking".
 const LEAST_BUDGET_TOKENS: u64 = 1_024;
@@ -20,9 +19,9 @@ const MOST_GUARDRAIL_CHARS: usize = 2048;
 
 /// A prompt without its parameters.
 #[derive(Debug)]
-pub struct Asked {
+pub struct PromptFields {
     pub system: Option<Content>,
-    /// The messages as the client sent them. [`Asked::said`] removes blank ones.
+    /// The messages as the client sent them. [`PromptFields::without_blank_texts`] removes blank ones.
     pub messages: Vec<Message>,
     pub tools: Vec<Tool>,
     pub tool_choice: Option<ToolChoice>,
@@ -48,43 +47,42 @@ const FIELDS: [&str; 10] = [
 ];
 
 /// Reads all fields except `parameters`.
-pub fn read(field: &Field<'_>) -> Result<Asked, Offence> {
+pub fn read(field: &Field<'_>) -> Result<PromptFields, Refusal> {
     field.object_of(&FIELDS)?;
     let messages = messages(&field.required("messages")?)?;
     let tools = field.optional("tools")?.map(|given| tools(&given)).transpose()?.unwrap_or_default();
     let tier = field.optional("serviceTier")?;
-    let fields = field.optional("additionalModelRequestFields")?;
-    let asked = Asked {
+    let additional = field.optional("additionalModelRequestFields")?;
+    let fields = PromptFields {
         system: field.optional("system")?.map(|given| content(&given, Role::System)).transpose()?,
         tool_choice: field.optional("toolChoice")?.map(|given| tool_choice(&given, &tools)).transpose()?,
         guardrail: field.optional("guardrail")?.map(|given| guardrail(&given)).transpose()?,
         service_tier: tier.map(|given| given.name_of(ServiceTier::ALL, |tier| tier.name())).transpose()?,
         reasoning: field.optional("reasoning")?.map(|given| reasoning(&given)).transpose()?,
         output_format: field.optional("outputFormat")?.map(|given| output_format(&given)).transpose()?,
-        additional_model_request_fields: fields.map(|given| json_object(&given)).transpose()?,
+        additional_model_request_fields: additional.map(|given| json_object(&given)).transpose()?,
         messages,
         tools,
     };
-    conversation::check(&asked)?;
-    Ok(asked)
+    Ok(fields)
 }
 
-impl Asked {
+impl PromptFields {
     /// Removes blank texts of the assistant, and messages that are empty then. A model's answer may contain them, and a
     /// client can send it back unchanged, but Converse rejects them. If this removes the only list of blocks, the first
     /// message of the user becomes a list, because the answer to blocks is a list of blocks.
-    pub fn said(messages: Vec<Message>) -> Vec<Message> {
+    pub fn without_blank_texts(messages: Vec<Message>) -> Vec<Message> {
         let is_list = |message: &Message| matches!(message.content, Content::Blocks(_));
         let had_lists = messages.iter().any(is_list);
-        let mut said: Vec<Message> = messages.into_iter().filter_map(not_blank).collect();
-        let of_user = said.iter().position(|message| message.role == Role::User);
+        let mut kept: Vec<Message> = messages.into_iter().filter_map(not_blank).collect();
+        let of_user = kept.iter().position(|message| message.role == Role::User);
         if had_lists
-            && !said.iter().any(is_list)
-            && let Some(message) = of_user.and_then(|place| said.get_mut(place))
+            && !kept.iter().any(is_list)
+            && let Some(message) = of_user.and_then(|place| kept.get_mut(place))
         {
             message.content = Content::Blocks(message.content.to_blocks());
         }
-        said
+        kept
     }
 }
 
@@ -101,29 +99,29 @@ fn not_blank(mut message: Message) -> Option<Message> {
     }
 }
 
-fn messages(field: &Field<'_>) -> Result<Vec<Message>, Offence> {
+fn messages(field: &Field<'_>) -> Result<Vec<Message>, Refusal> {
     let messages = field.list()?.iter().map(message).collect::<Result<Vec<_>, _>>()?;
     if messages.is_empty() {
-        return Err(field.offence("must have at least one message"));
+        return Err(field.refuse("must have at least one message"));
     }
     if messages.iter().all(|message| message.role == Role::System) {
         return Err(field
-            .offence("must have a message whose role is user; with system messages alone there is nothing to answer"));
+            .refuse("must have a message whose role is user; with system messages alone there is nothing to answer"));
     }
     Ok(messages)
 }
 
-fn reasoning(field: &Field<'_>) -> Result<Reasoning, Offence> {
+fn reasoning(field: &Field<'_>) -> Result<Reasoning, Refusal> {
     let (kind, inside) = field.only(&["effort", "budgetTokens", "off"])?;
     Ok(match kind {
         "effort" => Reasoning::Effort(inside.name_of(Effort::ALL, Effort::name)?),
         "budgetTokens" => Reasoning::BudgetTokens(inside.whole(LEAST_BUDGET_TOKENS)?),
         _ if inside.boolean()? => Reasoning::Off(true),
-        _ => return Err(inside.offence("must be true; leave `reasoning` out to let the model decide")),
+        _ => return Err(inside.refuse("must be true; leave `reasoning` out to let the model decide")),
     })
 }
 
-fn output_format(field: &Field<'_>) -> Result<OutputFormat, Offence> {
+fn output_format(field: &Field<'_>) -> Result<OutputFormat, Refusal> {
     let (_, inside) = field.only(&["jsonSchema"])?;
     inside.object_of(&["name", "schema"])?;
     let schema = inside.required("schema")?;
@@ -134,32 +132,32 @@ fn output_format(field: &Field<'_>) -> Result<OutputFormat, Offence> {
 
 /// Checks that a schema has `type: object` at its top. This applies to schemas of tools and of answers. Source: Claude
 /// Docs, "Tool use" and "Structured outputs".
-fn of_type_object(schema: &Field<'_>) -> Result<(), Offence> {
+fn of_type_object(schema: &Field<'_>) -> Result<(), Refusal> {
     let kind = schema.required("type")?;
-    if kind.string()? == "object" { Ok(()) } else { Err(kind.offence("must be object, at the top of a schema")) }
+    if kind.string()? == "object" { Ok(()) } else { Err(kind.refuse("must be object, at the top of a schema")) }
 }
 
-fn message(field: &Field<'_>) -> Result<Message, Offence> {
+fn message(field: &Field<'_>) -> Result<Message, Refusal> {
     field.object_of(&["role", "content"])?;
     let role = field.required("role")?;
     let role = match role.string()? {
         "system" => Role::System,
         "user" => Role::User,
         "assistant" => Role::Assistant,
-        _ => return Err(role.offence("must be system, user or assistant")),
+        _ => return Err(role.refuse("must be system, user or assistant")),
     };
     Ok(Message { role, content: content(&field.required("content")?, role)? })
 }
 
-fn tools(field: &Field<'_>) -> Result<Vec<Tool>, Offence> {
+fn tools(field: &Field<'_>) -> Result<Vec<Tool>, Refusal> {
     let tools = field.list()?.iter().map(tool).collect::<Result<Vec<_>, _>>()?;
     if tools.iter().all(|tool| tool.spec().is_none()) {
-        return Err(field.offence("must have at least one tool"));
+        return Err(field.refuse("must have at least one tool"));
     }
     Ok(tools)
 }
 
-fn tool(field: &Field<'_>) -> Result<Tool, Offence> {
+fn tool(field: &Field<'_>) -> Result<Tool, Refusal> {
     let (kind, spec) = field.only(&["toolSpec", "cachePoint"])?;
     if kind == "cachePoint" {
         return cache_point(&spec).map(Tool::CachePoint);
@@ -175,9 +173,9 @@ fn tool(field: &Field<'_>) -> Result<Tool, Offence> {
     }))
 }
 
-fn tool_choice(field: &Field<'_>, tools: &[Tool]) -> Result<ToolChoice, Offence> {
+fn tool_choice(field: &Field<'_>, tools: &[Tool]) -> Result<ToolChoice, Refusal> {
     if tools.is_empty() {
-        return Err(field.offence("chooses among tools, and there are none"));
+        return Err(field.refuse("chooses among tools, and there are none"));
     }
     let (kind, inside) = field.only(&["auto", "any", "tool"])?;
     if kind != "tool" {
@@ -188,12 +186,12 @@ fn tool_choice(field: &Field<'_>, tools: &[Tool]) -> Result<ToolChoice, Offence>
     let name = inside.required("name")?;
     let chosen = tool_name(&name)?;
     if tools.iter().filter_map(Tool::spec).all(|spec| spec.name != chosen) {
-        return Err(name.offence("is the name of none of the tools"));
+        return Err(name.refuse("is the name of none of the tools"));
     }
     Ok(ToolChoice::Tool { name: chosen })
 }
 
-fn guardrail(field: &Field<'_>) -> Result<Guardrail, Offence> {
+fn guardrail(field: &Field<'_>) -> Result<Guardrail, Refusal> {
     field.object_of(&["identifier", "version"])?;
     let (identifier, version) = (field.required("identifier")?, field.required("version")?);
     Ok(Guardrail {

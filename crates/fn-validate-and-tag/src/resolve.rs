@@ -8,36 +8,36 @@ use std::time::Instant;
 use chrono::NaiveDate;
 use sentry_contract::ErrorCode;
 use sentry_lambda::Failure;
-use sentry_models::{Addition, Catalogue, InvalidEntry, Resolved, Unresolved, Unusable, home_of_profile};
+use sentry_models::{Addition, AdditionError, Catalogue, InvalidEntry, ResolveError, Resolved, home_of_profile};
 use serde_json::{Value, json};
 use tracing::warn;
 
 use crate::additions::Additions;
-use crate::field::Offence;
-use crate::profiles::{Profiles, Unresolvable};
+use crate::field::Refusal;
+use crate::profiles::{ProfileRefusal, Profiles};
 
 /// The reason why a name is refused: the end of a sentence, and facts for a machine.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Refusal {
+pub struct ModelRefusal {
     problem: String,
     details: Vec<(&'static str, Value)>,
 }
 
-impl Refusal {
+impl ModelRefusal {
     /// The refusal at `path`, the field that names the model.
-    pub fn at(self, path: String) -> Offence {
+    pub fn at(self, path: String) -> Refusal {
         let problem = format!("names no model that can be called: {}", self.problem);
-        Offence { code: ErrorCode::UnknownModel, path, problem, details: self.details }
+        Refusal { code: ErrorCode::UnknownModel, path, problem, details: self.details }
     }
 }
 
-impl From<Unresolved> for Refusal {
-    fn from(unresolved: Unresolved) -> Self {
+impl From<ResolveError> for ModelRefusal {
+    fn from(unresolved: ResolveError) -> Self {
         Self { problem: unresolved.to_string(), details: unresolved.details() }
     }
 }
 
-impl From<InvalidEntry> for Refusal {
+impl From<InvalidEntry> for ModelRefusal {
     fn from(InvalidEntry { entry, field, problem }: InvalidEntry) -> Self {
         let text = format!(
             "its entry {entry} in the catalogue table cannot be understood ({field}: {problem}). An admin has to correct the entry, \
@@ -47,17 +47,17 @@ impl From<InvalidEntry> for Refusal {
     }
 }
 
-impl From<Unusable> for Refusal {
-    fn from(unusable: Unusable) -> Self {
+impl From<AdditionError> for ModelRefusal {
+    fn from(unusable: AdditionError) -> Self {
         match unusable {
-            Unusable::Entry(invalid) => invalid.into(),
-            Unusable::Unresolved(unresolved) => unresolved.into(),
+            AdditionError::Entry(invalid) => invalid.into(),
+            AdditionError::Resolve(unresolved) => unresolved.into(),
         }
     }
 }
 
 /// A model, or the reason why the name is refused.
-pub type Answer = Result<Resolved, Refusal>;
+pub type Answer = Result<Resolved, ModelRefusal>;
 
 /// Resolves names with the bundled catalogue, the catalogue table and Bedrock's inference profiles.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Resolver {
         let name = Name { requested, today, at };
         let found = self.catalogue.resolve(requested, &self.region, today);
         match (&found, Addition::alias_key(requested)) {
-            (Err(Unresolved::Unknown), Some(alias)) => match self.additions.find(&alias, at).await? {
+            (Err(ResolveError::Unknown), Some(alias)) => match self.additions.find(&alias, at).await? {
                 Ok(Some(alias)) => {
                     let target = alias.target().unwrap_or(requested);
                     let found = self.catalogue.resolve_id(requested, target, &self.region, today);
@@ -112,7 +112,7 @@ impl Resolver {
         let found = self.catalogue.resolve_id(name.requested, id, &self.region, today);
         let fallback = match self.model(&name, id, found).await {
             Ok(Ok(fallback)) => fallback,
-            Ok(Err(Refusal { problem, .. })) => {
+            Ok(Err(ModelRefusal { problem, .. })) => {
                 warn!(
                     model_id = resolved.model.model_id,
                     fallback = id,
@@ -142,9 +142,9 @@ impl Resolver {
         &self,
         name: &Name<'_>,
         id: &str,
-        found: Result<Resolved, Unresolved>,
+        found: Result<Resolved, ResolveError>,
     ) -> Result<Answer, Failure> {
-        let Err(Unresolved::Profile(arn)) = found else { return self.model(name, id, found).await };
+        let Err(ResolveError::Profile(arn)) = found else { return self.model(name, id, found).await };
         let item = match self.additions.find(&arn, name.at).await? {
             Ok(item) => item,
             Err(invalid) => return Ok(Err(invalid.into())),
@@ -165,36 +165,36 @@ impl Resolver {
 
     /// The model from which the application inference profile `arn` was made.
     async fn behind_profile(&self, name: &Name<'_>, arn: &str) -> Result<Answer, Failure> {
-        let unresolvable = |Unresolvable { bedrock_error, problem }| {
+        let profile_refusal = |ProfileRefusal { bedrock_error, problem }| {
             let mut details = vec![("modelId", json!(arn))];
             details.extend(bedrock_error.map(|name| ("bedrockError", json!(name))));
-            Refusal { problem: format!("the application inference profile {arn} {problem}"), details }
+            ModelRefusal { problem: format!("the application inference profile {arn} {problem}"), details }
         };
         if home_of_profile(arn).is_none_or(|(region, _)| region != self.region) {
-            let elsewhere = Unresolvable::because("belongs to another Region than the sentry's");
-            return Ok(Err(unresolvable(elsewhere)));
+            let elsewhere = ProfileRefusal::because("belongs to another Region than the sentry's");
+            return Ok(Err(profile_refusal(elsewhere)));
         }
         let source = match self.profiles.source(arn, name.at).await? {
             Ok(source) => source,
-            Err(reason) => return Ok(Err(unresolvable(reason))),
+            Err(reason) => return Ok(Err(profile_refusal(reason))),
         };
         let behind = self.catalogue.resolve_id(name.requested, &source, &self.region, name.today);
         self.model(name, &source, behind).await
     }
 
     /// Applies the item of the catalogue table to `found`, the catalogue's model for `id`.
-    async fn model(&self, name: &Name<'_>, id: &str, found: Result<Resolved, Unresolved>) -> Result<Answer, Failure> {
+    async fn model(&self, name: &Name<'_>, id: &str, found: Result<Resolved, ResolveError>) -> Result<Answer, Failure> {
         let Some(key) = self.catalogue.item_key(id, &self.region, name.today) else {
-            return Ok(found.map_err(Refusal::from));
+            return Ok(found.map_err(ModelRefusal::from));
         };
         let item = match self.additions.find(&key, name.at).await? {
             Ok(Some(item)) => item,
-            Ok(None) => return Ok(found.map_err(Refusal::from)),
+            Ok(None) => return Ok(found.map_err(ModelRefusal::from)),
             Err(invalid) => return Ok(Err(invalid.into())),
         };
         Ok(match self.catalogue.resolve_added(name.requested, &item, &self.region, name.today) {
             Ok(Some(resolved)) => Ok(resolved),
-            Ok(None) => found.map_err(Refusal::from),
+            Ok(None) => found.map_err(ModelRefusal::from),
             Err(unusable) => Err(unusable.into()),
         })
     }

@@ -12,7 +12,7 @@ use sentry_models::adapters;
 use sentry_models::{Sampling, Takes, Thinking};
 use serde_json::Value;
 
-use crate::field::Offence;
+use crate::field::Refusal;
 
 /// Names of the limit for the answer in the formats of the families. In `additionalModelRequestFields`, they could
 /// raise the limit above the hold.
@@ -23,7 +23,7 @@ const TOKEN_LIMITS: [&str; 6] =
 ///
 /// # Errors
 /// Returns the first part that the model does not accept.
-pub fn check(prompt: &Prompt, model: &Model, takes: &Takes, max_tokens: u32) -> Result<(), Offence> {
+pub fn check(prompt: &Prompt, model: &Model, takes: &Takes, max_tokens: u32) -> Result<(), Refusal> {
     let rules = Rules { prompt, model, takes };
     rules.parameters()?;
     rules.messages()?;
@@ -36,7 +36,7 @@ pub fn check(prompt: &Prompt, model: &Model, takes: &Takes, max_tokens: u32) -> 
     adapters::check(&Target::from(model), prompt, max_tokens).map_err(|(parameter, because)| {
         let path =
             if parameter == "max_tokens" { "prompt.parameters.max_tokens" } else { &format!("prompt.{parameter}") };
-        Offence::new(path, format!("cannot be sent to {}: {because}", model.model_id)).parameter(parameter)
+        Refusal::new(path, format!("cannot be sent to {}: {because}", model.model_id)).parameter(parameter)
     })
 }
 
@@ -47,11 +47,11 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    fn refuse(&self, path: impl Into<String>, parameter: &str, problem: &str) -> Offence {
-        Offence::new(path, format!("{problem} ({})", self.model.model_id)).parameter(parameter)
+    fn refuse(&self, path: impl Into<String>, parameter: &str, problem: &str) -> Refusal {
+        Refusal::new(path, format!("{problem} ({})", self.model.model_id)).parameter(parameter)
     }
 
-    fn refuse_parameter(&self, name: &str, problem: &str) -> Offence {
+    fn refuse_parameter(&self, name: &str, problem: &str) -> Refusal {
         self.refuse(format!("prompt.parameters.{name}"), name, problem)
     }
 
@@ -66,7 +66,7 @@ impl Rules<'_> {
         self.model.family == Family::Anthropic
     }
 
-    fn parameters(&self) -> Result<(), Offence> {
+    fn parameters(&self) -> Result<(), Refusal> {
         let parameters = &self.prompt.parameters;
         let (temperature, top_p, top_k) = (parameters.temperature, parameters.top_p, parameters.top_k);
         let given = [("temperature", temperature.is_some()), ("top_p", top_p.is_some()), ("top_k", top_k.is_some())];
@@ -103,7 +103,7 @@ impl Rules<'_> {
         }
     }
 
-    fn messages(&self) -> Result<(), Offence> {
+    fn messages(&self) -> Result<(), Refusal> {
         let messages = &self.prompt.messages;
         let of_system = messages.iter().position(|message| message.role == Role::System);
         if !self.takes.system && (self.prompt.system.is_some() || of_system.is_some()) {
@@ -124,7 +124,7 @@ impl Rules<'_> {
     }
 
     /// Checks a prefill: a last turn of the assistant, which the model continues.
-    fn prefill(&self) -> Result<(), Offence> {
+    fn prefill(&self) -> Result<(), Refusal> {
         let mut said = self.prompt.messages.iter().enumerate().filter(|(_, message)| message.role != Role::System);
         let Some((place, last)) = said.next_back().filter(|(_, message)| message.role == Role::Assistant) else {
             return Ok(());
@@ -151,7 +151,7 @@ impl Rules<'_> {
         Ok(())
     }
 
-    fn files(&self) -> Result<(), Offence> {
+    fn files(&self) -> Result<(), Refusal> {
         if !self.takes.images {
             self.none_of(
                 "image",
@@ -167,7 +167,7 @@ impl Rules<'_> {
     }
 
     /// Refuses the first block of a kind. Blocks in a tool's result count too.
-    fn none_of(&self, kind: &str, is: fn(&Block) -> bool, in_result: fn(&ResultBlock) -> bool) -> Result<(), Offence> {
+    fn none_of(&self, kind: &str, is: fn(&Block) -> bool, in_result: fn(&ResultBlock) -> bool) -> Result<(), Refusal> {
         match self.path_of_block(|block| is(block) || block.results().iter().any(in_result)) {
             Some(path) => {
                 Err(self.refuse(path, kind, &format!("has a block of the kind {kind}, which this model does not take")))
@@ -183,7 +183,7 @@ impl Rules<'_> {
         })
     }
 
-    fn tools(&self) -> Result<(), Offence> {
+    fn tools(&self) -> Result<(), Refusal> {
         if !self.takes.tools && self.prompt.has_tools() {
             let speaks = |block: &Block| matches!(block, Block::ToolUse(_) | Block::ToolResult(_));
             let path = self.path_of_block(speaks).filter(|_| self.prompt.tools.is_empty());
@@ -214,7 +214,7 @@ impl Rules<'_> {
         Ok(())
     }
 
-    fn reasoning(&self) -> Result<(), Offence> {
+    fn reasoning(&self) -> Result<(), Refusal> {
         let Some(wanted) = self.prompt.reasoning else { return Ok(()) };
         let refuse =
             |field: &str, problem: &str| Err(self.refuse(format!("prompt.reasoning{field}"), "reasoning", problem));
@@ -246,7 +246,7 @@ impl Rules<'_> {
         }
     }
 
-    fn caching(&self) -> Result<(), Offence> {
+    fn caching(&self) -> Result<(), Refusal> {
         let Some(cache) = self.takes.cache else {
             return match self.path_of_cache_point(|_| true) {
                 Some(path) => Err(self.refuse(path, "cachePoint", "is not taken: this model has no prompt cache")),
@@ -286,7 +286,7 @@ impl Rules<'_> {
             .or_else(|| self.path_of_block(is_point).map(|path| format!("{path}.cachePoint")))
     }
 
-    fn output_format(&self) -> Result<(), Offence> {
+    fn output_format(&self) -> Result<(), Refusal> {
         if self.prompt.output_format.is_some() && !self.takes.structured_output {
             return Err(self.refuse(
                 "prompt.outputFormat",
@@ -297,7 +297,7 @@ impl Rules<'_> {
         Ok(())
     }
 
-    fn own_fields(&self) -> Result<(), Offence> {
+    fn own_fields(&self) -> Result<(), Refusal> {
         let path = "prompt.additionalModelRequestFields";
         let Some(fields) = &self.prompt.additional_model_request_fields else { return Ok(()) };
         let names = || fields.as_object().into_iter().flat_map(|fields| fields.keys());

@@ -3,7 +3,7 @@
 use sentry_contract::request::Tags;
 use serde_json::Value;
 
-use crate::field::{Field, Offence};
+use crate::field::{Field, Refusal};
 
 /// Limit of tags in a document. With the sentry's own tags, they still fit the 16 pairs of Converse's
 /// `requestMetadata`.
@@ -16,26 +16,26 @@ const MOST_REQUEST_ID_CHARS: usize = 64;
 const RESERVED: [&str; 2] = [Tags::TIMESTAMP, Tags::MODEL_METRIC];
 
 /// Reads `tags`, which must contain an `applicationId`.
-pub fn read(field: &Field<'_>) -> Result<Tags, Offence> {
+pub fn read(field: &Field<'_>) -> Result<Tags, Refusal> {
     let object = field.object()?;
     if let Some(reserved) = object.keys().find(|name| RESERVED.contains(&name.as_str())) {
-        return Err(field.required(reserved)?.offence("is written by the sentry; leave it out"));
+        return Err(field.required(reserved)?.refuse("is written by the sentry; leave it out"));
     }
     if object.len() > MOST_TAGS {
-        return Err(field.offence(format!("has {} tags; at most {MOST_TAGS} are accepted", object.len())));
+        return Err(field.refuse(format!("has {} tags; at most {MOST_TAGS} are accepted", object.len())));
     }
     field.required(Tags::APPLICATION_ID)?;
     let mut tags = Tags::default();
     for name in object.keys() {
-        usable_name(name).map_err(|problem| field.offence(problem))?;
+        usable_name(name).map_err(|problem| field.refuse(problem))?;
         let tag = field.required(name)?;
         if tag.is_nothing() && name != Tags::APPLICATION_ID {
             continue;
         }
         let value = tag.string()?;
-        usable(value).map_err(|problem| tag.offence(problem))?;
+        usable(value).map_err(|problem| tag.refuse(problem))?;
         if name == Tags::REQUEST_ID && !is_request_id(value) {
-            return Err(tag.offence(format!("must be 1 to {MOST_REQUEST_ID_CHARS} of A-Z a-z 0-9 _ -")));
+            return Err(tag.refuse(format!("must be 1 to {MOST_REQUEST_ID_CHARS} of A-Z a-z 0-9 _ -")));
         }
         tags.set(name, value);
     }

@@ -15,9 +15,9 @@ use chrono::{Days, NaiveDate};
 use sentry_contract::request::{Family, Model};
 use sentry_domain::{Discount, Price, ServiceTier};
 
-pub use self::addition::{Addition, Unusable};
+pub use self::addition::{Addition, AdditionError};
 use self::entry::{ModelItem, OwnDefaults};
-pub use self::error::{InvalidCatalogue, InvalidEntry, Unresolved};
+pub use self::error::{InvalidCatalogue, InvalidEntry, ResolveError};
 use self::file::{Common, Entry, PriceRow, Sourced, TakesRule, fits};
 pub use self::load::{COMMON, PROVIDERS};
 pub use self::pictures::{Patches, PictureRule};
@@ -77,9 +77,9 @@ impl Catalogue {
     /// ARN.
     ///
     /// # Errors
-    /// If the name stands for no model that can be called. [`Unresolved::Profile`] means that only Bedrock knows the
+    /// If the name stands for no model that can be called. [`ResolveError::Profile`] means that only Bedrock knows the
     /// model.
-    pub fn resolve(&self, requested: &str, region: &str, today: NaiveDate) -> Result<Resolved, Unresolved> {
+    pub fn resolve(&self, requested: &str, region: &str, today: NaiveDate) -> Result<Resolved, ResolveError> {
         let here = Here { region, today };
         let named = self.named(requested, here)?;
         self.describe(requested, named, None, here)
@@ -95,7 +95,7 @@ impl Catalogue {
         model_id: &str,
         region: &str,
         today: NaiveDate,
-    ) -> Result<Resolved, Unresolved> {
+    ) -> Result<Resolved, ResolveError> {
         let named = Named { id: model_id.to_owned(), replaced: None };
         self.describe(requested, named, None, Here { region, today })
     }
@@ -122,15 +122,15 @@ impl Catalogue {
         addition: &Addition,
         region: &str,
         today: NaiveDate,
-    ) -> Result<Option<Resolved>, Unusable> {
+    ) -> Result<Option<Resolved>, AdditionError> {
         let Some(item) = addition.model() else { return Ok(None) };
         let here = Here { region, today };
         let replaced = self.named(requested, here).ok().filter(|named| named.id == item.id);
         let named = Named { id: item.id.clone(), replaced: replaced.and_then(|named| named.replaced) };
         match self.describe(requested, named, Some(item), here) {
-            Err(Unresolved::Unknown) => {
+            Err(ResolveError::Unknown) => {
                 let problem = "is required: no pattern of the catalogue fits the id";
-                Err(Unusable::Entry(InvalidEntry::new(&item.id, "family", problem)))
+                Err(AdditionError::Entry(InvalidEntry::new(&item.id, "family", problem)))
             }
             described => Ok(Some(described?)),
         }
@@ -182,11 +182,11 @@ impl Catalogue {
     }
 
     /// Returns the id that `requested` stands for. The model may be retired.
-    fn named(&self, requested: &str, here: Here<'_>) -> Result<Named, Unresolved> {
+    fn named(&self, requested: &str, here: Here<'_>) -> Result<Named, ResolveError> {
         let meant = match self.aliases.get(requested) {
             None => return Ok(Named { id: requested.to_owned(), replaced: None }),
             Some(Meaning::Id(id)) => return Ok(Named { id: id.clone(), replaced: None }),
-            Some(Meaning::Model(model)) => self.models.get(model).ok_or(Unresolved::Unknown)?,
+            Some(Meaning::Model(model)) => self.models.get(model).ok_or(ResolveError::Unknown)?,
         };
         let lasts = self.common.lasting.iter().any(|alias| alias == requested);
         let entry = if lasts { self.heir(meant, here.today) } else { meant };
@@ -200,7 +200,7 @@ impl Catalogue {
             Some(id) => Ok(Named { id, replaced }),
             None => {
                 self.not_retired(requested, entry, entry.ends, None, here.today)?;
-                Err(Unresolved::Elsewhere {
+                Err(ResolveError::Elsewhere {
                     model_id: entry.model.clone(),
                     region: here.region.to_owned(),
                     offered: self.regions_of(entry),
@@ -216,7 +216,7 @@ impl Catalogue {
         named: Named,
         item: Option<&ModelItem>,
         here: Here<'_>,
-    ) -> Result<Resolved, Unresolved> {
+    ) -> Result<Resolved, ResolveError> {
         let Named { id: model_id, replaced } = named;
         let id = ids::id_of(&model_id);
         let family = item.and_then(|item| item.family).or_else(|| self.family_of(id));
@@ -226,7 +226,7 @@ impl Catalogue {
             .filter(|_| ids::application_profile_id(id).is_none())
             .and_then(|_| described(item.is_some_and(|item| item.price.is_some())))
         {
-            return Err(Unresolved::Undescribed { arn: model_id, missing });
+            return Err(ResolveError::Undescribed { arn: model_id, missing });
         }
         let entry = self.entry_of(id);
         let ends = item.and_then(|item| item.ends).or_else(|| entry.and_then(|entry| entry.ends));
@@ -234,7 +234,7 @@ impl Catalogue {
             self.not_retired(requested, entry, ends, item, here.today)?;
         } else if let (Some(item), Some(since)) = (item, ends.filter(|ends| *ends <= here.today)) {
             let replacement = item.successor.clone().unwrap_or_else(|| "another model".to_owned());
-            return Err(Unresolved::Retired { name: requested.to_owned(), since, replacement });
+            return Err(ResolveError::Retired { name: requested.to_owned(), since, replacement });
         }
         self.offered(&model_id, item, here.region)?;
         let takes = self.takes_of(id);
@@ -372,11 +372,11 @@ impl Catalogue {
         ends: Option<NaiveDate>,
         item: Option<&ModelItem>,
         today: NaiveDate,
-    ) -> Result<(), Unresolved> {
+    ) -> Result<(), ResolveError> {
         let Some(since) = ends.filter(|ends| *ends <= today) else { return Ok(()) };
         let own = item.and_then(|item| item.successor.clone());
         let replacement = own.or_else(|| self.successor(entry, today)).unwrap_or_else(|| "another model".to_owned());
-        Err(Unresolved::Retired { name: requested.to_owned(), since, replacement })
+        Err(ResolveError::Retired { name: requested.to_owned(), since, replacement })
     }
 
     /// The id of the cheaper model for `entry` that can be called here. It has the same `form` if possible, because a
@@ -449,7 +449,7 @@ impl Catalogue {
     }
 
     /// Checks that the id or ARN can be called from `region`, as far as the catalogue knows.
-    fn offered(&self, model_id: &str, item: Option<&ModelItem>, region: &str) -> Result<(), Unresolved> {
+    fn offered(&self, model_id: &str, item: Option<&ModelItem>, region: &str) -> Result<(), ResolveError> {
         let id = ids::id_of(model_id);
         let of_arn: Vec<String> = ids::region_of(model_id).map(str::to_owned).into_iter().collect();
         let of_item = item.map_or([].as_slice(), |item| &item.regions);
@@ -458,12 +458,12 @@ impl Catalogue {
         let here = |offered: &&[String]| offered.is_empty() || offered.iter().any(|at| is_at(at, region));
         if let Some(offered) = known.into_iter().find(|offered| !here(offered)) {
             let (model_id, region) = (model_id.to_owned(), region.to_owned());
-            return Err(Unresolved::Elsewhere { model_id, region, offered: offered.to_vec() });
+            return Err(ResolveError::Elsewhere { model_id, region, offered: offered.to_vec() });
         }
         let profile_needed = ids::form(id) == ids::BARE && ids::partition(region) == "aws" && self.is_profile_only(id);
         match self.entry_of(id) {
             Some(entry) if profile_needed && item.is_none() && !self.has_form(entry, ids::BARE, region) => {
-                Err(Unresolved::ProfileOnly { model_id: model_id.to_owned(), profiles: self.profiles(entry, region) })
+                Err(ResolveError::ProfileOnly { model_id: model_id.to_owned(), profiles: self.profiles(entry, region) })
             }
             _ => Ok(()),
         }
@@ -493,13 +493,13 @@ fn name_of_entry(entry: &Entry) -> String {
     entry.aliases.first().unwrap_or(&entry.model).clone()
 }
 
-fn without_family(model_id: &str) -> Unresolved {
+fn without_family(model_id: &str) -> ResolveError {
     if ids::application_profile_id(model_id).is_some() {
-        Unresolved::Profile(model_id.to_owned())
+        ResolveError::Profile(model_id.to_owned())
     } else if Arn::parse(model_id).is_some() && ids::id_of(model_id) == model_id {
-        Unresolved::Undescribed { arn: model_id.to_owned(), missing: "no item says the `family`" }
+        ResolveError::Undescribed { arn: model_id.to_owned(), missing: "no item says the `family`" }
     } else {
-        Unresolved::Unknown
+        ResolveError::Unknown
     }
 }
 

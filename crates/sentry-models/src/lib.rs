@@ -6,7 +6,7 @@ pub mod catalogue;
 mod ids;
 
 pub use catalogue::{
-    Addition, Cache, Catalogue, InvalidCatalogue, InvalidEntry, Patches, PictureRule, Reasoning, Replaced, Resolved,
-    Retiring, Sampling, Takes, Thinking, TokenLimits, Unresolved, Unusable,
+    Addition, AdditionError, Cache, Catalogue, InvalidCatalogue, InvalidEntry, Patches, PictureRule, Reasoning,
+    Replaced, ResolveError, Resolved, Retiring, Sampling, Takes, Thinking, TokenLimits,
 };
 pub use ids::{home_of_profile, source_of_profile};

@@ -2,10 +2,10 @@
 
 use sentry_contract::request::Prompt;
 use sentry_contract::states::Target;
-use sentry_contract::{ErrorBody, ErrorCode};
 use serde_json::Value;
 
 use super::conversation::Conversation;
+use super::unsupported::Unsupported;
 use super::words;
 
 /// Limit of the tokens in a call: the largest count that Converse can accept and report.
@@ -28,7 +28,7 @@ impl<'r> Call<'r> {
     ///
     /// # Errors
     /// Returns the first part of the request that the model cannot honor.
-    pub fn new(model: &Target, prompt: &'r Prompt, max_tokens: u32) -> Result<Self, Refusal> {
+    pub fn new(model: &Target, prompt: &'r Prompt, max_tokens: u32) -> Result<Self, Unsupported> {
         let conversation = Conversation::of(prompt);
         check(prompt, &conversation, max_tokens)?;
         let additional = words::fields(model, prompt, max_tokens)?;
@@ -36,29 +36,10 @@ impl<'r> Call<'r> {
     }
 }
 
-/// A part of the request that the model cannot honor, with the reason.
-#[derive(Debug)]
-pub struct Refusal {
-    /// One of `max_tokens`, `system`, `toolChoice`, `reasoning` and `additionalModelRequestFields`.
-    pub parameter: &'static str,
-    /// The reason, as the end of a sentence.
-    pub because: &'static str,
-}
-
-impl Refusal {
-    /// The error for the client. Nothing was sent to Bedrock.
-    pub fn error(&self, model: &Target) -> ErrorBody {
-        let Self { parameter, because } = self;
-        let family = model.family.name();
-        let message = format!("`{parameter}` cannot be honored by this model (family {family}): {because}.");
-        ErrorBody::new(ErrorCode::ModelRejectedRequest, message).with("parameter", *parameter)
-    }
-}
-
 /// Refuses the parts that no Converse request can express. Validation, or else Bedrock, checks the capabilities of the
 /// model.
-fn check(prompt: &Prompt, conversation: &Conversation<'_>, max_tokens: u32) -> Result<(), Refusal> {
-    let refused = |parameter, because| Err(Refusal { parameter, because });
+fn check(prompt: &Prompt, conversation: &Conversation<'_>, max_tokens: u32) -> Result<(), Unsupported> {
+    let refused = |parameter, because| Err(Unsupported { parameter, because });
     if max_tokens > MOST_TOKENS {
         return refused("max_tokens", "Bedrock takes at most 2147483647");
     }

@@ -19,6 +19,7 @@ mod outcome;
 mod sdk;
 #[cfg(feature = "bedrock")]
 mod sdk_failure;
+mod unsupported;
 mod words;
 
 #[cfg(feature = "bedrock")]

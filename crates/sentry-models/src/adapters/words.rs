@@ -5,7 +5,7 @@ use sentry_contract::request::{Effort, Family, Prompt, Reasoning, ReasoningStyle
 use sentry_contract::states::Target;
 use serde_json::{Map, Value, json};
 
-use super::call::Refusal;
+use super::unsupported::Unsupported;
 
 /// Smallest thinking budget of a model of Anthropic, in tokens. Source: Amazon Bedrock User Guide, "Extended thinking".
 const LEAST_BUDGET: u32 = 1_024;
@@ -18,8 +18,8 @@ const REASONING: &str = "reasoning";
 ///
 /// # Errors
 /// If the model has no field for a part, or if the client's own fields set the same part.
-pub fn fields(model: &Target, prompt: &Prompt, max_tokens: u32) -> Result<Option<Value>, Refusal> {
-    let refused = |parameter, because| Refusal { parameter, because };
+pub fn fields(model: &Target, prompt: &Prompt, max_tokens: u32) -> Result<Option<Value>, Unsupported> {
+    let refused = |parameter, because| Unsupported { parameter, because };
     let mut fields = match &prompt.additional_model_request_fields {
         None | Some(Value::Null) => Map::new(),
         Some(Value::Object(fields)) => fields.clone(),

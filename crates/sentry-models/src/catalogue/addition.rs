@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::entry::{self, AddedAlias, ModelItem};
-use super::error::{InvalidEntry, Unresolved};
+use super::error::{InvalidEntry, ResolveError};
 use super::load;
 
 /// Prefix of the key of an alias.
@@ -73,15 +73,15 @@ impl Addition {
 
 /// The reason why a model of the catalogue table cannot be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unusable {
+pub enum AdditionError {
     /// The item is invalid or incomplete.
     Entry(InvalidEntry),
     /// The model is retired, is not offered in the Region, or lacks a description.
-    Unresolved(Unresolved),
+    Resolve(ResolveError),
 }
 
-impl From<Unresolved> for Unusable {
-    fn from(unresolved: Unresolved) -> Self {
-        Self::Unresolved(unresolved)
+impl From<ResolveError> for AdditionError {
+    fn from(unresolved: ResolveError) -> Self {
+        Self::Resolve(unresolved)
     }
 }

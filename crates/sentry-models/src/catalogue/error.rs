@@ -40,7 +40,7 @@ pub enum InvalidCatalogue {
 
 /// The reason why a name stands for no model that can be called.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Unresolved {
+pub enum ResolveError {
     /// The name is not an alias, and not the id of a known family.
     #[error(
         "it is no alias of the catalogue and no id of a model family that the catalogue knows; \
@@ -91,7 +91,7 @@ pub enum Unresolved {
     },
 }
 
-impl Unresolved {
+impl ResolveError {
     /// Facts for the error's `details`, as pairs of name and value.
     #[must_use]
     pub fn details(&self) -> Vec<(&'static str, Value)> {

@@ -20,7 +20,7 @@ fn today() -> NaiveDate {
 
 const HERE: &str = "us-east-1";
 
-fn resolve(name: &str, region: &str) -> Result<Resolved, Unresolved> {
+fn resolve(name: &str, region: &str) -> Result<Resolved, ResolveError> {
     bundled().resolve(name, region, today())
 }
 
@@ -64,11 +64,11 @@ fn every_alias_resolves_or_is_refused_with_a_reason_in_every_kind_of_region() {
                     let ends = found.ends.is_none_or(|ends| ends > today());
                     assert!(ends && found.model.foundation.is_some(), "{name} in {region}");
                 }
-                Err(Unresolved::Elsewhere { offered, .. }) => {
+                Err(ResolveError::Elsewhere { offered, .. }) => {
                     elsewhere += 1;
                     assert!(!offered.is_empty(), "{name} in {region}");
                 }
-                Err(Unresolved::Retired { replacement, .. }) => {
+                Err(ResolveError::Retired { replacement, .. }) => {
                     retired += 1;
                     assert_ne!(replacement, "another model", "{name}");
                 }
@@ -106,16 +106,16 @@ fn arns_of_models_and_of_system_profiles_mean_their_ids_in_every_partition() {
         assert_eq!(model.price, bundled().price(arn, region));
     }
     let elsewhere = resolve("arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0", HERE);
-    assert!(matches!(elsewhere, Err(Unresolved::Elsewhere { .. })), "{elsewhere:?}");
+    assert!(matches!(elsewhere, Err(ResolveError::Elsewhere { .. })), "{elsewhere:?}");
     let profile = "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/ab12cd34";
-    assert_eq!(resolve(profile, "eu-west-1"), Err(Unresolved::Profile(profile.to_owned())));
+    assert_eq!(resolve(profile, "eu-west-1"), Err(ResolveError::Profile(profile.to_owned())));
 }
 
 #[test]
 fn other_arns_need_an_item_with_family_and_price() {
     for kind in ["provisioned-model", "imported-model", "custom-model-deployment", "default-prompt-router"] {
         let arn = format!("arn:aws:bedrock:us-east-1:111122223333:{kind}/ab12cd34");
-        assert!(matches!(resolve(&arn, HERE), Err(Unresolved::Undescribed { .. })), "{kind}");
+        assert!(matches!(resolve(&arn, HERE), Err(ResolveError::Undescribed { .. })), "{kind}");
         let catalogue = bundled();
         let with = |fields: &str| {
             let added = item(&format!(r#"{{"entry": "{arn}"{fields}}}"#)).unwrap();
@@ -135,7 +135,7 @@ fn ids_need_no_entry_and_a_model_that_needs_a_profile_says_which() {
     assert_eq!(family("eu.anthropic.claude-fable-9"), Ok((Family::Anthropic, false)));
     assert_eq!(family("anthropic.claude-v2:2"), Ok((Family::AnthropicText, false)));
     let profile_only = |name, region| match resolve(name, region) {
-        Err(Unresolved::ProfileOnly { profiles, .. }) => profiles.first().cloned(),
+        Err(ResolveError::ProfileOnly { profiles, .. }) => profiles.first().cloned(),
         _ => None,
     };
     let sonnet = profile_only("anthropic.claude-sonnet-4-5-20250929-v1:0", "eu-west-1");
@@ -143,10 +143,10 @@ fn ids_need_no_entry_and_a_model_that_needs_a_profile_says_which() {
     assert_eq!(profile_only("anthropic.claude-sonnet-4-5-20250929-v1:0", "us-gov-west-1"), None);
     for name in ["", "gpt-4", "anthropic.", "us.", "anthropic.claude v2", "anthropic.clаude", "default", "vendor.model"]
     {
-        assert_eq!(resolve(name, HERE), Err(Unresolved::Unknown), "{name:?}");
+        assert_eq!(resolve(name, HERE), Err(ResolveError::Unknown), "{name:?}");
     }
-    assert_eq!(resolve(&format!("anthropic.{}", "a".repeat(300)), HERE), Err(Unresolved::Unknown));
-    assert!(matches!(resolve("us.amazon.nova-lite-v1:0", "eu-west-1"), Err(Unresolved::Elsewhere { .. })));
+    assert_eq!(resolve(&format!("anthropic.{}", "a".repeat(300)), HERE), Err(ResolveError::Unknown));
+    assert!(matches!(resolve("us.amazon.nova-lite-v1:0", "eu-west-1"), Err(ResolveError::Elsewhere { .. })));
 }
 
 #[test]
@@ -161,8 +161,8 @@ fn a_model_ends_by_the_clock_with_a_notice_sixty_days_before() {
     let says = retired.to_string();
     assert!(says.contains("2027-04-08") && says.contains("claude-sonnet-5-5"), "{says}");
     let by_id = resolve("us.anthropic.claude-3-7-sonnet-20250219-v1:0", HERE);
-    assert!(matches!(by_id, Err(Unresolved::Retired { .. })), "{by_id:?}");
-    assert!(matches!(resolve("claude-3-7-sonnet", HERE), Err(Unresolved::Retired { .. })));
+    assert!(matches!(by_id, Err(ResolveError::Retired { .. })), "{by_id:?}");
+    assert!(matches!(resolve("claude-3-7-sonnet", HERE), Err(ResolveError::Retired { .. })));
 }
 
 #[test]
@@ -377,7 +377,7 @@ fn an_addition_describes_a_model_that_no_pattern_fits() {
     );
     assert!(found.model.price.is_some() && found.model.requested == "giant" && found.listed);
     let elsewhere = bundled().resolve_added("giant", &added, "eu-west-1", today());
-    assert!(matches!(elsewhere, Err(Unusable::Unresolved(Unresolved::Elsewhere { .. }))), "{elsewhere:?}");
+    assert!(matches!(elsewhere, Err(AdditionError::Resolve(ResolveError::Elsewhere { .. }))), "{elsewhere:?}");
     assert_eq!(
         item(r#"{"entry": "alias#sales", "modelId": "amazon.nova-x"}"#).unwrap().target(),
         Some("amazon.nova-x")
@@ -408,7 +408,9 @@ fn a_wrong_addition_is_named_with_its_field() {
         assert!(invalid.field.starts_with(field), "{text}: {invalid}");
     }
     let without_family = item(r#"{"entry": "acme.a"}"#).unwrap();
-    let Err(Unusable::Entry(invalid)) = bundled().resolve_added("a", &without_family, HERE, today()) else { panic!() };
+    let Err(AdditionError::Entry(invalid)) = bundled().resolve_added("a", &without_family, HERE, today()) else {
+        panic!()
+    };
     assert_eq!((invalid.entry.as_str(), invalid.field.as_str()), ("acme.a", "family"));
 }
 
