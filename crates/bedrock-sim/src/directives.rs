@@ -12,7 +12,7 @@ const MAX_OUTPUT_BYTES: u64 = 20_000_000;
 pub enum CountFault {
     /// CountTokens does not support the model.
     Off,
-    /// CountTokens never answers.
+    /// CountTokens never sends an answer.
     Hang,
     /// CountTokens answers with a ThrottlingException.
     Throttle,

@@ -155,7 +155,7 @@ impl Sim {
         true
     }
 
-    /// The foundation model of a model id, a profile id, or an ARN.
+    /// The foundation model of a model id, a cross-Region profile id, or an ARN.
     ///
     /// # Errors
     /// A ValidationException if the model is unknown. A ResourceNotFoundException if the model has reached the end of
