@@ -35,7 +35,7 @@ struct Call {
     arrived: (Instant, SystemTime),
 }
 
-/// Handles `POST /model/{modelId}/converse`.
+/// Handles `POST /model/{modelId}/converse`, Converse.
 pub async fn converse(
     State(sim): State<Arc<Sim>>,
     ConnectInfo(connection): ConnectInfo<Connection>,

@@ -26,7 +26,7 @@ use crate::{
 /// Members of the shape `ConverseTokensRequest` of the service model.
 const CONVERSE: [&str; 4] = ["messages", "system", "toolConfig", "additionalModelRequestFields"];
 
-/// Handles `POST /model/{modelId}/count-tokens`.
+/// Handles `POST /model/{modelId}/count-tokens`, CountTokens.
 pub async fn count_tokens(State(sim): State<Arc<Sim>>, Path(model_id): Path<String>, body: Bytes) -> Response {
     sim.count_token_count();
     let prompt = match read(&sim, &model_id, &body) {
