@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class uses this name
         """Suppresses the log line of each request."""
 
 

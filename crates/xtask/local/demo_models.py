@@ -22,7 +22,9 @@ SPENT = {"output": 50_000}
 
 
 def families(demo: Demo) -> None:
-    """All models use one format. A request that a model does not support is refused before it is sent."""
+    """All models use one format. A request that a model does not support is refused before it is sent, and the refusal
+    names the feature.
+    """
     demo.terminal.chapter("Every family in one format")
     for title, model in (("Meta Llama 3.3", "llama-3-3-70b"), ("OpenAI gpt-oss", "gpt-oss-120b"), ("Mistral Large 3", "mistral-large-3")):
         demo.request(f"{title}: the same document", document(model, "Name three uses of a queue.", "paper-search", "research"), Expect("Succeeded", 200))
