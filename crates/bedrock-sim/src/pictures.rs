@@ -85,8 +85,8 @@ fn claude(width: u64, height: u64, most_edge: u64, most_tokens: u64) -> u64 {
     (1..=long.min(most_edge)).rev().find(fits).map_or(most_tokens, tokens)
 }
 
-/// Tokens for Llama 3.2. Source: Amazon Bedrock User Guide, model customization quotas ("Tokens = min(2, max(Height
-/// // 560, 1)) * min(2, max(Width // 560, 1)) * 1601").
+/// Tokens for Llama 3.2. Source: Amazon Bedrock User Guide, model customization quotas
+/// ("Tokens = min(2, max(Height // 560, 1)) * min(2, max(Width // 560, 1)) * 1601").
 fn llama_3_2(width: u64, height: u64) -> u64 {
     let tiles = |side: u64| (side / 560).clamp(1, 2);
     tiles(width) * tiles(height) * 1_601
