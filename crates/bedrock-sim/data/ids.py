@@ -1,9 +1,9 @@
-"""Writes ids.json: which model ids exist, how much they read and write, and when they end.
+"""Writes ids.json, which contains the model ids, their maximum input and output tokens, and their last dates.
 
     python3 ids.py bedrock-models.json > ids.json
 
-The input is an object `models` of id to facts, as collected from LiteLLM's model map. It knows no model that ended long ago and not every
-profile; ENDED and MORE add those, each from the page that is named there.
+The input has an object `models`, which maps ids to facts collected from LiteLLM's model map. It lacks models that ended long ago and
+some profiles. ENDED and MORE add them. The comments name the source of each entry.
 """
 
 import json
@@ -12,7 +12,7 @@ import sys
 
 PROFILE = re.compile(r"(global|us|eu|apac|au|jp|in|us-gov)\.(.+)")
 ID = re.compile(r"[a-z0-9-]+\.[a-z0-9.:-]+")
-# Lifecycle dates that the input lacks: Bedrock user guide, "Model lifecycle", as quoted in the sources below.
+# End-of-life dates that the input lacks. Origin: Bedrock user guide, "Model lifecycle", as quoted in the sources below.
 ENDED = {
     # https://github.com/BerriAI/litellm/pull/28704
     "anthropic.claude-3-5-haiku-20241022-v1:0": "2026-06-19",
@@ -29,26 +29,26 @@ ENDED = {
     "anthropic.claude-v2": "2025-07-21",
     "anthropic.claude-v2:0": "2025-07-21",
     "anthropic.claude-v2:1": "2025-07-21",
-    # Older than those; before this day
+    # These models are older than the three above. They ended before this day.
     "anthropic.claude-v1": "2025-07-21",
     "anthropic.claude-instant-v1": "2025-07-21",
     "ai21.j2-mid-v1": "2025-07-21",
     "ai21.j2-ultra-v1": "2025-07-21",
     "meta.llama2-13b-chat-v1": "2025-07-21",
     "meta.llama2-70b-chat-v1": "2025-07-21",
-    # https://github.com/epam/ai-dial-adapter-bedrock/pull/378: before this day
+    # https://github.com/epam/ai-dial-adapter-bedrock/pull/378 (ended before this day)
     "amazon.titan-text-express-v1": "2026-01-01",
     "amazon.titan-text-lite-v1": "2026-01-01",
     "amazon.titan-text-premier-v1:0": "2026-01-01",
 }
-# Profiles that the input lacks: Bedrock user guide, "Supported Regions and models for inference profiles".
+# Profiles that the input lacks. Source: Bedrock user guide, "Supported Regions and models for inference profiles".
 MORE = {"amazon.nova-premier-v1:0": ["us"]}
 
 
 def main() -> None:
     models = json.load(open(sys.argv[1]))["models"]
     ids: dict = {}
-    # A day that not every profile of a model has is no end of the model.
+    # If the profiles of a model disagree on the date, the model has no end date.
     ends: dict = {}
     for name, facts in models.items():
         if "/" in name or "@" in name or not ID.fullmatch(name):

@@ -1,4 +1,4 @@
-//! Answers that are wrong because a directive asked for that.
+//! Deliberately wrong answers, which a directive in the prompt asks for.
 
 use axum::{
     http::header,
@@ -7,12 +7,12 @@ use axum::{
 
 use crate::recorder::Damaged;
 
-/// Status 200 and a body that ends in the middle of its JSON.
+/// Status 200 with a body that ends in the middle of its JSON.
 pub fn malformed() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], "{\"output\":{\"message\":{\"role\":\"assist").into_response()
 }
 
-/// The same answer, marked as wrong on purpose.
+/// Marks a response as deliberately wrong.
 pub fn damaged(mut response: Response) -> Response {
     response.extensions_mut().insert(Damaged);
     response

@@ -1,4 +1,4 @@
-//! Converse's content blocks: text, image, document, tool use, tool result, thoughts, cache points, guarded content.
+//! Converse content blocks: text, image, document, tool use, tool result, thoughts, cache point, and guarded content.
 
 use aws_smithy_types::base64;
 use serde_json::{Map, Value};
@@ -16,28 +16,30 @@ use crate::{
 const KINDS: [&str; 8] =
     ["text", "image", "document", "toolUse", "toolResult", "cachePoint", "reasoningContent", "guardContent"];
 const IMAGES: [&str; 4] = ["png", "jpeg", "gif", "webp"];
-/// The formats of documents: those that are text, then those that are compressed.
+/// Document formats. The files of `TEXTS` are plain text, and those of `COMPRESSED` are compressed.
 const TEXTS: [&str; 4] = ["csv", "html", "txt", "md"];
 const COMPRESSED: [&str; 5] = ["pdf", "doc", "docx", "xls", "xlsx"];
-/// Tokens of a compressed document, whatever its size.
+/// Input tokens of a compressed document. They do not depend on its size.
 const DOCUMENT_TOKENS: u64 = 1_500;
-/// API Reference, Message (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html>, read 2026-11-26). Claude takes
-/// more images: 29 were accepted (aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws issue 994).
+/// Maximum number of images in a message. Source: API Reference, Message
+/// (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html>, read 2026-11-26). Claude
+/// accepts more images. It accepted 29
+/// (aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws issue 994).
 const MOST_IMAGES: usize = 20;
 const MOST_DOCUMENTS: usize = 5;
-/// The same page: 4.5 MB a document, 3.75 MB and 8000 pixels a picture.
+/// Limits of a file. Source: the same page (4.5 MB for a document, 3.75 MB and 8000 pixels for a picture).
 const MOST_DOCUMENT_BYTES: usize = 4_718_592;
 const MOST_IMAGE_BYTES: usize = 3_932_160;
 const MOST_PIXELS: u64 = 8_000;
-/// Claude's limit of a picture in base64, in bytes (the same project, issue 778).
+/// Claude's limit for a picture in base64, in bytes. Source: the same project, issue 778.
 const MOST_BASE64_BYTES: usize = 5_242_880;
-/// Shape `ToolUseId` of the service model (botocore 1.44.8).
+/// Maximum length of a tool use id. Source: shape `ToolUseId` of the service model (botocore 1.44.8).
 const MOST_ID: usize = 64;
 
-/// Reads the blocks of the message at this place.
+/// Reads the content blocks of the message at `place`.
 ///
 /// # Errors
-/// A ValidationException where Bedrock would answer one.
+/// A ValidationException if Bedrock would return one.
 pub fn turn(role: Role, content: &[Value], place: &str, model: Option<Model<'_>>) -> Result<Turn, ApiError> {
     let mut found = Found::new(role, model);
     for (index, block) in content.iter().enumerate() {
@@ -47,14 +49,14 @@ pub fn turn(role: Role, content: &[Value], place: &str, model: Option<Model<'_>>
     Ok(found.turn)
 }
 
-/// Input tokens of the first blocks of a message that was read before.
+/// Input tokens of these blocks of a message. 0 if a block cannot be read.
 pub fn tokens_of(role: Role, content: &[Value], model: Option<Model<'_>>) -> u64 {
     let mut found = Found::new(role, model);
     let is_read = content.iter().all(|block| found.read(block, "").is_ok());
     if is_read { found.turn.tokens() } else { 0 }
 }
 
-/// The facts about a message that the rules on the next one need.
+/// State while the blocks of a message are read.
 struct Found<'a> {
     model: Option<Model<'a>>,
     turn: Turn,
@@ -104,7 +106,7 @@ impl<'a> Found<'a> {
             return self.guarded(guarded, place);
         }
         if follows_thoughts {
-            // rig issue 1673 (<https://github.com/0xPlaygrounds/rig/issues/1673>).
+            // Source: rig issue 1673 (<https://github.com/0xPlaygrounds/rig/issues/1673>).
             return Err(ApiError::validation(
                 "Cache point cannot be inserted after reasoning block. Please remove the invalid cache point and try again.",
             ));
@@ -112,7 +114,7 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    /// Remembers what the message begins with.
+    /// Records the kind of the first block. Later calls change nothing.
     fn begin(&mut self, kind: Kind) {
         self.turn.begins_with.get_or_insert(kind);
     }
@@ -165,7 +167,7 @@ impl<'a> Found<'a> {
             )));
         }
         if bytes.len() > MOST_IMAGE_BYTES {
-            // The wording is the stand-in's.
+            // This message is the simulator's own. It is not from AWS.
             return Err(ApiError::validation(format!("{place}: the image is over 3.75 MB.")));
         }
         let size = pictures::size(&bytes);
@@ -195,7 +197,7 @@ impl<'a> Found<'a> {
         } else {
             let size = bytes(&source)?.len();
             if size > MOST_DOCUMENT_BYTES {
-                // The wording is the stand-in's.
+                // This message is the simulator's own. It is not from AWS.
                 return Err(ApiError::validation(format!("{place}: the document is over 4.5 MB.")));
             }
             Some(size).filter(|_| TEXTS.contains(&format))
@@ -228,7 +230,7 @@ impl<'a> Found<'a> {
         self.turn.tool_uses.push(tool_use_id(&result, place)?);
         let content = result.list("content")?.ok_or_else(|| result.missing("content"))?;
         if content.is_empty() && self.has(Rule::NoEmptyToolResult) {
-            // The wording is the stand-in's.
+            // This message is the simulator's own. It is not from AWS.
             return Err(ApiError::model(format!("{place}.content is empty")));
         }
         for (index, block) in content.iter().enumerate() {
@@ -237,7 +239,8 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    /// A text here may be blank: five kinds of emptiness were accepted (NousResearch/hermes-agent issue 55092).
+    /// Reads a block of a tool result. A text may be blank here: five kinds of empty text were accepted
+    /// (NousResearch/hermes-agent issue 55092).
     fn result_block(&mut self, block: &Value, place: &str) -> Result<(), ApiError> {
         let block = union(block, place, &["text", "json", "image", "document"])?;
         if let Some(text) = block.string("text")? {
@@ -256,7 +259,8 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    /// Whose signatures are asked for: <https://github.com/maximhq/bifrost/pull/6942> (Claude; Nova and MiniMax take no empty one).
+    /// Reads a block of thoughts. Claude requires a signature. Nova and MiniMax reject an empty signature. Source:
+    /// <https://github.com/maximhq/bifrost/pull/6942>.
     fn thoughts(&mut self, thoughts: &Map<String, Value>, place: &str) -> Result<(), ApiError> {
         let thoughts = Fields::new(thoughts, place, &["reasoningText", "redactedContent"])?;
         let owner = self.model.filter(|model| model.has(Rule::ThoughtsAreItsOwn)).map_or("", |model| model.base);
@@ -271,7 +275,7 @@ impl<'a> Found<'a> {
                 Some(signature) if self.is_claude() && !signature::fits(signature, owner, text) => {
                     return Err(ApiError::model(format!("{place}: Invalid `signature` in `thinking` block")));
                 }
-                // The wording is the stand-in's.
+                // This message is the simulator's own. It is not from AWS.
                 Some("") => return Err(ApiError::model(format!("{place}: the signature is empty"))),
                 _ => {}
             }
@@ -281,7 +285,7 @@ impl<'a> Found<'a> {
         let content = thoughts.text("redactedContent")?;
         let checks = self.is_claude() || self.has(Rule::ReasoningIsEncrypted);
         if checks && !signature::fits(content, owner, "") {
-            // The wording is the stand-in's.
+            // This message is the simulator's own. It is not from AWS.
             return Err(ApiError::model(format!("{place}: Invalid `data` in `redacted_thinking` block")));
         }
         self.count(tokens::of_bytes(content.len()));
@@ -298,7 +302,8 @@ impl<'a> Found<'a> {
         self.text(Fields::new(text, place, &["text", "qualifiers"])?.text("text")?, place)
     }
 
-    /// The same page as for [`MOST_IMAGES`]: images and documents are the user's, so many of each, and documents come with a text.
+    /// Checks the limits of a message. Only a user message can have images and documents, and their number is
+    /// limited. A document requires a text block. Source: the same page as for [`MOST_IMAGES`].
     fn check(&self, place: &str) -> Result<(), ApiError> {
         let refused = |problem: &str| Err(ApiError::validation(format!("{place}: {problem}.")));
         let turn = &self.turn;
@@ -323,24 +328,25 @@ impl<'a> Found<'a> {
     }
 }
 
-/// A ValidationException for a text block without text.
+/// A ValidationException for a text block whose text is blank.
 pub fn blank(place: &str) -> ApiError {
     ApiError::validation(format!(
         "The text field in the ContentBlock object at {place} is blank. Add text to the text field, and try again."
     ))
 }
 
-/// A ValidationException for a field that the model does not have (opencode issue 49443, hermes-agent pull request 111438).
+/// A ValidationException for a content block that the model does not support. Sources: opencode issue 49443,
+/// hermes-agent pull request 111438.
 fn unsupported(field: &str) -> ApiError {
     ApiError::validation(format!(
         "This model doesn't support the {field} field for user messages. Remove {field} and try again."
     ))
 }
 
-/// Checks the name of a tool: shape `ToolName` of the service model (botocore 1.44.8).
+/// Checks the name of a tool. Source: shape `ToolName` of the service model (botocore 1.44.8).
 ///
 /// # Errors
-/// A ValidationException for a name that is too long or has other characters.
+/// A ValidationException if the name is too long or contains other characters.
 pub fn check_tool_name(name: &str, place: &str) -> Result<(), ApiError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     pattern(name, place, name.chars().all(fits), "[a-zA-Z0-9_-]+")
@@ -369,7 +375,7 @@ fn pattern(value: &str, place: &str, fits: bool, pattern: &str) -> Result<(), Ap
     )))
 }
 
-/// A JSON document that must be an object (sigoden/aichat issue 1542).
+/// The field `name`, which must be a JSON object. Source: sigoden/aichat issue 1542.
 fn json_object<'a>(fields: &Fields<'a>, name: &str, place: &str) -> Result<&'a Map<String, Value>, ApiError> {
     fields.get(name).and_then(Value::as_object).ok_or_else(|| {
         ApiError::validation(format!(
@@ -378,7 +384,7 @@ fn json_object<'a>(fields: &Fields<'a>, name: &str, place: &str) -> Result<&'a M
     })
 }
 
-/// An object with exactly one of these members.
+/// The members of an object that must have exactly one of the members `known`.
 pub fn union<'a>(value: &'a Value, place: &'a str, known: &[&str]) -> Result<Fields<'a>, ApiError> {
     let object =
         value.as_object().ok_or_else(|| fields::malformed(format_args!("{place}: expected type: JSONObject")))?;
@@ -389,7 +395,7 @@ pub fn union<'a>(value: &'a Value, place: &'a str, known: &[&str]) -> Result<Fie
     Err(fields::malformed(format_args!("{place}: a block must have exactly one member")))
 }
 
-/// A text that must be one of those known.
+/// The text of a field, which must be one of the values `known`.
 pub fn one_of<'a>(fields: &Fields<'a>, name: &str, place: &str, known: &[&str]) -> Result<&'a str, ApiError> {
     let value = fields.text(name)?;
     if known.contains(&value) {
@@ -406,8 +412,9 @@ fn bytes(source: &Fields<'_>) -> Result<Vec<u8>, ApiError> {
     base64::decode(source.text("bytes")?).map_err(|_| fields::malformed("bytes: expected type: Blob"))
 }
 
-/// Measured: `test_name` is accepted though the message does not say so; a tab or a full-width space is not
-/// (aws-samples/generative-ai-use-cases issue 1671, vercel/ai pull request 20366).
+/// Checks the name of a document. These rules are measured. `test_name` is accepted, although the error message does
+/// not allow an underscore. A tab and a full-width space are rejected. Sources: aws-samples/generative-ai-use-cases
+/// issue 1671, vercel/ai pull request 20366.
 fn check_name(name: &str) -> Result<(), ApiError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || " _-()[]".contains(c);
     if name.chars().count() <= 200 && name.chars().all(fits) && !name.contains("  ") {

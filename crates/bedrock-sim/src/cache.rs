@@ -1,8 +1,12 @@
-//! The prompt cache: what a `cachePoint` writes and what a later call reads, by the stand-in's clock.
+//! The prompt cache. A `cachePoint` writes a prefix, and later calls read it until it expires by the simulated clock.
 //!
-//! Bedrock user guide, "Prompt caching for faster model inference" (<https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html>,
-//! read 2026-11-26): prefixes in the order tools, system, messages; a fewest number of tokens, under which nothing is cached and nothing is
-//! said; five minutes or an hour, begun anew with every hit; about twenty blocks before a checkpoint are looked through for a hit.
+//! Source: Bedrock user guide, "Prompt caching for faster model inference"
+//! (<https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html>, read 2026-11-26):
+//!
+//! - Prefixes have the order tools, system, messages.
+//! - A prefix with fewer tokens than the model's minimum is not cached, and no error is returned.
+//! - A prefix lives for five minutes or one hour. Every hit restarts this time.
+//! - About twenty blocks before a checkpoint are searched for a hit.
 
 use std::{
     collections::HashMap,
@@ -12,15 +16,15 @@ use std::{
 
 use crate::{reply::fingerprint, state::lock, tokens::Usage};
 
-/// How many blocks before a checkpoint may have been the end of an earlier prefix.
+/// Number of blocks before a checkpoint that are searched for the end of an earlier prefix.
 const LOOKED_BACK: usize = 20;
 
-/// How long a prefix is kept.
+/// Time to live of a cached prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// `ttl` of `5m`, the default.
+    /// Five minutes: `ttl` is `5m` or absent.
     Short,
-    /// `ttl` of `1h`.
+    /// One hour: `ttl` is `1h`.
     Long,
 }
 
@@ -33,35 +37,35 @@ impl Lifetime {
     }
 }
 
-/// One checkpoint of a request.
+/// A checkpoint in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachePoint {
-    /// How long it asks for.
+    /// Time to live that the checkpoint asks for.
     pub lifetime: Lifetime,
-    /// Input tokens of all that stands before it.
+    /// Input tokens of everything before the checkpoint.
     pub tokens: u64,
-    /// Hashes of the prefixes that end here and at the blocks before, the nearest first.
+    /// Hashes of the prefixes that end at the checkpoint and at the blocks before it, the nearest first.
     pub prefixes: Vec<u64>,
 }
 
-/// Makes the hashes of a request's prefixes, block by block.
+/// Computes the hashes of a request's prefixes, block by block.
 pub struct Prefixes {
     hashes: Vec<u64>,
 }
 
 impl Prefixes {
-    /// The empty prefix of a model's prompts.
+    /// The empty prefix, which depends only on the model.
     pub fn new(model: &str) -> Self {
         Self { hashes: vec![fingerprint(model)] }
     }
 
-    /// Goes past one block.
+    /// Extends the prefix by one block.
     pub fn push(&mut self, block: &str) {
         let before = self.hashes.last().copied().unwrap_or_default();
         self.hashes.push(fingerprint(&format!("{before:016x}{block}")));
     }
 
-    /// The hashes for a checkpoint that stands here.
+    /// The hashes for a checkpoint at this position.
     pub fn here(&self) -> Vec<u64> {
         self.hashes.iter().skip(1).rev().take(LOOKED_BACK + 1).copied().collect()
     }
@@ -74,14 +78,15 @@ struct Entry {
     until: SystemTime,
 }
 
-/// The prefixes that are kept.
+/// Cached prefixes with their expiry times.
 #[derive(Default)]
 pub struct Cache {
     entries: Mutex<HashMap<u64, Entry>>,
 }
 
 impl Cache {
-    /// Serves a request with these checkpoints, `least` tokens being the fewest that are cached: `usage` with its input divided.
+    /// Serves a request with these checkpoints, and returns `usage` with its input split into cached and uncached
+    /// tokens. Prefixes of fewer than `least` tokens are not cached.
     pub fn serve(&self, points: &[CachePoint], least: u64, usage: Usage, now: SystemTime) -> Usage {
         let points: Vec<&CachePoint> = points.iter().filter(|point| point.tokens >= least).collect();
         let mut entries = lock(&self.entries);

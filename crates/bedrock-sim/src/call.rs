@@ -1,4 +1,4 @@
-//! One model call, from its bytes to its answer.
+//! Handles one call to Converse, from the request bytes to the answer.
 
 use std::{sync::Arc, time::Duration, time::SystemTime};
 
@@ -26,7 +26,7 @@ use crate::{
     tools,
 };
 
-/// A call that was read and may be answered.
+/// A valid call that is not answered yet.
 struct Call {
     model_id: String,
     base: String,
@@ -35,7 +35,7 @@ struct Call {
     arrived: (Instant, SystemTime),
 }
 
-/// `POST /model/{modelId}/converse`.
+/// Handles `POST /model/{modelId}/converse`, Converse.
 pub async fn converse(
     State(sim): State<Arc<Sim>>,
     ConnectInfo(connection): ConnectInfo<Connection>,
@@ -84,7 +84,7 @@ impl Call {
                     Some(text) => error.quoting(text).into_response(),
                     None => error.into_response(),
                 };
-                // The service model has this one for InvokeModel only.
+                // In the service model, only InvokeModel has this exception.
                 Ok(if exception == Exception::Quota { answer::damaged(response) } else { response })
             }
             Some(Fault::Malformed) => {
@@ -102,7 +102,7 @@ impl Call {
         }
     }
 
-    /// Writes the reply, takes the time it takes, and has its metrics published.
+    /// Writes the reply, waits for the latency, and schedules the metrics.
     async fn reply(&self, sim: &Sim) -> Result<Reply, ApiError> {
         let backend = sim.openai.as_ref().filter(|_| self.directives.output_bytes.is_none());
         let draft = match backend {
@@ -122,7 +122,8 @@ impl Call {
         Ok(reply)
     }
 
-    /// Divides the input by what the prompt cache has, where the request has checkpoints and no directive tells the figures.
+    /// Splits the input tokens by the content of the prompt cache. This happens only if the request has checkpoints,
+    /// no directive sets the input tokens, and no guardrail blocks the input.
     fn use_cache(&self, sim: &Sim, reply: &mut Reply) {
         let least = facts::value(&self.base, Rule::Caches).unwrap_or(1);
         let is_told = self.directives.tells_input() || guardrail::blocks_input(&self.prompt);
@@ -143,7 +144,7 @@ impl Call {
         self.directives.latency_ms.unwrap_or(computed)
     }
 
-    /// Until this many milliseconds after the call arrived.
+    /// Waits until `latency_ms` milliseconds after the arrival of the call.
     async fn wait(&self, latency_ms: u64) {
         match self.arrived.0.checked_add(Duration::from_millis(latency_ms)) {
             Some(until) => sleep_until(until).await,

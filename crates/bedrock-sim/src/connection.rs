@@ -19,23 +19,23 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Listens like a [`TcpListener`]; its connections know whether they are to be dropped.
+/// A [`TcpListener`] whose connections can be dropped by a handler.
 pub struct DroppableListener(pub TcpListener);
 
-/// A connection as the server holds it.
+/// The server's view of a connection.
 pub struct DroppableStream {
     stream: TcpStream,
     connection: Connection,
 }
 
-/// A connection as a handler sees it.
+/// A handler's view of a connection.
 #[derive(Debug, Clone, Default)]
 pub struct Connection {
     dropped: Arc<AtomicBool>,
 }
 
 impl Connection {
-    /// Nothing more is read from or written to this connection: whatever the handler answers now, the client sees none of it.
+    /// Stops all reads and writes on this connection. The client gets nothing of the handler's answer.
     pub fn drop_without_answer(&self) {
         self.dropped.store(true, Ordering::Release);
     }
@@ -54,7 +54,7 @@ impl Listener for DroppableListener {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
-        // Without it, small answers wait for the client's acknowledgement.
+        // Without this option, small answers wait for the client's acknowledgement.
         let _unsupported = stream.set_nodelay(true);
         (DroppableStream { stream, connection: Connection::default() }, address)
     }

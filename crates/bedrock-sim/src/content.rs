@@ -1,4 +1,4 @@
-//! The conversation of a request: its system texts, its messages, and the rules between them.
+//! The conversation of a request: its system texts, its messages, and the rules that they must follow.
 
 use serde_json::Value;
 
@@ -11,15 +11,15 @@ use crate::{
     prompt::{Kind, Prompt, Role, Turn},
 };
 
-/// Claude takes no larger sides where a request has more than 20 pictures (aws-solutions-library-samples/
-/// accelerated-intelligent-document-processing-on-aws issue 994).
+/// Claude limits the sides of pictures to [`MOST_PIXELS_OF_MANY`] if a request has more than this many pictures.
+/// Source: aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws issue 994.
 const MANY_IMAGES: usize = 20;
 const MOST_PIXELS_OF_MANY: u64 = 2_000;
 
-/// Reads `system` and `messages` of a body into its prompt.
+/// Reads `system` and `messages` of a body into `prompt`.
 ///
 /// # Errors
-/// A ValidationException for messages that are missing, in the wrong order or of the wrong form.
+/// A ValidationException if messages are missing, in the wrong order, or malformed.
 pub fn read_conversation(fields: &Fields<'_>, prompt: &mut Prompt, model: Option<Model<'_>>) -> Result<(), ApiError> {
     prompt.system = system(fields.list("system")?.map(Vec::as_slice).unwrap_or_default())?;
     let messages = fields.list("messages")?.ok_or_else(|| fields.missing("messages"))?;
@@ -39,10 +39,10 @@ pub fn read_conversation(fields: &Fields<'_>, prompt: &mut Prompt, model: Option
     Ok(())
 }
 
-/// The role and the blocks of a message.
+/// The role and the content blocks of a message.
 ///
 /// # Errors
-/// A ValidationException if it has none.
+/// A ValidationException if the message is malformed, has no valid role, or has no content.
 pub fn message_parts(index: usize, message: &Value) -> Result<(Role, &[Value]), ApiError> {
     let place = format!("#/messages/{index}");
     let message =
@@ -52,7 +52,8 @@ pub fn message_parts(index: usize, message: &Value) -> Result<(Role, &[Value]), 
         Some("user") => Role::User,
         Some("assistant") => Role::Assistant,
         None => return Err(fields::malformed(format_args!("{place}: required key [role] not found"))),
-        // The service model has `system` too; models refuse it (BerriAI/litellm pull request 41082, stdapi-ai/stdapi.ai issue 49).
+        // The service model also has the role `system`, but models reject it. Sources: BerriAI/litellm pull request
+        // 41082, stdapi-ai/stdapi.ai issue 49.
         Some(_) => {
             return Err(ApiError::validation(format!(
                 "1 validation error detected: Value at 'messages.{}.member.role' failed to satisfy constraint: Member must \
@@ -71,7 +72,7 @@ pub fn message_parts(index: usize, message: &Value) -> Result<(Role, &[Value]), 
     Ok((role, content))
 }
 
-/// The texts of system blocks; cache points are passed over.
+/// The texts of the system blocks, without cache points.
 fn system(blocks: &[Value]) -> Result<Vec<String>, ApiError> {
     let mut texts = Vec::new();
     for (index, block) in blocks.iter().enumerate() {
@@ -103,8 +104,9 @@ fn check_order(turns: &[Turn]) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Every result answers a use of the turn before it, and every use has its result: strands-agents/harness-sdk issue 1435 (too many),
-/// zeroclaw-labs/zeroclaw pull request 1476 (missing).
+/// Checks that every tool result answers a tool use of the previous turn, and that every tool use has a result.
+/// Sources: strands-agents/harness-sdk issue 1435 (too many results), zeroclaw-labs/zeroclaw pull request 1476
+/// (missing results).
 fn check_results(turns: &[Turn]) -> Result<(), ApiError> {
     let mut open: &[String] = &[];
     for (index, turn) in turns.iter().enumerate() {
@@ -129,7 +131,7 @@ fn check_results(turns: &[Turn]) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Refuses the fields of Converse that the model does not take.
+/// Rejects Converse fields that the model does not support.
 fn check_model(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
     let refused = |field: &str| {
         Err(ApiError::validation(format!(
@@ -183,7 +185,7 @@ fn check_last(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
 
 fn check_claude(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
     for (name, value) in [("temperature", prompt.temperature), ("top_p", prompt.top_p)] {
-        // 1 is the default, and taken.
+        // The default of both parameters is 1, which the model accepts.
         if value.is_some_and(|value| value < 1.0) && model.has(Rule::NoSampling) {
             return Err(ApiError::model(format!("`{name}` is deprecated for this model.")));
         }
@@ -193,7 +195,7 @@ fn check_claude(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
             "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
         ));
     }
-    // Anthropic's API; its wording on Bedrock was not found.
+    // Source: Anthropic's API. The wording on Bedrock was not found.
     if prompt.stop_sequences.iter().any(|stop| stop.trim().is_empty()) {
         return Err(ApiError::model("stop_sequences: each stop sequence must contain non-whitespace"));
     }
@@ -208,11 +210,11 @@ fn check_claude(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// With a budget, the assistant's turn of a tool loop begins with its thoughts (langchain-ai/langchain-aws issue 844). Models that think
-/// adaptively go on without them (pydantic/pydantic-ai pull request 5326).
+/// If thinking has a budget, the assistant turn of a tool loop must begin with thoughts (langchain-ai/langchain-aws
+/// issue 844). Models that think adaptively do not require this (pydantic/pydantic-ai pull request 5326).
 ///
 /// # Errors
-/// A ValidationException if it begins with something else.
+/// A ValidationException if the turn begins with text or a tool use.
 pub fn check_thoughts(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
     let thinks = prompt.thinking.is_some_and(|thinking| thinking.by_budget) && model.has(Rule::ThinkingFirst);
     let is_in_a_loop = prompt.turns.last().is_some_and(|turn| turn.role == Role::User && !turn.tool_uses.is_empty());

@@ -1,4 +1,4 @@
-//! The stand-in's own routes under `/_sim`.
+//! The simulator's own routes under `/_sim`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,22 +11,22 @@ use crate::{
     state::{Calls, Defaults, Sim, time},
 };
 
-/// `GET /_sim/health`.
+/// Handles `GET /_sim/health`: always answers `ok`.
 pub async fn health() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// `GET /_sim/calls`.
+/// Handles `GET /_sim/calls`: the number of calls so far.
 pub async fn calls(State(sim): State<Arc<Sim>>) -> Json<Calls> {
     Json(sim.calls())
 }
 
-/// `GET /_sim/defaults`.
+/// Handles `GET /_sim/defaults`: the current settings.
 pub async fn defaults(State(sim): State<Arc<Sim>>) -> Json<Defaults> {
     Json(sim.defaults())
 }
 
-/// `POST /_sim/defaults`: what is left out stays as it is; answers all of them.
+/// Handles `POST /_sim/defaults`. A missing field keeps its value. The answer contains all settings.
 pub async fn set_defaults(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<Json<Defaults>, ApiError> {
     let body = fields::body(&body)?;
     let fields = Fields::new(&body, "#", &["baseLatencyMs", "latencyMsPerToken", "metricsDelaySeconds"])?;
@@ -40,12 +40,13 @@ pub async fn set_defaults(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<Js
     Ok(Json(defaults))
 }
 
-/// `GET /_sim/clock`.
+/// Handles `GET /_sim/clock`: the simulated time.
 pub async fn clock(State(sim): State<Arc<Sim>>) -> Json<Value> {
     Json(json!({"now": sim.now_text()}))
 }
 
-/// `POST /_sim/clock`: `now` sets it, `advanceSeconds` puts it forward; answers the new time.
+/// Handles `POST /_sim/clock`. `now` sets the clock, and `advanceSeconds` moves it forward. The answer is the new
+/// time.
 pub async fn set_clock(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<Json<Value>, ApiError> {
     let body = fields::body(&body)?;
     let fields = Fields::new(&body, "#", &["now", "advanceSeconds"])?;

@@ -19,7 +19,7 @@ use crate::{
     tools,
 };
 
-/// Members of the shape `ConverseRequest` (botocore 1.44.8), all but the model's id, which is in the path.
+/// Members of the shape `ConverseRequest` (botocore 1.44.8), except the model id, which is in the path.
 const KNOWN: [&str; 13] = [
     "messages",
     "system",
@@ -35,7 +35,7 @@ const KNOWN: [&str; 13] = [
     "serviceTier",
     "outputConfig",
 ];
-/// Shape `StopReason` of the service model.
+/// Stop reasons. Source: shape `StopReason` of the service model.
 const STOP_REASONS: [&str; 9] = [
     "end_turn",
     "tool_use",
@@ -47,15 +47,15 @@ const STOP_REASONS: [&str; 9] = [
     "malformed_tool_use",
     "model_context_window_exceeded",
 ];
-/// Shape `ServiceTierType` of the service model (botocore 1.44.8), all but `reserved`.
+/// Service tiers except `reserved`. Source: shape `ServiceTierType` of the service model (botocore 1.44.8).
 const TIERS: [&str; 3] = ["priority", "default", "flex"];
 const MAX_METADATA: usize = 16;
 const MAX_METADATA_LENGTH: usize = 256;
 
-/// Reads a request.
+/// Parses the body of a request, and checks it against the rules of the model.
 ///
 /// # Errors
-/// An exception where Bedrock would answer one.
+/// An exception if Bedrock would return one.
 pub fn parse(body: &Map<String, Value>, model: Option<Model<'_>>) -> Result<Prompt, ApiError> {
     let fields = Fields::new(body, "#", &KNOWN)?;
     let mut prompt = settings(fields.object("inferenceConfig")?)?;
@@ -85,8 +85,9 @@ pub fn parse(body: &Map<String, Value>, model: Option<Model<'_>>) -> Result<Prom
     Ok(prompt)
 }
 
-/// What a model reads and writes at most. The wording is that of daisuke-awaji/moca issue 254 (Claude), aws-samples/bedrock-chat issue 95
-/// (others) and aws-samples/bedrock-access-gateway issue 41 (output).
+/// Checks the model's maximum input and output tokens. Sources of the messages: daisuke-awaji/moca issue 254 (Claude
+/// input), aws-samples/bedrock-chat issue 95 (input of other models), aws-samples/bedrock-access-gateway issue 41
+/// (output).
 fn check_limits(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
     let Some(facts) = facts::of(model.base) else { return Ok(()) };
     if let (Some(limit), Some(asked)) = (facts.output, prompt.max_tokens)
@@ -107,7 +108,7 @@ fn check_limits(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
     }
 }
 
-/// The schema and the effort of `outputConfig`: Bedrock user guide, "Get validated JSON results from models"
+/// The schema and the effort in `outputConfig`. Source: Bedrock user guide, "Get validated JSON results from models"
 /// (<https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html>, read 2026-11-26).
 fn output_config(config: &Map<String, Value>) -> Result<(Option<Value>, Option<String>), ApiError> {
     let place = "#/outputConfig";
@@ -121,18 +122,18 @@ fn output_config(config: &Map<String, Value>) -> Result<(Option<Value>, Option<S
     let definition = structure.object("jsonSchema")?.ok_or_else(|| structure.missing("jsonSchema"))?;
     let definition = Fields::new(definition, place, &["schema", "name", "description"])?;
     let schema = serde_json::from_str(definition.text("schema")?).ok().filter(Value::is_object);
-    // The wording is the stand-in's.
+    // This message is the simulator's own. It is not from AWS.
     let schema =
         schema.ok_or_else(|| ApiError::validation("outputConfig.textFormat: the schema is not a JSON object."))?;
     Ok((Some(schema), effort))
 }
 
-/// Whether Converse has this stop reason.
+/// `true` if Converse has this stop reason.
 pub fn knows_stop_reason(reason: &str) -> bool {
     STOP_REASONS.contains(&reason)
 }
 
-/// The answer for a reply.
+/// The body of the answer for a reply.
 pub fn answer(reply: &Reply, service_tier: Option<&str>) -> Value {
     let thoughts = reply.thoughts.iter().map(|thoughts| match thoughts {
         Thoughts::Told { text, signature: None } => json!({"reasoningContent": {"reasoningText": {"text": text}}}),
@@ -161,7 +162,8 @@ pub fn answer(reply: &Reply, service_tier: Option<&str>) -> Value {
     answer
 }
 
-/// Shape `TokenUsage` (botocore 1.44.8): `cacheDetails` is "sorted by TTL duration (1h before 5m)", and empty where nothing was written.
+/// The usage in the answer. Source: shape `TokenUsage` (botocore 1.44.8). `cacheDetails` is "sorted by TTL duration
+/// (1h before 5m)", and empty if nothing was written.
 fn usage(usage: &Usage) -> Value {
     let mut told = json!({"inputTokens": usage.input, "outputTokens": usage.output, "totalTokens": usage.total()});
     for (name, count) in [("cacheReadInputTokens", usage.cache_read), ("cacheWriteInputTokens", usage.cache_write)] {
@@ -191,7 +193,8 @@ fn settings(config: Option<&Map<String, Value>>) -> Result<Prompt, ApiError> {
     })
 }
 
-/// The wording is that of NousResearch/hermes-agent pull request 34476; nobody has a reservation here.
+/// The service tier of a request. `reserved` is an error, because the simulator has no reservations. Source of the
+/// messages: NousResearch/hermes-agent pull request 34476.
 fn service_tier(tier: &Map<String, Value>) -> Result<String, ApiError> {
     match Fields::new(tier, "#/serviceTier", &["type"])?.text("type")? {
         "reserved" => Err(ApiError::validation("Reservation not found.")),
@@ -200,7 +203,8 @@ fn service_tier(tier: &Map<String, Value>) -> Result<String, ApiError> {
     }
 }
 
-/// Shapes `RequestMetadata…` of the service model: 16 pairs, 256 characters each of a small set.
+/// Checks the request metadata: at most 16 pairs, and at most 256 characters of a small set for each key and value.
+/// Source: shapes `RequestMetadata…` of the service model.
 fn check_metadata(metadata: &Map<String, Value>) -> Result<(), ApiError> {
     let is_plain = |text: &str| {
         text.chars().count() <= MAX_METADATA_LENGTH

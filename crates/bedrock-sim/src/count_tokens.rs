@@ -23,10 +23,10 @@ use crate::{
     tokens::MAX_TOKENS,
 };
 
-/// Shape `ConverseTokensRequest` of the service model.
+/// Members of the shape `ConverseTokensRequest` of the service model.
 const CONVERSE: [&str; 4] = ["messages", "system", "toolConfig", "additionalModelRequestFields"];
 
-/// `POST /model/{modelId}/count-tokens`.
+/// Handles `POST /model/{modelId}/count-tokens`, CountTokens.
 pub async fn count_tokens(State(sim): State<Arc<Sim>>, Path(model_id): Path<String>, body: Bytes) -> Response {
     sim.count_token_count();
     let prompt = match read(&sim, &model_id, &body) {
@@ -69,7 +69,7 @@ fn read(sim: &Sim, model_id: &str, body: &[u8]) -> Result<Prompt, ApiError> {
     }
 }
 
-/// The foundation model that is named, if its tokens are counted. Profiles are not counted, whatever stands behind them.
+/// The foundation model in `model_id`, if CountTokens supports it. CountTokens supports no profiles.
 fn countable(model_id: &str) -> Option<Model<'_>> {
     let id = match parse_arn(model_id) {
         Some((ArnKind::FoundationModel, id)) => id,

@@ -1,25 +1,25 @@
-//! Directives in a prompt: `[[sim fault=throttling times=2]]`, `[[sim output-tokens=143]]`.
+//! Directives in a prompt, such as `[[sim fault=throttling times=2]]` and `[[sim output-tokens=143]]`.
 
 use crate::{error::ApiError, faults::Fault, tokens::MAX_TOKENS};
 
 const OPEN: &str = "[[sim";
 const CLOSE: &str = "]]";
-/// The largest reply that can be asked for, in bytes.
+/// Maximum size of a reply that a directive can ask for, in bytes.
 const MAX_OUTPUT_BYTES: u64 = 20_000_000;
 
-/// What goes wrong with CountTokens alone; model calls do not mind.
+/// Faults that affect only CountTokens, not model calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CountFault {
-    /// The model is not counted.
+    /// CountTokens does not support the model.
     Off,
-    /// Nothing is ever answered.
+    /// CountTokens never sends an answer.
     Hang,
-    /// Too many requests.
+    /// CountTokens answers with a ThrottlingException.
     Throttle,
 }
 
 impl CountFault {
-    /// The fault of this name.
+    /// The fault with this name in a directive.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "off" => Some(Self::Off),
@@ -30,48 +30,49 @@ impl CountFault {
     }
 }
 
-/// What a prompt asks the stand-in to do; what is missing is computed.
+/// Directives of a prompt. The simulator computes every value that is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Directives {
-    /// What goes wrong.
+    /// Fault of the model call.
     pub fault: Option<Fault>,
-    /// Text that the error message of the fault repeats, as Bedrock's messages repeat parts of a request.
+    /// Text that the fault's error message repeats. Bedrock's messages also repeat parts of a request.
     pub error_text: Option<String>,
-    /// Only this many calls with the same text meet the fault.
+    /// Number of calls with the same text that the fault applies to. If it is absent, the fault applies to all of
+    /// them.
     pub times: Option<u64>,
-    /// What goes wrong with CountTokens.
+    /// Fault of a call to CountTokens.
     pub count_tokens: Option<CountFault>,
-    /// Input tokens to report.
+    /// Number of input tokens to report.
     pub input_tokens: Option<u64>,
-    /// Output tokens to report.
+    /// Number of output tokens to report.
     pub output_tokens: Option<u64>,
-    /// Tokens that the model writes if the request's maximum lets it.
+    /// Number of tokens that the model writes, unless the request's maximum is lower.
     pub wanted_tokens: Option<u64>,
-    /// Input tokens read from the prompt cache.
+    /// Number of input tokens read from the prompt cache.
     pub cache_read: Option<u64>,
-    /// Input tokens written to the prompt cache for five minutes.
+    /// Number of input tokens written to the prompt cache for five minutes.
     pub cache_write: Option<u64>,
-    /// Input tokens written to the prompt cache for an hour.
+    /// Number of input tokens written to the prompt cache for one hour.
     pub cache_write_long: Option<u64>,
-    /// Milliseconds that the call takes.
+    /// Latency of the call, in milliseconds.
     pub latency_ms: Option<u64>,
-    /// Words of reasoning before the reply, whether the model thinks or not.
+    /// Number of words of reasoning before the reply, even if the request does not turn thinking on.
     pub reasoning: Option<u64>,
-    /// Whether the reasoning is answered as `redactedContent`.
+    /// `true` if the reasoning is returned as `redactedContent`.
     pub redacted: bool,
     /// Exact size of the reply, in bytes.
     pub output_bytes: Option<u64>,
-    /// Stop reason to report.
+    /// Stop reason to report, which may be an unknown one.
     pub stop_reason: Option<String>,
-    /// The tool to ask for.
+    /// Name of the tool that the model asks for.
     pub tool: Option<String>,
 }
 
 impl Directives {
-    /// Reads all directives of a text; a later one wins.
+    /// Reads all directives of a text. If one is repeated, the last value applies.
     ///
     /// # Errors
-    /// A ValidationException that names the directive that cannot be read.
+    /// A ValidationException that names the directive that cannot be parsed.
     pub fn parse(text: &str) -> Result<Self, ApiError> {
         let mut directives = Self::default();
         let mut rest = text;
@@ -87,7 +88,7 @@ impl Directives {
         Ok(directives)
     }
 
-    /// Input tokens written to the prompt cache, of both lifetimes, where any are asked for.
+    /// Input tokens written to the prompt cache, with both lifetimes together. `None` if no directive sets them.
     pub fn writes_to_cache(&self) -> Option<u64> {
         match (self.cache_write, self.cache_write_long) {
             (None, None) => None,
@@ -95,7 +96,7 @@ impl Directives {
         }
     }
 
-    /// Whether a directive gives a count of input tokens. The prompt cache then counts nothing itself.
+    /// `true` if a directive sets a number of input tokens. The prompt cache is then not used.
     pub fn tells_input(&self) -> bool {
         self.input_tokens.or(self.cache_read).or(self.writes_to_cache()).is_some()
     }

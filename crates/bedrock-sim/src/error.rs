@@ -1,4 +1,4 @@
-//! Errors in Bedrock's wire format: a status, the header `x-amzn-errortype`, a body with the message.
+//! Errors in Bedrock's wire format: a status, the header `x-amzn-errortype`, and a body with the message.
 
 use axum::{
     Json,
@@ -7,54 +7,55 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-/// Header that tells an SDK which exception a response is.
+/// Response header that tells an SDK the name of the exception.
 pub const ERROR_TYPE_HEADER: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
-/// One modelled exception of the Bedrock APIs.
+/// An exception of the Bedrock APIs.
 ///
 /// Names and statuses are those of the service models of `bedrock-runtime` (2023-09-30) and `bedrock` (2023-04-20).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
-    /// Name of the exception.
+    /// Name of the exception, such as `ValidationException`.
     pub kind: &'static str,
     /// HTTP status of the exception.
     pub status: StatusCode,
-    /// Text for the caller. It quotes names of the request, and of a prompt only what the directive `error-text` asks for.
+    /// Text for the caller. It quotes names from the request. It quotes a prompt only if the directive `error-text`
+    /// asks for it.
     pub message: String,
 }
 
 impl ApiError {
-    /// An exception of this name and status.
+    /// An exception with this name and status.
     pub fn new(kind: &'static str, status: StatusCode, message: impl Into<String>) -> Self {
         Self { kind, status, message: message.into() }
     }
 
-    /// The request is not acceptable.
+    /// The exception for a request that Bedrock rejects.
     pub fn validation(message: impl Into<String>) -> Self {
         Self::new("ValidationException", StatusCode::BAD_REQUEST, message)
     }
 
-    /// The request is not acceptable to the model itself.
+    /// The exception for a request that the model itself rejects.
     pub fn model(message: impl std::fmt::Display) -> Self {
         Self::validation(format!("The model returned the following errors: {message}"))
     }
 
-    /// The caller may not do this.
+    /// The exception for a caller without permission.
     pub fn access_denied(message: impl Into<String>) -> Self {
         Self::new("AccessDeniedException", StatusCode::FORBIDDEN, message)
     }
 
-    /// The resource does not exist.
+    /// The exception for a resource that does not exist.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new("ResourceNotFoundException", StatusCode::NOT_FOUND, message)
     }
 
-    /// The service cannot answer now.
+    /// The exception for a service that is temporarily unavailable.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new("ServiceUnavailableException", StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
-    /// The exception, whose message also quotes `text` in the words of Bedrock's own refusals.
+    /// The same exception with a message that also quotes `text`, in the wording that Bedrock uses for rejections.
     pub fn quoting(mut self, text: &str) -> Self {
         self.message =
             format!("{} The model returned the following errors: messages.0.content.0: \"{text}\"", self.message);

@@ -1,109 +1,109 @@
-//! What models take: `data/rules.json`, each rule with its source, and `data/ids.json`, which ids exist.
+//! Facts about models: `data/rules.json` has rules with their sources, and `data/ids.json` has the model ids.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde::Deserialize;
 
-/// A rule that some models have. `data/rules.json` says which, and where that is written.
+/// A rule that applies to some models. `data/rules.json` lists the models and the source of each rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// Only an inference profile can be called, not the id itself.
+    /// The model can be called only through an inference profile, not by its own id.
     ProfileOnly,
-    /// Claude: sampling parameters other than the defaults are errors.
+    /// Claude: `temperature` and `top_p` below their default of 1, and any `top_k`, are errors.
     NoSampling,
-    /// Other models: `temperature` and `topP` are errors of Converse.
+    /// Models other than Claude: Converse rejects `temperature` and `topP`.
     NoSamplingField,
-    /// One of the two, not both.
+    /// `temperature` and `top_p` cannot be set together.
     TemperatureOrTopP,
-    /// Claude: the last turn must be the user's.
+    /// Claude: the last turn must be from the user.
     NoPrefill,
-    /// Other models: the same.
+    /// Models other than Claude: the last turn must be from the user.
     LastTurnIsTheUsers,
-    /// `toolChoice` may only be `auto`, whether the model thinks or not.
+    /// Claude: `toolChoice` must be `auto`, even if the model does not think.
     NoForcedTools,
-    /// `toolChoice` has no `any` and no `tool`.
+    /// Converse rejects `any` and `tool` in `toolChoice`.
     NoToolChoice,
-    /// No tools at all.
+    /// The model does not support tools.
     NoTools,
-    /// Pictures are refused.
+    /// The model rejects pictures.
     NoImages,
-    /// Pictures are taken inside a tool's result too.
+    /// The model also accepts pictures in tool results.
     ToolResultImages,
-    /// A tool's result may not be an empty list.
+    /// The content of a tool result must not be an empty list.
     NoEmptyToolResult,
-    /// `thinking: {type: enabled, budget_tokens}`.
+    /// The model accepts `thinking: {type: enabled, budget_tokens}`.
     ThinksByBudget,
-    /// `thinking: {type: adaptive}`.
+    /// The model accepts `thinking: {type: adaptive}`.
     ThinksAdaptively,
-    /// Thinks unless told otherwise.
+    /// The model thinks unless the request turns thinking off.
     ThinksByDefault,
-    /// `thinking: {type: disabled}` is an error.
+    /// The model rejects `thinking: {type: disabled}`.
     ThinksAlways,
-    /// `thinking: {type: between_tools}`.
+    /// The model accepts `thinking: {type: between_tools}`.
     ThinksBetweenTools,
-    /// The thoughts' text is empty unless `display` asks for it; the signature carries them.
+    /// The text of the thoughts is empty unless `display` asks for it. The signature is always returned.
     ThinksUnseen,
-    /// A signature of another model is no signature.
+    /// The model rejects signatures that another model created.
     ThoughtsAreItsOwn,
-    /// With a budget, the assistant's turn of a tool loop must begin with its thoughts.
+    /// If thinking has a budget, the assistant turn of a tool loop must begin with thoughts.
     ThinkingFirst,
-    /// `output_config.effort` is taken.
+    /// The model accepts `output_config.effort`.
     Effort,
-    /// `effort` over `high` needs thinking.
+    /// An `effort` above `high` requires thinking.
     HighEffortNeedsThinking,
-    /// `reasoningConfig`, the words of Nova 2, is taken.
+    /// The model accepts `reasoningConfig`, the format of Nova 2.
     NovaReasoning,
-    /// `reasoning: {effort}`.
+    /// The model accepts `reasoning: {effort}`.
     ReasoningObject,
-    /// The reasoning comes as `redactedContent`.
+    /// The model returns its reasoning as `redactedContent`.
     ReasoningIsEncrypted,
-    /// `reasoning_effort`.
+    /// The model accepts the field `reasoning_effort`.
     ReasoningEffort,
-    /// `reasoning_config`.
+    /// The model accepts the field `reasoning_config`.
     ReasoningConfig,
-    /// Reasons whatever it is told.
+    /// The model reasons whatever the request says.
     ReasonsAlways,
-    /// Takes a `cachePoint`; the value is the fewest tokens that are cached.
+    /// The model accepts a `cachePoint`. The value of the rule is the minimum number of tokens in a cached prefix.
     Caches,
-    /// No `cachePoint` among the tools.
+    /// The model rejects a `cachePoint` among the tools.
     NoCachedTools,
-    /// No lifetime of an hour.
+    /// The model rejects a cache lifetime of one hour.
     NoLongCache,
-    /// `outputConfig.textFormat` is an error.
+    /// The model rejects `outputConfig.textFormat`.
     NoStructuredOutput,
-    /// CountTokens takes the model's id.
+    /// CountTokens accepts the model's id.
     CountsTokens,
-    /// No system texts.
+    /// The model rejects system texts.
     NoSystem,
-    /// No more than one message.
+    /// The model accepts only one message.
     NoHistory,
-    /// No stop sequences.
+    /// The model rejects stop sequences.
     NoStopSequences,
 }
 
 #[derive(Deserialize)]
 struct Row {
     rule: Rule,
-    /// The starts of foundation models' ids; one that ends with `$` is the whole id.
+    /// Prefixes of foundation model ids. An entry that ends with `$` must match the whole id.
     models: Vec<String>,
     #[serde(default)]
     value: u64,
-    /// Where it is written; only tests look at it.
+    /// The source of the rule. Only tests read it.
     #[cfg_attr(not(test), expect(dead_code, reason = "it is for readers of the file"))]
     source: String,
 }
 
-/// Facts about one foundation model.
+/// Facts about a foundation model.
 #[derive(Debug, Default, Deserialize)]
 pub struct Facts {
-    /// The prefixes of its cross-Region profiles.
+    /// Prefixes of the model's cross-Region profiles, such as `us`.
     pub profiles: Vec<String>,
-    /// The most tokens that it reads.
+    /// Maximum number of input tokens, if it is known.
     pub context: Option<u64>,
-    /// The most tokens that it writes.
+    /// Maximum number of output tokens, if it is known.
     pub output: Option<u64>,
-    /// The first day on which it is not served any more, such as `2026-06-19`.
+    /// The first day on which the model is not served anymore, such as `2026-06-19`. Absent if no such day is known.
     pub ends: Option<String>,
 }
 
@@ -112,12 +112,12 @@ static RULES: LazyLock<Vec<Row>> =
 static IDS: LazyLock<BTreeMap<String, Facts>> =
     LazyLock::new(|| serde_json::from_str(include_str!("../data/ids.json")).unwrap_or_default());
 
-/// Whether the foundation model `base` has the rule.
+/// `true` if the foundation model `base` has the rule.
 pub fn has(base: &str, rule: Rule) -> bool {
     value(base, rule).is_some()
 }
 
-/// The rule's figure for the foundation model `base`, if it has the rule.
+/// The value of the rule for the foundation model `base`. `None` if the model does not have the rule.
 pub fn value(base: &str, rule: Rule) -> Option<u64> {
     let fits = |start: &String| match start.strip_suffix('$') {
         Some(whole) => base == whole,
@@ -126,21 +126,22 @@ pub fn value(base: &str, rule: Rule) -> Option<u64> {
     RULES.iter().find(|row| row.rule == rule && row.models.iter().any(fits)).map(|row| row.value)
 }
 
-/// The facts about the foundation model `base`; nothing about a model that is in no list.
+/// The facts about the foundation model `base`. `None` if the model is not in the list.
 pub fn of(base: &str) -> Option<&'static Facts> {
     IDS.get(base)
 }
 
-/// The foundation models that are in the list.
+/// All listed foundation models with their facts.
 #[cfg(test)]
 pub fn ids() -> impl Iterator<Item = (&'static String, &'static Facts)> {
     IDS.iter()
 }
 
-/// Whether a Region has the cross-Region profiles that begin with `prefix`.
+/// `true` if cross-Region profiles that begin with `prefix` can be called from the Region.
 ///
-/// Bedrock user guide, "Supported Regions and models for inference profiles"
-/// (<https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html>, read 2026-11-26): source Regions of each geography.
+/// Source: source Regions of each geography in Bedrock user guide, "Supported Regions and models for inference
+/// profiles" (<https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html>, read
+/// 2026-11-26).
 pub fn region_has(region: &str, prefix: &str) -> bool {
     match prefix {
         "us-gov" => region.starts_with("us-gov-"),

@@ -1,15 +1,15 @@
-//! The faults that a request can ask for.
+//! The faults that a directive can ask for.
 
 use axum::http::StatusCode;
 
 use crate::error::ApiError;
 
-/// What goes wrong with a call.
+/// A fault of a model call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// A modelled exception is answered.
+    /// The answer is an exception of the service model.
     Exception(Exception),
-    /// Nothing is ever answered.
+    /// The simulator never answers.
     Hang,
     /// The connection is dropped without an answer.
     Close,
@@ -17,37 +17,37 @@ pub enum Fault {
     Malformed,
     /// An answer without token counts.
     MissingUsage,
-    /// An answer without content.
+    /// An answer without a text block.
     Empty,
 }
 
 /// The exceptions of InvokeModel and Converse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exception {
-    /// 429, too many requests or tokens.
+    /// Status 429: too many requests or tokens.
     Throttling,
-    /// 400, over a service quota.
+    /// Status 400: above a service quota.
     Quota,
-    /// 408, the model took too long.
+    /// Status 408: the model took too long.
     ModelTimeout,
-    /// 424, the model failed.
+    /// Status 424: the model failed.
     ModelError,
-    /// 429, the model is still loading.
+    /// Status 429: the model is still loading.
     NotReady,
-    /// 503.
+    /// Status 503: the service is unavailable.
     Unavailable,
-    /// 500.
+    /// Status 500: an internal error.
     Internal,
-    /// 403, no access to the model.
+    /// Status 403: no access to the model.
     AccessDenied,
-    /// 400, the model refused the request.
+    /// Status 400: the model rejected the request.
     Validation,
-    /// 404, no such model.
+    /// Status 404: the model does not exist.
     NotFound,
 }
 
 impl Fault {
-    /// Every fault with the name it is asked for by.
+    /// Every fault with its name in a directive.
     pub const ALL: [(&'static str, Self); 15] = [
         ("throttling", Self::Exception(Exception::Throttling)),
         ("quota", Self::Exception(Exception::Quota)),
@@ -66,7 +66,7 @@ impl Fault {
         ("empty", Self::Empty),
     ];
 
-    /// The fault of this name.
+    /// The fault with this name in a directive.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, fault)| *fault)
     }

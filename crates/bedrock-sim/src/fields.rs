@@ -1,13 +1,13 @@
-//! Reading JSON bodies the way Bedrock does: unknown fields, wrong types and figures out of range are ValidationExceptions.
+//! Reads JSON bodies as Bedrock does. Unknown fields, wrong types, and numbers out of range are ValidationExceptions.
 
 use serde_json::{Map, Value};
 
 use crate::error::ApiError;
 
-/// The body of a request as an object.
+/// Parses the body of a request as a JSON object.
 ///
 /// # Errors
-/// A ValidationException if it is not JSON or not an object.
+/// A ValidationException if the body is not valid JSON, or not an object.
 pub fn body(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(map)) => Ok(map),
@@ -21,14 +21,14 @@ pub fn malformed(detail: impl std::fmt::Display) -> ApiError {
     ApiError::validation(format!("Malformed input request: {detail}, please reformat your input and try again."))
 }
 
-/// Sets a field of an object; anything else stays as it is.
+/// Sets a field if `object` is a JSON object. Does nothing for other values.
 pub fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
     if let Some(object) = object.as_object_mut() {
         object.insert(name.to_owned(), value.into());
     }
 }
 
-/// An object together with its place in the body, for messages.
+/// A JSON object with its place in the body, which error messages name.
 #[derive(Clone, Copy)]
 pub struct Fields<'a> {
     map: &'a Map<String, Value>,
@@ -36,10 +36,10 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The object at this place; fields other than `known` are refused.
+    /// The object at `place`, which may have only the fields `known`.
     ///
     /// # Errors
-    /// A ValidationException that names the unknown field.
+    /// A ValidationException that names the first unknown field.
     pub fn new(map: &'a Map<String, Value>, place: &'a str, known: &[&str]) -> Result<Self, ApiError> {
         match map.keys().find(|key| !known.contains(&key.as_str())) {
             Some(key) => Err(malformed(format_args!("{place}: extraneous key [{key}] is not permitted"))),
@@ -47,39 +47,39 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The value of a field, if it is set.
+    /// The value of a field. `None` if it is absent or null.
     pub fn get(&self, name: &str) -> Option<&'a Value> {
         self.map.get(name).filter(|value| !value.is_null())
     }
 
-    /// An object inside this one.
+    /// The object in a field. `None` if the field is absent.
     ///
     /// # Errors
-    /// A ValidationException if it is something else.
+    /// A ValidationException if the value is not an object.
     pub fn object(&self, name: &str) -> Result<Option<&'a Map<String, Value>>, ApiError> {
         self.typed(name, "JSONObject", Value::as_object)
     }
 
-    /// A list.
+    /// The list in a field. `None` if the field is absent.
     ///
     /// # Errors
-    /// A ValidationException if it is something else.
+    /// A ValidationException if the value is not a list.
     pub fn list(&self, name: &str) -> Result<Option<&'a Vec<Value>>, ApiError> {
         self.typed(name, "JSONArray", Value::as_array)
     }
 
-    /// A string.
+    /// The string in a field. `None` if the field is absent.
     ///
     /// # Errors
-    /// A ValidationException if it is something else.
+    /// A ValidationException if the value is not a string.
     pub fn string(&self, name: &str) -> Result<Option<&'a str>, ApiError> {
         self.typed(name, "String", Value::as_str)
     }
 
-    /// A text that must be there and not be empty.
+    /// The string in a required field, which must not be empty.
     ///
     /// # Errors
-    /// A ValidationException if it is missing, empty or something else.
+    /// A ValidationException if the value is absent, empty, or not a string.
     pub fn text(&self, name: &str) -> Result<&'a str, ApiError> {
         match self.string(name)? {
             Some("") => Err(malformed(format_args!("{}/{name}: expected minLength: 1, actual: 0", self.place))),
@@ -88,10 +88,10 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// An integer of at least `min`.
+    /// The integer in a field, which must be at least `min`. `None` if the field is absent.
     ///
     /// # Errors
-    /// A ValidationException if it is not an integer or less.
+    /// A ValidationException if the value is not an integer or is less than `min`.
     pub fn integer(&self, name: &str, min: u64) -> Result<Option<u64>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
         if !(value.is_u64() || value.is_i64()) {
@@ -103,18 +103,18 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A number from 0 to 1.
+    /// The number in a field, which must be from 0 to 1. `None` if the field is absent.
     ///
     /// # Errors
-    /// A ValidationException if it is not a number or out of range.
+    /// A ValidationException if the value is not a number or is out of range.
     pub fn fraction(&self, name: &str) -> Result<Option<f64>, ApiError> {
         self.number(name, 0.0, 1.0)
     }
 
-    /// A number from `min` to `max`.
+    /// The number in a field, which must be from `min` to `max`. `None` if the field is absent.
     ///
     /// # Errors
-    /// A ValidationException if it is not a number or out of range.
+    /// A ValidationException if the value is not a number or is out of range.
     pub fn number(&self, name: &str, min: f64, max: f64) -> Result<Option<f64>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
         match value.as_f64() {
@@ -124,10 +124,10 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A list of strings that are not empty; missing means none.
+    /// The list of non-empty strings in a field. The list is empty if the field is absent.
     ///
     /// # Errors
-    /// A ValidationException if it is something else.
+    /// A ValidationException if the value is not a list of non-empty strings.
     pub fn strings(&self, name: &str) -> Result<Vec<String>, ApiError> {
         let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let values = self.list(name)?.map(Vec::as_slice).unwrap_or_default();
@@ -135,7 +135,7 @@ impl<'a> Fields<'a> {
         strings.ok_or_else(|| self.wrong_type(name, "list of non-empty strings"))
     }
 
-    /// The error for a required field that is not there.
+    /// The error for a required field that is absent.
     pub fn missing(&self, name: &str) -> ApiError {
         malformed(format_args!("{}: required key [{name}] not found", self.place))
     }

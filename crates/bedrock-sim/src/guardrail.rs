@@ -1,37 +1,37 @@
-//! Guardrails: every one is known, and two of them step in.
+//! Guardrails. Every guardrail id is accepted, and two ids block content.
 
 use serde_json::{Map, Value};
 
 use crate::{error::ApiError, fields::Fields, prompt::Prompt, reply::Reply, tokens::Usage};
 
-/// The id of the guardrail that blocks every prompt: the model is not asked, and no tokens are used.
+/// Id of the guardrail that blocks every prompt. The model is not called, and no tokens are used.
 const BLOCKS_INPUT: &str = "blocksinput";
-/// The id of the guardrail that blocks every answer, after the model has written it.
+/// Id of the guardrail that blocks every answer after the model has written it.
 const BLOCKS_OUTPUT: &str = "blocksoutput";
-/// What the caller gets instead.
+/// Text that the caller gets instead of the reply.
 const MESSAGE: &str = "The guardrail does not let this pass.";
 
-/// The identifier in `guardrailConfig`.
+/// Reads the identifier in `guardrailConfig`.
 ///
 /// # Errors
-/// A ValidationException where Bedrock would answer one.
+/// A ValidationException if Bedrock would return one.
 pub fn read(config: &Map<String, Value>) -> Result<String, ApiError> {
     let config = Fields::new(config, "#/guardrailConfig", &["guardrailIdentifier", "guardrailVersion", "trace"])?;
     config.text("guardrailVersion")?;
     Ok(config.text("guardrailIdentifier")?.to_owned())
 }
 
-/// Whether the prompt does not reach the model.
+/// `true` if a guardrail blocks the prompt.
 pub fn blocks_input(prompt: &Prompt) -> bool {
     has(prompt, BLOCKS_INPUT)
 }
 
-/// Whether the caller gets the guardrail's message.
+/// `true` if a guardrail blocks the prompt or the answer.
 pub fn intervenes(prompt: &Prompt) -> bool {
     blocks_input(prompt) || has(prompt, BLOCKS_OUTPUT)
 }
 
-/// The reply as the guardrail lets it pass.
+/// Replaces the reply with the guardrail's message if a guardrail intervenes.
 pub fn apply(prompt: &Prompt, reply: Reply) -> Reply {
     if !intervenes(prompt) {
         return reply;
@@ -41,7 +41,7 @@ pub fn apply(prompt: &Prompt, reply: Reply) -> Reply {
     Reply { text: Some(MESSAGE.to_owned()), thoughts: None, tool_use: None, stop_reason, usage, ..reply }
 }
 
-/// An identifier is an id, or an ARN that ends with it.
+/// `true` if the request names the guardrail `id`, by its id or by an ARN that ends with it.
 fn has(prompt: &Prompt, id: &str) -> bool {
     prompt.guardrail.as_deref().is_some_and(|given| given.rsplit('/').next() == Some(id))
 }

@@ -37,7 +37,7 @@ mod wire_tests;
 pub use options::Options;
 pub use server::{StartError, run};
 
-/// The tokens that the simulator charges for a picture sent to the model with this id.
+/// Tokens that the simulator charges for the picture `bytes` when it is sent to the model with this id.
 #[must_use]
 pub fn picture_tokens(model_id: &str, bytes: &[u8]) -> u64 {
     pictures::tokens(models::Model::parse(model_id), pictures::size(bytes))

@@ -1,4 +1,4 @@
-//! Starts the stand-in for Bedrock and serves it until SIGTERM or Ctrl-C.
+//! Starts the Bedrock simulator and serves requests until SIGTERM or Ctrl-C.
 
 use std::process::ExitCode;
 

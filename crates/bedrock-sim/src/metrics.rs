@@ -1,4 +1,4 @@
-//! The `AWS/Bedrock` metrics of successful calls, published late as Bedrock does.
+//! Publishes the `AWS/Bedrock` metrics of successful calls. They arrive late, as on Bedrock.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,13 +14,13 @@ use crate::tokens::Usage;
 
 const NAMESPACE: &str = "AWS/Bedrock";
 
-/// Sends metrics to one CloudWatch.
+/// Sends metrics to one CloudWatch endpoint.
 pub struct Publisher {
     client: Client,
 }
 
 impl Publisher {
-    /// A publisher for an endpoint without TLS, with the credentials that local stand-ins take.
+    /// A publisher for an endpoint without TLS. It uses the credentials that local AWS emulators accept.
     pub fn new(endpoint: &str, region: &str) -> Self {
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -32,7 +32,7 @@ impl Publisher {
         Self { client: Client::from_conf(config) }
     }
 
-    /// Publishes the metrics of one call after a delay, under the time of the call; nobody waits for it.
+    /// Publishes the metrics of a call in the background after `delay`. Their timestamp is the time of the call.
     pub fn publish_later(&self, model_id: &str, usage: Usage, called_at: SystemTime, delay: Duration) {
         let request = self
             .client
@@ -58,7 +58,7 @@ fn metric_data(model_id: &str, usage: Usage, called_at: SystemTime) -> Vec<Metri
         ("CacheWriteInputTokens", usage.cache_write),
     ];
     let datum = |(name, figure): (&str, Option<u64>)| {
-        // Token counts fit 32 bits (`tokens::MAX_TOKENS`).
+        // Token counts fit in 32 bits (`tokens::MAX_TOKENS`).
         let value = f64::from(u32::try_from(figure?).unwrap_or(u32::MAX));
         let datum = MetricDatum::builder().metric_name(name).value(value).unit(StandardUnit::Count);
         Some(datum.timestamp(DateTime::from(called_at)).dimensions(dimension.clone()).build())

@@ -1,4 +1,4 @@
-//! Which model ids exist, and what the id of a call means.
+//! Parses the model ids and ARNs of calls.
 
 use crate::facts::{self, Facts, Rule};
 
@@ -25,24 +25,24 @@ const VENDORS: [&str; 19] = [
 ];
 const MAX_PREFIX: usize = 8;
 
-/// Models that are alike in the fields of their own that Converse passes on.
+/// Models that accept the same fields in `additionalModelRequestFields`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
-    /// Anthropic Claude.
+    /// Every Anthropic Claude model.
     Claude,
-    /// Amazon Nova.
+    /// Every Amazon Nova model.
     Nova,
     /// Mistral 7B and Mixtral.
     MistralText,
-    /// OpenAI's gpt-oss, and Qwen.
+    /// OpenAI gpt-oss and Qwen.
     OpenAiChat,
-    /// Those without fields of their own.
+    /// Models without fields of their own.
     Plain,
-    /// Any other: nothing is known of its fields.
+    /// All other models. Their fields are not known.
     Other,
 }
 
-/// The starts of model ids; the first that fits decides.
+/// Families by the prefix of the model id. The first match applies.
 const FAMILIES: [(&str, Family); 10] = [
     ("anthropic.", Family::Claude),
     ("amazon.nova", Family::Nova),
@@ -56,17 +56,17 @@ const FAMILIES: [(&str, Family); 10] = [
     ("", Family::Other),
 ];
 
-/// A model id taken apart.
+/// A parsed model id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Model<'a> {
-    /// Prefix of a cross-Region profile, such as `us`.
+    /// Prefix of a cross-Region profile, such as `us`. `None` if the id has no such prefix.
     pub prefix: Option<&'a str>,
-    /// The foundation model, such as `amazon.nova-lite-v1:0`.
+    /// Id of the foundation model, such as `amazon.nova-lite-v1:0`.
     pub base: &'a str,
 }
 
 impl<'a> Model<'a> {
-    /// Reads `[region.]vendor.name`; nothing if no such model is known.
+    /// Parses `[prefix.]vendor.name`. `None` if the vendor is unknown or the id is malformed.
     pub fn parse(id: &'a str) -> Option<Self> {
         if is_foundation_model(id) {
             return Some(Self { prefix: None, base: id });
@@ -77,29 +77,29 @@ impl<'a> Model<'a> {
         (is_prefix && is_foundation_model(base)).then_some(Self { prefix: Some(prefix), base })
     }
 
-    /// The family this model belongs to.
+    /// The family that this model belongs to. Unknown vendors and models are [`Family::Other`].
     pub fn family(&self) -> Family {
         FAMILIES.iter().find(|(start, _)| self.base.starts_with(start)).map_or(Family::Other, |(_, family)| *family)
     }
 
-    /// Whether this model has the rule.
+    /// `true` if the rule applies to this model.
     pub fn has(&self, rule: Rule) -> bool {
         facts::has(self.base, rule)
     }
 
-    /// Whether this is Claude, whose errors come from Anthropic's API.
+    /// `true` if this is a Claude model. Its errors come from Anthropic's API.
     pub fn is_claude(&self) -> bool {
         self.family() == Family::Claude
     }
 
-    /// Whether a Region has this id. Ids of models that are in no list are taken as they are.
+    /// `true` if the id can be called in a Region. Profiles of unlisted models are not checked against the list.
     pub fn is_in(&self, region: &str) -> bool {
         let Some(prefix) = self.prefix else { return true };
         let is_listed = |facts: &Facts| facts.profiles.iter().any(|known| known == prefix);
         facts::region_has(region, prefix) && facts::of(self.base).is_none_or(is_listed)
     }
 
-    /// Whether Bedrock does not serve this model any more on a day such as `2026-11-26`.
+    /// `true` if Bedrock does not serve this model anymore on a day such as `2026-11-26`.
     pub fn has_ended(&self, today: &str) -> bool {
         facts::of(self.base).and_then(|facts| facts.ends.as_deref()).is_some_and(|day| day <= today)
     }
@@ -110,10 +110,10 @@ fn is_foundation_model(id: &str) -> bool {
     name_is_set && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':'))
 }
 
-/// Kind of an ARN of Bedrock that a call can name.
+/// The kind of a Bedrock ARN in a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArnKind {
-    /// A foundation model.
+    /// ARN of a foundation model.
     FoundationModel,
     /// A cross-Region profile that AWS defines.
     InferenceProfile,
@@ -121,7 +121,7 @@ pub enum ArnKind {
     ApplicationProfile,
 }
 
-/// Takes `arn:aws:bedrock:region:account:kind/id` apart; nothing if it is not such an ARN.
+/// Parses `arn:aws:bedrock:region:account:kind/id`. `None` if `text` is not such an ARN.
 pub fn parse_arn(text: &str) -> Option<(ArnKind, &str)> {
     let mut parts = text.splitn(6, ':');
     let (scheme, partition, service) = (parts.next()?, parts.next()?, parts.next()?);
@@ -139,7 +139,7 @@ pub fn parse_arn(text: &str) -> Option<(ArnKind, &str)> {
     plain.then_some((kind, id))
 }
 
-/// The value of the dimension `ModelId` for a call: the id, or the bare id at the end of an ARN.
+/// The value of the metric dimension `ModelId` for a call: the id itself, or the id at the end of an ARN.
 pub fn metric_id(model_id: &str) -> &str {
     model_id.rsplit_once('/').map_or(model_id, |(_, id)| id)
 }

@@ -1,4 +1,4 @@
-//! Replies from an OpenAI-compatible server (Ollama, llama.cpp, ...), over plain http.
+//! Gets replies from an OpenAI-compatible server (Ollama, llama.cpp, ...) over plain http.
 
 use axum::{
     body::{Body, to_bytes},
@@ -18,7 +18,7 @@ use crate::{
 
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
-/// A server that writes the replies.
+/// An OpenAI-compatible server that writes the replies.
 pub struct OpenAi {
     client: Client<HttpConnector, Body>,
     uri: Uri,
@@ -26,7 +26,7 @@ pub struct OpenAi {
 }
 
 impl OpenAi {
-    /// A server at `endpoint`, with or without `/v1` at its end.
+    /// A server at `endpoint`, which may end with `/v1`. Without `model`, requests name the Bedrock model id.
     ///
     /// # Errors
     /// An error text if the endpoint is not a plain http URL.
@@ -42,10 +42,10 @@ impl OpenAi {
         Ok(Self { client: Client::builder(TokioExecutor::new()).build_http(), uri, model })
     }
 
-    /// Has a prompt answered.
+    /// Sends a prompt to the server, and returns the reply.
     ///
     /// # Errors
-    /// A ServiceUnavailableException if the server cannot be reached or does not answer a completion.
+    /// A ServiceUnavailableException if the server cannot be reached, or if its answer is not a completion.
     pub async fn complete(&self, prompt: &Prompt, model_id: &str) -> Result<Draft, ApiError> {
         let failed = |what: &str| ApiError::unavailable(format!("bedrock-sim: {} {what}.", self.uri));
         let request = Request::post(&self.uri)
@@ -89,7 +89,7 @@ fn request_body(prompt: &Prompt, model: &str) -> Value {
 fn draft(body: &Value) -> Option<Draft> {
     let choice = body.get("choices")?.get(0)?;
     let text = choice.get("message")?.get("content")?.as_str()?.to_owned();
-    // `stop` says no more than that the model ended; which stop sequence did it is not told.
+    // `stop` only means that the model ended. It does not name the stop sequence.
     let stop_reason = match choice.get("finish_reason").and_then(Value::as_str) {
         Some("length") => "max_tokens",
         Some("content_filter") => "content_filtered",

@@ -1,25 +1,28 @@
-//! What a picture costs, by what the models' vendors publish. Written from their pages alone.
+//! Computes the input tokens of a picture. The formulas come only from pages that the models' vendors publish.
 
 use crate::models::Model;
 
-/// Tokens of a picture to a model whose vendor publishes nothing, or whose size cannot be told.
+/// Tokens of a picture if the vendor publishes no formula, or if the size of the picture is not known.
 pub const TOKENS: u64 = 1_600;
 
-/// Amazon Nova User Guide, "Image understanding": sizes in pixels, and their "estimated token count".
+/// Picture sizes in pixels, with their "estimated token count". Source: Amazon Nova User Guide, "Image
+/// understanding".
 const NOVA: [(u64, u64); 5] =
     [(900 * 450, 800), (900 * 900, 1_300), (1_400 * 900, 1_800), (1_800 * 900, 2_400), (1_300 * 1_300, 2_600)];
-/// The same page: "1:1, 1:2, 1:3, 1:4, 1:5, 1:6, 1:7, 1:8, 1:9 2:3, 2:4 and their transposes".
+/// Aspect ratios. Source: the same page ("1:1, 1:2, 1:3, 1:4, 1:5, 1:6, 1:7, 1:8, 1:9 2:3, 2:4 and their
+/// transposes").
 const NOVA_RATIOS: [(u64, u64); 10] = [(1, 1), (2, 3), (1, 2), (1, 3), (1, 4), (1, 5), (1, 6), (1, 7), (1, 8), (1, 9)];
-/// The same page: a side is made larger than that.
+/// The longer side is scaled to more than this number of pixels. Source: the same page.
 const NOVA_SIDE: u64 = 896;
 
-/// Width and height of a picture of one of the formats that Converse takes.
+/// Width and height of a picture in pixels. `None` if the format is not PNG, JPEG, GIF, or WebP, or if the size
+/// cannot be read.
 pub fn size(bytes: &[u8]) -> Option<(u64, u64)> {
     let size = imagesize::blob_size(bytes).ok()?;
     Some((u64::try_from(size.width).ok()?.max(1), u64::try_from(size.height).ok()?.max(1)))
 }
 
-/// Tokens of a picture of this size to `model`.
+/// Input tokens of a picture of this size for `model`.
 pub fn tokens(model: Option<Model<'_>>, size: Option<(u64, u64)>) -> u64 {
     let (Some(model), Some((width, height))) = (model, size) else { return TOKENS };
     let starts = |starts: &[&str]| starts.iter().any(|start| model.base.starts_with(start));
@@ -39,17 +42,18 @@ pub fn tokens(model: Option<Model<'_>>, size: Option<(u64, u64)>) -> u64 {
         () if starts(&["meta.llama4-"]) => llama_4(width, height),
         () if starts(&["mistral.pixtral-large"]) => pixtral(width, height),
         () if starts(&["qwen.qwen3-vl"]) => qwen_3_vl(width, height),
-        // Google AI for Developers, Gemma: "each image typically uses 256 tokens".
+        // Source: Google AI for Developers, Gemma ("each image typically uses 256 tokens").
         () if starts(&["google.gemma-3-"]) => 256,
         () => TOKENS,
     }
 }
 
-/// The guide: the picture is rescaled to the closest aspect ratio, so that one side is longer than 896 pixels. Between the sizes of its
-/// table the tokens are taken to grow with the pixels, and above them at the rate of the largest.
+/// Tokens for Amazon Nova. The guide says that the picture is rescaled to the closest aspect ratio, and that one side
+/// is then longer than 896 pixels. Between the sizes in the guide's table, this function interpolates the tokens by
+/// pixels. Above the table, it uses the ratio of the largest size.
 fn nova(width: u64, height: u64) -> u64 {
     let (long, short) = (width.max(height), width.min(height));
-    // Of `(a, b)`, the closest is the one that changes a side the least.
+    // The closest aspect ratio is the one that changes the area the least.
     let stretched = |(a, b): (u64, u64)| (long.max(short * b / a), short.max(long * a / b));
     let change = |(long_then, short_then): (u64, u64)| (long_then * short_then).abs_diff(long * short);
     let (long, short) =
@@ -68,8 +72,9 @@ fn nova(width: u64, height: u64) -> u64 {
     }
 }
 
-/// Claude Docs, "Images and vision": a token for each 28 by 28 pixels, "⌈width / 28⌉ × ⌈height / 28⌉"; a larger picture becomes the largest
-/// one of its aspect ratio that keeps to both limits.
+/// Tokens for Claude: one for each 28 by 28 pixels, "⌈width / 28⌉ × ⌈height / 28⌉". A picture above a limit is scaled
+/// down to the largest size with the same aspect ratio that is within both limits. Source: Claude Docs, "Images and
+/// vision".
 fn claude(width: u64, height: u64, most_edge: u64, most_tokens: u64) -> u64 {
     let long = width.max(height);
     let tokens = |edge: u64| {
@@ -80,36 +85,40 @@ fn claude(width: u64, height: u64, most_edge: u64, most_tokens: u64) -> u64 {
     (1..=long.min(most_edge)).rev().find(fits).map_or(most_tokens, tokens)
 }
 
-/// Amazon Bedrock User Guide, model customization quotas: "Tokens = min(2, max(Height // 560, 1)) * min(2, max(Width // 560, 1)) * 1601".
+/// Tokens for Llama 3.2. Source: Amazon Bedrock User Guide, model customization quotas
+/// ("Tokens = min(2, max(Height // 560, 1)) * min(2, max(Width // 560, 1)) * 1601").
 fn llama_3_2(width: u64, height: u64) -> u64 {
     let tiles = |side: u64| (side / 560).clamp(1, 2);
     tiles(width) * tiles(height) * 1_601
 }
 
-/// Hugging Face's Llama4Processor: 144 tokens for each tile of 336 pixels, at most 16 of them, and for the whole picture where there is
-/// more than one tile; marks between tiles, after rows, and around the picture.
+/// Tokens for Llama 4: 144 for each tile of 336 by 336 pixels, with at most 16 tiles. If there is more than one tile,
+/// the whole picture costs 144 more. Marker tokens come between tiles, after rows, and around the picture. Source:
+/// Hugging Face's Llama4Processor.
 fn llama_4(width: u64, height: u64) -> u64 {
     let grids = (1..=16_u64).flat_map(|wide| (1..=16 / wide).map(move |high| (wide, high)));
-    // The smallest grid that the picture fits into, else the largest of all.
+    // The smallest grid that holds the picture. If there is none, the 4 by 4 grid.
     let fits = |(wide, high): &(u64, u64)| wide * 336 >= width && high * 336 >= height;
     let (wide, high) = grids.filter(fits).min_by_key(|(wide, high)| wide * high).unwrap_or((4, 4));
     if wide * high == 1 { 144 + 3 } else { (wide * high + 1) * 144 + wide * high + 3 }
 }
 
-/// mistral-common, `ImageEncoder`: a token for each 16 by 16 pixels of a picture of at most 1024 by 1024, and one at the end of each row.
+/// Tokens for Pixtral: one for each 16 by 16 pixels, and one at the end of each row. The picture is first scaled down
+/// to at most 1024 by 1024 pixels. Source: mistral-common, `ImageEncoder`.
 fn pixtral(width: u64, height: u64) -> u64 {
     let long = width.max(height);
     let scaled = |side: u64| if long > 1_024 { ((2 * side * 1_024 + long) / (2 * long)).max(1) } else { side };
     (scaled(width).div_ceil(16) + 1) * scaled(height).div_ceil(16)
 }
 
-/// Qwen3-VL's `smart_resize`: sides become multiples of 32 pixels, of 65,536 to 16,777,216 pixels together; a token for each 32 by 32.
+/// Tokens for Qwen3-VL: one for each 32 by 32 pixels. First, the sides become multiples of 32 pixels, and the area is
+/// scaled to between 65,536 and 16,777,216 pixels. Source: Qwen3-VL's `smart_resize`.
 fn qwen_3_vl(width: u64, height: u64) -> u64 {
     const LEAST: u64 = 65_536;
     const MOST: u64 = 16_777_216;
     let rounded = |side: u64| ((side + 16) / 32).max(1) * 32;
     let pixels = rounded(width) * rounded(height);
-    // side * sqrt(wanted / (width * height))
+    // The side after scaling: side * sqrt(wanted / (width * height)).
     let scaled = |side: u64, wanted: u64| (side * side * wanted / (width * height)).isqrt();
     let (width, height) = match pixels {
         ..LEAST => (scaled(width, LEAST).div_ceil(32), scaled(height, LEAST).div_ceil(32)),

@@ -24,13 +24,13 @@ use crate::{
     state::{Sim, lock},
 };
 
-/// The account of local stand-ins.
+/// Account id that local AWS emulators use.
 const ACCOUNT: &str = "000000000000";
 const MAX_NAME: usize = 64;
-/// What a profile that nobody created was made from.
+/// Source model of a profile that was never created.
 const ANY_PROFILE_SOURCE: &str = "mistral.mistral-large-3-675b-instruct";
 
-/// The profiles of one account and Region.
+/// Application inference profiles of one account and Region.
 pub struct Profiles {
     region: String,
     accept_any: bool,
@@ -48,7 +48,7 @@ struct Profile {
 }
 
 impl Profile {
-    /// One that nobody created.
+    /// A profile that was never created.
     fn any(id: &str) -> Self {
         Self {
             name: id.to_owned(),
@@ -61,12 +61,12 @@ impl Profile {
 }
 
 impl Profiles {
-    /// No profiles yet; with `accept_any` every one exists that was not deleted.
+    /// An empty store. With `accept_any`, every profile exists unless it was deleted.
     pub fn new(region: &str, accept_any: bool) -> Self {
         Self { region: region.to_owned(), accept_any, created: Mutex::default(), deleted: Mutex::default() }
     }
 
-    /// The foundation model behind a profile.
+    /// The foundation model of a profile. `None` if the profile does not exist.
     pub fn model_behind(&self, id: &str) -> Option<String> {
         let profile = self.find(id)?;
         Model::parse(&profile.source).map(|model| model.base.to_owned())
@@ -123,7 +123,7 @@ impl Profiles {
         description
     }
 
-    /// The foundation models that a model id routes to, one a Region.
+    /// The foundation models that a model id routes to, one for each Region.
     fn models(&self, id: &str) -> Vec<Value> {
         let Some(model) = Model::parse(id) else { return Vec::new() };
         let regions = match model.prefix {
@@ -136,7 +136,7 @@ impl Profiles {
     }
 }
 
-/// `POST /inference-profiles`.
+/// Handles `POST /inference-profiles`, CreateInferenceProfile.
 pub async fn create(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<(StatusCode, Json<Value>), ApiError> {
     let body = fields::body(&body)?;
     let known = ["inferenceProfileName", "description", "clientRequestToken", "modelSource", "tags"];
@@ -168,12 +168,12 @@ pub async fn create(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<(StatusC
     Ok((StatusCode::CREATED, Json(json!({"inferenceProfileArn": arn, "status": "ACTIVE"}))))
 }
 
-/// `GET /inference-profiles/{id or ARN}`.
+/// Handles `GET /inference-profiles/{id or ARN}`.
 pub async fn get(State(sim): State<Arc<Sim>>, Path(identifier): Path<String>) -> Result<Json<Value>, ApiError> {
     sim.profiles.describe(metric_id(&identifier)).map(Json)
 }
 
-/// `DELETE /inference-profiles/{id or ARN}`.
+/// Handles `DELETE /inference-profiles/{id or ARN}`.
 pub async fn delete(State(sim): State<Arc<Sim>>, Path(identifier): Path<String>) -> Result<Json<Value>, ApiError> {
     let id = metric_id(&identifier);
     lock(&sim.profiles.created).remove(id).ok_or_else(unknown)?;
@@ -181,15 +181,15 @@ pub async fn delete(State(sim): State<Arc<Sim>>, Path(identifier): Path<String>)
     Ok(Json(json!({})))
 }
 
-/// The query of ListInferenceProfiles.
+/// Query parameters of ListInferenceProfiles.
 #[derive(Deserialize)]
 pub struct ListQuery {
-    /// `APPLICATION` or `SYSTEM_DEFINED`; SDKs write `typeEquals` this way.
+    /// `APPLICATION` or `SYSTEM_DEFINED`. SDKs send this parameter as `type` instead of `typeEquals`.
     #[serde(alias = "typeEquals")]
     r#type: Option<String>,
 }
 
-/// `GET /inference-profiles`: all in one page.
+/// Handles `GET /inference-profiles`. All profiles are on one page.
 pub async fn list(State(sim): State<Arc<Sim>>, Query(query): Query<ListQuery>) -> Json<Value> {
     let profiles = &sim.profiles;
     let summaries: Vec<Value> = match query.r#type.as_deref() {
@@ -201,7 +201,7 @@ pub async fn list(State(sim): State<Arc<Sim>>, Query(query): Query<ListQuery>) -
     Json(json!({"inferenceProfileSummaries": summaries}))
 }
 
-/// `POST /listTagsForResource`.
+/// Handles `POST /listTagsForResource`, ListTagsForResource.
 pub async fn list_tags(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<Json<Value>, ApiError> {
     let body = fields::body(&body)?;
     let fields = Fields::new(&body, "#", &["resourceARN"])?;
@@ -215,7 +215,7 @@ fn unknown() -> ApiError {
     ApiError::not_found("The inference profile was not found. Check the identifier and try again.")
 }
 
-/// Twelve lower-case letters and digits, as AWS names application inference profiles.
+/// An id of twelve lowercase letters and digits, like the application inference profile ids of AWS.
 fn profile_id(mut seed: u64) -> String {
     let mut digit = || {
         let digit = u32::try_from(seed % 36).unwrap_or(0);

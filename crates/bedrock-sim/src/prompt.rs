@@ -1,97 +1,97 @@
-//! A request as the reply needs it: system texts, turns, and settings.
+//! A parsed request: system texts, turns, and settings.
 
 use serde_json::Value;
 
 use crate::{cache::CachePoint, thinking::Thinking, tokens, tools::Tools};
 
-/// Who wrote a turn.
+/// Author of a turn in the conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The caller.
+    /// The caller of the model.
     User,
-    /// The model.
+    /// The model that is called.
     Assistant,
 }
 
-/// What the assistant's turn begins with.
+/// Kind of the first block of an assistant turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A text.
+    /// A block of text.
     Text,
-    /// Thoughts, readable or not.
+    /// Thoughts, which may be encrypted.
     Thoughts,
-    /// A tool.
+    /// A request to use a tool.
     ToolUse,
 }
 
 /// One message of the conversation.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Turn {
-    /// Who wrote it.
+    /// Author of the message.
     pub role: Role,
-    /// What it says.
+    /// Text of all text blocks, joined with newlines.
     pub text: String,
-    /// Whether it says anything.
+    /// `true` if the message has a text block.
     pub has_text: bool,
-    /// Input tokens of what is not text.
+    /// Input tokens of everything except the text.
     pub more_tokens: u64,
-    /// Width and height of its images, where they can be told.
+    /// Width and height of the images, in pixels. An entry is `None` if the size is not known.
     pub images: Vec<Option<(u64, u64)>>,
-    /// The tools that it asks for, or answers, by the ids of their uses.
+    /// Ids of the tool uses that this message requests (assistant) or answers (user).
     pub tool_uses: Vec<String>,
-    /// Its first block, as far as that matters.
+    /// Kind of the first text, thoughts, or tool use in the message. `None` if it has none of them.
     pub begins_with: Option<Kind>,
 }
 
 impl Turn {
-    /// A turn that is text.
+    /// A turn that consists only of text.
     pub const fn of(role: Role, text: String) -> Self {
         let has_text = !text.is_empty();
         Self { role, text, has_text, more_tokens: 0, images: Vec::new(), tool_uses: Vec::new(), begins_with: None }
     }
 
-    /// Its input tokens.
+    /// Input tokens of this message.
     pub fn tokens(&self) -> u64 {
         tokens::input_tokens([self.text.as_str()]).saturating_add(self.more_tokens)
     }
 }
 
-/// What the model is asked. Has no `Debug`: prompts are never written anywhere.
+/// A parsed request to a model. It has no `Debug`, because prompts must not appear in logs.
 #[derive(Clone, Default)]
 pub struct Prompt {
-    /// System texts.
+    /// System texts, without cache points.
     pub system: Vec<String>,
-    /// The conversation, first turn first.
+    /// The conversation, with the first turn first.
     pub turns: Vec<Turn>,
-    /// The most tokens to write.
+    /// Maximum number of output tokens. `None` if the request has no maximum.
     pub max_tokens: Option<u64>,
-    /// Texts that end the reply.
+    /// Texts at which the reply ends.
     pub stop_sequences: Vec<String>,
-    /// Randomness, 0 to 1.
+    /// Sampling temperature, from 0 to 1.
     pub temperature: Option<f64>,
-    /// Nucleus, 0 to 1.
+    /// Nucleus sampling threshold, from 0 to 1.
     pub top_p: Option<f64>,
-    /// The tools that the model has.
+    /// Tools that the model can ask for.
     pub tools: Tools,
-    /// The guardrail that looks at it.
+    /// Id or ARN of the guardrail, if there is one.
     pub guardrail: Option<String>,
-    /// How it is processed.
+    /// Service tier in the request, such as `flex`.
     pub service_tier: Option<String>,
-    /// How the model thinks, if it does.
+    /// Thoughts before the reply. `None` if the model does not think.
     pub thinking: Option<Thinking>,
-    /// The schema that the reply's text fits.
+    /// JSON schema that the text of the reply must match.
     pub schema: Option<Value>,
-    /// Where prefixes of it are cached.
+    /// Checkpoints for the prompt cache.
     pub cache_points: Vec<CachePoint>,
 }
 
 impl Prompt {
-    /// The last text of the user, which may carry directives.
+    /// The text of the last user turn, which may contain directives.
     pub fn last_user_text(&self) -> &str {
         self.turns.iter().rev().find(|turn| turn.role == Role::User).map_or("", |turn| &turn.text)
     }
 
-    /// Input tokens of everything.
+    /// Input tokens of the whole request.
     pub fn input_tokens(&self) -> u64 {
         let system = tokens::input_tokens(self.system.iter().map(String::as_str));
         let turns = self.turns.iter().map(Turn::tokens);

@@ -1,4 +1,4 @@
-//! The last exchanges, kept in memory if `--record` asks for it, for checks against AWS's service model.
+//! Keeps the last exchanges in memory if `--record` is set. Tests compare them with AWS's service model.
 
 use std::{
     collections::VecDeque,
@@ -20,15 +20,15 @@ use crate::{
     state::{Sim, lock},
 };
 
-/// The headers that belong to an exchange's form; no signature or key is kept.
+/// Headers that are part of the wire format. Signatures and keys are not kept.
 const KEPT: [&str; 3] = ["content-type", "accept", "x-amzn-errortype"];
 const KEPT_START: &str = "x-amzn-bedrock-";
 
-/// Marks an answer that is wrong because a directive asked for that.
+/// Marks a response that is deliberately wrong because a directive asked for it.
 #[derive(Clone)]
 pub struct Damaged;
 
-/// One request and what was answered.
+/// A request and its response.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Exchange {
@@ -36,10 +36,10 @@ struct Exchange {
     method: String,
     path: String,
     request: Message,
-    /// Missing while there is no answer.
+    /// Absent until the request is answered.
     status: Option<u16>,
     answer: Option<Message>,
-    /// Whether the answer is wrong on purpose.
+    /// `true` if the answer is deliberately wrong.
     damaged: bool,
 }
 
@@ -61,14 +61,14 @@ impl Message {
     }
 }
 
-/// The exchanges so far, the last ones of them.
+/// Records the last exchanges, up to a maximum number.
 pub struct Recorder {
     most: usize,
     exchanges: Mutex<(u64, VecDeque<Exchange>)>,
 }
 
 impl Recorder {
-    /// Keeps up to `most` exchanges; 0 keeps none.
+    /// Keeps up to `most` exchanges. 0 turns recording off.
     pub fn new(most: usize) -> Self {
         Self { most, exchanges: Mutex::default() }
     }
@@ -94,10 +94,10 @@ impl Recorder {
     }
 }
 
-/// `GET /_sim/exchanges`.
+/// Handles `GET /_sim/exchanges`: the total number of exchanges, and the exchanges that are still in memory.
 ///
 /// # Errors
-/// A 404 if nothing is recorded.
+/// A 404 if recording is off.
 pub async fn exchanges(State(sim): State<Arc<Sim>>) -> Result<Json<serde_json::Value>, ApiError> {
     if sim.recorder.most == 0 {
         return Err(ApiError::not_found("bedrock-sim: exchanges are kept only if it is started with --record N."));
@@ -106,7 +106,7 @@ pub async fn exchanges(State(sim): State<Arc<Sim>>) -> Result<Json<serde_json::V
     Ok(Json(serde_json::json!({"total": exchanges.0, "exchanges": exchanges.1})))
 }
 
-/// Keeps every exchange with Bedrock's own operations.
+/// Middleware that records every exchange, except those under `/_sim/`.
 pub async fn record(State(sim): State<Arc<Sim>>, request: Request, next: Next) -> Response {
     if sim.recorder.most == 0 || request.uri().path().starts_with("/_sim/") {
         return next.run(request).await;

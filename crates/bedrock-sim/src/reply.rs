@@ -1,4 +1,4 @@
-//! What the model writes: deterministic filler or a backend's text, cut and counted.
+//! Writes replies: deterministic filler or a backend's text, cut to the limits of the request and counted.
 
 use crate::{
     directives::Directives,
@@ -17,58 +17,59 @@ const WORDS: [&str; 24] = [
     "meadow", "nectar", "orchard", "pebble", "quartz", "river", "summit", "thicket", "upland", "valley", "willow",
     "zephyr",
 ];
-/// Words of a reply that nobody asked a size for: from this many ...
+/// Minimum number of words of a reply if no directive sets its size.
 const SHORTEST: u64 = 30;
-/// ... up to this many more.
+/// Number of different lengths of such a reply. The maximum is `SHORTEST + SPREAD - 1`.
 const SPREAD: u64 = 31;
-/// A reported figure of millions of tokens shall not make a reply of megabytes.
+/// Maximum number of words that are written. A directive can report millions of tokens, but the reply must stay
+/// small.
 const MOST_WORDS: u64 = 2_000;
 
-/// A text as a backend wrote it, before this call's directives.
+/// The text of a reply before directives apply to it.
 pub struct Draft {
-    /// The text.
+    /// The complete text before it is cut.
     pub text: String,
-    /// Why it ended, if the backend says so.
+    /// Reason why the text ended, if the backend reports it.
     pub stop_reason: Option<&'static str>,
-    /// The backend's own count of input tokens.
+    /// The backend's count of input tokens.
     pub input_tokens: Option<u64>,
-    /// The backend's own count of output tokens.
+    /// The backend's count of output tokens.
     pub output_tokens: Option<u64>,
 }
 
-/// What the caller sees of the model's thoughts.
+/// The part of the model's thoughts that the caller sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Thoughts {
-    /// Their text, which may be empty, and the signature of models that sign.
+    /// Thoughts with a text, which may be empty.
     Told {
-        /// What the model thought.
+        /// The text of the thoughts.
         text: String,
-        /// What shows that the model thought it.
+        /// The signature, if the model signs its thoughts.
         signature: Option<String>,
     },
-    /// Bytes that only the model can read, in base64.
+    /// Base64 bytes that only the model can read.
     Redacted(String),
 }
 
-/// The finished reply. Has no `Debug`: answers are never written anywhere.
+/// A finished reply. It has no `Debug`, because answers must not appear in logs.
 pub struct Reply {
-    /// The text; nothing if the answer shall have no content.
+    /// The text. `None` if the answer has no text block.
     pub text: Option<String>,
-    /// What the model thought before it.
+    /// Thoughts before the text, if there are any.
     pub thoughts: Option<Thoughts>,
-    /// The tool that the model asks for after it.
+    /// Tool use after the text, if there is one.
     pub tool_use: Option<ToolUse>,
-    /// Why it ended, in Converse's vocabulary.
+    /// Stop reason, in the vocabulary of Converse.
     pub stop_reason: String,
-    /// The tokens of the call.
+    /// The token counts of the call.
     pub usage: Usage,
-    /// Whether the answer tells the usage.
+    /// `true` if the answer contains the usage.
     pub usage_is_told: bool,
-    /// Milliseconds the call takes.
+    /// Latency of the call, in milliseconds.
     pub latency_ms: u64,
 }
 
-/// Writes filler for a prompt: the same prompt gets the same text.
+/// Writes filler for a prompt. The same prompt always gets the same text.
 pub fn filler(prompt: &Prompt, directives: &Directives) -> Draft {
     let seed = fingerprint(prompt.last_user_text());
     let text = if directives.fault == Some(Fault::Empty) {
@@ -84,8 +85,8 @@ pub fn filler(prompt: &Prompt, directives: &Directives) -> Draft {
     Draft { text, stop_reason: None, input_tokens: None, output_tokens: None }
 }
 
-/// Cuts a draft where the request says so, and counts; directives replace what is computed. Thoughts of the model `base` come first, and
-/// count: a small maximum may leave nothing for the text.
+/// Cuts a draft to the limits of the request, and counts its tokens. Directives replace the computed values. Thoughts
+/// of the model `base` come first and count as output. A small maximum may leave no tokens for the text.
 pub fn finish(prompt: &Prompt, directives: &Directives, draft: Draft, base: &str) -> Reply {
     let size_is_given = directives.output_tokens.is_some() || directives.output_bytes.is_some();
     let wanted = directives.reasoning.or(prompt.thinking.map(|thinking| thinking.tokens)).unwrap_or(0);
@@ -119,7 +120,7 @@ pub fn finish(prompt: &Prompt, directives: &Directives, draft: Draft, base: &str
     }
 }
 
-/// So many words of thoughts, as the caller sees them.
+/// `count` words of thoughts, in the form that the caller sees.
 fn thoughts(prompt: &Prompt, directives: &Directives, count: u64, base: &str) -> Thoughts {
     let seed = fingerprint(prompt.last_user_text());
     let owner = if facts::has(base, Rule::ThoughtsAreItsOwn) { base } else { "" };
@@ -138,7 +139,7 @@ fn thoughts(prompt: &Prompt, directives: &Directives, count: u64, base: &str) ->
     }
 }
 
-/// The reply that asks for a tool after its text. What that writes counts as output, unless a directive says how much there is.
+/// Adds a tool use to the reply. Its input counts as output, unless a directive sets the output tokens.
 pub fn ask_for(tool: Option<ToolUse>, directives: &Directives, mut reply: Reply) -> Reply {
     if let Some(tool) = tool {
         if directives.output_tokens.is_none() {
@@ -153,7 +154,7 @@ pub fn ask_for(tool: Option<ToolUse>, directives: &Directives, mut reply: Reply)
     reply
 }
 
-/// A number that stands for a text; the text cannot be had back from it (FNV-1a, 64 bits).
+/// A hash of a text (FNV-1a, 64 bits). The text cannot be recovered from it.
 pub fn fingerprint(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
@@ -180,7 +181,7 @@ fn cut(mut text: String, stop_sequences: &[String], most: Option<u64>) -> Cut {
 
 fn endless_words(seed: u64) -> impl Iterator<Item = &'static str> {
     let start = usize::try_from(seed % WORDS.len() as u64).unwrap_or(0);
-    // 7 and 24 have no common divisor: every word comes up before one comes again.
+    // 7 and 24 have no common divisor. So every word appears once before a word repeats.
     WORDS.iter().copied().cycle().skip(start).step_by(7)
 }
 
@@ -198,7 +199,7 @@ fn exact_bytes(seed: u64, bytes: usize) -> String {
         text.push(' ');
     }
     text.truncate(bytes);
-    // A last blank would be lost by whoever trims the answer.
+    // Callers may trim the answer. A space at the end would be lost, so it becomes a period.
     if text.ends_with(' ') {
         text.pop();
         text.push('.');

@@ -1,11 +1,11 @@
-//! An answer that fits a JSON schema, simply.
+//! Creates simple values that match a JSON schema.
 
 use serde_json::{Map, Value, json};
 
-/// References and nesting end here, for a schema may refer to itself.
+/// Maximum depth of references and nesting, because a schema may refer to itself.
 const DEEPEST: usize = 8;
 
-/// The smallest sensible value that fits `schema`.
+/// A small value that matches `schema`. Limits other than those of length, item count, and minimum are ignored.
 pub fn example(schema: &Value) -> Value {
     value(schema, schema, 0)
 }

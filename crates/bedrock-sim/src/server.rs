@@ -1,4 +1,4 @@
-//! The routes, and the life of the server.
+//! The routes, and the start and stop of the server.
 
 use std::{
     io::{self, Write},
@@ -32,24 +32,26 @@ use crate::{
     state::Sim,
 };
 
-/// Largest body, in bytes (Bedrock API reference, InvokeModel; Converse tells none).
+/// Maximum size of a request body, in bytes. Source: Bedrock API reference, InvokeModel. The page of Converse has no
+/// limit.
 const MAX_BODY: usize = 25_000_000;
 
-/// Why the server did not start or did not go on.
+/// Reason why the server did not start or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An option cannot be used.
+    /// An option has an invalid value.
     #[error("{0}")]
     Option(String),
-    /// The port, a signal or stdout cannot be had.
+    /// The server cannot use the port, stdout, or a signal handler.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// Serves until SIGTERM or Ctrl-C; calls that are still open then are dropped.
+/// Serves requests until SIGTERM or Ctrl-C. Open calls are dropped at that time.
 ///
 /// # Errors
-/// If an option cannot be used or the port cannot be had.
+/// [`StartError::Option`] if an option is invalid. [`StartError::Io`] if the port, stdout, or a signal cannot be
+/// used.
 pub async fn run(options: Options) -> Result<(), StartError> {
     let sim = Sim::new(&options).map_err(StartError::Option)?;
     let mut terminated = signal(SignalKind::terminate())?;
@@ -63,7 +65,7 @@ pub async fn run(options: Options) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Answers calls on a listener for ever.
+/// Serves requests on a listener, without end.
 pub async fn serve(listener: TcpListener, sim: Sim) -> io::Result<()> {
     let service = router(Arc::new(sim)).into_make_service_with_connect_info::<Connection>();
     axum::serve(DroppableListener(listener), service).await
@@ -92,7 +94,7 @@ async fn unknown_operation() -> ApiError {
     ApiError::new("UnknownOperationException", StatusCode::NOT_FOUND, "bedrock-sim does not have this operation.")
 }
 
-/// SDKs report the request id of an answer.
+/// Adds a request id to every answer, because SDKs report it.
 async fn with_request_id(request: Request, next: Next) -> Response {
     static REQUESTS: AtomicU64 = AtomicU64::new(1);
     let number = REQUESTS.fetch_add(1, Ordering::Relaxed);

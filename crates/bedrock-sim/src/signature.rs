@@ -1,7 +1,7 @@
-//! Signatures of thoughts: made so that a later call can tell its own from others', with nothing remembered.
+//! Signatures of thoughts. A later call can verify a signature without any stored state.
 //!
-//! A signature is base64 of a mark, a number that differs from prompt to prompt, and a hash of that number, the model it is bound to, and
-//! the text. It keeps honest tests honest and is no cryptography.
+//! A signature is base64 of a mark, a number that depends on the prompt, and a hash. The hash covers the number, the
+//! model that the signature is bound to, and the text. Signatures find mistakes in tests. They are not cryptographic.
 
 use aws_smithy_types::base64;
 
@@ -10,14 +10,14 @@ use crate::reply::fingerprint;
 const MARK: &str = "sim-thought-";
 const SALT: &str = "of bedrock-sim";
 
-/// A signature of `text`, bound to the model `owner` (empty: to none).
+/// A signature of `text`. It is bound to the model `owner`, or to no model if `owner` is empty.
 pub fn sign(number: u64, owner: &str, text: &str) -> String {
     let number = format!("{number:016x}");
     let hash = hash(&number, owner, text);
     base64::encode(format!("{MARK}{number}{hash}"))
 }
 
-/// Whether this is a signature of `text` for the model `owner`.
+/// `true` if `signature` is a signature of `text` for the model `owner`.
 pub fn fits(signature: &str, owner: &str, text: &str) -> bool {
     let Ok(decoded) = base64::decode(signature) else { return false };
     let Ok(decoded) = String::from_utf8(decoded) else { return false };

@@ -1,4 +1,4 @@
-//! What the stand-in remembers while it runs.
+//! The state of the simulator while it runs.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,44 +22,44 @@ use crate::{
     reply::fingerprint,
 };
 
-/// The settings that can be changed while it runs.
+/// Settings that can change while the simulator runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Defaults {
-    /// Milliseconds that every call takes.
+    /// Latency of every call, in milliseconds.
     pub base_latency_ms: u64,
-    /// Milliseconds that every output token adds.
+    /// Additional latency of each output token, in milliseconds.
     pub latency_ms_per_token: u64,
-    /// Seconds between a call and its metrics.
+    /// Time from a call to its metrics, in seconds.
     pub metrics_delay_seconds: u64,
 }
 
-/// How many calls arrived.
+/// Number of calls that the simulator received.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Calls {
-    /// All model calls.
+    /// Number of all model calls.
     pub total: u64,
-    /// Model calls by the model id they were sent with.
+    /// Number of model calls by the model id in the request.
     pub by_model: BTreeMap<String, u64>,
-    /// Calls of CountTokens, which are no model calls.
+    /// Number of calls to CountTokens. They do not count as model calls.
     pub count_tokens: u64,
 }
 
-/// The whole state of one stand-in.
+/// The whole state of one simulator.
 pub struct Sim {
-    /// Inference profiles that were created here.
+    /// Application inference profiles that this simulator created.
     pub profiles: Profiles,
-    /// Sends metrics, if there is a CloudWatch to send them to.
+    /// Publishes metrics. Absent if no CloudWatch endpoint is set.
     pub metrics: Option<Publisher>,
-    /// Writes the replies, if a backend was given.
+    /// Backend that writes the replies. Absent if none is configured.
     pub openai: Option<OpenAi>,
-    /// The last exchanges, if they are kept.
+    /// Records the last exchanges, if `--record` is set.
     pub recorder: Recorder,
-    /// The prompt cache.
+    /// Prompt cache of all models.
     pub cache: Cache,
     region: String,
-    /// What the clock showed, and when.
+    /// The simulated time that was set last, and the real instant at which it was set.
     clock: Mutex<(SystemTime, Instant)>,
     defaults: Mutex<Defaults>,
     calls: Mutex<Calls>,
@@ -67,10 +67,10 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// A fresh state.
+    /// A new state with the given options.
     ///
     /// # Errors
-    /// An error text if the OpenAI endpoint is not a plain http URL, or the time is none.
+    /// An error text if the OpenAI endpoint is not a plain http URL, or if `--now` is not a valid time.
     pub fn new(options: &Options) -> Result<Self, String> {
         let openai = options.openai_endpoint.as_deref();
         let start = match &options.now {
@@ -95,40 +95,40 @@ impl Sim {
         })
     }
 
-    /// The time by the stand-in's own clock.
+    /// The time of the simulated clock.
     pub fn now(&self) -> SystemTime {
         let (then, at) = *lock(&self.clock);
         then + at.elapsed()
     }
 
-    /// Sets the clock; it goes on from there.
+    /// Sets the simulated clock, which continues from `now`.
     pub fn set_now(&self, now: SystemTime) {
         *lock(&self.clock) = (now, Instant::now());
     }
 
-    /// The time as text, such as `2026-11-26T12:00:00Z`.
+    /// The simulated time as text, such as `2026-11-26T12:00:00Z`.
     pub fn now_text(&self) -> String {
         let seconds = self.now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let whole = DateTime::from(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
         whole.fmt(Format::DateTime).unwrap_or_default()
     }
 
-    /// The settings as they are now.
+    /// The current settings of the simulator.
     pub fn defaults(&self) -> Defaults {
         *lock(&self.defaults)
     }
 
-    /// Replaces the settings.
+    /// Replaces all settings of the simulator.
     pub fn set_defaults(&self, defaults: Defaults) {
         *lock(&self.defaults) = defaults;
     }
 
-    /// The calls so far.
+    /// The number of calls so far.
     pub fn calls(&self) -> Calls {
         lock(&self.calls).clone()
     }
 
-    /// Counts a model call.
+    /// Counts one model call.
     pub fn count_call(&self, model_id: &str) {
         let mut calls = lock(&self.calls);
         calls.total = calls.total.saturating_add(1);
@@ -136,13 +136,14 @@ impl Sim {
         *count = count.saturating_add(1);
     }
 
-    /// Counts a call of CountTokens.
+    /// Counts one call to CountTokens.
     pub fn count_token_count(&self) {
         let mut calls = lock(&self.calls);
         calls.count_tokens = calls.count_tokens.saturating_add(1);
     }
 
-    /// Whether a fault that meets only the first `times` calls with this text meets this one too.
+    /// `true` if the fault applies to this call. With `times`, a fault applies only to the first `times` calls with
+    /// this text.
     pub fn meets_fault(&self, text: &str, times: Option<u64>) -> bool {
         let Some(times) = times else { return true };
         let mut faults_met = lock(&self.faults_met);
@@ -154,10 +155,11 @@ impl Sim {
         true
     }
 
-    /// The foundation model behind a model id.
+    /// The foundation model of a model id, a cross-Region profile id, or an ARN.
     ///
     /// # Errors
-    /// A ValidationException if no such model is known, a ResourceNotFoundException if it is not served any more.
+    /// A ValidationException if the model is unknown. A ResourceNotFoundException if the model has reached the end of
+    /// its life.
     pub fn resolve(&self, model_id: &str) -> Result<String, ApiError> {
         let is_here = |model: &Model<'_>| model.is_in(&self.region);
         let known = |id: &str| Model::parse(id).filter(is_here).map(|model| model.base.to_owned());
@@ -179,12 +181,12 @@ impl Sim {
     }
 }
 
-/// The time that a text such as `2027-01-08T00:00:00Z` means.
+/// Parses a time such as `2027-01-08T00:00:00Z`.
 pub fn time(text: &str) -> Option<SystemTime> {
     DateTime::from_str(text, Format::DateTime).ok()?.try_into().ok()
 }
 
-/// Locks; a panic elsewhere leaves these maps and numbers whole.
+/// Locks a mutex, even after a panic in another thread. The guarded values are valid after a panic.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,25 +1,25 @@
-//! How a model thinks in a call: each family in its own words, all of them in `additionalModelRequestFields`.
+//! Reads the thinking options of a call. Each model family has its own format in `additionalModelRequestFields`.
 
 use serde_json::{Map, Value};
 
 use crate::{error::ApiError, facts::Rule, fields, models::Model, prompt::Prompt};
 
-/// Claude docs, Extended thinking: the smallest budget.
+/// Minimum thinking budget, in tokens. Source: Claude docs, Extended thinking.
 const LEAST_BUDGET: u64 = 1_024;
 const DOCS: &str = "https://docs.claude.com/en/docs/build-with-claude/extended-thinking";
-/// botocore 1.44.8, bedrock-runtime, OutputConfig: "Supported values are low, medium, high, xhigh, and max."
+/// Source: botocore 1.44.8, bedrock-runtime, OutputConfig: "Supported values are low, medium, high, xhigh, and max."
 const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
 
-/// What the caller sees of the thoughts.
+/// The form in which the caller sees the thoughts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// Their text, and a signature.
+    /// Text with a signature.
     Signed,
-    /// A signature, and no text.
+    /// A signature with an empty text.
     Unseen,
-    /// Their text alone.
+    /// Text without a signature.
     Plain,
-    /// `[REDACTED]` in their place, as Nova writes it.
+    /// `[REDACTED]` instead of the text, as Nova returns it.
     Masked,
     /// Bytes that only the model can read.
     Encrypted,
@@ -28,18 +28,18 @@ pub enum Form {
 /// The thoughts that come before a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thinking {
-    /// How many tokens they are.
+    /// Number of tokens of the thoughts.
     pub tokens: u64,
-    /// How they are shown.
+    /// The form of the thoughts in the answer.
     pub form: Form,
-    /// Whether the request gives them a budget.
+    /// `true` if the request sets a budget for the thoughts.
     pub by_budget: bool,
 }
 
-/// Reads how the model shall think; nothing if it does not.
+/// Reads the thinking options of a request. `None` if the model does not think.
 ///
 /// # Errors
-/// A ValidationException where the model would answer one.
+/// A ValidationException if the model would return one.
 pub fn read(
     extra: Option<&Map<String, Value>>,
     effort: Option<&str>,
@@ -76,7 +76,7 @@ fn shown(effort: Option<&str>, form: Form) -> Option<Thinking> {
     (tokens > 0).then_some(Thinking { tokens, form, by_budget: false })
 }
 
-/// The stand-in's own measure of an effort.
+/// The number of tokens that the simulator spends on an effort. AWS does not publish such numbers.
 fn tokens(effort: &str) -> u64 {
     match effort {
         "none" => 0,
@@ -123,10 +123,10 @@ fn claude(
             check_beside(prompt)?;
             Ok(shown(effort.or(Some("high")), form))
         }
-        // The wording is the stand-in's.
+        // This message is the simulator's own. It is not from AWS.
         "adaptive" => Err(ApiError::model("adaptive thinking is not supported on this model")),
         "disabled" if model.has(Rule::ThinksAlways) => Err(unsupported(kind)),
-        // The wording is the stand-in's.
+        // This message is the simulator's own. It is not from AWS.
         "disabled" if model.has(Rule::HighEffortNeedsThinking) && matches!(effort, Some("xhigh" | "max")) => {
             Err(ApiError::model("output_config.effort: effort over 'high' needs thinking on this model"))
         }
@@ -136,7 +136,8 @@ fn claude(
     }
 }
 
-/// A model that thinks by default does not where a tool is forced; what it does there on AWS was not found.
+/// `true` if the model thinks by default. Here, it does not think if a tool is forced. The behavior on AWS in this
+/// case was not found.
 fn thinks_unasked(prompt: &Prompt, model: Model<'_>) -> bool {
     model.has(Rule::ThinksByDefault) && prompt.tools.chosen.is_none()
 }
@@ -164,7 +165,7 @@ fn budget(config: Option<&Value>, extra: &Map<String, Value>, prompt: &Prompt) -
     if budget < LEAST_BUDGET {
         return Err(ApiError::model("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024"));
     }
-    // With interleaved thinking the budget is that of all turns of a tool loop, and may be more than one turn's maximum.
+    // With interleaved thinking, the budget is for all turns of a tool loop. It may exceed the maximum of one turn.
     let betas = extra.get("anthropic_beta").and_then(Value::as_array).into_iter().flatten();
     let is_interleaved = betas.filter_map(Value::as_str).any(|beta| beta.starts_with("interleaved-thinking"));
     if prompt.max_tokens.is_some_and(|most| most <= budget) && !is_interleaved {
@@ -176,7 +177,7 @@ fn budget(config: Option<&Value>, extra: &Map<String, Value>, prompt: &Prompt) -
     Ok(budget)
 }
 
-/// What cannot stand beside thinking that was asked for.
+/// Checks the settings that conflict with requested thinking.
 fn check_beside(prompt: &Prompt) -> Result<(), ApiError> {
     if prompt.tools.chosen.is_some() {
         return Err(ApiError::model("Thinking may not be enabled when tool_choice forces tool use."));
@@ -212,7 +213,7 @@ fn nova(config: &Value, prompt: &Prompt, model: Model<'_>) -> Result<Option<Thin
     }
     let is_tuned = prompt.max_tokens.is_some() || prompt.temperature.is_some() || prompt.top_p.is_some();
     if effort == Some("high") && is_tuned {
-        // The wording is the stand-in's.
+        // This message is the simulator's own. It is not from AWS.
         return Err(ApiError::model(
             fields::malformed("maxTokens, temperature and topP must not be set where maxReasoningEffort is high")
                 .message,

@@ -1,4 +1,4 @@
-//! Tools: which a request has, and how the model asks for one.
+//! Tools: the definitions in a request, and the tool use in a reply.
 
 use serde_json::{Map, Value, json};
 
@@ -7,36 +7,36 @@ use crate::{
     reply::fingerprint, tokens,
 };
 
-/// Tokens of the instructions that come with tools.
+/// Input tokens of the instructions that the model gets together with tools.
 const INSTRUCTION_TOKENS: u64 = 346;
 
-/// What the model may ask for.
+/// The tools of a request.
 #[derive(Clone, Default)]
 pub struct Tools {
-    /// Names.
+    /// Names of the tools, in the order of the request.
     pub names: Vec<String>,
-    /// The `default`s of the properties of each tool's schema, which the model passes on as they are.
+    /// The `default` values in each tool's schema. A tool use passes them on unchanged.
     pub defaults: Vec<Map<String, Value>>,
-    /// The one that it has to ask for.
+    /// The tool that the request forces the model to use.
     pub chosen: Option<String>,
-    /// Input tokens of all.
+    /// Input tokens of all tools and of their instructions.
     pub input_tokens: u64,
 }
 
-/// The model asks for a tool.
+/// A request of the model to use a tool.
 pub struct ToolUse {
-    /// What the result refers to.
+    /// The id that the tool result refers to.
     pub id: String,
-    /// Which tool.
+    /// Name of the requested tool.
     pub name: String,
-    /// What is passed to it.
+    /// Input that the model passes to the tool.
     pub input: Value,
 }
 
-/// Reads `toolConfig`, and checks that the conversation fits it.
+/// Reads `toolConfig`, and checks that the conversation is consistent with it.
 ///
 /// # Errors
-/// A ValidationException where Bedrock would answer one.
+/// A ValidationException if Bedrock would return one.
 pub fn read(config: Option<&Map<String, Value>>, prompt: &Prompt, model: Option<Model<'_>>) -> Result<Tools, ApiError> {
     let has = |rule| model.is_some_and(|model| model.has(rule));
     let Some(config) = config else {
@@ -55,7 +55,7 @@ pub fn read(config: Option<&Map<String, Value>>, prompt: &Prompt, model: Option<
     let mut tools = Tools::default();
     for (index, tool) in list.iter().enumerate() {
         if let Some(name) = name(tool, &format!("toolConfig.tools.{index}"))? {
-            // Anthropic's API; its wording on Bedrock was not found.
+            // Source: Anthropic's API. The wording on Bedrock was not found.
             if tools.names.contains(&name) && model.is_some_and(|model| model.is_claude()) {
                 return Err(ApiError::model("tools: Tool names must be unique."));
             }
@@ -70,7 +70,7 @@ pub fn read(config: Option<&Map<String, Value>>, prompt: &Prompt, model: Option<
     Ok(tools)
 }
 
-/// Input tokens of a tool; the instructions come with the first. A checkpoint among the tools has none.
+/// Input tokens of a tool. The first tool also includes the tokens of the instructions. A cache point has no tokens.
 pub fn tokens_of(tool: &Value, is_first: bool) -> u64 {
     match tool.as_object() {
         Some(object) if !object.contains_key("cachePoint") => {
@@ -80,7 +80,7 @@ pub fn tokens_of(tool: &Value, is_first: bool) -> u64 {
     }
 }
 
-/// The name of a tool; nothing for a checkpoint.
+/// The name of a tool, or `None` for a cache point.
 fn name(tool: &Value, place: &str) -> Result<Option<String>, ApiError> {
     let tool = blocks::union(tool, place, &["toolSpec", "systemTool", "cachePoint"])?;
     if let Some(system) = tool.object("systemTool")? {
@@ -96,7 +96,7 @@ fn name(tool: &Value, place: &str) -> Result<Option<String>, ApiError> {
     let schema = Fields::new(schema, &place, &["json"])?;
     let kind = schema.object("json")?.ok_or_else(|| schema.missing("json"))?.get("type");
     if kind.is_none_or(|kind| kind != "object") {
-        // kirodotdev/Kiro issue 11026.
+        // Source: kirodotdev/Kiro issue 11026.
         return Err(ApiError::validation(format!(
             "The value at {place}.inputSchema.json.type must be one of the following: object."
         )));
@@ -141,10 +141,11 @@ fn chosen(
     Err(ApiError::validation("The provided tool choice does not match any of the tools."))
 }
 
-/// The tool that this reply asks for: the one that a directive names, or the one that the request insists on.
+/// The tool use of this reply. A directive names the tool. Without a directive, it is the tool that the request
+/// forces.
 ///
 /// # Errors
-/// A ValidationException for a directive that names no tool of the request.
+/// A ValidationException if a directive names a tool that the request does not have.
 pub fn asked(prompt: &Prompt, directives: &Directives) -> Result<Option<ToolUse>, ApiError> {
     let Some(name) = directives.tool.as_ref().or(prompt.tools.chosen.as_ref()) else { return Ok(None) };
     let Some(place) = prompt.tools.names.iter().position(|known| known == name) else {

@@ -1,4 +1,4 @@
-//! The server as a client sees it, over a real connection.
+//! Tests of the server over a real connection, as a client uses it.
 
 mod count_tokens;
 mod rich;

@@ -1,9 +1,10 @@
-"""Measures the deployed stack beside the articles' design (folder `articles`), on one local AWS and in one run.
+"""Compares the deployed stack with the articles' design (folder `articles`), on one local AWS and in one run.
 
-Both get the same requests in turns: approved and denied with one client, approved with sixteen. The model takes no time, so
-what is measured is overhead: of the workflow, its functions, the local AWS and the client. Processor time is taken from
-/proc: the engine is one Python process, the functions are its children. What happens in each state is what the engine
-recorded of some executions (`engine_trace.py`), so the definitions may change without a change here.
+Both designs get the same requests in turns: approved and denied requests from one client, and approved requests from
+sixteen clients. The model answers at once. So only overhead is measured: of the workflow, its functions, the local AWS,
+and the client. Processor time comes from /proc. The engine is one Python process, and the functions are its children.
+The engine records some executions state by state (`engine_trace.py`), so a change of the definitions needs no change
+here.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ CLIENTS = 16
 WARM_UP = 20
 ROUNDS = 5
 SETTLING_SECONDS = 2
-# Executions of each kind that are recorded state by state.
+# Number of executions of each kind that are recorded state by state.
 RECORDED = 20
 HANDLERS = {"ValidateAndTag": "validate_and_tag", "MonthRange": "month_range", "GetUsage": "get_usage", "InvokeModel": "invoke_model"}
 ROLE = "arn:aws:iam::000000000000:role/articles"
@@ -46,19 +47,19 @@ Figures = dict[str, Any]
 
 
 def request(model: str) -> dict[str, Any]:
-    """A document that both designs accept."""
+    """A request document that both designs accept."""
     messages = [{"role": "user", "content": "Explain the benefits of using S3 using only 100 words."}]
     return {"model": model, "prompt": {"messages": messages, "parameters": {"max_tokens": 200}}, "tags": {"applicationId": "bench"}}
 
 
 class Design:
-    """A deployed rate limiter."""
+    """A deployed rate limiter with a name and a check for approval."""
 
     def __init__(self, name: str, states: Any, arn: str, accepts: Callable[[Any], bool]) -> None:
         self.name, self.states, self.arn, self.accepts = name, states, arn, accepts
 
     def ask(self, model: str, **named: str) -> float:
-        """Sends a request, with a name for its execution if given; the milliseconds until its answer."""
+        """Sends a request and returns its duration in milliseconds. `name` can set the name of the execution."""
         begun = time.perf_counter()
         ended = self.states.start_sync_execution(stateMachineArn=self.arn, input=json.dumps(request(model)), **named)
         took = (time.perf_counter() - begun) * 1000
@@ -68,7 +69,7 @@ class Design:
 
 
 def ours(endpoint: str, stack_name: str) -> Design:
-    """The stack, with a limit for each of the two models."""
+    """The design of the stack, with a limit for each of the two models."""
     found = outputs(client("cloudformation", endpoint), stack_name)
     for model, most in ((MODEL, PLENTY), (DENIED_MODEL, 0)):
         put_limit(endpoint, found["LimitsTableName"], model, most)
@@ -76,20 +77,20 @@ def ours(endpoint: str, stack_name: str) -> Design:
 
 
 def workflows(endpoint: str) -> Any:
-    """A client of Step Functions for all the threads."""
+    """A Step Functions client that all threads share."""
     config = Config(retries={"total_max_attempts": 1}, inject_host_prefix=False, max_pool_connections=CLIENTS * 2)
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     return boto3.client("stepfunctions", endpoint_url=endpoint, region_name="us-east-1", config=config, **keys)
 
 
 def put_limit(endpoint: str, table: str, model: str, most: int) -> None:
-    """Writes an item in the articles' own form, which both designs read."""
+    """Writes a limit in the format of the articles, which both designs read."""
     limit = {"M": {unit: {"N": str(most)} for unit in ("input", "output")}}
     client("dynamodb", endpoint).put_item(TableName=table, Item={"modelId": {"S": model}, "limit": limit})
 
 
 def theirs(endpoint: str) -> Design:
-    """Deploys the articles' design."""
+    """Deploys the articles' design to the local AWS."""
     table = "articles-limits"
     key = {"AttributeDefinitions": [{"AttributeName": "modelId", "AttributeType": "S"}], "KeySchema": [{"AttributeName": "modelId", "KeyType": "HASH"}]}
     client("dynamodb", endpoint).create_table(TableName=table, BillingMode="PAY_PER_REQUEST", **key)
@@ -107,7 +108,7 @@ def theirs(endpoint: str) -> Design:
 
 
 def deploy_function(endpoint: str, name: str) -> str:
-    """Creates a Python function from `handlers.py`; its ARN."""
+    """Creates a Python function from `handlers.py` and returns its ARN."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as zipped:
         zipped.write(HERE / "handlers.py", "handlers.py")
@@ -117,7 +118,7 @@ def deploy_function(endpoint: str, name: str) -> str:
 
 
 def processor_ms(pid: int) -> tuple[float, float]:
-    """Processor time of the engine, and of its children that run, in milliseconds."""
+    """The processor time of the engine and of its running children, in milliseconds."""
     tick = 1000 / os.sysconf("SC_CLK_TCK")
 
     def used(process: int) -> float:
@@ -135,7 +136,7 @@ def processor_ms(pid: int) -> tuple[float, float]:
 
 
 def in_turns(designs: list[Design], model: str, requests: int) -> dict[str, list[float]]:
-    """One client, which asks each design in turn."""
+    """Sends requests from one client to each design in turn. Returns the durations in milliseconds by design."""
     took: dict[str, list[float]] = {design.name: [] for design in designs}
     for number in range(WARM_UP + requests):
         for design in designs:
@@ -146,13 +147,15 @@ def in_turns(designs: list[Design], model: str, requests: int) -> dict[str, list
 
 
 def at_once(designs: list[Design], requests: int, pid: int) -> dict[str, Figures]:
-    """Sixteen clients, in rounds that take turns: requests a second, and the processor time of each request."""
+    """Sends requests from sixteen clients to each design in turn. Returns requests per second, and the processor time
+    of a request.
+    """
     totals = {design.name: dict.fromkeys(("seconds", "engine", "functions"), 0.0) for design in designs}
     each_round = max(CLIENTS, requests // ROUNDS)
     with ThreadPoolExecutor(CLIENTS) as pool:
         for number in range(ROUNDS + 1):
             for design in designs:
-                # Whatever runs for the requests before, the queue's function above all, is not this design's.
+                # Wait until earlier requests cause no more work. The queue's function in particular runs later.
                 time.sleep(SETTLING_SECONDS)
                 engine, functions = processor_ms(pid)
                 begun = time.perf_counter()
@@ -160,7 +163,7 @@ def at_once(designs: list[Design], requests: int, pid: int) -> dict[str, Figures
                 seconds = time.perf_counter() - begun
                 time.sleep(SETTLING_SECONDS)
                 engine_after, functions_after = processor_ms(pid)
-                # The first round starts the environments of the functions.
+                # The first round is not counted, because it starts the execution environments of the functions.
                 if number > 0:
                     add(totals[design.name], seconds=seconds, engine=engine_after - engine, functions=functions_after - functions)
     sent = each_round * ROUNDS
@@ -171,13 +174,13 @@ def at_once(designs: list[Design], requests: int, pid: int) -> dict[str, Figures
 
 
 def add(totals: dict[str, float], **figures: float) -> None:
-    """Adds each figure to its total."""
+    """Adds each number to its total."""
     for name, figure in figures.items():
         totals[name] += figure
 
 
 def recorded(design: Design, model: str, file: Path) -> list[Any]:
-    """Sends requests whose executions the engine records, and returns the records."""
+    """Sends requests with traced executions, and returns the records of the engine."""
     before = file.read_text().count("\n") if file.exists() else 0
     for _ in range(RECORDED):
         design.ask(model, name=f"{TRACED}{uuid.uuid4()}")
@@ -192,7 +195,7 @@ def table(title: str, rows: list[tuple[str, float, float]]) -> None:
 
 
 def print_ways(designs: list[Design], file: Path) -> None:
-    """What a request of each kind goes through, and where its time goes."""
+    """Prints the path of a request of each kind, and the time in each state."""
     records = {(design.name, label): recorded(design, model, file) for label, model in KINDS.items() for design in designs}
     for label in KINDS:
         articles, own = (way(records[design.name, label][0]) for design in designs)
@@ -203,7 +206,7 @@ def print_ways(designs: list[Design], file: Path) -> None:
 
 
 def main() -> None:
-    """Deploys the articles' design, measures and prints."""
+    """Deploys the articles' design, measures both designs, and prints the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--stack-name", required=True)

@@ -1,4 +1,4 @@
-"""Sums up what `engine_trace.py` recorded of a design's executions."""
+"""Summarizes the records of `engine_trace.py` about the executions of a design."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Span = dict[str, Any]
 
 @dataclass
 class Row:
-    """A state over all recorded executions: what happened in it, and its milliseconds in each execution."""
+    """One state in all recorded executions: its counts, and its milliseconds in each execution."""
 
     name: str
     calls: int = 0
@@ -22,7 +22,7 @@ class Row:
 
 
 def spans(span: Span, kind: str) -> Iterator[Span]:
-    """The spans of one kind, in the order in which they began; not `span` itself."""
+    """All spans of one kind inside `span`, in the order in which they began. `span` itself is not included."""
     for each in span["inside"]:
         if each["kind"] == kind:
             yield each
@@ -30,7 +30,7 @@ def spans(span: Span, kind: str) -> Iterator[Span]:
 
 
 def in_turn(span: Span) -> int:
-    """The calls of functions that follow each other: of branches that run at the same time, the longest counts."""
+    """The number of function calls that run one after the other. Of parallel branches, only the longest counts."""
     if span["kind"] == "call":
         return 1
     branches = [in_turn(each) for each in span["inside"] if each["kind"] == "branch"]
@@ -38,7 +38,7 @@ def in_turn(span: Span) -> int:
 
 
 def covered(inside: list[Span]) -> float:
-    """The milliseconds in which at least one of the spans runs."""
+    """The milliseconds during which at least one of the spans runs."""
     total, until = 0.0, float("-inf")
     for each in sorted(inside, key=lambda span: span["begin"]):
         end = each["begin"] + each["milliseconds"]
@@ -48,12 +48,12 @@ def covered(inside: list[Span]) -> float:
 
 
 def own(span: Span) -> float:
-    """The milliseconds of a span in which nothing inside it runs: the engine's own work."""
+    """The milliseconds of a span during which nothing inside it runs. This is the engine's own work."""
     return span["milliseconds"] - covered(span["inside"])
 
 
 def way(execution: Span) -> dict[str, int]:
-    """The counts of one execution and of those that it started."""
+    """The counts of one execution, including the executions that it started."""
     states = list(spans(execution, "state"))
     return {
         "states entered": len(states),
@@ -65,7 +65,7 @@ def way(execution: Span) -> dict[str, int]:
 
 
 def by_state(executions: list[Span]) -> list[Row]:
-    """One row a state, in the order of the first execution."""
+    """One row for each state, in the order of the first execution."""
     rows: dict[str, Row] = {}
     for number, execution in enumerate(executions):
         engine, functions = defaultdict(float), defaultdict(float)
@@ -84,7 +84,7 @@ def by_state(executions: list[Span]) -> list[Row]:
 
 
 def print_states(title: str, executions: list[Span]) -> None:
-    """The table of a design's states; milliseconds are medians."""
+    """Prints a table of a design's states. Milliseconds are medians."""
     print(f"\n## {title}, by state, {len(executions)} executions\n")
     print("| state | calls | expressions | engine, ms | functions, ms |\n|---|---:|---:|---:|---:|")
     for row in by_state(executions):

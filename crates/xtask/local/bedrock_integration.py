@@ -1,12 +1,12 @@
-"""Teaches the local AWS the service integration `aws-sdk:bedrockruntime:converse`, which it does not have.
+"""Adds the service integration `aws-sdk:bedrockruntime:converse` to the local AWS, which lacks it.
 
-As on AWS, parameters and results have the names of the AWS SDK for Java 2.x (`InferenceConfig.MaxTokens`), an error is
-`BedrockRuntime.<name of the exception>`, or `BedrockRuntime.SdkClientException` where the SDK got no answer that it can
-read, and a result over 262,144 bytes is `States.DataLimitExceeded`. Which names are members of a structure, and which are the
-caller's own data, is read from AWS's service model.
+As on AWS, parameters and results use the names of the AWS SDK for Java 2.x (`InferenceConfig.MaxTokens`). An error is
+`BedrockRuntime.<name of the exception>`, or `BedrockRuntime.SdkClientException` if the SDK got no answer that it can
+read. A result over 262,144 bytes is `States.DataLimitExceeded`. AWS's service model shows which names are members of a
+structure, and which names belong to the caller's own data.
 
-The SDK inside Step Functions may repeat a call by itself, and its message tells how often it tried. Here it does so where the
-request says `[[sdk attempts=N]]`: up to N calls while Bedrock throttles them.
+The SDK inside Step Functions may retry a call by itself. Its error message contains the number of attempts. Here, it
+retries only if the request contains `[[sdk attempts=N]]`: up to N calls while Bedrock throttles them.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ RESOURCE = "arn:aws:states:::aws-sdk:bedrockruntime:converse"
 ENDPOINT = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"
 MOST_BYTES = 262_144
 TIMED_TASK = ["resource", "input_data", "timeout"]
-# The SDK's own error.
+# Name of an error that the SDK itself raises.
 CLIENT = "SdkClientException"
 SDK_ATTEMPTS = re.compile(r"\[\[sdk attempts=(\d+)\]\]")
 
 
 def sdk_name(name: str) -> str:
-    """A member's name in Step Functions."""
+    """The name of a member in Step Functions."""
     return name[:1].upper() + name[1:]
 
 
 def is_structure(shape: Any) -> bool:
-    """Whether the members have names of their own; a document is the caller's JSON."""
+    """True if the shape has named members. A document has none, because it is the caller's JSON."""
     return shape.type_name == "structure" and not getattr(shape, "is_document_type", False)
 
 
 def to_wire(value: Any, shape: Any) -> Any:
-    """Parameters as the service takes them.
+    """Converts parameters to the format of the service.
 
     # Raises
-    ValueError, for what is no member, or cannot be written in a state machine.
+    ValueError, if a name is not a member, or if a value is binary, which is not simulated.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -66,7 +66,7 @@ def to_wire(value: Any, shape: Any) -> Any:
 
 
 def from_wire(value: Any, shape: Any) -> Any:
-    """A result as Step Functions gives it; what is no member is left out, as the SDK does."""
+    """Converts a result to the format of Step Functions. Unknown members are removed, as in the SDK."""
     if is_structure(shape) and isinstance(value, dict):
         return {
             sdk_name(name): from_wire(item, shape.members[name])
@@ -81,7 +81,7 @@ def from_wire(value: Any, shape: Any) -> Any:
 
 
 class Failed(Exception):
-    """One attempt of the SDK that failed: the exception's name and message."""
+    """A failed attempt of the SDK, with the name and message of the exception."""
 
     def __init__(self, name: str, message: str, throttled: bool = False) -> None:
         super().__init__(message)
@@ -89,7 +89,7 @@ class Failed(Exception):
 
 
 class Converse:
-    """The integration, as the engine calls its integrations: `(resource, parameters)` to a result."""
+    """The integration, in the form that the engine calls: `(resource, parameters)` returns a result."""
 
     def __init__(self, failure: type[Exception], endpoint: str) -> None:
         model = botocore.session.get_session().get_service_model("bedrock-runtime")
@@ -97,7 +97,7 @@ class Converse:
         self.failure, self.endpoint = failure, endpoint
         self.input, self.output = operation.input_shape, operation.output_shape
         self.exceptions = {shape.name for shape in model.error_shapes}
-        # The environment's proxies are not for this machine.
+        # Requests to this machine must not use the proxies in the environment.
         self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def __call__(self, _resource: str, parameters: Any) -> Any:
@@ -112,7 +112,7 @@ class Converse:
         return result
 
     def send(self, url: str, body: Any) -> Any:
-        """One call, or as many as the request lets the SDK make."""
+        """Calls the service, and retries as often as the request allows."""
         data = json.dumps(body).encode()
         most = max(map(int, SDK_ATTEMPTS.findall(data.decode())), default=1)
         attempt = 1
@@ -126,7 +126,7 @@ class Converse:
             attempt += 1
 
     def attempt(self, url: str, data: bytes) -> Any:
-        """One call; it has no time limit, for the state has one."""
+        """Calls the service once. There is no time limit, because the state has one."""
         request = urllib.request.Request(url, data, {"content-type": "application/json"})
         try:
             with self.opener.open(request) as answer:
@@ -142,7 +142,7 @@ class Converse:
             raise Failed(CLIENT, told) from error
 
     def answered(self, error: urllib.error.HTTPError) -> Failed:
-        """An exception that the service answered."""
+        """Converts an error answer of the service to an exception."""
         kind = (error.headers.get("x-amzn-errortype") or "").split(":")[0]
         name = kind if kind in self.exceptions else "BedrockRuntimeException"
         try:
@@ -153,16 +153,16 @@ class Converse:
         return Failed(name, f"{message} ({told})", throttled=error.code == 429)
 
     def check_size(self, payload: Any) -> None:
-        """Step Functions' limit of a payload, which the engine does not have."""
+        """Checks Step Functions' payload limit, which the engine does not check."""
         if len(json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()) > MOST_BYTES:
             raise self.failure("States.DataLimitExceeded", f"a payload of {RESOURCE} is over {MOST_BYTES} bytes")
 
 
 def add_converse(stepfunctions: Any) -> None:
-    """Registers the integration.
+    """Registers the integration in the engine.
 
     # Raises
-    RuntimeError, if the engine has one of its own by now, or no longer keeps them in this table.
+    RuntimeError, if the engine has its own integration, or if it does not keep its integrations in this table anymore.
     """
     table = stepfunctions._SERVICE_DISPATCH
     if not isinstance(table, dict) or any(RESOURCE.startswith(known) for known in table):
@@ -173,10 +173,10 @@ def add_converse(stepfunctions: Any) -> None:
 
 
 def evaluate_timeouts(stepfunctions: Any) -> None:
-    """Lets a task's `TimeoutSeconds` be a JSONata expression, which the engine would compare with a number as it stands.
+    """Evaluates `TimeoutSeconds` of a task if it is a JSONata expression. The engine itself supports only numbers.
 
     # Raises
-    RuntimeError, if the engine no longer runs a task with a time limit in this function.
+    RuntimeError, if the engine does not run a task with a time limit in this function anymore.
     """
     run, evaluate = stepfunctions._invoke_resource_with_timeout, stepfunctions._apply_jsonata_template
     if list(inspect.signature(run).parameters) != TIMED_TASK:

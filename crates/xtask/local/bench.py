@@ -1,10 +1,11 @@
-"""Measures the functions by themselves, and what the whole system adds to a request.
+"""Measures each function alone, and the overhead that the whole system adds to a request.
 
-Per function: size of the binary; start-up, from the start of the process to its first request for an event; resident memory
-after all calls; time a call, with a stub in place of AWS that answers at once (see stub_aws.py).
+For each function: the size of the binary, the start-up time (from the start of the process to its first request for an
+event), the resident memory after all calls, and the time of a call. A stub replaces AWS and answers at once (see
+stub_aws.py).
 
-End to end: one client sends requests that are approved, one after the other, to the deployed stack, whose model takes no
-time: what is measured is the overhead of the sentry, of the local AWS and of the client together.
+End to end: one client sends approved requests to the deployed stack, one after the other. The model answers at once. So
+the result is the overhead of the sentry, the local AWS, and the client together.
 """
 
 from __future__ import annotations
@@ -43,13 +44,15 @@ EXECUTION = "arn:aws:states:us-east-1:123456789012:express:bench:bench:01234567-
 
 
 def percentile(values: list[float], part: float) -> float:
-    """The value that `part` of all values do not exceed."""
+    """The percentile `part` (from 0 to 1) of the values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
 
 
 def environment_of(body: dict[str, Any], template: templates.Template, stub: str) -> dict[str, str]:
-    """The function's environment with the template's defaults, the stub as AWS, and no cache that would hide a call."""
+    """The function's environment. It has the template's defaults and uses the stub as AWS. It has no cache, which would
+    hide calls.
+    """
     own = body["Properties"].get("Environment", {}).get("Variables", {})
     parameters = template.get("Parameters", {})
     values = {name: literal(value, parameters) for name, value in own.items()}
@@ -68,20 +71,22 @@ def environment_of(body: dict[str, Any], template: templates.Template, stub: str
 
 
 def literal(value: Any, parameters: dict[str, Any]) -> str:
-    """A parameter's default for a reference to one, a made-up name for a reference to a resource."""
+    """The text of a variable. A reference to a parameter becomes its default, and a reference to a resource becomes a
+    made-up name.
+    """
     if isinstance(value, dict):
         return str(parameters.get(value.get("Ref"), {}).get("Default", "bench"))
     return str(value)
 
 
 class Story:
-    """Events in the order of the workflow, each made from the answers before it, as the state machines do."""
+    """Creates events in the order of the workflow. Each is built from earlier answers, as in the state machines."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
 
     def event(self, binary: str) -> Any:
-        """What the function's state sends it."""
+        """The input that the function gets in the workflow."""
         return self._events()[binary]()
 
     def _events(self) -> dict[str, Callable[[], Any]]:
@@ -135,7 +140,7 @@ class Story:
 
 
 def measure_function(binary: Path, environment: dict[str, str], story: Story, calls: int) -> Figures:
-    """The figures of one function; its answer goes into the story."""
+    """Measures one function, and stores its answer for later events."""
     event = story.event(binary.name)
     starts = []
     for _ in range(STARTS):
@@ -161,7 +166,7 @@ def measure_function(binary: Path, environment: dict[str, str], story: Story, ca
 
 
 def measure_functions(options: argparse.Namespace) -> list[Figures]:
-    """The figures of every function of the template that the story knows."""
+    """Measures every function that `Story` has an event for. Other functions of the template are reported."""
     template = templates.load(options.template)
     bodies = {
         body["Metadata"]["BuildProperties"]["Binary"]: body
@@ -179,7 +184,7 @@ def measure_functions(options: argparse.Namespace) -> list[Figures]:
 
 
 def measure_end_to_end(options: argparse.Namespace) -> Figures:
-    """Milliseconds of approved requests, one client."""
+    """Measures the milliseconds of approved requests from one client."""
     names = outputs(client("cloudformation", options.endpoint), options.stack_name)
     limit = {"modelId": {"S": "default"}, "limit": stub_aws.LIMIT["limit"]}
     client("dynamodb", options.endpoint).put_item(TableName=names["LimitsTableName"], Item=limit)
@@ -202,12 +207,12 @@ def measure_end_to_end(options: argparse.Namespace) -> Figures:
 
 
 def row(cells: list[str]) -> str:
-    """One line of the table, in Markdown."""
+    """One row of the function table, in Markdown."""
     return "| " + " | ".join(format(cell, form) for cell, (_, form) in zip(cells, TABLE)) + " |"
 
 
 def print_functions(figures: list[Figures]) -> None:
-    """The table of the functions."""
+    """The table of the functions, in Markdown."""
     print(row([title for title, _ in TABLE]))
     print("|" + "|".join("-" * (int(form[1:]) + 2) for _, form in TABLE) + "|")
     for each in figures:
@@ -217,7 +222,7 @@ def print_functions(figures: list[Figures]) -> None:
 
 
 def print_end_to_end(figures: Figures) -> None:
-    """The overhead in one line."""
+    """One line of text about the overhead."""
     print(
         f"\nOverhead of an approved request at zero model latency, one client, {figures['requests']} requests: "
         f"median {figures['medianMs']:.1f} ms, 95th percentile {figures['p95Ms']:.1f} ms, "
@@ -227,7 +232,7 @@ def print_end_to_end(figures: Figures) -> None:
 
 
 def options_from(arguments: list[str]) -> argparse.Namespace:
-    """Reads the command line."""
+    """Parses the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--stack-name", required=True)
@@ -240,7 +245,7 @@ def options_from(arguments: list[str]) -> argparse.Namespace:
 
 
 def main() -> int:
-    """Measures and prints; 1 if a function or the stack did not do its work."""
+    """Measures and prints. Returns 1 if a function or the stack failed."""
     options = options_from(sys.argv[1:])
     try:
         functions = measure_functions(options)

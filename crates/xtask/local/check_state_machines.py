@@ -1,16 +1,16 @@
 """Checks the state machines of `template.yaml` without deploying them.
 
-Five checks, each line of the output one finding:
+There are five checks. Each line of the output is one finding:
 
-- the schema of the Amazon States Language, as cfn-lint has it (rule E3601), which cfn-lint itself applies only to definitions
-  that are written in the template;
-- every `Next`, `Default`, `Catch` and `StartAt` names a state of its own level, and every state can be reached;
-- every JSONata expression can be parsed;
-- `Retry` and `Catch` have the fields that the language gives them, and `States.ALL` stands alone and last;
-- every placeholder has a substitution in the template and the other way round; every state has a Comment, and the name of a
-  choice, and of no other state, ends in a question mark.
+- The definition matches the schema of the Amazon States Language in cfn-lint (rule E3601). cfn-lint itself applies this
+  rule only to definitions inside the template.
+- Every `Next`, `Default`, `Catch` and `StartAt` names a state of the same level, and every state can be reached.
+- Every JSONata expression can be parsed.
+- `Retry` and `Catch` have only fields of the language, and `States.ALL` is alone and last.
+- Every placeholder has a substitution in the template, and every substitution has a placeholder. Every state has a
+  Comment. The name of a Choice state ends in a question mark, and no other name does.
 
-Exit code 1 if there are findings.
+The exit code is 1 if there are findings.
 """
 
 from __future__ import annotations
@@ -34,18 +34,20 @@ HANDLER_FIELDS = {
     },
     "Catch": {"Comment", "ErrorEquals", "Next", "Output", "Assign"},
 }  # fmt: skip
-# What a placeholder becomes for the checks: the partition, or anything that is a valid ARN.
+# Replacements of placeholders for the checks: the partition, or any valid ARN.
 PARTITION = "Partition"
 SUBSTITUTE = "arn:aws:lambda:us-east-1:123456789012:function:placeholder"
 
 
 def substitute(placeholder: re.Match[str]) -> str:
-    """What stands in the place of a placeholder."""
+    """The replacement of a placeholder."""
     return "aws" if placeholder[1] == PARTITION else SUBSTITUTE
 
 
 def with_literal_times(node: Any) -> Any:
-    """The definition with a second where `TimeoutSeconds` is an expression, as JSONata allows it and the schema does not know."""
+    """The definition with 1 second instead of each expression in `TimeoutSeconds`. JSONata allows an expression there,
+    but the schema does not.
+    """
     if isinstance(node, dict):
         return {
             key: 1 if key == "TimeoutSeconds" and list(expressions(value)) else with_literal_times(value)
@@ -55,7 +57,7 @@ def with_literal_times(node: Any) -> Any:
 
 
 def schema_findings(definition: State) -> Iterator[str]:
-    """What cfn-lint says about the definition, written into a template of its own."""
+    """The findings of cfn-lint for the definition, which is checked inside a minimal template."""
     definition = with_literal_times(definition)
     properties = {"RoleArn": "arn:aws:iam::123456789012:role/role", "Definition": definition}
     machine = {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}
@@ -66,7 +68,7 @@ def schema_findings(definition: State) -> Iterator[str]:
 
 
 def levels(machine: State, path: str = "") -> Iterator[tuple[str, State]]:
-    """The machine and every machine inside it (branches, item processors), with a name for messages."""
+    """The machine and every machine inside it (branches, item processors), each with a path for messages."""
     yield path, machine
     for name, state in machine.get("States", {}).items():
         inner = [*state.get("Branches", []), *[state[key] for key in ("ItemProcessor", "Iterator") if key in state]]
@@ -75,7 +77,7 @@ def levels(machine: State, path: str = "") -> Iterator[tuple[str, State]]:
 
 
 def targets(state: State) -> Iterator[str]:
-    """The states that may follow."""
+    """The possible next states of a state."""
     for holder in [state, *state.get("Choices", []), *state.get("Catch", [])]:
         if "Next" in holder:
             yield holder["Next"]
@@ -84,7 +86,7 @@ def targets(state: State) -> Iterator[str]:
 
 
 def target_findings(path: str, machine: State) -> Iterator[str]:
-    """Targets that do not exist, and states that nothing leads to."""
+    """Finds targets that do not exist, and states that cannot be reached."""
     states: dict[str, State] = machine.get("States", {})
     reached: set[str] = set()
     waiting = [machine.get("StartAt", "")]
@@ -100,7 +102,7 @@ def target_findings(path: str, machine: State) -> Iterator[str]:
 
 
 def style_findings(path: str, machine: State) -> Iterator[str]:
-    """Comments and names."""
+    """Checks the comments and the names of states."""
     for name, state in machine.get("States", {}).items():
         if not state.get("Comment"):
             yield f"{path}{name}: no Comment"
@@ -109,7 +111,7 @@ def style_findings(path: str, machine: State) -> Iterator[str]:
 
 
 def handler_findings(path: str, machine: State) -> Iterator[str]:
-    """Retriers and catchers, whose fields the schema leaves open."""
+    """Checks the fields of retriers and catchers, which the schema does not restrict."""
     for name, state in machine.get("States", {}).items():
         for kind, known in HANDLER_FIELDS.items():
             handlers = state.get(kind, [])
@@ -136,7 +138,7 @@ def expressions(node: Any) -> Iterator[str]:
 
 
 def expression_findings(machine: State) -> Iterator[str]:
-    """Expressions that are not JSONata."""
+    """Finds expressions that are not valid JSONata."""
     for expression in expressions(machine):
         try:
             Jsonata(expression)
@@ -145,7 +147,7 @@ def expression_findings(machine: State) -> Iterator[str]:
 
 
 def findings(text: str, substitutions: dict[str, Any]) -> Iterator[str]:
-    """Everything that is wrong with one definition."""
+    """All findings for one definition."""
     try:
         templates.check_substitutions("placeholders", text, substitutions)
         machine = json.loads(templates.PLACEHOLDER.sub(substitute, text))
@@ -161,7 +163,7 @@ def findings(text: str, substitutions: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> int:
-    """Checks every state machine of the template named on the command line."""
+    """Checks every state machine of the template that the command line names."""
     path = Path(sys.argv[1])
     machines = templates.of_type(templates.load(path), templates.SERVERLESS_STATE_MACHINE)
     found = [] if machines else [f"{path}: no state machines"]

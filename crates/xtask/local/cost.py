@@ -1,7 +1,8 @@
-"""What 100,000 requests cost on AWS, from what one request does on the local AWS: `cargo xtask cost`.
+"""Computes the AWS cost of 100,000 requests from the usage of one request on the local AWS: `cargo xtask cost`.
 
-The stacks are deployed already, one a way of calling the models. Calls, units and bytes are counted there, and durations are
-this machine's; memory, batching and tracing are the template's; prices are in `cost_prices.py`.
+Two stacks are already deployed, one for each way to call the models. Calls, units, and bytes are counted there.
+Durations are those of this machine. Memory, batching, and tracing come from the template. Prices are in
+`cost_prices.py`.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from cost_template import Deployed, deployed
 from deploy import say
 
 LOAD = Load(requests=100_000, model_ms=35_000)
-# How the models are called, the aim in dollars, and the table's title.
+# For each way to call the models: the target in dollars, and the title of its column.
 MODES = {"lambda": (Decimal("12.00"), "by function"), "native": (Decimal("6.00"), "natively")}
 SLOWER = 10
 
 
 def table(bills: dict[str, Bill]) -> list[str]:
-    """Both bills side by side, in Markdown; a row that one of them lacks costs nothing there."""
+    """Both bills side by side, in Markdown. A row that is missing in one bill costs nothing there."""
     items = list(dict.fromkeys(row.item for each in bills.values() for row in each.rows))
     found = {mode: {row.item: row for row in each.rows} for mode, each in bills.items()}
     lines = [
@@ -46,13 +47,13 @@ def table(bills: dict[str, Bill]) -> list[str]:
 
 
 def slower(counts: Counts) -> Counts:
-    """The same with functions that take ten times as long."""
+    """The same counts with all durations multiplied by `SLOWER`, except the model's."""
     calls = {name: [SLOWER * each for each in times] for name, times in counts.calls_ms.items()}
     return Counts(**vars(counts) | {"calls_ms": calls, "emit_ms": SLOWER * counts.emit_ms, "own_ms": SLOWER * counts.own_ms})
 
 
 def report(counts: dict[str, dict[str, Counts]], templated: dict[str, Deployed]) -> bool:
-    """Prints everything; whether the aims are met."""
+    """Prints the whole report. Returns True if the targets are met."""
     approved = {mode: bill(each["approved"], templated[mode], LOAD) for mode, each in counts.items()}
     print(f"\n{LOAD.requests:,} approved requests of {LOAD.model_ms // 1000} s, evenly over a day, {date.today()}, {os.cpu_count()} cores\n")
     print("\n".join(table(approved)))
@@ -73,7 +74,7 @@ def report(counts: dict[str, dict[str, Counts]], templated: dict[str, Deployed])
 
 
 def options_from(arguments: list[str]) -> argparse.Namespace:
-    """Reads the command line."""
+    """Parses the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--template", required=True, type=Path)
@@ -83,7 +84,7 @@ def options_from(arguments: list[str]) -> argparse.Namespace:
 
 
 def main() -> int:
-    """Counts and prints; 1 if something could not be counted, or a sum is above its aim."""
+    """Counts and prints. Returns 1 if something could not be counted, or if a sum is above its target."""
     options = options_from(sys.argv[1:])
     template = templates.load(options.template)
     templated = {mode: deployed(template, {"ModelInvocation": mode}) for mode in MODES}

@@ -1,7 +1,7 @@
-"""Counts what one request does on the local AWS: calls of functions and their time, calls to services, items, log lines.
+"""Counts the usage of one request on the local AWS: function calls and their time, service calls, items, and log lines.
 
-Between each function and the services that it calls there is a proxy that counts (`counting_proxy.py`). Items have the size that
-they have while as many requests are in flight as the load puts there: that many are sent to a model that is slow.
+A proxy between each function and the services counts the calls (`counting_proxy.py`). The size of an item depends on
+the number of requests in flight. So it is measured while that number of requests waits for a slow model.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from cost_rows import EMIT_METRICS, SWEEP_HOLDS, Counts
 from cost_stack import Item, Key, Stack, key_of
 from counting_proxy import Call
 
-# What they read is used again for a minute.
+# These functions cache their reads for one minute.
 CACHED = ("FetchUsageFunction", "ValidateAndTagFunction")
-# A check of a condition in a transaction is billed as a write.
+# A condition check in a transaction is billed as a write.
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
 WARM_UP = 3
 REPEATED = 9
-# How long the slow model takes, so that all requests are in flight for a while.
+# Latency of the slow model. It is long enough for all requests to be in flight at the same time.
 SLOW_MS = 20_000
 REPORTED = re.compile(r"^REPORT RequestId: .*?\tDuration: (\d+) ms")
 ENGINE_LINES = ("START RequestId:", "END RequestId:", "REPORT RequestId:")
@@ -36,7 +36,7 @@ PLENTY, NOTHING = "1000000000", "1"
 
 
 def document(application: str, latency_ms: int = 0) -> dict[str, Any]:
-    """A request; its model takes `latency_ms`."""
+    """A request document. `latency_ms` sets the latency of its model."""
     words = f"{PROMPT} [[sim latency-ms={latency_ms}]]" if latency_ms else PROMPT
     prompt = {"messages": [{"role": "user", "content": words}], "parameters": {"max_tokens": 200}}
     tags = {"applicationId": application, "costCenter": "cost", "environment": "cost"}
@@ -49,7 +49,7 @@ def limit(key: str, tokens: str) -> Item:
 
 
 def units(calls: list[Call], sizes: dict[Key, int]) -> tuple[Decimal, Decimal]:
-    """Write and read units of calls to DynamoDB, for items of the given sizes."""
+    """The write and read units of DynamoDB calls, for items of the given sizes."""
     written, read = Decimal(0), Decimal(0)
     for call in calls:
         for kind, request, transaction in actions(call):
@@ -62,7 +62,7 @@ def units(calls: list[Call], sizes: dict[Key, int]) -> tuple[Decimal, Decimal]:
 
 
 def actions(call: Call) -> list[tuple[str, dict[str, Any], bool]]:
-    """What a call does to single items: the operation, what it says, and whether in a transaction."""
+    """The actions of a call on single items: operation, request, and whether it is part of a transaction."""
     request = call.request
     if call.operation == "TransactWriteItems":
         return [
@@ -80,21 +80,21 @@ def actions(call: Call) -> list[tuple[str, dict[str, Any], bool]]:
 
 
 def size_of(request: dict[str, Any], sizes: dict[Key, int]) -> int:
-    """The size of the item that a part of a call is about; 0 if there is none."""
+    """The size of the item that an action is about. 0 if the item does not exist."""
     if "Item" in request:
         return prices.item_bytes(request["Item"])
     return sizes.get(key_of(request["TableName"], request["Key"]), 0)
 
 
 def at_load(stack: Stack, in_flight: int) -> dict[Key, int]:
-    """The items' sizes while `in_flight` requests wait for their model."""
+    """The sizes of the items while `in_flight` requests wait for their model."""
     request = document(APPROVED, SLOW_MS)
     failures: list[Exception] = []
 
     def send() -> None:
         try:
             stack.ask(request, "Succeeded")
-        except Exception as error:  # noqa: BLE001 - raised again below, in the thread that can say so
+        except Exception as error:  # noqa: BLE001 - the main thread raises it again below
             failures.append(error)
 
     threads = [threading.Thread(target=send) for _ in range(in_flight)]
@@ -112,7 +112,7 @@ def at_load(stack: Stack, in_flight: int) -> dict[Key, int]:
 
 
 def count(stack: Stack, application: str, outcome: str, sizes: dict[Key, int]) -> Counts:
-    """What one request does whose functions are warm and whose usage is known."""
+    """The usage of one request with warm functions and a cached usage figure."""
     request = document(application)
     for _ in range(WARM_UP):
         stack.ask(request, outcome)
@@ -150,7 +150,7 @@ def count(stack: Stack, application: str, outcome: str, sizes: dict[Key, int]) -
 
 
 def wait_for_metrics(stack: Stack) -> None:
-    """Waits until nothing more is published."""
+    """Waits until no more metrics are published."""
     seen = -1
     while (now := sum(call.operation == "PutMetricData" for call in stack.calls())) != seen or now == 0:
         seen = now
@@ -158,28 +158,30 @@ def wait_for_metrics(stack: Stack) -> None:
 
 
 def typical(milliseconds: list[int]) -> list[int]:
-    """The calls of one request, each at the median of all that were made."""
+    """The milliseconds of one request's calls to a function. Each is the median of all calls."""
     return [max(1, math.ceil(statistics.median(milliseconds)))] * round(len(milliseconds) / REPEATED)
 
 
 def reported(lines: list[str]) -> list[int]:
-    """Milliseconds of the calls that a function's log reports."""
+    """The milliseconds of each call, from the REPORT lines in a function's log."""
     return [int(found[1]) for line in lines if (found := REPORTED.match(line))]
 
 
 def own_bytes(lines: list[str]) -> int:
-    """What CloudWatch Logs bills for the lines that a function wrote itself."""
+    """The bytes that CloudWatch Logs bills for the lines that a function itself wrote."""
     own = [line for line in lines if not line.startswith(ENGINE_LINES)]
     return sum(len(line.encode()) + prices.LOG_EVENT_BYTES for line in own)
 
 
 def message_bytes(calls: list[Call], payloads: list[str]) -> int:
-    """The size of the metrics message: what was sent, or where the workflow sends it, the payload of its last state."""
+    """The size of the metrics message. If the workflow itself sends it, this is the payload of the last state."""
     return max([call.request_bytes for call in calls if call.operation == "SendMessage"], default=len(payloads[-1].encode()))
 
 
 def each_minute(stack: Stack) -> tuple[Decimal, Decimal, int]:
-    """What a request does whose functions have nothing in memory that is used again: write units, read units, metrics asked for."""
+    """The additional usage of a request if the functions have empty caches: write units, read units, and requested
+    metrics.
+    """
     stack.forget_usage()
     stack.start_anew(CACHED)
     stack.forget()

@@ -1,4 +1,6 @@
-"""The bill of many requests of one kind, as rows: what is charged, how it is computed, and dollars. Pure arithmetic."""
+"""The bill for many requests of one kind. Each row has the charged item, its calculation, and dollars. This module only
+computes.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ MINUTES = DAY_SECONDS // 60
 METRICS_A_CALL = 1_000
 INVOKE_MODEL, EMIT_METRICS, SWEEP_HOLDS = "InvokeModelFunction", "EmitMetricsFunction", "SweepHoldsFunction"
 
-# The lines that Lambda itself writes for a call at its level INFO, at most: the fields of its telemetry schema, with made-up values of
-# the usual length.
+# The lines that Lambda itself writes for a call at level INFO, at their maximum size. They have the fields of
+# Lambda's telemetry schema, with made-up values of the usual length.
 ID = "8286a188-ba32-4475-8077-530cd35c09a9"
 TRACE = {"spanId": "54565fb41ac79632", "type": "X-Amzn-Trace-Id", "value": f"Root=1-62e900b2-710d76f009d6e7785905449a;Parent={'0' * 16};Sampled=1"}
 MEASURED = {"durationMs": 123.456, "billedDurationMs": 124, "memorySizeMB": 256, "maxMemoryUsedMB": 24}
@@ -33,30 +35,30 @@ PLATFORM_BYTES = sum(
 
 @dataclass(frozen=True)
 class Load:
-    """Requests spread evenly over a day, and how long a model takes for each."""
+    """Requests that are spread evenly over a day, with the duration of a model call."""
 
     requests: int
     model_ms: int
 
     @property
     def a_second(self) -> Decimal:
-        """Requests a second."""
+        """The number of requests per second."""
         return Decimal(self.requests) / DAY_SECONDS
 
     @property
     def in_flight(self) -> int:
-        """Requests that wait for a model at the same time, rounded up."""
+        """The number of requests that wait for a model at the same time, rounded up."""
         return -(-self.requests * self.model_ms // (DAY_SECONDS * 1000))
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What one request does, counted; functions are named by their logical id."""
+    """The measured usage of one request. Functions are named by their logical id."""
 
-    # Milliseconds of each call that the workflow makes.
+    # Milliseconds of each function call by the workflow.
     calls_ms: dict[str, list[int]]
     emit_ms: int
-    # The execution without the model's time.
+    # Milliseconds of the execution, without the model's time.
     own_ms: int
     definition_bytes: int
     payload_bytes: int
@@ -66,21 +68,21 @@ class Counts:
     message_bytes: int
     metrics_put: int
     log_bytes: int
-    # Whether a model was called at all.
+    # True if a model was called.
     model: bool = True
-    # For a model and a minute: the shared usage figure and the catalogue's entries.
+    # Once a minute for each model: the shared usage figure and the catalogue's entries.
     minute_write_units: Decimal = Decimal(0)
     minute_read_units: Decimal = Decimal(0)
     minute_metrics: int = 0
-    # For a minute, by the sweep.
+    # Once a minute, by the sweep.
     sweep_read_units: Decimal = Decimal(0)
-    # The largest item of the ledger while as many requests are in flight as the load puts there.
+    # The largest item of the ledger under the number of requests in flight that the load causes.
     largest_bytes: int = 0
 
 
 @dataclass
 class Row:
-    """One line of the bill."""
+    """One row of the bill, with exact dollars."""
 
     item: str
     how: str
@@ -89,22 +91,22 @@ class Row:
 
 @dataclass
 class Bill:
-    """The rows, and their sum."""
+    """The rows of a bill and their sum."""
 
     rows: list[Row] = field(default_factory=list)
 
     def add(self, item: str, amount: Decimal | int, price: str, how: str) -> None:
-        """A row for `amount` of what `price` names."""
+        """Adds a row for `amount` units of the price `price`."""
         self.rows.append(Row(item, how, Decimal(amount) * PRICES[price]))
 
     @property
     def total(self) -> Decimal:
-        """The sum of the exact amounts, not of the rounded ones."""
+        """The sum of the exact amounts, not of the rounded amounts."""
         return sum((row.dollars for row in self.rows), Decimal(0))
 
 
 def bill(counts: Counts, deployed: Deployed, load: Load) -> Bill:
-    """What `load` costs."""
+    """The bill for all requests of `load`."""
     made = Bill()
     workflow(made, counts, load)
     functions(made, counts, deployed, load)
@@ -115,7 +117,7 @@ def bill(counts: Counts, deployed: Deployed, load: Load) -> Bill:
 
 
 def workflow(made: Bill, counts: Counts, load: Load) -> None:
-    """The Express execution of each request."""
+    """Adds the rows for the Express executions."""
     waited = load.model_ms if counts.model else 0
     memory = prices.express_memory_mb(counts.definition_bytes, counts.payload_bytes, counts.payloads)
     each = prices.express_gb_seconds(waited + counts.own_ms, memory)
@@ -125,13 +127,13 @@ def workflow(made: Bill, counts: Counts, load: Load) -> None:
 
 
 def batches(deployed: Deployed, load: Load) -> Decimal:
-    """How often the queue's function runs."""
+    """The number of runs of the queue's function."""
     window = max(Decimal(1), load.a_second * deployed.batch_seconds)
     return load.requests / min(window, Decimal(deployed.batch_size))
 
 
 def functions(made: Bill, counts: Counts, deployed: Deployed, load: Load) -> None:
-    """Calls of functions, their work, and the wait for the model."""
+    """Adds the rows for function calls, their duration, and the wait for the model."""
     waits = counts.model and INVOKE_MODEL in counts.calls_ms
     calls = sum(len(each) for each in counts.calls_ms.values())
     emits = batches(deployed, load)
@@ -149,7 +151,7 @@ def functions(made: Bill, counts: Counts, deployed: Deployed, load: Load) -> Non
 
 
 def tables(made: Bill, counts: Counts, load: Load) -> None:
-    """Units of DynamoDB."""
+    """Adds the rows for the read and write units of DynamoDB."""
     made.add(
         "DynamoDB writes",
         load.requests * counts.write_units + MINUTES * counts.minute_write_units,
@@ -166,7 +168,7 @@ def tables(made: Bill, counts: Counts, load: Load) -> None:
 
 
 def metrics(made: Bill, counts: Counts, deployed: Deployed, load: Load) -> None:
-    """The queue, and the calls to CloudWatch."""
+    """Adds the rows for the queue and for the calls to CloudWatch metrics."""
     requests = 3 * prices.steps(counts.message_bytes, prices.QUEUE_UNIT_BYTES)
     made.add("SQS", load.requests * requests, "queue request", "send, receive, delete; none taken as batched")
     emits = batches(deployed, load)
@@ -181,7 +183,7 @@ def metrics(made: Bill, counts: Counts, deployed: Deployed, load: Load) -> None:
 
 
 def observation(made: Bill, counts: Counts, deployed: Deployed, load: Load) -> None:
-    """Logs and traces."""
+    """Adds the rows for logs and X-Ray traces."""
     emits = batches(deployed, load)
     calls = sum(len(each) for name, each in counts.calls_ms.items() if deployed.system_log[name])
     platform = load.requests * calls + (emits if deployed.system_log[EMIT_METRICS] else 0)

@@ -1,4 +1,4 @@
-"""A deployed stack of the local AWS whose functions' calls are counted: between each function and the services is a proxy."""
+"""A deployed stack of the local AWS. A proxy between each function and the services counts the calls."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from deploy import client, outputs
 SERVICES = ("DYNAMODB", "CLOUDWATCH", "SQS")
 SETTLED_SECONDS = 30
 Item = dict[str, dict[str, Any]]
-# A table and an item's key values, in the order of the key's names.
+# A table and the values of an item's key, in alphabetical order of the key names.
 Key = tuple[str, ...]
 
 
 class NotCounted(Exception):
-    """The stack did not do what is to be counted; the message is for the person at the terminal."""
+    """The stack did not behave as the count requires. The message is for the user at the terminal."""
 
 
 class Stack:
-    """A deployed stack whose functions' calls are counted."""
+    """A deployed stack that counts the calls of its functions."""
 
     def __init__(self, endpoint: str, name: str, limits: list[Item]) -> None:
         self.names = outputs(client("cloudformation", endpoint), name)
@@ -36,12 +36,12 @@ class Stack:
         self.start_anew(self._physical)
 
     def stop(self) -> None:
-        """Ends the proxies."""
+        """Stops the proxies of all functions."""
         for proxy in self._proxies.values():
             proxy.stop()
 
     def start_anew(self, functions: Iterable[str]) -> None:
-        """Gives functions new environments, which have nothing in memory and call the services through the proxies."""
+        """Restarts the functions with empty memory. Their new environments call the services through the proxies."""
         for function in functions:
             name, url = self._physical[function], self._proxies[function].url
             before = self._functions.get_function_configuration(FunctionName=name)
@@ -52,7 +52,7 @@ class Stack:
                 time.sleep(0.1)
 
     def ask(self, request: dict[str, Any], outcome: str) -> dict[str, Any]:
-        """Sends a request, and checks how it ends."""
+        """Sends a request, and checks its outcome."""
         ended = self._states.start_sync_execution(stateMachineArn=self.names["RateLimiterArn"], input=json.dumps(request))
         found = json.loads(ended["output"])["outcome"] if ended["status"] == "SUCCEEDED" else ended["status"]
         if found != outcome:
@@ -60,16 +60,16 @@ class Stack:
         return ended
 
     def calls(self) -> list[Call]:
-        """Every call so far."""
+        """Every call since the start or since `forget`."""
         return [call for proxy in self._proxies.values() for call in list(proxy.calls)]
 
     def forget(self) -> None:
-        """Starts counting anew."""
+        """Deletes the recorded calls, to start a new count."""
         for proxy in self._proxies.values():
             proxy.calls.clear()
 
     def wait_for(self, operation: str, at_least: int) -> None:
-        """Waits until so many calls of an operation were made."""
+        """Waits until an operation was called at least `at_least` times."""
         deadline = time.monotonic() + SETTLED_SECONDS
         while sum(call.operation == operation for call in self.calls()) < at_least:
             if time.monotonic() > deadline:
@@ -77,7 +77,7 @@ class Stack:
             time.sleep(0.1)
 
     def items(self) -> dict[Key, int]:
-        """The size of every item of the sentry's tables, by table and key values."""
+        """The size of every item in the sentry's tables, by table and key values."""
         sizes = {}
         for table in self.tables():
             keys = [each["AttributeName"] for each in self._tables.describe_table(TableName=table)["Table"]["KeySchema"]]
@@ -87,7 +87,7 @@ class Stack:
         return sizes
 
     def tables(self) -> list[str]:
-        """The sentry's tables, that of the requests too, which is no output."""
+        """The tables of the sentry. Tables that are not stack outputs are found in the recorded calls."""
         used = {table for call in self.calls() for table in tables_of(call.request)}
         return sorted(used | {self.names["LedgerTableName"]})
 
@@ -99,7 +99,7 @@ class Stack:
                 self._tables.delete_item(TableName=table, Key={"scope": {"S": key[1]}, "window": {"S": key[2]}})
 
     def log_lines(self) -> dict[str, list[str]]:
-        """Every line of each function's log."""
+        """All log lines of each function."""
         lines: dict[str, list[str]] = {}
         for function, physical in self._physical.items():
             configuration = self._functions.get_function_configuration(FunctionName=physical)
@@ -113,19 +113,19 @@ class Stack:
         return lines
 
     def states_entered(self, execution: str) -> list[str]:
-        """The payloads of the states that an execution entered, as JSON."""
+        """The input of each state that an execution entered, as JSON."""
         history = self._states.get_paginator("get_execution_history").paginate(executionArn=execution)
         events = [event for page in history for event in page["events"]]
         return [event["stateEnteredEventDetails"].get("input", "") for event in events if event["type"].endswith("StateEntered")]
 
     def definition_bytes(self) -> int:
-        """The size of the rate limiter's definition."""
+        """The size of the rate limiter's definition, in bytes."""
         described = self._states.describe_state_machine(stateMachineArn=self.names["RateLimiterArn"])
         return len(described["definition"].encode())
 
 
 def functions_of(cloudformation: Any, stack: str) -> dict[str, str]:
-    """`{logical id: name}` of the stack's functions."""
+    """The stack's functions as `{logical id: name}`."""
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
     listed = [each for page in pages for each in page["StackResourceSummaries"]]
     found = [each for each in listed if each["ResourceType"] == "AWS::Lambda::Function"]
@@ -133,11 +133,11 @@ def functions_of(cloudformation: Any, stack: str) -> dict[str, str]:
 
 
 def tables_of(request: dict[str, Any]) -> set[str]:
-    """The tables that a call of DynamoDB names."""
+    """The tables that a DynamoDB call names."""
     parts = [part for item in request.get("TransactItems", []) for part in item.values()]
     return {each["TableName"] for each in [request, *parts] if "TableName" in each} | set(request.get("RequestItems", {}))
 
 
 def key_of(table: str, key: Item) -> Key:
-    """An item's key, in whatever order a call names its parts."""
+    """The table and key values of an item. The order of the key's parts in the call does not matter."""
     return (table, *(key[name]["S"] for name in sorted(key)))

@@ -1,4 +1,6 @@
-"""What template.yaml says of a bill: memory, log format, batching and tracing, with the defaults of its parameters."""
+"""Reads the cost settings in template.yaml: memory, log format, batching, and tracing, with the defaults of its
+parameters.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ BATCH_SIZE, BATCH_SECONDS = "BatchSize", "MaximumBatchingWindowInSeconds"
 
 @dataclass(frozen=True)
 class Deployed:
-    """The template under given parameters; memory in MB by logical id, the batching of the metrics queue."""
+    """The settings of the template under given parameters: memory in MB by logical id, and the batching of the metrics
+    queue.
+    """
 
     memory_mb: dict[str, int]
     system_log: dict[str, bool]
@@ -23,7 +27,7 @@ class Deployed:
 
 
 class Values:
-    """The template's parameters and conditions under given values."""
+    """Evaluates the template's parameters and conditions under given values."""
 
     def __init__(self, template: templates.Template, parameters: dict[str, str]) -> None:
         defaults = {name: str(each.get("Default", "")) for name, each in template.get("Parameters", {}).items()}
@@ -31,7 +35,9 @@ class Values:
         self._conditions: dict[str, Any] = template.get("Conditions", {})
 
     def of(self, node: Any) -> Any:
-        """`node` with references to parameters, `Fn::If` and `Fn::Equals` evaluated; anything else as it stands."""
+        """Evaluates `node` if it is a reference to a parameter, `Fn::If`, or `Fn::Equals`. Returns any other node
+        unchanged.
+        """
         if not isinstance(node, dict) or len(node) != 1:
             return node
         ((kind, content),) = node.items()
@@ -47,7 +53,7 @@ class Values:
 
 
 def deployed(template: templates.Template, parameters: dict[str, str]) -> Deployed:
-    """What a bill needs of the template under `parameters`, the others at their defaults."""
+    """The settings that determine the cost under `parameters`. All other parameters have their defaults."""
     values = Values(template, parameters)
     common = template["Globals"]["Function"]
     functions = templates.of_type(template, templates.SERVERLESS_FUNCTION)

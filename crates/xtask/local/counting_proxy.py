@@ -1,4 +1,4 @@
-"""Writes down every call that one function makes to AWS, and passes it on to the local AWS."""
+"""Records every call of one function to AWS, and forwards it to the local AWS."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import cbor2
 
 UPSTREAM_SECONDS = 60
-# A connection's own headers; what is passed on gets new ones.
+# Headers that belong to one connection. They are not forwarded.
 NOT_PASSED_ON = {"connection", "content-length", "date", "keep-alive", "server", "te", "trailer", "transfer-encoding", "upgrade"}
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call: the operation (`UpdateItem`), what it says, and its size in bytes."""
+    """A recorded call: the operation (such as `UpdateItem`), its request, and the size of the request in bytes."""
 
     function: str
     operation: str
@@ -29,7 +29,7 @@ class Call:
 
 
 class CountingProxy(ThreadingHTTPServer):
-    """Stands between `function` and `upstream`; the calls are in `calls`, oldest first."""
+    """Forwards calls from `function` to `upstream`. `calls` has them with the oldest first."""
 
     daemon_threads = True
 
@@ -41,13 +41,13 @@ class CountingProxy(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
-        """Ends the server."""
+        """Stops the server and closes its socket."""
         self.shutdown()
         self.server_close()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection of a function."""
+    """A connection from the function."""
 
     server: CountingProxy
     protocol_version = "HTTP/1.1"
@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = -1
 
     def do_POST(self) -> None:
-        """Passes a call on, and the answer back."""
+        """Forwards a call to the local AWS, and its answer to the function."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status, headers, answer = self.passed_on(body)
         operation = operation_of(self.path, self.headers.get("X-Amz-Target"))
@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def passed_on(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Status, headers and body of the answer."""
+        """Sends a call to the local AWS. Returns status, headers, and body of the answer."""
         upstream = self.server.upstream
         connection = http.client.HTTPConnection(upstream.hostname or "", upstream.port, timeout=UPSTREAM_SECONDS)
         try:
@@ -83,17 +83,19 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        """Says nothing."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class uses this name
+        """Suppresses the log line of each request."""
 
 
 def operation_of(path: str, target: str | None) -> str:
-    """`UpdateItem`, as the header of the JSON protocol or the path of the CBOR protocol says."""
+    """The operation, such as `UpdateItem`. The JSON protocol has it in a header, and the CBOR protocol has it in the
+    path.
+    """
     return target.rsplit(".", 1)[-1] if target else path.rstrip("/").rsplit("/", 1)[-1]
 
 
 def contents(content_type: str, body: bytes) -> dict[str, Any]:
-    """What a call says, in either protocol."""
+    """The request of a call, in the JSON or the CBOR protocol."""
     if not body:
         return {}
     said = cbor2.loads(body) if "cbor" in content_type else json.loads(body)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""The cost sentry's demo: a story told with real requests.
+"""The demo of the cost sentry, which tells a story with real requests.
 
-A client that knows only the public contract: it finds the stack by its outputs, edits the limits table as an admin would,
-sends documents through StartSyncExecution and reads the answers. Every step states the outcome it expects; the program ends
-with exit code 1 at the first step that turns out differently. It always leaves an HTML report of the answers it got.
+The demo is a client that knows only the public contract. It finds the stack by its outputs, edits the limits table as
+an admin would, sends documents through StartSyncExecution, and reads the answers. Every step has an expected outcome.
+The program stops with exit code 1 at the first step with another outcome. It always writes an HTML report of the
+answers.
 """
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
-sys.dont_write_bytecode = True  # the modules beside this file are read from a source tree
+sys.dont_write_bytecode = True  # The source folder must stay clean, because the other modules are loaded from it.
 
 from botocore.exceptions import BotoCoreError, ClientError  # noqa: E402
 
@@ -25,7 +26,7 @@ import report  # noqa: E402
 from demo_stack import MAX_PARALLEL, Expect, Stack, Unexpected, document  # noqa: E402
 from demo_terminal import Terminal  # noqa: E402
 
-# How long the demo waits for Bedrock's metrics to reach CloudWatch. The simulator of the demo needs about a second.
+# Time limit for Bedrock's metrics to reach CloudWatch. The demo's simulator needs about a second.
 METRICS_PATIENCE_SECONDS = 90
 
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
@@ -37,7 +38,7 @@ PROFILE_NAME = "research-assistant"
 
 
 class Demo:
-    """The story: what the admin does, what is asked, and what has to come of it."""
+    """The story: the changes of the admin, the requests, and the expected answers."""
 
     def __init__(self, stack: Stack, terminal: Terminal) -> None:
         self.stack = stack
@@ -46,7 +47,7 @@ class Demo:
         self.step = "the start"
 
     def tell(self) -> None:
-        """The whole story, in its order."""
+        """Runs the whole story in its order."""
         profile_arn = self.admin_prepares()
         first = self.approved(profile_arn)
         self.denied()
@@ -181,7 +182,7 @@ class Demo:
         )
 
     def request(self, title: str, body: dict, expect: Expect) -> dict:
-        """One request: sent, shown, kept for the report, compared with what it has to come to."""
+        """Sends one request, prints it, adds the answer to the report, and compares it with the expectation."""
         number = len(self.entries) + 1
         self.step = f"{number}. {title}"
         self.terminal.request(number, title, body)
@@ -192,7 +193,7 @@ class Demo:
         return answer
 
     def requests_at_once(self, title: str, bodies: list[dict]) -> list[report.Entry]:
-        """Many requests in the same moment; what they come to is for the caller to judge."""
+        """Sends many requests at the same time. The caller checks their answers."""
         self.step = title
         with ThreadPoolExecutor(MAX_PARALLEL) as pool:
             executions = list(pool.map(self.stack.ask, bodies))
@@ -201,7 +202,7 @@ class Demo:
         return [self._entry(first + place, each, executions[place], None)[0] for place, each in enumerate(titles)]
 
     def _entry(self, number: int, title: str, execution: dict, expect: Expect | None) -> tuple[report.Entry, dict, list[str]]:
-        """The answer of an execution: kept for the report, compared with what it has to come to."""
+        """Adds the answer of an execution to the report, and compares it with the expectation."""
         if execution["status"] != "SUCCEEDED":
             what = f"{execution.get('error', 'no error name')}: {execution.get('cause', 'no cause')}"
             raise Unexpected(f"expected an answer document, but the execution ended {execution['status']} ({what[:300]})")

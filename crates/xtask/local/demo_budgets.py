@@ -1,4 +1,4 @@
-"""The demo's chapters about several budgets at once: a cost centre's, one in dollars, a repeated request, a burst."""
+"""The demo's chapters about several budgets: a cost center, a limit in dollars, a repeated request, and a burst."""
 from __future__ import annotations
 
 from collections import Counter
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 MODEL = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 INTERNS = {"output": 300}
 CONTRACTS = {"usd": Decimal("0.01")}
-# What a request of the burst may write, does write, and how many of them their budget is worth.
+# The burst: the maximum tokens of a request, the tokens that it writes, and the number of requests that its budget
+# allows.
 BURST_TOKENS = 100
 BURST_WORTH = 4
 
 
 def several_budgets(demo: Demo) -> None:
-    """A request has to fit all budgets that apply to it."""
+    """A request must fit all budgets that apply to it."""
     demo.terminal.chapter("Several budgets at once")
     demo.step = "The admin limits a cost centre, and an application in dollars"
     demo.stack.set_limit("costCenter#interns", INTERNS, window="day")
@@ -46,7 +47,7 @@ def several_budgets(demo: Demo) -> None:
 
 
 def same_request_twice(demo: Demo) -> None:
-    """A request with an id of its own is paid for once."""
+    """A request with its own id is charged only once."""
     demo.terminal.chapter("The same request twice")
     invoice = document("nova-lite", "Read this invoice.", "invoices", "accounting")
     invoice["tags"]["requestId"] = "invoice-0042"
@@ -55,7 +56,7 @@ def same_request_twice(demo: Demo) -> None:
 
 
 def burst(demo: Demo) -> None:
-    """However many come at once, as many are admitted as the budget is worth."""
+    """A burst of requests is admitted only up to the budget."""
     demo.terminal.chapter("A burst")
     limit = {"output": BURST_WORTH * BURST_TOKENS}
     demo.stack.set_limit("application#flash-sale", limit, window="hour")

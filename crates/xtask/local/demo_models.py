@@ -1,4 +1,4 @@
-"""The demo's chapters about models: every family in one format, tools, and a cheaper answer instead of none."""
+"""The demo's chapters about models: every family in one format, tools, and a cheaper answer instead of a denial."""
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -22,7 +22,9 @@ SPENT = {"output": 50_000}
 
 
 def families(demo: Demo) -> None:
-    """One format for all, and what a model cannot do is refused by name before anything is sent."""
+    """All models use one format. A request that a model does not support is refused before it is sent, and the refusal
+    names the feature.
+    """
     demo.terminal.chapter("Every family in one format")
     for title, model in (("Meta Llama 3.3", "llama-3-3-70b"), ("OpenAI gpt-oss", "gpt-oss-120b"), ("Mistral Large 3", "mistral-large-3")):
         demo.request(f"{title}: the same document", document(model, "Name three uses of a queue.", "paper-search", "research"), Expect("Succeeded", 200))
@@ -37,7 +39,7 @@ def families(demo: Demo) -> None:
 
 
 def degrading(demo: Demo) -> None:
-    """A limit may prefer a shorter answer, or one of a cheaper model, to none."""
+    """A limit can allow a shorter answer, or an answer of a cheaper model, instead of a denial."""
     demo.terminal.chapter("Degraded instead of denied")
     demo.step = "The admin lets two limits degrade"
     demo.stack.set_limit("costCenter#students", STUDENTS, window="day", when_exceeded=["clamp"])

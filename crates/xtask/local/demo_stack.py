@@ -1,4 +1,4 @@
-"""The deployed stack as the demo's client and admin see it, and what a step expects of an answer."""
+"""The deployed stack from the view of the demo's client and admin, and the expectations of a step."""
 from __future__ import annotations
 
 import json
@@ -11,19 +11,19 @@ from typing import Any, Optional
 import boto3
 from botocore.config import Config
 
-# StartSyncExecution answers within five minutes, the limit of an Express workflow.
+# StartSyncExecution answers within five minutes, which is the limit of an Express workflow.
 ANSWER_TIMEOUT_SECONDS = 310
-# As many requests as the demo sends at once.
+# Maximum number of requests that the demo sends at the same time.
 MAX_PARALLEL = 12
 
 
 class Unexpected(Exception):
-    """A step whose outcome was not the expected one."""
+    """A step had another outcome than expected."""
 
 
 @dataclass(frozen=True)
 class Expect:
-    """What a step has to come to; a field that is None is not looked at."""
+    """The expected answer of a step. A field that is None is not checked."""
 
     outcome: str
     status: int
@@ -38,7 +38,7 @@ class Expect:
     stop_reason: Optional[str] = None
 
     def problems(self, answer: dict) -> list[str]:
-        """Every difference between the answer and the expectation, in words."""
+        """Describes every difference between the answer and the expectation."""
         error = answer.get("error") or {}
         details = error.get("details") or {}
         short_of = (details.get("scope"), details.get("exceeded")) if self.short_of else None
@@ -73,10 +73,10 @@ class Expect:
 
 
 class Stack:
-    """The deployed stack as its clients and its admin see it."""
+    """The deployed stack from the view of its clients and its admin."""
 
     def __init__(self, endpoint: str, stack_name: str, bedrock_endpoint: str) -> None:
-        # Only the local AWS is spoken to: a profile or a proxy of the machine must not come into it.
+        # The demo must reach only the local AWS. So it ignores the machine's AWS profiles and proxies.
         for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
             os.environ.pop(name, None)
         self.region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
@@ -96,7 +96,7 @@ class Stack:
         self.limits_table = outputs["LimitsTableName"]
 
     def _client(self, service: str, endpoint: Optional[str] = None, read_timeout: int = 60) -> Any:
-        # No retries for the workflows' sake: sending a request twice may pay for it twice.
+        # The client does not retry workflow calls, because a request that is sent twice may be charged twice.
         retries = {"total_max_attempts": 1 if service == "stepfunctions" else 3, "mode": "standard"}
         config = Config(
             inject_host_prefix=False, connect_timeout=10, read_timeout=read_timeout, retries=retries, proxies={},
@@ -105,7 +105,7 @@ class Stack:
         return self._session.client(service, endpoint_url=endpoint or self._endpoint, config=config)
 
     def ask(self, document: dict) -> dict:
-        """Sends a document to the rate limiter; the whole answer of StartSyncExecution."""
+        """Sends a document to the rate limiter. Returns the whole answer of StartSyncExecution."""
         return self._workflows.start_sync_execution(stateMachineArn=self.rate_limiter, input=json.dumps(document))
 
     def set_limit(self, key: str, limit: dict[str, int | Decimal], window: str = "month", when_exceeded: Optional[list[str]] = None) -> None:
@@ -117,11 +117,11 @@ class Stack:
         self._tables.put_item(TableName=self.limits_table, Item=item)
 
     def remove_limit(self, key: str) -> None:
-        """Removes one item of the limits table, if it is there."""
+        """Deletes one item of the limits table, if it exists."""
         self._tables.delete_item(TableName=self.limits_table, Key={"modelId": {"S": key}})
 
     def month_usage(self, model_metric: str) -> dict:
-        """Month-to-date tokens of a model as Bedrock has published them in CloudWatch."""
+        """The month-to-date tokens of a model that Bedrock has published in CloudWatch."""
         now = datetime.now(timezone.utc)
         metrics = {"input": "InputTokenCount", "output": "OutputTokenCount"}
         queries = [
@@ -142,7 +142,7 @@ class Stack:
         return usage
 
     def raise_usage_to(self, model_metric: str, target: dict) -> None:
-        """Puts what is missing to the target figures into CloudWatch, as earlier calls of the month would have."""
+        """Publishes metrics up to the target values, as earlier calls of the month would have done."""
         current = self.month_usage(model_metric)
         data = [
             {**self._usage_metric(name, model_metric), "Value": target[direction] - current[direction], "Unit": "Count"}
@@ -160,7 +160,7 @@ class Stack:
         return {"Namespace": "AWS/Bedrock", "MetricName": name, "Dimensions": dimensions}
 
     def profile_arn(self, name: str, model_id: str) -> str:
-        """The application inference profile of that name, created on the first run."""
+        """The ARN of the application inference profile with this name. The first run creates the profile."""
         for page in self._bedrock.get_paginator("list_inference_profiles").paginate(typeEquals="APPLICATION"):
             for profile in page.get("inferenceProfileSummaries", []):
                 if profile.get("inferenceProfileName") == name:
@@ -182,7 +182,7 @@ def document(
     system: Optional[str] = None,
     max_tokens: Optional[int] = 400,
 ) -> dict:
-    """A request document of the contract; without `max_tokens` the sentry chooses."""
+    """A request document of the contract. Without `max_tokens`, the sentry chooses a value."""
     messages = [{"role": "user", "content": prompt}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})

@@ -1,4 +1,6 @@
-"""What the demo prints: one block a request, a summary table, plain text when the output is not a terminal."""
+"""Output of the demo: one block for each request, and a summary table. It is plain text if the output is not a
+terminal.
+"""
 from __future__ import annotations
 
 import os
@@ -25,7 +27,7 @@ OUTCOMES = {
 
 
 class Terminal:
-    """Writes the demo's story to a stream, coloured only on a terminal and where NO_COLOR is unset."""
+    """Writes the demo's story to a stream. It is colored only on a terminal, and only if NO_COLOR is not set."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -47,7 +49,7 @@ class Terminal:
         self._line(f"  {self._style(name, 'bold')} {self._style(rule, 'dim')}")
 
     def admin(self, title: str, note: str, amounts: dict) -> None:
-        """Something the admin does: a key and its token figures a line."""
+        """Prints an action of the admin, with one line for each key and its limits."""
         self._line()
         mark = "◆" if self._unicode else "*"
         self._line(f"  {self._style(mark, 'cyan')}  {self._style(title, 'bold')}")
@@ -58,7 +60,7 @@ class Terminal:
             self._line(f"{INDENT}{_clean(key):<{key_width}}  {row}")
 
     def request(self, number: int, title: str, document: dict) -> None:
-        """What is asked; printed before the request is sent."""
+        """Prints a request before it is sent."""
         prompt = _clean(document["prompt"]["messages"][-1]["content"])
         if len(prompt) > PROMPT_CHARACTERS:
             prompt = prompt[: PROMPT_CHARACTERS - 1].rstrip() + "…"
@@ -71,7 +73,7 @@ class Terminal:
         self._field("tags", _clean(who))
 
     def answer(self, entry: report.Entry) -> None:
-        """What came of it."""
+        """Prints the result of a request."""
         colour, mark, plain_mark = OUTCOMES.get(entry.outcome, ("red", "!", "!"))
         verdict = f"{mark if self._unicode else plain_mark} {entry.outcome} {entry.status}"
         code = f"  {entry.code}" if entry.code else ""
@@ -94,7 +96,9 @@ class Terminal:
             self._field("demo", self._style("this is not the expected outcome", "red", "bold"))
 
     def burst(self, title: str, entries: list) -> None:
-        """What came of many requests in the same moment, one line an outcome, and the budgets as the last answer shows them."""
+        """Prints the results of concurrent requests: one line for each outcome, and the budgets in the last successful
+        answer.
+        """
         self._line()
         self._line(f" {entries[0].number:>2}  {self._style(f'to {entries[-1].number}  {title}', 'bold')}")
         counts: dict = {}
@@ -111,7 +115,7 @@ class Terminal:
             self._budget(budget)
 
     def summary(self, entries: list) -> None:
-        """One line a request, and the totals."""
+        """Prints one line for each request, and the totals."""
         self.chapter("Summary")
         heads = ("", "request", "outcome", "code", "tokens", "cost")
         title_width = max(24, self._width - 62)
@@ -193,7 +197,7 @@ def _columns(cells: tuple, widths: list) -> str:
 
 
 def _clean(text: Any) -> str:
-    """Text of an answer without control characters, which a terminal would obey."""
+    """The text of an answer without control characters, because a terminal would execute them."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", str(text))
 
 

@@ -1,6 +1,7 @@
-"""Deploys `template.yaml` with the functions that `cargo build` made for this machine to the local AWS.
+"""Deploys `template.yaml` to the local AWS, with the functions that `cargo build` compiled for this machine.
 
-Prints the stack's outputs as one JSON object on stdout; what it does, and every resource it leaves out, on stderr.
+Prints the stack's outputs as one JSON object to stdout. Messages about progress and about omitted resources go to
+stderr.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAN
 
 
 class DeployError(Exception):
-    """The stack could not be deployed; the message is for the person at the terminal."""
+    """The stack could not be deployed. The message is for the user at the terminal."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The command line."""
+    """The options of the command line."""
 
     endpoint: str
     template: Path
@@ -45,12 +46,12 @@ class Options:
 
 
 def say(line: str) -> None:
-    """One line for the person at the terminal."""
+    """Prints one line for the user at the terminal."""
     print(line, file=sys.stderr, flush=True)
 
 
 def client(service: str, endpoint: str) -> Any:
-    """A client of the local AWS."""
+    """A boto3 client of the local AWS."""
     config = Config(retries={"max_attempts": 2}, s3={"addressing_style": "path"}, inject_host_prefix=False)
     return boto3.client(
         service,
@@ -63,14 +64,14 @@ def client(service: str, endpoint: str) -> Any:
 
 
 class Artifacts:
-    """A bucket of the local AWS, whose keys are the hash of what they hold: nothing is uploaded twice."""
+    """A bucket of the local AWS. A key is the hash of its content, so nothing is uploaded twice."""
 
     def __init__(self, endpoint: str) -> None:
         self._s3 = client("s3", endpoint)
         self._s3.create_bucket(Bucket=BUCKET)
 
     def has(self, key: str) -> bool:
-        """Whether an object is there."""
+        """True if the bucket has this object."""
         try:
             self._s3.head_object(Bucket=BUCKET, Key=key)
         except ClientError:
@@ -78,12 +79,12 @@ class Artifacts:
         return True
 
     def put(self, key: str, body: bytes) -> None:
-        """Stores an object."""
+        """Stores an object under this key."""
         self._s3.put_object(Bucket=BUCKET, Key=key, Body=body)
 
 
 def zipped(binary: bytes) -> bytes:
-    """A function's package: the binary as an executable `bootstrap`."""
+    """The deployment package of a function: the binary as an executable file `bootstrap`."""
     entry = zipfile.ZipInfo("bootstrap", date_time=(1980, 1, 1, 0, 0, 0))
     entry.external_attr = 0o100755 << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
@@ -94,7 +95,7 @@ def zipped(binary: bytes) -> bytes:
 
 
 def package_function(name: str, body: dict[str, Any], binaries: Path, artifacts: Artifacts) -> None:
-    """Uploads the function's binary and points CodeUri at it."""
+    """Uploads the function's binary and sets CodeUri to it."""
     binary_name = body.get("Metadata", {}).get("BuildProperties", {}).get("Binary")
     if not binary_name:
         raise TemplateError(f"{name} has no Metadata.BuildProperties.Binary")
@@ -109,7 +110,7 @@ def package_function(name: str, body: dict[str, Any], binaries: Path, artifacts:
 
 
 def package_state_machine(name: str, body: dict[str, Any], root: Path, artifacts: Artifacts) -> None:
-    """Uploads the definition and points DefinitionUri at it; checks its placeholders first."""
+    """Checks the definition's placeholders, uploads the definition, and sets DefinitionUri to it."""
     uri = body["Properties"].get("DefinitionUri")
     if not isinstance(uri, str):
         raise TemplateError(f"{name}: DefinitionUri must name a file")
@@ -123,14 +124,14 @@ def package_state_machine(name: str, body: dict[str, Any], root: Path, artifacts
 
 
 def engine_supports(resource_type: str) -> bool:
-    """Whether the engine's own table of resource types has this one."""
+    """True if the engine's own table of resource types contains this type."""
     from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
     return resource_type in _RESOURCE_HANDLERS
 
 
 def prepare(options: Options) -> Template:
-    """The template as the local AWS can deploy it."""
+    """The template in a form that the local AWS can deploy."""
     template = templates.load(options.template)
     for note in templates.drop_unsupported(template, engine_supports):
         say(f"left out on the local AWS: {note}")
@@ -143,7 +144,7 @@ def prepare(options: Options) -> Template:
 
 
 def upload_template(template: Template, options: Options) -> str:
-    """Stores the template in the bucket (a body in the call may have 51,200 bytes only) and returns its URL."""
+    """Stores the template in the bucket and returns its URL. A template inside the call could have only 51,200 bytes."""
     body = json.dumps(template, default=str).encode()
     key = f"templates/{hashlib.sha256(body).hexdigest()}.json"
     Artifacts(options.endpoint).put(key, body)
@@ -151,7 +152,7 @@ def upload_template(template: Template, options: Options) -> str:
 
 
 def stack_status(cloudformation: Any, stack_name: str) -> str | None:
-    """The stack's status, or None where there is no stack."""
+    """The status of the stack, or None if the stack does not exist."""
     try:
         stacks = cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
     except ClientError as error:
@@ -162,7 +163,7 @@ def stack_status(cloudformation: Any, stack_name: str) -> str | None:
 
 
 def apply(cloudformation: Any, options: Options, url: str) -> None:
-    """Creates or updates the stack; a stack whose creation failed is deleted first."""
+    """Creates or updates the stack. If an earlier creation failed, that stack is deleted first."""
     request = {
         "StackName": options.stack_name,
         "TemplateURL": url,
@@ -186,7 +187,7 @@ def apply(cloudformation: Any, options: Options, url: str) -> None:
 
 
 def wait_until_settled(cloudformation: Any, stack_name: str) -> str | None:
-    """Waits until nothing is in progress and returns the status."""
+    """Waits until no operation is in progress, and returns the status."""
     deadline = time.monotonic() + DEPLOY_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         status = stack_status(cloudformation, stack_name)
@@ -197,7 +198,7 @@ def wait_until_settled(cloudformation: Any, stack_name: str) -> str | None:
 
 
 def failures(cloudformation: Any, stack_name: str) -> list[str]:
-    """What went wrong since the last create or update began, one line a failed event, oldest first."""
+    """The failed events since the start of the last create or update, one line for each, oldest first."""
     lines: list[str] = []
     for event in cloudformation.describe_stack_events(StackName=stack_name)["StackEvents"]:
         status, name = event["ResourceStatus"], event["LogicalResourceId"]
@@ -209,13 +210,14 @@ def failures(cloudformation: Any, stack_name: str) -> list[str]:
 
 
 def outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:
-    """The stack's outputs by name."""
+    """The outputs of the stack by name."""
     stack = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
 def check_deployed(options: Options, cloudformation: Any) -> None:
-    """Finds what the engine accepts silently: functions without code, placeholders nobody replaced."""
+    """Finds problems that the engine accepts silently: functions without code, and placeholders that were not replaced.
+    """
     checks = {"AWS::Lambda::Function": check_function, "AWS::StepFunctions::StateMachine": check_state_machine}
     for resource in cloudformation.describe_stack_resources(StackName=options.stack_name)["StackResources"]:
         check = checks.get(resource["ResourceType"])
@@ -224,13 +226,13 @@ def check_deployed(options: Options, cloudformation: Any) -> None:
 
 
 def check_function(endpoint: str, name: str, physical_id: str) -> None:
-    """A function without code would answer with a mock."""
+    """Checks that a function has code. Without code, it would answer with a mock."""
     if not client("lambda", endpoint).get_function(FunctionName=physical_id)["Configuration"]["CodeSize"]:
         raise DeployError(f"{name} was deployed without its code")
 
 
 def check_state_machine(endpoint: str, name: str, physical_id: str) -> None:
-    """A placeholder that is left would fail the first execution that meets it."""
+    """Checks that no placeholder is left. It would fail the first execution that reaches it."""
     definition = client("stepfunctions", endpoint).describe_state_machine(stateMachineArn=physical_id)["definition"]
     left = templates.PLACEHOLDER.findall(definition)
     if left:
@@ -251,7 +253,7 @@ def deploy(options: Options) -> dict[str, str]:
 
 
 def parse_parameter(text: str) -> tuple[str, str]:
-    """`Name=Value` as a pair."""
+    """Splits `Name=Value` into a pair."""
     name, separator, value = text.partition("=")
     if not separator or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is not Name=Value")
@@ -259,7 +261,7 @@ def parse_parameter(text: str) -> tuple[str, str]:
 
 
 def options_from(arguments: list[str]) -> Options:
-    """Reads the command line."""
+    """Parses the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--endpoint", required=True, help="URL of the local AWS")
     parser.add_argument("--template", required=True, type=Path)
@@ -271,7 +273,7 @@ def options_from(arguments: list[str]) -> Options:
 
 
 def main() -> int:
-    """Deploys and prints the outputs; 1 if that failed."""
+    """Deploys and prints the outputs. Returns 1 if the deployment failed."""
     try:
         print(json.dumps(deploy(options_from(sys.argv[1:])), indent=2))
     except (DeployError, TemplateError, ClientError, BotoCoreError, OSError, json.JSONDecodeError) as error:

@@ -1,12 +1,12 @@
-"""Records how the engine runs an execution: its states, branches, nested executions and calls of functions, with their times
-and the number of expressions that were evaluated in each.
+"""Records the states, branches, nested executions, and function calls of an execution, with their times.
 
-It is switched on by the environment variable SENTRY_TRACE_FILE, and then records the executions whose name begins with
-`traced-`, one line of JSON each when it ends. A span has `kind` (execution, branch, state, call), `name`, `begin` and
-`milliseconds` (both from the start of the execution), `expressions` and `inside`, the spans that began within it. Branches of a
-Parallel state run at the same time. Succeed and Fail states in a branch are not recorded: the engine has no event for them.
+It also counts the evaluated expressions in each. The environment variable SENTRY_TRACE_FILE turns it on. It then
+records the executions whose name begins with `traced-`. At its end, each execution is written as one line of JSON. A
+span has `kind` (execution, branch, state, call), `name`, `begin` and `milliseconds` (`begin` counts from the start of
+the execution), `expressions`, and `inside` (the spans that began within it). The branches of a Parallel state run at
+the same time. Succeed and Fail states in a branch are not recorded, because the engine has no event for them.
 
-If the engine's code is no longer as described, the start fails.
+If the engine's code has changed in these places, the start fails.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, Callable, Iterator
 
 FILE_VARIABLE = "SENTRY_TRACE_FILE"
 TRACED = "traced-"
-# The engine's functions, and the parameters that are used here.
+# The engine's functions that are wrapped, with the parameters that are used here.
 HANDLERS = ("_execute_pass", "_execute_task", "_execute_choice", "_execute_wait", "_execute_parallel", "_execute_map")
 PARAMETERS = {
     "_run_execution": ["exec_arn"],
@@ -30,12 +30,12 @@ PARAMETERS = {
     "_add_event": ["execution", "event_type", "details"],
     **{handler: ["state_def", "raw_input"] for handler in HANDLERS},
 }
-# States that no handler runs.
+# Events of states that the engine runs without a handler.
 ENDS = ("SucceedStateEntered", "FailStateEntered")
 
 
 class Span:
-    """A part of an execution, in the engine's monotonic seconds."""
+    """A part of an execution. Its times are those of the engine's monotonic clock, in seconds."""
 
     def __init__(self, kind: str, name: str, names: dict[int, str] | None = None) -> None:
         self.kind, self.name, self.names = kind, name, names or {}
@@ -44,7 +44,7 @@ class Span:
         self.inside: list[Span] = []
 
     def told(self, start: float) -> dict[str, Any]:
-        """As it is written; `start` is when the execution began."""
+        """The span in the format of the file. `start` is the start time of the execution."""
         return {
             "kind": self.kind,
             "name": self.name,
@@ -55,13 +55,14 @@ class Span:
         }
 
 
-# The span that this thread is in; the engine's threads for branches and timed tasks inherit it. None where nothing is recorded.
+# The current span of this thread. The engine's threads for branches and timed tasks inherit it. None if nothing is
+# recorded.
 CURRENT: contextvars.ContextVar[Span | None] = contextvars.ContextVar("span", default=None)
 
 
 @contextmanager
 def entered(span: Span) -> Iterator[None]:
-    """Ends the span with the block."""
+    """Makes the span current for the block, and ends it with the block."""
     token = CURRENT.set(span)
     try:
         yield
@@ -71,7 +72,9 @@ def entered(span: Span) -> Iterator[None]:
 
 
 def within(kind: str, name: Callable[..., str], function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, recorded as a span where something is recorded; `name` is given its arguments."""
+    """Wraps the function to record each call as a span, if there is a current span. `name` gets the arguments of the
+    call.
+    """
 
     def recorded(*arguments: Any, **named: Any) -> Any:
         outer = CURRENT.get()
@@ -86,19 +89,21 @@ def within(kind: str, name: Callable[..., str], function: Callable[..., Any]) ->
 
 
 def state_name(state: dict[str, Any], *rest: Any) -> str:
-    """The name of a state. Branches share the engine's context, which has the name of whichever state began last: they know theirs."""
+    """The name of a state. A branch looks up its own states. It cannot use the engine's context, because branches share
+    it and it has the name of the state that began last.
+    """
     span = CURRENT.get()
     known = span.names.get(id(state)) if span else None
     return known or str(rest[-1]["State"]["Name"])
 
 
 def machine_of(execution_arn: str) -> str:
-    """The name of the state machine, from the execution's ARN."""
+    """The name of the state machine in the ARN of an execution."""
     return execution_arn.split(":")[-2]
 
 
 def trace_executions(run: Callable[[str], None], file: Path) -> Callable[[str], None]:
-    """Records executions by their name, and those that they start."""
+    """Wraps the function to record executions with a traced name, and the executions that they start."""
     nested, lock = within("execution", machine_of, run), threading.Lock()
 
     def recorded(execution_arn: str) -> None:
@@ -115,7 +120,7 @@ def trace_executions(run: Callable[[str], None], file: Path) -> Callable[[str], 
 
 
 def trace_branches(run: Callable[..., Any]) -> Callable[..., Any]:
-    """Records a branch, which knows the names of its states."""
+    """Wraps the function to record a branch, together with the names of its states."""
 
     def recorded(states: dict[str, Any], start_at: str, *rest: Any) -> Any:
         outer = CURRENT.get()
@@ -130,7 +135,7 @@ def trace_branches(run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def trace_ends(add: Callable[..., Any]) -> Callable[..., Any]:
-    """Records the states that no handler runs."""
+    """Wraps the function to record the states that run without a handler."""
 
     def recorded(execution: Any, event_type: str, details: Any = None) -> Any:
         outer = CURRENT.get()
@@ -142,7 +147,7 @@ def trace_ends(add: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def count_expressions(evaluate: Callable[..., Any]) -> Callable[..., Any]:
-    """Counts the expressions of a state."""
+    """Wraps the function to count the expressions of a state."""
 
     def counted(*arguments: Any) -> Any:
         span = CURRENT.get()
@@ -154,10 +159,10 @@ def count_expressions(evaluate: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def trace(stepfunctions: Any, lambda_runtime: Any, file: Path) -> None:
-    """Records to `file` from now on.
+    """Turns on recording to `file`.
 
     # Raises
-    RuntimeError, if the engine no longer runs states in these functions.
+    RuntimeError, if the engine does not run states in these functions anymore.
     """
     for name, parameters in PARAMETERS.items():
         if list(inspect.signature(getattr(stepfunctions, name)).parameters)[: len(parameters)] != parameters:

@@ -1,6 +1,7 @@
-"""The demo's HTML report: one self-contained file, every number taken from the answers.
+"""The demo's HTML report. It is one self-contained file, and every number comes from the answers.
 
-Prompts and the model's answers never get in: an entry keeps only the fields it names, and `output` is not among them.
+The report never contains prompts or the model's answers. An entry keeps only the fields that it names, and `output` is
+not one.
 """
 from __future__ import annotations
 
@@ -13,20 +14,20 @@ from string import Template
 from typing import Any, Optional
 
 TEMPLATE = Path(__file__).with_name("report.html")
-# The order of the contract's table of outcomes, with the words and the style class of each.
+# The outcomes in the order of the contract's table, each with its label, style class, and explanation.
 OUTCOMES = {
     "Succeeded": ("Succeeded", "ok", "approved, and the model answered"),
     "Denied": ("Denied", "denied", "the budget said no; no model was called"),
     "InvocationFailed": ("Invocation failed", "failed", "approved, but the model did not answer"),
     "Invalid": ("Invalid", "invalid", "not an acceptable document; nothing counted or spent"),
 }
-# A meter changes its colour from this share of the limit on.
+# From this share of the limit, a meter has another color.
 NEAR_SHARE = Decimal("0.8")
 
 
 @dataclass(frozen=True)
 class Meter:
-    """One limit of a budget: used, held and left, in tokens or in dollars."""
+    """One limit of a budget: used, held, and remaining, in tokens or in dollars."""
 
     name: str
     limit: Decimal
@@ -40,41 +41,41 @@ class Meter:
 
     @property
     def used_share(self) -> Decimal:
-        """Used by limit, 1 at most; a limit of nothing counts as spent."""
+        """The used share of the limit, at most 1. A limit of 0 counts as spent."""
         return min(Decimal(1), self.used / self.limit) if self.limit > 0 else Decimal(1)
 
     @property
     def reserved_share(self) -> Decimal:
-        """Held by limit, cut where the bar ends."""
+        """The held share of the limit, at most the rest of the bar."""
         return min(1 - self.used_share, self.reserved / self.limit) if self.limit > 0 else Decimal(0)
 
     @property
     def level(self) -> str:
-        """`spent`, `near` or `fine`: what the meter's colour says."""
+        """The level that sets the meter's color: `spent`, `near` or `fine`."""
         if self.remaining <= 0:
             return "spent"
         return "near" if self.used_share + self.reserved_share >= NEAR_SHARE else "fine"
 
     def text(self, figure: str) -> str:
-        """A figure as people read it: `20,500`, or `$3.25` for dollars."""
+        """A readable number: `20,500`, or `$3.25` for dollars."""
         amount = getattr(self, figure)
         return f"${amount:,}" if self.name == "usd" else f"{int(amount):,}"
 
     @property
     def percent(self) -> str:
-        """Used by limit in percent, over 100 where it is exceeded."""
+        """The used part of the limit in percent. It is above 100 if the limit is exceeded."""
         if self.limit <= 0:
             return "no allowance"
         percent = self.used / self.limit * 100
         if 0 < percent < 1:
             return "under 1 %"
-        # Rounded down: 99.9 % used is not yet 100 %.
+        # Rounded down, because 99.9 % used is not yet 100 %.
         return f"{int(percent)} %" if percent < 99 or percent >= 101 else f"{int(percent * 10) / 10:g} %"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One request of the demo: what its answer says, without the prompt and without the model's words."""
+    """One request of the demo: the fields of its answer, without the prompt and the model's text."""
 
     number: int
     title: str
@@ -114,7 +115,7 @@ class Entry:
 
     @property
     def input_tokens(self) -> int:
-        """Every token the model read, cached ones included."""
+        """All tokens that the model read, including cached tokens."""
         return sum(int(self.usage.get(name, 0)) for name in ("inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"))
 
     @property
@@ -131,7 +132,7 @@ class Entry:
 
     @property
     def degradation(self) -> str:
-        """What was done to the request so that it fits, in words."""
+        """A description of the changes that made the request fit."""
         fallback = self.degraded.get("action") == "fallback"
         lowered = self.degraded.get("maxTokens") if fallback else self.degraded
         parts = [f"{self.degraded['to']} answers in place of {self.degraded['from']}"] if fallback else []
@@ -141,7 +142,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Scope:
-    """A budget as the last answer about it shows it, and the limits that earlier answers showed."""
+    """A budget in the last answer that contains it, and earlier limits that differ."""
 
     latest: dict
     seen_in: int
@@ -153,7 +154,7 @@ class Scope:
 
 
 def scopes(entries: list[Entry]) -> list[Scope]:
-    """The budgets that the answers show, in the order in which they first appear."""
+    """The budgets in the answers, in the order of their first appearance."""
     found: dict = {}
     for entry in entries:
         for budget in entry.budgets:
@@ -354,7 +355,7 @@ def _entry_cost(entry: Entry) -> str:
 
 
 def _dollars(entries: list[Entry]) -> str:
-    """The priced costs together, as exact as the answers give them."""
+    """The sum of the priced costs, with the precision of the answers."""
     total = sum((_decimal(entry.usd) for entry in entries if entry.usd is not None), Decimal(0))
     return f"${total:,}"
 

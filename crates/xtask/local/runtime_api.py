@@ -1,7 +1,7 @@
-"""A Lambda Runtime API for one function process, small enough to measure with.
+"""A Lambda Runtime API for one function process, with little overhead for measurements.
 
-It speaks the two calls that a runtime needs, `GET …/invocation/next` and `POST …/invocation/{id}/response` or `/error`, on
-plain sockets: http.server's parsing would cost as much as some of the functions.
+It supports the two calls that a runtime needs: `GET …/invocation/next`, and `POST …/invocation/{id}/response` or
+`/error`. It uses plain sockets, because the parsing of http.server would take as long as some of the functions.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ STOP_TIMEOUT_SECONDS = 5.0
 
 
 class FunctionFailed(Exception):
-    """The function answered with an error, or not at all."""
+    """The function answered with an error, or it did not answer."""
 
 
 class Handler(socketserver.StreamRequestHandler):
-    """One connection of the function."""
+    """A connection from the function."""
 
     server: "Server"
     disable_nagle_algorithm = True
     wbufsize = -1
 
     def handle(self) -> None:
-        """Answers requests until the function hangs up."""
+        """Answers requests until the function closes the connection."""
         try:
             while request := read_request(self.rfile):
                 self.answer(*request)
@@ -41,7 +41,7 @@ class Handler(socketserver.StreamRequestHandler):
             return
 
     def answer(self, method: str, path: str, body: bytes) -> None:
-        """Hands out the next event, or takes a result."""
+        """Returns the next event, or accepts a result."""
         if method == "GET":
             self.server.polled.set()
             number, event = self.server.events.get()
@@ -55,14 +55,14 @@ class Handler(socketserver.StreamRequestHandler):
         self.server.results.put((received_at, path.rsplit("/", 1)[-1], body))
 
     def send(self, status: str, headers: str, body: bytes) -> None:
-        """Writes one answer."""
+        """Writes one answer to the connection."""
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
         self.wfile.write(head.encode() + body)
         self.wfile.flush()
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """The API on a free port."""
+    """The Runtime API on a free port."""
 
     daemon_threads = True
 
@@ -75,17 +75,17 @@ class Server(socketserver.ThreadingTCPServer):
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which the server listens."""
         return int(self.server_address[1])
 
 
 def deadline_ms() -> int:
-    """When a call made now has to be over, in milliseconds since 1970."""
+    """The deadline of a call that starts now, in milliseconds since 1970."""
     return int((time.time() + CALL_TIMEOUT_SECONDS) * 1000)
 
 
 def read_request(stream: BinaryIO) -> tuple[str, str, bytes] | None:
-    """Method, path and body of the next request; None at the end of the connection."""
+    """Reads method, path, and body of the next request. Returns None at the end of the connection."""
     line = stream.readline()
     if not line:
         return None
@@ -100,7 +100,7 @@ def read_request(stream: BinaryIO) -> tuple[str, str, bytes] | None:
 
 
 def read_chunks(stream: BinaryIO) -> bytes:
-    """A body in chunks."""
+    """Reads a body with chunked transfer encoding."""
     body = b""
     while size := int(stream.readline().strip(), 16):
         body += stream.read(size)
@@ -110,7 +110,7 @@ def read_chunks(stream: BinaryIO) -> bytes:
 
 
 class Function:
-    """A running function process."""
+    """A running process of a function."""
 
     def __init__(self, binary: Path, environment: dict[str, str]) -> None:
         self._server = Server()
@@ -126,7 +126,7 @@ class Function:
         self._calls = 0
 
     def call(self, event: Any) -> tuple[Any, float]:
-        """The answer, and the seconds from the event's first byte to the answer's last."""
+        """Calls the function. Returns the answer, and the seconds from the delivery of the event to the result."""
         self._calls += 1
         self._server.events.put((self._calls, json.dumps(event).encode()))
         try:
@@ -138,7 +138,7 @@ class Function:
         return json.loads(body), received_at - self._server.sent_at
 
     def resident_bytes(self) -> int:
-        """Its resident memory now."""
+        """The current resident memory of the process, in bytes."""
         statm = Path(f"/proc/{self._process.pid}/statm")
         if statm.exists():
             return int(statm.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -146,7 +146,7 @@ class Function:
         return int(subprocess.run(listing, capture_output=True, text=True, check=True).stdout) * 1024
 
     def stop(self) -> None:
-        """Ends the process and the server."""
+        """Stops the process and the server."""
         self._end()
         self._server.shutdown()
         self._server.server_close()

@@ -1,7 +1,7 @@
 """Reads `template.yaml` and makes it deployable on the local AWS.
 
-The template stays as it is in the repository; what is changed here is a copy in memory: resources that the engine cannot
-make are taken out, each with a note, together with what depends on them.
+The template in the repository does not change. A copy in memory is changed: resources that the engine does not support
+are removed, together with the resources that depend on them. Each gets a note.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ SERVERLESS_STATE_MACHINE = "AWS::Serverless::StateMachine"
 # A placeholder of DefinitionSubstitutions. JSONata's own `${"key": …}` does not match.
 PLACEHOLDER = re.compile(r"\$\{([A-Za-z0-9_]+)\}")
 SUB_REFERENCE = re.compile(r"\$\{([A-Za-z0-9]+)(?:\.[A-Za-z0-9_.]+)?\}")
-# Without these there is nothing to test: their loss is an error, not a note.
+# Without these resource types there is nothing to test. Their removal is an error, not a note.
 ESSENTIAL = (SERVERLESS_FUNCTION, SERVERLESS_STATE_MACHINE)
 
 
 class TemplateError(Exception):
-    """The template cannot be deployed; the message says where it is wrong."""
+    """The template cannot be deployed. The message names the place of the error."""
 
 
 def load(path: Path) -> Template:
-    """The template as plain data, short tags (`!Ref`) written out as functions."""
+    """The template as plain data. Short tags (`!Ref`) are expanded to functions."""
     parsed = yaml_parse(path.read_text(encoding="utf-8"))
     if not isinstance(parsed, dict) or not isinstance(parsed.get("Resources"), dict):
         raise TemplateError(f"{path} has no Resources")
@@ -41,7 +41,7 @@ def of_type(template: Template, resource_type: str) -> dict[str, dict[str, Any]]
 
 
 def check_substitutions(name: str, definition: str, substitutions: dict[str, Any]) -> None:
-    """Every placeholder of a definition has a substitution, and every substitution has a placeholder."""
+    """Checks that every placeholder of a definition has a substitution, and that every substitution has a placeholder."""
     used = set(PLACEHOLDER.findall(definition))
     missing, unused = used - set(substitutions), set(substitutions) - used
     if missing:
@@ -75,7 +75,7 @@ def _function_references(key: str, value: Any) -> set[str]:
 
 
 def unsupported_reason(body: dict[str, Any], is_supported: Callable[[str], bool]) -> str | None:
-    """Why the engine cannot make this resource, or None."""
+    """The reason why the engine does not support this resource, or None."""
     resource_type = str(body.get("Type"))
     if resource_type.startswith("AWS::Serverless::") or resource_type.startswith("Custom::"):
         return None
@@ -87,10 +87,10 @@ def unsupported_reason(body: dict[str, Any], is_supported: Callable[[str], bool]
 
 
 def drop_unsupported(template: Template, is_supported: Callable[[str], bool]) -> list[str]:
-    """Takes out what the engine cannot make and what refers to it; returns one note for each.
+    """Removes resources that the engine does not support, and resources that refer to them. Returns a note for each.
 
     # Raises
-    TemplateError, if a function or a state machine would have to go.
+    TemplateError, if a function or a state machine would be removed.
     """
     resources: dict[str, Any] = template["Resources"]
     reasons = {name: reason for name, body in resources.items() if (reason := unsupported_reason(body, is_supported))}

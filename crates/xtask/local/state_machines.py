@@ -1,7 +1,8 @@
-"""Writes the state machines from their sources, or checks that they are what the sources say.
+"""Writes the state machines from their sources, or compares them with their sources.
 
-Both workflows call the model in the same way, so these states have one source, `statemachines/source/model-call.json`. A host
-includes it with `"@include": {"file": …, "@done": …, "@read": …}`, which says with which of its own states it goes on.
+Both workflows call the model in the same way. So these states have one common source,
+`statemachines/source/model-call.json`. A host includes it with `"@include": {"file": …, "@done": …, "@read": …}`.
+`@done` and `@read` name the host's states that follow.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ HOSTS = ("rate-limiter", "model-router")
 
 
 def resolved(value: Any, places: dict[str, str]) -> Any:
-    """`value` with the host's states in the places of `@done` and `@read`."""
+    """`value` with `@done` and `@read` replaced by the host's states."""
     if isinstance(value, dict):
         return {key: resolved(each, places) for key, each in value.items()}
     if isinstance(value, list):
@@ -26,7 +27,7 @@ def resolved(value: Any, places: dict[str, str]) -> Any:
 
 
 def assembled(source: Path, host: str) -> dict[str, Any]:
-    """The definition of `host`, the included states among its own."""
+    """The complete definition of `host`, with the included states."""
     definition = json.loads((source / f"{host}.json").read_text())
     states: dict[str, Any] = {}
     for name, state in definition["States"].items():
@@ -41,7 +42,7 @@ def assembled(source: Path, host: str) -> dict[str, Any]:
 
 
 def written(value: Any, indent: str = "") -> str:
-    """JSON with two spaces an indent, and lists of scalars on one line."""
+    """JSON with an indentation of two spaces. Lists of scalars are on one line."""
     inner = indent + "  "
     if isinstance(value, dict) and value:
         fields = [f"{inner}{json.dumps(key)}: {written(each, inner)}" for key, each in value.items()]
@@ -52,7 +53,7 @@ def written(value: Any, indent: str = "") -> str:
 
 
 def main() -> None:
-    """Writes both files; with `--check` it only compares, and exits with 1 where they differ."""
+    """Writes both files. With `--check`, it only compares them, and exits with 1 if they differ."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="the folder statemachines")
     parser.add_argument("--check", action="store_true")

@@ -1,7 +1,7 @@
-"""Answers that the functions' own AWS calls get while their time is measured: at once, and always the same.
+"""A stub of AWS for the measurement of the functions. It answers at once, and always in the same way.
 
-CloudWatch in its CBOR protocol (no usage; every write accepted), DynamoDB (one limit, `default`, and a ledger in which every
-condition holds), SQS, Bedrock's Converse and CountTokens.
+It supports CloudWatch in its CBOR protocol (without usage, and with every write accepted), DynamoDB (one limit,
+`default`, and a ledger in which every condition holds), SQS, and Bedrock's Converse and CountTokens.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CONVERSED: dict[str, Any] = {
 
 
 def metric_data(request: dict[str, Any]) -> dict[str, Any]:
-    """A complete result without values for every query."""
+    """A complete result for every query, without values."""
     results = [
         {"Id": query["Id"], "Label": "x", "StatusCode": "Complete", "Timestamps": [], "Values": []}
         for query in request["MetricDataQueries"]
@@ -52,19 +52,19 @@ def metric_data(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def batch_get_item(request: dict[str, Any]) -> dict[str, Any]:
-    """The limit, whatever is asked for."""
+    """The same limit for every request."""
     return {"Responses": {table: [LIMIT] for table in request["RequestItems"]}, "UnprocessedKeys": {}}
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection of a function."""
+    """A connection from a function."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
 
     def do_POST(self) -> None:
-        """Answers by the operation that path or header name."""
+        """Answers by the operation, which is in a header or in the path."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         if operation == "BatchGetItem":
@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404, f"not stubbed: {self.path} {operation}")
 
     def send(self, content_type: str, body: bytes) -> None:
-        """Writes one answer."""
+        """Writes one successful answer to the connection."""
         self.send_response(200)
         if content_type == CBOR:
             self.send_header("smithy-protocol", "rpc-v2-cbor")
@@ -93,12 +93,12 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.wfile.flush()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        """Says nothing."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class uses this name
+        """Suppresses the log line of each request."""
 
 
 def start() -> str:
-    """Starts the stub for the rest of this program's life and returns its URL."""
+    """Starts the stub and returns its URL. The stub runs until this program ends."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_address[1]}"

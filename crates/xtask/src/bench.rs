@@ -1,5 +1,6 @@
-//! `cargo xtask bench`: size, start-up, memory and time of each function, what the system adds to a request, and how the
-//! budget ledger behaves: under load, in cost, and in how much more it holds than is used.
+//! `cargo xtask bench`: measures the size, start-up, memory, and time of each function, and the time that the system
+//! adds to a request. It also measures the budget ledger: its behavior under load, its cost, and its
+//! over-reservation.
 
 use crate::cargo_build::{Profile, cargo};
 use crate::cli::{BenchArgs, BenchPart, LocalArgs};
@@ -11,9 +12,9 @@ use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use std::process::{Command, ExitCode, Stdio};
 
-/// A model that takes no time, and usage that does not change while we measure.
+/// The model answers at once. Usage does not change during the measurement.
 const SIMULATOR: [&str; 2] = ["--base-latency-ms=0", "--metrics-delay-seconds=3600"];
-/// The ledger's measurements, see crates/sentry-ledger/examples.
+/// Measurements of the ledger (see crates/sentry-ledger/examples), each with its title.
 const LEDGER: [(&str, &str); 5] = [
     ("over_reservation", "Held and used over a mixed workload"),
     ("scale", "One hot scope and four, 100 to 100,000 requests in flight (simulation)"),
@@ -21,15 +22,16 @@ const LEDGER: [(&str, &str); 5] = [
     ("sweep", "A sweep of a table of 200,000 items"),
     ("throughput", "Reservations a second on one budget, and whether the figures match"),
 ];
-/// The simulation is arithmetic: it is worth its optimisation, and nothing else need be built again for it.
+/// The simulation is CPU-bound, so it is worth a higher optimization level. This setting rebuilds no other crate.
 const OPTIMISED: &str = "profile.dev.package.sentry-ledger.opt-level=3";
-/// How often the admission of a thousand requests at once is repeated.
+/// Number of repetitions of the admission of a thousand concurrent requests.
 const REPETITIONS: &str = "20";
 
-/// Measures on a local AWS and prints the tables; the functions as release builds.
+/// Measures on a local AWS and prints the tables. The functions are release builds if the functions or the articles
+/// are measured.
 ///
 /// # Errors
-/// If the local AWS cannot be brought up. A measurement that fails is an exit code.
+/// If the local AWS cannot be started. A failed measurement is an exit code.
 pub fn run(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode> {
     let functions = args.includes(BenchPart::Functions);
     let release = functions || args.includes(BenchPart::Articles);
@@ -72,7 +74,7 @@ fn measure_functions(workspace: &Workspace, running: &Running, args: &BenchArgs)
     succeeds(&mut command, "bench.py")
 }
 
-/// The articles' design beside ours, in one run.
+/// Measures the design in the articles and the workflow in one run.
 fn measure_articles(workspace: &Workspace, running: &Running, args: &BenchArgs) -> Result<bool> {
     let port = running.state.port;
     let engine = running.state.engine.as_ref().context("the local AWS does not run")?;
@@ -94,7 +96,7 @@ fn measure_ledger(workspace: &Workspace, running: &Running) -> Result<bool> {
     Ok(success)
 }
 
-/// As many as fit are admitted, each case many times over.
+/// Tests that exactly as many requests as fit are admitted. Every case is repeated [`REPETITIONS`] times.
 fn measure_admission(workspace: &Workspace, running: &Running) -> Result<bool> {
     println!("\n## Admission");
     let mut command = ledger(workspace, running, "test");
@@ -102,7 +104,7 @@ fn measure_admission(workspace: &Workspace, running: &Running) -> Result<bool> {
     succeeds(command.env("SENTRY_TEST_REPETITIONS", REPETITIONS), "the admission test")
 }
 
-/// Cargo, for a target of the ledger that finds the local AWS.
+/// A cargo command for a target of the ledger that uses the local AWS.
 fn ledger(workspace: &Workspace, running: &Running, task: &str) -> Command {
     let mut command = cargo(workspace);
     environment::isolate(&mut command, running.state.port);

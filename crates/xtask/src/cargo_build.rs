@@ -1,4 +1,4 @@
-//! Building the functions and the simulator with plain cargo, for this machine.
+//! Builds the functions and the simulator with plain cargo, for this machine.
 
 use crate::console::Step;
 use crate::workspace::Workspace;
@@ -9,17 +9,17 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// Which profile of Cargo.toml.
+/// A profile in Cargo.toml.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Quick to build.
+    /// The default, which is fast to build.
     #[default]
     Dev,
-    /// Small and fast, as it is deployed.
+    /// Small and fast, as on AWS.
     Release,
 }
 
-/// A line of `cargo build --message-format=json`; other fields are not needed.
+/// A line of `cargo build --message-format=json`, with only the fields that are needed.
 #[derive(Deserialize)]
 struct Message {
     reason: String,
@@ -27,10 +27,10 @@ struct Message {
     executable: Option<PathBuf>,
 }
 
-/// Builds the default members (functions and simulator) and returns the folder of their binaries.
+/// Builds the default members (functions and simulator), and returns the folder of their binaries.
 ///
 /// # Errors
-/// If the build fails; what cargo says is on stderr by then.
+/// If the build fails. By then, cargo has written its messages to stderr.
 pub fn build(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
     let step = Step::start("Build the functions and the Bedrock simulator");
     if let Some(packages) = count_packages(workspace) {
@@ -52,7 +52,7 @@ pub fn build(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
     folder.context("cargo built no program")
 }
 
-/// Moves the bar on with each package and returns the folder of the programs.
+/// Advances the progress bar with each package, and returns the folder of the binaries.
 fn follow(step: &Step, lines: impl BufRead) -> Result<Option<PathBuf>> {
     let mut packages = BTreeSet::new();
     let mut folder = None;
@@ -73,7 +73,7 @@ fn follow(step: &Step, lines: impl BufRead) -> Result<Option<PathBuf>> {
     Ok(folder)
 }
 
-/// `serde` of `registry+https://…#serde@1.0.0`, `fn-x` of `path+file:///…/fn-x#0.1.0`.
+/// `serde` for `registry+https://…#serde@1.0.0`, and `fn-x` for `path+file:///…/fn-x#0.1.0`.
 fn short_name(package_id: &str) -> &str {
     let (source, fragment) = package_id.rsplit_once('#').unwrap_or(("", package_id));
     match fragment.split_once('@') {
@@ -82,7 +82,7 @@ fn short_name(package_id: &str) -> &str {
     }
 }
 
-/// How many packages the build takes, for the bar; none if cargo cannot tell.
+/// Number of packages in the build, for the progress bar. `None` if cargo cannot list them.
 fn count_packages(workspace: &Workspace) -> Option<u64> {
     let mut command = cargo(workspace);
     command.args(["tree", "--quiet", "--edges=normal,build", "--prefix=none", "--format={p}"]);
@@ -93,11 +93,12 @@ fn count_packages(workspace: &Workspace) -> Option<u64> {
     (!packages.is_empty()).then_some(packages.len() as u64)
 }
 
-/// The cargo that runs us, at the top of the checkout.
+/// The cargo that runs this program, in the root folder of the checkout.
 pub fn cargo(workspace: &Workspace) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // `cargo run` describes this crate to us. Build scripts that look at such variables (ring's does) would run again,
-    // and everything after them be compiled again, whenever `cargo build` and `cargo xtask` take turns.
+    // `cargo run` sets variables that describe this crate. Some build scripts depend on such variables (ring's does).
+    // They would run again whenever `cargo build` and `cargo xtask` alternate, and all dependents would be compiled
+    // again.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"].iter().any(|of_us| name.starts_with(of_us)) {

@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: every check that needs nothing running.
+//! `cargo xtask lint`: every check that needs no running service.
 
 use crate::cargo_build::cargo;
 use crate::cli::LintArgs;
@@ -12,14 +12,14 @@ use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use std::process::{Command, ExitCode, Output};
 
-/// What cargo-deny says when the advisory database (a repository on GitHub) is out of reach.
+/// Part of cargo-deny's message when it cannot download the advisory database (a repository on GitHub).
 const NO_DATABASE: &str = "failed to fetch advisory database";
 const SHOWN_LINES: usize = 60;
 
-/// `cargo xtask lint`.
+/// Runs `cargo xtask lint` and prints the counts.
 ///
 /// # Errors
-/// Never for a failed check: that is an exit code.
+/// Never for a failed check, which is an exit code.
 pub fn run(workspace: &Workspace, args: &LintArgs) -> Result<ExitCode> {
     let mut counts = all(workspace);
     if args.sam_build {
@@ -29,7 +29,7 @@ pub fn run(workspace: &Workspace, args: &LintArgs) -> Result<ExitCode> {
     Ok(if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs every check but `sam build`.
+/// Runs every check except `sam build`.
 pub fn all(workspace: &Workspace) -> Counts {
     let mut counts = of_rust(workspace);
     counts += of_dependencies(workspace);
@@ -63,7 +63,7 @@ fn of_dependencies(workspace: &Workspace) -> Counts {
     counts
 }
 
-/// Security advisories; a database out of reach is said, and neither passes nor fails.
+/// Checks security advisories. If the database cannot be downloaded, the check is reported as skipped.
 fn advisories(command: &mut Command) -> Counts {
     let label = "Security advisories of dependencies (cargo deny)";
     let step = Step::start(label);
@@ -95,7 +95,7 @@ fn of_template(workspace: &Workspace) -> Counts {
     counts
 }
 
-/// `sam build` of every function, with the compiler and linker of the virtual environment.
+/// Runs `sam build` for every function, with the compiler and linker of the virtual environment.
 fn sam_build(workspace: &Workspace) -> Counts {
     let label = "Every function for AWS (sam build)";
     let python = match PythonEnv::ensure(workspace, Purpose::Lint) {
@@ -103,7 +103,7 @@ fn sam_build(workspace: &Workspace) -> Counts {
         Err(error) => return could_not_run(label, &error),
     };
     let mut build = sam(workspace, &python);
-    // For this machine's processor, whose target every toolchain has.
+    // Builds for this machine's processor, because every toolchain has this target.
     build.args(["build", "--beta-features", "--parameter-overrides", &local_aws::architecture()]);
     check(label, &mut build)
 }
@@ -120,13 +120,13 @@ fn sam(workspace: &Workspace, python: &PythonEnv) -> Command {
     command
 }
 
-/// Runs one check; what it wrote is shown if it fails.
+/// Runs one check. Shows its output if it fails.
 pub fn check(label: &str, command: &mut Command) -> Counts {
     let step = Step::start(label);
     judge(step, command::output(command))
 }
 
-/// A check that could not run counts as failed.
+/// Counts a check that could not run as failed.
 pub fn could_not_run(label: &str, error: &anyhow::Error) -> Counts {
     Step::start(label).failed(&format!("could not run: {error:#}"));
     Counts::one(false)
@@ -150,7 +150,7 @@ fn judge(step: Step, result: Result<Output>) -> Counts {
     }
 }
 
-/// What a program wrote, to stdout and then to stderr.
+/// The output of a program: first stdout, then stderr.
 pub fn text_of(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

@@ -1,80 +1,75 @@
-//! The command line.
+//! Definition of the command line. The doc comments are its help texts.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-/// Runs, tests and checks the cost sentry on this machine; needs Rust and Python 3.10 or newer.
+/// Run, test, and check the cost sentry on this machine. Requires Rust and Python 3.10 or newer
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
 pub struct Cli {
-    /// What to do.
     #[command(subcommand)]
     pub task: Task,
 }
 
-/// The tasks.
 #[derive(Subcommand)]
 pub enum Task {
-    /// Start the local AWS, deploy template.yaml and leave it running; run again, it deploys what changed
+    /// Start the local AWS, deploy template.yaml, and leave it running. A second run deploys what changed
     Up(UpArgs),
-    /// Stop what `up` started
+    /// Stop a local AWS that `up` started
     Down(DownArgs),
-    /// Everything that CI checks; ends with a pass/fail count
+    /// Run everything that CI checks, and print the number of passed and failed checks
     Test(TestArgs),
-    /// Formatting, clippy, dependencies, template and state machines
+    /// Check formatting, clippy, dependencies, the template, and the state machines
     Lint(LintArgs),
-    /// Send real requests through the local AWS and leave an HTML report
+    /// Send real requests through a local AWS, and write an HTML report
     Demo(DemoArgs),
-    /// Measure the functions, the system's own overhead and the budget ledger
+    /// Measure the functions, the overhead of the system, and the budget ledger
     Bench(BenchArgs),
-    /// Count what a request does on the local AWS and print what 100,000 cost on AWS, by function and natively
+    /// Count the AWS usage of a request on a local AWS, and print the cost of 100,000 requests on AWS, for the lambda
+    /// and the native mode
     Cost,
     /// Write the state machines from their sources in statemachines/source
     States(StatesArgs),
-    /// Bring the model catalogue up to date from public data, or compare it with newer data
+    /// Update the model catalogue from public data, or compare it with newer data
     Models(ModelsArgs),
 }
 
-/// Arguments of `states`.
 #[derive(Args)]
 pub struct StatesArgs {
-    /// Only compare; fails where a state machine is not what its sources say
+    /// Only compare. Fails if a state machine differs from its sources
     #[arg(long)]
     pub check: bool,
 }
 
-/// What a local AWS is made of; the same for every task that starts one.
+// These options are the same for every task that starts a local AWS.
 #[derive(Args, Clone, Default)]
 pub struct LocalArgs {
-    /// Another Bedrock in place of the simulator, e.g. <http://127.0.0.1:9000>
+    /// Use this Bedrock endpoint instead of the simulator, e.g. <http://127.0.0.1:9000>
     #[arg(long, value_name = "URL")]
     pub bedrock_endpoint: Option<String>,
-    /// A parameter of template.yaml (repeatable)
+    /// Set a parameter of template.yaml (repeatable)
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub parameters: Vec<String>,
-    /// An argument for the Bedrock simulator (repeatable), e.g. --sim-arg=--metrics-delay-seconds=1
+    /// Pass an argument to the Bedrock simulator (repeatable), e.g. --sim-arg=--metrics-delay-seconds=1
     #[arg(long = "sim-arg", value_name = "ARG", allow_hyphen_values = true)]
     pub sim_args: Vec<String>,
 }
 
-/// Arguments of `up`.
 #[derive(Args)]
 pub struct UpArgs {
-    /// Port of the local AWS; 0 takes a free one
+    /// Port of the local AWS. 0 selects a free port
     #[arg(long, default_value_t = 4566)]
     pub port: u16,
-    /// Name of the stack
+    /// Name of the CloudFormation stack
     #[arg(long, default_value = "cost-sentry")]
     pub stack_name: String,
-    /// Print one JSON object on stdout, for a program to read
+    /// Print one JSON object to stdout, for use by programs
     #[arg(long)]
     pub json: bool,
-    /// What the local AWS is made of.
     #[command(flatten)]
     pub local: LocalArgs,
 }
 
-/// Arguments of `down`.
 #[derive(Args)]
 pub struct DownArgs {
     /// Port of the local AWS to stop
@@ -85,10 +80,9 @@ pub struct DownArgs {
     pub all: bool,
 }
 
-/// Arguments of `test`.
 #[derive(Args)]
 pub struct TestArgs {
-    /// Only the end-to-end tests
+    /// Run only the end-to-end tests
     #[arg(long)]
     pub end_to_end: bool,
     /// Arguments for pytest, after `--`, e.g. `-- -k budget`
@@ -96,7 +90,6 @@ pub struct TestArgs {
     pub pytest: Vec<String>,
 }
 
-/// Arguments of `lint`.
 #[derive(Args)]
 pub struct LintArgs {
     /// Also run `sam build` (about five minutes the first time)
@@ -104,86 +97,79 @@ pub struct LintArgs {
     pub sam_build: bool,
 }
 
-/// Arguments of `demo`.
 #[derive(Args)]
 pub struct DemoArgs {
-    /// Port of the local AWS; a free one if not given
+    /// Port of the local AWS. 0 selects a free port
     #[arg(long, default_value_t = 0)]
     pub port: u16,
-    /// Where the report goes [default: .sentry/demo-report.html]
+    /// Path of the report [default: .sentry/demo-report.html]
     #[arg(long, value_name = "PATH")]
     pub report: Option<PathBuf>,
-    /// What the local AWS is made of.
     #[command(flatten)]
     pub local: LocalArgs,
 }
 
-/// A part of `bench`.
+/// A part of `bench`, the value of `--part`.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BenchPart {
-    /// The functions and the system's own overhead
+    /// The functions and the overhead of the system
     Functions,
-    /// The budget ledger: scale, over-reservation, cost and latency
+    /// The budget ledger: scale, over-reservation, cost, and latency
     Ledger,
-    /// As many requests as fit are admitted, 20 times over (about ten minutes)
+    /// Admission of a thousand concurrent requests, repeated 20 times (about ten minutes)
     Admission,
-    /// The workflow beside the articles' design
+    /// The workflow compared with the design in the articles
     Articles,
-    /// All of these
+    /// All of the above parts
     All,
 }
 
-/// Arguments of `bench`.
 #[derive(Args)]
 pub struct BenchArgs {
-    /// What to measure
+    /// The part to measure
     #[arg(long, value_enum, default_value_t = BenchPart::All)]
     pub part: BenchPart,
-    /// Requests of the end-to-end measurement
+    /// Number of requests in the end-to-end measurement
     #[arg(long, default_value_t = 200)]
     pub requests: u32,
-    /// Invocations of each function's own measurement
+    /// Number of invocations in the measurement of each function
     #[arg(long, default_value_t = 200)]
     pub invocations: u32,
-    /// Also write the figures as JSON to this file
+    /// Also write the results as JSON to this file
     #[arg(long, value_name = "PATH")]
     pub json: Option<PathBuf>,
 }
 
 impl BenchArgs {
-    /// Whether `part` is to be measured.
+    /// `true` if the user selected `part` or all parts.
     pub fn includes(&self, part: BenchPart) -> bool {
         self.part == part || self.part == BenchPart::All
     }
 }
 
-/// Arguments of `models`.
 #[derive(Args)]
 #[command(
     after_help = "The files are public:\n  https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonBedrock/current/us-east-1/index.json\n  https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonBedrockFoundationModels/current/us-east-1/index.json\n  https://raw.githubusercontent.com/BerriAI/litellm/main/model_prices_and_context_window.json\n  https://raw.githubusercontent.com/pydantic/genai-prices/main/prices/data.json"
 )]
 pub struct ModelsArgs {
-    /// What to do.
     #[command(subcommand)]
     pub task: ModelsTask,
 }
 
-/// What `models` does.
 #[derive(Subcommand)]
 pub enum ModelsTask {
-    /// Take prices, limits and ends over into the catalogue's files, and show what changed
+    /// Write prices, limits, and end dates into the catalogue's files, and show the changes
     Import(ModelsFiles),
-    /// Only show what would change; fails where something that is shipped is another in the files
+    /// Only show the changes. Fails if a known value would change
     Check(ModelsFiles),
 }
 
-/// Arguments of `models import` and `models check`.
 #[derive(Args)]
 pub struct ModelsFiles {
-    /// Offer files of the AWS Price List, LiteLLM's model map, genai-prices' data.json
+    /// Offer files of the AWS Price List, LiteLLM's model map, or genai-prices' data.json
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// The day on which the files were downloaded; today if not given
+    /// Date on which the files were downloaded [default: today]
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub read: Option<chrono::NaiveDate>,
 }

@@ -1,4 +1,4 @@
-//! Running other programs to their end.
+//! Runs other programs and waits for their end.
 
 use anyhow::{Context, Result, bail};
 use std::ffi::OsStr;
@@ -6,22 +6,22 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// How many lines of a log an error shows.
+/// Number of lines of a log in an error.
 const TAIL_LINES: usize = 30;
 
-/// Runs a program with nothing on stdin and returns what it wrote, whatever its exit code.
+/// Runs a program with an empty stdin. Returns its output for every exit code.
 ///
 /// # Errors
-/// If it could not be started.
+/// If the program could not be started.
 pub fn output(command: &mut Command) -> Result<Output> {
     let name = name_of(command);
     command.stdin(Stdio::null()).output().with_context(|| format!("{name} could not be started"))
 }
 
-/// Runs a program with its output in a log file.
+/// Runs a program and writes its output to a log file.
 ///
 /// # Errors
-/// If it could not be started, or failed: then with the end of its log.
+/// If the program could not be started or failed. The error of a failure contains the end of the log.
 pub fn logged(command: &mut Command, log: &Path) -> Result<()> {
     let name = name_of(command);
     let file = File::create(log).with_context(|| format!("{} cannot be written", log.display()))?;
@@ -33,7 +33,7 @@ pub fn logged(command: &mut Command, log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The last lines of a text file, or why it cannot be read.
+/// The last lines of a text file, or a message if the file cannot be read.
 pub fn tail(log: &Path) -> String {
     match std::fs::read_to_string(log) {
         Ok(text) => last_lines(&text, TAIL_LINES),
@@ -47,7 +47,7 @@ pub fn last_lines(text: &str, count: usize) -> String {
     lines.iter().skip(lines.len().saturating_sub(count)).copied().collect::<Vec<_>>().join("\n")
 }
 
-/// A program's name for messages: without its folder.
+/// The name of a program for messages, without its folder.
 fn name_of(command: &Command) -> String {
     let program = Path::new(command.get_program());
     program.file_name().unwrap_or(OsStr::new("program")).to_string_lossy().into_owned()

@@ -1,4 +1,4 @@
-//! What the tasks say while they work, all of it on stderr: stdout is for results.
+//! Progress of the tasks. It goes to stderr, because stdout is for results.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, stderr};
@@ -9,7 +9,7 @@ pub fn line(text: &str) {
     eprintln!("{text}");
 }
 
-/// One piece of work: a moving line while it lasts, and a line with its time when it has ended.
+/// A unit of work. A spinner shows it while it runs, and a line shows its duration at the end.
 pub struct Step {
     label: String,
     started: Instant,
@@ -18,7 +18,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// Says that the work has begun.
+    /// Starts a step and shows its label.
     pub fn start(label: impl Into<String>) -> Self {
         let label = label.into();
         let bar = if stderr().is_terminal() {
@@ -35,7 +35,7 @@ impl Step {
         Self { label, started: Instant::now(), bar, ended: false }
     }
 
-    /// Turns the moving line into a bar of `total` parts.
+    /// Turns the spinner into a progress bar with `total` parts.
     pub fn count_to(&self, total: u64) {
         self.bar.set_length(total);
         if let Ok(style) = ProgressStyle::with_template(
@@ -45,38 +45,38 @@ impl Step {
         }
     }
 
-    /// Where the bar is now, and at what.
+    /// Sets the position of the bar, and the text next to it.
     pub fn at(&self, position: u64, what: &str) {
         self.bar.set_position(position);
         self.bar.set_message(what.to_owned());
     }
 
-    /// A line that stays, above the moving one.
+    /// Prints a permanent line above the progress bar.
     pub fn say(&self, text: &str) {
         self.bar.suspend(|| line(text));
     }
 
-    /// Takes the moving line away, for a program that writes to the terminal itself.
+    /// Removes the progress bar, for a program that writes to the terminal itself.
     pub fn hide(&self) {
         self.bar.finish_and_clear();
     }
 
-    /// The work is done.
+    /// Ends a successful step.
     pub fn done(self) {
         self.end("✓", "");
     }
 
-    /// The work is done; `detail` says with what result.
+    /// Ends a successful step. `detail` is its result.
     pub fn done_with(self, detail: &str) {
         self.end("✓", detail);
     }
 
-    /// The work has failed; `detail` says how.
+    /// Ends a failed step. `detail` is the reason.
     pub fn failed(self, detail: &str) {
         self.end("✗", detail);
     }
 
-    /// The work could not be tried; `detail` says why.
+    /// Ends a step that could not run. `detail` is the reason.
     pub fn skipped(self, detail: &str) {
         self.end("–", detail);
     }
@@ -101,7 +101,7 @@ impl Drop for Step {
     }
 }
 
-/// A duration as people read it: `0.4 s`, `12 s`, `3 min 20 s`.
+/// A readable duration, such as `0.4 s`, `12 s`, or `3 min 20 s`.
 pub fn seconds(duration: Duration) -> String {
     match duration.as_secs() {
         0..10 => format!("{}.{} s", duration.as_secs(), duration.subsec_millis() / 100),

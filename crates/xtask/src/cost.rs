@@ -1,4 +1,5 @@
-//! `cargo xtask cost`: what 100,000 requests cost on AWS, from what one does on a local AWS, by function and natively.
+//! `cargo xtask cost`: the cost of 100,000 requests on AWS. It is computed from the usage of one request on a local
+//! AWS, for the `lambda` and the `native` mode.
 
 use crate::cli::LocalArgs;
 use crate::environment;
@@ -9,17 +10,17 @@ use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use std::process::{ExitCode, Stdio};
 
-/// The stacks, and who calls the models in each.
+/// Stack names, each with its value of `ModelInvocation`.
 const STACKS: [(&str, &str); 2] = [("cost-sentry", "lambda"), ("cost-sentry-native", "native")];
-/// Metrics are published at once, so that nothing waits for them here; the bill takes the template's window.
+/// Metrics are published at once, which avoids a wait. The computed cost uses the window of the template.
 const PARAMETER: &str = "MetricsWindowSeconds=1";
-/// A model that takes no time unless it is told to, and usage that does not change while we count.
+/// The model answers at once by default. Usage does not change during the count.
 const SIMULATOR: [&str; 2] = ["--base-latency-ms=0", "--metrics-delay-seconds=3600"];
 
-/// Counts on a local AWS with both stacks and prints the bill; fails where a sum is above its aim.
+/// Counts on a local AWS with both stacks, and prints the cost. Fails if a sum is above its target.
 ///
 /// # Errors
-/// If the local AWS cannot be brought up. A count that fails, or an aim that is missed, is an exit code.
+/// If the local AWS cannot be started. A failed count or a missed target is an exit code.
 pub fn run(workspace: &Workspace) -> Result<ExitCode> {
     let success = with_local_aws(workspace, options(STACKS[0]), |running| {
         let port = running.state.port;

@@ -1,25 +1,23 @@
-//! Counting what passed and what failed.
+//! Counts passed, failed, and skipped checks.
 
 use std::ops::AddAssign;
 
-/// How many checks passed, failed and were skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Passed.
     pub passed: u64,
-    /// Failed, or could not run.
+    /// Includes checks that could not run.
     pub failed: u64,
-    /// Not run on purpose.
     pub skipped: u64,
 }
 
 impl Counts {
-    /// One check.
+    /// The count of one check.
     pub fn one(passed: bool) -> Self {
         Self { passed: u64::from(passed), failed: u64::from(!passed), skipped: 0 }
     }
 
-    /// A run of many tests that ended with an error although no test says so (it did not compile, say) has one failure.
+    /// Adds one failure if a test run ended with an error but reported no failed test, for example because it did not
+    /// compile.
     pub fn with_exit(mut self, succeeded: bool) -> Self {
         if !succeeded && self.failed == 0 {
             self.failed = 1;

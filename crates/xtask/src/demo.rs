@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: a story told with real requests, and a report of it.
+//! `cargo xtask demo`: sends real requests that tell a story, and writes a report about it.
 
 use crate::cli::{DemoArgs, LocalArgs};
 use crate::console;
@@ -11,10 +11,10 @@ use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus, Stdio};
 
-/// Runs the demo on a local AWS of its own.
+/// Runs the demo on its own local AWS.
 ///
 /// # Errors
-/// If the local AWS cannot be brought up. A demo that fails is an exit code.
+/// If the local AWS cannot be started. A failed demo is an exit code.
 pub fn run(workspace: &Workspace, args: &DemoArgs) -> Result<ExitCode> {
     let report = match &args.report {
         Some(path) => std::path::absolute(path)?,
@@ -34,7 +34,8 @@ pub fn run(workspace: &Workspace, args: &DemoArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Nobody wants to wait a minute for Bedrock's metrics in a demo; what the user asks for comes first.
+/// Shortens the delay of Bedrock's metrics, because one minute is too long for a demo. The user's own settings take
+/// precedence.
 fn quick(asked: &LocalArgs) -> LocalArgs {
     let mut local = asked.clone();
     if !local.sim_args.iter().any(|arg| arg.starts_with("--metrics-delay-seconds")) {

@@ -1,22 +1,22 @@
-//! The environment variables of clients, engine and functions.
+//! The environment variables of clients, engine, and functions.
 
 use crate::network::local_url;
 use std::collections::BTreeMap;
 use std::process::Command;
 
-/// What a client of the local AWS needs; the same variables are printed for the AWS CLI.
+/// The variables that a client of the local AWS needs. `cargo xtask up` prints the same variables for the AWS CLI.
 pub fn of_clients(port: u16) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("AWS_ACCESS_KEY_ID", "test".to_owned()),
         ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
-        // StartSyncExecution would otherwise go to a host named sync-127.0.0.1.
+        // Without this variable, StartSyncExecution would go to a host named sync-127.0.0.1.
         ("AWS_DISABLE_HOST_PREFIX_INJECTION", "true".to_owned()),
         ("AWS_ENDPOINT_URL", local_url(port)),
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
     ])
 }
 
-/// Gives a program the local AWS and hides the user's own AWS from it.
+/// Points a program to the local AWS, and hides the user's own AWS settings from it.
 pub fn isolate(command: &mut Command, port: u16) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("AWS_") {
@@ -31,7 +31,7 @@ pub fn isolate(command: &mut Command, port: u16) {
     }
 }
 
-/// The user's list of hosts that need no proxy, and this machine.
+/// The user's list of hosts that need no proxy, plus this machine.
 fn without_proxy(list: Option<String>) -> String {
     let own = "127.0.0.1,localhost";
     match list {

@@ -1,4 +1,4 @@
-//! The local AWS: engine, Bedrock simulator and the deployed stack.
+//! The local AWS: engine, Bedrock simulator, and deployed stack.
 
 use crate::cargo_build::{self, Profile};
 use crate::cli::{DownArgs, LocalArgs};
@@ -22,39 +22,39 @@ const POLL: Duration = Duration::from_millis(100);
 const ENGINE_HEALTH: &str = "/_ministack/health";
 const SIMULATOR_HEALTH: &str = "/_sim/health";
 
-/// What to start, and how.
+/// Options for the start of a local AWS.
 #[derive(Clone, Default)]
 pub struct Options {
-    /// Port of the engine; 0 takes a free one.
+    /// Port of the engine. 0 selects a free port.
     pub port: u16,
-    /// Name of the stack.
+    /// Name of the CloudFormation stack.
     pub stack_name: String,
-    /// What the user may choose in every task.
+    /// Options that every task offers to the user.
     pub local: LocalArgs,
-    /// How the functions are built.
+    /// Cargo profile of the functions.
     pub profile: Profile,
-    /// Whether the engine records named executions, see `local/engine_trace.py`.
+    /// `true` if the engine records named executions (see `local/engine_trace.py`).
     pub traced: bool,
 }
 
-/// A local AWS that is up, with the stack deployed.
+/// A running local AWS with the deployed stack.
 pub struct Running {
-    /// What it is made of.
     pub state: State,
-    /// The stack.
+    /// Name of the deployed stack.
     pub stack_name: String,
-    /// The stack's outputs.
+    /// Outputs of the deployed stack.
     pub outputs: BTreeMap<String, String>,
-    /// Where the functions' binaries are.
+    /// Folder with the binaries of the functions.
     pub binaries: PathBuf,
-    /// The Python that its clients run in.
+    /// Python environment for the clients of the local AWS.
     pub python: PythonEnv,
 }
 
-/// Starts what does not run yet and deploys the stack; what this call started is stopped again if it fails.
+/// Starts all parts that do not run yet, and deploys the stack. If this fails and the local AWS was not running
+/// before, all parts are stopped again.
 ///
 /// # Errors
-/// If a part cannot be built, started or deployed, or the port is somebody else's.
+/// If a part cannot be built, started, or deployed, or if another program uses the port.
 pub fn up(workspace: &Workspace, options: &Options) -> Result<Running> {
     let port = if options.port == 0 { free_port()? } else { options.port };
     let existing = find(workspace, port, &options.local)?;
@@ -75,7 +75,7 @@ pub fn up(workspace: &Workspace, options: &Options) -> Result<Running> {
     }
 }
 
-/// The local AWS that runs on this port already, if it is ours.
+/// The local AWS of this checkout that already runs on the port.
 fn find(workspace: &Workspace, port: u16, local: &LocalArgs) -> Result<Option<State>> {
     if let Some(state) = State::load(workspace, port)? {
         if state.engine.as_ref().is_some_and(Process::is_alive) {
@@ -120,7 +120,7 @@ fn start_and_deploy(
     Ok((state, outputs))
 }
 
-/// Starts the simulator, or starts it again on its port when its binary or its arguments have changed.
+/// Starts the simulator. If its binary or its arguments changed, it is restarted on the same port.
 fn ensure_simulator(workspace: &Workspace, options: &Options, binaries: &Path, state: &mut State) -> Result<()> {
     let binary = binaries.join("bedrock-sim");
     let modified = std::fs::metadata(&binary).and_then(|data| data.modified()).context("bedrock-sim was not built")?;
@@ -158,13 +158,13 @@ fn start_engine(workspace: &Workspace, options: &Options, python: &PythonEnv, st
     command
         .env("BIND_HOST", "127.0.0.1")
         .env("GATEWAY_PORT", state.port.to_string())
-        // It unpacks the functions here.
+        // The engine extracts the functions in this folder.
         .env("TMPDIR", &temporary)
         .env("STATE_DIR", temporary.join("engine"))
-        // It would listen on further ports, for every network.
+        // These services would listen on more ports, on all network interfaces.
         .env("IOT_MTLS_ENABLED", "0")
         .env("SFTP_ENABLED", "0")
-        // Its environment is that of the functions too.
+        // The functions inherit the environment of the engine.
         .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", &state.bedrock_endpoint)
         .env("AWS_ENDPOINT_URL_BEDROCK", &state.bedrock_endpoint);
     if options.traced {
@@ -178,7 +178,7 @@ fn start_engine(workspace: &Workspace, options: &Options, python: &PythonEnv, st
     Ok(())
 }
 
-/// Where the engine records executions, if it does.
+/// The file in which the engine records executions, if tracing is on.
 pub fn trace_file(workspace: &Workspace, port: u16) -> PathBuf {
     workspace.port_folder(port).join("executions.jsonl")
 }
@@ -225,31 +225,31 @@ fn deploy(
     Ok(outputs)
 }
 
-/// The template's parameter for this machine's processor.
+/// The value of the template's parameter `Architecture` for this machine.
 pub fn architecture() -> String {
     let name = if std::env::consts::ARCH == "aarch64" { "arm64" } else { std::env::consts::ARCH };
     format!("Architecture={name}")
 }
 
-/// Stops the local AWS on a port; the logs stay. False if there was none.
+/// Stops the local AWS on a port, and keeps its logs. Returns `false` if none was running.
 ///
 /// # Errors
-/// If a program does not end.
+/// If a process does not end.
 pub fn down(workspace: &Workspace, port: u16) -> Result<bool> {
     let Some(state) = State::load(workspace, port)? else { return Ok(false) };
     for process in state.processes() {
         process.stop()?;
     }
     State::forget(workspace, port);
-    // Unpacked functions; what is left of them harms nobody.
+    // This folder contains only extracted functions. Files that cannot be deleted do no harm.
     let _ = std::fs::remove_dir_all(workspace.port_folder(port).join("tmp"));
     Ok(true)
 }
 
-/// `cargo xtask down`.
+/// Runs `cargo xtask down` for one port or for all ports.
 ///
 /// # Errors
-/// If a program does not end.
+/// If a process does not end.
 pub fn down_command(workspace: &Workspace, args: &DownArgs) -> Result<ExitCode> {
     let ports = if args.all { State::ports(workspace) } else { vec![args.port] };
     for port in &ports {

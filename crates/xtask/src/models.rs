@@ -1,7 +1,7 @@
-//! `models`: brings the catalogue's files up to date from public data, and compares them with it.
+//! `models`: updates the catalogue's files from public data, or compares them with that data.
 //!
-//! Three kinds of files are known by their content: an offer file of the AWS Price List, LiteLLM's model map
-//! (`model_prices_and_context_window.json`) and genai-prices' `data.json`.
+//! It recognizes three kinds of files by their content: an offer file of the AWS Price List, LiteLLM's model map
+//! (`model_prices_and_context_window.json`), and genai-prices' `data.json`.
 
 mod catalogue;
 mod genai;
@@ -21,7 +21,7 @@ use crate::console;
 use crate::workspace::Workspace;
 use catalogue::Files;
 
-/// A file of a known kind.
+/// A parsed source file.
 enum Source {
     Offer(offer::Offer),
     Litellm(litellm::ModelMap),
@@ -31,7 +31,7 @@ enum Source {
 /// Runs `models import` or `models check`.
 ///
 /// # Errors
-/// If a file cannot be read or written, or a row in it is broken; the error names the file and the line.
+/// If a file cannot be read or written, or if a row in a file is invalid. The error names the file and the line.
 pub fn run(workspace: &Workspace, args: &ModelsArgs) -> Result<ExitCode> {
     let (args, write) = match &args.task {
         ModelsTask::Import(args) => (args, true),
@@ -59,7 +59,7 @@ pub fn run(workspace: &Workspace, args: &ModelsArgs) -> Result<ExitCode> {
     Ok(if drifted { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Reads a file of whichever kind it is.
+/// Parses a file, after its kind is recognized from its content.
 fn recognise(name: &str, text: &str) -> Result<Source> {
     let start = text.trim_start();
     if start.starts_with('[') {
@@ -74,13 +74,14 @@ fn recognise(name: &str, text: &str) -> Result<Source> {
     bail!("{name}: neither an offer file of the AWS Price List, nor LiteLLM's model map, nor genai-prices' data")
 }
 
-/// The files after an update, and what of the sources has no place in them.
+/// The catalogue's files after an update, with messages about source data that the catalogue cannot hold.
 struct Updated {
     files: Files,
     left_out: Vec<String>,
 }
 
-/// Takes everything over. LiteLLM's rows come first, since an offer of AWS wins over them; genai-prices only says whether it agrees.
+/// Applies all sources to the files. LiteLLM's rows come first, because AWS offers take precedence over them.
+/// genai-prices is only compared.
 fn update(mut files: Files, sources: &[Source], read: NaiveDate) -> Result<Updated> {
     let mut left_out = Vec::new();
     for source in sources {

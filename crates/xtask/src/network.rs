@@ -1,4 +1,4 @@
-//! Ports, and whether a server answers.
+//! Ports and health checks on this machine.
 
 use anyhow::{Context, Result};
 use std::io::{Read, Write};
@@ -7,16 +7,16 @@ use std::time::Duration;
 
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A port that nothing listens on at the moment.
+/// A port that is free at the moment.
 ///
 /// # Errors
-/// If the system has none to give.
+/// If no port is free.
 pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
     Ok(listener.local_addr()?.port())
 }
 
-/// Whether something listens on this port already.
+/// `true` if a program already listens on this port.
 pub fn is_taken(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err()
 }
@@ -26,7 +26,7 @@ pub fn local_url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-/// Whether `GET path` is answered with 200.
+/// `true` if the answer to `GET path` has status 200.
 pub fn is_healthy(port: u16, path: &str) -> bool {
     status_line(port, path).is_ok_and(|line| line.split(' ').nth(1) == Some("200"))
 }

@@ -1,4 +1,5 @@
-//! Programs that go on running after this one: started in a process group of their own, found again by pid and start time.
+//! Programs that continue to run after this one. Each starts in its own process group. It is found again by its
+//! process id and start time.
 
 use crate::command;
 use anyhow::{Context, Result, bail};
@@ -11,26 +12,26 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long a program may take to end by itself before it is killed.
+/// Time that a program has to end after a signal.
 const GRACE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 
-/// A program we started, in a form that survives us.
+/// A program that xtask started, in a form that can be saved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// What it is, for messages.
+    /// Name of the program, for messages.
     pub name: String,
-    /// Its process id, which is also the id of its group.
+    /// Process id, which is also the id of the process group.
     pub pid: i32,
-    /// When it started, in the words of the system: a pid that is used again has another start.
+    /// Start time, in the format of the system. It shows if another program reuses the process id.
     pub started: String,
 }
 
 impl Process {
-    /// Starts a program in the background, its output in `log`.
+    /// Starts a program in the background, with its output in `log`.
     ///
     /// # Errors
-    /// If the program could not be started, or ended at once.
+    /// If the program could not be started, or if it ended at once.
     pub fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
         let file = File::create(log).with_context(|| format!("{} cannot be written", log.display()))?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
@@ -42,25 +43,25 @@ impl Process {
         }
     }
 
-    /// Whether this very program still runs.
+    /// `true` if this program still runs.
     pub fn is_alive(&self) -> bool {
         start_of(self.pid).as_ref() == Some(&self.started)
     }
 
-    /// Ends the program and every program it started: first politely, then not.
+    /// Ends the program and all programs that it started: first with SIGTERM, then with SIGKILL.
     ///
     /// # Errors
-    /// If it is still there afterwards.
+    /// If the program still runs afterwards.
     pub fn stop(&self) -> Result<()> {
         if !self.is_alive() {
             return Ok(());
         }
         let group = Pid::from_raw(self.pid).context("pid 0 is nobody's")?;
         for signal in [Signal::TERM, Signal::KILL] {
-            // A group that is already gone is what we want.
+            // If the group is already gone, the goal is reached.
             let _ = kill_process_group(group, signal);
             if self.ends_within(GRACE) {
-                // What it had started may outlive it.
+                // Programs that it started may still run.
                 let _ = kill_process_group(group, Signal::KILL);
                 return Ok(());
             }
@@ -80,7 +81,7 @@ impl Process {
     }
 }
 
-/// When the process with this id started; none if there is no such process, or only its remains.
+/// The start time of a process. `None` if it does not exist, or if it is a zombie.
 fn start_of(pid: i32) -> Option<String> {
     if Path::new("/proc/self/stat").exists() {
         return start_in_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?);
@@ -91,9 +92,9 @@ fn start_of(pid: i32) -> Option<String> {
     (!state.starts_with('Z')).then(|| started.trim().to_owned())
 }
 
-/// Field 22 of Linux's `/proc/<pid>/stat` (proc(5)), unless field 3 says zombie or dead.
+/// Field 22 of Linux's `/proc/<pid>/stat` (proc(5)). `None` if field 3 says zombie or dead.
 fn start_in_stat(stat: &str) -> Option<String> {
-    // Field 2, the name, is in parentheses and may hold anything, so count from its end.
+    // Field 2, the name, is in parentheses and can contain any character. So fields are counted from its end.
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut fields = after_name.split_whitespace();
     let state = fields.next()?;

@@ -1,4 +1,5 @@
-//! The private virtual environments: made when missing, and again when the requirements or the Python change.
+//! The private virtual environments. They are created if they are missing, and created again if the requirements or
+//! the Python change.
 
 use crate::command;
 use crate::console::Step;
@@ -13,7 +14,7 @@ pub struct PythonEnv {
     folder: PathBuf,
 }
 
-/// Which virtual environment.
+/// Purpose of a virtual environment.
 #[derive(Clone, Copy)]
 pub enum Purpose {
     /// The local AWS and its clients.
@@ -46,10 +47,10 @@ impl Purpose {
 }
 
 impl PythonEnv {
-    /// The virtual environment for a purpose, installed if it is not there or no longer what the requirements say.
+    /// The virtual environment for a purpose. It is installed if it is missing or if the requirements changed.
     ///
     /// # Errors
-    /// If there is no usable Python 3, or the packages cannot be installed.
+    /// If no usable Python 3 exists, or if the packages cannot be installed.
     pub fn ensure(workspace: &Workspace, purpose: Purpose) -> Result<Self> {
         let environment = Self { folder: workspace.private().join(purpose.folder()) };
         std::fs::create_dir_all(workspace.private())?;
@@ -80,20 +81,20 @@ impl PythonEnv {
             .context("the Python packages could not be installed")
     }
 
-    /// Its Python.
+    /// Path of its Python interpreter.
     pub fn python(&self) -> PathBuf {
         self.program("python")
     }
 
-    /// One of its programs.
+    /// Path of one of its programs.
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder.join("bin").join(name)
     }
 
-    /// A Python program of this crate, ready to be given its arguments.
+    /// Command for a Python program of this crate. The caller adds the arguments.
     pub fn script(&self, workspace: &Workspace, name: &str) -> Command {
         let mut command = Command::new(self.python());
-        // Without the cache of compiled modules the source folder stays clean.
+        // Without a cache of compiled modules, the source folder stays clean.
         command.arg("-B").arg(workspace.script(name)).env("PYTHONUNBUFFERED", "1");
         command
     }

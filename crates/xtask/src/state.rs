@@ -1,4 +1,4 @@
-//! What a local AWS is made of, written down so that a later call finds it again.
+//! The parts of a local AWS. They are saved in a file, which later calls read.
 
 use crate::processes::Process;
 use crate::workspace::Workspace;
@@ -7,37 +7,37 @@ use serde::{Deserialize, Serialize};
 
 const FILE: &str = "state.json";
 
-/// The local AWS on one port.
+/// A local AWS on one port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Port of the engine.
     pub port: u16,
-    /// Where the functions find Bedrock.
+    /// Bedrock endpoint for the functions.
     pub bedrock_endpoint: String,
-    /// The simulator, unless another Bedrock is used.
+    /// The simulator. Absent if another Bedrock is used.
     pub simulator: Option<Simulator>,
-    /// The engine, once it has been started.
+    /// The engine. Absent until it is started.
     pub engine: Option<Process>,
 }
 
-/// A running Bedrock simulator and what it was started with.
+/// A running Bedrock simulator, with the options of its start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Simulator {
-    /// Its port.
+    /// Port of the simulator.
     pub port: u16,
-    /// Its arguments, as the user gave them.
+    /// Arguments from the user.
     pub args: Vec<String>,
-    /// Modification time of its binary in nanoseconds since 1970: it is started again when that changes.
+    /// Modification time of the binary, in nanoseconds since 1970. If it changes, the simulator is restarted.
     pub binary_modified_ns: u128,
-    /// The program.
+    /// Process of the simulator.
     pub process: Process,
 }
 
 impl State {
-    /// The state of a port, if something was started there and has not been stopped.
+    /// The state of a port. `None` if nothing was started there, or if it was stopped.
     ///
     /// # Errors
-    /// If the file is there and cannot be read.
+    /// If the file exists but cannot be read or parsed.
     pub fn load(workspace: &Workspace, port: u16) -> Result<Option<Self>> {
         let path = workspace.port_folder(port).join(FILE);
         match std::fs::read(&path) {
@@ -50,7 +50,7 @@ impl State {
         }
     }
 
-    /// Writes the state down.
+    /// Writes the state to its file.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -60,13 +60,13 @@ impl State {
             .with_context(|| format!("{} cannot be written", path.display()))
     }
 
-    /// Forgets the state of a port; the logs stay.
+    /// Deletes the state of a port, but not its logs.
     pub fn forget(workspace: &Workspace, port: u16) {
-        // Not there is as good.
+        // If the file does not exist, nothing must be done.
         let _ = std::fs::remove_file(workspace.port_folder(port).join(FILE));
     }
 
-    /// The ports on which something was started, in order.
+    /// The ports with a saved state, in ascending order.
     pub fn ports(workspace: &Workspace) -> Vec<u16> {
         let folders = std::fs::read_dir(workspace.private()).into_iter().flatten().flatten();
         let mut ports: Vec<u16> = folders
@@ -77,7 +77,7 @@ impl State {
         ports
     }
 
-    /// Every program that belongs to it, the engine first: it has calls to the simulator under way.
+    /// All processes. The engine is first, because it may have calls to the simulator in progress.
     pub fn processes(&self) -> Vec<&Process> {
         self.engine.iter().chain(self.simulator.iter().map(|simulator| &simulator.process)).collect()
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask states`: both workflows from their common sources.
+//! `cargo xtask states`: writes both state machines from their common sources.
 
 use crate::cli::StatesArgs;
 use crate::python_env::{Purpose, PythonEnv};
@@ -6,7 +6,7 @@ use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use std::process::{Command, ExitCode};
 
-/// Writes the state machines, or compares them.
+/// Writes the state machines, or compares them with their sources.
 ///
 /// # Errors
 /// If Python cannot be started. A difference is an exit code.
@@ -16,7 +16,7 @@ pub fn run(workspace: &Workspace, args: &StatesArgs) -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The script that writes the state machines, or with `check` compares them.
+/// The command that writes the state machines. With `check`, it only compares them.
 pub fn command(workspace: &Workspace, python: &PythonEnv, check: bool) -> Command {
     let mut command = python.script(workspace, "state_machines.py");
     command.arg(workspace.root().join("statemachines")).args(check.then_some("--check"));

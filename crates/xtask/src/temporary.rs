@@ -1,4 +1,4 @@
-//! A local AWS for the length of one task: on a free port, and gone afterwards, also after Ctrl-C.
+//! A local AWS for one task. It uses a free port by default, and it is stopped at the end of the task and on Ctrl-C.
 
 use crate::console;
 use crate::local_aws::{self, Options, Running};
@@ -6,10 +6,10 @@ use crate::network::free_port;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 
-/// Brings a local AWS up, does the work, and stops it whatever came out of the work.
+/// Starts a local AWS, runs `work`, and stops the local AWS, even if `work` fails.
 ///
 /// # Errors
-/// If it cannot be brought up or stopped, or the work fails.
+/// If the local AWS cannot be started or stopped, or if `work` fails.
 pub fn with_local_aws<T>(
     workspace: &Workspace,
     options: Options,
@@ -21,7 +21,7 @@ pub fn with_local_aws<T>(
     let result = work(&running);
     local_aws::down(workspace, port)?;
     if result.is_ok() {
-        // The logs of a failure stay.
+        // The logs of a failed task are kept.
         let _ = std::fs::remove_dir_all(workspace.port_folder(port));
     }
     result
@@ -34,7 +34,7 @@ fn stop_on_interrupt(port: u16) -> Result<()> {
         if let Err(error) = stopped {
             console::line(&format!("{error:#}"));
         }
-        // 128 + SIGINT, as shells have it.
+        // 128 + SIGINT is the exit code that shells use.
         std::process::exit(130);
     })
     .context("Ctrl-C cannot be handled")

@@ -16,15 +16,18 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 const SHOWN_LINES: usize = 100;
-/// Lines of a test's output that are shown: the tables that it prints, and their titles.
+/// The beginnings of test output lines that are shown: tables and their titles.
 const SHOWN_STARTS: [&str; 2] = ["|", "## "];
-/// The end-to-end tests wait for a model that hangs, and for edits to take effect: short times make them quick.
+/// Short times for the end-to-end tests, which wait for a model that hangs and for configuration changes to take
+/// effect.
 const PARAMETERS: [&str; 3] = ["ModelTimeoutSeconds=3", "UsageCacheSeconds=0", "MetricsWindowSeconds=1"];
 const SIMULATOR: [&str; 2] = ["--metrics-delay-seconds=1", "--record=10000"];
 
-/// The stacks: the functions wait for the model, or Step Functions calls it.
+/// Stack names, each with its value of `ModelInvocation`. In a `lambda` stack, the functions wait for the model. In a
+/// `native` stack, Step Functions calls the model.
 const STACKS: [(&str, &str); 2] = [("cost-sentry", "lambda"), ("cost-sentry-native", "native")];
-/// What calls models, and what looks at the whole run, for the second stack; everything else is the same in both.
+/// Tests for the second stack: those that call models, and those that check the whole run. All other tests have the
+/// same result on both stacks.
 const NATIVE_TESTS: [&str; 9] = [
     "tests/test_native.py",
     "tests/test_router.py",
@@ -40,7 +43,7 @@ const NATIVE_TESTS: [&str; 9] = [
 /// Runs every check and test. Ends with the line `N passed, N failed`.
 ///
 /// # Errors
-/// Never for a failed test: that is an exit code.
+/// Never for a failed test, which is an exit code.
 pub fn run(workspace: &Workspace, args: &TestArgs) -> Result<ExitCode> {
     let mut counts = Counts::default();
     if !args.end_to_end {
@@ -55,7 +58,8 @@ pub fn run(workspace: &Workspace, args: &TestArgs) -> Result<ExitCode> {
     Ok(if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Tests that need nothing running. Those that are ignored here need the local AWS: see [`ledger_tests`].
+/// Runs the tests that need no running service. The other tests are ignored here, because they need the local AWS.
+/// [`ledger_tests`] runs them.
 fn rust_tests(workspace: &Workspace) -> Counts {
     let step = Step::start("Unit, property and model tests (cargo test)");
     let mut tests = cargo(workspace);
@@ -63,7 +67,8 @@ fn rust_tests(workspace: &Workspace) -> Counts {
     cargo_tests(step, &mut tests)
 }
 
-/// Tests of the ledger and of the usage history against the DynamoDB of the local AWS: the ones that `cargo test` by itself ignores.
+/// Runs the tests of the ledger and the usage history against the DynamoDB of the local AWS. `cargo test` alone
+/// ignores them.
 fn ledger_tests(workspace: &Workspace, port: u16) -> Counts {
     let step = Step::start("The ledger and the usage history against DynamoDB (cargo test -- --ignored)");
     let mut tests = cargo(workspace);
@@ -73,7 +78,8 @@ fn ledger_tests(workspace: &Workspace, port: u16) -> Counts {
     cargo_tests(step, &mut tests)
 }
 
-/// Runs tests and shows the tables that they print. Ignored ones are not skipped: one of both runs has them.
+/// Runs tests and shows the tables that they print. Ignored tests do not count as skipped, because one of the two
+/// runs includes them.
 fn cargo_tests(step: Step, tests: &mut Command) -> Counts {
     let output = match command::output(tests) {
         Ok(output) => output,
@@ -94,8 +100,8 @@ fn cargo_tests(step: Step, tests: &mut Command) -> Counts {
     counts
 }
 
-/// Everything that needs the local AWS: the ledger's own tests, if asked for, and the end-to-end tests. With arguments of the user's for
-/// pytest, only the first stack is tested.
+/// Runs everything that needs the local AWS: the ledger tests if `ledger` is true, and the end-to-end tests. If the
+/// user gives arguments for pytest, only the first stack is tested.
 fn end_to_end(workspace: &Workspace, ledger: bool, pytest: &[String]) -> Counts {
     let mut counts = Counts::default();
     let result = with_local_aws(workspace, options(STACKS[0]), |running| {
@@ -136,7 +142,7 @@ fn options((stack_name, invocation): (&str, &str)) -> Options {
     }
 }
 
-/// Every test, or what the user asks for.
+/// All end-to-end tests of the first stack, with the user's pytest arguments.
 fn suite(workspace: &Workspace, running: &Running, extra: &[String]) -> Result<Suite> {
     let without_ledger = without_ledger(workspace, running)?.display().to_string();
     let mut arguments =
@@ -153,7 +159,8 @@ fn native_suite() -> Suite {
     }
 }
 
-/// The function that decides without the ledger, for comparison: an example, so it is never deployed. `cargo test` has built it.
+/// Builds the function that decides without the ledger, for comparison. It is an example because it is never
+/// deployed. `cargo test` has already built it, unless only the end-to-end tests run.
 fn without_ledger(workspace: &Workspace, running: &Running) -> Result<PathBuf> {
     let mut build = cargo(workspace);
     build.args(["build", "--quiet", "--workspace", "--examples"]);
@@ -163,13 +170,13 @@ fn without_ledger(workspace: &Workspace, running: &Running) -> Result<PathBuf> {
     Ok(running.binaries.join("examples/without_ledger"))
 }
 
-/// A run of pytest.
+/// Arguments of a pytest run.
 struct Suite {
     label: &'static str,
     arguments: Vec<String>,
 }
 
-/// Runs end-to-end tests; what they write goes straight to the terminal.
+/// Runs end-to-end tests. Their output goes directly to the terminal.
 fn run_pytest(workspace: &Workspace, running: &Running, suite: &Suite) -> Result<Counts> {
     let port = running.state.port;
     let logs = workspace.port_folder(port);

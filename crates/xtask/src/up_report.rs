@@ -1,4 +1,4 @@
-//! `cargo xtask up`: what is up, for people and for programs.
+//! `cargo xtask up`: starts the local AWS and reports its addresses, for people and for programs.
 
 use crate::cli::UpArgs;
 use crate::console;
@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Brings the local AWS up and says how to use it.
+/// Starts the local AWS and prints how to use it.
 ///
 /// # Errors
-/// As [`local_aws::up`].
+/// The errors of [`local_aws::up`].
 pub fn run(workspace: &Workspace, args: &UpArgs) -> Result<ExitCode> {
     let begun = Instant::now();
     let options = Options {
@@ -66,7 +66,7 @@ fn for_people(running: &Running) -> String {
     text + &format!("\nLogs are in .sentry/{port}. Stop it with: cargo xtask down{option}")
 }
 
-/// Two commands to paste: a limit, and a request.
+/// Two commands for the user to paste: one sets a limit, and one sends a request.
 fn examples(running: &Running) -> String {
     let (Some(table), Some(machine)) = (running.outputs.get("LimitsTableName"), running.outputs.get("RateLimiterArn"))
     else {
@@ -78,7 +78,7 @@ fn examples(running: &Running) -> String {
         "prompt": {"messages": [{"role": "user", "content": "Explain the benefits of using S3."}],
             "parameters": {"max_tokens": 200}},
         "tags": {"applicationId": "first-steps", "costCenter": "support"}});
-    // The AWS CLI of the virtual environment; any other does as well.
+    // This is the AWS CLI of the virtual environment. Any other AWS CLI also works.
     let aws = ".sentry/venv/bin/aws";
     format!(
         "\nA limit for every model that has none of its own, and a request\n  \

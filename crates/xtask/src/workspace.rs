@@ -1,4 +1,4 @@
-//! Where things are in the checkout.
+//! Locations in the checkout.
 
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Finds the checkout: the folder that `cargo` compiled this crate in.
+    /// Finds the checkout from the folder in which `cargo` compiled this crate.
     ///
     /// # Errors
-    /// If that folder has gone since.
+    /// If the folder does not exist anymore.
     pub fn find() -> Result<Self> {
         let crate_folder = std::env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
@@ -20,27 +20,27 @@ impl Workspace {
         Ok(Self { root: root.with_context(|| format!("{} is not in a checkout", crate_folder.display()))? })
     }
 
-    /// The top of the checkout.
+    /// Root folder of the checkout.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Everything that the tasks write, apart from `target/`; not under version control.
+    /// Folder for all files that the tasks write, except `target/`. It is not under version control.
     pub fn private(&self) -> PathBuf {
         self.root.join(".sentry")
     }
 
-    /// State and logs of the local AWS on one port.
+    /// Folder for the state and logs of the local AWS on one port.
     pub fn port_folder(&self, port: u16) -> PathBuf {
         self.private().join(port.to_string())
     }
 
-    /// A Python program of this crate.
+    /// Path of a Python program of this crate.
     pub fn script(&self, name: &str) -> PathBuf {
         self.root.join("crates/xtask/local").join(name)
     }
 
-    /// The SAM template.
+    /// Path of the SAM template.
     pub fn template(&self) -> PathBuf {
         self.root.join("template.yaml")
     }

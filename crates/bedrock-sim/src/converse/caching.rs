@@ -1,4 +1,4 @@
-//! `cachePoint` in tools, system and messages: where prefixes end, and the rules for that.
+//! Reads each `cachePoint` in tools, system, and messages, and checks the rules for them.
 
 use serde_json::{Map, Value};
 
@@ -14,20 +14,21 @@ use crate::{
     tokens, tools,
 };
 
-/// Bedrock user guide, Prompt caching; UKGovernmentBEIS/inspect_ai pull request 5131.
+/// Maximum number of checkpoints in a request. Sources: Bedrock user guide, Prompt caching;
+/// UKGovernmentBEIS/inspect_ai pull request 5131.
 const MOST: usize = 4;
 
-/// Goes through a request in the order in which prefixes are made.
+/// Reads the blocks of a request in the order in which they form prefixes.
 struct Reader<'a> {
     model: Option<Model<'a>>,
     prefixes: Prefixes,
     points: Vec<CachePoint>,
 }
 
-/// Reads the checkpoints of a body whose prompt was read before.
+/// Reads the checkpoints of a body. `prompt` is the parsed form of the same body.
 ///
 /// # Errors
-/// An exception where Bedrock would answer one.
+/// An exception if Bedrock would return one.
 pub fn read(body: &Map<String, Value>, prompt: &Prompt, model: Option<Model<'_>>) -> Result<Vec<CachePoint>, ApiError> {
     let mut reader =
         Reader { model, prefixes: Prefixes::new(model.map_or("", |model| model.base)), points: Vec::new() };
@@ -70,7 +71,7 @@ impl Reader<'_> {
         self.model.is_some_and(|model| model.has(rule))
     }
 
-    /// Goes past a block that `tokens` stand before; whether it was a checkpoint.
+    /// Reads one block, which `tokens` input tokens precede. Returns `true` if the block is a checkpoint.
     fn pass(&mut self, block: &Value, place: &str, tokens: u64) -> Result<bool, ApiError> {
         let Some(point) = block.get("cachePoint") else {
             self.prefixes.push(&block.to_string());
@@ -86,7 +87,7 @@ impl Reader<'_> {
         if lifetime == Lifetime::Long && self.has(Rule::NoLongCache) {
             return Err(ApiError::validation("Extended TTL prompt caching is only supported for Anthropic models"));
         }
-        // BerriAI/litellm pull request 25855, headroomlabs-ai/headroom issue 2939.
+        // Sources: BerriAI/litellm pull request 25855, headroomlabs-ai/headroom issue 2939.
         if lifetime == Lifetime::Long && self.points.iter().any(|earlier| earlier.lifetime == Lifetime::Short) {
             return Err(ApiError::model(format!(
                 "{place}.cache_control.ttl: a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block. Note that \
@@ -100,7 +101,8 @@ impl Reader<'_> {
     fn check(self) -> Result<Vec<CachePoint>, ApiError> {
         let is_listed = self.model.is_some_and(|model| facts::of(model.base).is_some());
         if !self.points.is_empty() && is_listed && !self.has(Rule::Caches) {
-            // strands-agents/harness-sdk pull request 1807 (AccessDeniedException), BerriAI/litellm pull request 39210 (403).
+            // Sources: strands-agents/harness-sdk pull request 1807 (AccessDeniedException), BerriAI/litellm pull
+            // request 39210 (403).
             return Err(ApiError::access_denied(
                 "You invoked an unsupported model or your request did not allow prompt caching. See the documentation for more \
                  information.",

@@ -1,4 +1,4 @@
-//! `additionalModelRequestFields`: what of a family's own body Converse passes on.
+//! `additionalModelRequestFields`: fields of a model family's own body that Converse passes on.
 
 use serde_json::{Map, Value};
 
@@ -9,9 +9,9 @@ use crate::{
     models::{Family, Model},
 };
 
-/// Fields of Claude's own body that Converse does not have.
+/// Fields of Claude's own body that are not Converse fields.
 const CLAUDE: [&str; 6] = ["top_k", "thinking", "anthropic_beta", "tool_choice", "output_config", "context_management"];
-/// Fields of OpenAI's chat body that Converse does not have.
+/// Fields of the OpenAI chat body that are not Converse fields.
 const OPENAI: [&str; 10] = [
     "reasoning_effort",
     "seed",
@@ -24,13 +24,13 @@ const OPENAI: [&str; 10] = [
     "response_format",
     "parallel_tool_calls",
 ];
-/// Bedrock user guide, Mistral AI text completion: the largest `top_k`.
+/// Maximum `top_k`. Source: Bedrock user guide, Mistral AI text completion.
 const MISTRAL_TOP_K: f64 = 200.0;
 
-/// Checks the fields; those of families that nothing was found about are passed on as they are.
+/// Checks the fields. Fields of [`Family::Other`] are passed on without a check.
 ///
 /// # Errors
-/// A ValidationException that names the field that the model's body does not have.
+/// A ValidationException that names the field that the model does not support or whose value is invalid.
 pub fn check(extra: &Map<String, Value>, model: Model<'_>) -> Result<(), ApiError> {
     let place = "#/additionalModelRequestFields";
     match model.family() {

@@ -1,4 +1,4 @@
-//! CountTokens beside the model calls that it speaks of.
+//! Tests that CountTokens agrees with model calls that have the same input.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Content blocks, tools, guardrails and service tiers.
+//! Tests of content blocks, tools, guardrails, and service tiers.
 
 use serde_json::{Value, json};
 

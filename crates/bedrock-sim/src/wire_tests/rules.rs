@@ -1,10 +1,11 @@
-//! Every rule once broken and once kept: `cases.json`, each case with the source of its rule.
+//! Breaks and keeps each rule in `cases.json` once. Each case there names the source of its rule. More tests check
+//! the limits.
 
 use serde_json::{Map, Value, json};
 
 use super::{Server, messages};
 
-/// A request that says hello, with these fields in place of its own.
+/// A request with the text "Hi", in which `fields` replace or extend the fields.
 fn request(fields: &Map<String, Value>) -> Value {
     let mut body = messages("Hi");
     body.as_object_mut().unwrap().extend(fields.clone());
@@ -34,7 +35,7 @@ fn path(model: &str) -> String {
     format!("/model/{}/converse", model.replace(':', "%3A"))
 }
 
-/// A PNG's head is enough to tell its size.
+/// A picture that consists of a PNG header and `more` zero bytes. The header is enough to read the size.
 fn png(width: u32, height: u32, more: usize) -> String {
     let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
     bytes.extend(width.to_be_bytes());

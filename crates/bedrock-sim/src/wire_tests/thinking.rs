@@ -1,4 +1,4 @@
-//! Thoughts, caching, structured output: what answers hold beside text.
+//! Tests of thoughts, caching, structured output, and stop reasons in answers.
 
 use serde_json::{Value, json};
 

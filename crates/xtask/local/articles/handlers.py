@@ -10,7 +10,7 @@ MODELS = {"claude-haiku-4-5": "us.anthropic.claude-haiku-4-5-20251001-v1:0", "no
 METRICS = {"input": "InputTokenCount", "output": "OutputTokenCount"}
 
 
-# One client an environment, as the AWS Lambda documentation advises.
+# Each execution environment creates its clients once, as the AWS Lambda documentation recommends.
 cloudwatch = boto3.client("cloudwatch")
 bedrock = boto3.client("bedrock-runtime", endpoint_url=os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME"))
 

@@ -1,4 +1,4 @@
-//! The catalogue's files, as an import sees them: the price of each form and Region by itself.
+//! The catalogue's files, in the form that an import uses: one price for each form and Region.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,81 +12,81 @@ use serde_json::{Map, Value};
 
 use super::layout;
 
-/// The forms in the order in which rows name them; a model's own id has the form `bare`.
+/// Forms of an id, in the order in which rows list them. A model's own id has the form `bare`.
 pub const FORMS: [&str; 10] = ["bare", "us", "eu", "apac", "au", "jp", "in", "ca", "us-gov", "global"];
-/// Source names.
+/// Source name of LiteLLM's model map.
 pub const LITELLM: &str = "litellm";
-/// The AWS Price List.
+/// Source name of the AWS Price List.
 pub const AWS: &str = "aws";
 
-/// A form, and the Region that the price is only for, if it is.
+/// A form, and the only Region in which the price applies. Without a Region, it applies to all Regions.
 pub type Place = (String, Option<String>);
 
-/// A price of one form, perhaps in one Region.
+/// A price of one form, possibly in one Region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Priced {
     /// Dollars per million tokens.
     pub price: Price,
-    /// `aws` or `litellm`.
+    /// Source name: `aws` or `litellm`.
     pub source: String,
-    /// The source of the rates that `source` does not tell.
+    /// Source of the rates that are missing in `source`.
     pub rest: Option<String>,
-    /// The page that the source names.
+    /// Page that the source names.
     pub url: Option<String>,
-    /// When it was read.
+    /// Date on which the price was read.
     pub read: NaiveDate,
-    /// What the second source says.
+    /// Result of the comparison with genai-prices.
     pub second: Option<String>,
 }
 
 impl Priced {
-    /// Whether it is the same but for the page.
+    /// `true` if both are equal except for `url`.
     fn is_like(&self, other: &Self) -> bool {
         Self { url: other.url.clone(), ..self.clone() } == *other
     }
 }
 
-/// The catalogue on disk.
+/// The catalogue's files on disk.
 #[derive(Clone, Debug)]
 pub struct Files {
     folder: PathBuf,
-    /// As it is written; an import does not change it.
+    /// Parsed `common.json`, which an import does not change.
     pub common: std::rc::Rc<Common>,
-    /// By the provider.
+    /// Provider files by the name of the provider.
     pub providers: BTreeMap<String, Provider>,
-    /// The rows of the sources that prices are from, by the file's name.
+    /// Rows of the sources that prices are based on, by the name of the extract file.
     pub extracts: BTreeMap<String, Map<String, Value>>,
 }
 
-/// A provider's file.
+/// The file of one provider.
 #[derive(Clone, Debug)]
 pub struct Provider {
     takes: Vec<sentry_models::catalogue::file::TakesRule>,
     profile_only: Vec<sentry_models::catalogue::file::Sourced>,
-    /// The entries in their order.
+    /// The entries in the order of the file.
     pub models: Vec<Entry>,
 }
 
-/// What differs between two states of the catalogue.
+/// A difference between two states of the catalogue.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Change {
     kind: Kind,
-    /// For people.
+    /// Description of the change, for people.
     pub line: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Something that was known is another now.
+    /// A known value changed or disappeared.
     Drift,
-    /// Something was not known.
+    /// A new value or a new model.
     New,
-    /// A model has come to its end.
+    /// A model reached its end.
     Ended,
 }
 
 impl Change {
-    /// Whether something that was known is another now.
+    /// `true` if a known value changed or disappeared.
     pub fn is_drift(&self) -> bool {
         self.kind == Kind::Drift
     }
@@ -105,7 +105,7 @@ impl Files {
     /// Reads the files of the crate in `folder`.
     ///
     /// # Errors
-    /// If one is missing or is no such file.
+    /// If a file is missing or has another format.
     pub fn open(folder: &Path) -> Result<Self> {
         let read = |path: PathBuf| fs::read_to_string(&path).with_context(|| path.display().to_string());
         let mut providers = Vec::new();
@@ -122,10 +122,10 @@ impl Files {
         Ok(files)
     }
 
-    /// The files of the crate in `folder` with these texts, without rows of sources.
+    /// Parses the files of the crate in `folder` from these texts, with empty extracts.
     ///
     /// # Errors
-    /// If one is no such file.
+    /// If a text has another format.
     pub fn parse(folder: &Path, common: &str, texts: &[(String, String)]) -> Result<Self> {
         let common = serde_json::from_str(common).context("common.json")?;
         let mut providers = BTreeMap::new();
@@ -138,10 +138,10 @@ impl Files {
         Ok(Self { folder: folder.to_owned(), common: std::rc::Rc::new(common), providers, extracts })
     }
 
-    /// Writes the files.
+    /// Writes the provider files and the extracts.
     ///
     /// # Errors
-    /// If one cannot be written.
+    /// If a file cannot be written.
     pub fn save(&self) -> Result<()> {
         for (path, text) in self.texts()? {
             let path = self.folder.join(path);
@@ -150,10 +150,10 @@ impl Files {
         Ok(())
     }
 
-    /// The files, by their paths in the crate.
+    /// The contents of the provider files and the extracts, by their paths in the crate.
     ///
     /// # Errors
-    /// If one cannot be written as JSON.
+    /// If a file cannot be serialized as JSON.
     pub fn texts(&self) -> Result<BTreeMap<String, String>> {
         let mut texts = BTreeMap::new();
         for (provider, file) in &self.providers {
@@ -167,12 +167,12 @@ impl Files {
         Ok(texts)
     }
 
-    /// Every entry.
+    /// All entries of all providers.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.providers.values().flat_map(|file| &file.models)
     }
 
-    /// The entry of `model`; a new one where there is none yet.
+    /// The entry of `model`. It is created if it does not exist.
     ///
     /// # Errors
     /// If its provider has no file.
@@ -189,25 +189,25 @@ impl Files {
         file.models.get_mut(at).context("just found")
     }
 
-    /// Whether the model can be called through profiles only.
+    /// `true` if the model can be called only through profiles.
     pub fn is_profile_only(&self, model: &str) -> bool {
         self.providers.values().flat_map(|file| &file.profile_only).any(|fact| fact.fits(model))
     }
 
-    /// The name by which entries refer to the model that the source calls `id`, if it has an entry.
+    /// The name that entries use for the model with the source's `id`. `None` if it has no entry.
     pub fn name_of(&self, id: &str) -> Option<String> {
         let entry = self.entries().find(|entry| entry.model == split(id).1)?;
         Some(entry.aliases.first().unwrap_or(&entry.model).clone())
     }
 
-    /// The Region groups that have `region`.
+    /// The Region groups that contain `region`.
     pub fn groups_of(&self, region: &str) -> Vec<&str> {
         let groups = self.common.region_groups.iter();
         let of_region = groups.filter(|(_, regions)| regions.iter().any(|at| fits(at, region)));
         of_region.map(|(group, _)| group.as_str()).collect()
     }
 
-    /// What `after` has that this has not, line by line.
+    /// The differences between this state and `after`. Each has one line of text.
     pub fn changes(&self, after: &Self, today: NaiveDate) -> Vec<Change> {
         let before: BTreeMap<&str, &Entry> = self.entries().map(|entry| (entry.model.as_str(), entry)).collect();
         let mut changes = Vec::new();
@@ -290,7 +290,7 @@ fn flatten(path: &str, value: &Value, all: &mut BTreeMap<String, String>) {
     }
 }
 
-/// The prices of an entry, form by form and Region by Region.
+/// The prices of an entry by form and Region.
 pub fn places(entry: &Entry) -> BTreeMap<Place, Priced> {
     let mut places = BTreeMap::new();
     for row in &entry.prices {
@@ -309,7 +309,8 @@ pub fn places(entry: &Entry) -> BTreeMap<Place, Priced> {
     places
 }
 
-/// The rows of an entry: forms with the same price share one, and so do Regions. The page is that of the first of them.
+/// The price rows of an entry. Forms with the same prices share a row, and so do Regions. A shared row has the URL of
+/// the first price.
 pub fn rows(places: &BTreeMap<Place, Priced>) -> Vec<PriceRow> {
     let mut by_form: Vec<(&str, Vec<String>, &Priced)> = Vec::new();
     for form in FORMS {
@@ -339,7 +340,7 @@ pub fn rows(places: &BTreeMap<Place, Priced>) -> Vec<PriceRow> {
     rows
 }
 
-/// The Region group of an id, or `bare`, and the id without it.
+/// The Region group of an id (or `bare`), and the id without the group.
 pub fn split(id: &str) -> (&str, &str) {
     match id.split_once('.') {
         Some((group, model)) if FORMS.contains(&group) => (group, model),

@@ -1,4 +1,5 @@
-//! genai-prices' data: <https://github.com/pydantic/genai-prices/blob/main/prices/data.json>, MIT. It only says whether it agrees.
+//! genai-prices' data: <https://github.com/pydantic/genai-prices/blob/main/prices/data.json>, MIT. It is only
+//! compared with the prices.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +11,12 @@ use serde_json::{Map, Value};
 use super::catalogue::{Files, places, rows};
 use super::text;
 
-/// The provider whose ids are Bedrock's.
+/// The provider that has Bedrock's model ids.
 const PROVIDER: &str = "aws";
-/// The name of the extract.
+/// Name of the extract file, without `.json`.
 pub const EXTRACT: &str = "genai-prices";
 
-/// The prices of Bedrock's models, in their order: the first that matches an id counts.
+/// The prices of Bedrock's models, in the order of the file. The first that matches an id applies.
 #[derive(Debug)]
 pub struct Prices(Vec<Known>);
 
@@ -27,10 +28,10 @@ struct Known {
     output: Decimal,
 }
 
-/// Reads the data.
+/// Parses the file and keeps the models of Bedrock.
 ///
 /// # Errors
-/// If it is no such data, or a row is broken; the error names the file and the line.
+/// If the file has another format, or if a row is invalid. The error of a row names the file and the line.
 pub fn read(name: &str, content: &str) -> Result<Prices> {
     let providers: Vec<&RawValue> =
         serde_json::from_str(content).with_context(|| format!("{name}: not genai-prices' data"))?;
@@ -55,13 +56,13 @@ pub fn read(name: &str, content: &str) -> Result<Prices> {
     Ok(Prices(known))
 }
 
-/// A model; `None` without prices of text tokens.
+/// Parses a model. `None` if it has no prices for text tokens.
 fn model(row: &str) -> Result<Option<Known>> {
     let row: Map<String, Value> = serde_json::from_str(row)?;
     let id = row.get("id").and_then(Value::as_str).context("a model without an id")?.to_owned();
     let matches = row.get("match").cloned().with_context(|| format!("{id} has no match"))?;
     let prices = match row.get("prices") {
-        // Of prices that hold under conditions the last one is without.
+        // In a list of conditional prices, the last one has no condition.
         Some(Value::Array(conditional)) => conditional.last().and_then(|last| last.get("prices")),
         other => other,
     };
@@ -73,7 +74,7 @@ fn model(row: &str) -> Result<Option<Known>> {
     Ok(Some(Known { id, matches, input, output }))
 }
 
-/// Whether a clause fits the id.
+/// `true` if a clause matches the id.
 fn matches(clause: &Value, id: &str) -> bool {
     let Value::Object(clause) = clause else { return false };
     clause.iter().any(|(kind, value)| match (kind.as_str(), value) {
@@ -87,10 +88,10 @@ fn matches(clause: &Value, id: &str) -> bool {
     })
 }
 
-/// Marks each price: whether the data has the same rates for input and output.
+/// Marks each price: `agrees` if the data has the same input and output rates, and `differs: INPUT/OUTPUT` if not.
 ///
 /// # Errors
-/// If an entry is gone while it is marked.
+/// If an entry disappears during the comparison.
 pub fn compare(files: &mut Files, prices: &Prices) -> Result<()> {
     let models: Vec<String> = files.entries().map(|entry| entry.model.clone()).collect();
     let mut used = BTreeMap::new();

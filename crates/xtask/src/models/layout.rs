@@ -1,4 +1,4 @@
-//! How the catalogue's files are laid out: a line for each field and each price, so that a diff is a review.
+//! The layout of the catalogue's files. Each field and each price has its own line, which makes diffs easy to review.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::ser::Formatter;
 
-/// One line, with a space after commas and colons.
+/// JSON on one line, with a space after commas and colons.
 struct OneLine;
 
 impl Formatter for OneLine {
@@ -25,20 +25,20 @@ impl Formatter for OneLine {
     }
 }
 
-/// `value` on one line.
+/// Serializes `value` on one line.
 ///
 /// # Errors
-/// If it cannot be written as JSON.
+/// If `value` cannot be serialized as JSON.
 pub fn line(value: &impl Serialize) -> Result<String> {
     let mut bytes = Vec::new();
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, OneLine))?;
     String::from_utf8(bytes).context("JSON is UTF-8")
 }
 
-/// A provider's file.
+/// Serializes the file of a provider.
 ///
 /// # Errors
-/// If it cannot be written as JSON.
+/// If the file cannot be serialized as JSON.
 pub fn provider_file(file: &ProviderFile<Entry>) -> Result<String> {
     let mut models = Vec::new();
     for entry in &file.models {
@@ -52,7 +52,7 @@ pub fn provider_file(file: &ProviderFile<Entry>) -> Result<String> {
     ))
 }
 
-/// The fields of an entry in their order, one a line.
+/// The fields of an entry in their fixed order, one for each line.
 fn fields(entry: &Entry) -> Result<Vec<String>> {
     let value = serde_json::to_value(entry)?;
     let has = |name: &str| value.get(name).is_some();
@@ -79,7 +79,7 @@ fn fields(entry: &Entry) -> Result<Vec<String>> {
     Ok(fields)
 }
 
-/// A list with one value a line, `indent` spaces in.
+/// A list with one value for each line, indented by `indent` spaces.
 fn lines<T: Serialize>(values: &[T], indent: usize) -> Result<String> {
     if values.is_empty() {
         return Ok("[]".to_owned());
@@ -89,10 +89,10 @@ fn lines<T: Serialize>(values: &[T], indent: usize) -> Result<String> {
     Ok(format!("[\n{}\n{:outer$}]", values.join(",\n"), "", outer = indent.saturating_sub(2)))
 }
 
-/// An object with one member a line.
+/// An object with one member for each line.
 ///
 /// # Errors
-/// If it cannot be written as JSON.
+/// If the object cannot be serialized as JSON.
 pub fn rows(object: &serde_json::Map<String, Value>) -> Result<String> {
     let rows = object.iter().map(|(key, value)| Ok(format!("  {}: {}", line(key)?, line(value)?)));
     Ok(format!("{{\n{}\n}}\n", rows.collect::<Result<Vec<_>>>()?.join(",\n")))

@@ -1,7 +1,8 @@
 //! LiteLLM's model map: <https://github.com/BerriAI/litellm/blob/main/model_prices_and_context_window.json>, MIT.
 //!
-//! A key is an id as it is called, or `bedrock/REGION/ID` for the price in one Region. Without a Region a price holds in every Region that
-//! the id can be called from: so LiteLLM itself computes costs. Prices are dollars a token.
+//! A key is a model id as in calls, or `bedrock/REGION/ID` for the price in one Region. A price without a Region
+//! applies to every Region in which the id can be called. LiteLLM computes costs in the same way. Prices are in
+//! dollars per token.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,15 +19,15 @@ use serde_json::{Map, Value, json};
 use super::catalogue::{Files, LITELLM, Place, Priced, places, rows, split};
 use super::text;
 
-/// A model map's chat models of Bedrock.
+/// The Bedrock chat models of a model map.
 #[derive(Debug)]
 pub struct ModelMap {
     name: String,
-    /// By the key, with the line on which it stands.
+    /// Rows by their key. Each has its line number in the file.
     rows: BTreeMap<String, (usize, Map<String, Value>)>,
 }
 
-/// The kinds of tokens, as the catalogue and as the map calls them.
+/// The kinds of tokens: the name in the catalogue, and the name in the map.
 const KINDS: [(&str, &str); 5] = [
     ("input", "input_cost_per_token"),
     ("output", "output_cost_per_token"),
@@ -34,11 +35,11 @@ const KINDS: [(&str, &str); 5] = [
     ("cacheWrite5m", "cache_creation_input_token_cost"),
     ("cacheWrite1h", "cache_creation_input_token_cost_above_1hr"),
 ];
-/// What the name of a price in long prompts ends with, before and after the thousands of tokens.
+/// Suffix of the prices for long prompts, before and after the number of thousands of tokens.
 const ABOVE: (&str, &str) = ("_above_", "k_tokens");
-/// The tiers that the catalogue has prices for.
+/// Service tiers that have prices in the catalogue.
 const TIERS: [&str; 2] = ["flex", "priority"];
-/// Fields that are read beside prices and flags.
+/// Fields that are read, apart from prices and flags.
 const FACTS: [&str; 13] = [
     "litellm_provider",
     "mode",
@@ -54,7 +55,6 @@ const FACTS: [&str; 13] = [
     "thinking_on_by_default",
     "deprecation_source",
 ];
-/// The flags that are read.
 const FLAGS: [&str; 16] = [
     "supports_sampling_params",
     "supports_assistant_prefill",
@@ -74,10 +74,10 @@ const FLAGS: [&str; 16] = [
     "supports_bedrock_native_structured_output",
 ];
 
-/// Reads a model map. Rows of other providers and kinds are not Bedrock's chat models and are left out without a word.
+/// Parses a model map. Rows that are not chat models of Bedrock are ignored without a message.
 ///
 /// # Errors
-/// If it is no such map, or a row is broken; the error names the file and the line.
+/// If the file is not a model map, or if a row is invalid. The error of a row names the file and the line.
 pub fn read(name: &str, content: &str) -> Result<ModelMap> {
     let raw: BTreeMap<String, &RawValue> =
         serde_json::from_str(content).with_context(|| format!("{name}: not LiteLLM's model map"))?;
@@ -100,18 +100,18 @@ pub fn read(name: &str, content: &str) -> Result<ModelMap> {
     Ok(ModelMap { name: name.to_owned(), rows })
 }
 
-/// Everything that the map says of one model.
+/// The data of one model in the map.
 #[derive(Default)]
 struct Model {
     prices: BTreeMap<Place, Priced>,
-    /// The rows, for what is no price.
+    /// The complete rows, for data other than prices.
     rows: Vec<Map<String, Value>>,
 }
 
-/// Puts the map into the files. Answers what has no place in them, line by line.
+/// Writes the map into the files. Returns one message for each part that the catalogue cannot hold.
 ///
 /// # Errors
-/// If a row is broken or a provider has no file.
+/// If a row is invalid, or if the catalogue has no file for a provider.
 pub fn take_over(files: &mut Files, map: &ModelMap, read: NaiveDate) -> Result<Vec<String>> {
     let mut left_out = Vec::new();
     let mut fields: BTreeMap<String, usize> = BTreeMap::new();
@@ -157,7 +157,7 @@ pub fn take_over(files: &mut Files, map: &ModelMap, read: NaiveDate) -> Result<V
     Ok(left_out)
 }
 
-/// Why a row has no place in the catalogue.
+/// The reason why a row cannot be in the catalogue. `None` if it can be.
 fn no_place(files: &Files, key: &str, row: &Map<String, Value>) -> Option<String> {
     let listed = files.common.left_out.iter().find(|listed| listed.keys.iter().any(|pattern| fits(pattern, key)));
     if let Some(listed) = listed {
@@ -178,7 +178,7 @@ fn place(key: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// Whether a field has a place in the catalogue.
+/// `true` if the catalogue has a place for this field.
 fn is_read(field: &str) -> bool {
     let is_price = KINDS.iter().any(|(_, kind)| match field.strip_prefix(kind) {
         Some("") => true,
@@ -188,12 +188,12 @@ fn is_read(field: &str) -> bool {
     is_price || FACTS.contains(&field) || FLAGS.contains(&field)
 }
 
-/// The thousands of `_above_200k_tokens`.
+/// The number of thousands in a suffix such as `_above_200k_tokens`.
 fn thousands(end: &str) -> Option<u64> {
     end.strip_prefix(ABOVE.0)?.strip_suffix(ABOVE.1)?.parse().ok()
 }
 
-/// The price of a row, in dollars per million tokens.
+/// The price in a row, in dollars per million tokens.
 fn price(row: &Map<String, Value>) -> Result<Price> {
     let mut document = rates(row, "")?.context("no price for input and output")?;
     let above = row.keys().find_map(|field| thousands(field.strip_prefix("input_cost_per_token")?));
@@ -214,7 +214,7 @@ fn price(row: &Map<String, Value>) -> Result<Price> {
     Ok(serde_json::from_value(document.into())?)
 }
 
-/// The rates whose names end with `end`; `None` without input or output.
+/// The rates in the fields that end with `end`. `None` if input or output is absent.
 fn rates(row: &Map<String, Value>, end: &str) -> Result<Option<Map<String, Value>>> {
     let mut rates = Map::new();
     for (kind, name) in KINDS {
@@ -230,7 +230,7 @@ fn rates(row: &Map<String, Value>, end: &str) -> Result<Option<Map<String, Value
     Ok((rates.contains_key("input") && rates.contains_key("output")).then_some(rates))
 }
 
-/// Puts what the map says of a model into its entry. Answers what has no place in it.
+/// Writes the data of a model into its entry. Returns messages about data that the entry cannot hold.
 fn update(files: &mut Files, id: &str, model: Model) -> Result<Vec<String>> {
     let successor = texts(&model.rows, "successor_model").into_iter().next();
     let successor = successor.and_then(|named| files.name_of(place(&named).1));
@@ -243,7 +243,7 @@ fn update(files: &mut Files, id: &str, model: Model) -> Result<Vec<String>> {
     without_repetition(&mut prices);
     let before = places(entry);
     for (place, priced) in &mut prices {
-        // What has not changed keeps its page, and the day on which it was read.
+        // An unchanged price keeps its page and the date on which it was read.
         if let Some(old) = before.get(place).filter(|old| old.price == priced.price && old.source == priced.source) {
             *priced = old.clone();
         }
@@ -254,7 +254,7 @@ fn update(files: &mut Files, id: &str, model: Model) -> Result<Vec<String>> {
     entry.prices = rows(&prices);
     let kept = entry.kept.clone();
     let free = |field: &str| !kept.contains_key(field);
-    // Where forms differ, the larger figure stands: it refuses nothing that could be served.
+    // If the forms differ, the larger number is used. So no request is refused that one of the forms could serve.
     let largest = |field: &str| {
         let figures = model.rows.iter().filter_map(|row| row.get(field)?.as_u64());
         figures.max().and_then(|figure| u32::try_from(figure).ok())
@@ -286,7 +286,8 @@ fn update(files: &mut Files, id: &str, model: Model) -> Result<Vec<String>> {
     Ok(left_out)
 }
 
-/// The prices of a model that has none for its own id: where the map has no profile of it, its price is that of the profiles in `forms`.
+/// The prices of a model that can be called only through profiles. If the map has no profile of it, the price of its
+/// own id applies to the profiles in `forms`.
 fn for_profiles(mut prices: BTreeMap<Place, Priced>, forms: &[String]) -> BTreeMap<Place, Priced> {
     let own = prices.remove(&("bare".to_owned(), None));
     if let Some(own) = own.filter(|_| prices.keys().all(|(form, _)| form == "bare")) {
@@ -295,7 +296,7 @@ fn for_profiles(mut prices: BTreeMap<Place, Priced>, forms: &[String]) -> BTreeM
     prices
 }
 
-/// Takes away the prices of commercial Regions that are the form's price anyway.
+/// Removes the prices of commercial Regions that equal the form's general price.
 fn without_repetition(prices: &mut BTreeMap<Place, Priced>) {
     let general = prices.clone();
     prices.retain(|(form, region), priced| {
@@ -305,13 +306,13 @@ fn without_repetition(prices: &mut BTreeMap<Place, Priced>) {
     });
 }
 
-/// Every text that rows have under `field`, in order.
+/// All distinct texts of `field` in the rows, sorted.
 fn texts(rows: &[Map<String, Value>], field: &str) -> BTreeSet<String> {
     rows.iter().filter_map(|row| Some(row.get(field)?.as_str()?.to_owned())).collect()
 }
 
-/// What the rows' flags say that a model takes. A flag that is not there says nothing, but for pictures and structured output: the map
-/// marks the models that have them.
+/// The model's capabilities according to the flags in its rows. A missing flag means nothing, except for pictures and
+/// structured output, because the map marks every model that has them.
 fn takes(id: &str, rows: &[Map<String, Value>], one_hour: bool) -> TakesPatch {
     let flag = |name: &str| {
         let mut said = rows.iter().filter_map(|row| row.get(name)?.as_bool()).peekable();
@@ -339,7 +340,7 @@ fn takes(id: &str, rows: &[Map<String, Value>], one_hour: bool) -> TakesPatch {
     }
 }
 
-/// How a model thinks.
+/// The reasoning capabilities of a model.
 fn reasoning(id: &str, rows: &[Map<String, Value>], is: &dyn Fn(&str) -> bool) -> ReasoningPatch {
     let default = match () {
         () if is("thinking_always_on") => Thinking::Always,

@@ -1,6 +1,7 @@
-//! An offer file of the AWS Price List, as `…/offers/v1.0/aws/<offer>/current/<region>/index.json` gives it.
+//! An offer file of the AWS Price List, from `…/offers/v1.0/aws/<offer>/current/<region>/index.json`.
 //!
-//! It has the prices of one Region: dollars a thousand tokens in `AmazonBedrock`, a million in `AmazonBedrockFoundationModels`.
+//! It has the prices of one Region. They are in dollars per thousand tokens in `AmazonBedrock`, and per million
+//! tokens in `AmazonBedrockFoundationModels`.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +12,10 @@ use serde_json::{Value, json};
 
 use super::catalogue::{AWS, Files, Priced, places, rows};
 
-/// What a marketplace offer adds to a model's name.
+/// Suffix of a model's name in a marketplace offer.
 const MARKETPLACE_SUFFIX: &str = " (Amazon Bedrock Edition)";
 
-/// The parts that are read; a real file has more.
+/// The fields of an offer file that are read. A real file has more.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct File {
@@ -48,43 +49,44 @@ struct Dimension {
     price_per_unit: BTreeMap<String, String>,
 }
 
-/// A row that prices one kind of token of one model, on demand, in the standard tier.
+/// An on-demand price in the standard tier, for one kind of token of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// What the offer calls the model.
+    /// Name of the model in the offer.
     pub product: String,
-    /// `regional` or `global`.
+    /// `regional` or `global`, the kind of endpoint.
     pub scope: &'static str,
-    /// As the catalogue names it: `input`, `output`, `cacheRead`, `cacheWrite5m`, `cacheWrite1h`.
+    /// The catalogue's name of the price component: `input`, `output`, `cacheRead`, `cacheWrite5m`, or
+    /// `cacheWrite1h`.
     pub component: &'static str,
-    /// The row's own name.
+    /// Usage type, which identifies the row.
     pub usagetype: String,
     /// `1K tokens` or `1M tokens`.
     pub unit: String,
-    /// Dollars for a unit.
+    /// Price of one unit, in dollars.
     pub usd: String,
 }
 
-/// What is used of an offer file.
+/// The parts of an offer file that an import uses.
 #[derive(Debug)]
 pub struct Offer {
-    /// `AmazonBedrock` or `AmazonBedrockFoundationModels`.
+    /// Offer code: `AmazonBedrock` or `AmazonBedrockFoundationModels`.
     pub code: String,
-    /// The day of publication, `2026-08-31`.
+    /// Date of publication, such as `2026-08-31`.
     pub published: String,
     /// The Region of the prices.
     pub region: String,
-    /// Rows for tokens of other kinds, tiers and endpoints.
+    /// Number of rows for other kinds of tokens, tiers, and endpoints.
     pub other_rows: usize,
-    /// By product, scope and component.
+    /// Sorted by product, scope, and component.
     pub rows: Vec<Row>,
 }
 
 impl Row {
-    /// Dollars per million tokens, without needless zeros.
+    /// The price in dollars per million tokens, without trailing zeros.
     ///
     /// # Errors
-    /// If the unit or the amount is not known.
+    /// If the unit is unknown or the amount is not a number.
     pub fn per_million(&self) -> Result<Decimal> {
         let factor = match self.unit.as_str() {
             "1K tokens" => 1_000,
@@ -97,7 +99,7 @@ impl Row {
     }
 }
 
-/// Whether `text` is an offer file, by its fields.
+/// `true` if `text` has the field `offerCode` of an offer file.
 pub fn is_offer(text: &str) -> bool {
     #[derive(Deserialize)]
     struct Head {
@@ -107,10 +109,11 @@ pub fn is_offer(text: &str) -> bool {
     serde_json::from_str::<Head>(text).is_ok()
 }
 
-/// Reads an offer file of one Region; rows of other tiers and kinds are left out and counted.
+/// Parses an offer file of one Region. Rows of other tiers and kinds are only counted.
 ///
 /// # Errors
-/// If it is no offer file of one Region, or has two prices for the same thing; the error names the usage type.
+/// If `text` is not an offer file, or if it has two different prices for the same product and component. In that
+/// case, the error names the usage types.
 pub fn read(text: &str) -> Result<Offer> {
     let file: File = serde_json::from_str(text).context("not an offer file of the AWS Price List")?;
     let region = region(&file)?;
@@ -148,7 +151,7 @@ pub fn read(text: &str) -> Result<Offer> {
     Ok(Offer { code: file.offer_code, published, region, other_rows, rows })
 }
 
-/// The Region that most products are of: some are of no Region, or of all.
+/// The Region of most products. Some products have no Region or another Region.
 fn region(file: &File) -> Result<String> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for region in file.products.values().filter_map(|product| product.attributes.get("regionCode")) {
@@ -158,7 +161,8 @@ fn region(file: &File) -> Result<String> {
     Ok(most.0.to_owned())
 }
 
-/// The row that `attributes` describe, without its price; `None` for what is no standard on-demand price of text tokens in `region`.
+/// The row that `attributes` describe, without its price. `None` if it is not a standard on-demand price of text
+/// tokens in `region`.
 fn row(attributes: &BTreeMap<String, String>, region: &str) -> Option<Row> {
     let get = |name: &str| attributes.get(name).map(String::as_str);
     let usagetype = get("usagetype")?;
@@ -167,7 +171,7 @@ fn row(attributes: &BTreeMap<String, String>, region: &str) -> Option<Row> {
     {
         return None;
     }
-    // A usage type begins with the Region's short name, such as USE1.
+    // A usage type begins with the short name of the Region, such as USE1.
     let (short, rest) = usagetype.split_once('-')?;
     let (scope, component) = match rest.strip_prefix("MP:") {
         Some(dimension) => marketplace(dimension.strip_prefix(short)?.strip_prefix('_')?.strip_suffix("-Units")?)?,
@@ -178,7 +182,7 @@ fn row(attributes: &BTreeMap<String, String>, region: &str) -> Option<Row> {
     Some(Row { product, scope, component, usagetype: usagetype.to_owned(), unit, usd })
 }
 
-/// Scope and component of `USE1-MP:USE1_<dimension>-Units`, in the older and the newer spelling.
+/// Scope and component of `USE1-MP:USE1_<dimension>-Units`. `dimension` may have the older or the newer spelling.
 fn marketplace(dimension: &str) -> Option<(&'static str, &'static str)> {
     let component = |name: &str| {
         Some(match name {
@@ -198,7 +202,7 @@ fn marketplace(dimension: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Scope and component of `USE1-<model>-<dimension>`; `-mantle-` rows are another endpoint's.
+/// Scope and component of `USE1-<model>-<dimension>`. `-mantle-` rows belong to another endpoint and are ignored.
 fn first_party(rest: &str) -> Option<(&'static str, &'static str)> {
     let (rest, scope) = match rest.strip_suffix("-cross-region-global") {
         Some(rest) => (rest, "global"),
@@ -215,13 +219,14 @@ fn first_party(rest: &str) -> Option<(&'static str, &'static str)> {
     (!model.ends_with("-mantle")).then_some((scope, component))
 }
 
-/// Puts the offer's prices into the files, for the Region of the offer. Answers what has no place in them.
+/// Writes the offer's prices into the files, for the Region of the offer. Returns messages about data that the
+/// catalogue cannot hold.
 ///
-/// A model's own id and the profiles of the Region's groups have the regional rate. What the offer does not tell of a price is taken from
-/// the price that the form has otherwise.
+/// The regional rate applies to a model's own id and to the profiles of the Region's groups. If the offer lacks a
+/// rate, it is taken from the previous price of the same form.
 ///
 /// # Errors
-/// If a unit or an amount is not known, or a price cannot be one.
+/// If a unit or an amount is unknown, or if the rates do not form a valid price.
 pub fn take_over(files: &mut Files, offer: &Offer) -> Result<Vec<String>> {
     let groups: Vec<String> = files.groups_of(&offer.region).into_iter().map(str::to_owned).collect();
     let models: Vec<String> = files.entries().map(|entry| entry.model.clone()).collect();
@@ -260,7 +265,7 @@ pub fn take_over(files: &mut Files, offer: &Offer) -> Result<Vec<String>> {
     Ok(left_out)
 }
 
-/// The price that the rows tell; `None` without input and output.
+/// The price from the rows. `None` if the input or the output rate is absent.
 fn priced(offer: &Offer, rows: &[&&Row], base: Option<Priced>) -> Result<Option<Priced>> {
     let has = |component| rows.iter().any(|row| row.component == component);
     if !(has("input") && has("output")) {
@@ -290,7 +295,7 @@ fn priced(offer: &Offer, rows: &[&&Row], base: Option<Priced>) -> Result<Option<
     }))
 }
 
-/// The row, as the extract keeps it.
+/// The row in the format of the extract.
 fn cited(offer: &Offer, row: &Row) -> Value {
     json!({
         "offer": offer.code, "region": offer.region, "published": offer.published, "product": row.product, "scope": row.scope,

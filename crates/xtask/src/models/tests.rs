@@ -1,4 +1,5 @@
-//! Each kind of file, changed: exactly the changes are shown and written, and a broken row is named with its line.
+//! Tests with one changed file of each kind. Exactly the changes are shown and written. An invalid row is reported
+//! with its line.
 
 use std::path::Path;
 
@@ -91,7 +92,7 @@ fn an_offer_of_aws_wins_in_its_region_and_leaves_the_rest() {
     );
     let texts = after.texts().unwrap();
     let row = texts["catalogue/anthropic.json"].lines().find(|line| line.contains(r#""source": "aws""#)).unwrap();
-    // The offer of the test tells no prices of caching.
+    // The offer in this test has no prices for caching.
     assert!(row.contains(r#""rest": "litellm""#) && row.contains("cacheRead"), "{row}");
     assert!(row.contains(r#""regions": ["us-east-1"]"#) && row.contains(r#""read": "2026-11-02""#), "{row}");
     assert!(texts["sources/aws.json"].contains("Claude Haiku 4.5"));

@@ -1,33 +1,33 @@
-//! Where in a file something stands, and the numbers in it.
+//! Line numbers and decimal numbers in a file.
 
 use anyhow::{Context, Result, bail};
 use rust_decimal::Decimal;
 use serde_json::Value;
 
-/// The lines of a text.
+/// Finds the line numbers of parts of a text.
 pub struct Lines<'t> {
     text: &'t str,
-    /// Where each line ends.
+    /// Byte offset of each newline.
     ends: Vec<usize>,
 }
 
 impl<'t> Lines<'t> {
-    /// The lines of `text`.
+    /// Prepares the lookup of lines in `text`.
     pub fn of(text: &'t str) -> Self {
         Self { text, ends: text.match_indices('\n').map(|(at, _)| at).collect() }
     }
 
-    /// The line of `part`, which is a part of the text; the first line is 1.
+    /// The line number of `part`, which must be a slice of the text. The first line is 1.
     pub fn line(&self, part: &str) -> usize {
         let offset = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
         1 + self.ends.partition_point(|end| *end < offset)
     }
 }
 
-/// The number exactly as it is written.
+/// The number exactly as it is written in the file.
 ///
 /// # Errors
-/// If it is no number that is 0 or more.
+/// If `value` is not a number, or if it is negative.
 pub fn decimal(value: &Value) -> Result<Decimal> {
     let Value::Number(number) = value else { bail!("{value} is no number") };
     let text = number.to_string();
