@@ -14,7 +14,7 @@ use serde_json::Value;
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Content {
-    /// One text.
+    /// A single plain text.
     Text(String),
     /// A list of at least one block.
     Blocks(Vec<Block>),

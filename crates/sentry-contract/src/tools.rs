@@ -72,7 +72,7 @@ impl InputSchema {
     }
 }
 
-/// The rule for the tool that the model must request.
+/// The rule that decides which tool the model requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum ToolChoice {

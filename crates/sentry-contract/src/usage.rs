@@ -33,7 +33,7 @@ pub struct FetchUsageInput {
 /// Output of `Fetch Usage`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageFound {
-    /// The model's.
+    /// Usage of the model that was requested.
     pub model: UsageSeries,
     /// Usage of the fallback model; absent if there is no fallback, or if its usage is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
