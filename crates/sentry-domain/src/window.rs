@@ -23,10 +23,10 @@ pub enum WindowKind {
     Day,
     /// An ISO week, from Monday.
     Week,
-    /// From the first to the last of the month.
+    /// From the first day of a month to its last.
     #[default]
     Month,
-    /// All time: it never resets.
+    /// All time. This window never resets.
     Total,
 }
 

@@ -95,9 +95,9 @@ pub struct SealedAnswer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CallFailure {
-    /// The HTTP status of the code.
+    /// The HTTP status of the error's code.
     pub status_code: u16,
-    /// The error as the client sees it.
+    /// The error, as the client sees it.
     pub error: ErrorBody,
     /// Tokens that were spent although there is no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
