@@ -71,7 +71,7 @@ pub struct Entry {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Span {
-    /// A kind of window, one after the other.
+    /// Windows of this kind, one after the other.
     Calendar(WindowKind),
     /// The time from `from` until `until`.
     Period,
