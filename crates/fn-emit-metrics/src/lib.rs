@@ -175,7 +175,6 @@ impl Emitter {
     }
 }
 
-/// A parsed message.
 #[derive(Debug)]
 enum Understood {
     /// The message of a decided request.

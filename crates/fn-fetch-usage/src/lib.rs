@@ -38,8 +38,9 @@ pub struct UsageSource {
 }
 
 impl UsageSource {
-    /// Asks CloudWatch through `client`. All functions together ask at most once every `max_age_seconds` for each model, and share the
-    /// figure through `shared`; with 0 each asks for every request, and nothing is shared.
+    /// Asks CloudWatch through `client`. All environments together ask at most once every `max_age_seconds` for each
+    /// model, and share the figure through `shared`. With 0, each environment asks for every request, and nothing is
+    /// shared.
     #[must_use]
     pub fn new(client: Client, shared: SharedFigures, max_age_seconds: u64) -> Self {
         let shared = (max_age_seconds > 0).then_some(shared);

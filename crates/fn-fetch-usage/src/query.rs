@@ -37,10 +37,7 @@ pub enum Unusable {
     #[error("the call failed: {0}")]
     Call(String),
     #[error("the result of {metric} is {status}, not Complete")]
-    Incomplete {
-        metric: &'static str,
-        status: String,
-    },
+    Incomplete { metric: &'static str, status: String },
     #[error("there is no result for {0}")]
     Missing(&'static str),
     #[error("the sum of {0} is no count of tokens")]

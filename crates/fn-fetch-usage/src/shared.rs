@@ -36,7 +36,7 @@ pub struct Unshared(String);
 /// The item of one model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figure {
-    /// The figure; absent before the first.
+    /// The model's last figure; absent before the first.
     pub series: Option<UsageSeries>,
     /// Time until which an environment asks CloudWatch, in milliseconds since 1970; 0 if none does.
     pub asked_until_ms: i64,

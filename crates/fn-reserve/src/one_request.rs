@@ -17,8 +17,8 @@ pub struct Judged {
     pub would_deny: Vec<ErrorBody>,
 }
 
-/// Judges the hold of `ask` for `model` by `perRequest` of each of `limits`, and by whether each limit can be enforced
-/// without a price.
+/// Checks the hold of `ask` for `model` against `perRequest` of each of `limits`. If the request has no price, also checks
+/// that no limit is in dollars.
 ///
 /// If the client gave no `max_tokens`, it is lowered to the number that fits, but not below 16.
 ///

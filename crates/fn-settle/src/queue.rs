@@ -1,4 +1,4 @@
-//! The metrics queue.
+//! Sends messages to the metrics queue.
 
 use aws_sdk_sqs::Client;
 use sentry_contract::ErrorCode;

@@ -193,7 +193,7 @@ pub struct GuardText {
 pub enum ResultBlock {
     /// A text that is not empty.
     Text(String),
-    /// Any JSON object.
+    /// A JSON object of any form.
     Json(Value),
     /// An image, in base64.
     Image(Image),

@@ -52,7 +52,7 @@ impl Sealed {
         Ok(Self(STANDARD.encode(compress_to_vec(&serde_json::to_vec(value)?, LEVEL))))
     }
 
-    /// Unpacks the value.
+    /// Unpacks the value from the text.
     ///
     /// # Errors
     /// Returns an error if the text was not packed by [`Self::new`] from a value of this form.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Distance between two instants of the grid, in seconds. All offsets from UTC in the time zone database are multiples
-/// of a quarter of an hour today, so windows begin at multiples of it.
+/// of a quarter of an hour today, so windows begin at such multiples.
 pub const STEP_SECONDS: i64 = 900;
 /// Longest day, in seconds: 25 hours when clocks are put back, and one hour of margin. It is longer than any shorter
 /// window.

@@ -85,7 +85,7 @@ pub struct ModelAnswer {
 /// A sealed answer. Only its usage is readable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SealedAnswer {
-    /// The sealed [`ModelAnswer`].
+    /// The [`ModelAnswer`] in sealed form.
     pub answer: Sealed,
     /// The same usage as in the answer.
     pub usage: Usage,

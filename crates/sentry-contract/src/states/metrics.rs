@@ -80,7 +80,8 @@ pub struct LateSettlement {
     pub reservation: Reservation,
     /// The model that was called, for the price.
     pub model: Model,
-    /// `true` if the model certainly used nothing. If it is `false` and the record's `usage` is absent, the hold stays until it expires.
+    /// `true` if the model certainly used nothing. If it is `false` and the record's `usage` is absent, the hold stays
+    /// until it expires.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nothing_spent: bool,
 }

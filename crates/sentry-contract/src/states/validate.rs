@@ -40,7 +40,7 @@ impl From<FinalAnswer> for Validated {
 pub struct CountTokensInput {
     /// The id of the model for which Bedrock counts.
     pub counted_as: String,
-    /// The sealed [`Prompt`](crate::request::Prompt).
+    /// The [`Prompt`](crate::request::Prompt) in sealed form.
     pub prompt: Sealed,
 }
 
