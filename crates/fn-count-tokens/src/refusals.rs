@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Maximum number of ids that are remembered, because clients choose the ids. It is no less than the number of models.
+/// Maximum number of ids that are remembered. The ids come from clients, so the number must be bounded.
 const MOST_REMEMBERED: usize = 100;
 /// Time for which Bedrock is not asked after it denied access. A corrected policy takes effect soon, and an uncorrected
 /// one costs one call per minute.

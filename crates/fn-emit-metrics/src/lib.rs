@@ -136,8 +136,8 @@ impl Emitter {
         BatchAnswer { batch_item_failures: failed.into_iter().map(|id| ItemFailure { item_identifier: id }).collect() }
     }
 
-    /// Stores messages together. If CloudWatch rejects them together, stores each alone, so that one bad message does
-    /// not keep back the others. Returns the ids of messages that are not stored.
+    /// Stores messages together. If CloudWatch rejects them together, stores each alone. Otherwise one bad message
+    /// would keep back the others. Returns the ids of messages that are not stored.
     async fn store_all(&self, requests: Vec<(String, Ready)>) -> Vec<String> {
         let all = requests.iter().map(|(_, request)| request);
         if requests.is_empty() || self.store(all).await {

@@ -306,7 +306,7 @@ async fn every_window_of_an_item_is_a_limit_and_one_request_is_judged_once() {
     insta::assert_json_snapshot!(lookup(vec![item]).await);
 }
 
-/// The largest request: every scope has an item with every window, and every value is different in lower case.
+/// The largest request: every scope has an item with every window, and every value differs from its lower-case form.
 #[tokio::test]
 async fn the_largest_request_is_one_read_and_one_transaction() {
     let tags = ["applicationId", "costCenter", "environment", "userId", "a", "b", "c", "d", "e", "f"];

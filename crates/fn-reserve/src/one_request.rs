@@ -45,8 +45,8 @@ pub fn judge(ask: &Ask<'_>, limits: &[&ScopeLimit], model: &Model) -> Result<Jud
     Ok(judged)
 }
 
-/// The part of `max_tokens` that one request may write under `limit`, at least 16. If the client set `max_tokens`, all
-/// of it.
+/// The part of `max_tokens` that one request may write under `limit`, at least 16. The full value if the client set
+/// `max_tokens`.
 fn lowered(ask: &Ask<'_>, max_tokens: u32, limit: &ScopeLimit) -> u32 {
     if ask.given {
         return max_tokens;

@@ -219,7 +219,7 @@ async fn a_repetition_reports_the_figures_and_changes_nothing() {
 async fn a_reservation_that_nobody_knows_is_taken_back_where_it_is_found() {
     let stored = HashMap::from([(HOLD.to_owned(), S(STORED.to_owned()))]);
     let update = settles(&["-400", "-1000"], item(&[]));
-    // A hold that is still being taken then fails.
+    // This update makes a hold fail that is still being taken.
     let bar = mock!(Client::update_item)
         .match_requests(|update| update.condition_expression().is_none())
         .then_output(move || UpdateItemOutput::builder().set_attributes(Some(stored.clone())).build());

@@ -127,7 +127,7 @@ impl StopReason {
 pub struct OutputMessage {
     /// Always `assistant` in an answer.
     pub role: Role,
-    /// The text. If the request was rich, the content is a list of text and tool-use blocks.
+    /// The text. If the request was rich (see `Prompt::is_rich`), a list of content blocks.
     pub content: Content,
 }
 
@@ -192,8 +192,8 @@ pub struct BudgetEntry {
     /// The end of the window; absent if the window never ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resets_at: Option<DateTime<Utc>>,
-    /// The limits item that applies. The kind of scope, such as `model`, `costCenter` or `application+environment`, for
-    /// the scope's own item; `default` for the fallback item.
+    /// The kind of the limits item that applies: `model`, `costCenter`, `application+environment` and so on for the
+    /// scope's own item, `default` for the fallback item.
     pub source: String,
     /// Age of CloudWatch's figure at the decision, in seconds. Absent for a scope that CloudWatch does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -44,7 +44,7 @@ macro_rules! error_codes {
                 match self { $(Self::$name => $status,)+ }
             }
 
-            /// `true` if the same request can succeed later although nobody changes anything.
+            /// `true` if the same request can succeed later without any change by the client or an administrator.
             #[must_use]
             pub const fn retryable(self) -> bool {
                 match self { $(Self::$name => $retryable,)+ }
@@ -56,8 +56,8 @@ macro_rules! error_codes {
 error_codes! {
     /// A field of the document is missing, unknown or wrong; `details.path` names it.
     InvalidRequest: Invalid, 400, false;
-    /// The name is neither an alias nor a model that can be called. The model is unknown, retired, not in this Region,
-    /// or behind a profile that cannot be resolved.
+    /// The name is neither an alias nor a model that can be called: it is unknown, retired, not in this Region, or
+    /// behind a profile that cannot be resolved.
     UnknownModel: Invalid, 400, false;
     /// Another execution with the same `requestId` is in flight or was settled.
     DuplicateRequest: Invalid, 409, false;

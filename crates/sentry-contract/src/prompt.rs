@@ -74,7 +74,7 @@ pub struct Prompt {
     /// Instructions to the model. They come before those of messages with the role `system`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<Content>,
-    /// The conversation. At least one message has another role than `system`.
+    /// The conversation. At least one message has a role other than `system`.
     pub messages: Vec<Message>,
     /// The inference parameters of the request.
     #[serde(default)]

@@ -89,7 +89,7 @@ families! {
     Converse = "converse";
 }
 
-/// The field in which a model expects the amount of reasoning.
+/// The form in which a model expects the amount of reasoning.
 ///
 /// Sources: Amazon Bedrock User Guide, "Extended thinking" and "Adaptive thinking" of Anthropic Claude; Amazon Nova 2
 /// User Guide, "Extended thinking"; OpenAI API Reference, `reasoning_effort`.
@@ -129,7 +129,7 @@ pub struct Model {
     /// without a price here is unpriced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
-    /// The field in which the model expects the amount of reasoning. Absent if the model has none.
+    /// The form in which the model expects the amount of reasoning. Absent if the model accepts none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<ReasoningStyle>,
 }

@@ -6,8 +6,8 @@ use crate::request::Tags;
 
 /// The value of a tag that a request does not have.
 pub const UNSPECIFIED: &str = "unspecified";
-/// The tags whose values and combinations are always scopes, as name in scopes and tag. They are in alphabetical order.
-/// The name of a combination has the same order.
+/// The tags that are always scopes, alone and in combinations. Each entry has the name in scopes and the name of the
+/// tag. The entries are in alphabetical order, as in the name of a combination.
 pub const DIMENSIONS: [(&str, &str); 3] =
     [("application", Tags::APPLICATION_ID), ("costCenter", Tags::COST_CENTER), ("environment", Tags::ENVIRONMENT)];
 

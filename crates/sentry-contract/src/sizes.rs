@@ -1,4 +1,4 @@
-//! Size limits of requests and answers. Only this module applies Step Functions' payload limit.
+//! Size limits of requests and answers. All checks of Step Functions' payload limit use this module.
 
 use serde::Serialize;
 

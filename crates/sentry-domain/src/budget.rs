@@ -176,7 +176,7 @@ impl Amount {
 
     /// The amount of one call that used `usage`, in dollars at `price` if there is one. `requests` is 0.
     ///
-    /// If a needed rate is unknown, all prompt tokens count at the dearest known rate, never as zero.
+    /// If a needed rate is unknown, all prompt tokens count at the highest known rate, never as zero.
     #[must_use]
     pub fn of(usage: &TokenUsage, price: Option<&Price>) -> Self {
         Self::with_cost(usage, price.map(|price| price.cost_at_most(usage)))

@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-/// Number of decimals of a picodollar, as a power of ten of a dollar.
+/// Picodollars in a dollar, as a power of ten.
 const SCALE: u32 = 12;
 /// Minimum number of decimals that an amount shows, as in `0.000588800`.
 const SHOWN_DECIMALS: usize = 9;

@@ -1,7 +1,7 @@
 //! Prices of models.
 //!
 //! A price has a rate for each kind of token. Another set of rates can apply to all tokens of a call: above a prompt
-//! length, or on another service tier. A hold uses the dearest rates that can apply. A settlement uses the rates that
+//! length, or on another service tier. A hold uses the highest rates that can apply. A settlement uses the rates that
 //! did apply.
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::tokens::{CacheTtl, ServiceTier, TokenUsage};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rates {
-    /// Prompt tokens that no cache is involved in.
+    /// Prompt tokens that are neither read from a cache nor written to one.
     pub input: Rate,
     /// Tokens that the model writes.
     pub output: Rate,
@@ -48,14 +48,14 @@ impl Rates {
         .sum()
     }
 
-    /// The most that reading `tokens` can cost, at the dearest known rate for prompt tokens.
+    /// The most that reading `tokens` can cost, at the highest known rate for prompt tokens.
     #[must_use]
     pub fn most_for_input(&self, tokens: u64) -> Usd {
         let rates = [Some(self.input), self.cache_read, self.cache_write_5m, self.cache_write_1h];
         rates.into_iter().flatten().max().map(|rate| rate.times(tokens)).unwrap_or_default()
     }
 
-    /// The dearer of both rates, for each kind of token.
+    /// The higher of both rates, for each kind of token.
     fn dearer(self, other: Self) -> Self {
         Self {
             input: self.input.max(other.input),
@@ -200,7 +200,7 @@ impl Price {
         self.applied(usage)?.cost(usage)
     }
 
-    /// The cost of one call that used `usage`. If a needed rate is unknown, all prompt tokens cost the dearest known
+    /// The cost of one call that used `usage`. If a needed rate is unknown, all prompt tokens cost the highest known
     /// rate.
     #[must_use]
     pub fn cost_at_most(&self, usage: &TokenUsage) -> Usd {
@@ -211,7 +211,7 @@ impl Price {
     }
 
     /// The cost of many calls that together used `usage`, at the standard rates, because neither lengths nor tiers are
-    /// known. If a needed rate is unknown, all prompt tokens cost the dearest known rate.
+    /// known. If a needed rate is unknown, all prompt tokens cost the highest known rate.
     #[must_use]
     pub fn cost_of_many(&self, usage: &TokenUsage) -> Usd {
         let rates = &self.rates;
@@ -225,7 +225,7 @@ impl Price {
         rates.most_for_input(input) + rates.output.times(output)
     }
 
-    /// The dearest rates that can apply to a call with `charges` that reads at most `input` tokens.
+    /// The highest rates that can apply to a call with `charges` that reads at most `input` tokens.
     #[must_use]
     pub fn dearest(&self, input: u64, charges: Charges) -> Rates {
         let long = self.long_context.filter(|long| input > long.above).map(|long| long.rates);
@@ -245,7 +245,7 @@ impl Price {
 
     /// The rates that apply to a call that used `usage`. On the standard tier, the length of the prompt decides. On
     /// another tier, that tier's rates apply. No public price list has rates for long prompts on other tiers, so above
-    /// the threshold each kind of token costs the dearer of the two rates.
+    /// the threshold each kind of token costs the higher of the two rates.
     fn applied(&self, usage: &TokenUsage) -> Option<Rates> {
         let long = self.long_context.filter(|long| usage.read() > long.above).map(|long| long.rates);
         match (usage.tier, long) {

@@ -37,11 +37,11 @@ impl ServiceTier {
 /// The lifetime of an entry in a prompt cache. The names are those of Converse's `ttl`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum CacheTtl {
-    /// Five minutes, Bedrock's default.
+    /// A lifetime of five minutes, Bedrock's default.
     #[default]
     #[serde(rename = "5m")]
     FiveMinutes,
-    /// One hour, at a higher rate.
+    /// A lifetime of one hour.
     #[serde(rename = "1h")]
     OneHour,
 }
@@ -66,7 +66,7 @@ impl CacheTtl {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenUsage {
-    /// Prompt tokens that no cache is involved in.
+    /// Prompt tokens that are neither read from a cache nor written to one.
     #[serde(rename = "inputTokens")]
     pub input: u64,
     /// Tokens that the model wrote.

@@ -60,7 +60,7 @@ pub struct Target {
     /// The price. If it is absent, the catalogue's price applies.
     #[serde(default)]
     pub price: Option<Price>,
-    /// The field in which the model expects the amount of reasoning. Absent if the model has none.
+    /// The form in which the model expects the amount of reasoning. Absent if the model accepts none.
     #[serde(default)]
     pub reasoning: Option<ReasoningStyle>,
 }
