@@ -12,9 +12,9 @@ use tracing::{error, warn};
 
 use crate::notice;
 
-/// Duration of a claim. It is longer than an invocation (75 s), so nobody else publishes while the claimer is alive. It
-/// is shorter than the time until the queue delivers the message again (750 s), so the next invocation can take over
-/// after a crash.
+/// Duration of a claim. It is longer than an invocation (75 s), so no other invocation publishes while the claimer is
+/// alive. It is shorter than the time until the queue delivers the message again (750 s), so the next invocation can
+/// take over after a crash.
 const CLAIM: TimeDelta = TimeDelta::seconds(120);
 
 /// Publishes alerts to a topic.
@@ -46,7 +46,7 @@ impl Alerts {
         Round { alerts: self, now, seen: HashSet::new(), broken: false }
     }
 
-    /// Publishes `alert` if nobody has. Returns `true` if this call published it.
+    /// Publishes `alert` unless it was published or is claimed. Returns `true` if this call published it.
     async fn publish(&self, alert: &Alert, now: DateTime<Utc>) -> Result<bool, AlertError> {
         let claimed = match self.ledger.claim_alert(alert, now, now + CLAIM).await? {
             Claim::Made(claimed) => claimed,
@@ -95,8 +95,8 @@ pub struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// Publishes those of the alerts `due` by a message that nobody has published. Returns the alerts that this call
-    /// published, or `None` if the message must be delivered again.
+    /// Publishes the alerts in `due`, which are those of one message, unless they were published before. Returns the
+    /// alerts that this call published, or `None` if the message must be delivered again.
     pub async fn publish(&mut self, due: &[Alert]) -> Option<Vec<Alert>> {
         let mut published = Vec::new();
         let mut complete = true;

@@ -49,7 +49,7 @@ pub struct Settings {
     pub stopped: Option<String>,
     /// `true` if all values without their own item share one budget.
     pub shared: bool,
-    /// Number of items that the scope is spread over at least, from 1 to 256.
+    /// Minimum number of items that the scope is spread over, from 1 to 256.
     pub shards: u16,
     /// The remedies for a request that does not fit, in the administrator's order.
     pub when_exceeded: Vec<Remedy>,
@@ -157,7 +157,7 @@ impl Entry {
         !before(self.until, other.from) && !before(other.until, self.from)
     }
 
-    /// `true` if both entries have the same windows.
+    /// `true` if both entries are in force at the same time with the same kind of window, or are the same period.
     fn repeats(&self, other: &Self) -> bool {
         match (self.span, other.span) {
             (Span::Calendar(one), Span::Calendar(two)) => one == two && self.meets(other),

@@ -17,8 +17,8 @@ pub struct Judged {
     pub would_deny: Vec<ErrorBody>,
 }
 
-/// Checks the hold of `ask` for `model` against `perRequest` of each of `limits`. If the request has no price, also checks
-/// that no limit is in dollars.
+/// Checks the hold of `ask` for `model` against `perRequest` of each of `limits`. If the request has no price, also
+/// checks that no limit is in dollars.
 ///
 /// If the client gave no `max_tokens`, it is lowered to the number that fits, but not below 16.
 ///

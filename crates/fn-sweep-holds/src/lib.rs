@@ -30,8 +30,8 @@ pub struct Report {
     pub alerts: usize,
 }
 
-/// Settles every expired hold, closes leases that nobody renewed, and queues the alerts that are due. Makes two passes,
-/// half a minute apart.
+/// Settles every expired hold, closes leases that were not renewed, and queues the alerts that are due. Makes two
+/// passes, half a minute apart.
 ///
 /// # Errors
 /// Returns `LedgerUnavailable` if the ledger cannot be read, or if an item cannot be settled or alerted. The next run
