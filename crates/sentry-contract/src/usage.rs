@@ -67,9 +67,12 @@ impl Bucket {
 impl UsageSeries {
     /// The tokens since `start`, which is the start of a window in force.
     ///
-    /// A series that is a few minutes old gives a correct sum too. If the window began before `as_of`, it was in force
-    /// at `as_of`, so its start is on the grid of the series. If it began later, CloudWatch had no figures for it at
-    /// `as_of`.
+    /// A series that is a few minutes old gives a correct sum for an hour, a day, a week or a month too. If the window
+    /// began before `as_of`, it was in force at `as_of`, so its start is on the grid of the series. If it began later,
+    /// CloudWatch had no figures for it at `as_of`.
+    ///
+    /// The start of another window, such as a minute, a period or `total`, need not be on the grid. The sum then has
+    /// the buckets that begin at `start` or later, which is a lower bound.
     #[must_use]
     pub fn since(&self, start: DateTime<Utc>) -> TokenUsage {
         let start = start.timestamp();
