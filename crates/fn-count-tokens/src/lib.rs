@@ -12,10 +12,11 @@ use tracing::{info, warn};
 
 use refusals::{Refusal, Refusals};
 
-/// Tokens that are added to a count. AWS says that the count matches what a call of the model is charged for, but promises no bound.
+/// Tokens that are added to a count. AWS says that the count matches the tokens that a call of the model is charged
+/// for, but promises no bound.
 const MARGIN: u64 = 16;
 
-/// Counts prompts, where Bedrock does.
+/// Counts prompts for the models that Bedrock counts for.
 #[derive(Debug)]
 pub struct TokenCounter {
     client: Client,
@@ -23,13 +24,13 @@ pub struct TokenCounter {
 }
 
 impl TokenCounter {
-    /// A counter that has met no refusal yet.
+    /// A counter that remembers no failure of Bedrock yet.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client, refusals: Refusals::default() }
     }
 
-    /// The tokens of `input`'s prompt, with a margin, if they can be known at `now`.
+    /// The tokens of `input`'s prompt plus a margin, if they can be counted at `now`.
     pub async fn count(&self, input: &CountTokensInput, now: Instant) -> TokenCount {
         let model_id = input.counted_as.as_str();
         if self.refusals.hold(model_id, now) {
@@ -62,7 +63,7 @@ impl TokenCounter {
     }
 }
 
-/// Bedrock's message stays out: it may quote the prompt.
+/// Logs a failed count without Bedrock's message, because the message may quote the prompt.
 fn log(model_id: &str, failure: &ModelFailure) {
     let error = &failure.error;
     let detail = |name| error.details.get(name).and_then(|value| value.as_str()).unwrap_or_default();

@@ -9,11 +9,12 @@ use fn_count_tokens::TokenCounter;
 use sentry_contract::states::CountTokensInput;
 use sentry_lambda::StartError;
 
-/// A count takes a fraction of a second; past this the attempt is repeated.
+/// Time limit of one attempt, which usually takes a fraction of a second. A slower attempt is retried.
 const ATTEMPT: Duration = Duration::from_millis(800);
-/// Less than the two seconds that the function has: the request waits for the count, and can do without it.
+/// Time limit of all attempts, shorter than the function's two seconds. The request waits for the count, but does not
+/// need it.
 const OPERATION: Duration = Duration::from_millis(1_800);
-/// More would not fit.
+/// Maximum number of attempts. More do not fit into `OPERATION`.
 const ATTEMPTS: u32 = 2;
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,37 +1,38 @@
-//! The models that are not asked about, because Bedrock has refused to count for them.
+//! The models for which Bedrock has failed to count, and for which it is not asked again for some time.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Clients choose the ids: no more of them are remembered than there are models.
+/// Maximum number of ids that are remembered. The ids come from clients, so the number must be bounded.
 const MOST_REMEMBERED: usize = 100;
-/// How long a denied model is not asked about: a policy that is corrected counts soon, and one that is not costs a call a minute.
+/// Time for which Bedrock is not asked after it denied access. A corrected policy takes effect soon, and an uncorrected
+/// one costs one call per minute.
 const DENIED_FOR: Duration = Duration::from_secs(60);
 
-/// Why Bedrock has refused.
+/// The reason why Bedrock does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It does not count for the model.
+    /// Bedrock does not count for the model.
     Unsupported,
-    /// The role may not ask.
+    /// The function's role may not count for the model.
     Denied,
 }
 
-/// The refusals of this process, by model id.
+/// The failures that this process remembers, by model id.
 #[derive(Debug, Default)]
 pub struct Refusals(Mutex<HashMap<String, Ends>>);
 
-/// When a refusal ends; `None` for never.
+/// The end of a failure's memory; `None` if it never ends.
 type Ends = Option<Instant>;
 
 impl Refusals {
-    /// Whether Bedrock has refused `model_id` and must not be asked again at `now`.
+    /// `true` if Bedrock has failed to count for `model_id` and must not be asked again at `now`.
     pub fn hold(&self, model_id: &str, now: Instant) -> bool {
         self.lock().get(model_id).is_some_and(|ends| in_force(*ends, now))
     }
 
-    /// Remembers a refusal that came at `now`.
+    /// Remembers a failure that occurred at `now`.
     pub fn remember(&self, model_id: &str, refusal: Refusal, now: Instant) {
         let mut refusals = self.lock();
         refusals.retain(|_, ends| in_force(*ends, now));
@@ -40,7 +41,7 @@ impl Refusals {
         }
     }
 
-    /// A panic elsewhere leaves the map whole.
+    /// Ignores poisoning, because a panic elsewhere leaves the map complete.
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Ends>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! What goes over the wire to CountTokens, what comes back, and what follows from it.
+//! The requests to CountTokens, its answers, and their results.
 
 use std::time::{Duration, Instant};
 

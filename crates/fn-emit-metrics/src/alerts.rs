@@ -1,4 +1,4 @@
-//! Budget alerts: each is published once a window, by whoever claims it first.
+//! Budget alerts. Each is published once a window, by the invocation that claims it first.
 
 use std::collections::HashSet;
 
@@ -12,8 +12,9 @@ use tracing::{error, warn};
 
 use crate::notice;
 
-/// How long a claim excludes others: more than an invocation lasts (75 s), so that nobody publishes beside one that is
-/// alive, and less than the queue takes to deliver its message again (750 s), so that the next one can take over from a dead one.
+/// Duration of a claim. It is longer than an invocation (75 s), so no other invocation publishes while the claimer is
+/// alive. It is shorter than the time until the queue delivers the message again (750 s), so the next invocation can
+/// take over after a crash.
 const CLAIM: TimeDelta = TimeDelta::seconds(120);
 
 /// Publishes alerts to a topic.
@@ -24,7 +25,7 @@ pub struct Alerts {
     topic_arn: String,
 }
 
-/// Why an alert is not published and must be tried again.
+/// The reason why an alert is not published and must be retried.
 #[derive(Debug, Error)]
 enum AlertError {
     #[error("it cannot be claimed in the ledger: {}", cause(.0))]
@@ -34,18 +35,18 @@ enum AlertError {
 }
 
 impl Alerts {
-    /// Publishes to the topic `topic_arn` what `ledger` does not know to be published.
+    /// Publishes to the topic `topic_arn` the alerts that `ledger` does not know as published.
     #[must_use]
     pub const fn new(ledger: Ledger, sns: Sns, topic_arn: String) -> Self {
         Self { ledger, sns, topic_arn }
     }
 
-    /// Begins with the alerts of a batch that is read at `now`.
+    /// Starts publishing the alerts of a batch that is read at `now`.
     pub(crate) fn round(&self, now: DateTime<Utc>) -> Round<'_> {
         Round { alerts: self, now, seen: HashSet::new(), broken: false }
     }
 
-    /// Whether it was this call that published `alert`.
+    /// Publishes `alert` unless it was published or is claimed. Returns `true` if this call published it.
     async fn publish(&self, alert: &Alert, now: DateTime<Utc>) -> Result<bool, AlertError> {
         let claimed = match self.ledger.claim_alert(alert, now, now + CLAIM).await? {
             Claim::Made(claimed) => claimed,
@@ -61,7 +62,7 @@ impl Alerts {
             note(alert, given_back, "a claim is not given back; it lapses by itself");
             return Err(error);
         }
-        // Reporting the message would publish the alert once more, for certain.
+        // If the message were reported, the alert would certainly be published again.
         note(alert, self.ledger.alert_is_sent(alert).await, "an alert is published, but not marked as such");
         Ok(true)
     }
@@ -73,7 +74,7 @@ impl Alerts {
     }
 }
 
-/// Logs a mark that is not as it should be.
+/// Logs a failed change of an alert's mark.
 fn note(alert: &Alert, changed: Result<(), LedgerError>, problem: &str) {
     if let Err(error) = changed {
         let Alert { scope, window, threshold, .. } = alert;
@@ -86,16 +87,16 @@ fn note(alert: &Alert, changed: Result<(), LedgerError>, problem: &str) {
 pub struct Round<'a> {
     alerts: &'a Alerts,
     now: DateTime<Utc>,
-    /// Alerts that a message of the batch has brought; it is that message that brings them again if need be.
+    /// Alerts of earlier messages of the batch. If one of them fails, its own message is delivered again.
     seen: HashSet<(String, String, u8)>,
-    /// One alert could not be published. The others go through the same table and the same topic, and the function's time is short:
-    /// they wait for the next delivery.
+    /// `true` after an alert could not be published. The other alerts use the same table and the same topic, and the
+    /// function has little time, so they wait for the next delivery.
     broken: bool,
 }
 
 impl Round<'_> {
-    /// Publishes what nobody has published of the alerts that are `due` by a message. Returns those that it published, or `None` when the
-    /// message must be delivered again.
+    /// Publishes the alerts in `due`, which are those of one message, unless they were published before. Returns the
+    /// alerts that this call published, or `None` if the message must be delivered again.
     pub async fn publish(&mut self, due: &[Alert]) -> Option<Vec<Alert>> {
         let mut published = Vec::new();
         let mut complete = true;

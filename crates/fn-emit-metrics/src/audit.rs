@@ -1,4 +1,4 @@
-//! The audit record: who asked for what, how it ended, what it took. No prompt and no answer comes this far.
+//! The audit record: the request's tags, its outcome and its usage. It contains no prompt and no answer.
 
 use std::io::Write;
 
@@ -9,14 +9,15 @@ use sentry_contract::{ErrorBody, ErrorCode, Outcome};
 use sentry_domain::Usd;
 use serde::Serialize;
 
-/// Writes the line, whatever the log level is.
+/// Writes the line at every log level.
 pub fn write(record: &MetricsRecord) {
     let Ok(line) = serde_json::to_string(&line(record)) else { return };
-    // There is nowhere to report a log that cannot be written to.
+    // If the log cannot be written to, there is nowhere to report it.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// The line's fields, units in their names; what a request does not have is left out from the hold on.
+/// The fields of the line, with units in their names. From the hold on, fields that a request does not have are
+/// omitted.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     level: &'static str,
@@ -45,7 +46,7 @@ struct Line<'a> {
     degraded_to_tokens: Option<u32>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     settled_late: bool,
-    /// The denials that limits which only observe did not make; the objects are those of the answer.
+    /// Denials that limits in `observe` mode would have made. The objects are those of the answer.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     would_deny: &'a [ErrorBody],
 }

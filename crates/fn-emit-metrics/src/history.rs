@@ -1,4 +1,4 @@
-//! Every decided request of a batch, counted in the usage history.
+//! Counts every decided request of a batch in the usage history.
 
 use chrono::{DateTime, Utc};
 use sentry_contract::states::MetricsRecord;
@@ -6,7 +6,7 @@ use sentry_history::{Decided, History, Recorded};
 use sentry_lambda::cause;
 use tracing::{error, warn};
 
-/// Counts in the usage history.
+/// Counts requests in the usage history.
 #[derive(Debug)]
 pub struct UsageHistory {
     history: History,
@@ -14,21 +14,21 @@ pub struct UsageHistory {
 }
 
 impl UsageHistory {
-    /// Counts in `history`. `budget_tags` names the tags that have budgets of their own, with commas between them.
+    /// Counts in `history`. `budget_tags` names the declared tags with budgets, separated by commas.
     #[must_use]
     pub fn new(history: History, budget_tags: &str) -> Self {
         let names = budget_tags.split(',').map(str::trim).filter(|name| !name.is_empty());
         Self { history, budget_tags: names.map(str::to_owned).collect() }
     }
 
-    /// Counts each of `requests`, a message's id and its record, unless it is counted already. Returns for each whether its message is done
-    /// with here.
+    /// Counts each of `requests` (the id of its message, and its record), unless it was counted before. Returns `true`
+    /// for each message that needs no other delivery for the history.
     pub(crate) async fn count<'a>(
         &self,
         requests: impl Iterator<Item = (&'a str, &'a MetricsRecord)>,
         now: DateTime<Utc>,
     ) -> Vec<bool> {
-        // Whoever read the message has found its timestamp.
+        // The timestamp is valid, because the message was read before.
         let decided: Vec<_> = requests.map(|(id, record)| Decided::of(record, id, &self.budget_tags)).collect();
         let known: Vec<Decided> = decided.iter().flatten().cloned().collect();
         let report = self.history.record(&known, now).await;

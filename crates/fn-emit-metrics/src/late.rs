@@ -1,4 +1,5 @@
-//! Settlements and cancellations that the function `Settle` could not make, because the ledger or the function was not available.
+//! Settlements and cancellations that the function `Settle` could not make, because the ledger or the function was not
+//! available.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Time for all rounds. The function has 60 seconds; the rest is for alerts and metrics.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// What a message leaves to do in the ledger.
+/// The work that a message leaves in the ledger.
 #[derive(Debug)]
 pub(crate) enum Left<'a> {
     /// The settlement of a request, if its record has one.
@@ -30,27 +31,29 @@ impl Left<'_> {
     }
 }
 
-/// Settles requests, and cancels reservations, that the function `Settle` left to the queue.
+/// Makes the settlements and cancellations that the function `Settle` left to the queue.
 #[derive(Debug)]
 pub struct LateSettlements {
     ledger: Ledger,
 }
 
 impl LateSettlements {
-    /// `ledger` needs the tables that `Settle` writes.
+    /// Uses `ledger`, which needs the tables that `Settle` writes.
     #[must_use]
     pub const fn new(ledger: Ledger) -> Self {
         Self { ledger }
     }
 
-    /// Does what is left to do, and adds the alerts that are due after a settlement to its record. A ledger that throttles or fails is tried again
-    /// for 40 seconds. `now` is the moment of the call. Returns for each whether it is done.
+    /// Makes the settlements and cancellations in `left`, and adds the alerts that are due after a settlement to its
+    /// record. Retries for 40 seconds if the ledger throttles or fails. `now` is the time of the call. Returns `true`
+    /// for each one that is done.
     pub(crate) async fn finish(&self, left: &mut [Left<'_>], now: DateTime<Utc>) -> Vec<bool> {
         let begun = Instant::now();
         let mut finished: Vec<bool> = left.iter().map(Left::is_nothing).collect();
         loop {
             for (left, done) in left.iter_mut().zip(&mut finished).filter(|(_, done)| !**done) {
-                // A ledger that hangs would otherwise use up the function's time, and the whole batch would come again.
+                // Without this check, a ledger that hangs would use up the function's time, and the whole batch would
+                // be delivered again.
                 if begun.elapsed() > PATIENCE {
                     return finished;
                 }

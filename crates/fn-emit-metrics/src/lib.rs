@@ -20,21 +20,21 @@ use sentry_lambda::cause;
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
-/// Messages of the metrics queue, as Lambda's event source mapping hands them over.
+/// Messages of the metrics queue, as Lambda's event source mapping sends them.
 #[derive(Debug, Deserialize)]
 pub struct Batch {
-    /// The messages.
+    /// The messages of this delivery.
     #[serde(rename = "Records")]
     pub records: Vec<Message>,
 }
 
-/// One message.
+/// One message of the queue.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
-    /// SQS's id.
+    /// The id that SQS gave the message.
     pub message_id: String,
-    /// The record as JSON.
+    /// A [`MetricsRecord`] or a [`QueuedTask`], as JSON.
     pub body: String,
 }
 
@@ -42,7 +42,7 @@ pub struct Message {
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchAnswer {
-    /// Empty when all went well.
+    /// Empty if every message succeeded.
     pub batch_item_failures: Vec<ItemFailure>,
 }
 
@@ -50,11 +50,12 @@ pub struct BatchAnswer {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ItemFailure {
-    /// SQS's id of it.
+    /// The id that SQS gave the message.
     pub item_identifier: String,
 }
 
-/// Settles late, counts in the usage history, publishes alerts, stores metrics and writes audit lines.
+/// Makes late settlements, counts requests in the usage history, publishes alerts, stores metrics and writes audit
+/// lines.
 #[derive(Debug)]
 pub struct Emitter {
     client: Client,
@@ -64,18 +65,20 @@ pub struct Emitter {
 }
 
 impl Emitter {
-    /// Stores through `client`, settles through `late`, counts in `history` and publishes through `alerts`.
+    /// Stores metrics through `client`, settles through `late`, counts in `history` and publishes through `alerts`.
     #[must_use]
     pub const fn new(client: Client, late: LateSettlements, history: UsageHistory, alerts: Alerts) -> Self {
         Self { client, late, history, alerts }
     }
 
-    /// Makes the late settlements and cancellations of a batch that is read at `now`, counts it in the usage history, publishes its alerts, then
-    /// stores its metrics in one call. A message that cannot be read, settled, counted, published or stored is reported for another delivery.
+    /// Processes a batch that is read at `now`. It makes the late settlements and cancellations, counts the requests in
+    /// the usage history, publishes the alerts, and then stores the metrics in one call. A message that cannot be read,
+    /// settled, counted, published or stored is reported for another delivery.
     ///
-    /// Metrics come last because they cannot be repeated: a message that fails before has no metrics yet. The history comes after the
-    /// settlement, so that it counts what the ledger has. It and the alerts do not wait for each other, because both can be repeated:
-    /// a topic that takes no alerts keeps nothing out of the history, and a history that cannot be written keeps back no alert.
+    /// Metrics come last because they cannot be repeated. A message that fails before them has no metrics yet. The
+    /// history comes after the settlement, so it counts the same usage as the ledger. The history and the alerts are
+    /// independent of each other, because both can be repeated. If the topic takes no alerts, requests are still
+    /// counted in the history. If the history cannot be written, alerts are still published.
     pub async fn emit(&self, batch: Batch, now: DateTime<Utc>) -> BatchAnswer {
         let mut failed = Vec::new();
         let (mut understood, mut swept, mut given_up) = (Vec::new(), Vec::new(), Vec::new());
@@ -112,7 +115,7 @@ impl Emitter {
                 failed.push(message_id);
                 continue;
             };
-            // Alerts are counted at the time of the request that brought them.
+            // Alerts are counted at the time of the request that caused them.
             let at = metrics.first().and_then(MetricDatum::timestamp).copied();
             metrics
                 .extend(published.iter().zip(at.into_iter().cycle()).map(|(alert, at)| metrics::published(alert, at)));
@@ -133,8 +136,8 @@ impl Emitter {
         BatchAnswer { batch_item_failures: failed.into_iter().map(|id| ItemFailure { item_identifier: id }).collect() }
     }
 
-    /// Stores messages together, or, when CloudWatch refuses them together, each on its own: one that it does not take must not keep
-    /// back the others. Returns the ids of those that are not stored.
+    /// Stores messages together. If CloudWatch rejects them together, stores each alone. Otherwise one bad message
+    /// would keep back the others. Returns the ids of messages that are not stored.
     async fn store_all(&self, requests: Vec<(String, Ready)>) -> Vec<String> {
         let all = requests.iter().map(|(_, request)| request);
         if requests.is_empty() || self.store(all).await {
@@ -150,7 +153,8 @@ impl Emitter {
         failed
     }
 
-    /// Puts the metrics of `requests` with one call, then writes their audit lines. Whether it worked.
+    /// Stores the metrics of `requests` with one call, then writes their audit lines. Returns `true` if CloudWatch
+    /// stored them.
     async fn store(&self, requests: impl IntoIterator<Item = &Ready> + Clone) -> bool {
         let data = requests.clone().into_iter().flat_map(|request| request.metrics.iter().cloned()).collect();
         let put = self.client.put_metric_data().namespace(METRIC_NAMESPACE).set_metric_data(Some(data)).send();
@@ -171,12 +175,11 @@ impl Emitter {
     }
 }
 
-/// A message, understood.
 #[derive(Debug)]
 enum Understood {
-    /// Of a request.
+    /// The message of a decided request.
     Request(Box<Request>),
-    /// Of no decided request.
+    /// A message that belongs to no decided request.
     Task(QueuedTask),
 }
 
@@ -186,7 +189,7 @@ struct Request {
     metrics: Vec<MetricDatum>,
 }
 
-/// A message of which only the metrics and the audit line are left to write; the sweep's have no audit line.
+/// A message whose metrics and audit line remain to be written. Messages of the sweep have no audit line.
 #[derive(Debug)]
 struct Ready {
     record: Option<MetricsRecord>,

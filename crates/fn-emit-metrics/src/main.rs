@@ -8,9 +8,9 @@ use sentry_history::History;
 use sentry_lambda::{StartError, env};
 use sentry_ledger::Ledger;
 
-/// A call takes milliseconds; past this the attempt is repeated.
+/// Time limit of one attempt, which usually takes milliseconds. A slower attempt is retried.
 const ATTEMPT: Duration = Duration::from_secs(2);
-/// Less than the function has, so that its own error is the one that is seen.
+/// Time limit of all attempts. It is shorter than the function's own, so the function reports its own error.
 const OPERATION: Duration = Duration::from_secs(6);
 
 #[tokio::main(flavor = "current_thread")]

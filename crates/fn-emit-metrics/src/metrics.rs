@@ -1,4 +1,4 @@
-//! The metrics of a request: six of every one, and some of those that they concern.
+//! The metrics of a request: six for every request, and others for some requests.
 
 use std::borrow::Cow;
 
@@ -16,11 +16,12 @@ const UNSPECIFIED: &str = "unspecified";
 /// Source: API reference of Amazon CloudWatch, `Dimension`, read in November 2026.
 const DIMENSION_CHARS: usize = 1024;
 
-/// The metrics of `record`, which is read at `now`: all six that every request has, also where they are 0, and the others where there is
-/// something to count. A late settlement that comes after its hold has expired counts as `UnsettledRequests`.
+/// The metrics of `record`, which is read at `now`: the six that every request has, also if they are 0, and the others
+/// if there is something to count. A late settlement that is made after its hold has expired counts as
+/// `UnsettledRequests`.
 ///
 /// # Errors
-/// When the record's timestamp is none.
+/// Returns an error if the record's timestamp is not an instant.
 pub fn of(record: &MetricsRecord, now: DateTime<Utc>) -> Result<Vec<MetricDatum>, String> {
     let timestamp = record.tags.get(Tags::TIMESTAMP).unwrap_or_default();
     let at: DateTime<Utc> = timestamp.parse().map_err(|_| "the tag timestamp is no instant".to_owned())?;
@@ -36,7 +37,7 @@ pub fn published(alert: &Alert, at: SdkDateTime) -> MetricDatum {
     datum("BudgetAlerts", 1, dimensions, at)
 }
 
-/// An instant as CloudWatch takes it.
+/// An instant in CloudWatch's type.
 pub fn time(at: DateTime<Utc>) -> SdkDateTime {
     SdkDateTime::from_millis(at.timestamp_millis())
 }
@@ -54,7 +55,8 @@ fn six(record: &MetricsRecord) -> [(&'static str, u64); 6] {
     ]
 }
 
-/// Has no dimension of a request, so that each is one line for the whole stack: what it concerns is in the audit line.
+/// These metrics have no dimension of the request, so each is one metric for the whole stack. The audit line has the
+/// request.
 fn others(record: &MetricsRecord, now: DateTime<Utc>, at: SdkDateTime) -> Vec<MetricDatum> {
     let mut others = Vec::new();
     if let (Outcome::Denied, Some(code)) = (record.outcome, record.code) {
@@ -100,12 +102,12 @@ fn dimensions(record: &MetricsRecord) -> Vec<Dimension> {
     .to_vec()
 }
 
-/// A dimension of a metric. Its value is cut to the length that CloudWatch takes.
+/// A dimension of a metric. Its value is cut to the length that CloudWatch accepts.
 fn dimension(name: &str, value: &str) -> Dimension {
     Dimension::builder().name(name).value(ascii(value).chars().take(DIMENSION_CHARS).collect::<String>()).build()
 }
 
-/// `value` with everything that is not ASCII percent-encoded: CloudWatch takes ASCII only.
+/// `value` with all characters that are not ASCII percent-encoded, because CloudWatch accepts only ASCII.
 fn ascii(value: &str) -> Cow<'_, str> {
     if value.is_ascii() {
         return value.into();
@@ -119,7 +121,7 @@ fn ascii(value: &str) -> Cow<'_, str> {
     value.chars().map(encode).collect::<String>().into()
 }
 
-/// CloudWatch's values are floats; token counts are far below 2^53, where they are exact.
+/// CloudWatch's values are floats. Token counts are far below 2^53, up to which floats are exact.
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
 fn as_float(count: u64) -> f64 {
     count as f64

@@ -1,14 +1,14 @@
-//! What subscribers of the topic read.
+//! The text of an alert for the topic's subscribers.
 
 use chrono::SecondsFormat;
 use sentry_contract::states::Alert;
 use serde_json::{Value, json};
 
-/// SNS takes subjects of less than 100 characters.
+/// Longest subject, in characters. SNS accepts subjects of less than 100 characters.
 /// Source: API reference of Amazon SNS, `Publish`, parameter `Subject`, read in November 2026.
 const SUBJECT_CHARS: usize = 99;
 
-/// The subject of an e-mail: ASCII, one line, cut where it is too long.
+/// The subject of an e-mail: ASCII, one line, cut if it is too long.
 pub fn subject(alert: &Alert) -> String {
     let subject = format!("Budget alert: {}% of {}", alert.threshold, alert.scope);
     let plain = |char: char| if char == ' ' || char.is_ascii_graphic() { char } else { '?' };

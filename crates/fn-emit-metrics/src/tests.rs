@@ -1,4 +1,4 @@
-//! Messages, and what CloudWatch gets of them.
+//! Messages, and the metrics that CloudWatch gets from them.
 
 mod alerts;
 mod history;
@@ -19,14 +19,14 @@ use serde_json::{Value, json};
 
 use crate::{Alerts, Batch, BatchAnswer, Emitter, LateSettlements, UsageHistory};
 
-/// When batches are read.
+/// The time at which batches are read, in seconds since 1970.
 const NOW: i64 = 1_795_237_200;
 
 fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(NOW, 0).unwrap()
 }
 
-/// An emitter whose CloudWatch, ledger and SNS answer by these rules, and whose usage history takes everything.
+/// An emitter whose CloudWatch, ledger and SNS answer by these rules, and whose usage history accepts everything.
 fn emitter_with(cloudwatch: &Rule, ledger: &[&Rule], sns: &[&Rule]) -> Emitter {
     let taken = mock!(aws_sdk_dynamodb::Client::transact_write_items)
         .then_output(|| TransactWriteItemsOutput::builder().build());

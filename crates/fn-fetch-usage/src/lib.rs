@@ -18,16 +18,18 @@ use tracing::warn;
 use crate::cache::Cache;
 pub use crate::shared::SharedFigures;
 
-/// Oldest figure that decides, in seconds, where CloudWatch gives no newer one.
+/// Maximum age of a figure that may decide if CloudWatch returns no newer one, in seconds.
 const OLDEST_SECONDS: u64 = 300;
-/// How long one asker keeps the others from asking: longer than it waits for CloudWatch. After a failure, the next one asks then.
+/// Time for which one environment keeps the others from asking. It is longer than the wait for CloudWatch. After a
+/// failure, the next one asks when this time has passed.
 const CLAIM: TimeDelta = TimeDelta::seconds(5);
-/// How long to wait for another asker's figure where there is none yet; then there is still time to ask.
+/// Time to wait for another environment's figure if there is none yet. If that environment's claim ends during the
+/// wait, enough time remains to ask CloudWatch.
 const PATIENCE: Duration = Duration::from_millis(2_000);
-/// The pause between two looks at the shared figure.
+/// The pause between two reads of the shared figure.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A model's usage, from CloudWatch or from the last minute.
+/// The source of usage figures: CloudWatch, or a recent figure from it.
 #[derive(Debug)]
 pub struct UsageSource {
     client: Client,
@@ -36,8 +38,9 @@ pub struct UsageSource {
 }
 
 impl UsageSource {
-    /// Asks CloudWatch through `client`. All functions together ask at most once every `max_age_seconds` for each model, and share the
-    /// figure through `shared`; with 0 each asks for every request, and nothing is shared.
+    /// Asks CloudWatch through `client`. All environments together ask at most once every `max_age_seconds` for each
+    /// model, and share the figure through `shared`. With 0, each environment asks for every request, and nothing is
+    /// shared.
     #[must_use]
     pub fn new(client: Client, shared: SharedFigures, max_age_seconds: u64) -> Self {
         let shared = (max_age_seconds > 0).then_some(shared);
@@ -47,8 +50,9 @@ impl UsageSource {
     /// The usage of both models at `now`.
     ///
     /// # Errors
-    /// `UsageUnavailable` when CloudWatch does not give every figure of the model completely, and there is none of the last five minutes.
-    /// Without the fallback's figure, the fallback cannot step in.
+    /// Returns `UsageUnavailable` if CloudWatch does not return every figure of the model completely, and there is no
+    /// figure of the last five minutes. If only the fallback's figure is missing, the result has no fallback usage, and
+    /// the fallback cannot answer.
     pub async fn fetch(&self, input: &FetchUsageInput, now: DateTime<Utc>) -> Result<UsageFound, Failure> {
         let fallback = async {
             let found = self.figure(input.fallback_metric.as_deref()?, &input.grid, now).await;
@@ -72,7 +76,8 @@ impl UsageSource {
         Ok(series)
     }
 
-    /// The shared figure if it is young enough; otherwise one function asks for the next, and the others go on with what there is.
+    /// Returns the shared figure if it is fresh. Otherwise one environment asks for the next figure, and the others use
+    /// the last one.
     async fn share(
         &self,
         shared: &SharedFigures,
@@ -106,7 +111,7 @@ impl UsageSource {
         }
     }
 
-    /// Asks for the next figure and stores it; `last` serves where there is no answer.
+    /// Asks for the next figure and stores it. If CloudWatch does not answer, returns `last`.
     async fn renew(
         &self,
         shared: &SharedFigures,

@@ -7,12 +7,12 @@ use fn_fetch_usage::{SharedFigures, UsageSource};
 use sentry_contract::usage::FetchUsageInput;
 use sentry_lambda::{StartError, env};
 
-/// A query of six metrics takes well under a second; past this the attempt is repeated.
+/// Time limit of one attempt. A query of six metrics takes well under a second. A slower attempt is retried.
 const ATTEMPT: Duration = Duration::from_millis(1_500);
-/// With a look at the shared figure before it and its renewal after it, less than the 7 seconds that the function has, so that its own
-/// error is the one that is seen.
+/// Time limit of all attempts. Together with the read of the shared figure before and its renewal after, it is shorter
+/// than the function's 7 seconds, so the function reports its own error.
 const OPERATION: Duration = Duration::from_millis(3_500);
-/// A read or a write of an item takes milliseconds.
+/// Time limit of one attempt to read or write an item, which usually takes milliseconds.
 const ITEM_ATTEMPT: Duration = Duration::from_millis(300);
 const ITEM_OPERATION: Duration = Duration::from_millis(500);
 

@@ -1,4 +1,4 @@
-//! The metric queries, and the sum of their points.
+//! The metric queries, and the sums of their points.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,8 +15,8 @@ use thiserror::Error;
 const NAMESPACE: &str = "AWS/Bedrock";
 /// The step of the grid, see `sentry_domain::usage_grid::STEP_SECONDS`.
 const PERIOD_SECONDS: i32 = 900;
-/// Most pages that are read. Six metrics over the longest span have fewer than 19,000 points, and a page holds up to 100,800: one is the
-/// rule, and an answer that goes on after this many is a fault.
+/// Maximum number of pages that are read. Six metrics over the longest span have fewer than 19,000 points, and a page
+/// holds up to 100,800. One page is therefore normal, and more pages than this maximum are an error.
 ///
 /// Source: Amazon CloudWatch API Reference, GetMetricData.
 const MOST_PAGES: usize = 10;
@@ -31,38 +31,30 @@ const METRICS: [(&str, &str); 6] = [
     ("cacheWriteCount", "CacheWriteInputTokenCount"),
 ];
 
-/// Why CloudWatch's answer cannot be used.
+/// The reason why CloudWatch's answer cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Unusable {
-    /// The call failed.
     #[error("the call failed: {0}")]
     Call(String),
-    /// A metric's result is not complete.
     #[error("the result of {metric} is {status}, not Complete")]
-    Incomplete {
-        /// The metric.
-        metric: &'static str,
-        /// CloudWatch's status.
-        status: String,
-    },
-    /// A metric has no result at all.
+    Incomplete { metric: &'static str, status: String },
     #[error("there is no result for {0}")]
     Missing(&'static str),
-    /// A metric's sum is no count of tokens.
     #[error("the sum of {0} is no count of tokens")]
     NoCount(&'static str),
-    /// A result has more values than instants, or fewer.
+    /// The numbers of values and of instants in a result differ.
     #[error("the result of the query {0} has not one value an instant")]
     Uneven(String),
-    /// The answer does not end.
     #[error("the answer goes on after {MOST_PAGES} pages")]
     Endless,
 }
 
-/// Asks for every metric of `model` over the span of `grid` until `now`, and counts it between the instants of the grid.
+/// Queries every metric of `model` over the span of `grid` until `now`, and sums the points between the instants of the
+/// grid.
 ///
-/// The period is the step of the grid, so no point reaches over an instant. CloudWatch keeps points of 5 minutes and more, of which a
-/// period is made, for 63 days, twice as long as the longest span. Source: Amazon CloudWatch API Reference, GetMetricData.
+/// The period is the step of the grid, so no point spans an instant of the grid. CloudWatch makes a period from points
+/// of 5 minutes or more, and keeps these for 63 days, twice as long as the longest span. Source: Amazon CloudWatch API
+/// Reference, GetMetricData.
 pub async fn series(
     client: &Client,
     model: &str,
@@ -71,7 +63,7 @@ pub async fn series(
 ) -> Result<UsageSeries, Unusable> {
     let start = grid.start();
     let queries = METRICS.map(|(id, metric)| query(id, metric, model));
-    // CloudWatch wants an end after the start.
+    // CloudWatch requires an end after the start.
     let end = now.timestamp().max(start).saturating_add(1);
     let mut sums = Sums::default();
     let mut token = None;
@@ -103,12 +95,13 @@ fn query(id: &str, metric: &str, model: &str) -> MetricDataQuery {
     MetricDataQuery::builder().id(id).metric_stat(stat).return_data(true).build()
 }
 
-/// The sums of each query so far, by the instant from which on they count, and its last status.
+/// The data of each query so far: its sums, by the instant of the grid at which they begin, and its last status.
 #[derive(Default)]
 struct Sums(HashMap<String, (BTreeMap<i64, f64>, Option<StatusCode>)>);
 
 impl Sums {
-    /// The last page's status of a metric is its final one: pages before it say `PartialData` because more follows.
+    /// Adds one page of a query. The status on the last page is final. Pages before it have `PartialData`, because more
+    /// pages follow.
     #[expect(clippy::float_arithmetic, reason = "CloudWatch sends counts as floats, exact up to 2^53")]
     fn add(&mut self, result: &MetricDataResult, grid: &UsageGrid) -> Result<(), Unusable> {
         let (timestamps, values) = (result.timestamps(), result.values());
@@ -124,7 +117,7 @@ impl Sums {
         Ok(())
     }
 
-    /// The buckets in which there is something. Of the two spellings of a cache metric, the larger counts in each.
+    /// The buckets that have tokens. Each cache metric has two names, and the larger value counts in each bucket.
     fn buckets(&self) -> Result<Vec<Bucket>, Unusable> {
         let mut instants = BTreeSet::new();
         for (id, metric) in METRICS {
@@ -167,7 +160,7 @@ impl Sums {
     }
 }
 
-/// A sum of counts as a count; a fraction is rounded up.
+/// A sum of counts as a whole number. A fraction is rounded up.
 fn count(sum: f64) -> Option<u64> {
     if sum.is_finite() && sum >= 0.0 { format!("{:.0}", sum.ceil()).parse().ok() } else { None }
 }

@@ -1,6 +1,7 @@
-//! The last figure of each model, shared by all environments of the function, and who asks CloudWatch for the next.
+//! The last figure of each model, shared by all environments of the function, and the claim to ask CloudWatch for the
+//! next one.
 //!
-//! It is an item of the ledger table, under a partition key that no scope has.
+//! Each figure is an item of the ledger table, under a partition key that no scope has.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -10,34 +11,34 @@ use sentry_contract::usage::UsageSeries;
 use sentry_lambda::cause;
 use thiserror::Error;
 
-/// Key of the table, and the sort key of every figure.
+/// Attributes of the table's key, and the sort key of every figure.
 const SCOPE: &str = "scope";
 const WINDOW: &str = "window";
 const LATEST: &str = "latest";
-/// Before the model's name in the partition key.
+/// Prefix of the model's name in the partition key.
 const PREFIX: &str = "usage#";
-/// Milliseconds since 1970 at which the figure was CloudWatch's.
+/// The time at which CloudWatch returned the figure, in milliseconds since 1970.
 const AS_OF: &str = "asOf";
 /// The figure as JSON.
 const SERIES: &str = "series";
-/// Milliseconds since 1970 until which somebody asks CloudWatch.
+/// The time until which an environment asks CloudWatch, in milliseconds since 1970.
 const ASKED_UNTIL: &str = "askedUntil";
-/// Seconds since 1970 after which DynamoDB may delete the item.
+/// The time after which DynamoDB may delete the item, in seconds since 1970.
 const EXPIRES_AT: &str = "expiresAt";
-/// An item that nobody renews is kept for a day.
+/// Time for which an item is kept without a renewal.
 const KEPT: TimeDelta = TimeDelta::days(1);
 
-/// The table did not answer, or has something else in it.
+/// The error if the table does not answer, or if an item has another form.
 #[derive(Debug, Error)]
 #[error("the shared usage figure cannot be used: {0}")]
 pub struct Unshared(String);
 
-/// A model's item.
+/// The item of one model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figure {
-    /// The figure; absent before the first.
+    /// The model's last figure; absent before the first.
     pub series: Option<UsageSeries>,
-    /// Until then somebody asks, in milliseconds since 1970; 0 where nobody does.
+    /// Time until which an environment asks CloudWatch, in milliseconds since 1970; 0 if none does.
     pub asked_until_ms: i64,
 }
 
@@ -49,16 +50,16 @@ pub struct SharedFigures {
 }
 
 impl SharedFigures {
-    /// The figures in `table`.
+    /// Reads and writes the figures in `table`.
     #[must_use]
     pub const fn new(client: Client, table: String) -> Self {
         Self { client, table }
     }
 
-    /// The item of `metric`.
+    /// Reads the item of `metric`.
     ///
     /// # Errors
-    /// When it cannot be read or understood.
+    /// Returns an error if the item cannot be read or parsed.
     pub async fn read(&self, metric: &str) -> Result<Figure, Unshared> {
         let get = self.client.get_item().table_name(&self.table).consistent_read(true);
         let answer = get.key(SCOPE, scope(metric)).key(WINDOW, S(LATEST.to_owned())).send().await;
@@ -73,10 +74,10 @@ impl SharedFigures {
         })
     }
 
-    /// Claims the next question about `metric` until `until`. False where somebody else has it.
+    /// Claims the next query of `metric` until `until`. Returns `false` if another environment has the claim.
     ///
     /// # Errors
-    /// When the table cannot be written.
+    /// Returns an error if the table cannot be written.
     pub async fn claim(&self, metric: &str, now: DateTime<Utc>, until: DateTime<Utc>) -> Result<bool, Unshared> {
         let update = self
             .update(metric, now)
@@ -88,10 +89,10 @@ impl SharedFigures {
         applied(update).await
     }
 
-    /// Stores a figure, unless there is a newer one, and ends the claim.
+    /// Stores a figure and ends the claim. Returns `false` and changes nothing if the stored figure is as new or newer.
     ///
     /// # Errors
-    /// When the table cannot be written.
+    /// Returns an error if the table cannot be written.
     pub async fn store(&self, metric: &str, series: &UsageSeries, now: DateTime<Utc>) -> Result<bool, Unshared> {
         let json = serde_json::to_string(series).map_err(|error| Unshared(error.to_string()))?;
         let update = self
@@ -118,7 +119,7 @@ impl SharedFigures {
     }
 }
 
-/// Sends an update. False where its condition does not hold.
+/// Sends an update. Returns `false` if its condition does not hold.
 async fn applied(update: UpdateItemFluentBuilder) -> Result<bool, Unshared> {
     match update.send().await {
         Ok(_) => Ok(true),

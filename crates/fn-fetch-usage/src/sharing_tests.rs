@@ -21,7 +21,7 @@ use crate::{SharedFigures, UsageSource};
 struct Table(Arc<Mutex<HashMap<String, AttributeValue>>>);
 
 impl Table {
-    /// Makes the update of one of the two expressions that the function writes, if its condition holds.
+    /// Applies an update if its condition holds. The update has one of the two expressions that the function writes.
     fn update(&self, update: &UpdateItemInput) -> MockResponse<UpdateItemOutput, UpdateItemError> {
         let mut item = self.0.lock().unwrap();
         let values = update.expression_attribute_values().unwrap();
@@ -83,7 +83,8 @@ fn answering(tokens: f64) -> Rule {
         .then_output(move || page([&[("2026-11-18T05:00:00Z", tokens)], &[], &[], &[], &[], &[]]))
 }
 
-/// Asks fifty new environments at once, `seconds` after the first moment. The tokens that each decides by, or the name of its error.
+/// Asks fifty new environments at once, `seconds` after the first moment. Returns the tokens that each one uses, or the
+/// name of its error.
 async fn fifty(table: &Table, rule: &Rule, seconds: i64) -> Vec<Result<u64, String>> {
     let at = now() + TimeDelta::seconds(seconds);
     let ask = async |_| {
@@ -102,7 +103,7 @@ async fn fifty_cold_environments_ask_once_and_all_have_the_figure() {
     let renewed = answering(8.0);
     assert!(fifty(&table, &renewed, 59).await.iter().all(|found| *found == Ok(7)));
     assert_eq!(renewed.num_calls(), 0);
-    // A minute later one asks, and the others go on with the figure that there is, or with the new one.
+    // A minute later one environment asks. The others use the last figure or the new one.
     let found = fifty(&table, &renewed, 61).await;
     assert!(found.iter().all(|found| matches!(found, Ok(7 | 8))) && found.contains(&Ok(8)), "{found:?}");
     assert_eq!(renewed.num_calls(), 1);
@@ -116,7 +117,7 @@ async fn four_minutes_without_cloudwatch_deny_nobody_and_six_deny_by_name() {
     for seconds in (61..=240).step_by(20) {
         assert!(fifty(&table, &bad, seconds).await.iter().all(|found| *found == Ok(7)), "after {seconds} s");
     }
-    // One asker every five seconds at most.
+    // At most one environment asks every five seconds.
     assert!(bad.num_calls() <= 240 / 5, "{}", bad.num_calls());
     assert!(fifty(&table, &bad, 299).await.iter().all(|found| *found == Ok(7)));
     for found in fifty(&table, &bad, 360).await {

@@ -1,4 +1,4 @@
-//! What CloudWatch answers, and what follows from it.
+//! The results of `Fetch Usage` for answers of CloudWatch.
 
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::error::ErrorMetadata;
@@ -52,13 +52,13 @@ pub fn throttled() -> GetMetricDataError {
 
 pub fn cloudwatch(rules: &[&Rule]) -> Client {
     let config = aws_sdk_cloudwatch::config::Builder::from(&offline_config(create_mock_http_client()));
-    // The first rule that matches answers, in whatever order the queries come.
+    // The first rule that matches answers, in any order of the queries.
     let answers = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny);
     let answers = rules.iter().fold(answers, |answers, rule| answers.with_rule(rule));
     Client::from_conf(config.interceptor(answers).build())
 }
 
-/// A source that shares nothing: its table is never asked.
+/// A source that shares nothing, so its table is never read.
 fn source(rules: &[&Rule]) -> UsageSource {
     let table = aws_sdk_dynamodb::Client::new(&offline_config(create_mock_http_client()));
     UsageSource::new(cloudwatch(rules), SharedFigures::new(table, "ledger".into()), 0)
@@ -77,7 +77,7 @@ fn month(series: &UsageSeries) -> TokenUsage {
     series.since(at("2026-11-01T00:00:00Z"))
 }
 
-/// Whether every query asks for the fallback model.
+/// `true` if every query asks for the fallback model.
 fn for_fallback(request: &GetMetricDataInput) -> bool {
     request
         .metric_data_queries()
@@ -193,7 +193,7 @@ async fn the_fallback_is_asked_for_beside_the_model_and_only_the_model_is_indisp
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
-    /// The sum that decides is the sum of the raw points of the window, for every window of every zone at once.
+    /// The sum that decides is the sum of the raw points of the window, for every window of every zone.
     #[test]
     fn the_usage_of_a_window_is_the_sum_of_its_points(
         seconds in 1_767_225_600_i64..2_082_758_400, // 2026 to 2035
@@ -212,7 +212,7 @@ proptest! {
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let series = runtime.block_on(query::series(&cloudwatch(&[&rule]), MODEL, &UsageGrid::at(now), now)).unwrap();
-        // A request up to five minutes later is decided by the same figure.
+        // A request up to five minutes later uses the same figure.
         let decided = now + TimeDelta::seconds(later);
         for zone in zones {
             for kind in [WindowKind::Hour, WindowKind::Day, WindowKind::Week, WindowKind::Month] {

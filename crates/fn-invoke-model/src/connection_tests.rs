@@ -1,4 +1,4 @@
-//! What a connection that fails says of the call, over real sockets.
+//! The meaning of failed connections for the call, over real sockets.
 
 use std::time::Duration;
 
@@ -22,13 +22,13 @@ fn request() -> Value {
 }
 
 fn client(endpoint: &str) -> Client {
-    // Its own HTTP client keeps connections: the invoker's must not depend on it.
+    // The HTTP client of this configuration keeps connections. The invoker must not depend on it.
     let config = offline_config(http_client(Connections::Kept)).into_builder().endpoint_url(endpoint);
     let timeouts = TimeoutConfig::builder().connect_timeout(Duration::from_millis(200)).build();
     crate::client(&config.timeout_config(timeouts).build())
 }
 
-/// What one call to `endpoint` ends with.
+/// The error of one call to `endpoint`.
 async fn ask(endpoint: &str) -> (ErrorCode, Effect) {
     let input: InvokeModelInput = serde_json::from_value(request()).unwrap();
     let failure = adapters::ask(&client(endpoint), &input, 9).await.unwrap_err();
@@ -63,7 +63,7 @@ async fn a_connection_that_is_lost_may_have_cost_something() {
     let (listener, port) = listener().await;
     tokio::spawn(async move {
         while let Ok((connection, _)) = listener.accept().await {
-            // Only once the request is there: the call is with Bedrock by then.
+            // Closes the connection only after the request has arrived. The call has then reached Bedrock.
             connection.readable().await.unwrap();
             drop(connection);
         }
@@ -83,8 +83,9 @@ async fn a_model_that_is_silent_for_too_long_may_have_cost_something() {
     drop(listener);
 }
 
-/// Answers the first request of each connection with a reply of the model. Then it closes the connection: at once, or when a second request
-/// arrives, without reading it, as a peer does that has closed it while Lambda had frozen the environment.
+/// Answers the first request of each connection with a reply of the model. Then closes the connection, either at once
+/// or when a second request arrives, without reading it. A peer does the latter if it closed the connection while
+/// Lambda had frozen the environment.
 async fn answer_once(listener: TcpListener, close_at_once: bool) {
     let reply = json!({
         "output": {"message": {"role": "assistant", "content": [{"text": "S3"}]}}, "stopReason": "end_turn",

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 pub use client::client;
 
-/// Calls models.
+/// Calls models and reads their answers.
 #[derive(Debug)]
 pub struct Invoker {
     client: Client,
@@ -23,13 +23,14 @@ pub struct Invoker {
 }
 
 impl Invoker {
-    /// Calls through `client`, which must not retry by itself, at the prices of `region`; `timeout` is for all attempts together.
+    /// Calls through `client`, which must not retry by itself, at the prices of `region`. `timeout` is for all attempts
+    /// together.
     #[must_use]
     pub fn new(client: Client, catalogue: Catalogue, region: String, timeout: Duration) -> Self {
         Self { client, catalogue, region, timeout }
     }
 
-    /// Asks the model that `event` names.
+    /// Calls the model that `event` names.
     pub async fn invoke(&self, event: Box<RawValue>) -> Invoked {
         let Received { input, carried } = match adapters::read_input(event.get()) {
             Ok(received) => received,
@@ -52,7 +53,7 @@ impl Invoker {
     }
 }
 
-/// Three repetitions, after about 0.2, 0.4 and 0.8 seconds, each with as much again at random.
+/// Three retries, after about 0.2, 0.4 and 0.8 seconds. Each delay has a random addition of up to its own length.
 fn backoff() -> ExponentialBuilder {
     ExponentialBuilder::new().with_jitter().with_min_delay(Duration::from_millis(200)).with_max_times(3)
 }

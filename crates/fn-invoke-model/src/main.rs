@@ -14,7 +14,7 @@ async fn main() -> Result<(), StartError> {
     let discount = env::parsed("SENTRY_DISCOUNT_PERCENT", "a percentage from 0 to 99.99")?;
     let catalogue = Catalogue::bundled().map_err(|error| StartError::Unusable(error.to_string()))?;
     let catalogue = catalogue.with_discount(discount);
-    // The invoker keeps the time; the SDK's own limits come after it, so that there is one message of a time-out.
+    // The invoker enforces the timeout. The SDK's own limits are longer, so a timeout always has the same message.
     let later = timeout + Duration::from_secs(1);
     let client = client(&sentry_lambda::aws_config(later, later).await);
     let invoker = &Invoker::new(client, catalogue, region, timeout);

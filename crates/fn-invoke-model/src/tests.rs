@@ -1,4 +1,4 @@
-//! What goes over the wire to Bedrock, what comes back, and what follows from it.
+//! The requests to Bedrock, its answers, and their results.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ fn plain() -> Value {
     )
 }
 
-/// What the invoker answers, and the requests that it sent.
+/// The invoker's answer, and the requests that it sent.
 async fn invoke(input: &Value, answers: Vec<ReplayEvent>) -> (Value, Vec<Value>) {
     invoke_in("us-east-1", input, answers).await
 }
@@ -275,7 +275,7 @@ async fn a_rich_prompt_goes_over_the_wire_as_it_is_and_the_answer_has_blocks() {
     assert_eq!(answer["answer"]["cost"]["priced"], true);
 }
 
-/// A thinking model's tool loop: the second turn of it, with a cache point of an hour and one of five minutes.
+/// A tool loop of a reasoning model: its second turn, with a cache point of one hour and one of five minutes.
 fn loop_of_tools() -> (Value, Value) {
     let thought = json!({"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "EqQB+/=="}}});
     let messages = json!([

@@ -1,4 +1,4 @@
-//! An admin's item, understood to the letter or named as malformed.
+//! Parses an administrator's item. An item with any part that is not understood is malformed.
 
 mod map;
 
@@ -14,48 +14,48 @@ use thiserror::Error;
 
 use self::map::{Fault, Map};
 
-/// A table's item.
+/// An item of the limits table.
 pub type Item = HashMap<String, AttributeValue>;
 
 /// The key attribute of the limits table.
 pub const KEY: &str = "modelId";
-/// The settings that every item may have beside its key.
+/// The settings that every item can have beside its key.
 const SETTINGS: [&str; 6] = ["perRequest", "enforce", "stopped", "shared", "shards", "whenExceeded"];
-/// The settings beside `limits` that its entries inherit. An entry may set its own.
+/// The settings beside `limits` that its entries inherit. An entry can set its own.
 const INHERITED: [&str; 2] = ["timeZone", "alertAt"];
-/// The settings of an entry of `limits`. An item in the short form has them itself.
+/// The settings of an entry of `limits`. An item in the short form has these settings itself.
 const ENTRY: [&str; 7] = ["limit", "window", "timeZone", "alertAt", "from", "until", "raise"];
-/// What `limit` may limit.
+/// The units that `limit` can limit.
 const UNITS: [Unit; 5] = Unit::ALL;
 /// The units that `perRequest` can limit.
 const UNITS_OF_A_REQUEST: [Unit; 3] = [Unit::Input, Unit::Output, Unit::Usd];
-/// Largest limit on a count: numbers in a state machine are floats, exact up to 2^53.
+/// Largest limit on a count. Numbers in a state machine are floats, which are exact up to 2^53.
 const MOST_COUNT: u64 = 1 << 53;
-/// Most items that a scope is spread over.
+/// Maximum number of items that a scope is spread over.
 const MOST_SHARDS: u64 = 256;
-/// Most entries of `limits`.
+/// Maximum number of entries of `limits`.
 pub const MOST_ENTRIES: usize = 4;
 
-/// What an item says.
+/// The settings of an item.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// One for each window; none only where the item does nothing but stop its scope.
+    /// One entry for each window. Empty only if the item does nothing but stop its scope.
     pub entries: Vec<Entry>,
     /// The most that one request may hold.
     pub per_request: Limits,
-    /// Deny a request that does not fit, or only observe.
+    /// The effect on a request that does not fit: deny it, or only observe.
     pub enforce: Enforcement,
-    /// Why nothing is admitted.
+    /// The reason why nothing is admitted, if the scope is stopped.
     pub stopped: Option<String>,
-    /// True where all values without an item of their own share one budget.
+    /// `true` if all values without their own item share one budget.
     pub shared: bool,
-    /// 1 to 256.
+    /// Minimum number of items that the scope is spread over, from 1 to 256.
     pub shards: u16,
-    /// In the admin's order.
+    /// The remedies for a request that does not fit, in the administrator's order.
     pub when_exceeded: Vec<Remedy>,
 }
 
-/// A limit, and when it applies.
+/// A limit, and the time in which it applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     span: Span,
@@ -65,38 +65,37 @@ pub struct Entry {
     /// At least one unit is limited.
     limits: Limits,
     raise: Option<Raise>,
-    /// Percentages, ascending.
+    /// Percentages of a limit, ascending.
     alert_at: Vec<u8>,
 }
 
-/// The window of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Span {
-    /// A kind of window, one after the other.
+    /// Windows of this kind, one after the other.
     Calendar(WindowKind),
     /// The time from `from` until `until`.
     Period,
 }
 
-/// Higher limits that end by themselves.
+/// Higher limits that end at `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Raise {
     limits: Limits,
     until: DateTime<Utc>,
 }
 
-/// An entry that is in force, in the window of a moment.
+/// An entry that is in force, with its window at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InForce {
-    /// Where the moment lies.
+    /// The window that contains the moment.
     pub window: Window,
-    /// At least one unit is limited, and what is in flight in no window but its own.
+    /// At least one unit is limited. Only the window of requests in flight limits `in_flight`.
     pub limits: Limits,
-    /// Percentages, ascending.
+    /// Percentages of a limit, ascending.
     pub alert_at: Vec<u8>,
 }
 
-/// Why an item cannot be understood.
+/// The part of an item that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "The limits item {key} cannot be understood, so nothing is allowed: {field} {problem}. Correct the item; the next request sees it."
@@ -115,13 +114,14 @@ impl From<Malformed> for ErrorBody {
     }
 }
 
-/// Reads the item that was found under `key`, which is a fallback for all values of a scope where `of_all_values`.
+/// Parses the item that was found under `key`. `of_all_values` is `true` for a fallback item that applies to all values
+/// of a scope.
 pub fn parse(key: &str, item: &Item, of_all_values: bool) -> Result<Settings, Malformed> {
     settings(item, of_all_values).map_err(|Fault { field, problem }| Malformed { key: key.to_owned(), field, problem })
 }
 
 impl Settings {
-    /// The windows that are in force at `now`, in the item's order, and the one of what is in flight.
+    /// The windows that are in force at `now`, in the item's order, including the window of requests in flight.
     pub fn in_force(&self, now: DateTime<Utc>) -> Vec<InForce> {
         self.entries.iter().filter(|entry| entry.is_in_force(now)).flat_map(|entry| entry.windows(now)).collect()
     }
@@ -142,13 +142,13 @@ impl Entry {
         let in_window = Limits { in_flight: None, ..limits };
         let in_flight = Limits { in_flight: limits.in_flight, ..Limits::default() };
         let alert_at = self.alert_at.clone();
-        // Nothing is spent of what is in flight, so nothing of it is reached.
+        // Requests in flight are never spent, so they reach no alert threshold.
         let of_moment = InForce { window: Window::in_flight(), limits: in_flight, alert_at: Vec::new() };
         let all = [InForce { window, limits: in_window, alert_at }, of_moment];
         all.into_iter().filter(|window| !window.limits.is_empty())
     }
 
-    /// True where both entries are in force at some moment.
+    /// `true` if there is a moment at which both entries are in force.
     fn meets(&self, other: &Self) -> bool {
         let before = |until: Option<DateTime<Utc>>, from: Option<DateTime<Utc>>| match (until, from) {
             (Some(until), Some(from)) => until <= from,
@@ -157,7 +157,7 @@ impl Entry {
         !before(self.until, other.from) && !before(other.until, self.from)
     }
 
-    /// Whether both have the same windows.
+    /// `true` if both entries are in force at the same time with the same kind of window, or are the same period.
     fn repeats(&self, other: &Self) -> bool {
         match (self.span, other.span) {
             (Span::Calendar(one), Span::Calendar(two)) => one == two && self.meets(other),
@@ -203,7 +203,7 @@ fn settings(item: &Item, of_all_values: bool) -> Result<Settings, Fault> {
 const EXAMPLE: &str = "{\"input\": 1000000, \"output\": 3000000}";
 const EXAMPLE_OF_A_REQUEST: &str = "{\"output\": 4000, \"usd\": 0.5}";
 
-/// The entries of `limits`, or the one of the short form. An item that is `stopped` needs none.
+/// The entries of `limits`, or the single entry of the short form. A `stopped` item needs none.
 fn entries(item: &Map<'_>, stopped: bool) -> Result<Vec<Entry>, Fault> {
     let Some(list) = item.get("limits") else {
         let nothing = ENTRY.iter().all(|name| item.get(name).is_none());
@@ -243,7 +243,8 @@ fn entries(item: &Map<'_>, stopped: bool) -> Result<Vec<Entry>, Fault> {
     Ok(entries)
 }
 
-/// An entry of `limits`, or an item in the short form. What it does not say is as in `item`, where that is another map.
+/// An entry of `limits`, or an item in the short form. A missing `timeZone` or `alertAt` is taken from `item`, if that
+/// is a different map.
 fn entry(map: &Map<'_>, item: Option<&Map<'_>>) -> Result<Entry, Fault> {
     let inherited = |name| map.get(name).or_else(|| item.and_then(|item| item.get(name)));
     let limit = map.get("limit").ok_or_else(|| map.fault("limit", "is missing"))?;
@@ -290,7 +291,7 @@ fn raise(map: &Map<'_>, raised: &Limits) -> Result<Raise, Fault> {
     Ok(Raise { limits, until })
 }
 
-/// What `map` limits, which is one of `units` at least.
+/// Parses the limits in `map`, which must limit at least one of `units`.
 fn limits(map: &Map<'_>, units: &[Unit]) -> Result<Limits, Fault> {
     let names: Vec<&str> = units.iter().map(|unit| unit.name()).collect();
     map.only(&names, "is no kind of limit")?;
@@ -331,7 +332,8 @@ fn alert_at(list: &map::Value<'_>) -> Result<Vec<u8>, Fault> {
     Ok(thresholds)
 }
 
-/// What may be done to a request that does not fit. A set has no order: its remedies are tried in the order of [`Remedy::ALL`].
+/// The remedies for a request that does not fit. A set has no order, so its remedies are tried in the order of
+/// [`Remedy::ALL`].
 fn when_exceeded(item: &Map<'_>) -> Result<Vec<Remedy>, Fault> {
     let Some(list) = item.get("whenExceeded") else { return Ok(Vec::new()) };
     let mut remedies: Vec<Remedy> = Vec::new();

@@ -20,14 +20,15 @@ use crate::item::{Item, KEY, MOST_ENTRIES, Malformed, Settings};
 pub use crate::scopes::{BudgetTags, InvalidBudgetTags};
 use crate::scopes::{DEFAULT, ModelScopes, Scope};
 
-/// Most items that one `BatchGetItem` reads, and most actions of one transaction.
+/// Maximum number of items that one `BatchGetItem` reads, and of actions in one transaction.
 ///
 /// Source: Amazon DynamoDB API Reference, `BatchGetItem` and `TransactWriteItems`.
 const MOST_ITEMS: usize = 100;
-/// The scopes that depend on the model: its own, and its foundation model's.
+/// Number of scopes that depend on the model: its own, and that of its foundation model.
 const MODEL_SCOPES: usize = 2;
-/// The most keys of one request: a model's scope has its metric, its id, the alias and `default`, a foundation model's has two keys, and a tag's
-/// has three; the fallback model has the first two again.
+/// Maximum number of keys of one request. The scope of a model has four (metric, id, alias, `default`), the scope of a
+/// foundation model two, and the scope of a tag three. The fallback model adds one scope of each of the first two
+/// kinds.
 const MOST_KEYS: usize = 2 * (4 + 2) + 3 * (MOST_SCOPES - MODEL_SCOPES);
 const _: () = assert!(MOST_KEYS <= MOST_ITEMS, "one read finds every limit of a request");
 const _: () = assert!(MOST_ENTRIES + 1 == MOST_WINDOWS, "every entry is a window, and what is in flight is one more");
@@ -36,7 +37,7 @@ const _: () = assert!(
     "the ledger holds every window of a request in one transaction with the request itself, and reads the fallback's beside them"
 );
 
-/// The table that admins edit.
+/// The limits table, which administrators edit.
 #[derive(Debug)]
 pub struct LimitsTable {
     client: Client,
@@ -44,7 +45,7 @@ pub struct LimitsTable {
     budget_tags: BudgetTags,
 }
 
-/// The item that decides for a scope, understood.
+/// The item that decides for a scope, parsed.
 struct Understood<'i> {
     scope: &'i Scope,
     key: &'i str,
@@ -52,17 +53,18 @@ struct Understood<'i> {
 }
 
 impl LimitsTable {
-    /// The table `name` of a stack whose parameter `BudgetTags` is `budget_tags`.
+    /// Reads the table `name` of a stack whose parameter `BudgetTags` is `budget_tags`.
     #[must_use]
     pub const fn new(client: Client, name: String, budget_tags: BudgetTags) -> Self {
         Self { client, name, budget_tags }
     }
 
-    /// Every limit that applies at `now` to the request, or why nothing is allowed. Where one of them says so, also the limits of the
-    /// model that may answer instead, unless it has none that can be understood, or is stopped.
+    /// All limits that apply to the request at `now`, or the reason why nothing is allowed. If one of them allows
+    /// `fallback`, the result also has the limits of the fallback model, unless these are missing, malformed or
+    /// stopped.
     ///
     /// # Errors
-    /// `LedgerUnavailable` when the table cannot be read completely.
+    /// Returns `LedgerUnavailable` if the table cannot be read completely.
     pub async fn lookup(&self, input: &LookupLimitInput, now: DateTime<Utc>) -> Result<LimitsFound, Failure> {
         let LookupLimitInput { model, tags, fallback } = input;
         let of_model = ModelScopes::of(model);
@@ -76,7 +78,7 @@ impl LimitsTable {
         })
     }
 
-    /// The items that exist under `keys`, which are fewer than the 100 of one `BatchGetItem`.
+    /// The items that exist under `keys`, which are fewer than the 100 keys of one `BatchGetItem`.
     async fn read(&self, keys: impl Iterator<Item = &String>) -> Result<HashMap<String, Item>, Failure> {
         let keys: BTreeSet<&String> = keys.collect();
         let keys = keys.into_iter().map(|key| Item::from([(KEY.to_owned(), AttributeValue::S(key.clone()))]));
@@ -92,7 +94,7 @@ impl LimitsTable {
     }
 }
 
-/// The limits among `items`, or the reason for which nothing is allowed.
+/// The limits in `items`, or the reason why nothing is allowed.
 fn found(
     of_model: &ModelScopes,
     of_tags: &[Scope],
@@ -117,7 +119,7 @@ fn found(
         return Err(Box::new(not_in_force(&of_model.own, &model, now)));
     }
     let mut limits = RequestLimits { model: model_limits, tags: in_force(&tags, now), fallback: Vec::new() };
-    // A shared budget has another name than the value.
+    // A shared item replaces the name of its scope, so the limits need sorting again.
     limits.tags.sort_by(|one, other| one.scope.cmp(&other.scope));
     if let Some(of_fallback) = of_fallback
         && limits.wanted().any(|limit| limit.allows(Remedy::Fallback))
@@ -129,12 +131,12 @@ fn found(
     Ok(limits)
 }
 
-/// The item that decides for `scope`, whether it can be understood or not.
+/// The item that decides for `scope`, also if it is malformed.
 fn first_hit<'i>(scope: &'i Scope, items: &'i HashMap<String, Item>) -> Option<(&'i str, &'i Item)> {
     scope.keys.iter().find_map(|key| Some((key.as_str(), items.get(key)?)))
 }
 
-/// The items that decide for `scopes`, or the first that cannot be understood.
+/// The parsed items that decide for `scopes`, or the first malformed one.
 fn all_of<'i>(
     scopes: impl Iterator<Item = &'i Scope>,
     items: &'i HashMap<String, Item>,
@@ -152,7 +154,7 @@ fn in_force(understood: &[Understood<'_>], now: DateTime<Utc>) -> Vec<ScopeLimit
 }
 
 impl Understood<'_> {
-    /// Whose budget it is. A shared item has one for all values, under its own name.
+    /// The scope that the budget belongs to. A shared item has one budget for all values, under the item's key.
     fn name(&self) -> &str {
         if self.settings.shared { self.key } else { &self.scope.name }
     }
@@ -166,7 +168,7 @@ impl Understood<'_> {
             item: self.key.to_owned(),
             window: LimitWindow::from(&window.window),
             limits: window.limits,
-            // A request is judged by it once, whatever the number of windows.
+            // `perRequest` applies to a request once, so only the first window has it.
             per_request: if position == 0 { *per_request } else { Limits::default() },
             enforce: *enforce,
             alert_at: window.alert_at,
@@ -196,7 +198,7 @@ fn not_configured(scope: &Scope) -> ErrorBody {
     ErrorBody::new(ErrorCode::LimitNotConfigured, message).with("keys", scope.keys.clone())
 }
 
-/// The model's item is there, but applies at another time only.
+/// The denial if the model has an item, but no window of the item is in force.
 fn not_in_force(scope: &Scope, understood: &[Understood<'_>], now: DateTime<Utc>) -> ErrorBody {
     let item = understood.first().map_or(DEFAULT, |found| found.key);
     let message = format!(

@@ -1,29 +1,29 @@
-//! The numbers of DynamoDB, read exactly.
+//! Exact parsing of DynamoDB's numbers.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use sentry_domain::Usd;
 
-/// Decimals that are kept: of a dollar, down to a picodollar.
+/// Number of decimals that are kept. The last one is a picodollar.
 const DECIMALS: u32 = 12;
 
-/// A number that is whole and from 0 to `most`. Decimals past the twelfth are cut off.
+/// A whole number from 0 to `most`. Decimals after the twelfth are cut off.
 pub fn whole(value: &AttributeValue, most: u64) -> Option<u64> {
     let scaled = scaled(value)?;
     let one = 10_u128.pow(DECIMALS);
     u64::try_from(scaled / one).ok().filter(|number| scaled.is_multiple_of(one) && *number <= most)
 }
 
-/// A number of dollars that is not negative and not larger than dollars can be. Decimals past the twelfth are cut off.
+/// A number of dollars that is not negative and not more than [`Usd`] allows. Decimals after the twelfth are cut off.
 pub fn dollars(value: &AttributeValue) -> Option<Usd> {
     let amount = Usd::from_picodollars(scaled(value)?);
-    // Reading it back applies the bound that dollars have everywhere.
+    // Parsing the text applies the upper bound of all amounts in dollars.
     amount.to_string().parse().ok()
 }
 
 /// The number in units of 10⁻¹², if it is not negative.
 ///
-/// DynamoDB gives numbers as text: `1000000`, `0.5`, `1E+6`. What a program has computed in binary has more decimals than anyone meant,
-/// such as `275.00000000000006`.
+/// DynamoDB returns numbers as text: `1000000`, `0.5`, `1E+6`. A number that a program computed in binary can have more
+/// decimals than intended, such as `275.00000000000006`.
 fn scaled(value: &AttributeValue) -> Option<u128> {
     let AttributeValue::N(text) = value else { return None };
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
@@ -47,7 +47,7 @@ fn scaled(value: &AttributeValue) -> Option<u128> {
         (Some(power), true) => number.checked_mul(power),
         (Some(power), false) => Some(number / power),
         (None, true) => None,
-        // Such a power is larger than every number.
+        // This power of ten is larger than every number.
         (None, false) => Some(0),
     }
 }

@@ -1,4 +1,4 @@
-//! The scopes whose budgets a request draws on, and the keys under which each one's limits may be.
+//! The scopes whose budgets a request uses, and the keys under which their limits can be.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use sentry_contract::scope::{DIMENSIONS, UNSPECIFIED, encoded, of_foundation, of
 use sentry_contract::states::MOST_BUDGET_TAGS;
 use thiserror::Error;
 
-/// What the last part of every fallback's key is.
+/// The last part of the key of every fallback item.
 pub const DEFAULT: &str = "default";
 /// The kind of the model's scope.
 const MODEL: &str = "model";
@@ -15,23 +15,23 @@ const MODEL: &str = "model";
 const FOUNDATION: &str = "foundation";
 /// The kind of the user's scope.
 const USER: &str = "user";
-/// Longest partition key of a table, in bytes: no item can have a longer one, and asking for it is an error.
+/// Longest partition key of a table, in bytes. No item can have a longer key, and reading one is an error.
 ///
 /// Source: Amazon DynamoDB Developer Guide, "Quotas in Amazon DynamoDB".
 const MOST_KEY_BYTES: usize = 2_048;
 /// Longest name of a tag in `BudgetTags`, in characters.
 const MOST_NAME_CHARS: usize = 64;
 
-/// A scope and where to look for its limits.
+/// A scope, and the keys under which its limits can be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// `model#amazon.nova-lite-v1:0`, `application#helper+environment#production`.
+    /// Such as `model#amazon.nova-lite-v1:0` or `application#helper+environment#production`.
     pub name: String,
-    /// `model`, `application+environment`.
+    /// Such as `model` or `application+environment`.
     pub kind: String,
-    /// The keys that may hold its limits, first hit first, each once.
+    /// The keys of items that can have the limits, in order of precedence, without duplicates.
     pub keys: Vec<String>,
-    /// The last resort; where the scope's own key is the same, it is among `keys` once.
+    /// The key of the fallback item. `keys` has it once, also if the scope's own key is the same.
     fallback: String,
 }
 
@@ -46,13 +46,13 @@ impl Scope {
         Self { name, kind, keys, fallback }
     }
 
-    /// Whose limits those under `key` are: those of the scope's kind, or `default`.
+    /// The source of the limits under `key`: `default` for the fallback item, otherwise the scope's kind.
     pub fn source<'s>(&'s self, key: &str) -> &'s str {
         if key == self.fallback { DEFAULT } else { &self.kind }
     }
 
-    /// Whether the item under `key` is for all values of the scope's tags together or apart. The item `default` is for models, which CloudWatch
-    /// knows apart only.
+    /// `true` if the item under `key` is for all values of the scope's tags. It is `false` for the item `default` of
+    /// models, because CloudWatch reports each model separately.
     pub fn is_of_all_values(&self, key: &str) -> bool {
         key == self.fallback && self.kind != MODEL
     }
@@ -61,14 +61,13 @@ impl Scope {
 /// The scopes that depend on a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelScopes {
-    /// The model's own, which has to have a limit.
+    /// The model's own scope, which must have a limit.
     pub own: Scope,
-    /// That of its foundation model, where that is known.
+    /// The scope of the foundation model, if it is known.
     pub foundation: Option<Scope>,
 }
 
 impl ModelScopes {
-    /// Those of `model`.
     pub fn of(model: &Model) -> Self {
         let keys = vec![model.model_metric.clone(), model.model_id.clone(), model.requested.clone()];
         let own = Scope::new(of_model(&model.model_metric), MODEL.to_owned(), keys, DEFAULT.to_owned());
@@ -79,13 +78,14 @@ impl ModelScopes {
         Self { own, foundation }
     }
 
-    /// The model's own first.
+    /// The scopes, with the model's own first.
     pub fn iter(&self) -> impl Iterator<Item = &Scope> {
         std::iter::once(&self.own).chain(&self.foundation)
     }
 }
 
-/// The scopes of the tags: each dimension, each pair and all three, the user if there is one, and each of `declared`; by name.
+/// The scopes of the tags, ordered by name: each dimension, each pair, all three, the user if there is one, and each
+/// tag of `declared`.
 pub fn of_tags(tags: &Tags, declared: &BudgetTags) -> Vec<Scope> {
     let mut scopes: Vec<Scope> = (1..1 << DIMENSIONS.len()).map(|chosen: u8| combination(chosen, tags)).collect();
     scopes.extend(tags.get(Tags::USER_ID).map(|user| of_values(&[(USER, user)])));
@@ -102,7 +102,8 @@ fn combination(chosen: u8, tags: &Tags) -> Scope {
     of_values(&values)
 }
 
-/// The scope of all of `values`, each with the name of its dimension: looked up as they are written, then in lower case.
+/// The scope of all `values`, each with the name of its dimension. Its limits are looked up under the values as
+/// written, then under the values in lower case.
 fn of_values(values: &[(&str, &str)]) -> Scope {
     let joined = |part: &dyn Fn(&str, &str) -> String| {
         values.iter().map(|(name, value)| part(name, value)).collect::<Vec<_>>().join("+")
@@ -114,23 +115,23 @@ fn of_values(values: &[(&str, &str)]) -> Scope {
     Scope::new(name.clone(), kind, vec![as_written, name], fallback)
 }
 
-/// The tags beside those of the dimensions that have budgets: the parameter `BudgetTags`.
+/// The tags other than the dimensions that have budgets: the parameter `BudgetTags`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BudgetTags(Vec<String>);
 
-/// Why a list of tags cannot be `BudgetTags`.
+/// The reason why a list of tags cannot be `BudgetTags`.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidBudgetTags {
-    /// There are too many.
+    /// The list has too many names.
     #[error("BudgetTags names {0} tags; at most {MOST_BUDGET_TAGS} are possible")]
     TooMany(usize),
-    /// A name that could part the names of scopes, or is empty or too long.
+    /// A name is empty, too long, or has a character that separates the parts of scope names.
     #[error("BudgetTags names {0:?}: a name has 1 to {MOST_NAME_CHARS} letters, digits and _ . : / = @ -")]
     Malformed(String),
-    /// A name that has a budget already, or a meaning of its own.
+    /// A name has budgets already, or another meaning.
     #[error("BudgetTags names {0:?}, which has budgets without that or a meaning of its own")]
     Taken(String),
-    /// A name that is there twice.
+    /// A name is in the list twice.
     #[error("BudgetTags names {0:?} twice")]
     Twice(String),
 }
@@ -138,7 +139,7 @@ pub enum InvalidBudgetTags {
 impl FromStr for BudgetTags {
     type Err = InvalidBudgetTags;
 
-    /// Reads names that are parted by commas; spaces around them do not count.
+    /// Parses names that are separated by commas. Spaces around a name are ignored.
     fn from_str(text: &str) -> Result<Self, InvalidBudgetTags> {
         let names = text.split(',').map(str::trim);
         let names: Vec<&str> = if text.trim().is_empty() { Vec::new() } else { names.collect() };
@@ -164,7 +165,8 @@ impl FromStr for BudgetTags {
     }
 }
 
-/// Names that are no tags of `BudgetTags`: those of the other scopes, and tags that have budgets or are one request's own.
+/// Names that `BudgetTags` must not have: names of other scopes, and tags that have budgets already or belong to one
+/// request.
 const TAKEN: [&str; 13] = [
     "application",
     "costCenter",

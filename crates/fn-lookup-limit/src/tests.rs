@@ -1,4 +1,4 @@
-//! What DynamoDB answers, and what follows from it.
+//! The results of `Lookup Limit` for answers of DynamoDB.
 
 use std::collections::BTreeSet;
 
@@ -66,7 +66,7 @@ async fn lookup(items: Vec<Item>) -> Value {
     serde_json::to_value(try_lookup(&holding(items), MODEL).await.unwrap()).unwrap()
 }
 
-/// Scope, source and limit on input of everything that was found.
+/// Scope, source and input limit of each limit that was found.
 async fn found(items: Vec<Item>) -> Vec<(String, String, u64)> {
     let LimitsFound::Found { limits } = try_lookup(&holding(items), MODEL).await.unwrap() else { panic!("denied") };
     limits.wanted().map(|limit| (limit.scope.clone(), limit.source.clone(), limit.limits.input.unwrap())).collect()
@@ -202,7 +202,7 @@ async fn a_missing_limit_of_the_model_comes_before_the_first_malformed_item() {
     assert_eq!(lookup(with(malformed("default"))).await["denial"]["details"]["item"], "default");
 }
 
-/// The scope and the limit on input of what is found for the fallback.
+/// Scope and input limit of the fallback's first limit.
 async fn fallback_found(items: Vec<Item>) -> Option<(String, u64)> {
     let cheap = model(["nova-micro", "amazon.nova-micro-v1:0", "amazon.nova-micro-v1:0"]);
     let cheap = Model { foundation: Some(cheap.model_id.clone()), ..cheap };
@@ -219,7 +219,7 @@ fn stopped(key: &str) -> Item {
     Item::from([("modelId".to_owned(), text(key)), ("stopped".to_owned(), text("a leak"))])
 }
 
-/// An item whose only window is over.
+/// An item whose only window has ended.
 fn ended(key: &str) -> Item {
     let period = [("from", "2026-11-01T00:00:00Z"), ("until", "2026-11-21T00:00:00Z")];
     tokens(key, 5).into_iter().chain(period.map(|(name, instant)| (name.to_owned(), text(instant)))).collect()
@@ -306,7 +306,7 @@ async fn every_window_of_an_item_is_a_limit_and_one_request_is_judged_once() {
     insta::assert_json_snapshot!(lookup(vec![item]).await);
 }
 
-/// The most that can apply: every scope has an item with every window, and every value another spelling in lower case.
+/// The largest request: every scope has an item with every window, and every value differs from its lower-case form.
 #[tokio::test]
 async fn the_largest_request_is_one_read_and_one_transaction() {
     let tags = ["applicationId", "costCenter", "environment", "userId", "a", "b", "c", "d", "e", "f"];
@@ -352,7 +352,7 @@ async fn the_fallbacks_limit_is_told_where_a_limit_that_applies_lets_it_step_in(
         (vec![degrading("p1", &["fallback"]), own()], Some(7)),
         (vec![tokens("p1", 5), degrading("application#helper", &["clamp", "fallback"]), own()], Some(7)),
         (vec![degrading("p1", &["fallback"]), tokens("nova-micro", 8)], Some(8)),
-        // Its own limit, or the default, but never the one of the model that it stands in for.
+        // The fallback uses its own limit or the default, but never the limit of the model that it replaces.
         (vec![degrading("default", &["fallback"])], Some(5)),
         (vec![degrading("p1", &["fallback"])], None),
         (vec![degrading("p1", &["fallback"]), malformed("amazon.nova-micro-v1:0")], None),

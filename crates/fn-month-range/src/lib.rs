@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sentry_contract::usage::{FetchUsageInput, MonthRangeInput};
 use sentry_domain::UsageGrid;
 
-/// The question to CloudWatch at `now`: for the model of a request, and for the one that may answer in its place.
+/// The query to CloudWatch at `now`, for the model of a request and for its fallback.
 #[must_use]
 pub fn month_range(input: MonthRangeInput, now: DateTime<Utc>) -> FetchUsageInput {
     FetchUsageInput {

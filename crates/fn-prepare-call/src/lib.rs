@@ -12,13 +12,13 @@ pub struct Preparer {
 }
 
 impl Preparer {
-    /// With the `max_tokens` of `catalogue` where a request has none.
+    /// Uses the `max_tokens` of `catalogue` if a request has none.
     #[must_use]
     pub fn new(catalogue: Catalogue) -> Self {
         Self { catalogue }
     }
 
-    /// The call for the router's input.
+    /// The call for the router's input, or the reason why there is none.
     #[must_use]
     pub fn prepare(&self, event: &RawValue) -> PreparedCall {
         self.call(event.get())

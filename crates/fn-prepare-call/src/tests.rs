@@ -1,4 +1,4 @@
-//! What Step Functions is given to send.
+//! The requests that Step Functions is given to send.
 
 use sentry_contract::Sealed;
 use sentry_models::Catalogue;

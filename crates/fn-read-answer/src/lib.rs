@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum ReadEvent {
-    /// The rate limiter's request after `Settle` has failed.
+    /// A request of the rate limiter after `Settle` has failed.
     Admitted(Box<SettleInput>),
     /// A call of the model router.
     Call(Box<ReadAnswerInput>),
@@ -22,13 +22,13 @@ pub enum ReadEvent {
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Read {
-    /// Of an admitted request.
+    /// The final document of an admitted request.
     Document(Box<FinalAnswer>),
-    /// Of a call of the model router.
+    /// The answer to a call of the model router.
     Call(Invoked),
 }
 
-/// Reads answers.
+/// Reads the results of calls by Step Functions.
 #[derive(Debug)]
 pub struct Reader {
     catalogue: Catalogue,
@@ -37,7 +37,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads at the prices of `region`; `timeout` is the time that a call had.
+    /// Uses the prices of `region`. `timeout` is the time that a call had.
     #[must_use]
     pub fn new(catalogue: Catalogue, region: String, timeout: Duration) -> Self {
         Self { catalogue, region, timeout }

@@ -1,4 +1,4 @@
-//! What answers and errors of the service integration come to.
+//! The results of `Read Answer` for answers and errors of the service integration.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn answer(text: &str) -> Value {
     }})
 }
 
-/// The message of the SDK for Java, as Step Functions gives it.
+/// The message of the SDK for Java, as Step Functions passes it.
 fn failed(name: &str, status: u16) -> Value {
     let cause = format!(
         "quotes the secret (Service: x, Status Code: 1, Request ID: no) prompt (Service: BedrockRuntime, Status Code: {status}, Request ID: r-1) (SDK Attempt Count: 1)"

@@ -1,5 +1,6 @@
-//! What the ledger prevents: the same function, but it decides by CloudWatch's figure alone, as most gateways do, and holds
-//! nothing. Built for the tests only, which put it in the place of `fn-reserve` and count what gets through.
+//! A version of `fn-reserve` without the ledger, which shows the overruns that the ledger prevents. It decides only by
+//! CloudWatch's figure, as most gateways do, and holds nothing. Only the tests build it. They deploy it instead of
+//! `fn-reserve` and count the requests that pass.
 
 use chrono::{TimeDelta, Utc};
 use sentry_contract::answer::FinalAnswer;

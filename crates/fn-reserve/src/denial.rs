@@ -1,4 +1,4 @@
-//! What a client is told when nothing is sent to the model, or would not be if the limit did more than observe.
+//! The errors of denied requests. Limits that only observe report the same errors.
 
 use sentry_contract::request::Model;
 use sentry_contract::states::ScopeLimit;
@@ -7,7 +7,7 @@ use sentry_domain::Unit;
 use sentry_ledger::Shortage;
 use serde_json::{Value, json};
 
-/// The request does not fit: for good, or for now.
+/// The request does not fit, either permanently or because of holds.
 pub fn short(shortage: &Shortage) -> ErrorBody {
     let Shortage { limit, unit, needed, remaining, retry_after_seconds, .. } = shortage;
     let (scope, window) = (&limit.scope, &limit.window);
@@ -67,12 +67,12 @@ pub fn short(shortage: &Shortage) -> ErrorBody {
         .with("remaining", figure(*unit, *remaining))
 }
 
-/// When the window resets, as answers write it.
+/// The time at which the window resets, in the format of answers.
 fn until(limit: &ScopeLimit) -> Option<String> {
     limit.window.resets_at.and_then(|instant| json!(instant).as_str().map(str::to_owned))
 }
 
-/// The request alone would hold `needed` of `unit`, more than the `most` that one request may.
+/// The request alone would hold `needed` of `unit`, more than the `most` that one request may hold.
 pub fn too_large(limit: &ScopeLimit, unit: Unit, needed: u128, most: u128) -> ErrorBody {
     let (scope, kind) = (&limit.scope, unit.noun());
     let message = format!(
@@ -88,7 +88,7 @@ pub fn too_large(limit: &ScopeLimit, unit: Unit, needed: u128, most: u128) -> Er
         .with("limit", figure(unit, most))
 }
 
-/// Another execution works on the request, or has.
+/// Another execution handles the request, or has handled it.
 pub fn duplicate(request_id: &str) -> ErrorBody {
     let message = format!(
         "A request with the requestId {request_id} is in flight or was settled in the last 48 hours, so nothing was sent to the model. Use its answer, or give a new requestId."
@@ -96,8 +96,8 @@ pub fn duplicate(request_id: &str) -> ErrorBody {
     ErrorBody::new(ErrorCode::DuplicateRequest, message).with("requestId", request_id)
 }
 
-/// The limit in dollars that `field` of the item names cannot be kept for a request without a price: the model has none, or the request
-/// asks for another service tier.
+/// The limit in dollars that `field` of the item names cannot be enforced, because the request has no price. Either the
+/// model has none, or the request asks for another service tier.
 pub fn unpriced(limit: &ScopeLimit, field: &str, model: &Model) -> ErrorBody {
     let message = format!(
         "{} has a limit in dollars, and the price of this request to {} is not known, so the limit cannot be kept and nothing is allowed. Limit tokens instead, add the model's price to the catalogue, or ask for the default service tier.",
@@ -110,14 +110,14 @@ pub fn unpriced(limit: &ScopeLimit, field: &str, model: &Model) -> ErrorBody {
         .with("model", model.model_id.clone())
 }
 
-/// Something that the decision needs could not be read.
+/// A fact that the decision needs could not be read.
 pub fn unknown(code: ErrorCode, what: &str, reason: &str) -> ErrorBody {
     let message =
         format!("The {what} cannot be read, so the budget cannot be known and the request is denied. Try again.");
     ErrorBody::new(code, message).with("reason", reason)
 }
 
-/// A count as a number, dollars as a decimal string.
+/// A count as a number, or dollars as a decimal string.
 fn figure(unit: Unit, plain: u128) -> Value {
     match unit {
         Unit::Usd => unit.written(plain).into(),

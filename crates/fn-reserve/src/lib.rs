@@ -20,7 +20,7 @@ use sentry_ledger::{Admission, Ask, Budget, Choice, Holder, Ledger};
 use crate::one_request::Judged;
 use crate::stand_in::StandIn;
 
-/// Decides, and holds.
+/// Decides on requests, and takes their holds.
 #[derive(Debug)]
 pub struct Reserver {
     ledger: Ledger,
@@ -28,17 +28,17 @@ pub struct Reserver {
 }
 
 impl Reserver {
-    /// Holds in `ledger` for `hold_for`.
+    /// Takes holds in `ledger` that expire after `hold_for`.
     #[must_use]
     pub const fn new(ledger: Ledger, hold_for: TimeDelta) -> Self {
         Self { ledger, hold_for }
     }
 
-    /// Takes a hold for the request on every scope that applies, or denies it with its complete answer. Where it does not fit and the limits
-    /// let another model answer, the hold may be for that one.
+    /// Takes a hold for the request on every scope that applies, or denies the request with its complete answer. If the
+    /// request does not fit and the limits allow `fallback`, the hold may be for the fallback model.
     ///
     /// # Errors
-    /// `LedgerUnavailable` when the ledger cannot be reached. A hold may then have been taken; repeating the call finds it.
+    /// Returns `LedgerUnavailable` if the ledger cannot be reached. A hold may then exist. A repeated call finds it.
     pub async fn reserve(&self, input: ReserveInput, now: DateTime<Utc>) -> Result<Decision, Failure> {
         let request = &input.request;
         let Wanted { ask, limits, usage, would_deny } = match Wanted::of(&input) {
@@ -80,18 +80,18 @@ impl Reserver {
     }
 }
 
-/// The request as it was asked for, with all that must be known to decide on it.
+/// The request without a fallback, with all facts that the decision needs.
 struct Wanted<'a> {
     ask: Ask<'a>,
-    /// Those that depend on the model.
+    /// Limits that depend on the model.
     limits: &'a [ScopeLimit],
     usage: &'a UsageSeries,
-    /// The denials of limits that only observe, of the request by itself.
+    /// Denials that limits in `observe` mode would have made because of the request alone.
     would_deny: Vec<ErrorBody>,
 }
 
 impl<'a> Wanted<'a> {
-    /// `Err` if the limits or the usage are not known, or if a limit denies the request by itself.
+    /// Returns `Err` if the limits or the usage are unknown, or if a limit denies the request alone.
     fn of(input: &'a ReserveInput) -> Result<Self, ErrorBody> {
         let (usage, limits, _) = &input.gathered;
         let limits = match limits {
@@ -127,7 +127,8 @@ impl<'a> Wanted<'a> {
 
 /// Limits that depend on a model, each with CloudWatch's figure for its window, in dollars at `price`.
 ///
-/// What CloudWatch shows of one id is a lower bound for the foundation model behind it. It counts no requests in flight.
+/// CloudWatch's figure of one model id is a lower bound for its foundation model. CloudWatch does not count requests in
+/// flight.
 fn budgets<'a>(
     limits: &'a [ScopeLimit],
     usage: &'a UsageSeries,
@@ -140,12 +141,12 @@ fn budgets<'a>(
     })
 }
 
-/// The limits of the tags, of which CloudWatch knows nothing.
+/// The limits of the tags. CloudWatch has no figures for them.
 fn of_tags(limits: &RequestLimits) -> impl Iterator<Item = Budget<'_>> {
     limits.tags.iter().map(|limit| Budget { limit, seen: Amount::ZERO })
 }
 
-/// The smaller of both bounds: the prompt's bytes, and Bedrock's own count where there is one.
+/// The smaller of two bounds: the prompt's estimate, and Bedrock's own count if there is one.
 fn input_tokens(input: &ReserveInput) -> u64 {
     let (_, _, count) = &input.gathered;
     let counted = match count {
@@ -155,7 +156,7 @@ fn input_tokens(input: &ReserveInput) -> u64 {
     input.request.estimate.input_tokens.min(counted.unwrap_or(u64::MAX))
 }
 
-/// The approval; `called` is the fallback where it is the one to call.
+/// The approval. `called` is the fallback model if the hold is for it.
 fn approved(
     reservation: Reservation,
     input: &ReserveInput,

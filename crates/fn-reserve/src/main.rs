@@ -9,9 +9,9 @@ use sentry_history::History;
 use sentry_lambda::{StartError, env};
 use sentry_ledger::Ledger;
 
-/// A write takes milliseconds; past this the attempt is repeated.
+/// Time limit of one attempt, which usually takes milliseconds. A slower attempt is retried.
 const ATTEMPT: Duration = Duration::from_millis(800);
-/// All attempts of one operation. The function has time for two of them, and its own error is the one that is seen.
+/// Time limit of all attempts of one operation. The function has time for two operations, so it reports its own error.
 const OPERATION: Duration = Duration::from_secs(2);
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,4 +1,4 @@
-//! What limits say of a request by itself, whatever is left of them.
+//! The rules of limits that depend on the request alone, not on the rest of the budget.
 
 use sentry_contract::ErrorBody;
 use sentry_contract::request::Model;
@@ -8,28 +8,29 @@ use sentry_ledger::{Ask, LEAST_OUTPUT_TOKENS};
 
 use crate::denial;
 
-/// A request that no limit denies by itself.
+/// A request that no limit denies because of the request alone.
 #[derive(Debug, PartialEq)]
 pub struct Judged {
-    /// Most tokens to write, lowered where the client left that open.
+    /// Maximum number of output tokens. Lowered if the client did not set it.
     pub max_tokens: u32,
-    /// The denials of limits that only observe.
+    /// Denials that limits in `observe` mode would have made.
     pub would_deny: Vec<ErrorBody>,
 }
 
-/// Judges what `ask` would hold for `model` by `perRequest` of every one of `limits`, and whether each can be kept without a price.
+/// Checks the hold of `ask` for `model` against `perRequest` of each of `limits`. If the request has no price, also
+/// checks that no limit is in dollars.
 ///
-/// Where the client gave no `max_tokens`, it is lowered to what fits, to 16 at least.
+/// If the client gave no `max_tokens`, it is lowered to the number that fits, but not below 16.
 ///
 /// # Errors
-/// `ModelNotPriced` or `RequestTooLarge`, of the first limit that denies.
+/// Returns `ModelNotPriced` or `RequestTooLarge` for the first limit that denies.
 pub fn judge(ask: &Ask<'_>, limits: &[&ScopeLimit], model: &Model) -> Result<Judged, ErrorBody> {
     let denying = limits.iter().filter(|limit| limit.enforce.is_deny());
     let fitting = denying.map(|limit| lowered(ask, ask.max_tokens, limit)).min();
     let mut judged = Judged { max_tokens: fitting.unwrap_or(ask.max_tokens), would_deny: Vec::new() };
     let mut unpriced_scope: Option<&str> = None;
     for limit in limits {
-        // Several windows of a scope need the same price.
+        // All windows of a scope need the same price, so the scope reports it once.
         let unpriced = unpriced(ask, limit, model).filter(|_| unpriced_scope != Some(limit.scope.as_str()));
         unpriced_scope = unpriced.as_ref().map(|_| limit.scope.as_str()).or(unpriced_scope);
         let max_tokens =
@@ -44,7 +45,8 @@ pub fn judge(ask: &Ask<'_>, limits: &[&ScopeLimit], model: &Model) -> Result<Jud
     Ok(judged)
 }
 
-/// As many of `max_tokens` as one request may write by `limit`, 16 at least; all of them where the client wants them.
+/// The part of `max_tokens` that one request may write under `limit`, at least 16. The full value if the client set
+/// `max_tokens`.
 fn lowered(ask: &Ask<'_>, max_tokens: u32, limit: &ScopeLimit) -> u32 {
     if ask.given {
         return max_tokens;

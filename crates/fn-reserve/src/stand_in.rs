@@ -1,4 +1,4 @@
-//! The fallback model: what it would be asked for, if everything about it is known.
+//! The request to the fallback model, if all facts for it are known.
 
 use sentry_contract::ErrorBody;
 use sentry_contract::request::Fallback;
@@ -9,24 +9,24 @@ use sentry_ledger::Ask;
 use crate::one_request::{self, Judged};
 use crate::{budgets, of_tags};
 
-/// A model that may answer in the place of the one that was asked for.
+/// A model that may answer instead of the requested model.
 #[derive(Debug)]
 pub struct StandIn<'a> {
-    /// Which, and the most that it would read and write.
+    /// The fallback model, and the most that it would read and write.
     pub fallback: &'a Fallback,
-    /// What it is asked for.
+    /// The amounts and the budgets of the request to this model.
     pub ask: Ask<'a>,
-    /// The limits that depend on it; those of the tags are the same as for the model that was asked for.
+    /// The limits that depend on this model. The limits of the tags are those of the requested model too.
     pub limits: &'a [ScopeLimit],
-    /// CloudWatch's figures of it.
+    /// CloudWatch's figures of this model.
     pub usage: &'a UsageSeries,
-    /// The denials of limits that only observe, of the request by itself.
+    /// Denials that limits in `observe` mode would have made because of the request alone.
     pub would_deny: Vec<ErrorBody>,
 }
 
 impl<'a> StandIn<'a> {
-    /// The request's fallback. `None` if there is none, if its limits or its usage are not known, or if one of them denies it by itself: it
-    /// then cannot be asked, and nobody is denied for that.
+    /// The fallback of the request. `None` if there is none, if its limits or its usage are unknown, or if one of its
+    /// limits denies the request alone. The fallback is then not used, and the request is not denied because of this.
     pub fn of(input: &'a ReserveInput) -> Option<Self> {
         let fallback = input.request.fallback.as_ref()?;
         let (Gathered::Available(usage), Gathered::Available(LimitsFound::Found { limits }), _) = &input.gathered
@@ -38,7 +38,7 @@ impl<'a> StandIn<'a> {
         }
         let usage = usage.fallback.as_ref()?;
         let price = fallback.model.price.as_ref();
-        // Bedrock counted the prompt for another model, which says nothing of this one's tokens.
+        // Bedrock counted the prompt for another model, so its count does not apply to this one.
         let ask = Ask {
             input_tokens: fallback.input_tokens,
             max_tokens: fallback.max_tokens,

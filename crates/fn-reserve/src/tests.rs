@@ -1,4 +1,4 @@
-//! What DynamoDB answers, and what follows from it.
+//! The results of `Reserve` for answers of DynamoDB.
 
 use std::collections::HashMap;
 
@@ -30,7 +30,7 @@ const NOON: &str = "2026-11-21T12:00:00Z";
 const MODEL: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";
 
 fn reserver(rules: &[&Rule]) -> Reserver {
-    // The ledger may look first, at figures that need not be new.
+    // The ledger may first read figures that need not be current.
     let looks = mock!(Client::get_item)
         .match_requests(|get| get.consistent_read() != Some(true))
         .then_output(|| GetItemOutput::builder().build());
@@ -66,7 +66,7 @@ fn limit(limits: Value) -> Value {
     json!({"scope": format!("model#{MODEL}"), "source": "model", "item": MODEL, "window": window, "limits": limits})
 }
 
-/// The limits of a request that has one on its model.
+/// The limits of a request that has one limit on its model.
 fn one(limit: Value) -> Value {
     json!({"limits": {"model": [limit]}})
 }
@@ -82,7 +82,7 @@ fn input(limits: Value, usage: Value, count: Value) -> Value {
     })
 }
 
-/// CloudWatch's figures of half a minute before noon, all of them from the first instant of the month.
+/// CloudWatch's figures at half a minute before noon. All usage is at the first instant of the month.
 fn series(input: u64, output: u64) -> Value {
     let month = "2026-11-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap().timestamp();
     json!({"asOf": "2026-11-21T11:59:30Z", "buckets": [[month, input, output, 0, 0]]})
@@ -105,7 +105,7 @@ async fn what_fits_is_held_at_its_worst_and_bedrocks_count_makes_it_smaller() {
     let decision =
         decide(&reserver(&[&put, &update]), input(limits, usage(0, 0), json!({"inputTokens": 90}))).await.unwrap();
     assert_eq!(decision["approved"], true);
-    // 90 at $3 a million, since nothing is written to a cache, and 1,000 at $15 a million.
+    // 90 at $3 a million, because nothing is written to a cache, and 1,000 at $15 a million.
     let reservation = &decision["admitted"]["reservation"];
     assert_eq!(
         reservation["hold"],
@@ -182,7 +182,8 @@ async fn what_cannot_be_known_is_denied_before_anything_is_written() {
         (fine, unavailable("Lambda.Unknown"), true, "UsageUnavailable", 503),
         (unavailable("LedgerUnavailable"), unavailable("NotAsked"), true, "LedgerUnavailable", 503),
         (refusal, unavailable("NotAsked"), true, "LimitNotConfigured", 403),
-        // The catalogue knows a price for this model, but not for this request: another service tier, say.
+        // The catalogue has a price for this model but not for this request, for example because of another service
+        // tier.
         (dollars, usage(0, 0), false, "ModelNotPriced", 403),
     ];
     for (limits, usage, priced, code, status) in cases {
@@ -214,7 +215,7 @@ async fn a_ledger_that_fails_is_a_failure_and_not_a_decision() {
 
 const CHEAP: &str = "us.anthropic.claude-3-5-haiku-20241022-v1:0";
 
-/// A request of 1,000 tokens that passes its own limit of 300, which lets the fallback answer.
+/// A request of 1,000 tokens that exceeds its own limit of 300. The limit allows `fallback`.
 fn with_fallback(own: Value, usage: Value) -> Value {
     let mut first = limit(json!({"output": 300}));
     first["whenExceeded"] = json!(["fallback"]);
@@ -234,7 +235,7 @@ fn both(seen: u64) -> Value {
     both
 }
 
-/// What is decided where the ledger is empty.
+/// The decision if the ledger is empty.
 async fn decide_anew(input: Value) -> Value {
     let (put, update) = (registers(), writes());
     let get = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
@@ -284,7 +285,7 @@ async fn without_all_that_must_be_known_of_the_fallback_the_first_denial_stands(
     assert_eq!(decide_anew(fine()).await["approved"], true);
 }
 
-/// The limits of a request with several on its model.
+/// The limits of a request that has several limits on its model.
 fn several(limits: &[Value]) -> Value {
     json!({"limits": {"model": limits}})
 }
@@ -299,7 +300,7 @@ async fn what_one_request_may_not_hold_is_denied_without_a_call_of_the_ledger() 
         assert_eq!((&answer["error"]["code"], &answer["statusCode"]), (&json!("RequestTooLarge"), &json!(403)));
         assert_eq!((&answer["budget"], &decision["record"]["code"]), (&json!([]), &json!("RequestTooLarge")));
     }
-    // Where the client leaves it open, it is lowered.
+    // If the client does not set `max_tokens`, it is lowered.
     let (put, update) = (registers(), writes());
     let mut open = input(one(limit), usage(0, 0), json!({}));
     open["request"]["estimate"]["maxTokensGiven"] = json!(false);
@@ -352,12 +353,12 @@ async fn cloudwatchs_figure_counts_for_every_window_of_the_model_and_its_foundat
         decide(&reserver(&[&put, &transact, &read, &delete]), input(limits, usage(0, 4_000), json!({}))).await.unwrap();
     let budget = decision["answer"]["budget"].as_array().unwrap();
     let used: Vec<_> = budget.iter().map(|entry| (&entry["output"]["used"], &entry["usageAgeSeconds"])).collect();
-    // All of it is older than the day.
+    // All of this usage is older than the day.
     assert_eq!(used, [(&json!(4000), &json!(30)), (&json!(0), &json!(30)), (&json!(4000), &json!(30))]);
     assert_eq!(decision["answer"]["error"]["details"]["scope"], "foundation#anthropic.claude-sonnet-4-20250514-v1:0");
 }
 
-/// What a client is told of a shortage of `unit`, where `window` resets at `resets_at` or never.
+/// The error for a shortage of `unit`, if `window` resets at `resets_at` or never.
 fn told(unit: Unit, window: &str, resets_at: Option<&str>, numbers: (u128, u128), seconds: Option<u64>) -> ErrorBody {
     let mut limit = limit(json!({"output": 5, "requests": 5, "inFlight": 5}));
     limit["window"] = json!({"name": window, "key": window, "start": "2026-11-01T00:00:00Z", "resetsAt": resets_at});

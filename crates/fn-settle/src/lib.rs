@@ -20,13 +20,13 @@ pub use queue::MetricsQueue;
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Ending {
-    /// Of a settled request: the final document, which the execution ends with.
+    /// The final document of a settled request. The execution ends with it.
     Document(Box<FinalAnswer>),
-    /// Of a cancelled reservation: nothing.
+    /// The empty output after a cancelled reservation.
     Cancelled {},
 }
 
-/// Ends reservations and answers requests.
+/// Settles or cancels reservations, and answers requests.
 #[derive(Debug)]
 pub struct Settler {
     ledger: Ledger,
@@ -35,16 +35,16 @@ pub struct Settler {
 }
 
 impl Settler {
-    /// Settles in `ledger` and counts through `queue`. A call by Step Functions had `timeout` to answer.
+    /// Settles in `ledger` and counts through `queue`. `timeout` is the time that a call by Step Functions had.
     #[must_use]
     pub const fn new(ledger: Ledger, queue: MetricsQueue, timeout: Duration) -> Self {
         Self { ledger, queue, timeout }
     }
 
-    /// Ends a reservation and gives the final document, or takes back a reservation whose extent nobody knows.
+    /// Settles a reservation and returns the final document, or cancels a reservation whose amount is unknown.
     ///
     /// # Errors
-    /// `LedgerUnavailable` when the ledger or the queue cannot be reached. Repeating the call is harmless.
+    /// Returns `LedgerUnavailable` if the ledger or the queue cannot be reached. A repeated call is harmless.
     pub async fn settle(&self, event: SettleEvent, now: DateTime<Utc>) -> Result<Ending, Failure> {
         match event {
             SettleEvent::Settle(input) => self.end(*input, now).await,

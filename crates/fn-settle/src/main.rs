@@ -7,9 +7,10 @@ use fn_settle::{MetricsQueue, Settler};
 use sentry_lambda::{StartError, env};
 use sentry_ledger::Ledger;
 
-/// A call takes milliseconds; past this the attempt is repeated.
+/// Time limit of one attempt, which usually takes milliseconds. A slower attempt is retried.
 const ATTEMPT: Duration = Duration::from_millis(800);
-/// All attempts of one operation. The function has time for a settlement and a message, so its own error is the one that is seen.
+/// Time limit of all attempts of one operation. The function has time for a settlement and a message, so it reports its
+/// own error.
 const OPERATION: Duration = Duration::from_millis(1_800);
 
 #[tokio::main(flavor = "current_thread")]

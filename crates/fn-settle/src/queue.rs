@@ -1,11 +1,11 @@
-//! The metrics queue.
+//! Sends messages to the metrics queue.
 
 use aws_sdk_sqs::Client;
 use sentry_contract::ErrorCode;
 use sentry_contract::states::MetricsRecord;
 use sentry_lambda::{Failure, cause};
 
-/// The queue that the metrics are made from.
+/// The queue whose messages become metrics.
 #[derive(Debug)]
 pub struct MetricsQueue {
     client: Client,
@@ -13,7 +13,7 @@ pub struct MetricsQueue {
 }
 
 impl MetricsQueue {
-    /// The queue at `url`.
+    /// Sends messages to the queue at `url`.
     #[must_use]
     pub const fn new(client: Client, url: String) -> Self {
         Self { client, url }
@@ -22,7 +22,7 @@ impl MetricsQueue {
     /// Queues the message of a request.
     ///
     /// # Errors
-    /// `LedgerUnavailable` when SQS does not take it.
+    /// Returns `LedgerUnavailable` if SQS does not accept the message.
     pub async fn send(&self, record: &MetricsRecord) -> Result<(), Failure> {
         let unavailable = |reason: String| {
             Failure::new(ErrorCode::LedgerUnavailable, format!("the metrics queue cannot be reached: {reason}"))

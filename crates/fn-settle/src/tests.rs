@@ -1,4 +1,4 @@
-//! What is written, what is reported, and which alerts are due.
+//! The writes to the ledger, the reported usage, and the alerts that are due.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::{MetricsQueue, Settler};
 
 const MODEL: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";
 
-/// A settler whose queue takes everything.
+/// A settler whose queue accepts everything.
 fn settler(rules: &[&Rule]) -> Settler {
     settler_with(rules, &takes(|_| true))
 }
@@ -55,7 +55,7 @@ fn item(numbers: &[(&str, u64)]) -> HashMap<String, AttributeValue> {
 const HOLD: &str = "h#ehhnajOTH1w";
 const STORED: &str = "b4 rs 7fx2800 mwqcvpc0 7ps0";
 
-/// An update that succeeds and leaves `after`; the values of its expression must contain `numbers`.
+/// An update that succeeds and leaves `after`. The values of its expression must contain `numbers`.
 fn settles(numbers: &'static [&'static str], after: HashMap<String, AttributeValue>) -> Rule {
     mock!(Client::update_item)
         .match_requests(move |update| {
@@ -107,7 +107,8 @@ fn failed(how: Value) -> Value {
 
 #[tokio::test]
 async fn the_tokens_and_their_exact_price_take_the_place_of_the_hold() {
-    // 350 at $3, 120,000 at $3.75, 900 at $15 a million: $0.464550; more input than held, and it counts all the same.
+    // 350 at $3, 120,000 at $3.75, 900 at $15 a million: $0.464550. The input is more than the hold, and all of it
+    // counts.
     let after = item(&[("settledInput", 120_350), ("settledOutput", 900), ("settledUsd", 464_550_000_000)]);
     let rule = settles(&["120350", "900", "464550000000", "-400", "-1000", "119950", "-100", "7000"], after);
     let limits = json!({"input": 1_000_000, "usd": "1.00"});
@@ -218,7 +219,7 @@ async fn a_repetition_reports_the_figures_and_changes_nothing() {
 async fn a_reservation_that_nobody_knows_is_taken_back_where_it_is_found() {
     let stored = HashMap::from([(HOLD.to_owned(), S(STORED.to_owned()))]);
     let update = settles(&["-400", "-1000"], item(&[]));
-    // What is still on its way finds that it is not wanted.
+    // This update makes a hold fail that is still being taken.
     let bar = mock!(Client::update_item)
         .match_requests(|update| update.condition_expression().is_none())
         .then_output(move || UpdateItemOutput::builder().set_attributes(Some(stored.clone())).build());

@@ -13,26 +13,29 @@ use tracing::{error, info};
 
 pub use queue::AlertQueue;
 
-/// The schedule runs every minute; items that are due in the second half of it are not left for the next run.
+/// Pause before the second pass. The schedule runs every minute, and the second pass handles items that become due in
+/// its second half.
 const SECOND_PASS: Duration = Duration::from_secs(30);
-/// The time from the start of a run after which it begins nothing more. The function has 55 seconds.
+/// Time from the start of a run after which it starts no new work. The function has 55 seconds.
 const PATIENCE: TimeDelta = TimeDelta::seconds(40);
 
-/// What a run did.
+/// The results of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Expired holds that are settled in full now.
+    /// Number of expired holds that this run settled in full.
     pub settled: usize,
-    /// Items that were due and looked at.
+    /// Number of due items that this run examined.
     pub items: usize,
-    /// Alerts that were found due and queued; some may have been sent before.
+    /// Number of alerts that were due and are queued. Some may have been sent before.
     pub alerts: usize,
 }
 
-/// Settles every expired hold, gives back leases that nobody renewed, and queues the alerts that are due; twice, half a minute apart.
+/// Settles every expired hold, closes leases that were not renewed, and queues the alerts that are due. Makes two
+/// passes, half a minute apart.
 ///
 /// # Errors
-/// `LedgerUnavailable` when the ledger could not be read, or some of it could not be settled or alerted; the next run tries again.
+/// Returns `LedgerUnavailable` if the ledger cannot be read, or if an item cannot be settled or alerted. The next run
+/// retries.
 pub async fn sweep(ledger: &Ledger, queue: &AlertQueue, clock: impl Fn() -> DateTime<Utc>) -> Result<Report, Failure> {
     let deadline = clock() + PATIENCE;
     let mut run = Run::default();
@@ -57,12 +60,12 @@ pub async fn sweep(ledger: &Ledger, queue: &AlertQueue, clock: impl Fn() -> Date
 #[derive(Debug, Default)]
 struct Run {
     report: Report,
-    /// Items that stay due.
+    /// Number of items that stay due.
     failed: usize,
 }
 
 impl Run {
-    /// Looks at all items that are due, page by page. An item that fails stays due: it is not tried again in the same pass.
+    /// Handles all due items, page by page. An item that fails stays due and is not retried in the same pass.
     async fn pass(
         &mut self,
         ledger: &Ledger,

@@ -8,9 +8,9 @@ use sentry_lambda::{StartError, env};
 use sentry_ledger::Ledger;
 use serde::de::IgnoredAny;
 
-/// A page of the index takes tens of milliseconds; past this the attempt is repeated.
+/// Time limit of one attempt. A page of the index usually takes tens of milliseconds. A slower attempt is retried.
 const ATTEMPT: Duration = Duration::from_secs(3);
-/// All attempts of one page.
+/// Time limit of all attempts to read one page.
 const OPERATION: Duration = Duration::from_secs(8);
 
 #[tokio::main(flavor = "current_thread")]

@@ -4,10 +4,10 @@ use aws_sdk_sqs::Client;
 use sentry_contract::states::{Alert, QueuedTask};
 use sentry_lambda::cause;
 
-/// So many alerts of some 300 bytes each go into one message, far below what SQS takes.
+/// Maximum number of alerts in a message. At about 300 bytes each, they are far below SQS's size limit.
 const ALERTS_A_MESSAGE: usize = 100;
 
-/// The queue that alerts are sent from.
+/// The queue whose function sends alerts.
 #[derive(Debug)]
 pub struct AlertQueue {
     client: Client,
@@ -15,16 +15,16 @@ pub struct AlertQueue {
 }
 
 impl AlertQueue {
-    /// The queue at `url`.
+    /// Sends messages to the queue at `url`.
     #[must_use]
     pub const fn new(client: Client, url: String) -> Self {
         Self { client, url }
     }
 
-    /// Queues alerts; nothing when there are none.
+    /// Queues alerts. Sends no message if there are none.
     ///
     /// # Errors
-    /// The reason why SQS did not take all of them.
+    /// Returns the reason why SQS did not accept all of them.
     pub(crate) async fn send(&self, alerts: &[Alert]) -> Result<(), String> {
         for some in alerts.chunks(ALERTS_A_MESSAGE) {
             let body = serde_json::to_string(&QueuedTask::Alerts(some.to_vec())).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! Which holds are settled, and when a run looks again.
+//! The holds that are settled, and the time at which a run starts its second pass.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -46,7 +46,7 @@ fn key(number: usize) -> Attributes {
     text.into_iter().map(|(name, text)| (name.to_owned(), S(text))).collect()
 }
 
-/// The index: in each page the items with these numbers.
+/// The index. Each page has the items with these numbers.
 fn index(pages: &'static [&'static [usize]]) -> Rule {
     let page = move |place: usize| {
         let more = (place + 1 < pages.len() && !pages[place + 1].is_empty()).then(|| key(0));
@@ -84,7 +84,7 @@ fn base36(mut number: i64) -> String {
     digits
 }
 
-/// Settles a hold: nothing is left in the item.
+/// Settles a hold. The item then has no hold.
 fn settles() -> Rule {
     mock!(Client::update_item).then_output(|| {
         let left = HashMap::from([("sweepAtMs".to_owned(), N(NOW.to_string()))]);
@@ -100,7 +100,7 @@ fn now() -> DateTime<Utc> {
 async fn the_items_that_are_due_are_read_and_settled_and_no_others() {
     let (index, items, update) = (index(&[&[1, 2], &[3], &[]]), items(), settles());
     let report = sweep(&ledger(&[&index, &items, &update]), &no_queue(), now).await.unwrap();
-    // Two updates an item: the settlement, and the next look.
+    // Two updates per item: the settlement, and the time of the next look.
     assert_eq!((report.settled, report.items, update.num_calls()), (3, 3, 6));
 }
 
@@ -161,6 +161,6 @@ async fn an_item_stays_due_when_its_alert_cannot_be_queued() {
         .then_error(|| SendMessageError::generic(aws_sdk_sqs::error::ErrorMetadata::builder().code("Gone").build()));
     let failure = sweep(&ledger(&[&index, &items, &update]), &queue(&refuses), now).await.unwrap_err();
     assert_eq!(failure.name(), "LedgerUnavailable");
-    // The settlement, and not the next look.
+    // The settlement, but not the time of the next look.
     assert_eq!(update.num_calls(), 1);
 }

@@ -1,4 +1,4 @@
-//! What a client gets back.
+//! The documents that a client receives.
 
 use chrono::{DateTime, Utc};
 use sentry_domain::{CacheTtl, Discount, Price, ServiceTier, TokenUsage, Usd};
@@ -9,27 +9,24 @@ use crate::error::{ErrorBody, Outcome};
 use crate::request::{Model, Role, Tags};
 use crate::states::Enforcement;
 
-/// The `usage` object: the counts and their sum.
+/// The `usage` object: the token counts and their sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "UsageDocument", into = "UsageDocument")]
 pub struct Usage {
-    /// The counts.
+    /// The counts by kind of token.
     pub tokens: TokenUsage,
-    /// Every token read or written.
+    /// The sum of all tokens that were read or written.
     pub total_tokens: u64,
 }
 
-/// The usage as documents write it.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct UsageDocument {
     #[serde(flatten)]
     tokens: TokenUsage,
     total_tokens: u64,
-    /// What was written to the prompt cache, by its lifetime; absent where nothing was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     cache_details: Vec<CacheDetail>,
-    /// The tier that processed the call; absent for the standard one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     service_tier: Option<ServiceTier>,
 }
@@ -38,9 +35,9 @@ struct UsageDocument {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheDetail {
-    /// The lifetime.
+    /// Lifetime of the cache entry.
     pub ttl: CacheTtl,
-    /// How many.
+    /// The number of tokens written.
     pub input_tokens: u64,
 }
 
@@ -73,21 +70,21 @@ impl From<TokenUsage> for Usage {
     }
 }
 
-/// The `cost` object.
+/// The `cost` object of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Exact dollars; absent when the model, or a kind of token that it used, has no known price.
+    /// Exact dollars. Absent if the model, or a kind of token that it used, has no known price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usd: Option<Usd>,
-    /// Whether `usd` is there.
+    /// `true` if `usd` is present.
     pub priced: bool,
-    /// The account's discount, which `usd` is net of; absent where there is none.
+    /// The account's discount, which is already subtracted from `usd`. Absent if there is none.
     #[serde(default, rename = "discountPercent", skip_serializing_if = "Option::is_none")]
     pub discount: Option<Discount>,
 }
 
 impl Cost {
-    /// What `usage` costs at `price`, if both are known.
+    /// The cost of `usage` at `price`. It has no `usd` if `price` is `None` or lacks a rate that `usage` needs.
     #[must_use]
     pub fn of(usage: &TokenUsage, price: Option<&Price>) -> Self {
         let usd = price.and_then(|price| price.cost(usage));
@@ -96,69 +93,69 @@ impl Cost {
     }
 }
 
-/// The reason for which the model stopped, in Converse's words for every family.
+/// The reason why the model stopped, in Converse's terms for every family.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
-    /// It had said everything.
+    /// The model finished its answer.
     EndTurn,
-    /// `max_tokens` was reached.
+    /// The model wrote `max_tokens` tokens.
     MaxTokens,
-    /// It wrote a stop sequence.
+    /// The model wrote a stop sequence.
     StopSequence,
-    /// It asks for a tool.
+    /// The model requests a tool.
     ToolUse,
-    /// Content was filtered.
+    /// A filter blocked content.
     ContentFiltered,
-    /// A guardrail stepped in.
+    /// A guardrail intervened in the call.
     GuardrailIntervened,
-    /// Another reason, in the model's own word.
+    /// Another reason, in the model's own term.
     #[serde(untagged)]
     Other(String),
 }
 
 impl StopReason {
-    /// A reason for which there is no name of its own.
+    /// A reason that has no variant, in the model's own term.
     #[must_use]
     pub fn word(word: &str) -> Self {
         Self::Other(word.to_owned())
     }
 }
 
-/// The model's message.
+/// The message that the model wrote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutputMessage {
-    /// Always `assistant`.
+    /// Always `assistant` in an answer.
     pub role: Role,
-    /// The text; where the request was rich, the text and tool-use blocks.
+    /// The text. If the request was rich (see `Prompt::is_rich`), a list of content blocks.
     pub content: Content,
 }
 
-/// The `output` object.
+/// The `output` object of an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Output {
-    /// What the model said.
+    /// The message that the model wrote.
     pub message: OutputMessage,
-    /// Why it stopped.
+    /// The reason why the model stopped.
     pub stop_reason: StopReason,
 }
 
 /// One unit of a `budget` entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Headroom<T> {
-    /// Allowed in the window.
+    /// Amount that is allowed in the window.
     pub limit: T,
-    /// Spent in the window: the larger of what CloudWatch has seen and what the ledger has settled.
+    /// Amount that is spent in the window: the larger of CloudWatch's figure and the usage that the ledger has settled.
     pub used: T,
-    /// Held by requests in flight.
+    /// Amount that requests in flight hold.
     pub reserved: T,
-    /// What is left, never below 0.
+    /// Amount that is left, never below 0.
     pub remaining: T,
 }
 
 impl Headroom<u64> {
-    /// Computes what remains of a limit on tokens.
+    /// Computes the remaining tokens or requests of a limit.
     #[must_use]
     pub fn new(limit: u64, used: u64, reserved: u64) -> Self {
         Self { limit, used, reserved, remaining: limit.saturating_sub(used).saturating_sub(reserved) }
@@ -166,7 +163,7 @@ impl Headroom<u64> {
 }
 
 impl Headroom<Dollars> {
-    /// Computes what remains of a limit on dollars.
+    /// Computes the remaining dollars of a limit.
     #[must_use]
     pub fn new(limit: Usd, used: Usd, reserved: Usd) -> Self {
         let remaining = limit.saturating_sub(used).saturating_sub(reserved);
@@ -174,7 +171,7 @@ impl Headroom<Dollars> {
     }
 }
 
-/// Dollars as budgets write them: a decimal string with two decimals, or more where the amount has more.
+/// Dollars in the form that budgets use: a decimal string with two decimals, or more if the amount has more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Dollars(pub Usd);
 
@@ -188,16 +185,17 @@ impl Serialize for Dollars {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BudgetEntry {
-    /// Such as `model#amazon.nova-lite-v1:0` or `costCenter#support`.
+    /// The name, such as `model#amazon.nova-lite-v1:0` or `costCenter#support`.
     pub scope: String,
-    /// Such as `2026-11`.
+    /// Name of the window, such as `2026-11`.
     pub window: String,
-    /// When the window ends; absent where it never does.
+    /// The end of the window; absent if the window never ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resets_at: Option<DateTime<Utc>>,
-    /// Whose limit it is: `model`, `costCenter`, `application+environment` for an item of the scope's own, `default` for the fallback.
+    /// The kind of the limits item that applies: `model`, `costCenter`, `application+environment` and so on for the
+    /// scope's own item, `default` for the fallback item.
     pub source: String,
-    /// Age of CloudWatch's figure when the request was decided, in seconds; absent for a scope that CloudWatch does not know.
+    /// Age of CloudWatch's figure at the decision, in seconds. Absent for a scope that CloudWatch does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage_age_seconds: Option<u64>,
     /// Tokens read, if they are limited.
@@ -215,24 +213,24 @@ pub struct BudgetEntry {
     /// Requests in flight, if they are limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<Headroom<u64>>,
-    /// Whether the limit only observes.
+    /// `observe` if the limit does not deny; otherwise absent.
     #[serde(default, skip_serializing_if = "Enforcement::is_deny")]
     pub enforce: Enforcement,
 }
 
-/// What was done to a request so that it fits its budget.
+/// The change that was made to a request to make it fit its budget.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "lowercase")]
 pub enum Degraded {
-    /// Fewer tokens may be written.
+    /// The model may write fewer tokens.
     Clamp(Lowered),
-    /// A cheaper model answers.
+    /// A cheaper model answers the request.
     Fallback {
-        /// The id of the model that was asked for.
+        /// The id of the model that was requested.
         from: String,
         /// The id of the model that was called.
         to: String,
-        /// Where fewer tokens may be written as well, because the other model writes no more, or its limits leave no more.
+        /// Present if the fallback model may also write fewer tokens, because its own maximum or its limits are lower.
         #[serde(rename = "maxTokens", default, skip_serializing_if = "Option::is_none")]
         max_tokens: Option<Lowered>,
     },
@@ -241,14 +239,14 @@ pub enum Degraded {
 /// A `max_tokens` that was lowered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lowered {
-    /// What would have been allowed.
+    /// The value before the change.
     pub from: u32,
-    /// What is.
+    /// The value after the change.
     pub to: u32,
 }
 
 impl Lowered {
-    /// `from` lowered to `to`; `None` where that is no less.
+    /// The change from `from` to `to`; `None` if `to` is not lower.
     #[must_use]
     pub fn new(from: u32, to: u32) -> Option<Self> {
         (to < from).then_some(Self { from, to })
@@ -256,7 +254,7 @@ impl Lowered {
 }
 
 impl Degraded {
-    /// The action's name.
+    /// The action's name in documents.
     #[must_use]
     pub const fn action(&self) -> &'static str {
         match self {
@@ -265,7 +263,7 @@ impl Degraded {
         }
     }
 
-    /// The tokens, where fewer may be written.
+    /// The lowered `max_tokens`, if it was lowered.
     #[must_use]
     pub const fn lowered(&self) -> Option<Lowered> {
         match self {
@@ -275,21 +273,21 @@ impl Degraded {
     }
 }
 
-/// What a client should know beside its answer.
+/// Information for the client beside its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// Which kind it is.
+    /// The kind of notice.
     pub code: NoticeCode,
-    /// What it is about, and what to do.
+    /// The facts, and the action that the client can take.
     pub message: String,
 }
 
 /// The kinds of notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NoticeCode {
-    /// The model ends within sixty days.
+    /// The model reaches its end of life within sixty days.
     ModelRetiring,
-    /// The name that the client used means a newer model now.
+    /// The name that the client used now means a newer model.
     ModelReplaced,
 }
 
@@ -297,12 +295,12 @@ pub enum NoticeCode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AnswerModel {
-    /// The client's spelling.
+    /// The name, as the client wrote it.
     pub requested: String,
-    /// The id or ARN that was sent to Bedrock, or would have been; absent where the request did not come that far.
+    /// The id or ARN that was sent to Bedrock, or would have been sent. Absent if the model was not resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_id: Option<String>,
-    /// Its `ModelId` dimension in `AWS/Bedrock`; absent with `model_id`.
+    /// The model's `ModelId` dimension in `AWS/Bedrock`. Absent if `model_id` is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_metric: Option<String>,
 }
@@ -317,47 +315,48 @@ impl From<&Model> for AnswerModel {
     }
 }
 
-/// The complete answer document.
+/// The complete answer document of a request.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FinalAnswer {
-    /// How the request ended.
+    /// The way in which the request ended.
     pub outcome: Outcome,
-    /// 200, or the status of the error's code.
+    /// 200, or the HTTP status of the error's code.
     pub status_code: u16,
-    /// The request's tags; of a document that is not acceptable those that are.
+    /// The request's tags. If the document is not acceptable, only its acceptable tags.
     pub tags: Tags,
-    /// The model; absent where the document does not say which.
+    /// The model; absent if the document does not name one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<AnswerModel>,
-    /// The model's message, on success.
+    /// The model's message; present only on success.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Output>,
-    /// Tokens read and written, on success.
+    /// Tokens read and written; present only on success.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// The price of these tokens, on success.
+    /// The price of these tokens; present only on success.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
-    /// The error, without success.
+    /// The error; absent on success.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,
-    /// Every scope that applied, as far as they are known; absent for an invalid document.
+    /// All scopes that applied, as far as they are known. Absent for an invalid document.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<Vec<BudgetEntry>>,
-    /// The change that was made to the request so that it fits.
+    /// The change that was made to the request to make it fit its budget.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
-    /// The denials that limits which only observe did not make.
+    /// Denials that limits in `observe` mode would have made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub would_deny: Vec<ErrorBody>,
-    /// What the client should know beside the answer.
+    /// Information for the client beside its answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Notice>,
 }
 
 impl FinalAnswer {
-    /// The answer to a request that `error` ended before its model was called. A denial has a budget, an invalid document none.
+    /// The answer to a request that `error` ended before the model was called. A denial has a `budget`; an invalid
+    /// document has none.
     #[must_use]
     pub fn refused(tags: Tags, model: Option<AnswerModel>, error: ErrorBody, budget: Vec<BudgetEntry>) -> Self {
         let outcome = error.code.outcome();
@@ -377,7 +376,7 @@ impl FinalAnswer {
         }
     }
 
-    /// The same with `notices`.
+    /// Replaces the notices of the answer.
     #[must_use]
     pub fn with_notices(self, notices: Vec<Notice>) -> Self {
         Self { notices, ..self }

@@ -1,7 +1,7 @@
-//! What messages carry: text, or Converse's content blocks in Converse's own JSON.
+//! The content of messages: a text, or Converse's content blocks in Converse's own JSON.
 //!
-//! Source: Amazon Bedrock API Reference, ContentBlock and the types that it names. Every `Debug` form leaves texts, bytes and inputs out,
-//! so that no log can carry them.
+//! Source: Amazon Bedrock API Reference, ContentBlock and the types that it names. Every `Debug` form omits texts,
+//! bytes and inputs, so logs cannot contain them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,18 +10,18 @@ use sentry_domain::CacheTtl;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What is said: a text, or a list of blocks.
+/// The content of a message: a text, or a list of blocks.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Content {
-    /// One text.
+    /// A single plain text.
     Text(String),
-    /// At least one block.
+    /// A list of at least one block.
     Blocks(Vec<Block>),
 }
 
 impl Content {
-    /// The texts, one after the other; what is not text has none.
+    /// All texts, joined without a separator. Blocks that are not text are skipped.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         match self {
@@ -30,7 +30,7 @@ impl Content {
         }
     }
 
-    /// The same as blocks.
+    /// The content as blocks. A text becomes one text block.
     #[must_use]
     pub fn to_blocks(&self) -> Vec<Block> {
         match self {
@@ -39,7 +39,7 @@ impl Content {
         }
     }
 
-    /// The blocks of a list; a text has none.
+    /// The blocks of a list. A text has no blocks.
     #[must_use]
     pub fn blocks(&self) -> &[Block] {
         match self {
@@ -58,30 +58,30 @@ impl fmt::Debug for Content {
     }
 }
 
-/// A content block.
+/// A content block of Converse.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Block {
     /// A text that is not empty.
     Text(String),
-    /// A picture.
+    /// An image, in base64.
     Image(Image),
-    /// A file.
+    /// A document, such as a PDF or a CSV file.
     Document(Document),
-    /// The model asks for a tool; only in messages of the assistant.
+    /// A request of the model for a tool. Allowed only in messages of the assistant.
     ToolUse(ToolUse),
-    /// What the tool gave; only in messages of the user.
+    /// The result of a tool. Allowed only in messages of the user.
     ToolResult(ToolResult),
-    /// What the model thought; only in messages of the assistant. It goes back to the model as the model gave it.
+    /// Reasoning of the model. Allowed only in messages of the assistant. It is sent back to the model unchanged.
     ReasoningContent(ReasoningContent),
-    /// The prompt up to here is cached.
+    /// Marks that the prompt up to this point is cached.
     CachePoint(CachePoint),
-    /// Content that the guardrail looks at; where there is some, it looks at nothing else.
+    /// Content that the guardrail evaluates. If a prompt has guard content, the guardrail evaluates nothing else.
     GuardContent(GuardContent),
 }
 
 impl Block {
-    /// The text, if it is one.
+    /// The text, if this is a text block.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -90,7 +90,7 @@ impl Block {
         }
     }
 
-    /// The blocks of a tool's result; other blocks have none.
+    /// The blocks of a tool result. Other blocks have none.
     #[must_use]
     pub fn results(&self) -> &[ResultBlock] {
         match self {
@@ -115,13 +115,13 @@ impl fmt::Debug for Block {
     }
 }
 
-/// What a model thought.
+/// The reasoning of a model.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ReasoningContent {
-    /// Its words.
+    /// The reasoning as plain text.
     ReasoningText(ReasoningText),
-    /// Its words, encrypted by the model's vendor, in base64.
+    /// The reasoning, encrypted by the model's vendor, in base64.
     RedactedContent(String),
 }
 
@@ -134,35 +134,36 @@ impl fmt::Debug for ReasoningContent {
     }
 }
 
-/// The words of a thought.
+/// The plain text of a model's reasoning.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReasoningText {
-    /// The words; empty where the vendor keeps them to itself.
+    /// The text; empty if the vendor does not disclose it.
     pub text: String,
-    /// The proof that the model itself thought so, which it asks for when the thought comes back. Some models give none.
+    /// Proof that the model itself wrote this reasoning. The model requires it when the reasoning comes back. Some
+    /// models return none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
 }
 
-/// Where a cached part of the prompt ends.
+/// The end of a cached part of the prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CachePoint {
-    /// Always `default`.
+    /// Always `default`, Converse's only type.
     pub r#type: CachePointType,
-    /// How long it is kept; five minutes where it is not said.
+    /// Lifetime of the cache entry. If it is absent, the lifetime is five minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<CacheTtl>,
 }
 
-/// Content that a guardrail looks at.
+/// Content that a guardrail evaluates.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum GuardContent {
-    /// A text.
+    /// A text, with its qualifiers.
     Text(GuardText),
-    /// A picture: `png` or `jpeg`.
+    /// An image: `png` or `jpeg`.
     Image(Image),
 }
 
@@ -175,28 +176,28 @@ impl fmt::Debug for GuardContent {
     }
 }
 
-/// A text that a guardrail looks at.
+/// A text that a guardrail evaluates.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuardText {
-    /// The text.
+    /// The text to evaluate.
     pub text: String,
-    /// What it is to the guardrail's contextual grounding.
+    /// Roles of the text in the guardrail's contextual grounding.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub qualifiers: Vec<GuardQualifier>,
 }
 
-/// A block of a tool's result.
+/// A block of a tool result.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ResultBlock {
     /// A text that is not empty.
     Text(String),
-    /// Any JSON object.
+    /// A JSON object of any form.
     Json(Value),
-    /// A picture.
+    /// An image, in base64.
     Image(Image),
-    /// A file.
+    /// A document, such as a PDF or a CSV file.
     Document(Document),
 }
 
@@ -219,7 +220,7 @@ macro_rules! names {
         pub enum $type { $(#[serde(rename = $name)] $variant,)+ }
 
         impl $type {
-            /// Every one.
+            /// All values, in order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             /// The name, as documents write it.
@@ -233,19 +234,20 @@ macro_rules! names {
 pub(crate) use names;
 
 names! {
-    /// The formats of pictures.
+    /// The image formats that Converse accepts.
     ImageFormat { Png = "png", Jpeg = "jpeg", Gif = "gif", Webp = "webp", }
 }
 
 names! {
-    /// The formats of files.
+    /// The document formats that Converse accepts.
     DocumentFormat {
         Pdf = "pdf", Csv = "csv", Doc = "doc", Docx = "docx", Xls = "xls", Xlsx = "xlsx", Html = "html", Txt = "txt", Md = "md",
     }
 }
 
 impl DocumentFormat {
-    /// Whether a file of it is the text that it holds; the others are compressed, so that their size says nothing of their text's.
+    /// `true` if a file in this format is plain text. Other formats are compressed, so their size does not bound their
+    /// text.
     #[must_use]
     pub const fn is_text(self) -> bool {
         matches!(self, Self::Csv | Self::Html | Self::Txt | Self::Md)
@@ -253,27 +255,27 @@ impl DocumentFormat {
 }
 
 names! {
-    /// The kinds of cache points.
+    /// The types of cache points.
     CachePointType { Default = "default", }
 }
 
 names! {
-    /// The parts that a text can play in a guardrail's contextual grounding.
+    /// The roles of a text in a guardrail's contextual grounding.
     GuardQualifier { GroundingSource = "grounding_source", Query = "query", GuardContent = "guard_content", }
 }
 
 names! {
-    /// How a tool ended.
+    /// The status with which a tool ended.
     ToolResultStatus { Success = "success", Error = "error", }
 }
 
-/// A picture.
+/// An image in a message.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
-    /// What the bytes are.
+    /// Format of the bytes in `source`.
     pub format: ImageFormat,
-    /// Where they are from.
+    /// The bytes of the image.
     pub source: ImageSource,
 }
 
@@ -283,28 +285,28 @@ impl fmt::Debug for Image {
     }
 }
 
-/// Where a picture is from.
+/// The source of an image.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ImageSource {
-    /// The file, in base64.
+    /// The content of the file, in base64.
     Bytes(String),
 }
 
-/// A file.
+/// A document in a message.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
-    /// What it is.
+    /// Format of the document in `source`.
     pub format: DocumentFormat,
-    /// What the model knows it by: 1 to 200 characters.
+    /// The name by which the model refers to the document: 1 to 200 characters.
     pub name: String,
-    /// What is in it.
+    /// The content of the document.
     pub source: DocumentSource,
 }
 
 impl Document {
-    /// Whether its text can be longer than what was sent.
+    /// `true` if the document's text can be longer than the bytes that were sent.
     #[must_use]
     pub const fn is_compressed(&self) -> bool {
         matches!(self.source, DocumentSource::Bytes(_)) && !self.format.is_text()
@@ -317,37 +319,37 @@ impl fmt::Debug for Document {
     }
 }
 
-/// What is in a file.
+/// The content of a document.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DocumentSource {
-    /// The file, in base64.
+    /// The content of the file, in base64.
     Bytes(String),
-    /// Its text.
+    /// The text of the document.
     Text(String),
 }
 
-/// The model asks for a tool.
+/// A request of the model for a tool.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ToolUse {
-    /// What its result refers to.
+    /// Id of this request. The tool's result refers to it.
     pub tool_use_id: String,
-    /// Which tool.
+    /// Name of the requested tool.
     pub name: String,
-    /// What is passed to it, by its own schema.
+    /// The arguments of the tool, by its own schema.
     pub input: Value,
 }
 
-/// What a tool gave.
+/// The result of a tool.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ToolResult {
-    /// The request that it answers.
+    /// Id of the [`ToolUse`] that this result answers.
     pub tool_use_id: String,
-    /// What it gave.
+    /// The content that the tool returned.
     pub content: Vec<ResultBlock>,
-    /// How it ended, if that is said.
+    /// The status with which the tool ended, if the client sends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<ToolResultStatus>,
 }

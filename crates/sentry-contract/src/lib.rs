@@ -15,5 +15,5 @@ pub mod usage;
 pub use error::{ErrorBody, ErrorCode, Outcome};
 pub use sealed::Sealed;
 
-/// CloudWatch namespace of the sentry's own metrics.
+/// CloudWatch namespace of all metrics that the sentry writes.
 pub const METRIC_NAMESPACE: &str = "GenAIRateLimiting";

@@ -1,4 +1,4 @@
-//! What a model is asked.
+//! The prompt of a request, and its parts.
 
 use sentry_domain::{Charges, ServiceTier};
 use serde::{Deserialize, Serialize};
@@ -7,15 +7,15 @@ use serde_json::Value;
 use crate::content::{Block, CachePoint, Content, GuardContent, ResultBlock};
 use crate::tools::{Guardrail, OutputFormat, Tool, ToolChoice};
 
-/// Who says a message.
+/// The author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Instructions to the model.
     System,
-    /// The person or program that asks.
+    /// The person or program that sends the request.
     User,
-    /// The model.
+    /// The model that answers.
     Assistant,
 }
 
@@ -23,26 +23,26 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Message {
-    /// Who says it.
+    /// The author of the message.
     pub role: Role,
-    /// What is said.
+    /// The content of the message.
     pub content: Content,
 }
 
-/// The inference parameters of a request; validation fills in the catalogue's defaults.
+/// The inference parameters of a request. Validation fills in the catalogue's defaults.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// Most tokens to write, 1 or more.
+    /// Maximum number of output tokens, 1 or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
-    /// 0 to 1.
+    /// Sampling temperature, from 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
-    /// 0 to 1.
+    /// Probability mass for nucleus sampling, from 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f64>,
-    /// 0 or more.
+    /// Number of candidate tokens for sampling, 0 or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u32>,
     /// Texts that end the answer.
@@ -50,60 +50,61 @@ pub struct Parameters {
     pub stop_sequences: Vec<String>,
 }
 
-/// How much a model thinks before it answers.
+/// The amount of reasoning before a model answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Reasoning {
-    /// As much as it thinks is worth this effort.
+    /// The model decides how long it reasons at this effort.
     Effort(Effort),
-    /// At most so many tokens, 1,024 or more. They count as output.
+    /// The model reasons with at most this number of tokens, 1,024 or more. They count as output.
     BudgetTokens(u32),
-    /// Not at all; always `true`.
+    /// The model does not reason; always `true`.
     Off(bool),
 }
 
 crate::content::names! {
-    /// How much effort a model puts into an answer.
+    /// The effort that a model puts into an answer.
     Effort { Low = "low", Medium = "medium", High = "high", Max = "max", }
 }
 
-/// What the model is asked.
+/// A prompt, without the model and the tags.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Prompt {
-    /// Instructions to the model, before those of messages whose role is `system`.
+    /// Instructions to the model. They come before those of messages with the role `system`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<Content>,
-    /// At least one that is not `system`.
+    /// The conversation. At least one message has a role other than `system`.
     pub messages: Vec<Message>,
-    /// How to answer.
+    /// The inference parameters of the request.
     #[serde(default)]
     pub parameters: Parameters,
-    /// What the model may ask for.
+    /// Tools that the model may request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Tool>,
-    /// Which of the tools it has to ask for.
+    /// The rule that decides which tool the model requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice>,
-    /// What looks at the prompt and the answer.
+    /// The guardrail that evaluates the prompt and the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guardrail: Option<Guardrail>,
-    /// How it is processed; Bedrock's default where it is not said.
+    /// The service tier. If it is absent, Bedrock's default applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<ServiceTier>,
-    /// How much the model thinks; as it does by itself where it is not said.
+    /// The amount of reasoning. If it is absent, the model's default applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Reasoning>,
-    /// The form of the answer's text.
+    /// The required format of the answer's text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_format: Option<OutputFormat>,
-    /// Fields of the model's own that Converse has no place for: an object with keys that the catalogue allows.
+    /// Fields of the model that Converse does not have: an object with keys that the catalogue allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub additional_model_request_fields: Option<Value>,
 }
 
 impl Prompt {
-    /// Whether the answer is a list of blocks: a message is one, there are tools, or the request says how much the model thinks.
+    /// `true` if the answer is a list of blocks. This is so if a message consists of blocks, if there are tools, or if
+    /// the request sets the amount of reasoning.
     #[must_use]
     pub fn is_rich(&self) -> bool {
         !self.tools.is_empty()
@@ -111,14 +112,14 @@ impl Prompt {
             || self.messages.iter().any(|message| matches!(message.content, Content::Blocks(_)))
     }
 
-    /// What of the prompt decides which rates can apply to it.
+    /// The properties of the prompt that decide which rates can apply.
     #[must_use]
     pub fn charges(&self) -> Charges {
         let ttl = |point: &CachePoint| point.ttl.unwrap_or_default();
         Charges { tier: self.service_tier.unwrap_or_default(), cache: self.cache_points().map(ttl).max() }
     }
 
-    /// Every cache point, those of `system` and of the tools included.
+    /// All cache points, including those of `system` and of the tools.
     pub fn cache_points(&self) -> impl Iterator<Item = &CachePoint> {
         let of_blocks = self.blocks().filter_map(|block| match block {
             Block::CachePoint(point) => Some(point),
@@ -131,19 +132,19 @@ impl Prompt {
         of_blocks.chain(of_tools)
     }
 
-    /// Every block of every list, those of `system` included.
+    /// All blocks of all lists, including those of `system`.
     pub fn blocks(&self) -> impl Iterator<Item = &Block> {
         self.system.iter().chain(self.messages.iter().map(|message| &message.content)).flat_map(Content::blocks)
     }
 
-    /// Whether there is a picture, be it in a tool's result.
+    /// `true` if the prompt contains an image, also if only a tool result contains it.
     #[must_use]
     pub fn has_images(&self) -> bool {
         let is_image = |block: &Block| matches!(block, Block::Image(_) | Block::GuardContent(GuardContent::Image(_)));
         self.any(is_image, |result| matches!(result, ResultBlock::Image(_)))
     }
 
-    /// Whether there are tools, or messages that speak of them.
+    /// `true` if there are tools, or blocks that use a tool or have its result.
     #[must_use]
     pub fn has_tools(&self) -> bool {
         let speaks_of_tools = |block: &Block| matches!(block, Block::ToolUse(_) | Block::ToolResult(_));

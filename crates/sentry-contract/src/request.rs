@@ -1,4 +1,4 @@
-//! A request as it travels after validation.
+//! A request after validation.
 
 use std::collections::BTreeMap;
 
@@ -10,34 +10,34 @@ use serde::{Deserialize, Serialize};
 use crate::answer::Notice;
 pub use crate::prompt::{Effort, Message, Parameters, Prompt, Reasoning, Role};
 
-/// The tags of a request: the client's own and those that the sentry writes.
+/// The tags of a request: those of the client and those that the sentry adds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Tags(pub BTreeMap<String, String>);
 
 impl Tags {
-    /// Tag names that have a meaning of their own.
+    /// Tag of the application that sends the request.
     pub const APPLICATION_ID: &'static str = "applicationId";
-    /// Who pays.
+    /// Tag of the cost center that pays.
     pub const COST_CENTER: &'static str = "costCenter";
-    /// Who asks.
+    /// Tag of the user who sends the request.
     pub const USER_ID: &'static str = "userId";
-    /// Such as `production`.
+    /// Tag of the environment, such as `production`.
     pub const ENVIRONMENT: &'static str = "environment";
-    /// The idempotency key.
+    /// Tag with the idempotency key.
     pub const REQUEST_ID: &'static str = "requestId";
-    /// When the request came in; written by the sentry.
+    /// Tag with the time at which the request arrived; written by the sentry.
     pub const TIMESTAMP: &'static str = "timestamp";
-    /// The model's `ModelId` dimension in `AWS/Bedrock`; written by the sentry.
+    /// Tag with the model's `ModelId` dimension in `AWS/Bedrock`; written by the sentry.
     pub const MODEL_METRIC: &'static str = "modelMetric";
 
-    /// The tag's value, if it is set.
+    /// The value of the tag `name`, if it is set.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Sets a tag.
+    /// Sets the tag `name` to `value`.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.0.insert(name.to_owned(), value.into());
     }
@@ -45,12 +45,12 @@ impl Tags {
 
 macro_rules! families {
     ($($(#[$doc:meta])* $variant:ident = $name:literal;)+) => {
-        /// The families of models, each with an adapter of its own.
+        /// The families of models. Each has its own adapter.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Family { $($(#[$doc])* #[serde(rename = $name)] $variant,)+ }
 
         impl Family {
-            /// Every family.
+            /// Every family, in order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             /// The name, as documents write it.
@@ -67,32 +67,32 @@ families! {
     Anthropic = "anthropic";
     /// Anthropic Claude v2 and Instant, text completion.
     AnthropicText = "anthropic-text";
-    /// Amazon Nova.
+    /// Models of Amazon Nova.
     Nova = "nova";
-    /// Amazon Titan Text.
+    /// Models of Amazon Titan Text.
     Titan = "titan";
-    /// Meta Llama.
+    /// Models of Meta Llama.
     Llama = "llama";
     /// Mistral AI, text and chat completion.
     Mistral = "mistral";
     /// Cohere Command and Command R.
     Cohere = "cohere";
-    /// AI21 Jamba.
+    /// Models of AI21 Jamba.
     Jamba = "jamba";
-    /// DeepSeek.
+    /// Models of the provider DeepSeek.
     Deepseek = "deepseek";
-    /// OpenAI gpt-oss.
+    /// Models of OpenAI gpt-oss.
     GptOss = "gpt-oss";
-    /// Qwen.
+    /// Models of the provider Qwen.
     Qwen = "qwen";
     /// Any other model that Converse serves.
     Converse = "converse";
 }
 
-/// The words in which a model is told how much to think.
+/// The form in which a model expects the amount of reasoning.
 ///
-/// Sources: Amazon Bedrock User Guide, "Extended thinking" and "Adaptive thinking" of Anthropic Claude; Amazon Nova 2 User Guide, "Extended
-/// thinking"; OpenAI API Reference, `reasoning_effort`.
+/// Sources: Amazon Bedrock User Guide, "Extended thinking" and "Adaptive thinking" of Anthropic Claude; Amazon Nova 2
+/// User Guide, "Extended thinking"; OpenAI API Reference, `reasoning_effort`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReasoningStyle {
@@ -114,88 +114,90 @@ pub enum ReasoningStyle {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Model {
-    /// As the client spelt it.
+    /// The name, as the client wrote it.
     pub requested: String,
     /// The model id, cross-Region profile id or ARN that is sent to Bedrock.
     pub model_id: String,
-    /// What `AWS/Bedrock` calls it: the id, or the bare id at the end of an ARN.
+    /// The `ModelId` dimension in `AWS/Bedrock`: the id, or the bare id at the end of an ARN.
     pub model_metric: String,
-    /// The id of the foundation model behind it, which all its ids and profiles share; absent where it is not known.
+    /// The id of the foundation model, which all its ids and profiles share. Absent if it is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foundation: Option<String>,
-    /// Whose words it needs.
+    /// The family, which decides the adapter.
     pub family: Family,
-    /// What the request costs here; absent where no price is known. Decided once, by validation: what has none here is unpriced.
+    /// The price of the request on this model; absent if no price is known. Validation decides it once, so a model
+    /// without a price here is unpriced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
-    /// How it is told how much to think; absent where it cannot be told.
+    /// The form in which the model expects the amount of reasoning. Absent if the model accepts none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<ReasoningStyle>,
 }
 
-/// The most that a request can take, before anything is known of the budget.
+/// The most that a request can use, before the budget is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Estimate {
-    /// No prompt of its size has more tokens than this: a token is at least one byte, pictures have what their rule says, and no model
-    /// reads more than its context window.
+    /// Upper bound of the prompt's tokens. A token has at least one byte, an image has at most the tokens of its
+    /// model's rule, and no model reads more than its context window.
     pub input_tokens: u64,
-    /// Most tokens to write: the client's, or the catalogue's default.
+    /// Maximum number of output tokens: the client's value, or the catalogue's default.
     pub max_tokens: u32,
-    /// Whether `max_tokens` is the client's; otherwise the sentry may ask for fewer.
+    /// `true` if the client set `max_tokens`. If it is `false`, the sentry may lower the value.
     pub max_tokens_given: bool,
-    /// What decides which rates can apply.
+    /// The properties of the prompt that decide which rates can apply.
     #[serde(default, skip_serializing_if = "Charges::is_default")]
     pub charges: Charges,
 }
 
-/// A validated request without its prompt, which travels sealed beside it.
+/// A validated request without its prompt. The sealed prompt is passed beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
-    /// The client's tags and the sentry's own.
+    /// The tags of the client and those of the sentry.
     pub tags: Tags,
-    /// The name under which the ledger keeps the request; see [`request_key`].
+    /// The ledger's name for the request; see [`request_key`].
     pub request_key: String,
-    /// The model it goes to.
+    /// The model that was requested.
     pub model: Model,
-    /// The most that it can take.
+    /// The most that the request can use.
     pub estimate: Estimate,
-    /// The id of the model that Bedrock counts the prompt's tokens for; absent where it counts none.
+    /// The id of the model for which Bedrock counts the prompt's tokens. Absent if Bedrock does not count them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted_as: Option<String>,
-    /// The model that may answer in its place where a limit lets it; absent where the catalogue names none.
+    /// The model that may answer instead if a limit allows it. Absent if the catalogue names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
-    /// What the client should know beside the answer.
+    /// Information for the client beside its answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Notice>,
 }
 
-/// The ledger's name for the request that `application` calls `request_id`: the same id of another application is another request.
+/// The ledger's name for the request that `application` calls `request_id`. The same id of another application is
+/// another request.
 ///
-/// The application stands in it as 64 bits, in 11 characters of base64. `#` is in no request id.
+/// The name contains the application as a hash of 64 bits, in 11 characters of base64. A request id cannot contain `#`.
 #[must_use]
 pub fn request_key(application: &str, request_id: &str) -> String {
     format!("{request_id}#{}", URL_SAFE_NO_PAD.encode(fnv1a(application).to_be_bytes()))
 }
 
-/// The 64-bit FNV-1a hash of `text`, see <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>. It is the same on every machine and in
-/// every version, which the standard library's hashes do not promise.
+/// The 64-bit FNV-1a hash of `text`, see <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>. It is the same on
+/// every machine and in every version. The standard library does not promise this for its hashes.
 #[must_use]
 pub fn fnv1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// A cheaper model that may answer in the place of the one that was asked for.
+/// A cheaper model that may answer instead of the requested model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fallback {
-    /// Where it goes; `requested` is the catalogue's own name for it, under which it may have a limit.
+    /// The model to call. `requested` is the catalogue's name for it, and that name may have a limit.
     pub model: Model,
-    /// No more tokens to read than these.
+    /// Upper bound of the tokens that the fallback model reads.
     pub input_tokens: u64,
-    /// Most tokens to write: the request's, but no more than the model can.
+    /// Maximum number of output tokens: the request's value, or the fallback model's own maximum if that is lower.
     pub max_tokens: u32,
 }
 

@@ -1,4 +1,4 @@
-//! The names of scopes: whose budgets there are.
+//! The names of scopes. Each scope has a budget.
 
 use std::fmt::Write;
 
@@ -6,30 +6,31 @@ use crate::request::Tags;
 
 /// The value of a tag that a request does not have.
 pub const UNSPECIFIED: &str = "unspecified";
-/// The tags that are dimensions of every budget, each with its name in scopes. They are in alphabetical order, which is the order of a
-/// combination.
+/// The tags that are always scopes, alone and in combinations. Each entry has the name in scopes and the name of the
+/// tag. The entries are in alphabetical order, as in the name of a combination.
 pub const DIMENSIONS: [(&str, &str); 3] =
     [("application", Tags::APPLICATION_ID), ("costCenter", Tags::COST_CENTER), ("environment", Tags::ENVIRONMENT)];
 
-/// The scope of the model that CloudWatch calls `metric`.
+/// The scope of the model whose `ModelId` dimension in CloudWatch is `metric`.
 #[must_use]
 pub fn of_model(metric: &str) -> String {
     format!("model#{metric}")
 }
 
-/// The scope of every id and profile of the foundation model `id`.
+/// The scope of all ids and profiles of the foundation model `id`.
 #[must_use]
 pub fn of_foundation(id: &str) -> String {
     format!("foundation#{id}")
 }
 
-/// The scope of a tag's `value`. Its case does not count: `Marketing` and `marketing` are one budget.
+/// The scope of the value of a tag. Case is ignored: `Marketing` and `marketing` share one budget.
 #[must_use]
 pub fn of_tag(name: &str, value: &str) -> String {
     format!("{name}#{}", encoded(value).to_lowercase())
 }
 
-/// `value` without the characters that part the names of scopes, so that no tag's value can imitate another scope.
+/// `value` with `%`, `+` and `#` percent-encoded. These characters separate the parts of scope names, so a tag value
+/// cannot imitate another scope.
 #[must_use]
 pub fn encoded(value: &str) -> String {
     let mut encoded = String::with_capacity(value.len());

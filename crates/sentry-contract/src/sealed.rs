@@ -1,7 +1,7 @@
-//! Prompts and answers as they travel between functions: compact JSON, deflated, in base64.
+//! The form of prompts and answers between functions: compact JSON, deflated, in base64.
 //!
-//! A state machine passes such a text on without looking into it. So numbers arrive as they were written, quotes and
-//! line ends take no extra room, and no execution data shows a prompt.
+//! A state machine passes such a text on without reading it. Numbers therefore arrive unchanged, quotes and line ends
+//! need no extra bytes, and execution data never shows a prompt.
 
 use std::fmt;
 
@@ -15,24 +15,25 @@ use thiserror::Error;
 
 /// The compression level: zlib's default. Higher levels take several times as long and save about 1 %.
 const LEVEL: u8 = 6;
-/// Largest JSON text that is unpacked, in bytes. A document has at most 262,144; this keeps a made-up text from filling the memory.
+/// Largest JSON text that is unpacked, in bytes. A document has at most 262,144 bytes. The limit keeps a forged text
+/// from filling the memory.
 const MAX_OPEN_BYTES: usize = 4 * 1_048_576;
 
-/// A value that only functions open.
+/// A value that only functions unpack.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sealed(String);
 
-/// A sealed text that cannot be opened. It never carries the text.
+/// A sealed text that cannot be unpacked. The error never contains the text.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Unsealable {
-    /// It is not base64.
+    /// The text is not base64.
     #[error("it is not base64")]
     Encoding,
-    /// It cannot be inflated, or is larger than 4 MiB.
+    /// The text cannot be inflated, or is larger than 4 MiB.
     #[error("it cannot be inflated")]
     Compression,
-    /// The JSON inside is not of the expected form.
+    /// The JSON inside does not have the expected form.
     #[error("its JSON is not what is expected at line {line}, column {column}")]
     Json {
         /// Line of the error, from 1.
@@ -43,25 +44,25 @@ pub enum Unsealable {
 }
 
 impl Sealed {
-    /// Packs `value`.
+    /// Packs `value` into a text.
     ///
     /// # Errors
-    /// When `value` cannot be written as JSON.
+    /// Returns an error if `value` cannot be written as JSON.
     pub fn new<T: Serialize>(value: &T) -> Result<Self, serde_json::Error> {
         Ok(Self(STANDARD.encode(compress_to_vec(&serde_json::to_vec(value)?, LEVEL))))
     }
 
-    /// Unpacks the value.
+    /// Unpacks the value from the text.
     ///
     /// # Errors
-    /// When the text was not packed by [`Self::new`] from a value of this form.
+    /// Returns an error if the text was not packed by [`Self::new`] from a value of this form.
     pub fn open<T: DeserializeOwned>(&self) -> Result<T, Unsealable> {
         let packed = STANDARD.decode(&self.0).map_err(|_| Unsealable::Encoding)?;
         let json = decompress_to_vec_with_limit(&packed, MAX_OPEN_BYTES).map_err(|_| Unsealable::Compression)?;
         serde_json::from_slice(&json).map_err(|error| Unsealable::Json { line: error.line(), column: error.column() })
     }
 
-    /// The text's length in bytes.
+    /// Length of the sealed text, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.0.len()

@@ -1,4 +1,4 @@
-//! How large requests and answers may be: the one place that counts against Step Functions' limit.
+//! Size limits of requests and answers. All checks of Step Functions' payload limit use this module.
 
 use serde::Serialize;
 
@@ -7,12 +7,12 @@ use serde::Serialize;
 /// Source: AWS Step Functions Developer Guide, "Step Functions service quotas".
 pub const MAX_PAYLOAD_BYTES: usize = 262_144;
 
-/// Room that a validated request leaves in a payload, in bytes: for a fallback model in the place of the one asked for, and for the
-/// fields that a state adds to the call.
+/// Room in a payload that a validated request leaves free, in bytes. A fallback model in place of the requested model
+/// uses it, and so do the fields that a state adds to the call.
 const REQUEST_ROOM_BYTES: usize = 8_192;
 
-/// Room that a model's answer leaves in a payload, in bytes: for the reservation on eight scopes beside it on its way to `Settle`, and
-/// for tags, model and budget in the final document.
+/// Room in a payload that a model's answer leaves free, in bytes. On the way to `Settle`, the reservation on eight
+/// scopes uses it. In the final document, the tags, the model and the budget use it.
 const ANSWER_ROOM_BYTES: usize = 24_576;
 
 /// Largest validated request, sealed prompt included, in bytes.
@@ -21,17 +21,17 @@ pub const MAX_REQUEST_BYTES: usize = MAX_PAYLOAD_BYTES - REQUEST_ROOM_BYTES;
 /// Largest answer of a model on its way to `Settle`, in bytes.
 pub const MAX_ANSWER_BYTES: usize = MAX_PAYLOAD_BYTES - ANSWER_ROOM_BYTES;
 
-/// The bytes that `value` takes in a payload.
+/// The size of `value` in a payload, in bytes of JSON.
 ///
 /// # Errors
-/// When it cannot be written as JSON.
+/// Returns an error if `value` cannot be written as JSON.
 pub fn payload_bytes<T: Serialize>(value: &T) -> Result<usize, serde_json::Error> {
     let mut counter = Counter(0);
     serde_json::to_writer(&mut counter, value)?;
     Ok(counter.0)
 }
 
-/// Counts what is written to it.
+/// Counts the bytes that are written to it.
 struct Counter(usize);
 
 impl std::io::Write for Counter {

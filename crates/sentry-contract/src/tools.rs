@@ -1,4 +1,5 @@
-//! What stands beside the messages of a prompt: tools, a guardrail, the form of the answer; in Converse's words.
+//! The parts of a prompt other than its messages, in Converse's terms: tools, a guardrail, and the format of the
+//! answer.
 
 use std::fmt;
 
@@ -12,14 +13,14 @@ use crate::content::CachePoint;
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Tool {
-    /// A tool that the model may ask for.
+    /// A tool that the model may request.
     ToolSpec(ToolSpec),
-    /// The list up to here is cached.
+    /// Marks that the list up to this point is cached.
     CachePoint(CachePoint),
 }
 
 impl Tool {
-    /// The tool, if it is one.
+    /// The tool, if this entry is one.
     #[must_use]
     pub const fn spec(&self) -> Option<&ToolSpec> {
         match self {
@@ -38,32 +39,32 @@ impl fmt::Debug for Tool {
     }
 }
 
-/// What the model is told of a tool.
+/// The description of a tool for the model.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ToolSpec {
-    /// `[a-zA-Z0-9_-]{1,64}`
+    /// Name of the tool: `[a-zA-Z0-9_-]{1,64}`.
     pub name: String,
-    /// What it is for.
+    /// Purpose of the tool, in the client's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// What it takes.
+    /// Schema of the tool's input.
     pub input_schema: InputSchema,
-    /// Whether the model's input must fit the schema; as the model does by itself where it is not said.
+    /// `true` if the model's input must match the schema. If it is absent, the model's default applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
 }
 
-/// What a tool takes.
+/// The schema of a tool's input.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum InputSchema {
-    /// A JSON Schema.
+    /// A JSON Schema, as an object.
     Json(Value),
 }
 
 impl InputSchema {
-    /// The JSON Schema.
+    /// The JSON Schema itself.
     #[must_use]
     pub const fn json(&self) -> &Value {
         let Self::Json(schema) = self;
@@ -71,36 +72,36 @@ impl InputSchema {
     }
 }
 
-/// Which tool the model has to ask for.
+/// The rule that decides which tool the model requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum ToolChoice {
-    /// Whichever it likes, or none.
+    /// The model may request any tool, or none.
     Auto {},
-    /// One of them.
+    /// The model must request one of the tools.
     Any {},
-    /// This one.
+    /// The model must request this tool.
     Tool {
-        /// One of the tools.
+        /// Name of one of the tools.
         name: String,
     },
 }
 
-/// The guardrail that looks at what goes in and what comes out.
+/// The guardrail that evaluates the prompt and the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Guardrail {
-    /// Its id or ARN.
+    /// The guardrail's id or ARN.
     pub identifier: String,
-    /// A number, or `DRAFT`.
+    /// A version number, or `DRAFT`.
     pub version: String,
 }
 
-/// The form that the answer's text must have.
+/// The required format of the answer's text.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum OutputFormat {
-    /// JSON by a schema.
+    /// JSON that matches a schema.
     JsonSchema(JsonSchema),
 }
 
@@ -110,13 +111,13 @@ impl fmt::Debug for OutputFormat {
     }
 }
 
-/// A schema that the answer's text fits.
+/// The schema that the answer's text must match.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JsonSchema {
-    /// What the model knows it by.
+    /// The name by which the model refers to the schema.
     pub name: String,
-    /// A JSON Schema, an object.
+    /// A JSON Schema, as an object.
     pub schema: Value,
 }
 

@@ -1,4 +1,5 @@
-//! `Month Range` and `Fetch Usage`: CloudWatch's figures of a model, for every window that can be in force.
+//! Input and output of `Month Range` and `Fetch Usage`: CloudWatch's figures of a model, for every window that can be
+//! in force.
 
 use chrono::{DateTime, Utc};
 use sentry_domain::{TokenUsage, UsageGrid};
@@ -6,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::request::{Fallback, Model};
 
-/// Input of `Month Range`: the tagged request, of which only this is read.
+/// Input of `Month Range`. The state passes the tagged request; all other fields are ignored.
 #[derive(Clone, Debug, Deserialize)]
 pub struct MonthRangeInput {
-    /// The model.
+    /// The model that was requested.
     pub model: Model,
-    /// The model that may answer in its place.
+    /// The model that may answer instead; absent if there is none.
     #[serde(default)]
     pub fallback: Option<Fallback>,
 }
@@ -20,9 +21,9 @@ pub struct MonthRangeInput {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FetchUsageInput {
-    /// `ModelId` dimension in `AWS/Bedrock` of the model.
+    /// `ModelId` dimension of the model in `AWS/Bedrock`.
     pub model_metric: String,
-    /// The same of the fallback model, where there is one.
+    /// `ModelId` dimension of the fallback model in `AWS/Bedrock`; absent if there is no fallback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_metric: Option<String>,
     /// The instants between which usage is counted.
@@ -32,29 +33,31 @@ pub struct FetchUsageInput {
 /// Output of `Fetch Usage`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageFound {
-    /// The model's.
+    /// Usage of the model that was requested.
     pub model: UsageSeries,
-    /// The fallback model's; absent where there is none, or where its usage cannot be known.
+    /// Usage of the fallback model; absent if there is no fallback, or if its usage is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<UsageSeries>,
 }
 
-/// A model's tokens as CloudWatch knew them at one moment.
+/// Tokens of a model, as CloudWatch reported them at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageSeries {
-    /// The moment.
+    /// The moment at which CloudWatch reported the figures.
     pub as_of: DateTime<Utc>,
-    /// The tokens from an instant of the grid until the next, ascending; where there are none, there is no bucket.
+    /// Tokens between each instant of the grid and the next, in ascending order. An interval without tokens has no
+    /// bucket.
     pub buckets: Vec<Bucket>,
 }
 
-/// Seconds since 1970, and the tokens since then: input, output, read from a cache, written to a cache.
+/// Start in seconds since 1970, and the tokens until the next instant of the grid: input, output, cache reads, cache
+/// writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket(pub i64, pub u64, pub u64, pub u64, pub u64);
 
 impl Bucket {
-    /// `tokens` from `start` on.
+    /// The bucket of `tokens` that begins at `start`, in seconds since 1970.
     #[must_use]
     pub const fn new(start: i64, tokens: TokenUsage) -> Self {
         Self(start, tokens.input, tokens.output, tokens.cache_read, tokens.cache_write)
@@ -62,10 +65,14 @@ impl Bucket {
 }
 
 impl UsageSeries {
-    /// The tokens from `start` on, the start of a window in force.
+    /// The tokens since `start`, which is the start of a window in force.
     ///
-    /// A series that is a few minutes old serves as well: a window in force now that began before `as_of` was in force then, so its
-    /// start is on the grid of then; of one that began later, CloudWatch knew nothing.
+    /// A series that is a few minutes old gives a correct sum for an hour, a day, a week or a month too. If the window
+    /// began before `as_of`, it was in force at `as_of`, so its start is on the grid of the series. If it began later,
+    /// CloudWatch had no figures for it at `as_of`.
+    ///
+    /// The start of another window, such as a minute, a period or `total`, need not be on the grid. The sum then has
+    /// the buckets that begin at `start` or later, which is a lower bound.
     #[must_use]
     pub fn since(&self, start: DateTime<Utc>) -> TokenUsage {
         let start = start.timestamp();
@@ -79,7 +86,7 @@ impl UsageSeries {
         sum
     }
 
-    /// The age of the figures at `now`, in whole seconds; 0 where `now` is before them.
+    /// The age of the figures at `now`, in whole seconds; 0 if `now` is before `as_of`.
     #[must_use]
     pub fn age_seconds(&self, now: DateTime<Utc>) -> u64 {
         u64::try_from((now - self.as_of).num_seconds()).unwrap_or(0)

@@ -1,4 +1,4 @@
-//! Amounts of what a budget counts, and the limits on them.
+//! Amounts of the units that a budget counts, and limits on them.
 
 use std::ops::{Add, Neg, Sub};
 
@@ -8,24 +8,24 @@ use crate::money::Usd;
 use crate::price::Price;
 use crate::tokens::TokenUsage;
 
-/// What a budget can limit.
+/// A unit that a budget can limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Unit {
     /// Tokens read, cached or not.
     Input,
-    /// Tokens written.
+    /// Tokens that the model writes.
     Output,
-    /// Dollars.
+    /// Cost in US dollars.
     Usd,
-    /// Requests.
+    /// The number of requests.
     Requests,
     /// Requests in flight at the same time.
     InFlight,
 }
 
 impl Unit {
-    /// Every unit.
+    /// Every unit, in order of declaration.
     pub const ALL: [Self; 5] = [Self::Input, Self::Output, Self::Usd, Self::Requests, Self::InFlight];
 
     /// The unit's name in limits items and answers.
@@ -40,7 +40,7 @@ impl Unit {
         }
     }
 
-    /// What it counts, in a sentence.
+    /// The unit's name in messages, such as `input tokens`.
     #[must_use]
     pub const fn noun(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ impl Unit {
         }
     }
 
-    /// A plain number of it (a count, or picodollars) as answers write it: dollars with two decimals or more.
+    /// Formats a plain number of this unit (a count, or picodollars) as answers do. Dollars have two decimals or more.
     #[must_use]
     pub fn written(self, plain: u128) -> String {
         match self {
@@ -65,20 +65,20 @@ impl Unit {
 /// One value for each [`Unit`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PerUnit<T> {
-    /// For tokens read.
+    /// The value for [`Unit::Input`].
     pub input: T,
-    /// For tokens written.
+    /// The value for [`Unit::Output`].
     pub output: T,
-    /// For dollars.
+    /// The value for [`Unit::Usd`].
     pub usd: T,
-    /// For requests.
+    /// The value for [`Unit::Requests`].
     pub requests: T,
-    /// For requests in flight.
+    /// The value for [`Unit::InFlight`].
     pub in_flight: T,
 }
 
 impl<T> PerUnit<T> {
-    /// The value that `of` gives for each unit.
+    /// Calls `of` once for each unit and keeps its values.
     pub fn from_fn(mut of: impl FnMut(Unit) -> T) -> Self {
         Self {
             input: of(Unit::Input),
@@ -89,7 +89,7 @@ impl<T> PerUnit<T> {
         }
     }
 
-    /// The value of `unit`.
+    /// The value for `unit`.
     #[must_use]
     pub const fn get(&self, unit: Unit) -> &T {
         match unit {
@@ -101,7 +101,7 @@ impl<T> PerUnit<T> {
         }
     }
 
-    /// The value of `unit`, to change it.
+    /// Mutable access to the value for `unit`.
     pub const fn get_mut(&mut self, unit: Unit) -> &mut T {
         match unit {
             Unit::Input => &mut self.input,
@@ -117,12 +117,12 @@ impl<T> PerUnit<T> {
         Unit::ALL.into_iter().map(|unit| (unit, self.get(unit)))
     }
 
-    /// What `of` makes of each value.
+    /// Applies `of` to each value.
     pub fn map<U>(&self, mut of: impl FnMut(&T) -> U) -> PerUnit<U> {
         PerUnit::from_fn(|unit| of(self.get(unit)))
     }
 
-    /// What `of` makes of each value and the other's value of the same unit.
+    /// Applies `of` to each value and the value of `other` for the same unit.
     pub fn zip_with<U, V>(&self, other: &PerUnit<U>, mut of: impl FnMut(&T, &U) -> V) -> PerUnit<V> {
         PerUnit::from_fn(|unit| of(self.get(unit), other.get(unit)))
     }
@@ -152,38 +152,38 @@ impl Neg for PerUnit<i128> {
     }
 }
 
-/// An amount of every unit: what a request holds, what a window has spent.
+/// An amount of every unit, such as the hold of a request or the usage in a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Amount {
     /// Tokens read, cached or not.
     pub input: u64,
-    /// Tokens written.
+    /// Tokens that the model writes.
     pub output: u64,
-    /// Dollars; zero where the model has no price, which is why such a model cannot pass a limit in dollars.
+    /// Dollars. Zero if the model has no price; therefore a limit in dollars denies such a model.
     pub usd: Usd,
-    /// Requests.
+    /// The number of requests.
     #[serde(default)]
     pub requests: u64,
-    /// Requests in flight: 1 in a hold, 0 in what is spent.
+    /// Requests in flight: 1 in a hold, 0 in a spent amount.
     #[serde(default)]
     pub in_flight: u64,
 }
 
 impl Amount {
-    /// Nothing.
+    /// Zero of every unit.
     pub const ZERO: Self = Self { input: 0, output: 0, usd: Usd::ZERO, requests: 0, in_flight: 0 };
 
-    /// What one call that used `usage` amounts to, in dollars at `price` if there is one. No request is counted.
+    /// The amount of one call that used `usage`, in dollars at `price` if there is one. `requests` is 0.
     ///
-    /// Tokens of a kind whose rate is unknown count at the dearest that is known: never as nothing.
+    /// If a needed rate is unknown, all prompt tokens count at the highest known rate, never as zero.
     #[must_use]
     pub fn of(usage: &TokenUsage, price: Option<&Price>) -> Self {
         Self::with_cost(usage, price.map(|price| price.cost_at_most(usage)))
     }
 
-    /// What many calls that together used `usage` amount to, in dollars at the standard rates of `price` if there is one. No request is
-    /// counted.
+    /// The amount of many calls that together used `usage`, in dollars at the standard rates of `price` if there is
+    /// one. `requests` is 0.
     #[must_use]
     pub fn of_many(usage: &TokenUsage, price: Option<&Price>) -> Self {
         Self::with_cost(usage, price.map(|price| price.cost_of_many(usage)))
@@ -193,13 +193,13 @@ impl Amount {
         Self { input: usage.read(), output: usage.output, usd: usd.unwrap_or_default(), ..Self::ZERO }
     }
 
-    /// What one request has spent that used `usage`.
+    /// The amount that one request has spent if it used `usage`. `requests` is 1.
     #[must_use]
     pub fn of_request(usage: &TokenUsage, price: Option<&Price>) -> Self {
         Self { requests: 1, ..Self::of(usage, price) }
     }
 
-    /// What is spent if all of a hold was used: a request that has ended is not in flight.
+    /// The amount that is spent if a hold is used in full. `in_flight` is 0, because the request has ended.
     #[must_use]
     pub const fn spent_in_full(self) -> Self {
         Self { in_flight: 0, ..self }
@@ -217,13 +217,13 @@ impl Amount {
         }
     }
 
-    /// The amount as plain numbers, for differences.
+    /// The amount as signed plain numbers, for differences.
     #[must_use]
     pub fn signed(&self) -> PerUnit<i128> {
         PerUnit::from_fn(|unit| i128::try_from(self.get(unit)).unwrap_or(i128::MAX))
     }
 
-    /// The amount that has these numbers; what is below zero is zero.
+    /// The amount with these numbers. A number below zero becomes zero.
     #[must_use]
     pub fn unsigned(numbers: &PerUnit<i128>) -> Self {
         let count = |number: i128| u64::try_from(number.max(0)).unwrap_or(u64::MAX);
@@ -237,7 +237,7 @@ impl Amount {
         }
     }
 
-    /// The larger of both in every unit.
+    /// The larger of both amounts, for every unit.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         Self {
@@ -249,7 +249,7 @@ impl Amount {
         }
     }
 
-    /// What is left of every unit after taking `other` away, never below zero.
+    /// The rest of every unit after subtracting `other`, never below zero.
     #[must_use]
     pub fn saturating_sub(self, other: Self) -> Self {
         Self {
@@ -282,20 +282,20 @@ impl std::iter::Sum for Amount {
     }
 }
 
-/// What a window allows; a unit that is absent is not limited.
+/// The limits of a window. A unit that is absent is not limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
     /// Tokens read, cached or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<u64>,
-    /// Tokens written.
+    /// Tokens that the model writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<u64>,
-    /// Dollars.
+    /// Cost in US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usd: Option<Usd>,
-    /// Requests.
+    /// The number of requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
     /// Requests in flight at the same time.
@@ -322,19 +322,19 @@ impl Limits {
         Unit::ALL.into_iter().filter_map(move |unit| Some((unit, limits.get(unit)?)))
     }
 
-    /// Which units are limited.
+    /// `true` for each unit that is limited.
     #[must_use]
     pub fn limited(&self) -> PerUnit<bool> {
         PerUnit::from_fn(|unit| self.get(unit).is_some())
     }
 
-    /// Whether nothing is limited.
+    /// `true` if no unit is limited.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
 
-    /// The larger limit of both in every unit that this one limits.
+    /// The larger of both limits, for every unit that `self` limits.
     #[must_use]
     pub fn raised_to(&self, other: &Self) -> Self {
         Self {

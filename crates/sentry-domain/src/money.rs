@@ -1,5 +1,6 @@
-//! Exact dollars. A price is per million tokens with at most six decimals, so the price of a single token is a whole number
-//! of picodollars and no amount is ever rounded. Only a discount rounds: once, the rate of a token, up to a whole picodollar.
+//! Exact dollars. A price is per million tokens and has at most six decimals. The price of a single token is therefore
+//! a whole number of picodollars, and no amount is ever rounded. Only a discount rounds: it rounds the rate of a token
+//! once, up to a whole picodollar.
 
 use std::fmt;
 use std::iter::Sum;
@@ -10,11 +11,11 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-/// Picodollars in a dollar.
+/// Picodollars in a dollar, as a power of ten.
 const SCALE: u32 = 12;
-/// Decimals that an amount shows at least, as `0.000588800`.
+/// Minimum number of decimals that an amount shows, as in `0.000588800`.
 const SHOWN_DECIMALS: usize = 9;
-/// Largest amount that is read, in dollars: with its picodollars it fits a decimal of 96 bits.
+/// Largest amount that is accepted, in dollars. Its picodollars fit in a decimal of 96 bits.
 const MOST_DOLLARS: u64 = 9_007_199_254;
 
 /// An exact amount of US dollars, in picodollars.
@@ -22,10 +23,10 @@ const MOST_DOLLARS: u64 = 9_007_199_254;
 pub struct Usd(u128);
 
 impl Usd {
-    /// Nothing.
+    /// Zero dollars, also the default.
     pub const ZERO: Self = Self(0);
 
-    /// `picodollars` × 10⁻¹² dollars.
+    /// The amount of `picodollars` × 10⁻¹² dollars.
     #[must_use]
     pub const fn from_picodollars(picodollars: u128) -> Self {
         Self(picodollars)
@@ -37,13 +38,13 @@ impl Usd {
         self.0
     }
 
-    /// What is left after taking `other` away, never below zero.
+    /// The rest after subtracting `other`, never below zero.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
-    /// Decimal dollars with at least `decimals` decimals, or more where the amount has more.
+    /// Decimal dollars with at least `decimals` decimals, or more if the amount has more.
     #[must_use]
     pub fn with_decimals(self, decimals: usize) -> String {
         let one = 10_u128.pow(SCALE);
@@ -67,14 +68,14 @@ impl Sum for Usd {
     }
 }
 
-/// Decimal dollars with nine decimals, or more where the amount has more.
+/// Decimal dollars with nine decimals, or more if the amount has more.
 impl fmt::Display for Usd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.with_decimals(SHOWN_DECIMALS))
     }
 }
 
-/// Why a text is no amount of dollars.
+/// The error for a text that is not an amount of dollars.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "{0:?} is no amount of dollars: a decimal such as 100.00, not negative, at most 12 decimals, at most 9007199254"
@@ -111,32 +112,32 @@ impl Serialize for Usd {
     }
 }
 
-/// Why a price cannot be used.
+/// The error for a text that is not a price.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "{0:?} is not a price: dollars per million tokens as a decimal string such as \"0.80\", not negative, at most 6 decimals, below 1000000"
 )]
 pub struct InvalidRate(String);
 
-/// Dollars per million tokens, as picodollars a token.
+/// Dollars per million tokens, stored as picodollars per token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rate(u64);
 
 impl Rate {
-    /// What `tokens` cost.
+    /// The cost of `tokens` at this rate.
     #[must_use]
     pub fn times(self, tokens: u64) -> Usd {
         Usd(u128::from(self.0) * u128::from(tokens))
     }
 
-    /// The rate that is left after `discount`, rounded up to a whole picodollar a token.
+    /// The rate net of `discount`, rounded up to a whole picodollar per token.
     #[must_use]
     pub fn less(self, discount: Discount) -> Self {
         let left = u128::from(self.0) * u128::from(Discount::WHOLE - discount.0);
         Self(u64::try_from(left.div_ceil(u128::from(Discount::WHOLE))).unwrap_or(self.0))
     }
 
-    /// How many tokens `budget` pays for; without end where they cost nothing.
+    /// The number of tokens that `budget` pays for. [`u64::MAX`] if they cost nothing.
     #[must_use]
     pub fn affordable(self, budget: Usd) -> u64 {
         budget.0.checked_div(self.0.into()).map_or(u64::MAX, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))
@@ -167,10 +168,10 @@ impl<'de> Deserialize<'de> for Rate {
     }
 }
 
-/// Dollars per million tokens, as they are read.
+/// Dollars per million tokens, in the format that is parsed.
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Picodollars a token are millionths of a dollar per million tokens.
+        // One picodollar per token is a millionth of a dollar per million tokens.
         f.write_str(&Usd(u128::from(self.0) * 1_000_000).with_decimals(2))
     }
 }
@@ -181,7 +182,7 @@ impl Serialize for Rate {
     }
 }
 
-/// Why a text is no discount.
+/// The error for a text that is not a discount.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0:?} is no discount: a percentage such as 12.5, not negative, below 100, at most 2 decimals")]
 pub struct InvalidDiscount(String);
@@ -191,12 +192,12 @@ pub struct InvalidDiscount(String);
 pub struct Discount(u16);
 
 impl Discount {
-    /// All of a price.
+    /// 100 %, in hundredths of a percent.
     const WHOLE: u16 = 10_000;
-    /// Hundredths in a percent, as a decimal's scale.
+    /// Number of decimals of a percentage.
     const DECIMALS: u32 = 2;
 
-    /// Whether the list's prices are those of the account.
+    /// `true` if the account pays list prices.
     #[must_use]
     pub const fn is_none(self) -> bool {
         self.0 == 0
@@ -220,7 +221,7 @@ impl FromStr for Discount {
     }
 }
 
-/// The percentage without needless decimals: `10`, `12.5`.
+/// The percentage without trailing zeros: `10`, `12.5`.
 impl fmt::Display for Discount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Decimal::new(self.0.into(), Self::DECIMALS).normalize().fmt(f)

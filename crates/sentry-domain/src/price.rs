@@ -1,34 +1,36 @@
-//! What a model costs.
+//! Prices of models.
 //!
-//! A price has a rate for each kind of token. Another set of rates can apply to all tokens of a call: past a length of the prompt, or on
-//! another service tier. A hold takes the dearest rates that can apply; a settlement takes the rates that did.
+//! A price has a rate for each kind of token. Another set of rates can apply to all tokens of a call: above a prompt
+//! length, or on another service tier. A hold uses the highest rates that can apply. A settlement uses the rates that
+//! did apply.
 
 use serde::{Deserialize, Serialize};
 
 use crate::money::{Discount, Rate, Usd};
 use crate::tokens::{CacheTtl, ServiceTier, TokenUsage};
 
-/// Dollars per million tokens of each kind. A rate that is not known is absent.
+/// Dollars per million tokens of each kind. An unknown rate is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rates {
-    /// Prompt tokens from no cache.
+    /// Prompt tokens that are neither read from a cache nor written to one.
     pub input: Rate,
-    /// Tokens written by the model.
+    /// Tokens that the model writes.
     pub output: Rate,
     /// Prompt tokens read from a cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_read: Option<Rate>,
-    /// Prompt tokens written to a cache that lives five minutes, Bedrock's default.
+    /// Prompt tokens written to a cache with a lifetime of five minutes, Bedrock's default.
     #[serde(rename = "cacheWrite5m", skip_serializing_if = "Option::is_none")]
     pub cache_write_5m: Option<Rate>,
-    /// Prompt tokens written to a cache that lives one hour.
+    /// Prompt tokens written to a cache with a lifetime of one hour.
     #[serde(rename = "cacheWrite1h", skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<Rate>,
 }
 
 impl Rates {
-    /// The exact cost of `usage`; `None` when it has tokens of a kind whose rate is unknown, because an unknown rate is never zero.
+    /// The exact cost of `usage`. `None` if it has tokens of a kind whose rate is unknown, because an unknown rate is
+    /// never zero.
     fn cost(&self, usage: &TokenUsage) -> Option<Usd> {
         let known = |rate: Option<Rate>, tokens: u64| match (rate, tokens) {
             (_, 0) => Some(Usd::ZERO),
@@ -46,14 +48,14 @@ impl Rates {
         .sum()
     }
 
-    /// The most that `tokens` read can cost: at the dearest of the known rates for prompt tokens.
+    /// The most that reading `tokens` can cost, at the highest known rate for prompt tokens.
     #[must_use]
     pub fn most_for_input(&self, tokens: u64) -> Usd {
         let rates = [Some(self.input), self.cache_read, self.cache_write_5m, self.cache_write_1h];
         rates.into_iter().flatten().max().map(|rate| rate.times(tokens)).unwrap_or_default()
     }
 
-    /// For each kind the dearer rate of the two.
+    /// The higher of both rates, for each kind of token.
     fn dearer(self, other: Self) -> Self {
         Self {
             input: self.input.max(other.input),
@@ -64,7 +66,7 @@ impl Rates {
         }
     }
 
-    /// Without the rates of cache writes that a request with cache points of `longest` lifetime cannot make.
+    /// Removes the rates of cache writes that a request with cache points of at most `longest` lifetime cannot make.
     fn without_writes_beyond(self, longest: Option<CacheTtl>) -> Self {
         Self {
             cache_write_5m: self.cache_write_5m.filter(|_| longest.is_some()),
@@ -87,13 +89,14 @@ impl Rates {
 
 /// The rates of calls with long prompts. They apply to every token of the call.
 ///
-/// Source: Amazon Bedrock pricing, "long context"; Claude Docs, "Long context pricing" (platform.claude.com/docs/en/about-claude/pricing).
+/// Source: Amazon Bedrock pricing, "long context"; Claude Docs, "Long context pricing"
+/// (platform.claude.com/docs/en/about-claude/pricing).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LongContext {
-    /// Tokens read, cached or not: the rates apply to calls that read more than these.
+    /// Threshold in tokens read, cached or not. The rates apply to calls that read more.
     pub above: u64,
-    /// The rates.
+    /// The rates above the threshold.
     pub rates: Rates,
 }
 
@@ -101,10 +104,10 @@ pub struct LongContext {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TierRates {
-    /// On the tier `flex`.
+    /// Rates on the tier `flex`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flex: Option<Rates>,
-    /// On the tier `priority`.
+    /// Rates on the tier `priority`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Rates>,
 }
@@ -115,20 +118,20 @@ impl TierRates {
     }
 }
 
-/// What of a request decides which rates can apply to it.
+/// The properties of a request that decide which rates can apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Charges {
-    /// The tier that was asked for. Bedrock may still process the request on the standard one.
+    /// The requested tier. Bedrock may still process the request on the standard tier.
     #[serde(default, skip_serializing_if = "is_default")]
     pub tier: ServiceTier,
-    /// The longest lifetime of the prompt's cache points; absent without any.
+    /// The longest lifetime of the prompt's cache points. Absent if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheTtl>,
 }
 
 impl Charges {
-    /// Whether only the standard rates can apply.
+    /// `true` if only the standard rates can apply.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
@@ -140,17 +143,17 @@ fn is_default(tier: &ServiceTier) -> bool {
     *tier == ServiceTier::Default
 }
 
-/// What a model costs.
+/// The price of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Document", into = "Document")]
 pub struct Price {
-    /// The standard rates.
+    /// The rates of the standard tier, below the long-context threshold.
     pub rates: Rates,
-    /// The rates of long prompts, where they differ.
+    /// The rates of long prompts, if they differ.
     pub long_context: Option<LongContext>,
-    /// The rates of other service tiers, where they are known.
+    /// The rates of other service tiers, as far as they are known.
     pub tiers: TierRates,
-    /// The discount that all rates are net of; absent where they are the price list's.
+    /// The discount that is already subtracted from all rates. Absent if they are list prices.
     pub discount_percent: Option<Discount>,
 }
 
@@ -161,7 +164,7 @@ impl From<Rates> for Price {
 }
 
 impl Price {
-    /// The price list's price, net of `discount`. Each rate is rounded up to a whole picodollar a token.
+    /// The list price, net of `discount`. Each rate is rounded up to a whole picodollar per token.
     #[must_use]
     pub fn less(self, discount: Discount) -> Self {
         if discount.is_none() {
@@ -176,8 +179,8 @@ impl Price {
         }
     }
 
-    /// The price of a request with `charges`, without the rates of tiers that it cannot be processed on; `None` where a tier that it asks
-    /// for has no known rates.
+    /// The price of a request with `charges`, without the rates of tiers that cannot process it. `None` if the
+    /// requested tier has no known rates.
     #[must_use]
     pub fn for_charges(self, charges: Charges) -> Option<Self> {
         let tiers = match charges.tier {
@@ -189,15 +192,16 @@ impl Price {
         Some(Self { tiers, ..self })
     }
 
-    /// The exact cost of one call that used `usage`, at the rates of its prompt's length and of its tier.
+    /// The exact cost of one call that used `usage`, at the rates of its prompt length and of its tier.
     ///
-    /// `None` when `usage` has tokens of a kind, or a tier, whose rate is unknown: an unknown price is never zero.
+    /// `None` if a needed rate is unknown, because an unknown price is never zero.
     #[must_use]
     pub fn cost(&self, usage: &TokenUsage) -> Option<Usd> {
         self.applied(usage)?.cost(usage)
     }
 
-    /// The cost of one call that used `usage`. Tokens of a kind whose rate is unknown count at the dearest known rate.
+    /// The cost of one call that used `usage`. If a needed rate is unknown, all prompt tokens cost the highest known
+    /// rate.
     #[must_use]
     pub fn cost_at_most(&self, usage: &TokenUsage) -> Usd {
         self.cost(usage).unwrap_or_else(|| {
@@ -206,21 +210,22 @@ impl Price {
         })
     }
 
-    /// The cost of many calls that together used `usage`, at the standard rates: neither lengths nor tiers are known.
+    /// The cost of many calls that together used `usage`, at the standard rates, because neither lengths nor tiers are
+    /// known. If a needed rate is unknown, all prompt tokens cost the highest known rate.
     #[must_use]
     pub fn cost_of_many(&self, usage: &TokenUsage) -> Usd {
         let rates = &self.rates;
         rates.cost(usage).unwrap_or_else(|| rates.most_for_input(usage.read()) + rates.output.times(usage.output))
     }
 
-    /// The most that a call can cost that reads at most `input` tokens and writes at most `output`.
+    /// The most that a call can cost if it reads at most `input` tokens and writes at most `output`.
     #[must_use]
     pub fn most(&self, input: u64, output: u64, charges: Charges) -> Usd {
         let rates = self.dearest(input, charges);
         rates.most_for_input(input) + rates.output.times(output)
     }
 
-    /// The dearest rates that can apply to a call with `charges` that reads at most `input` tokens.
+    /// The highest rates that can apply to a call with `charges` that reads at most `input` tokens.
     #[must_use]
     pub fn dearest(&self, input: u64, charges: Charges) -> Rates {
         let long = self.long_context.filter(|long| input > long.above).map(|long| long.rates);
@@ -238,8 +243,9 @@ impl Price {
         }
     }
 
-    /// The rates that apply to a call that used `usage`. On the standard tier those of its length. On another tier the tier's; no public
-    /// price list has rates for long prompts on other tiers, so past the threshold each kind costs the dearer rate of the two.
+    /// The rates that apply to a call that used `usage`. On the standard tier, the length of the prompt decides. On
+    /// another tier, that tier's rates apply. No public price list has rates for long prompts on other tiers, so above
+    /// the threshold each kind of token costs the higher of the two rates.
     fn applied(&self, usage: &TokenUsage) -> Option<Rates> {
         let long = self.long_context.filter(|long| usage.read() > long.above).map(|long| long.rates);
         match (usage.tier, long) {
@@ -250,7 +256,7 @@ impl Price {
     }
 }
 
-/// A price as documents write it: the standard rates beside what can replace them.
+/// The form of a price in documents: the standard rates, and beside them the rates that can replace them.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Document {
@@ -292,7 +298,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Claude Sonnet 4.5 through a `us.` profile, and a made-up `flex` and `priority`.
+    /// Claude Sonnet 4.5 through a `us.` profile, with invented rates for `flex` and `priority`.
     const SONNET: &str = r#"{
         "input": "3.30", "output": "16.50", "cacheRead": "0.33", "cacheWrite5m": "4.125", "cacheWrite1h": "6.60",
         "longContext": {"above": 200000, "rates":
@@ -336,11 +342,11 @@ mod tests {
 
     #[test]
     fn every_token_of_a_long_prompt_costs_its_rate() {
-        // 200,000 tokens are not more than 200,000.
+        // 200,000 tokens are not above the threshold of 200,000.
         assert_eq!(sonnet().cost(&usage(100_000, 1_000, 100_000, 0)), Some(dollars("0.3795")));
         // 300,001 x 6.60 + 1,000 x 24.75, in millionths.
         assert_eq!(sonnet().cost(&usage(300_001, 1_000, 0, 0)), Some(dollars("2.0047566")));
-        // Cached tokens count for the length: 150,000 x 6.60 + 50,001 x 0.66.
+        // Cached tokens count toward the length: 150,000 x 6.60 + 50,001 x 0.66.
         assert_eq!(sonnet().cost(&usage(150_000, 0, 50_001, 0)), Some(dollars("1.02300066")));
     }
 

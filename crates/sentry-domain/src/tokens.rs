@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How Bedrock processes a request, and at which rate. The names are those of Converse's `serviceTier`.
+/// The way in which Bedrock processes a request, which decides the rates. The names are those of Converse's
+/// `serviceTier`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceTier {
@@ -13,12 +14,12 @@ pub enum ServiceTier {
     Flex,
     /// Faster, at higher rates.
     Priority,
-    /// Capacity that is paid by the hour: its tokens have no rate of their own.
+    /// Capacity that is paid by the hour. Its tokens have no rates.
     Reserved,
 }
 
 impl ServiceTier {
-    /// Every tier.
+    /// Every tier, in order of declaration.
     pub const ALL: &'static [Self] = &[Self::Default, Self::Flex, Self::Priority, Self::Reserved];
 
     /// The name, as documents write it.
@@ -33,20 +34,20 @@ impl ServiceTier {
     }
 }
 
-/// How long a prompt cache keeps what is written to it. The names are those of Converse's `ttl`.
+/// The lifetime of an entry in a prompt cache. The names are those of Converse's `ttl`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum CacheTtl {
-    /// Five minutes, Bedrock's default.
+    /// A lifetime of five minutes, Bedrock's default.
     #[default]
     #[serde(rename = "5m")]
     FiveMinutes,
-    /// One hour.
+    /// A lifetime of one hour.
     #[serde(rename = "1h")]
     OneHour,
 }
 
 impl CacheTtl {
-    /// Every lifetime.
+    /// Every lifetime, in ascending order.
     pub const ALL: &'static [Self] = &[Self::FiveMinutes, Self::OneHour];
 
     /// The name, as documents write it.
@@ -59,25 +60,25 @@ impl CacheTtl {
     }
 }
 
-/// The tokens that one model call read and wrote, and the tier that it was processed on.
+/// The tokens that one model call read and wrote, and the tier that processed it.
 ///
-/// `input` excludes cached tokens, as Converse and Anthropic's own format report it.
+/// `input` excludes cached tokens, as in Converse and in Anthropic's own format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenUsage {
-    /// Tokens of the prompt that came from no cache.
+    /// Prompt tokens that are neither read from a cache nor written to one.
     #[serde(rename = "inputTokens")]
     pub input: u64,
     /// Tokens that the model wrote.
     #[serde(rename = "outputTokens")]
     pub output: u64,
-    /// Tokens of the prompt that were read from a prompt cache.
+    /// Prompt tokens that were read from a prompt cache.
     #[serde(rename = "cacheReadInputTokens", default)]
     pub cache_read: u64,
-    /// Tokens of the prompt that were written to a prompt cache, whatever its lifetime.
+    /// Prompt tokens that were written to a prompt cache, with any lifetime.
     #[serde(rename = "cacheWriteInputTokens", default)]
     pub cache_write: u64,
-    /// Those of `cache_write` that are kept for one hour. The others are kept for five minutes.
+    /// The part of `cache_write` that is kept for one hour. The rest is kept for five minutes.
     #[serde(skip)]
     pub cache_write_1h: u64,
     /// The tier that processed the call.
@@ -86,19 +87,19 @@ pub struct TokenUsage {
 }
 
 impl TokenUsage {
-    /// Every token that the model read, cached or not: what an `input` limit counts.
+    /// All tokens that the model read, cached or not. An `input` limit counts these.
     #[must_use]
     pub fn read(&self) -> u64 {
         self.input.saturating_add(self.cache_read).saturating_add(self.cache_write)
     }
 
-    /// Every token read or written.
+    /// All tokens that were read or written.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.read().saturating_add(self.output)
     }
 
-    /// Those of `cache_write` that are kept for five minutes.
+    /// The part of `cache_write` that is kept for five minutes.
     #[must_use]
     pub const fn cache_write_5m(&self) -> u64 {
         self.cache_write.saturating_sub(self.cache_write_1h)

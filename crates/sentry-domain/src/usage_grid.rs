@@ -1,35 +1,38 @@
-//! The instants at which a window that is in force can begin, in any time zone.
+//! The instants at which an hour, a day, a week or a month that is in force can begin, in any time zone.
 //!
-//! One question to CloudWatch then serves every limit of a model: usage is counted between each of these instants and the next, and the
-//! usage of a window is the sum from its start on.
+//! With these instants, one query to CloudWatch serves every limit of a model. Usage is counted between each instant
+//! and the next. The usage of a window is the sum from its start.
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Distance of two instants of the grid, in seconds. Every offset of the time zone database from UTC is a multiple of a quarter of an hour
-/// today, so windows begin at multiples of it.
+/// Distance between two instants of the grid, in seconds. All offsets from UTC in the time zone database are multiples
+/// of a quarter of an hour today, so windows begin at such multiples.
 pub const STEP_SECONDS: i64 = 900;
-/// Longest day, in seconds, and longer than any shorter window: 25 hours where clocks are put back, and one more.
+/// Longest day, in seconds: 25 hours when clocks are put back, and one hour of margin. It is longer than any shorter
+/// window.
 const LONGEST_DAY: i64 = 26 * 3_600;
-/// The earliest that a date begins anywhere before it begins in UTC, in seconds: 14 hours (Pacific/Kiritimati), and one more.
+/// Longest time by which a date begins somewhere before it begins in UTC, in seconds: 14 hours (Pacific/Kiritimati),
+/// and one hour of margin.
 const EARLIEST: i64 = 15 * 3_600;
-/// The latest that a date begins anywhere after it begins in UTC, in seconds: 12 hours (Etc/GMT+12), and one more.
+/// Longest time by which a date begins somewhere after it begins in UTC, in seconds: 12 hours (Etc/GMT+12), and one
+/// hour of margin.
 const LATEST: i64 = 13 * 3_600;
 
-/// The instants, in seconds since 1970, as runs of quarter hours.
+/// The instants of the grid, in seconds since 1970, stored as runs of quarter hours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UsageGrid {
-    /// Apart from each other and ascending; at least one.
+    /// Separate and ascending; at least one.
     runs: Vec<Run>,
 }
 
-/// Every quarter hour from the first of the two on, up to and with the second.
+/// All quarter hours from the first value to the second, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Run(i64, i64);
 
 impl UsageGrid {
-    /// The instants up to `now` at which an hour, a day, an ISO week or a month that `now` lies in can begin.
+    /// The instants up to `now` at which the hour, day, ISO week or month that contains `now` can begin.
     #[must_use]
     pub fn at(now: DateTime<Utc>) -> Self {
         let (now, date) = (now.timestamp(), now.date_naive());
@@ -45,7 +48,7 @@ impl UsageGrid {
         self.runs.first().map_or(0, |run| run.0)
     }
 
-    /// The last instant of the grid that is not after `second`; the first where all are.
+    /// The last instant of the grid that is not after `second`. If all are after it, the first instant.
     #[must_use]
     pub fn boundary_of(&self, second: i64) -> i64 {
         let run = self.runs.iter().rev().find(|run| run.0 <= second);
@@ -53,7 +56,8 @@ impl UsageGrid {
     }
 }
 
-/// The runs of the periods that begin on `dates`, one after the other, and have begun at `now` somewhere and not ended everywhere.
+/// The runs of periods that have begun somewhere at `now` and have not ended everywhere. Each period begins on one of
+/// `dates` and ends on the next.
 fn begun(dates: &[NaiveDate], now: i64) -> Vec<Run> {
     let starts: Vec<i64> =
         dates.iter().map(|date| date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp()).collect();
@@ -66,13 +70,13 @@ fn begun(dates: &[NaiveDate], now: i64) -> Vec<Run> {
     periods.collect()
 }
 
-/// The Mondays before, at and after the week of `date`.
+/// The Mondays of the week of `date`, of the week before, and of the two weeks after.
 fn weeks_around(date: NaiveDate) -> Vec<NaiveDate> {
     let monday = date - Days::new(u64::from(date.weekday().num_days_from_monday()));
     vec![monday - Days::new(7), monday, monday + Days::new(7), monday + Days::new(14)]
 }
 
-/// The first days of the months before, at and after the one of `date`.
+/// The first days of the month of `date`, of the month before, and of the two months after.
 fn months_around(date: NaiveDate) -> Vec<NaiveDate> {
     let first = date - Days::new(u64::from(date.day0()));
     vec![first - Months::new(1), first, first + Months::new(1), first + Months::new(2)]
@@ -105,7 +109,7 @@ mod tests {
 
     const KINDS: [WindowKind; 4] = [WindowKind::Hour, WindowKind::Day, WindowKind::Week, WindowKind::Month];
 
-    /// Every instant of `grid`, ascending.
+    /// Every instant of `grid`, in ascending order.
     fn instants(grid: &UsageGrid) -> impl Iterator<Item = i64> {
         let of_run = |run: &Run| (run.0..=run.1).step_by(usize::try_from(STEP_SECONDS).unwrap());
         grid.runs.iter().flat_map(of_run)
@@ -157,7 +161,7 @@ mod tests {
         ];
         for day in days {
             let midnight: DateTime<Utc> = format!("{day}T00:00:00Z").parse().unwrap();
-            // From a day before to a day after, at and around every quarter of an hour.
+            // From one day before to one day after, at and around every quarter of an hour.
             for quarter in -96..=96 {
                 for second in [-1, 0, 1] {
                     let now = midnight + chrono::Duration::seconds(quarter * STEP_SECONDS + second);
@@ -174,7 +178,8 @@ mod tests {
         let now: DateTime<Utc> = "2026-11-18T12:20:00Z".parse().unwrap();
         let grid = UsageGrid::at(now);
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap().timestamp();
-        // The month began somewhere between October 31, 09:00 and November 1, 13:00, the week between November 15, 09:00 and 16, 13:00.
+        // Somewhere the month began between October 31, 09:00 and November 1, 13:00, and the week between November 15,
+        // 09:00 and November 16, 13:00.
         assert_eq!(grid.start(), at("2026-10-31T09:00:00Z"));
         for (second, boundary) in [
             ("2026-11-01T00:07:00Z", "2026-11-01T00:00:00Z"),

@@ -1,4 +1,5 @@
-//! The windows that usage is counted in: calendar minutes, hours, days, ISO weeks and months of a time zone, and all time.
+//! The windows in which usage is counted: calendar minutes, hours, days, ISO weeks and months of a time zone, and all
+//! time.
 
 use std::str::FromStr;
 
@@ -8,10 +9,10 @@ use thiserror::Error;
 
 /// The name of the window of all time.
 const TOTAL: &str = "total";
-/// The name of the window of what is in flight.
+/// The name of the window of requests in flight.
 const IN_FLIGHT: &str = "inFlight";
 
-/// How long a window is.
+/// The length of a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum WindowKind {
     /// From one full minute to the next.
@@ -22,14 +23,14 @@ pub enum WindowKind {
     Day,
     /// An ISO week, from Monday.
     Week,
-    /// From the first to the last of the month.
+    /// From the first day of a month to its last.
     #[default]
     Month,
-    /// All time: it never resets.
+    /// All time. This window never resets.
     Total,
 }
 
-/// A text that names no kind of window.
+/// The error for a text that does not name a kind of window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("is no window; known are minute, hour, day, week, month and total")]
 pub struct UnknownWindow;
@@ -51,7 +52,7 @@ impl FromStr for WindowKind {
 }
 
 impl WindowKind {
-    /// Longer than any window of the kind, with whatever a change of the clocks adds.
+    /// Longer than any window of this kind, including the time that a change of the clocks adds.
     fn longest(self) -> Duration {
         match self {
             Self::Minute => Duration::minutes(2),
@@ -63,7 +64,7 @@ impl WindowKind {
     }
 }
 
-/// One window: the minute, hour, day, week or month that an instant lies in, a period of its own, or all time.
+/// One window: the minute, hour, day, week or month that contains an instant, a period, or all time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
     name: String,
@@ -73,7 +74,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// The window of `kind` in `zone` that `instant` lies in; a window begins at its first instant and ends before the next one's.
+    /// The window of `kind` in `zone` that contains `instant`. It begins at its first instant and ends before the first
+    /// instant of the next window.
     #[must_use]
     pub fn containing(kind: WindowKind, zone: Tz, instant: DateTime<Utc>) -> Self {
         if kind == WindowKind::Total {
@@ -83,7 +85,8 @@ impl Window {
         let here = Identity::of(kind, zone, now);
         let longest = kind.longest().num_seconds();
         let inside = |second: i64| Identity::of(kind, zone, second) == here;
-        // `inside` holds at `now` and not at either far end; the window is what is connected with `now`.
+        // `inside` is true at `now` and false at both far ends. The window is the range around `now` in which it is
+        // true.
         let first = boundary(now - longest, now, inside);
         let last = -boundary(-(now + longest), -now, |second| inside(-second));
         let at = |second: i64| DateTime::from_timestamp(second, 0).unwrap_or(instant);
@@ -96,14 +99,14 @@ impl Window {
         window
     }
 
-    /// The window from `from` until `until`; without `until` it never resets.
+    /// The window from `from` until `until`. Without `until`, it never resets.
     #[must_use]
     pub fn period(from: DateTime<Utc>, until: Option<DateTime<Utc>>) -> Self {
         let end = until.map_or_else(|| "..".to_owned(), written);
         Self::named(&format!("{}/{end}", written(from)), from, until)
     }
 
-    /// The window of what is in flight at the moment: it never resets.
+    /// The window of requests in flight, which never resets.
     #[must_use]
     pub fn in_flight() -> Self {
         Self::named(IN_FLIGHT, DateTime::UNIX_EPOCH, None)
@@ -113,27 +116,29 @@ impl Window {
         Self { name: name.to_owned(), key: name.to_owned(), start, end }
     }
 
-    /// The window's name in its time zone: `2026-11-21T13:05`, `2026-11-21T13`, `2026-11-21`, `2026-W47`, `2026-11`, `total`, the two
-    /// instants of a period (ISO 8601, `..` for an open end), or `inFlight`.
+    /// The window's name in its time zone: `2026-11-21T13:05`, `2026-11-21T13`, `2026-11-21`, `2026-W47`, `2026-11`,
+    /// `total`, the two instants of a period (ISO 8601, `..` for an open end), or `inFlight`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What tells the window from every other of its scope: the name, but for a minute or an hour its start in UTC, because the hour that
-    /// clocks are put back to comes twice. A minute's has no seconds, so that the first minute of an hour is not taken for the hour.
+    /// The window's identifier in its scope. This is the name, except for a minute or an hour: their key is their start
+    /// in UTC, because an hour repeats when clocks are put back. The key of a minute has no seconds, so it differs from
+    /// the key of the hour that begins with it.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// The first instant.
+    /// The first instant of the window.
     #[must_use]
     pub fn start(&self) -> DateTime<Utc> {
         self.start
     }
 
-    /// The first instant of the next window, when the budget is whole again; `None` where it never is.
+    /// The first instant of the next window, when the full budget is available again. `None` if the window never
+    /// resets.
     #[must_use]
     pub fn resets_at(&self) -> Option<DateTime<Utc>> {
         self.end
@@ -144,11 +149,12 @@ fn written(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// What all instants of a window share, and no instant next to it.
+/// Properties that all instants of a window share, and that no adjacent instant has.
 #[derive(PartialEq, Eq)]
 struct Identity {
     name: String,
-    /// For minutes and hours: the distance to UTC, since two of them can bear one name. Longer windows keep theirs when clocks change.
+    /// Offset from UTC in seconds, for minutes and hours only, because two of them can have the same name. A longer
+    /// window continues when clocks change.
     offset: Option<i32>,
 }
 
@@ -174,7 +180,8 @@ impl Identity {
     }
 }
 
-/// The first second after `outside` from which on, up to `inside`, `holds` is true. It is true at `inside` and false at `outside`.
+/// The first second after `outside` from which `holds` is true, up to `inside`. `holds` is true at `inside` and false
+/// at `outside`.
 fn boundary(outside: i64, inside: i64, holds: impl Fn(i64) -> bool) -> i64 {
     let (mut outside, mut inside) = (outside, inside);
     while inside - outside > 1 {

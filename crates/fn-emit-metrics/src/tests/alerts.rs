@@ -1,4 +1,4 @@
-//! Alerts: who publishes, in which order, and what happens when something does not work.
+//! Alerts: who publishes, in which order, and the effects of failures.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +15,7 @@ use aws_smithy_mocks::{MockResponse, Rule, mock};
 
 use super::*;
 
-/// Everything that was done, in order, and the services that note it.
+/// All steps, in order, and the services that record them.
 #[derive(Clone, Default)]
 struct Steps(Arc<Mutex<Vec<String>>>);
 
@@ -28,7 +28,8 @@ impl Steps {
         self.0.lock().unwrap().clone()
     }
 
-    /// A ledger that refuses the step with a number (from 0 on) and a name, such as `claim a#80`, with the error of `refusal` if there is one.
+    /// A ledger that fails a step with the error that `refusal` returns for its number (from 0) and its name, such as
+    /// `claim a#80`. `None` lets the step succeed.
     fn ledger(&self, refusal: impl Fn(usize, &str) -> Option<UpdateItemError> + Send + Sync + 'static) -> Rule {
         let steps = self.clone();
         mock!(Ledger::update_item).then_compute_response(move |input| {
@@ -131,7 +132,7 @@ fn lost() -> UpdateItemError {
     UpdateItemError::InternalServerError(InternalServerError::builder().build())
 }
 
-/// What is done for messages with these `bodies`, and which of them are delivered again.
+/// The steps for messages with these `bodies`, and the messages that are delivered again.
 async fn run(steps: &Steps, ledger: &Rule, sns: &Rule, bodies: &[String]) -> (Vec<String>, Vec<String>) {
     let answer = emitter_with(&steps.cloudwatch(), &[ledger], &[sns]).emit(batch(bodies), now()).await;
     (steps.taken(), failed(&answer).into_iter().map(str::to_owned).collect())
@@ -193,7 +194,7 @@ async fn one_message_brings_an_alert_again_and_the_others_of_its_batch_do_not_wa
     let (ledger, sns) = (steps.ledger(|_, _| None), steps.broken_sns());
     let bodies = [alerting(&[80]), alerting(&[80]), alerting(&[80, 100]), alerting(&[100])];
     let (done, again) = run(&steps, &ledger, &sns, &bodies).await;
-    // After the first that fails, no other is tried in this batch.
+    // After the first failure, no other alert is tried in this batch.
     assert_eq!(done, ["claim a#80", "publish", "give back a#80", "store 2"]);
     assert_eq!(again, ["m0", "m2"]);
 }

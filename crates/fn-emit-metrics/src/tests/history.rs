@@ -1,4 +1,4 @@
-//! The usage history: what is counted, and when a message comes again.
+//! The usage history: the requests that are counted, and the messages that are delivered again.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,7 @@ fn stored() -> Rule {
     mock!(CloudWatch::put_metric_data).then_output(|| PutMetricDataOutput::builder().build())
 }
 
-/// A table that knows the requests whose markers it has, and notes the scopes that it adds to.
+/// A table that remembers the markers of requests, and records the scopes that it adds to.
 fn remembers(markers: &Arc<Mutex<BTreeSet<String>>>, scopes: &Arc<Mutex<BTreeSet<String>>>) -> Rule {
     let (markers, scopes) = (Arc::clone(markers), Arc::clone(scopes));
     mock!(Table::transact_write_items).then_compute_response(move |input: &TransactWriteItemsInput| {

@@ -12,7 +12,7 @@ use sentry_contract::states::MetricsRecord;
 use super::*;
 use crate::late::Left;
 
-/// The message of a request that `Settle` could not settle; its hold expires six minutes after the batch is read.
+/// The message of a request that `Settle` could not settle. Its hold expires six minutes after the batch is read.
 fn unsettled(more: Value) -> String {
     let window = json!({"name": "2026-11", "key": "2026-11", "start": "2026-11-01T00:00:00Z", "resetsAt": "2026-12-01T00:00:00Z"});
     let scope = json!({"scope": "costCenter#support", "source": "costCenter", "item": "costCenter#support", "window": window,

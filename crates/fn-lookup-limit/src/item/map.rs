@@ -1,4 +1,4 @@
-//! DynamoDB's maps and values with their paths, so that what is wrong is named.
+//! DynamoDB's maps and values, each with its path for error messages.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -9,17 +9,17 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::{Item, Usd};
 use crate::number::{dollars, whole};
 
-/// What admins and their tools note beside a setting; it decides nothing.
+/// Fields for notes of administrators and their tools. They have no effect.
 const NOTES: [&str; 5] = ["note", "owner", "updatedBy", "updatedAt", "ttl"];
-/// What names of other notes begin with: the admin's own, and those that AWS writes.
+/// Prefixes of other notes: the administrator's own, and those that AWS writes.
 const NOTE_PREFIXES: [&str; 2] = ["_", "aws:"];
 
-/// A field and what is wrong with it.
+/// A field, and the problem with it.
 #[derive(Debug)]
 pub struct Fault {
-    /// Such as `limits[1].limit.usd`.
+    /// The path, such as `limits[1].limit.usd`.
     pub field: String,
-    /// The rest of a sentence that begins with the field.
+    /// The rest of a sentence whose subject is the field.
     pub problem: String,
 }
 
@@ -30,7 +30,7 @@ pub struct Map<'i> {
     map: &'i Item,
 }
 
-/// A value that is not NULL, and its path.
+/// A value and its path.
 #[derive(Clone, Debug)]
 pub struct Value<'i> {
     path: String,
@@ -38,19 +38,19 @@ pub struct Value<'i> {
 }
 
 impl<'i> Map<'i> {
-    /// An item.
+    /// The map of a whole item, with an empty path.
     pub const fn root(map: &'i Item) -> Self {
         Self { path: String::new(), map }
     }
 
-    /// The value of `name`; NULL is no value.
+    /// The value of `name`. A NULL counts as absent.
     pub fn get(&self, name: &str) -> Option<Value<'i>> {
         let value = self.map.get(name).filter(|value| !value.is_null())?;
         Some(Value { path: self.path_of(name), value: Cow::Borrowed(value) })
     }
 
-    /// Whether every name is one of `known`, or a note; if not, `problem` says what the first by the alphabet is not, so that a map with
-    /// several is named alike every time.
+    /// Checks that every name is in `known` or is a note. The error is about the first other name in alphabetical
+    /// order, so it is the same every time. `problem` is its text.
     pub fn only(&self, known: &[&str], problem: &str) -> Result<(), Fault> {
         let is_note = |name: &str| NOTES.contains(&name) || NOTE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
         let given = self.map.iter().filter(|(_, value)| !value.is_null());
@@ -61,12 +61,12 @@ impl<'i> Map<'i> {
         }
     }
 
-    /// What is wrong with the field `name`.
+    /// The fault of the field `name`.
     pub fn fault(&self, name: &str, problem: impl Into<String>) -> Fault {
         Fault { field: self.path_of(name), problem: problem.into() }
     }
 
-    /// What is wrong with the map as a whole.
+    /// The fault of the map as a whole.
     pub fn itself(&self, problem: String) -> Fault {
         Fault { field: self.path.clone(), problem }
     }
@@ -77,22 +77,22 @@ impl<'i> Map<'i> {
 }
 
 impl Value<'_> {
-    /// What is wrong with the value.
+    /// The fault of this value.
     pub fn fault(&self, problem: impl Into<String>) -> Fault {
         Fault { field: self.path.clone(), problem: problem.into() }
     }
 
-    /// The string.
+    /// The text, if the value is a string.
     pub fn as_text(&self) -> Option<&str> {
         self.value.as_s().ok().map(String::as_str)
     }
 
-    /// Whether it has no order.
+    /// `true` if the value has no order.
     pub fn is_set(&self) -> bool {
         matches!(*self.value, AttributeValue::Ss(_) | AttributeValue::Ns(_))
     }
 
-    /// The map, such as `example`.
+    /// The value as a map. The error gives `example`.
     pub fn map(&self, example: &str) -> Result<Map<'_>, Fault> {
         match &*self.value {
             AttributeValue::M(map) => Ok(Map { path: self.path.clone(), map }),
@@ -100,7 +100,7 @@ impl Value<'_> {
         }
     }
 
-    /// The values of a list or a set, of which there is one at least; a NULL among them is a value that is missing.
+    /// The values of a list or a set, at least one. A NULL in a list is kept, and parsing it fails.
     pub fn list(&self, what: &str) -> Result<Vec<Value<'_>>, Fault> {
         let values: Vec<Cow<'_, AttributeValue>> = match &*self.value {
             AttributeValue::L(list) => list.iter().map(Cow::Borrowed).collect(),
@@ -115,24 +115,24 @@ impl Value<'_> {
         Ok(values.into_iter().enumerate().map(|(position, value)| Value { path: at(position), value }).collect())
     }
 
-    /// A string that is not empty and says `what`.
+    /// A string that is not empty. `what` describes its content in the error.
     pub fn text(&self, what: &str) -> Result<String, Fault> {
         let text = self.as_text().filter(|text| !text.trim().is_empty());
         text.map(str::to_owned).ok_or_else(|| self.fault(format!("must be a string that says {what}")))
     }
 
-    /// True or false.
+    /// The value as a Boolean.
     pub fn flag(&self) -> Result<bool, Fault> {
         self.value.as_bool().copied().map_err(|_| self.fault("must be true or false"))
     }
 
-    /// The string, read as `what`.
+    /// The string, parsed. `what` describes the expected value in the error.
     pub fn named<T: FromStr>(&self, what: &str) -> Result<T, Fault> {
         let known = self.as_text().and_then(|text| text.parse().ok());
         known.ok_or_else(|| self.fault(format!("must be {what}")))
     }
 
-    /// What the string means among `known`.
+    /// The meaning of the string, by `known`.
     pub fn one_of<T: Copy>(&self, known: &[(&str, T)]) -> Result<T, Fault> {
         let found = known.iter().find(|(name, _)| self.as_text() == Some(name));
         let names = || known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" and ");
@@ -147,7 +147,7 @@ impl Value<'_> {
             .ok_or_else(|| self.fault(format!("must be a whole number (not a string) from {least} to {written}")))
     }
 
-    /// An amount of dollars.
+    /// A number of dollars.
     pub fn dollars(&self) -> Result<Usd, Fault> {
         dollars(&self.value)
             .ok_or_else(|| self.fault("must be a number of dollars (not a string) from 0 to 9007199254"))

@@ -1,4 +1,4 @@
-//! Items that admins write, right and wrong.
+//! Items as administrators write them, valid and malformed.
 
 use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, L, M, N, Null, S};
 use chrono::{DateTime, Utc};
@@ -40,7 +40,7 @@ fn limit(unit: &str, value: AttributeValue) -> Item {
     [("modelId".to_owned(), text("p1")), ("limit".to_owned(), map([(unit, value)]))].into()
 }
 
-/// A good item with one more setting.
+/// A valid item with one more setting.
 fn with(name: &str, value: AttributeValue) -> Item {
     let mut item = limit("input", number("5"));
     item.insert(name.to_owned(), value);
@@ -57,7 +57,7 @@ fn window(name: &str, output: &str) -> AttributeValue {
     map([("window", text(name)), ("limit", map([("output", number(output))]))])
 }
 
-/// A window's own field.
+/// An item with two windows, the second of which has one more field.
 fn window_with(name: &str, value: AttributeValue) -> Item {
     windows([window("day", "5"), map([("limit", map([("output", number("5"))])), (name, value)])])
 }
@@ -415,7 +415,8 @@ proptest! {
         });
         let item = Item::from([("modelId".to_owned(), text("p1")), ("limits".to_owned(), L(entries.collect()))]);
         if let Ok(settings) = parse("p1", &item) {
-            // Midnight is the first instant of a minute, an hour and a day, and of a week and a month as well.
+            // Midnight is the first instant of a minute, an hour and a day. This midnight also begins a week and a
+            // month.
             let now = at("2026-06-01T00:00:00Z") + chrono::TimeDelta::hours(hour * 12);
             let found = settings.in_force(now);
             let keys: std::collections::BTreeSet<_> = found.iter().map(|each| each.window.key()).collect();

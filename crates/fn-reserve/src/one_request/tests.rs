@@ -1,4 +1,4 @@
-//! What one request may hold.
+//! Limits on the hold of one request.
 
 use proptest::prelude::*;
 use sentry_contract::ErrorCode;
@@ -110,7 +110,7 @@ fn a_limit_that_observes_says_what_it_would_deny_and_lowers_nothing() {
     let observing = |most: Value| [limit("model#m", json!({"enforce": "observe", "perRequest": most}))];
     let denied = judged(&ask(None, true), &observing(json!({"output": 300}))).unwrap();
     assert_eq!(denied.would_deny.iter().map(|error| error.code).collect::<Vec<_>>(), [ErrorCode::RequestTooLarge]);
-    // It would have been lowered, and not denied.
+    // The request would have been lowered, not denied.
     let lowered = judged(&ask(None, false), &observing(json!({"output": 300}))).unwrap();
     assert_eq!(lowered, Judged { max_tokens: 1_000, would_deny: Vec::new() });
     assert_eq!(judged(&ask(None, false), &observing(json!({"output": 3}))).unwrap().would_deny.len(), 1);

@@ -1,4 +1,4 @@
-//! The call of the model: `Invoke Model`, or `Prepare Call` and `Read Answer` around a call by Step Functions.
+//! The model call: `Invoke Model`, or `Prepare Call` and `Read Answer` around a call by Step Functions.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::error::ErrorBody;
 use crate::request::{Family, Model, Prompt, ReasoningStyle, Tags};
 use crate::sealed::Sealed;
 
-/// Input of the model router, of `Invoke Model` and of `Prepare Call`. Further fields are ignored.
+/// Input of the model router, of `Invoke Model` and of `Prepare Call`. Other fields are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InvokeModelEvent {
@@ -20,7 +20,7 @@ pub struct InvokeModelEvent {
     pub model: Target,
     /// The prompt: an object, or sealed in a string.
     pub prompt: Box<RawValue>,
-    /// Most tokens to write; without it the prompt's `max_tokens`, or else the catalogue's.
+    /// Maximum number of output tokens. If it is absent, the prompt's `max_tokens` applies, or else the catalogue's.
     #[serde(default)]
     pub max_tokens: Option<u32>,
     /// Tags for Bedrock's invocation log.
@@ -28,19 +28,19 @@ pub struct InvokeModelEvent {
     pub tags: Tags,
 }
 
-/// A request to a model.
+/// A request to a model, with its prompt unpacked.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct InvokeModelInput {
     /// The model to call.
     pub model: Target,
-    /// The prompt.
+    /// The prompt, not sealed.
     pub prompt: Prompt,
     /// Tags for Bedrock's invocation log.
     #[serde(default)]
     pub tags: Tags,
 }
 
-/// The way in which a prompt came. The answer goes back the same way.
+/// The form in which the prompt arrived. The answer is returned in the same form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carried {
     /// As an object, from a caller of the model router.
@@ -49,18 +49,18 @@ pub enum Carried {
     Sealed,
 }
 
-/// The model as the router needs it.
+/// The properties of a model that its call needs.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
-    /// Id, cross-Region profile id or ARN.
+    /// Model id, cross-Region profile id or ARN.
     pub model_id: String,
-    /// Whose words it needs.
+    /// The family, which decides the adapter.
     pub family: Family,
-    /// What it costs, if that was found out before; the router's own callers need not say, then it is the catalogue's price.
+    /// The price. If it is absent, the catalogue's price applies.
     #[serde(default)]
     pub price: Option<Price>,
-    /// How it is told how much to think; absent where it cannot be told.
+    /// The form in which the model expects the amount of reasoning. Absent if the model accepts none.
     #[serde(default)]
     pub reasoning: Option<ReasoningStyle>,
 }
@@ -71,41 +71,42 @@ impl From<&Model> for Target {
     }
 }
 
-/// The model's answer, in the one format.
+/// The model's answer, in one format for all families.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelAnswer {
-    /// What it said.
+    /// The message, and the reason why the model stopped.
     pub output: Output,
-    /// What it read and wrote.
+    /// The tokens that the model read and wrote.
     pub usage: Usage,
-    /// What that costs.
+    /// The cost of these tokens.
     pub cost: Cost,
 }
 
-/// An answer of which only the usage can be seen.
+/// A sealed answer. Only its usage is readable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SealedAnswer {
-    /// The [`ModelAnswer`].
+    /// The [`ModelAnswer`] in sealed form.
     pub answer: Sealed,
     /// The same usage as in the answer.
     pub usage: Usage,
 }
 
-/// A call without an answer.
+/// A call that ended without an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CallFailure {
-    /// The HTTP status of the code.
+    /// The HTTP status of the error's code.
     pub status_code: u16,
-    /// The error as the client sees it.
+    /// The error, as the client sees it.
     pub error: ErrorBody,
     /// Tokens that were spent although there is no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// Whether certainly nothing was spent; without this and without `usage`, nobody knows.
+    /// `true` if the call certainly spent nothing. If it is `false` and `usage` is absent, the spent amount is unknown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nothing_spent: bool,
-    /// Bedrock's own message, a string, which may quote the prompt. It becomes `details.bedrockMessage` of the final answer.
+    /// Bedrock's own message as a sealed string. It may quote the prompt. It becomes `details.bedrockMessage` of the
+    /// final answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bedrock_message: Option<Sealed>,
 }
@@ -121,11 +122,11 @@ impl From<ErrorBody> for CallFailure {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Invoked {
-    /// The answer, for an open prompt.
+    /// The answer to an open prompt.
     Answer(Box<ModelAnswer>),
-    /// The answer, for a sealed prompt.
+    /// The answer to a sealed prompt.
     Sealed(Box<SealedAnswer>),
-    /// There is no answer.
+    /// The call has no answer.
     Failure(Box<CallFailure>),
 }
 
@@ -135,14 +136,14 @@ pub enum Invoked {
 pub enum PreparedCall {
     /// Step Functions can make the call.
     Native(NativeCall),
-    /// It cannot: the request goes to `Invoke Model`.
+    /// Step Functions cannot make the call, so `Invoke Model` makes it.
     Function {
-        /// Always `true`.
+        /// Always `true` in this variant.
         function: bool,
     },
     /// The request cannot be sent at all.
     Failure {
-        /// The reason.
+        /// The reason, as the error of a call.
         failure: Box<CallFailure>,
     },
 }
@@ -153,22 +154,22 @@ pub enum PreparedCall {
 pub struct NativeCall {
     /// The parameters of `aws-sdk:bedrockruntime:converse`.
     pub converse: Value,
-    /// For the reading of the answer.
+    /// Properties that `Read Answer` needs.
     pub terms: AnswerTerms,
 }
 
-/// The properties of a request that its answer depends on, beside the model's words.
+/// The properties of a request that are needed to read its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AnswerTerms {
-    /// Whether the answer is a list of content blocks.
+    /// `true` if the answer is a list of content blocks.
     pub rich: bool,
-    /// The rates that apply where the answer does not tell.
+    /// The properties that decide the rates, if the answer does not contain them.
     #[serde(default)]
     pub charges: Charges,
 }
 
-/// The prompt stays out of logs.
+/// Keeps the prompt out of logs.
 impl fmt::Debug for NativeCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "NativeCall({:?})", self.terms)
@@ -179,22 +180,22 @@ impl fmt::Debug for NativeCall {
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadAnswerInput {
-    /// For the price.
+    /// The model that was called, for its price.
     pub model: Target,
-    /// From `Prepare Call`.
+    /// The answer's properties, from `Prepare Call`.
     pub terms: AnswerTerms,
-    /// Bedrock's answer.
+    /// Bedrock's answer; absent after an error.
     #[serde(default)]
     pub result: Option<Value>,
-    /// The name of the error, where there is no answer.
+    /// The name of the error; absent after an answer.
     #[serde(default)]
     pub error: Option<String>,
-    /// The error's message, which may quote the prompt.
+    /// The error's message. It may quote the prompt.
     #[serde(default)]
     pub cause: Option<String>,
 }
 
-/// The answer and the message stay out of logs.
+/// Keeps the answer and the error's message out of logs.
 impl fmt::Debug for ReadAnswerInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ReadAnswerInput({:?}, {:?})", self.model.model_id, self.error)

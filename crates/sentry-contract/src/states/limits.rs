@@ -1,4 +1,4 @@
-//! `Lookup Limit`.
+//! Input and output of `Lookup Limit`.
 
 use chrono::{DateTime, Utc};
 use sentry_domain::{Limits, Window};
@@ -7,14 +7,15 @@ use serde::{Deserialize, Serialize};
 use crate::error::ErrorBody;
 use crate::request::{Fallback, Model, Tags};
 
-/// Input of `Lookup Limit`.
+/// Input of `Lookup Limit`. Other fields of the request are ignored.
 #[derive(Clone, Debug, Deserialize)]
 pub struct LookupLimitInput {
-    /// Whose limits.
+    /// The model that was requested.
     pub model: Model,
-    /// `applicationId`, `costCenter`, `environment` have limits too.
+    /// The request's tags. Limits can apply to `applicationId`, `costCenter`, `environment`, `userId` and the declared
+    /// tags.
     pub tags: Tags,
-    /// A model that may answer in its place.
+    /// The model that may answer instead; absent if there is none.
     #[serde(default)]
     pub fallback: Option<Fallback>,
 }
@@ -23,13 +24,14 @@ pub struct LookupLimitInput {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LimitWindow {
-    /// `2026-11-21T13:05`, `2026-11-21T13`, `2026-11-21`, `2026-W47`, `2026-11`, `total`, a period's two instants, or `inFlight`.
+    /// The name: `2026-11-21T13:05`, `2026-11-21T13`, `2026-11-21`, `2026-W47`, `2026-11`, `total`, a period's two
+    /// instants, or `inFlight`.
     pub name: String,
-    /// What the ledger keeps it under.
+    /// The window's key in the ledger.
     pub key: String,
-    /// Its first instant.
+    /// The first instant of the window.
     pub start: DateTime<Utc>,
-    /// The first instant of the next one; absent where it never resets.
+    /// The first instant of the next window. Absent if the window never resets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resets_at: Option<DateTime<Utc>>,
 }
@@ -45,30 +47,30 @@ impl From<&Window> for LimitWindow {
     }
 }
 
-/// The most scopes that can apply to a request: the model and its foundation model, the seven combinations of application, cost center and
-/// environment, the user, and the declared tags.
+/// Maximum number of scopes of a request: the model and its foundation model, the seven combinations of application,
+/// cost center and environment, the user, and the declared tags.
 pub const MOST_SCOPES: usize = 2 + 7 + 1 + MOST_BUDGET_TAGS;
-/// The most tags that a stack can declare in `BudgetTags`.
+/// Maximum number of tags that a stack can declare in `BudgetTags`.
 pub const MOST_BUDGET_TAGS: usize = 6;
-/// The most windows that a limits item can have: four, and one for what is in flight, whose ledger item is one of its own.
+/// Maximum number of windows of a limits item: four, and one for requests in flight, which has its own ledger item.
 pub const MOST_WINDOWS: usize = 4 + 1;
 
-/// One window of a limits item that applies to a request, understood.
+/// One window of a limits item that applies to a request.
 ///
-/// An item with several windows gives one of these for each. Units that are limited at any moment rather than in a window (`inFlight`) have
-/// a window of their own, which never resets.
+/// An item with several windows gives one `ScopeLimit` for each. A unit that is limited at every moment and not in a
+/// window (`inFlight`) has its own window, which never resets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScopeLimit {
-    /// Whose budget: `model#…`, `foundation#…`, `costCenter#support`, `application#helper+environment#production`.
+    /// The scope: `model#…`, `foundation#…`, `costCenter#support`, `application#helper+environment#production`.
     pub scope: String,
-    /// `default` for a fallback item, otherwise what kind of scope it is: `model`, `costCenter`, `application+environment`.
+    /// `default` for a fallback item. Otherwise the kind of scope: `model`, `costCenter`, `application+environment`.
     pub source: String,
     /// The key of the limits item.
     pub item: String,
-    /// Where the request falls.
+    /// The window that the request falls into.
     pub window: LimitWindow,
-    /// What is allowed in it, with a raise that is in force; at least one unit is limited.
+    /// The limits in this window, with any raise that is in force. At least one unit is limited.
     pub limits: Limits,
     /// The most that one request may hold.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
@@ -79,10 +81,11 @@ pub struct ScopeLimit {
     /// Percentages of a limit, ascending, at which an alert is sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alert_at: Vec<u8>,
-    /// Over how many items the ledger spreads the scope at least; 1 leaves it to the ledger.
+    /// Minimum number of ledger items that the scope is spread over. With 1, the ledger decides.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub shards: u16,
-    /// What may be done to a request that does not fit, first choice first; without any it is denied.
+    /// Changes that may be made to a request that does not fit, first choice first. If it is empty, the request is
+    /// denied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub when_exceeded: Vec<Remedy>,
 }
@@ -96,44 +99,44 @@ const fn is_one(shards: &u16) -> bool {
 }
 
 impl ScopeLimit {
-    /// Whether a request that does not fit may be treated so.
+    /// `true` if `remedy` may be applied to a request that does not fit.
     #[must_use]
     pub fn allows(&self, remedy: Remedy) -> bool {
         self.when_exceeded.contains(&remedy)
     }
 }
 
-/// What a limit does to a request that does not fit.
+/// The effect of a limit on a request that does not fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Enforcement {
     /// The request is denied.
     #[default]
     Deny,
-    /// The request is served; the answer says that it would have been denied.
+    /// The request is served. The answer says that it would have been denied.
     Observe,
 }
 
 impl Enforcement {
-    /// Whether it denies.
+    /// `true` if the limit denies requests that do not fit.
     #[must_use]
     pub const fn is_deny(&self) -> bool {
         matches!(self, Self::Deny)
     }
 }
 
-/// What may be done to a request so that it fits.
+/// A change that makes a request fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Remedy {
-    /// The model may write fewer tokens than the client allows it.
+    /// The model may write fewer tokens than the client allows.
     Clamp,
-    /// The model's fallback answers.
+    /// The fallback of the model answers.
     Fallback,
 }
 
 impl Remedy {
-    /// Every one.
+    /// Every remedy, in order of declaration.
     pub const ALL: [Self; 2] = [Self::Clamp, Self::Fallback];
 
     /// The name, as limits items write it.
@@ -149,38 +152,40 @@ impl Remedy {
 /// The limits that apply to a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestLimits {
-    /// Those that depend on the model: its own windows first, then those of its foundation model. CloudWatch knows their usage.
+    /// Limits that depend on the model: first its own windows, then those of its foundation model. CloudWatch reports
+    /// their usage.
     pub model: Vec<ScopeLimit>,
-    /// Those of the tags.
+    /// Limits of the request's tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<ScopeLimit>,
-    /// In place of `model`, those of the model that may answer instead, where one of the limits lets it; without any it may not.
+    /// Limits of the fallback model. They replace `model` if the fallback answers. Empty if no limit allows `fallback`;
+    /// the fallback then must not answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fallback: Vec<ScopeLimit>,
 }
 
 impl RequestLimits {
-    /// The limits of the request as it was asked for.
+    /// The limits of the request without a fallback.
     pub fn wanted(&self) -> impl Iterator<Item = &ScopeLimit> {
         self.model.iter().chain(&self.tags)
     }
 
-    /// All of them, those of the fallback model as well.
+    /// All limits, including those of the fallback model.
     pub fn all(&self) -> impl Iterator<Item = &ScopeLimit> {
         self.wanted().chain(&self.fallback)
     }
 }
 
-/// What `Lookup Limit` finds.
+/// Output of `Lookup Limit`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum LimitsFound {
-    /// Nothing is allowed: the model has no limit, one that applies cannot be understood, or a scope is stopped.
+    /// Nothing is allowed. The model has no limit, an applicable limit is not understood, or a scope is stopped.
     Denied {
-        /// Why.
+        /// The error for the client.
         denial: Box<ErrorBody>,
     },
-    /// There are limits, and all can be understood.
+    /// Limits apply, and all of them are understood.
     Found {
         /// Every limit that applies.
         limits: Box<RequestLimits>,

@@ -1,4 +1,4 @@
-//! The metrics queue.
+//! Messages of the metrics queue.
 
 use std::collections::BTreeSet;
 
@@ -14,46 +14,47 @@ use crate::request::{Model, Tags};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricsRecord {
-    /// The execution that decided: what tells one decision from every other. Absent in messages of versions before the usage history.
+    /// The execution that made the decision. It identifies the decision. Absent in messages from versions without the
+    /// usage history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution_id: Option<String>,
-    /// How the request ended.
+    /// The way in which the request ended.
     pub outcome: Outcome,
-    /// For the dimensions and the timestamp.
+    /// The request's tags, for the dimensions and the timestamp.
     pub tags: Tags,
-    /// For the dimensions.
+    /// The model, for the dimensions.
     pub model: MetricsModel,
     /// Tokens that were spent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// The error code, where it did not succeed.
+    /// The error code; absent if the request succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<ErrorCode>,
-    /// The scopes whose limits applied to it.
+    /// The scopes whose limits applied to the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
-    /// Whether the model certainly used nothing. Without this and without `usage`, an approved request is settled at what it held.
+    /// `true` if the model certainly used nothing. If it is `false` and `usage` is absent, the hold is settled in full.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nothing_spent: bool,
-    /// The amount that it held, if it held anything.
+    /// The amount that the request held, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Amount>,
-    /// The change that was made to the request so that it fits.
+    /// The change that was made to the request to make it fit its budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
-    /// The denials that limits which only observe did not make.
+    /// Denials that limits in `observe` mode would have made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub would_deny: Vec<ErrorBody>,
-    /// Alerts that are due after it.
+    /// Alerts that are due after the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<Alert>,
-    /// The settlement that `Settle` could not make and that is left to the queue's function.
+    /// The settlement that `Settle` could not make. The queue's function makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<LateSettlement>,
 }
 
 impl MetricsRecord {
-    /// The scopes of `limits`, each once.
+    /// The scopes of `limits`, without duplicates.
     #[must_use]
     pub fn scopes_of<'a>(limits: impl Iterator<Item = &'a ScopeLimit>) -> Vec<String> {
         let scopes: BTreeSet<&String> = limits.map(|limit| &limit.scope).collect();
@@ -61,44 +62,46 @@ impl MetricsRecord {
     }
 }
 
-/// The other messages of the queue, which are of no decided request: `{"alerts": […]}` and `{"cancellation": {…}}`.
+/// The messages of the queue that do not belong to a decided request: `{"alerts": […]}` and `{"cancellation": {…}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum QueuedTask {
-    /// Alerts that are due although no request has ended: an expired hold was settled.
+    /// Alerts that are due because an expired hold was settled, not because a request ended.
     Alerts(Vec<Alert>),
     /// A cancellation that `Cancel Reservation` could not make.
     Cancellation(Box<CancelInput>),
 }
 
-/// A settlement that is still to be made.
+/// A settlement that remains to be made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LateSettlement {
-    /// The hold.
+    /// The hold to settle.
     pub reservation: Reservation,
     /// The model that was called, for the price.
     pub model: Model,
-    /// Whether the model certainly used nothing. Without this and without the record's `usage`, the hold stays.
+    /// `true` if the model certainly used nothing. If it is `false` and the record's `usage` is absent, the hold stays
+    /// until it expires.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nothing_spent: bool,
 }
 
-/// The model in a [`MetricsRecord`]; a whole [`Model`] is read as one too.
+/// The model in a [`MetricsRecord`]. A complete [`Model`] deserializes into this type too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricsModel {
-    /// The client's spelling.
+    /// The name, as the client wrote it.
     pub requested: String,
     /// The id or ARN that was sent to Bedrock.
     pub model_id: String,
-    /// Its `ModelId` dimension in `AWS/Bedrock`, which its scope is named by; absent in messages of versions before the usage history.
+    /// The model's `ModelId` dimension in `AWS/Bedrock`, from which its scope gets its name. Absent in messages from
+    /// versions without the usage history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_metric: Option<String>,
-    /// The id of the foundation model behind it, where that is known.
+    /// The id of the foundation model, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foundation: Option<String>,
-    /// What the request costs there; absent where no price is known.
+    /// The price of the request on this model; absent if no price is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
 }

@@ -23,20 +23,20 @@ pub use reserve::{Admitted, Decision, Notes, Reservation, ReserveInput, Reserved
 pub use settle::{Alert, CancelInput, Ended, SettleEvent, SettleInput, Settled};
 pub use validate::{CountTokensInput, TokenCount, Validated};
 
-/// A value, or the reason why a function could not give it.
+/// A value, or the error of the function that should have returned it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Gathered<T> {
-    /// The function failed.
+    /// The function failed without a value.
     Unavailable {
-        /// The name of its error.
+        /// The name of the function's error.
         unavailable: String,
     },
-    /// Its answer.
+    /// The answer of the function.
     Available(T),
 }
 
-/// An instant as answers write it: `2025-01-31T14:05:26.854682Z`.
+/// An instant in the format of answers: `2025-01-31T14:05:26.854682Z`.
 #[must_use]
 pub fn timestamp(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Micros, true)

@@ -1,4 +1,4 @@
-//! `Reserve`.
+//! Input and output of `Reserve`.
 
 use chrono::{DateTime, Utc};
 use sentry_domain::Amount;
@@ -10,87 +10,89 @@ use crate::error::ErrorBody;
 use crate::request::{Model, Request, Tags};
 use crate::usage::UsageFound;
 
-/// Input of `Reserve`.
+/// Input of `Reserve`, from the state machine.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReserveInput {
-    /// The execution that asks: the same one may ask again, another one with the same request id is a duplicate.
+    /// The execution that requests the hold. The same execution may request it again. Another execution with the same
+    /// request id is a duplicate.
     pub execution_id: String,
-    /// From `Validate And Tag`.
+    /// The validated request, from `Validate And Tag`.
     pub request: Request,
-    /// From the three branches of `Gather`.
+    /// Results of the three branches of `Gather`.
     pub gathered: (Gathered<UsageFound>, Gathered<LimitsFound>, Gathered<TokenCount>),
 }
 
-/// Output of `Reserve`.
+/// Output of `Reserve`: an approval or a denial.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Decision {
-    /// The hold is taken and the model may be called.
+    /// The hold is taken, and the model may be called.
     Approved {
-        /// Always `true`.
+        /// Always `true` in this variant.
         approved: bool,
-        /// The input of `Settle`, and of the call.
+        /// Input of `Settle` and of the model call.
         admitted: Box<Admitted>,
     },
-    /// The model may not be called.
+    /// The model must not be called.
     Denied {
-        /// Always `false`.
+        /// Always `false` in this variant.
         approved: bool,
         /// The answer that ends the execution.
         answer: Box<FinalAnswer>,
-        /// The message for the metrics queue; absent for a duplicate, which is not counted.
+        /// The message for the metrics queue. Absent for a duplicate, because duplicates are not counted.
         #[serde(skip_serializing_if = "Option::is_none")]
         record: Option<Box<MetricsRecord>>,
     },
 }
 
-/// A request that was admitted: all that is needed to call its model, to settle it and to answer it, without its prompt.
+/// A request that was admitted. It has everything that the model call, the settlement and the answer need, except the
+/// prompt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Admitted {
-    /// The hold.
+    /// The hold of the request.
     pub reservation: Reservation,
-    /// The model to call, which may be the fallback.
+    /// The model to call. It may be the fallback.
     pub model: Model,
-    /// The request's tags, with the `modelMetric` of that model.
+    /// The request's tags, with the `modelMetric` of `model`.
     pub tags: Tags,
-    /// The rest of the answer.
+    /// Facts that the final answer repeats.
     #[serde(default)]
     pub notes: Notes,
 }
 
-/// Facts about a request's treatment that its answer and its audit record repeat.
+/// Facts about the decision, repeated in the answer and in the audit record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notes {
-    /// The change that was made to it so that it fits.
+    /// The change that was made to the request to make it fit its budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
-    /// The denials that limits which only observe did not make.
+    /// Denials that limits in `observe` mode would have made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub would_deny: Vec<ErrorBody>,
-    /// What the client should know beside the answer.
+    /// Information for the client beside its answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Notice>,
 }
 
-/// A hold that the ledger has taken for a request, on every scope that applies to it.
+/// A hold that the ledger has taken for a request, on every scope that applies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reservation {
-    /// The hold's name: the request's `requestKey`.
+    /// The name of the hold: the request's `requestKey`.
     pub request_id: String,
-    /// The execution that took it.
+    /// The execution that took the hold.
     pub execution_id: String,
-    /// Most tokens that the model may write.
+    /// Maximum number of tokens that the model may write.
     pub max_tokens: u32,
     /// The amount that is held on every scope.
     pub hold: Amount,
-    /// When it was taken.
+    /// The time at which the hold was taken.
     pub held_at: DateTime<Utc>,
-    /// When it is settled in full if nobody has settled it.
+    /// The time at which the hold is settled in full, unless it was settled before.
     pub expires_at: DateTime<Utc>,
-    /// The scopes.
+    /// The scopes that the hold is on.
     pub scopes: Vec<ReservedScope>,
 }
 
@@ -98,15 +100,15 @@ pub struct Reservation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReservedScope {
-    /// The limit that it was reserved under.
+    /// The limit that admitted the request.
     #[serde(flatten)]
     pub limit: ScopeLimit,
-    /// The usage that CloudWatch had seen.
+    /// Usage that CloudWatch had reported.
     pub seen: Amount,
-    /// Age of that figure at the reservation, in seconds; absent for a scope that CloudWatch does not know.
+    /// Age of `seen` at the reservation, in seconds. Absent for a scope that CloudWatch does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage_age_seconds: Option<u64>,
-    /// The shard that the hold is in; absent for the scope's own item.
+    /// The shard that contains the hold. Absent if the scope's own item contains it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<u16>,
 }

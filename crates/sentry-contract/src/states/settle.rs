@@ -1,4 +1,4 @@
-//! `Settle` and `Cancel Reservation`.
+//! Input and output of `Settle` and `Cancel Reservation`.
 
 use std::fmt;
 
@@ -13,46 +13,46 @@ use crate::answer::BudgetEntry;
 /// Input of `Settle`, and of `Read Answer` after a `Settle` that failed.
 #[derive(Clone, Debug, Deserialize)]
 pub struct SettleInput {
-    /// From `Reserve`.
+    /// The admitted request, from `Reserve`.
     pub admitted: Admitted,
-    /// The end of the model's call.
+    /// The end of the model call.
     pub ended: Ended,
 }
 
-/// The end of a model's call: one of `sealed`, `failure`, or, for a call by Step Functions, `result` or `error`.
+/// The end of a model call. It has one of `sealed`, `failure` and, after a call by Step Functions, `result` or `error`.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Ended {
-    /// The function's answer.
+    /// The answer of `Invoke Model`.
     pub sealed: Option<SealedAnswer>,
-    /// The function's failure, or the state machine's.
+    /// The failure that the function returned, or that the state machine wrote for it.
     pub failure: Option<CallFailure>,
-    /// From `Prepare Call`.
+    /// The answer's properties, from `Prepare Call`.
     pub terms: Option<AnswerTerms>,
-    /// Bedrock's answer in PascalCase.
+    /// Bedrock's answer, with field names in PascalCase.
     pub result: Option<Value>,
     /// The name of Bedrock's error.
     pub error: Option<String>,
-    /// The error's message, which may quote the prompt.
+    /// The error's message. It may quote the prompt.
     pub cause: Option<String>,
 }
 
-/// The answer and the message stay out of logs.
+/// Keeps the answer and the error's message out of logs.
 impl fmt::Debug for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Ended({:?}, {:?}, {:?})", self.sealed, self.failure, self.error)
     }
 }
 
-/// Input of `Settle` where `Reserve` gave no answer: whatever it took is given back, for the model is not called.
+/// Input of `Settle` after `Reserve` failed. Any hold is released, because the model is not called.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CancelInput {
     /// The name of the hold.
     pub request_key: String,
-    /// The execution that may have taken it.
+    /// The execution that may have taken the hold.
     pub execution_id: String,
-    /// The limits that it may be held on.
+    /// The limits on which the hold may exist.
     #[serde(default)]
     pub limits: RequestLimits,
 }
@@ -61,18 +61,18 @@ pub struct CancelInput {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum SettleEvent {
-    /// The reservation is known.
+    /// The reservation is known, and the request is settled.
     Settle(Box<SettleInput>),
-    /// It is not.
+    /// The reservation is unknown, and any hold is released.
     Cancel(CancelInput),
 }
 
 /// The scopes of a request after its settlement.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Settled {
-    /// Every scope that applied.
+    /// Every scope that applied, after the settlement.
     pub budget: Vec<BudgetEntry>,
-    /// Alerts that are due.
+    /// Alerts that are due after the settlement.
     pub alerts: Vec<Alert>,
 }
 
@@ -80,21 +80,21 @@ pub struct Settled {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Alert {
-    /// Whose budget.
+    /// The scope that reached the threshold.
     pub scope: String,
-    /// The window's name.
+    /// The name of the window.
     pub window: String,
     /// The window's key in the ledger.
     pub window_key: String,
-    /// When it ends; absent where it never does.
+    /// The end of the window; absent if the window never ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resets_at: Option<DateTime<Utc>>,
     /// The percentage that was reached.
     pub threshold: u8,
-    /// The unit that reached it.
+    /// The unit that reached the threshold.
     pub unit: Unit,
-    /// Its limit, as answers write it.
+    /// The limit on `unit`, in the format of answers.
     pub limit: String,
-    /// What is spent of it, as answers write it.
+    /// The amount of `unit` that is used, in the format of answers.
     pub used: String,
 }
