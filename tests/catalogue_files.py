@@ -18,7 +18,7 @@ def read(*path):
 
 
 def fits(pattern, name):
-    """`True` if a name equals the pattern. If the pattern ends with `*`, the name must be longer than the part before it and begin with it."""
+    """`True` if a name matches a pattern: it is equal, or it continues the part before the final `*`."""
     return len(name) >= len(pattern) and name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
@@ -109,7 +109,7 @@ class Catalogue:
         return sum((Decimal(rates[kind]) * tokens / MILLION for kind, tokens in spent.items()), Decimal(0))
 
     def takes(self, model):
-        """Returns the properties of a model from its entry and the rules that match it. Rules override the entry."""
+        """Returns the properties of a model from its entry and its matching rules. Rules override the entry."""
         found = {}
         for layer in (self.models[model].get("takes", {}), *(rule["takes"] for rule in self.rules if any(fits(each, model) for each in rule["models"]))):
             for name, value in layer.items():
@@ -117,7 +117,7 @@ class Catalogue:
         return found
 
     def alive(self):
-        """Returns the models that can be called today and have a price. Providers take turns, each with its newest model first."""
+        """Returns the models that can be called today and have a price, newest first. Providers take turns."""
         def lives(model):
             ends = (self.models[model].get("ends"), self.simulated.get(model, {}).get("ends"))
             return model in self.simulated and all(day is None or day > self.today for day in ends) and self.model_id(model) and self.price(self.model_id(model))

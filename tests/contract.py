@@ -116,7 +116,7 @@ def redacted(answer):
 
 
 def is_rich(sent):
-    """`True` if the answer to a document is a list of blocks: one of its messages is such a list, or it has tools or `reasoning`."""
+    """`True` if the answer to a document is a list of blocks: a message is such a list, or it has tools or `reasoning`."""
     prompt = sent["prompt"]
     return "tools" in prompt or "reasoning" in prompt or any(isinstance(message["content"], list) for message in prompt["messages"])
 

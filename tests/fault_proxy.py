@@ -42,7 +42,7 @@ VARIANTS = [(point, kind) for point in ("before", "after") for kind in ("kill", 
 
 
 class Plan:
-    """Selects the calls that get a fault. While `active`, this is a `share` of all calls. Each gets the rarest fault of its operation."""
+    """Selects the calls that get a fault: a `share` of all calls while `active`. Each gets the rarest fault of its operation."""
 
     def __init__(self, seed, share):
         self.share, self.active = share, False

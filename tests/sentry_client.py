@@ -86,8 +86,8 @@ class Sentry:
 
     @staticmethod
     def _config():
-        # With a host prefix, StartSyncExecution would go to the host `sync-127.0.0.1`. It starts an execution at most once, so the
-        # client does not retry.
+        # With a host prefix, StartSyncExecution would go to the host `sync-127.0.0.1`. The client does not retry, because a retry
+        # would start another execution.
         return Config(inject_host_prefix=False, read_timeout=320, max_pool_connections=128, retries={"total_max_attempts": 1})
 
     def client(self, service, endpoint=None):
@@ -231,7 +231,7 @@ class Sentry:
         }
 
     def metrics(self, dimensions):
-        """Returns `{name: (sum, number of points)}` of the six metrics with exactly these dimensions. A metric without points is absent."""
+        """Returns `{name: (sum, number of points)}` of the six metrics with these dimensions. Metrics without points are absent."""
         described = [{"Name": name, "Value": value} for name, value in dimensions.items()]
         now = datetime.now(timezone.utc)
         queries = [

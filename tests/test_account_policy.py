@@ -1,4 +1,4 @@
-"""The policies that deny calls that bypass the sentry, evaluated like in IAM for many principals and actions. Needs no endpoint."""
+"""The policies against calls that bypass the sentry, evaluated as IAM does for many principals and actions. Needs no endpoint."""
 
 import json
 import re

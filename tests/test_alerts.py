@@ -58,7 +58,7 @@ def subscriber(sentry):
 
 @pytest.fixture
 def watched(sentry):
-    """Creates a cost center with a limit and thresholds. Returns its scope, and a function that makes documents of a given size."""
+    """Creates a cost center with a limit and thresholds. Returns its scope, and a function that makes documents."""
     def make(alert_at, limit=None, **attributes):
         center = unique("e2e-alert")
         sentry.set_limit(f"costCenter#{center}", limit or {"output": LIMIT}, alertAt=alert_at, **attributes)

@@ -1,4 +1,4 @@
-"""Names that are refused before anything is spent, inference profiles, and models that administrators add to the catalogue table."""
+"""Names that are refused before anything is spent, inference profiles, and models added to the catalogue table."""
 
 import pytest
 

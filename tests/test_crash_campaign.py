@@ -21,8 +21,8 @@ from sentry_client import document, unique
 
 pytestmark = pytest.mark.local
 
-# A sweep settles expired holds every minute, and the local AWS starts it up to ten seconds late. Each sweep makes a second pass after
-# half a minute. So no hold remains for more than a minute after it has expired.
+# A sweep settles expired holds every minute, and the local AWS starts it up to ten seconds late. Each sweep makes a second pass
+# after half a minute. So no hold remains for more than a minute after it has expired.
 HOLD_SECONDS = 15
 SWEEP_SECONDS = 60
 TOKENS, CAPACITY = 50, 12
@@ -102,7 +102,8 @@ class Lane:
     def most_settled(self):
         """Returns the settled tokens of the scope that has the least left.
 
-        The scopes can differ. If a hold expires in one scope before the request is settled in another, the first charges it in full.
+        The scopes can differ. A hold can expire in one scope before the request is settled in another. The first scope then
+        charges the hold in full.
         """
         return max(map(self.settled, self.scopes))
 

@@ -22,7 +22,8 @@ READS = {"GetItem", "BatchGetItem", "Query"}
 class Strikes:
     """A plan with one kind of fault, which happens `times` times.
 
-    The first fault meets the first call of the given operations. After that, every call meets it, except reads that are not given.
+    The first fault meets the first call of the given operations. After that, a fault meets every call, except reads that are not
+    given.
     """
 
     def __init__(self, operations, point, kind, times):

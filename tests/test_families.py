@@ -1,4 +1,4 @@
-"""Every family takes and returns the common format. A request for a feature that the family lacks is refused, and the refusal names it.
+"""Every family takes and returns the common format. A request is refused by name if the family lacks a feature.
 
 Each case runs through the model router and through the rate limiter. The last test prints a table of the results.
 """
@@ -105,7 +105,7 @@ def token(body):
 
 @pytest.fixture(scope="module")
 def ended(sentry):
-    """Returns for each cell the input, the result, and the bodies that reached Bedrock. They are None if the simulator keeps none."""
+    """Returns for each cell the input, the result, and the bodies that reached Bedrock (None if none are recorded)."""
     sent = {cell: entry(*cell) for cell in CELLS}
     limiter = {cell: each for cell, each in sent.items() if cell[0].entry == "limiter"}
     router = {cell: each for cell, each in sent.items() if cell not in limiter}

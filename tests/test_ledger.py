@@ -180,7 +180,7 @@ def test_own_maximum_is_never_lowered(sentry, limited):
 
 
 def test_bound_on_the_input_is_exact(sentry, limited):
-    """A request holds the amount of `input` that a denial gives as needed. A limit of this amount admits it. One token less denies it."""
+    """A request holds the `input` that its denial gives as needed. A limit of this amount admits it, one token less denies it."""
     arn, scope = limited(input=0)
     content = text("A prompt of some length.", input_tokens=1)
     sent = document(arn, content, parameters={"max_tokens": 5})

@@ -1,7 +1,7 @@
 """Every living model of every provider.
 
-It answers requests with the features that the catalogue says it accepts, and its cost equals the price in the catalogue's files to
-the picodollar. Requests with features that it does not accept are refused before anything is held.
+It answers requests with the features that it accepts by the catalogue. The cost is that of the catalogue's files to the
+picodollar. Requests with features that it does not accept are refused before anything is held.
 """
 
 import copy
@@ -42,7 +42,7 @@ def to(model, *messages, tags=TAGS, **prompt):
 
 
 def served(sentry, sent):
-    """Returns the answer to a document. It must succeed at the price of the catalogue's files. An unknown rate never means no cost."""
+    """Returns the answer to a document. It must succeed at the catalogue's price. An unknown rate never means no cost."""
     answer = sentry.ask(sent)
     answer.pop("notices", None)
     check_succeeded(answer, sent)
@@ -85,7 +85,7 @@ def loop(sentry, model, turns, directives=None, **prompt):
 
 
 def names(**wanted):
-    """Returns the names of models that accept all features in `wanted`. Each value is the default if the catalogue has no entry."""
+    """Returns the names of models that accept all features in `wanted`. The values apply if the catalogue has none."""
     def takes(model, name, default):
         return bool(CATALOGUE.takes(model).get(name, default))
 
@@ -255,7 +255,7 @@ def test_changed_signature_is_refused_by_bedrock(sentry, model, prompt):
     ("claude-haiku-4-5", {"reasoning": {"budgetTokens": 1024}}, True), ("claude-sonnet-5", {"reasoning": {"effort": "high"}}, False),
 ])
 def test_loop_without_its_thoughts(sentry, model, prompt, refused):
-    """A model that thinks with a token budget must get its reasoning back. A model that thinks adaptively continues without it."""
+    """A model that thinks by budget must get its reasoning back. A model that thinks adaptively continues without it."""
     messages = thinking_loop(sentry, model, **prompt)
     messages[1]["content"] = [block for block in messages[1]["content"] if "reasoningContent" not in block]
     sent = to(model, *messages, tools=[TOOL], **prompt)

@@ -1,4 +1,4 @@
-"""Step Functions calls the models itself. The answers are the same, byte for byte, as with the function that waits for the models.
+"""Models called by Step Functions itself. The answers are the same, byte for byte, as from the function that waits for models.
 
 The tests send the same documents to this stack and to a second stack with `ModelInvocation=lambda`. The words of the simulator
 depend only on the prompt.
@@ -241,7 +241,7 @@ def members(shape, seen):
 
 
 def test_names_are_those_of_the_service_model():
-    """Every name can be converted to the other case and back. The lists of free-form members and of binary members are complete."""
+    """Every name can be converted to the other case and back. The lists of free-form and binary members are complete."""
     operation = botocore.session.get_session().get_service_model("bedrock-runtime").operation_model("Converse")
     found = [each for shape in (operation.input_shape, operation.output_shape) for each in members(shape, set())]
     assert len(found) > 100 and all(re.fullmatch("[a-z][A-Za-z0-9]*", name) for name, _, _ in found)

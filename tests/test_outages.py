@@ -1,4 +1,4 @@
-"""Failures of services and functions. If the budget is unknown, the request is denied. If a function fails, the answer names an error."""
+"""Outages of services and functions: a denial if the budget is unknown, or an answer that names the error."""
 
 import time
 from contextlib import ExitStack

@@ -14,7 +14,7 @@ SONNET = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 NOVA = "us.amazon.nova-lite-v1:0"
 FOUNDATION = "amazon.nova-lite-v1:0"
 MISTRAL = "mistral.mistral-large-3-675b-instruct"
-# A model of Amazon, a model of Anthropic, and a model without fields of its own, each with the parameters that it does not accept.
+# A model of Amazon, one of Anthropic, and one without its own request fields. The values are parameters that they do not accept.
 MODELS = {"nova-lite": (), "claude-haiku-4-5": ("top_p",), "mistral-large-3": ("top_k",)}
 
 NAMES = {

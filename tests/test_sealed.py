@@ -14,7 +14,7 @@ pytestmark = pytest.mark.local
 
 
 def inputs(sentry, sent):
-    """Runs an execution. Returns its answer, and the inputs as text of all states that it enters after the first, branches included."""
+    """Returns the answer of an execution, and the inputs of all states after the first as text, branches included."""
     ended = sentry.states.start_sync_execution(stateMachineArn=sentry.outputs["RateLimiterArn"], input=json.dumps(sent))
     events = sentry.states.get_execution_history(executionArn=ended["executionArn"], maxResults=1000)["events"]
     entered = [event["stateEnteredEventDetails"] for event in events if "stateEnteredEventDetails" in event]

@@ -68,7 +68,7 @@ IDEMPOTENT = {"Reserve", "Settle", "Cancel Reservation"}
 PURE = {"Month Range", "Prepare Call", "Read Answer"}
 # A Choice state repeats this task, because a Retry cannot read the cause of an error.
 CALL, REPEAT = "Call Bedrock", "Repeat Call?"
-# All ways to call a model: by the function, by Step Functions, or by the function after Step Functions could not send the request.
+# All ways to call a model: by the function, by Step Functions, or by the function because Step Functions cannot send the request.
 CALL_WAYS = {"lambda": ["Invoke Model"], "native": ["Prepare Call", "Call Bedrock"], "natively left to the function": ["Prepare Call", "Invoke Model"]}
 # The tasks of the model router for each of these ways.
 ROUTER_WAYS = {way: [*tasks, "Read Answer"] if tasks[-1] == "Call Bedrock" else tasks for way, tasks in CALL_WAYS.items()}
