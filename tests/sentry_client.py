@@ -231,7 +231,10 @@ class Sentry:
         }
 
     def metrics(self, dimensions):
-        """Returns `{name: (sum, number of points)}` of the six metrics with these dimensions. Metrics without points are absent."""
+        """Returns `{name: (sum, number of points)}` of the six metrics with exactly these dimensions.
+
+        A metric without points is absent.
+        """
         described = [{"Name": name, "Value": value} for name, value in dimensions.items()]
         now = datetime.now(timezone.utc)
         queries = [

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.local
 
 MOST = 262_144
 STEP = 4_096
-# The prompt asks for a large answer, in addition to a large request.
+# A prompt that asks for a large answer. The answer needs space in addition to the request.
 LARGE = text(output_bytes=100_000, output_tokens=25_000)
 WORDS = "the budget of a model is held before its call and settled after the answer has come in with all that it used".split()
 

@@ -8,8 +8,8 @@ import pytest
 from contract import check_answer
 from sentry_client import Sentry, document
 
-# A working stack may deny this request with these codes, because it may have no limits for the application. All other codes mean
-# that something is missing or broken.
+# A working stack may deny this request with these codes, because its limits may not admit it. All other codes mean that
+# something is missing or broken.
 REFUSALS_OF_A_WORKING_STACK = {"LimitNotConfigured", "BudgetExceeded", "BudgetReserved"}
 MODEL = "nova-micro"
 
