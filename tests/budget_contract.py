@@ -1,6 +1,6 @@
-"""The part of the contract that is about budgets: scopes, windows, figures that add up, and refusals that the figures bear out.
+"""The budget part of the contract: scopes, windows, figures that add up, and denials that agree with the figures.
 
-`wrong` collects what is wrong with a document (`contract.Complaints`).
+`wrong` collects the defects of a document (`contract.Complaints`).
 """
 
 import re
@@ -10,14 +10,14 @@ from decimal import Decimal
 DIMENSIONS = ("application", "costCenter", "environment")
 UNITS = ("input", "output", "usd", "requests", "inFlight")
 COUNTS = ("input", "output", "requests", "inFlight")
-# No time zone is further from UTC.
+# The offsets of all time zones from UTC are in this range.
 OFFSETS = (timedelta(hours=-12), timedelta(hours=14))
 BUDGET_USD = r"\d+\.\d{2,12}"
 INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:00Z"
-# Windows that are no part of a calendar: all time, the moment, and a period of its own, which may have no end.
+# Windows that are not part of a calendar: all time, the present moment, and a custom period. A custom period may have no end.
 UNENDING = r"total|inFlight|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/\.\."
 PERIOD = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)"
-# Characters with a meaning in scope names are percent-encoded where a tag's value has them.
+# Characters that have a meaning in scope names are percent-encoded in the value of a tag.
 SCOPE = r"(model|foundation)#[^+#]+|[a-zA-Z0-9_.:/=@-]+#[^+#]+(\+[a-zA-Z]+#[^+#]+){0,2}"
 
 
@@ -48,17 +48,17 @@ def check_budget(wrong, budget):
 
 
 def _source(wrong, entry, path):
-    """An own item's source is the scope's kind; `default` is the fallback of any."""
+    """If a scope has its own item, the source is the kind of the scope. If a fallback item applies, the source is `default`."""
     kind = "+".join(part.split("#", 1)[0] for part in str(entry["scope"]).split("+"))
     names = kind.split("+")
-    # A single name may be that of a declared tag.
+    # A single name may also be a tag that the parameter `BudgetTags` declares.
     known = len(names) == 1 or (set(names) <= set(DIMENSIONS) and names == sorted(set(names)))
     wrong.of(known, f"{path}.scope", f"{entry['scope']!r} is of no known kind")
     wrong.of(entry["source"] in {"default", kind}, f"{path}.source", f"is {entry['source']!r} for {entry['scope']!r}")
 
 
 def _usage_age(wrong, entry, path):
-    """CloudWatch knows models only. A figure that is older than five minutes decides nothing."""
+    """CloudWatch knows only models. A figure older than five minutes is never used for a decision."""
     age = entry.get("usageAgeSeconds")
     if entry["scope"].startswith(("model#", "foundation#")):
         wrong.of(type(age) is int and 0 <= age <= 300, f"{path}.usageAgeSeconds", f"is {age!r}")
@@ -67,7 +67,7 @@ def _usage_age(wrong, entry, path):
 
 
 def _window(wrong, entry, path):
-    """`resetsAt` is the end of the named window in some time zone; a window that never ends has none."""
+    """`resetsAt` is the end of the named window in some time zone. A window that never ends has no `resetsAt`."""
     if re.fullmatch(UNENDING, str(entry["window"])):
         wrong.of("resetsAt" not in entry, f"{path}.resetsAt", f"is there though {entry['window']} never resets")
         return
@@ -86,7 +86,7 @@ def _window(wrong, entry, path):
 
 
 def window_end(name):
-    """The local time at which the window called `name` ends, or None if that is no window's name."""
+    """Returns the local time at which the window called `name` ends, or None if no window has this name."""
     try:
         if re.fullmatch(r"\d{4}-W\d\d", name):
             return datetime.combine(date.fromisocalendar(int(name[:4]), int(name[6:]), 7) + timedelta(days=1), datetime.min.time())
@@ -121,7 +121,10 @@ def _dollars(wrong, room, path):
 
 
 def check_refusal(wrong, error, budget):
-    """A budget that a request does not fit: which, by how much, and whether holds alone are in the way."""
+    """Checks the details of a denial: the budget that the request does not fit, and the amounts.
+
+    `BudgetReserved` means that the request would fit if all holds were released. Otherwise the code is `BudgetExceeded`.
+    """
     details, path = error["details"], "error.details"
     if not wrong.of({"scope", "window", "exceeded", "needed", "remaining"} <= details.keys(), path, f"says too little: {details}"):
         return
@@ -147,7 +150,7 @@ def check_refusal(wrong, error, budget):
 
 
 def check_includes(wrong, answer):
-    """Figures after settling: the request itself is in `used`."""
+    """Checks the figures after settling: `used` includes the request itself."""
     usage, cost = answer.get("usage"), answer.get("cost")
     if not (isinstance(usage, dict) and isinstance(cost, dict) and isinstance(answer.get("budget"), list)):
         return
@@ -162,7 +165,7 @@ def check_includes(wrong, answer):
 
 
 def entry_of(answer, scope, window=None):
-    """The `budget` entry of a scope; of several windows the one whose name has as many characters as `window`."""
+    """Returns the `budget` entry of a scope. With several windows, it is the entry whose window name is as long as `window`."""
     found = [entry for entry in answer["budget"] if entry["scope"] == scope and (window is None or len(entry["window"]) == len(window))]
     assert len(found) == 1, f"{scope} is not once in the budget: {answer['budget']}"
     return found[0]

@@ -1,6 +1,6 @@
-"""The catalogue's files, read on their own: which models are alive, what they take, and what an answer of theirs costs.
+"""Reads the files of the catalogue: which models are alive, the parts of a request that they accept, and the cost of an answer.
 
-The program has its own reading of the same files; a test compares the two. Which models the simulator knows is in its own list.
+The program has its own code that reads the same files, and tests compare the results. The simulator has its own list of models.
 """
 
 import json
@@ -18,12 +18,12 @@ def read(*path):
 
 
 def fits(pattern, name):
-    """Whether a name is the pattern, or begins with what stands before its `*`."""
+    """`True` if a name matches a pattern: it is equal, or it continues the part before the final `*`."""
     return len(name) >= len(pattern) and name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 class Catalogue:
-    """The models as they are called from one Region today."""
+    """The catalogue as it applies to calls from one Region today."""
 
     def __init__(self, region):
         self.region = region
@@ -38,28 +38,31 @@ class Catalogue:
         self.profile_only = [pattern for each in providers for rule in each["profileOnly"] for pattern in rule["models"]]
 
     def name(self, model):
-        """The name that clients have for a model: its first alias, or else its id."""
+        """Returns the name that clients use for a model: its first alias, or its id if it has no alias."""
         return self.models[model].get("aliases", [model])[0]
 
     def named(self, name):
-        """The model of an alias or of an id without its Region group; None for others."""
+        """Returns the model of an alias, or of an id without a Region group. None for any other name."""
         return next((model for model, entry in self.models.items() if name in (model, *entry.get("aliases", ()))), None)
 
     def has_ended(self, name):
         return self.models.get(self.named(name), {}).get("ends", "9999") <= self.today
 
     def heir(self, name):
-        """The name of the model that replaces one that has ended: of its successors the first that has not."""
+        """Returns the first name that has not ended: `name` itself, or one of its successors."""
         while self.has_ended(name):
             name = self.models[self.named(name)]["successor"]
         return name
 
     def callable(self, name):
-        """The id under which the Region calls the model of a name."""
+        """Returns the id under which the Region calls the model that has this name."""
         return self.model_id(self.named(name))
 
     def model_id(self, model):
-        """The id under which the Region calls a model: its group's profile, else the global one, else its own; None where there is none."""
+        """Returns the id under which the Region calls a model, or None if it cannot be called.
+
+        The order is: the profile of the Region's group, the global profile, the model's own id.
+        """
         groups = [group for group in self.groups if group != "global"]
         form = next((form for form in (*groups, "global", "bare") if self.has_form(model, form)), None)
         return form and (model if form == "bare" else f"{form}.{model}")
@@ -72,7 +75,7 @@ class Catalogue:
         return form == "bare" or any(fits(pattern, self.region) for pattern in self.groups[form])
 
     def holds(self, model, row, form):
-        """Whether a row's price is that of a form in this Region."""
+        """`True` if the price of a row applies to a form of the model in this Region."""
         if form not in row["for"]:
             return False
         if "regions" in row:
@@ -80,14 +83,17 @@ class Catalogue:
         return self.is_here(form) and not (form == "bare" and any(fits(pattern, model) for pattern in self.profile_only))
 
     def price(self, model_id):
-        """The row of an id; one that names the Region comes before one that does not."""
+        """Returns the price of an id, or None. A row that names the Region takes precedence over a row that does not."""
         form, _, model = model_id.partition(".")
         form, model = (form, model) if form in self.groups else ("bare", model_id)
         rows = [row for row in self.models[model].get("prices", ()) if self.holds(model, row, form)]
         return min(rows, key=lambda row: "regions" not in row)["price"] if rows else None
 
     def cost(self, model_id, usage):
-        """What an answer costs, in dollars: every kind of token at its rate, of the tier and the length that `usage` tells; None where a rate is unknown."""
+        """Returns the cost of an answer in dollars, or None if a rate is unknown.
+
+        Each kind of token has its own rate. The rates depend on the tier and the prompt length in `usage`.
+        """
         price = self.price(model_id)
         kinds = {"input": usage["inputTokens"], "output": usage["outputTokens"], "cacheRead": usage["cacheReadInputTokens"]}
         kinds["cacheWrite1h"] = sum(each["inputTokens"] for each in usage.get("cacheDetails", ()) if each["ttl"] == "1h")
@@ -103,7 +109,7 @@ class Catalogue:
         return sum((Decimal(rates[kind]) * tokens / MILLION for kind, tokens in spent.items()), Decimal(0))
 
     def takes(self, model):
-        """What an entry and the rules over it say that a model takes."""
+        """Returns the properties of a model from its entry and its matching rules. Rules override the entry."""
         found = {}
         for layer in (self.models[model].get("takes", {}), *(rule["takes"] for rule in self.rules if any(fits(each, model) for each in rule["models"]))):
             for name, value in layer.items():
@@ -111,7 +117,7 @@ class Catalogue:
         return found
 
     def alive(self):
-        """The models that can be called today and have a price, newest first, taken from the providers in turns."""
+        """Returns the models that can be called today and have a price, newest first. Providers take turns."""
         def lives(model):
             ends = (self.models[model].get("ends"), self.simulated.get(model, {}).get("ends"))
             return model in self.simulated and all(day is None or day > self.today for day in ends) and self.model_id(model) and self.price(self.model_id(model))

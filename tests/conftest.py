@@ -1,4 +1,4 @@
-"""Options, and the one stack that every end-to-end test talks to."""
+"""Command-line options, and the stack that all end-to-end tests use."""
 
 import os
 
@@ -27,7 +27,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    # What looks at the whole run comes last: the exchanges with Bedrock, and the search through the logs.
+    # Tests that check the whole run come last: the exchanges with Bedrock, and the search through the logs.
     last = ["test_wire_shapes.py", "test_logs.py"]
     items.sort(key=lambda item: last.index(item.path.name) + 1 if item.path.name in last else 0)
     endpoint = config.getoption("--endpoint")
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="session")
 def sentry(request):
-    """The deployed stack, with a generous `default` limit for the time of the session."""
+    """The deployed stack. Its `default` limit is generous during the whole run."""
     option = request.config.getoption
     endpoint = option("--endpoint")
     stack = Sentry(None if endpoint == "aws" else endpoint, option("--stack-name"), option("--bedrock-endpoint"), option("--region"))
@@ -56,7 +56,7 @@ def sentry(request):
 
 @pytest.fixture
 def say(request):
-    """Prints a line that is seen in the run whether or not pytest captures output."""
+    """Returns a function that prints a line even if pytest captures output."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def line(text=""):

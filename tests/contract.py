@@ -1,4 +1,4 @@
-"""Section 2 of the public contract as a strict checker: key sets, types, formats, and the arithmetic between fields."""
+"""Strict checker of section 2 of the public contract: keys, types, formats, and the arithmetic between fields."""
 
 import re
 from datetime import datetime, timezone
@@ -32,13 +32,13 @@ STOP_REASONS = {"end_turn", "max_tokens", "stop_sequence", "tool_use", "content_
 
 REQUEST_ID = r"[A-Za-z0-9_-]{1,64}"
 TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
-# The workflow's own clock, which speaks when validation could not.
+# The format of the workflow's own clock. The workflow sets the timestamp if validation fails to run.
 WORKFLOW_TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z"
 USD = r"\d+\.\d{9,12}"
 
 
 class Complaints(list):
-    """Everything that is wrong with a document, each with its path."""
+    """All defects of a document, each with its path."""
 
     def of(self, ok, path, what):
         if not ok:
@@ -62,10 +62,11 @@ class Complaints(list):
 
 
 def check_answer(answer, sent=None, *, unvalidated=False, unresolved=False, unsettled=False):
-    """Fails with every deviation of `answer` from the contract; `sent` is the document it answers.
+    """Checks `answer` against the contract. The AssertionError lists all deviations. `sent` is the document that was answered.
 
-    `unvalidated` is for the one denial that comes before the document could be read, `unresolved` for the one that comes before its
-    model is known, `unsettled` for an answer whose hold could not be settled: it has no figures.
+    Set `unvalidated` for the denial that is returned if the document could not be validated, and `unresolved` for the denial
+    that is returned if its model could not be looked up. Set `unsettled` for an answer whose hold could not be settled. Such an
+    answer has no figures.
     """
     wrong = Complaints()
     if not isinstance(answer, dict) or answer.get("outcome") not in {"Succeeded", "InvocationFailed", "Denied", "Invalid"}:
@@ -115,14 +116,14 @@ def redacted(answer):
 
 
 def is_rich(sent):
-    """Whether the answer to a document is a list of blocks: one of its messages is, or it has tools or `reasoning`."""
+    """`True` if the answer to a document is a list of blocks: a message is such a list, or it has tools or `reasoning`."""
     prompt = sent["prompt"]
     return "tools" in prompt or "reasoning" in prompt or any(isinstance(message["content"], list) for message in prompt["messages"])
 
 
 def _output(wrong, output, sent):
     if wrong.keys(output, "output", ("message", "stopReason")):
-        # Another word than these is the model's own.
+        # Any other word comes from the model itself.
         word = output["stopReason"]
         own = isinstance(word, str) and re.fullmatch("[a-z_]+", word)
         wrong.of(word in STOP_REASONS or own, "output.stopReason", f"is {word!r}")
@@ -216,7 +217,7 @@ def _notices(wrong, notices):
 
 
 def _would_deny(wrong, denials):
-    """What limits that only observe would have denied: the same errors, without a place of their own in the answer."""
+    """Checks the errors with which limits that only observe would have denied the request. They do not change the outcome."""
     if not wrong.of(isinstance(denials, list) and denials, "wouldDeny", f"is no list of errors but {denials!r}"):
         return
     for position, error in enumerate(denials):
@@ -289,7 +290,7 @@ def _model(wrong, answer, sent):
 
 
 def check_error(answer, code, sent=None, **options):
-    """An answer that ends with `code`, and so with its outcome, status and retryability; returns its details."""
+    """Checks that an answer has the error `code`, with the outcome, status and retryability of this code. Returns its details."""
     check_answer(answer, sent, **options)
     found = answer.get("error", {}).get("code")
     assert found == code, f"expected {code}, got {answer['outcome']} {answer.get('error')}"

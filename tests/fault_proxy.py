@@ -1,7 +1,7 @@
-"""A proxy between functions and the services that they call, which kills the caller or cuts its connection at a chosen step.
+"""A proxy between functions and the services that they call. It kills the caller or cuts its connection at a chosen step.
 
-One proxy stands for one function and one service, so that it knows who calls. A fault meets one call of one operation, before the
-call is passed on or after the service has done it and before the caller hears of it.
+Each proxy serves one function and one service, so it knows the caller. A fault affects one call of one operation. It happens
+before the proxy passes the call on, or after the service has answered and before the caller receives the answer.
 """
 
 import http.client
@@ -22,7 +22,7 @@ import psutil
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade"}
 UPSTREAM_SECONDS = 60
-# The name of every function's program.
+# All functions run a program of this name.
 PROGRAM = "bootstrap"
 # Closing a connection with this option sends a reset.
 RESET = struct.pack("ii", 1, 0)
@@ -30,7 +30,7 @@ RESET = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to one call: `point` is `before` or `after`, `kind` is `kill` or `cut`."""
+    """A fault in one call. `point` is `before` or `after`, `kind` is `kill` or `cut`."""
 
     function: str
     operation: str
@@ -42,7 +42,7 @@ VARIANTS = [(point, kind) for point in ("before", "after") for kind in ("kill", 
 
 
 class Plan:
-    """Which calls meet a fault: while `active`, a `share` of all, each the fault that its operation has met least often."""
+    """Selects the calls that get a fault: a `share` of all calls while `active`. Each gets the rarest fault of its operation."""
 
     def __init__(self, seed, share):
         self.share, self.active = share, False
@@ -50,7 +50,7 @@ class Plan:
         self._chosen, self._random, self._lock = Counter(), random.Random(seed), threading.Lock()
 
     def draw(self, function, operation):
-        """A fault for this call, or None."""
+        """Returns a fault for this call, or None."""
         with self._lock:
             self.seen[function, operation] += 1
             if not self.active or self._random.random() >= self.share:
@@ -61,18 +61,18 @@ class Plan:
             return fault
 
     def report(self, fault, happened):
-        """Whether a fault that was drawn has come about; otherwise it is due again."""
+        """Records if a drawn fault has happened. A fault that has not happened is due again."""
         with self._lock:
             (self.happened if happened else self._chosen)[fault] += 1 if happened else -1
 
     def total(self):
-        """How many faults have happened."""
+        """Returns the number of faults that have happened."""
         with self._lock:
             return self.happened.total()
 
 
 class FaultProxy(ThreadingHTTPServer):
-    """Passes the calls of `function` on to `upstream`, but for the faults of `plan`."""
+    """Passes the calls of `function` on to `upstream`, except if `plan` has a fault for a call."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -92,11 +92,11 @@ class FaultProxy(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request, client_address):
-        """A caller that is gone is what this is for."""
+        """Ignores errors of a connection, because this proxy kills callers on purpose."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection of a function."""
+    """Handles one connection of a function."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -133,7 +133,7 @@ class Handler(BaseHTTPRequestHandler):
             upstream.close()
 
     def strike(self, kind):
-        """Kills the caller, or cuts its connection; whether that was done. The caller hears nothing more either way."""
+        """Kills the caller or cuts its connection. Returns `True` if this was done. The connection is closed in any case."""
         self.close_connection = True
         done = True
         if kind == "kill":
@@ -146,17 +146,17 @@ class Handler(BaseHTTPRequestHandler):
         return done
 
     def log_message(self, format, *args):  # noqa: A002 - the base class names it so
-        """Says nothing."""
+        """Suppresses the log lines of the base class."""
 
 
 def operation_of(path, headers):
-    """`UpdateItem`, as DynamoDB's header says; the last part of the path for Bedrock."""
+    """Returns the operation in the header of DynamoDB, such as `UpdateItem`. For Bedrock, it is the last part of the path."""
     target = headers.get("X-Amz-Target")
     return target.rsplit(".", 1)[-1] if target else path.rstrip("/").rsplit("/", 1)[-1]
 
 
 def process_behind(client_port, server_port):
-    """The id of the function's process at the other end of a connection, or None if there is none any more."""
+    """Returns the id of the function's process at the other end of a connection, or None if the process has ended."""
     socket_name = socket_of(client_port, server_port) if sys.platform == "linux" else None
     for process in psutil.process_iter(["pid", "exe"]):
         if process.info["exe"] is None or Path(process.info["exe"]).name != PROGRAM:
@@ -170,7 +170,7 @@ def process_behind(client_port, server_port):
 
 
 def socket_of(client_port, server_port):
-    """Linux's name of a connection's near end. It is looked up once; psutil would read the whole list again for every process."""
+    """Returns Linux's name of the caller's socket. psutil would read the whole list of sockets again for each process."""
     ends = tuple(f":{port:04X}" for port in (client_port, server_port))
     for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
         fields = line.split()
@@ -180,7 +180,7 @@ def socket_of(client_port, server_port):
 
 
 def holds(process, socket_name, client_port, server_port):
-    """Whether a process has the connection open."""
+    """`True` if a process has the connection open."""
     if sys.platform == "linux":
         return any(os.readlink(each.path) == socket_name for each in os.scandir(f"/proc/{process.pid}/fd"))
     return any(each.raddr and (each.laddr.port, each.raddr.port) == (client_port, server_port) for each in process.net_connections(kind="tcp4"))

@@ -1,6 +1,6 @@
-"""Documents that are not acceptable, each with the error code and the paths of which `details.path` must be one.
+"""Documents that must be refused, each with its error code and the allowed values of `details.path`.
 
-More than one path stands where the contract leaves the choice: two fields that exclude each other, a whole object that is missing.
+A case has several paths if the contract leaves the choice, for example if two fields exclude each other or an object is missing.
 """
 
 import copy
@@ -22,7 +22,7 @@ CASES = {}
 
 
 def changed(path, value):
-    """VALID with the field at `path` (keys and list positions) set, or taken out."""
+    """Returns VALID with the field at `path` (keys and list positions) set or removed."""
     document = copy.deepcopy(VALID)
     at = document
     for step in path[:-1]:
@@ -35,7 +35,7 @@ def changed(path, value):
 
 
 def written(path):
-    """`prompt.messages[0].role`"""
+    """Returns a path as the contract writes it, such as `prompt.messages[0].role`."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
@@ -52,12 +52,12 @@ def wrong_values(path, values, *, at=None, code="InvalidRequest"):
 
 NOT_STRINGS = {"is null": None, "is a number": 5, "is a boolean": True, "is a list": ["x"], "is an object": {"text": "x"}}
 NOT_OBJECTS = {"is null": None, "is a number": 5, "is a boolean": False, "is a string": "x", "is a list": []}
-# What means "not given", where a field is optional.
+# These values of an optional field mean that it is not given.
 NOTHING = (None, "", [], {})
 
 
 def given(values):
-    """Those of the wrong values that say something."""
+    """Returns the wrong values, except those that mean that an optional field is not given."""
     return {label: value for label, value in values.items() if not any(value is each or value == each and type(value) is type(each) for each in NOTHING)}
 
 
@@ -134,7 +134,7 @@ DOCUMENT = {"format": "pdf", "name": "a", "source": {"bytes": "YQ=="}}
 
 
 def block_case(name, block, *path, role="user"):
-    """A message of one block, wrong at `path` inside it."""
+    """Adds a case with a message of one block. The block is wrong at `path`."""
     case(name, changed(MESSAGE, {"role": role, "content": [block]}), written((*BLOCK, *path)))
 
 
@@ -175,7 +175,7 @@ for label, part, at in [("status", {"status": "fine"}, ["status"]), ("content", 
                         ("json", {"content": [{"json": []}]}, ["content", 0, "json"]), ("image", {"content": [{"image": {**IMAGE, "format": 1}}]}, ["content", 0, "image", "format"])]:
     block_case(f"tool result: {label}", {"toolResult": {**RESULT["toolResult"], **part}}, "toolResult", *at)
 
-# beside the messages
+# other fields of the prompt
 SYSTEM = ("prompt", "system")
 wrong_values(SYSTEM, {**given(NO_CONTENT), "is blank": "  "})
 case("system has an image", changed(SYSTEM, [{"image": IMAGE}]), "prompt.system[0].image")
@@ -254,9 +254,9 @@ wrong_values((*TAGS, "requestId"), {
 wrong_values((*TAGS, "timestamp"), {"is set": "2025-01-31T14:05:26.854682Z", "is not even a time": 5})
 wrong_values((*TAGS, "modelMetric"), {"is set": "amazon.nova-lite-v1:0", "is null": None})
 
-# What Converse takes in no conversation
+# Conversations that Converse does not accept
 def conversation(*turns, tools=False, **beside):
-    """A document whose messages are these contents, the user's first."""
+    """Returns a document whose messages have these contents. The user speaks first, then the speakers alternate."""
     document = changed(MESSAGES, [{"role": ("user", "assistant")[place % 2], "content": content} for place, content in enumerate(turns)])
     document["prompt"].update({"tools": [{"toolSpec": SPEC}]} if tools else {}, **beside)
     return document
@@ -289,7 +289,7 @@ case("five cache points", conversation([{"text": "x"}, POINT] * 5), "prompt.mess
 case("an hour after five minutes", conversation([{"text": "x"}, POINT, {"text": "y"}, LONG]), "prompt.messages[0].content[3].cachePoint.ttl")
 
 
-# What the model does not take
+# Fields and values that the model does not accept
 def refused(name, model, parameter, path, **prompt):
     document = changed(("prompt",), {"messages": VALID["prompt"]["messages"], **prompt})
     case(f"{model}: {name}", {**document, "model": model}, path, parameter=parameter)

@@ -1,6 +1,6 @@
-"""A client of the cost sentry that knows boto3 and the public contract, and of how the sentry is built only the ledger's key.
+"""A client of the cost sentry. It uses boto3 and the public contract. Of the implementation it knows only the ledger's items.
 
-Fault injection (`reconfigured`, `Tap`) needs the names of the functions, which it asks CloudFormation for.
+Fault injection (`reconfigured`, `Tap`) needs the names of the functions. It gets them from CloudFormation.
 """
 
 import io
@@ -28,27 +28,27 @@ PLENTY = 1_000_000_000_000
 UNREACHABLE = "http://127.0.0.1:9"
 PARALLEL_REQUESTS = 6
 
-# In every prompt text that this suite sends; test_logs.py looks for it wherever something could have been logged.
+# Every prompt text that this suite sends contains this word. test_logs.py searches all logs for it.
 CANARY = "canary" + secrets.token_hex(8)
 
 
-# Who asks where it does not matter: every further value would be six more metrics.
+# The application of tests that do not need their own. Each additional value would add six metrics.
 SOMEBODY = f"e2e-app-{secrets.token_hex(5)}"
 
 
 def unique(prefix):
-    """A name that no other test uses."""
+    """Returns a name that no other test uses."""
     return f"{prefix}-{secrets.token_hex(5)}"
 
 
 def text(words="Say something short.", **directives):
-    """A prompt with the canary; the directives are those of the Bedrock simulator (`output_tokens=5`, `fault="hang"`)."""
+    """Returns a prompt with the canary. `directives` control the Bedrock simulator (`output_tokens=5`, `fault="hang"`)."""
     told = " ".join(f"{name.replace('_', '-')}={value}" for name, value in directives.items())
     return f"{words} {CANARY} {secrets.token_hex(6)}" + (f" [[sim {told}]]" if told else "")
 
 
 def document(model="nova-lite", content=None, *, messages=None, parameters=None, tags=None, **directives):
-    """A valid document; every part can be replaced."""
+    """Returns a valid document. Each argument replaces a part of it."""
     prompt = {"messages": messages or [{"role": "user", "content": content or text(**directives)}]}
     if parameters is not None:
         prompt["parameters"] = parameters
@@ -56,7 +56,7 @@ def document(model="nova-lite", content=None, *, messages=None, parameters=None,
 
 
 class Sentry:
-    """One deployed stack."""
+    """Client of one deployed stack."""
 
     def __init__(self, endpoint, stack_name, bedrock_endpoint, region):
         self.local = endpoint is not None
@@ -86,7 +86,8 @@ class Sentry:
 
     @staticmethod
     def _config():
-        # StartSyncExecution would otherwise go to the host `sync-127.0.0.1`. It runs at most once, so nothing is repeated either.
+        # With a host prefix, StartSyncExecution would go to the host `sync-127.0.0.1`. The client does not retry, because a retry
+        # would start another execution.
         return Config(inject_host_prefix=False, read_timeout=320, max_pool_connections=128, retries={"total_max_attempts": 1})
 
     def client(self, service, endpoint=None):
@@ -95,7 +96,7 @@ class Sentry:
     # Requests
 
     def execute(self, entry, *, machine="RateLimiterArn"):
-        """StartSyncExecution; `entry` is a document, or the text of one. Returns status, output, error and cause."""
+        """Calls StartSyncExecution. `entry` is a document or its text. Returns status, output, error and cause."""
         raw = entry if isinstance(entry, str) else json.dumps(entry, ensure_ascii=False)
         ended = self.states.start_sync_execution(stateMachineArn=self.outputs[machine], input=raw)
         output = json.loads(ended["output"]) if ended["status"] == "SUCCEEDED" else None
@@ -107,13 +108,13 @@ class Sentry:
         return {"status": ended["status"], "output": output, "error": ended.get("error"), "cause": ended.get("cause")}
 
     def ask(self, entry):
-        """The answer document; that there is one is part of the contract."""
+        """Returns the answer document. The contract guarantees that there is one."""
         ended = self.execute(entry)
         assert ended["status"] == "SUCCEEDED", f"the execution ended {ended['status']}: {ended['error']}: {ended['cause']}"
         return ended["output"]
 
     def execute_all(self, entries, parallel=PARALLEL_REQUESTS, *, machine="RateLimiterArn"):
-        """The same for a dictionary of documents, several at a time."""
+        """Calls `execute` for each document of a dictionary, several at a time."""
         with ThreadPoolExecutor(parallel) as pool:
             return dict(zip(entries, pool.map(lambda entry: self.execute(entry, machine=machine), entries.values())))
 
@@ -136,17 +137,17 @@ class Sentry:
             time.sleep(error["retryAfterSeconds"])
 
     def profile_arn(self):
-        """A well-formed application inference profile ARN that nobody else uses, and its bare id."""
+        """Returns a well-formed ARN of an application inference profile that no other test uses, and its bare id."""
         bare = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(12))
         return f"arn:aws:bedrock:{self.region}:{self.account}:application-inference-profile/{bare}", bare
 
     @staticmethod
     def unpriced_model():
-        """An id of a Nova model that nobody else uses and the catalogue does not know, so that it has no price."""
+        """Returns the id of a Nova model that no other test uses. The catalogue does not contain it, so it has no price."""
         return f"amazon.nova-e2e-{secrets.token_hex(5)}-v1:0"
 
     def add_model(self, **entry):
-        """Adds a Nova model of the test's own to the catalogue table, as an admin does; returns its id."""
+        """Adds a Nova model that no other test uses to the catalogue table, as an administrator does. Returns its id."""
         model_id = self.unpriced_model()
         self.catalogue.put_item(Item={"entry": model_id, **entry})
         return model_id
@@ -154,7 +155,7 @@ class Sentry:
     # Limits and usage
 
     def set_limit(self, key, *limit, **attributes):
-        """Writes an item as an admin does: the limit, or by name whatever else it says; numbers may be int or Decimal."""
+        """Writes an item as an administrator does. `attributes` are fields other than `limit`. Numbers may be int or Decimal."""
         self._limit_keys.add(key)
         item = {"modelId": key, **attributes}
         if limit:
@@ -170,7 +171,10 @@ class Sentry:
 
     @contextmanager
     def default_item(self, item, key="default"):
-        """While it lasts the item `default` (or another that others share) is `item`, or absent for None. No other test runs at the same time."""
+        """Replaces the item `default` (or another shared item) with `item` inside the context. None removes the item.
+
+        No other test runs at the same time.
+        """
         before = self.limits.get_item(Key={"modelId": key}, ConsistentRead=True).get("Item")
         try:
             if item is None:
@@ -185,16 +189,16 @@ class Sentry:
                 self.limits.put_item(Item=before)
 
     def ledger_items(self, scope):
-        """What the ledger has of a scope, one item a window; a spread scope has more under `<scope>##<n>`."""
+        """Returns the items of a scope in the ledger, one for each window. A spread scope has more items under `<scope>##<n>`."""
         return self.ledger.query(KeyConditionExpression=Key("scope").eq(scope), ConsistentRead=True)["Items"]
 
     def ledger_settled(self, scope, attribute="settledOutput", shards=16):
-        """What the ledger has settled of a scope, over its own items and so many shards."""
+        """Returns the amount that the ledger has settled for a scope: the sum over its own items and `shards` shards."""
         names = [scope, *(f"{scope}##{number}" for number in range(shards))]
         return sum(int(item.get(attribute, 0)) for name in names for item in self.ledger_items(name))
 
     def history(self, scope, requests):
-        """What the usage history has of `scope`, over all days, as soon as it has so many requests."""
+        """Waits until the usage history has at least `requests` requests of `scope`. Returns the sums over all days."""
         deadline = time.monotonic() + 90
         while True:
             items = self.usage.query(KeyConditionExpression=Key("scope").eq(scope), ConsistentRead=True)["Items"]
@@ -207,7 +211,7 @@ class Sentry:
             time.sleep(0.2)
 
     def put_usage(self, model_metric, **tokens):
-        """Puts points as Bedrock does, e.g. `InputTokenCount=1000`. Only the local AWS lets anyone write this namespace."""
+        """Puts data points as Bedrock does, e.g. `InputTokenCount=1000`. Only the local AWS allows writes to this namespace."""
         now = datetime.now(timezone.utc)
         when = max(now - timedelta(seconds=2), now.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
         self.cloudwatch.put_metric_data(Namespace="AWS/Bedrock", MetricData=[
@@ -219,7 +223,7 @@ class Sentry:
 
     @staticmethod
     def dimensions(answer):
-        """The five dimensions that an answer's metrics must have."""
+        """Returns the five dimensions that the metrics of an answer must have."""
         tags = answer["tags"]
         return {
             "Model": answer["model"]["requested"],
@@ -230,7 +234,10 @@ class Sentry:
         }
 
     def metrics(self, dimensions):
-        """`{name: (sum, number of points)}` of the six metrics with exactly these dimensions; a metric without points is absent."""
+        """Returns `{name: (sum, number of points)}` of the six metrics with exactly these dimensions.
+
+        A metric without points is absent.
+        """
         described = [{"Name": name, "Value": value} for name, value in dimensions.items()]
         now = datetime.now(timezone.utc)
         queries = [
@@ -246,7 +253,7 @@ class Sentry:
         }
 
     def wait_for_metrics(self, dimensions, seconds=None, points=1):
-        """Polls until all six have as many points; returns what is there at the end."""
+        """Polls until all six metrics have at least `points` points. Returns the last result, also after a timeout."""
         deadline = time.monotonic() + (seconds or (10 if self.local else 240))
         while True:
             found = self.metrics(dimensions)
@@ -255,14 +262,14 @@ class Sentry:
             time.sleep(0.3 if self.local else 5)
 
     def metric_applications(self):
-        """Every value that the dimension Application has in the sentry's namespace."""
+        """Returns all values of the dimension Application in the sentry's namespace."""
         pages = self.cloudwatch.get_paginator("list_metrics").paginate(Namespace="GenAIRateLimiting")
         return {
             dimension["Value"] for page in pages for metric in page["Metrics"] for dimension in metric["Dimensions"] if dimension["Name"] == "Application"
         }
 
     def metric_total(self, name, **dimensions):
-        """The sum of one of the sentry's other metrics under exactly these dimensions."""
+        """Returns the sum of another metric of the sentry with exactly these dimensions."""
         described = [{"Name": key, "Value": str(value)} for key, value in dimensions.items()]
         metric = {"Namespace": "GenAIRateLimiting", "MetricName": name, "Dimensions": described}
         now = datetime.now(timezone.utc)
@@ -271,7 +278,7 @@ class Sentry:
         return sum(answer["MetricDataResults"][0]["Values"])
 
     def wait_for_total(self, at_least, name, **dimensions):
-        """Polls until the sum is there; returns what is there at the end."""
+        """Polls until the sum is at least `at_least`. Returns the last sum, also after a timeout."""
         deadline = time.monotonic() + (15 if self.local else 240)
         while (total := self.metric_total(name, **dimensions)) < at_least and time.monotonic() < deadline:
             time.sleep(0.3 if self.local else 5)
@@ -280,7 +287,7 @@ class Sentry:
     # The Bedrock simulator
 
     def calls(self, bare_id=None):
-        """How many requests reached the simulator: in all, or for one model or profile."""
+        """Returns the number of requests that reached the simulator: in total, or for one model or profile."""
         counted = self._simulator("calls")
         if bare_id is None:
             return counted["total"]
@@ -288,7 +295,7 @@ class Sentry:
 
     @contextmanager
     def late_metrics(self, seconds):
-        """While it lasts, usage of new calls reaches CloudWatch that much later."""
+        """Inside the context, the usage of new calls reaches CloudWatch `seconds` seconds later."""
         before = self._simulator("defaults")
         try:
             self._simulator("defaults", {"metricsDelaySeconds": seconds})
@@ -304,7 +311,7 @@ class Sentry:
     # Fault injection
 
     def resources(self, kind):
-        """`{logical id: physical id}` of the stack's resources of a type."""
+        """Returns `{logical id: physical id}` of the stack's resources of a type."""
         pages = self.cloudformation.get_paginator("list_stack_resources").paginate(StackName=self.stack_name)
         listed = [each for page in pages for each in page["StackResourceSummaries"]]
         return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in listed if each["ResourceType"] == kind}
@@ -314,7 +321,7 @@ class Sentry:
 
     @contextmanager
     def reconfigured(self, logical_id, *, timeout=None, **environment):
-        """Runs a function with other environment variables or another timeout, and puts it back."""
+        """Runs a function with other environment variables or another timeout, and restores its configuration."""
         name = self.function_name(logical_id)
         before = self.functions.get_function_configuration(FunctionName=name)
         variables = before.get("Environment", {}).get("Variables", {})
@@ -326,7 +333,7 @@ class Sentry:
 
     @contextmanager
     def quick_redelivery(self):
-        """While it lasts, messages that failed come back after seconds rather than minutes."""
+        """Inside the context, failed messages are delivered again after 5 seconds instead of minutes."""
         before = {}
         for queue in self.resources("AWS::SQS::Queue").values():
             attributes = self.queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
@@ -340,12 +347,12 @@ class Sentry:
                 self.queues.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": seconds})
 
     def crashing(self, logical_id):
-        """Runs a function whose process ends before it takes a request, and puts the real one back."""
+        """Replaces a function with a process that ends before it takes a request, and restores the real function."""
         return self.replaced(logical_id, b"#!/bin/sh\nexit 1\n")
 
     @contextmanager
     def replaced(self, logical_id, bootstrap):
-        """Runs another program in place of a function, and puts the real one back."""
+        """Replaces the program of a function, and restores the real program."""
         name = self.function_name(logical_id)
         with urllib.request.urlopen(self.functions.get_function(FunctionName=name)["Code"]["Location"], timeout=30) as location:
             code = location.read()
@@ -370,7 +377,7 @@ class Sentry:
             time.sleep(0.1)
 
     def log_events(self, groups):
-        """`(group, message)` of everything in the given log groups."""
+        """Yields `(group, message)` of all events in the given log groups."""
         for group in groups:
             try:
                 for page in self.logs.get_paginator("filter_log_events").paginate(logGroupName=group):
@@ -382,7 +389,7 @@ class Sentry:
 
 
 class InFlight:
-    """A request that runs while the test goes on; leaving waits for its answer."""
+    """A request that runs while the test continues. Leaving the context waits for the answer."""
 
     def __init__(self, sentry, sent, bare_id):
         self.sent, self.answer = sent, None
@@ -406,7 +413,7 @@ class InFlight:
 
 
 def package(bootstrap):
-    """A deployment package of one program."""
+    """Returns a deployment package with one program."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         entry = zipfile.ZipInfo("bootstrap")
@@ -417,7 +424,7 @@ def package(bootstrap):
 
 
 class Tap:
-    """A TCP port that counts who comes: it hangs up at once, or (`silent`) never says a word."""
+    """A TCP port that counts connections. It closes each connection at once, or never answers (`silent`)."""
 
     def __init__(self, silent=False):
         self.silent, self.connections, self._open = silent, 0, []
@@ -446,5 +453,5 @@ class Tap:
 
 
 def number(value):
-    """A number as the limits table takes it."""
+    """Returns a number in the type that boto3 writes to the limits table."""
     return Decimal(str(value))

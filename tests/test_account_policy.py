@@ -1,4 +1,4 @@
-"""The policies that close the ways round the sentry, evaluated as IAM does, for many principals and actions; nothing runs."""
+"""The policies against calls that bypass the sentry, evaluated as IAM does for many principals and actions. Needs no endpoint."""
 
 import json
 import re
@@ -20,7 +20,7 @@ PARAMETERS = {
     "InvokeModelFunctionArn": FUNCTION,
     "OrganizationTargetIds": ["ou-abcd-12345678"],
 }
-# The most characters that Organizations takes for a service control policy, and IAM for a managed policy, without whitespace.
+# Maximum number of characters without whitespace: of a service control policy in Organizations, and of a managed policy in IAM.
 LARGEST = {"ServiceControlPolicy": 5120, "DenyPolicy": 6144, "BoundaryPolicy": 6144}
 
 SENTRYS = [f"arn:aws:iam::{ACCOUNT}:role/cost-sentry-InvokeModelRole-1A2B", f"arn:aws:iam::{ACCOUNT}:role/cost-sentry-RateLimiterRole-x"]
@@ -32,7 +32,7 @@ OTHERS = [
     "arn:aws:iam::444455556666:role/cost-sentry-InvokeModelRole-1A2B",
     f"arn:aws:iam::{ACCOUNT}:user/bedrock-api-key-abcd",
 ]
-# Every action, by the service authorization reference, with which a model runs, and the resource that is asked for.
+# Every action that runs a model, by the service authorization reference, and the resource that the call names.
 WAYS_ROUND = [
     ("bedrock:InvokeModel", MODEL),
     ("bedrock:InvokeModel", MODEL.replace("eu-west-1", "us-west-2")),
@@ -65,7 +65,7 @@ WAYS_ROUND = [
     ("lambda:InvokeFunction", FUNCTION),
     ("lambda:InvokeFunction", f"{FUNCTION}:$LATEST"),
 ]
-# What clients, operators and other functions of the account go on doing.
+# Calls of clients, operators and other functions in the account that must stay possible.
 LEFT_ALONE = [
     ("states:StartSyncExecution", LIMITER),
     ("states:StartSyncExecution", f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:ModelRouter-other"),
@@ -98,7 +98,7 @@ REMOVED = object()
 
 
 def resolved(value, parameters):
-    """The value as CloudFormation would send it, with the parameters in place of the functions that refer to them."""
+    """Returns the value as CloudFormation would send it, with the functions replaced by the parameters that they refer to."""
     if isinstance(value, list):
         return [item for item in (resolved(item, parameters) for item in value) if item is not REMOVED]
     if not isinstance(value, dict):
@@ -119,7 +119,7 @@ def resolved(value, parameters):
 
 
 def holds(condition, parameters):
-    """Whether one of the template's conditions is true."""
+    """`True` if this condition of the template is true."""
     organization = "".join(parameters["OrganizationTargetIds"]) != ""
     return {"HasOrganization": organization, "HasNoOrganization": not organization, "HasRouter": parameters["ModelRouterArn"] != ""}[condition]
 
@@ -134,12 +134,12 @@ def listed(value):
 
 
 def matches(pattern, text):
-    """IAM's wildcards: `*` for any characters, `?` for one."""
+    """Matches IAM's wildcards: `*` stands for any characters, `?` for one character."""
     return re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), text) is not None
 
 
 def arn_like(pattern, arn):
-    """IAM's ArnLike: each of the six parts between colons is compared by itself."""
+    """Compares like IAM's ArnLike: each of the six parts between colons separately."""
     parts, others = pattern.split(":", 5), arn.split(":", 5)
     return len(parts) == len(others) and all(map(matches, parts, others))
 
@@ -157,13 +157,13 @@ def applies(statement, principal, action, resource):
 
 
 def decision(statements, principal, action, resource):
-    """`Deny`, `Allow`, or nothing where no statement applies; a Deny wins."""
+    """Returns `Deny`, `Allow`, or None if no statement applies. A Deny takes precedence."""
     effects = {statement["Effect"] for statement in statements if applies(statement, principal, action, resource)}
     return "Deny" if "Deny" in effects else "Allow" if effects else None
 
 
 POLICIES = sorted(TEMPLATE["Resources"])
-# A service control policy and an attached policy leave the rest to others; a boundary has to allow it.
+# A service control policy and an attached policy leave all other actions to other policies. A boundary must allow them.
 NOT_DENIED = {"ServiceControlPolicy": None, "DenyPolicy": None, "BoundaryPolicy": "Allow"}
 
 

@@ -1,4 +1,4 @@
-"""The template's alarms, and how the queue of metrics and the tables are guarded; nothing runs."""
+"""The alarms of the template, and the protection of the metrics queue and the tables. Needs no endpoint."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from test_template import RESOURCES, TABLES, TEMPLATE, of_type, pointed_at, with
 
 ALARMS = of_type("AWS::CloudWatch::Alarm")
 QUEUES = of_type("AWS::SQS::Queue")
-# Metric: the resource or the value that its dimension names, for each alarm that there must be.
+# The required alarms: namespace, metric, and the resource or value that the dimension names.
 WATCHED = [
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "MetricsDeadLetterQueue"),
     ("AWS/Lambda", "Errors", "SweepHoldsFunction"),
@@ -41,7 +41,7 @@ def test_nothing_else_is_watched():
     assert len(ALARMS) == len(WATCHED)
 
 
-# Something must happen: silence rings.
+# These alarms go off if an expected event does not happen.
 HEARTBEATS = {"SweepSilentAlarm"}
 
 
@@ -60,7 +60,7 @@ def test_one_occurrence_rings_and_silence_does_not(name):
 
 
 def test_a_message_is_hidden_for_six_timeouts_and_the_longest_window():
-    """AWS's rule for a queue that a function reads: six times its timeout and the batching window."""
+    """AWS's rule for a queue that a function reads: six times the timeout of the function plus the batching window."""
     window = TEMPLATE["Parameters"]["MetricsWindowSeconds"]["MaxValue"]
     assert QUEUES["MetricsQueue"]["VisibilityTimeout"] == 6 * with_globals("EmitMetricsFunction")["Timeout"] + window
 

@@ -1,4 +1,4 @@
-"""`alertAt`: each threshold once a window, at the request that reaches it, on the topic and as a metric."""
+"""`alertAt`: each threshold alerts once per window, at the request that reaches it, on the topic and as a metric."""
 
 import json
 import time
@@ -12,12 +12,12 @@ pytestmark = pytest.mark.local
 
 LIMIT = 1000
 HOLD_SECONDS = 15
-# From the expiry of a hold to its alert.
+# The maximum time from the expiry of a hold to its alert.
 SWEPT_SECONDS = 120
 
 
 class Subscriber:
-    """A queue that hears of every alert of the stack."""
+    """A queue that receives every alert of the stack."""
 
     def __init__(self, sentry):
         self._sentry, self._heard = sentry, []
@@ -33,7 +33,7 @@ class Subscriber:
         self._sentry.queues.delete_queue(QueueUrl=self._queue)
 
     def of(self, scope):
-        """Every alert of a scope so far, in the order of thresholds."""
+        """Returns all alerts of a scope so far, ordered by threshold."""
         while messages := self._sentry.queues.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10, WaitTimeSeconds=0).get("Messages"):
             for message in messages:
                 self._heard.append(json.loads(json.loads(message["Body"])["Message"]))
@@ -41,7 +41,7 @@ class Subscriber:
         return sorted((alert for alert in self._heard if alert["scope"] == scope), key=lambda alert: alert["threshold"])
 
     def settled(self, scope, count, quiet=2, seconds=20):
-        """Waits for so many alerts of a scope, and a while longer for any that should not come; their thresholds."""
+        """Waits for `count` alerts of a scope, then `quiet` seconds for unexpected ones. Returns the thresholds."""
         deadline = time.monotonic() + seconds
         while len(self.of(scope)) < count and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -58,7 +58,7 @@ def subscriber(sentry):
 
 @pytest.fixture
 def watched(sentry):
-    """Makes a cost centre with a limit and thresholds; returns its scope, and documents of so many output tokens."""
+    """Creates a cost center with a limit and thresholds. Returns its scope, and a function that makes documents."""
     def make(alert_at, limit=None, **attributes):
         center = unique("e2e-alert")
         sentry.set_limit(f"costCenter#{center}", limit or {"output": LIMIT}, alertAt=alert_at, **attributes)
@@ -118,7 +118,7 @@ def test_requests_that_reach_it_together_tell_it_once(sentry, subscriber, watche
 
 
 def test_hold_alone_reaches_nothing(sentry, subscriber, watched):
-    """A request that holds nearly everything and uses little."""
+    """The request holds the whole limit but uses little."""
     scope, sized = watched([50])
     sent = sized(10)
     sent["prompt"]["parameters"]["max_tokens"] = LIMIT
@@ -134,7 +134,7 @@ def test_refusals_reach_nothing(sentry, subscriber, watched):
 
 @pytest.mark.parametrize("limit, told", [("0.0000492", [50]), ("0.000049201", [])])
 def test_dollars_have_thresholds_too(sentry, subscriber, watched, limit, told):
-    # nova-lite: 10 tokens read at 0.06 and 100 written at 0.24 dollars a million are 0.0000246.
+    # nova-lite: 10 input tokens at $0.06 and 100 output tokens at $0.24 per million cost $0.0000246.
     scope, sized = watched([50], {"usd": number(limit)})
     check_succeeded(sentry.ask(sized(100)))
     assert subscriber.settled(scope, len(told)) == told
@@ -155,7 +155,7 @@ def test_alerts_are_counted(sentry, subscriber, watched):
 
 
 def test_window_that_begins_anew_tells_again(sentry, subscriber, watched):
-    """Another window is another budget, with alerts of its own. One that is shorter than a day begins at nothing."""
+    """A different window is a different budget with its own alerts. A window that is shorter than a day begins at zero."""
     scope, sized = watched([50])
     check_succeeded(sentry.ask(sized(600)))
     sentry.set_limit(scope, {"output": LIMIT}, alertAt=[50], window="hour")
@@ -166,7 +166,7 @@ def test_window_that_begins_anew_tells_again(sentry, subscriber, watched):
 
 @pytest.mark.parametrize("attributes", [{}, {"shards": 4}], ids=["one item", "four shards"])
 def test_hold_that_expires_tells_it_though_no_request_comes(sentry, subscriber, watched, attributes):
-    """What a model without an answer has spent nobody knows: its hold counts in full when it ends."""
+    """The usage of a model that did not answer is unknown, so the hold counts in full when it expires."""
     scope, sized = watched([50, 100], **attributes)
     with sentry.reconfigured("ReserveFunction", SENTRY_HOLD_SECONDS=str(HOLD_SECONDS)):
         check_error(sentry.ask(sized(600, fault="hang")), "ModelTimeout")

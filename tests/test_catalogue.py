@@ -1,4 +1,4 @@
-"""Which models there are: names that are refused before anything is spent, profiles, and what admins add to the catalogue table."""
+"""Names that are refused before anything is spent, inference profiles, and models added to the catalogue table."""
 
 import pytest
 
@@ -12,7 +12,7 @@ UNLISTED = "writer.of-no-entry-v1:0"
 
 @pytest.fixture(scope="module")
 def catalogue(sentry):
-    """Puts items into the catalogue table, and takes them out again."""
+    """Puts items into the catalogue table, and removes them afterwards."""
     written = []
 
     def put(entry, **fields):
@@ -26,7 +26,7 @@ def catalogue(sentry):
 
 @pytest.fixture
 def profile(sentry):
-    """Makes application inference profiles of a model or cross-Region profile, by their control plane."""
+    """Creates application inference profiles of a model or of a cross-Region profile through the Bedrock control plane."""
     bedrock = sentry.client("bedrock", sentry.bedrock_endpoint)
     made = []
 
@@ -46,7 +46,7 @@ def profile(sentry):
 
 
 def refused(sentry, model):
-    """The details of the refusal of a model; neither the budget nor Bedrock was asked."""
+    """Returns the details and the message of the refusal of a model. Checks that neither the ledger nor Bedrock was called."""
     sent = document(model)
     before = sentry.calls()
     answer = sentry.ask(sent)
@@ -57,7 +57,7 @@ def refused(sentry, model):
     return details, answer["error"]["message"]
 
 
-# Names that mean no model
+# Names that are not models
 
 @pytest.mark.local
 def test_name_that_is_no_model(sentry):
@@ -134,7 +134,7 @@ def test_profile_of_a_model_that_cannot_honour_a_parameter_is_refused_by_name(se
     assert sentry.calls(arn.rsplit("/", 1)[-1]) == 0
 
 
-# What admins add
+# Models that administrators add
 
 @pytest.mark.local
 def test_added_model_is_served_at_its_price_and_within_its_limit(sentry, catalogue):
@@ -181,7 +181,7 @@ def test_item_that_cannot_be_understood_is_named_with_its_field(sentry, catalogu
 
 @pytest.mark.local
 def test_while_the_table_cannot_be_read_no_price_is_known(sentry):
-    """Its items win over the bundled catalogue, so any model may cost something else."""
+    """The items of the table override the bundled catalogue, so the price of any model may be different."""
     asked = [document(model, tags={"applicationId": "e2e-catalogue"}) for model in ("nova-lite", "team-unknown")]
     with sentry.reconfigured("ValidateAndTagFunction", AWS_ENDPOINT_URL_DYNAMODB=UNREACHABLE):
         for sent in asked:

@@ -1,4 +1,4 @@
-"""The checker itself: it accepts the contract's own example and notices what deviates. Needs no endpoint."""
+"""Tests the checker: it accepts the example of the contract and reports deviations. Needs no endpoint."""
 
 import copy
 from datetime import datetime, timezone
@@ -60,7 +60,7 @@ PLAIN = {"messages": [{"role": "user", "content": "Hi"}]}
 
 
 def said(content, prompt):
-    """An answer of `content`, and the document that it answers, whose time is now."""
+    """Returns an answer with `content` and the current time, and the document that it answers."""
     now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     answer = {**SUCCEEDED, "tags": {**SUCCEEDED["tags"], "timestamp": now}, "output": {"message": {"role": "assistant", "content": content}, "stopReason": "tool_use"}}
     return answer, {"model": "claude-haiku-4-5", "prompt": prompt, "tags": {"applicationId": "helper", "requestId": answer["tags"]["requestId"]}}

@@ -1,4 +1,4 @@
-"""The arithmetic of `cargo xtask cost`: the published sums, and how AWS rounds. Needs nothing that runs."""
+"""The arithmetic of `cargo xtask cost`: the published sums, and the rounding rules of AWS. Needs no endpoint."""
 
 import sys
 from decimal import Decimal
@@ -24,7 +24,7 @@ TEMPLATE = Deployed(
 
 
 def counts(**changed):
-    """A request that calls one function beside the model's."""
+    """The counts of a request that calls one function besides the function that calls the model."""
     calls = {"ReserveFunction": [10], "InvokeModelFunction": [4]}
     given = {
         "calls_ms": calls, "emit_ms": 20, "own_ms": 40, "definition_bytes": 20_000, "payload_bytes": 2_000, "payloads": 10,

@@ -1,9 +1,10 @@
-"""Hundreds of kills and cut connections at every step of reserve, invoke, settle and the queue's settlement: no limit is passed, nothing that was used is
-lost, no hold stays, and afterwards the whole rest of every budget can be used.
+"""Hundreds of kills and cut connections at every step of Reserve, Invoke Model, Settle and the late settlement by the queue.
 
-The functions run against fault-injecting proxies, with holds that expire after seconds. Lanes run side by side; each has budgets
-for twelve requests of known size (its model's, and for most a cost centre's and an application's) and several clients that send
-until it is full.
+No limit is exceeded, no usage is lost, no hold remains, and afterwards the rest of every budget can be used.
+
+The functions run against proxies that inject faults, with holds that expire after seconds. Lanes run in parallel. Each lane has
+budgets for twelve requests of known size, and several clients that send until a budget is full. The budgets are those of its
+model and, for most lanes, of a cost center and an application.
 """
 
 import threading
@@ -20,8 +21,8 @@ from sentry_client import document, unique
 
 pytestmark = pytest.mark.local
 
-# An expired hold is settled by a sweep that runs every minute; the local AWS starts it up to ten seconds late. A sweep looks again for
-# the holds that it saw would expire soon, so a hold that is not much shorter than the minute between two is not left for over a minute.
+# A sweep settles expired holds every minute, and the local AWS starts it up to ten seconds late. Each sweep makes a second pass
+# after half a minute. So no hold remains for more than a minute after it has expired.
 HOLD_SECONDS = 15
 SWEEP_SECONDS = 60
 TOKENS, CAPACITY = 50, 12
@@ -39,7 +40,7 @@ FUNCTIONS = {
 
 
 class Lane:
-    """One model with its budgets, and everything that clients have been told."""
+    """One model with its budgets, and all answers that its clients received."""
 
     def __init__(self, sentry, number):
         self._sentry = sentry
@@ -59,14 +60,14 @@ class Lane:
         ended = self._sentry.execute(sent)
         assert ended["status"] == "SUCCEEDED", ended
         answer = ended["output"]
-        # A model that could not be looked up in time is asked for again, too.
+        # The look-up of the model may also fail. The client then sends the request again.
         unresolved = answer.get("error", {}).get("details") == {"reason": "ModelLookup"}
         check_answer(answer, sent, unsettled=answer["outcome"] in {"Succeeded", "InvocationFailed"} and not answer["budget"], unresolved=unresolved)
         self.answers.append(answer)
         return answer.get("error", {}).get("code", "Succeeded")
 
     def client(self, plan, wanted):
-        """Sends until the budget is full, or enough has gone wrong; a request whose budget could not be known is tried again."""
+        """Sends requests until the budget is full or enough faults have happened. Retries a request if its budget is unknown."""
         reserved = 0
         while not self.full and plan.total() < wanted:
             name = unique("e2e-crash")
@@ -80,12 +81,12 @@ class Lane:
                 self.full = True
 
     def watch(self):
-        """Compares the ledger with the limits; returns how many holds there are."""
+        """Compares the ledger with the limits. Returns the number of holds."""
         now, holds = time.time(), 0
         for scope in self.scopes:
             for item in self._sentry.ledger_items(scope):
                 settled, held = int(item.get("settledOutput", 0)), int(item.get("heldOutput", 0))
-                # Input and output tokens, picodollars, when it was taken and how long it lasts, in base 36.
+                # A hold in base 36: input tokens, output tokens, picodollars, the time at which it was taken, and its duration.
                 taken = [[int(number, 36) for number in value.split(" ")] for name, value in item.items() if name.startswith("h#")]
                 holds += len(taken)
                 if settled + held > CAPACITY * TOKENS:
@@ -99,19 +100,23 @@ class Lane:
         return sum(int(item.get("settledOutput", 0)) for item in self._sentry.ledger_items(scope))
 
     def most_settled(self):
-        """On the scope that has the least left: a hold that expired on one before the request was settled on the other is charged there in full."""
+        """Returns the settled tokens of the scope that has the least left.
+
+        The scopes can differ. A hold can expire in one scope before the request is settled in another. The first scope then
+        charges the hold in full.
+        """
         return max(map(self.settled, self.scopes))
 
     def reported(self):
         return sum(answer["usage"]["outputTokens"] for answer in self.answers if "usage" in answer)
 
     def produced(self):
-        """What the model has really written, whether or not anybody heard of it."""
+        """Returns the tokens that the model has really written, even if no client received them."""
         return self._sentry.calls(self.bare) * TOKENS
 
 
 class Campaign:
-    """Runs lanes until enough has gone wrong, and then each to its end."""
+    """Runs lanes until enough faults have happened, then uses up the budget of each lane."""
 
     def __init__(self, sentry, wanted):
         self.plan, self.lanes, self._sentry, self._wanted = Plan(seed=7, share=SHARE), [], sentry, wanted
@@ -139,7 +144,7 @@ class Campaign:
         self.seconds = time.monotonic() - begun
 
     def _run_lanes(self, first):
-        """One lane after the other, several clients in each."""
+        """Runs one lane after another, each with several clients."""
         number, deadline = first, time.monotonic() + MOST_SECONDS
         while self.plan.total() < self._wanted and time.monotonic() < deadline:
             lane = Lane(self._sentry, number)
@@ -155,7 +160,7 @@ class Campaign:
             self._over.wait(POLL_SECONDS)
 
     def _wait_for_holds(self):
-        """Holds that are still there when the last of them has expired and a minute more has gone by."""
+        """Returns the number of holds that remain one minute after the last hold has expired."""
         deadline = time.monotonic() + HOLD_SECONDS + SWEEP_SECONDS
         while (lasting := sum(lane.watch() for lane in self.lanes)) and time.monotonic() < deadline:
             time.sleep(1)
@@ -163,14 +168,14 @@ class Campaign:
 
     @staticmethod
     def _fill(lane):
-        """Uses what is left of a lane's budget."""
+        """Uses the rest of a lane's budget."""
         lane.before = lane.most_settled()
         lane.codes = [lane.ask() for _ in range((CAPACITY * TOKENS - lane.before) // TOKENS)]
         lane.last = lane.ask()
         lane.watch()
 
     def table(self):
-        """The faults that have happened, a line for each step, and what came of everything."""
+        """Yields the faults that have happened, one line for each step, and the totals."""
         yield f"{'function':<9}{'operation':<20}{'calls':>7}  " + "".join(f"{kind + ' ' + point:>14}" for point, kind in VARIANTS)
         for (function, operation), calls in sorted(self.plan.seen.items()):
             counts = [self.count(function, operation, *variant) for variant in VARIANTS]
@@ -196,9 +201,9 @@ def test_faults_of_every_kind_at_every_step(campaign, say, request):
     for line in campaign.table():
         say(line)
     assert campaign.plan.total() >= request.config.getoption("--faults")
-    # A settlement is left to the queue only where several attempts have failed one after the other.
+    # A settlement is left to the queue only if several attempts have failed in succession.
     assert {function for function, _ in campaign.plan.seen} >= set(FUNCTIONS) - {"late"}
-    # A step that is rare by itself, such as what follows a lost race, need not have met every fault.
+    # A rare step, such as the step after a lost race, does not need to meet every fault.
     usual = {step for step, calls in campaign.plan.seen.items() if calls >= 100}
     missing = [(*step, *variant) for step in usual for variant in VARIANTS if not campaign.count(*step, *variant)]
     assert usual and not missing
@@ -213,7 +218,7 @@ def test_the_model_never_wrote_more_than_a_limit(campaign):
 
 
 def test_nothing_that_was_used_is_lost(campaign):
-    """On every scope: what clients were told, and also what nobody heard of."""
+    """Every scope includes the usage that clients received, and the usage that no client received."""
     for lane in campaign.lanes:
         for scope in lane.scopes:
             assert lane.settled(scope) >= max(lane.reported(), lane.produced()), (scope, lane.settled(scope), lane.reported(), lane.produced())

@@ -1,4 +1,4 @@
-"""One crash at a known step, and exactly what it leaves. The campaign (`test_crash_campaign.py`) has the rest, at random."""
+"""One crash at a known step, and its exact result. `test_crash_campaign.py` tests all other crashes at random."""
 
 from contextlib import contextmanager
 
@@ -15,12 +15,16 @@ RESERVE = ("ReserveFunction", "AWS_ENDPOINT_URL_DYNAMODB")
 SETTLE = ("SettleFunction", "AWS_ENDPOINT_URL_DYNAMODB")
 INVOKE = ("InvokeModelFunction", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME")
 WRITES = {"UpdateItem", "TransactWriteItems"}
-# Reserve reads while it registers the request: one attempt would meet two faults.
+# Reserve also reads while it registers the request. If reads were hit, one attempt would meet two faults.
 READS = {"GetItem", "BatchGetItem", "Query"}
 
 
 class Strikes:
-    """One kind of fault, `times` in all: it meets the first call of the given operations, and from then on every call but a read."""
+    """A plan with one kind of fault, which happens `times` times.
+
+    The first fault meets the first call of the given operations. After that, a fault meets every call, except reads that are not
+    given.
+    """
 
     def __init__(self, operations, point, kind, times):
         self._operations, self._point, self._kind, self._left = operations, point, kind, times
@@ -44,7 +48,7 @@ def late(sentry):
 
 @pytest.fixture
 def struck(sentry):
-    """Runs a function behind a proxy whose faults it meets."""
+    """Runs a function behind a proxy that injects faults."""
     @contextmanager
     def make(function, operations, point, kind, times):
         name, variable = function
@@ -58,7 +62,10 @@ def struck(sentry):
 
 @pytest.fixture(params=[1, 2], ids=["one scope", "two scopes"])
 def budget(sentry, request):
-    """A model with a limit of 1,000 tokens, alone or with its cost centre: makes documents that hold 600, and reads `(used, reserved)`."""
+    """Creates a model with a limit of 1,000 tokens, alone or with a cost center that has the same limit.
+
+    Returns a function that makes documents that hold 600 tokens, and a function that reads `(used, reserved)`.
+    """
     arn, bare = sentry.profile_arn()
     center = unique("e2e-steps")
     scopes = [f"model#{bare}", f"costCenter#{center}"][:request.param]
@@ -97,10 +104,10 @@ def test_write_that_is_lost_once_is_repeated_and_counts_once(sentry, struck, bud
 def test_reserve_that_never_answers_leaves_nothing_held(sentry, struck, budget, point):
     sized, figures = budget
     sent = sized()
-    # It is tried three times; once it has written, or is about to, no attempt gets further.
+    # Reserve is tried three times. Each attempt is killed at a write, before or after the write is done.
     with struck(RESERVE, WRITES, point, "kill", times=3):
         check_error(sentry.ask(sent), "LedgerUnavailable", sent)
-    # The whole budget is free, and so is the request's name.
+    # The whole budget is free, and the request id can be used again.
     answer = check_succeeded(sentry.ask(sized(1000, output_tokens=1)))
     assert figures(answer) == (1, 0)
     assert figures(check_succeeded(sentry.ask(sent), sent)) == (11, 0)

@@ -1,7 +1,8 @@
-"""What is done to a request that does not fit where a limit says so: a shorter answer, or a cheaper model's, and never past any limit.
+"""`whenExceeded`: a request that does not fit gets a shorter answer or the answer of a cheaper model. No limit is exceeded.
 
-Requests have known sizes: the simulated model writes as many tokens as the prompt wants, up to its `max_tokens`, which is what is held of `output`.
-Each case has models of its own, added to the catalogue table: a dear one, whose fallback is a cheap one.
+Requests have known sizes. The simulated model writes as many tokens as the prompt asks for, up to its `max_tokens`. A request
+holds its `max_tokens` of `output`. Each case adds its own two models to the catalogue table: an expensive model, and a cheap
+model that is its fallback.
 """
 
 import time
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.local
 
 CLAMP, FALLBACK = ["clamp"], ["fallback"]
 BOTH, FALLBACK_FIRST = ["clamp", "fallback"], ["fallback", "clamp"]
-# Dollars a million tokens; the cheap model's are a tenth.
+# Dollars per million tokens. The cheap model costs a tenth.
 PRICE = {"input": "100", "output": "400"}
 CHEAP = {"input": "10", "output": "40"}
 LITE = "us.amazon.nova-lite-v1:0"
@@ -29,14 +30,14 @@ LITE = "us.amazon.nova-lite-v1:0"
 
 @pytest.fixture(scope="module", autouse=True)
 def late(sentry):
-    """CloudWatch hears of everything much later than these tests run, so every figure is the ledger's own."""
+    """CloudWatch receives all usage long after these tests, so every figure comes from the ledger."""
     with sentry.late_metrics(900):
         yield
 
 
 @dataclass
 class Pair:
-    """A model, its fallback, and a cost centre; each has a limit where a test sets one."""
+    """A model, its fallback, and a cost center. They have limits only if a test sets them."""
 
     sentry: object
     dear: str
@@ -56,7 +57,7 @@ class Pair:
         return document(self.dear, tags=tags, parameters=parameters, **{"wanted_tokens": max_tokens or 2000, "input_tokens": 21, **directives})
 
     def answered(self, sent):
-        """`(model that answered, tokens written, degraded)`"""
+        """Returns `(model that answered, tokens written, degraded, answer)`."""
         answer = check_succeeded(self.sentry.ask(sent), sent)
         assert answer["tags"]["modelMetric"] == answer["model"]["modelId"]
         return answer["model"]["modelId"], answer["usage"]["outputTokens"], answer.get("degraded"), answer
@@ -68,7 +69,7 @@ class Pair:
         return details
 
     def settled(self, scope):
-        """Output tokens that the ledger has settled and holds."""
+        """Returns the output tokens that the ledger has settled, and those that it holds."""
         items = self.sentry.ledger_items(scope)
         return tuple(sum(int(item.get(name, 0)) for item in items) for name in ("settledOutput", "heldOutput"))
 
@@ -123,7 +124,7 @@ def test_no_fewer_than_sixteen_tokens_are_asked_for(sentry, pair):
     other = new_pair(sentry)
     other.limit(other.dear, CLAMP, output=15)
     assert other.refused(other.sized(2000))["needed"] == 16
-    # A client that wants less than the floor gets it or nothing.
+    # A request for fewer tokens than the floor is never lowered. It is served in full or denied.
     assert other.answered(other.sized(15))[:3] == (other.dear, 15, None)
     assert sentry.calls(other.dear) == 1
 
@@ -133,7 +134,7 @@ def test_every_limit_that_is_exceeded_must_allow_it(pair):
     pair.limit(pair.scopes[2], output=1500)
     details = pair.refused(pair.sized(2000))
     assert (details["scope"], details["needed"]) == (pair.scopes[0], 2000)
-    # The cost centre's fits, so it has no say.
+    # The request fits the limit of the cost center, so that limit does not need to allow it.
     assert pair.answered(pair.sized(1200))[1:3] == (1000, lowered(1200, 1000))
     other = new_pair(pair.sentry)
     other.limit(other.dear, CLAMP, output=1000)
@@ -152,7 +153,7 @@ def test_dollars_pay_for_as_many_tokens_as_are_left(pair):
 
 @pytest.mark.parametrize("words", [BOTH, FALLBACK_FIRST], ids="-".join)
 def test_nobodys_answer_is_cut_for_what_others_hold(pair, words):
-    """What is only reserved is waited for; a fallback is no remedy for it either."""
+    """If only holds are in the way, the client must wait. The request does not get the fallback either."""
     pair.limit(pair.dear, words, output=1000)
     pair.limit(pair.cheap, output=100)
     with InFlight(pair.sentry, pair.sized(700, wanted_tokens=50, latency_ms=2500), pair.dear):
@@ -191,13 +192,13 @@ def test_cheaper_model_answers_and_the_figures_of_both_limits_are_right(sentry, 
     assert entry_of(answer, pair.scopes[2])["output"]["used"] == 150
     assert [pair.settled(scope) for scope in pair.scopes] == [(0, 0), (150, 0), (150, 0)]
     assert (sentry.calls(pair.dear), sentry.calls(pair.cheap)) == (0, 1)
-    # The first model's budget is whole.
+    # Nothing of the first model's budget was used.
     assert pair.answered(pair.sized(300))[:3] == (pair.dear, 300, None)
     assert [pair.settled(scope) for scope in pair.scopes] == [(300, 0), (150, 0), (450, 0)]
 
 
 def test_bundled_fallback_answers_for_an_alias(sentry):
-    """Nova Pro's fallback is Nova Lite, whose limit is found under its own alias."""
+    """The fallback of Nova Pro is Nova Lite. Its limit is found under its own alias."""
     center = unique("e2e-degrading")
     sent = document("nova-pro", tags={"applicationId": "e2e-degrading", "costCenter": center}, parameters={"max_tokens": 1000}, wanted_tokens=40)
     sentry.set_limit("nova-pro", {"output": 1}, whenExceeded=FALLBACK)
@@ -275,12 +276,12 @@ def test_sharded_scopes_are_settled_for_the_model_that_answered(sentry, pair):
     for times in (1, 2, 3):
         model, _, _, answer = pair.answered(pair.sized(2000))
         assert model == pair.cheap
-        # What other shards have spent since their leases were renewed counts as reserved.
+        # Usage of other shards since the last renewal of their leases counts as reserved.
         assert all(2000 <= entry["output"]["used"] <= 2000 * times for entry in answer["budget"])
         assert [sentry.ledger_settled(scope) for scope in pair.scopes[1:]] == [2000 * times] * 2
 
 
-# No remedy
+# Cases in which the request is denied
 
 def test_every_limit_that_refuses_must_allow_the_fallback(pair):
     pair.limit(pair.dear, FALLBACK, output=300)
@@ -291,7 +292,7 @@ def test_every_limit_that_refuses_must_allow_the_fallback(pair):
 
 
 def original(pair, **figures):
-    """The denial is the first model's, and nothing was called or held."""
+    """Checks that the first model's limit denies the request, and that nothing was called or held."""
     details = pair.refused(pair.sized(2000))
     assert details["scope"] == pair.scopes[0]
     assert (details["needed"], details["remaining"]) == (2000, 300)
@@ -359,7 +360,7 @@ def test_edit_of_the_words_decides_the_next_request(pair):
     pair.refused(pair.sized(2000))
 
 
-# Many, and again
+# Many requests at once, and repeated requests
 
 def test_request_id_of_a_fallbacks_answer_is_taken(pair):
     pair.limit(pair.dear, FALLBACK, output=300)
@@ -371,7 +372,10 @@ def test_request_id_of_a_fallbacks_answer_is_taken(pair):
 
 
 def test_thirty_at_once_pass_no_limit_and_leave_nothing_unused(pair, say):
-    """Room for ten and a half answers of the dear model, and for ten of the cheap one; clients wait as long as they are told."""
+    """The limits have room for ten and a half answers of the expensive model, and for ten of the cheap model.
+
+    Clients wait as long as the denial says.
+    """
     pair.limit(pair.dear, BOTH, output=1050)
     pair.limit(pair.cheap, output=1000)
 
@@ -400,7 +404,7 @@ def test_fallbacks_hold_is_found_by_the_repeated_reserve(pair, struck, shared, p
     pair.limit(pair.cheap, output=5000)
     if shared:
         pair.limit(pair.scopes[2], output=5000)
-    # More than the first model's limit is not even tried to be written, so the first write is the fallback's.
+    # Reserve does not try to write more than the first model's limit, so its first write is for the fallback.
     with struck(RESERVE, WRITES, point, "kill", times=1):
         assert pair.answered(pair.sized(2000))[:3] == (pair.cheap, 2000, replaced(pair))
     assert [pair.settled(scope) for scope in pair.scopes] == [(0, 0), (2000, 0), (2000 * shared, 0)]

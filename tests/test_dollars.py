@@ -1,4 +1,4 @@
-"""Limits in dollars: exact to the last decimal, and only for models that have a price."""
+"""Limits in dollars are exact to the last decimal. They apply only to models that have a price."""
 
 from decimal import Decimal
 
@@ -14,13 +14,13 @@ PICODOLLAR = Decimal("0.000000000001")
 
 @pytest.fixture
 def center(sentry):
-    """A cost centre of the test's own: its scope, and its tags."""
+    """Returns the scope and the tags of a cost center that no other test uses."""
     value = unique("e2e-dollars")
     return f"costCenter#{value}", {"applicationId": "e2e-dollars", "costCenter": value}
 
 
 def unpriced():
-    """The id of a model that nobody else uses, and of which nobody knows the price."""
+    """Returns the id of a model that no other test uses and that has no known price."""
     return f"writer.{unique('e2e')}-v1:0"
 
 
@@ -44,7 +44,7 @@ def test_published_prices_are_met_exactly(sentry, center, cached, usd, shown):
 
 @pytest.mark.local
 def test_dollars_of_the_model_itself(sentry):
-    """A window that no other test uses with this model: CloudWatch and the ledger know of these requests only."""
+    """No other test uses this window with this model, so CloudWatch and the ledger have only these requests in it."""
     model = "amazon.nova-pro-v1:0"
     try:
         sentry.set_limit(model, {"usd": 1}, window="hour")
@@ -70,7 +70,7 @@ def test_models_of_different_prices_share_one_budget(sentry, center):
 
 @pytest.mark.local
 def test_bound_in_dollars_is_exact(sentry, center):
-    """What a refusal says is needed is enough, and a picodollar less is not."""
+    """The amount that a denial gives as needed is enough. One picodollar less is not enough."""
     scope, tags = center
     sentry.set_limit(scope, {"usd": 0})
     sent = document(HAIKU, text("How much?", input_tokens=20, output_tokens=10), tags=tags, parameters={"max_tokens": 100})
@@ -78,7 +78,7 @@ def test_bound_in_dollars_is_exact(sentry, center):
     details = check_error(answer, "BudgetExceeded", sent)
     assert (details["exceeded"], details["scope"], details["remaining"]) == ("usd", scope, "0.00")
     needed = Decimal(details["needed"])
-    # At least the tokens that may be written, at 5.50 dollars a million.
+    # At least the maximum of output tokens at $5.50 per million.
     assert needed >= 100 * Decimal("0.0000055")
     sentry.set_limit(scope, {"usd": needed - PICODOLLAR})
     assert check_error(sentry.ask(sent), "BudgetExceeded", sent)["remaining"] == f"{needed - PICODOLLAR:f}"
@@ -132,7 +132,7 @@ def test_model_without_a_price_is_served_where_no_dollars_are_limited(sentry, ce
     answer = check_succeeded(sentry.ask(sent), sent)
     assert answer["cost"] == {"priced": False}
     assert "usd" not in entry_of(answer, scope)
-    # The same cost centre in dollars is for models with a price.
+    # With a limit in dollars, the cost center admits only models that have a price.
     sentry.set_limit(scope, {"usd": 1})
     check_error(sentry.ask(sent), "ModelNotPriced", sent)
     check_succeeded(sentry.ask(document("nova-lite", tags=tags)))

@@ -1,4 +1,8 @@
-"""`requestId` as an idempotency key: in flight or settled it is refused, after an ending that spent nothing it is free again."""
+"""`requestId` as an idempotency key.
+
+A repeated id is refused while the first request runs and after it was settled. If the first request spent nothing, its id can be
+used again.
+"""
 
 import pytest
 
@@ -28,7 +32,7 @@ def test_settled_request_is_not_repeated(sentry):
 
 
 def test_the_id_alone_decides(sentry):
-    """Another prompt, model and application do not make it another request."""
+    """An id is refused even if the prompt and the model are different."""
     first = identified()
     check_succeeded(sentry.ask(first), first)
     refused(sentry, identified("nova-micro", request_id=first["tags"]["requestId"]))
@@ -40,7 +44,7 @@ def test_id_that_the_sentry_gave_is_taken_too(sentry):
 
 
 def test_id_belongs_to_its_application(sentry):
-    """Two applications that both number their requests do not meet."""
+    """Two applications can use the same request ids."""
     name = unique("e2e-own")
     for application in (unique("e2e-one"), unique("e2e-other")):
         sent = identified(request_id=name, application=application)
@@ -107,7 +111,7 @@ def test_throttled_request_may_come_again(sentry):
 
 @pytest.mark.local
 def test_answer_without_tokens_is_an_answer(sentry):
-    """A guardrail has blocked the prompt before the model was asked; what AWS charges for that is not asked for twice."""
+    """A guardrail blocks the prompt before the model is called. AWS charges for that, so the request is not repeated."""
     arn, bare = sentry.profile_arn()
     sent = identified(arn)
     sent["prompt"]["guardrail"] = {"identifier": "blocksinput", "version": "1"}

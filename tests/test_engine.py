@@ -1,4 +1,4 @@
-"""The changes to the local AWS's engine (crates/xtask/local/engine.py), without an engine that runs."""
+"""The changes to the engine of the local AWS (crates/xtask/local/engine.py). Needs no endpoint."""
 
 import sys
 import threading
@@ -15,8 +15,8 @@ sys.path.insert(0, str(LOCAL))
 from articles_trace import by_state, covered, in_turn, own, way  # noqa: E402
 from engine import IdleThreads, parse_once  # noqa: E402
 
-# Each reads $n and $list and has something that a tree shared by threads could get wrong: variables, functions made while it
-# runs, partial application (which parses), sorting, regular expressions.
+# Each expression reads $n or $list. It uses a feature that can fail if threads share its syntax tree: variables, functions that
+# are made at run time, partial application (which parses), sorting, regular expressions.
 EXPRESSIONS = {
     "{'n': $n, 'twice': $n * 2}": lambda n: {"n": n, "twice": 2 * n},
     "($f := function($x) {$x + $n}; $map($list, $f))": lambda n: [n, n + 1, n + 2],
@@ -33,7 +33,7 @@ EXPRESSIONS = {
 
 @pytest.fixture
 def cached():
-    """The class with the change, and without it afterwards."""
+    """Applies the change to the class, and reverts it afterwards."""
     original = jsonata.Jsonata.__dict__["jsonata"]
     parse_once(jsonata.Jsonata)
     yield jsonata.Jsonata
@@ -41,10 +41,10 @@ def cached():
 
 
 def evaluate(cached, expression, **variables):
-    """As the engine does: with functions of its own, registered for each evaluation."""
+    """Evaluates like the engine: it registers its own functions for each evaluation."""
     parsed = cached.jsonata(expression, timeout=1000)
     parsed.register_lambda("own", lambda: variables.get("n"))
-    # Another thread may run here.
+    # Lets another thread run.
     time.sleep(0)
     return parsed.evaluate(None, variables)
 
@@ -131,7 +131,7 @@ def span(kind, name, begin, milliseconds, *inside, expressions=0):
 
 
 def recorded():
-    """Two branches with three calls at the same time, then a nested execution with one."""
+    """Returns a recorded execution: two parallel branches with three calls, then a nested execution with one call."""
     first = span("branch", "A", 1, 7, span("state", "A", 1, 3, span("call", "a", 2, 1)), span("state", "B", 4, 4, span("call", "b", 5, 2)))
     second = span("branch", "C", 1, 4, span("state", "C", 1, 4, span("call", "c", 2, 2)))
     nested = span("execution", "router", 11, 8, span("state", "Invoke", 12, 6, span("call", "d", 13, 4), expressions=1))

@@ -1,6 +1,6 @@
-"""Every family: one format in, one format out, or a refusal that names what the family lacks.
+"""Every family takes and returns the common format. A request is refused by name if the family lacks a feature.
 
-Each case runs through the model router and through the rate limiter. Prints the table.
+Each case runs through the model router and through the rate limiter. The last test prints a table of the results.
 """
 
 import json
@@ -18,7 +18,7 @@ from wire_shapes import exchanges
 pytestmark = pytest.mark.local
 
 NAMES = {"system": {"system", "messages"}, "multi-turn": {"messages"}}
-STOP = "river"  # The simulator's replies have this word.
+STOP = "river"  # The simulator's answers contain this word.
 VALUES = {"temperature": 0.25, "top_p": 0.5, "top_k": 37}
 FAULTS = {
     "throttled": ("throttling", "ModelThrottled"),
@@ -35,7 +35,7 @@ CASES = ("plain", "system", "multi-turn", "max_tokens", *VALUES, "stop_sequences
 
 @dataclass(frozen=True)
 class Route:
-    """A model by one of the two entries. `lacks` must be refused."""
+    """A model and the workflow through which it is called. Requests for the features in `lacks` must be refused."""
 
     name: str
     family: str
@@ -48,7 +48,7 @@ class Route:
 
 
 def routes(name, model, lacks=(), *, family=None):
-    """The model by both entries, with what it lacks by AWS's pages of the family."""
+    """Returns the model with both workflows. `lacks` comes from AWS's pages about the family."""
     return [Route(name, family or name, model, entry, frozenset(lacks)) for entry in ("router", "limiter")]
 
 
@@ -65,13 +65,13 @@ ROUTES = [
     *routes("qwen", "qwen.qwen3-32b-v1:0", ("top_k", "stop_sequences")),
     *routes("converse", "minimax.minimax-m2.5", ("top_k",)),
 ]
-# A model that has ended is no test of its family any more.
+# A model that has ended can no longer test its family.
 ROUTES = [route for route in ROUTES if not Catalogue("us-east-1").has_ended(route.model.removeprefix("us."))]
 CELLS = [(route, case) for route in ROUTES for case in CASES]
 
 
 def entry(route, case):
-    """The input of a case: the document of the rate limiter, or the same as the model router takes it."""
+    """Returns the input of a case: a document for the rate limiter, or the same document in the format of the model router."""
     directives, parameters = {}, {"max_tokens": 100}
     if case in FAULTS:
         directives = {"fault": FAULTS[case][0]}
@@ -99,13 +99,13 @@ def entry(route, case):
 
 
 def token(body):
-    """What makes a prompt of this run unique."""
+    """Returns the unique part of a prompt of this run, as a list with at most one item."""
     return re.findall(f"{CANARY} ([0-9a-f]{{12}})", body)[-1:]
 
 
 @pytest.fixture(scope="module")
 def ended(sentry):
-    """Every cell: what was sent, how it ended, and the bodies that reached Bedrock; the last is None if the simulator keeps none."""
+    """Returns for each cell the input, the result, and the bodies that reached Bedrock (None if none are recorded)."""
     sent = {cell: entry(*cell) for cell in CELLS}
     limiter = {cell: each for cell, each in sent.items() if cell[0].entry == "limiter"}
     router = {cell: each for cell, each in sent.items() if cell not in limiter}
@@ -116,7 +116,7 @@ def ended(sentry):
 
 
 def recorded(endpoint):
-    """The bodies of the recorded model calls by the token of their prompt."""
+    """Returns the bodies of the recorded model calls by the token of their prompt. None if nothing is recorded."""
     try:
         _, kept = exchanges(endpoint)
     except urllib.error.HTTPError as error:
@@ -132,7 +132,7 @@ def recorded(endpoint):
 
 
 def outcome(route, sent, done):
-    """`(answer, None)` or `(None, failure)`, the same for the router and the limiter; a failure has code, details and usage."""
+    """Returns `(answer, None)` or `(None, failure)`, in one form for both workflows. A failure has code, details and usage."""
     if route.entry == "router":
         if done["status"] == "SUCCEEDED":
             return done["output"], None
@@ -155,8 +155,11 @@ def leaves(value):
 
 
 def check_refusal(route, case, failure, arrived):
-    """A parameter that the model lacks is refused by its name, before anything is held. The model router knows families, not models: where
-    it is Bedrock that refuses, nothing was spent."""
+    """Checks the refusal of a parameter that the model lacks.
+
+    The rate limiter refuses it by name before anything is held. The model router knows families and not models, so Bedrock may
+    reject it. Nothing is spent then.
+    """
     if route.entry == "router":
         assert failure["code"] == "ModelRejectedRequest", failure["code"]
         assert failure["nothingSpent"] is True, "nothingSpent is not said"
@@ -182,16 +185,16 @@ def check_answer(route, case, answer, sent, arrived):
     check_usage(usage)
     assert output["message"]["role"] == "assistant"
     content, parameters = output["message"]["content"], sent["prompt"]["parameters"]
-    # What a model thinks comes out of the same tokens.
+    # Reasoning uses the same tokens as the answer.
     spoken = 0 if route.name in ALWAYS_THINK else 5
     assert content or case == "stop_sequences" or (case, spoken) == ("max_tokens", 0), "the text is empty"
     if case == "max_tokens":
         assert (output["stopReason"], usage["outputTokens"], len(content.split())) == ("max_tokens", 5, spoken)
     elif case == "stop_sequences":
-        # Not every model says that a stop sequence ended it.
+        # Not every model reports that a stop sequence ended its answer.
         assert STOP not in content and output["stopReason"] in {"stop_sequence", "end_turn"}
     else:
-        # A word that nobody knows reaches the client as it is, with the text that was paid for.
+        # An unknown stop reason is passed to the client unchanged, with the text that was paid for.
         assert output["stopReason"] == ("strange" if case == "stop reason" else "end_turn"), output["stopReason"]
     if case == "cached tokens":
         assert (usage["inputTokens"], usage["outputTokens"], usage["cacheReadInputTokens"]) == (21, 9, CACHED), usage
@@ -204,7 +207,7 @@ def check_answer(route, case, answer, sent, arrived):
 
 
 def verdict(route, case, sent, done, arrived):
-    """The word of a cell for the table; raises AssertionError where something is wrong."""
+    """Returns the word of a cell for the table. Raises AssertionError if something is wrong."""
     answer, failure = outcome(route, sent, done)
     if case in FAULTS:
         check_failure(route, case, failure)
@@ -224,7 +227,7 @@ def test_cell(ended, route, case):
 
 
 def test_print_the_table(ended, capsys):
-    """`ok`; `refused` by name where the family lacks it."""
+    """The words are `ok`, `refused` if the family lacks the feature, and `FAILED`."""
     lines, failed = [["", *CASES]], []
     for route in ROUTES:
         words = []

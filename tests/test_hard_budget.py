@@ -44,7 +44,7 @@ def check(answer, sent):
 
 
 class Storm:
-    """All clients at once on a budget for ten of them; every request uses exactly what it holds of `output`."""
+    """All clients at once on a budget for ten of them. Each request uses exactly the amount of `output` that it holds."""
 
     def __init__(self, sentry, title, settles=True, **attributes):
         arn, bare = sentry.profile_arn()
@@ -71,7 +71,7 @@ class Storm:
         )
 
     def check_nothing_is_held(self, sentry):
-        """Some seconds after the last answer no execution has a hold, in whatever item it was."""
+        """Waits until no item of the scope has a hold, at most `HELD_SECONDS` after the last answer. Returns the seconds."""
         while held := [name for items in self._items(sentry) for item in items for name in item if name.startswith("h#")]:
             assert time.monotonic() < self.ended + HELD_SECONDS, f"{len(held)} holds are left"
             time.sleep(0.5)
@@ -86,7 +86,7 @@ class Storm:
         assert (self.outcomes["Succeeded"], self.outcomes["Denied"]) == (CAPACITY, CLIENTS - CAPACITY), (self.outcomes, self.codes)
         assert self.codes.keys() <= {"BudgetExceeded", "BudgetReserved"}
         assert self.ratio <= 1 and self.calls == CAPACITY
-        # A settlement that `Settle` could not make is made by the queue's function.
+        # If `Settle` could not settle a request, the function of the metrics queue does it.
         self.check_nothing_is_held(sentry)
         sent = document(self.model, parameters={"max_tokens": 1})
         answer = sentry.ask(sent)
@@ -109,7 +109,7 @@ def test_budget_for_ten_admits_ten_of_a_hundred(sentry, say, repetitions, title,
 
 
 def test_without_the_ledger_the_same_budget_is_overrun(sentry, say, request):
-    """What the ledger prevents: the same clients, decided by what CloudWatch has seen and nothing else."""
+    """Shows the overrun that the ledger prevents. For the same clients, only CloudWatch's figures decide."""
     option = request.config.getoption("--without-ledger")
     assert option, "pass --without-ledger PATH, the example `without_ledger` of fn-reserve (cargo build --example without_ledger)"
     program = Path(option)
@@ -125,7 +125,7 @@ def test_without_the_ledger_the_same_budget_is_overrun(sentry, say, request):
 
 
 def test_nobody_is_starved(sentry, say):
-    """Ten clients at once that set no max_tokens, on a budget for exactly their ten answers: each waits as told, and is served in full."""
+    """Ten clients at once without max_tokens, on a budget for exactly their ten answers. Each waits as told and is served."""
     contents = [text(f"Client {number}.", latency_ms=MODEL_MILLISECONDS) for number in range(CAPACITY)]
     generous, _ = sentry.profile_arn()
     sizes = [check_succeeded(sentry.ask(document(generous, content)))["usage"]["outputTokens"] for content in contents]
@@ -134,7 +134,7 @@ def test_nobody_is_starved(sentry, say):
     begun = time.monotonic()
 
     def client(number):
-        """Asks until served; the code of every refusal, every wait, and the seconds until the answer."""
+        """Sends until served. Returns the answer, the codes of all denials, the waits, and the seconds until the answer."""
         sent, codes, waits = document(arn, contents[number]), [], []
         while True:
             answer = check_answer(sentry.ask(sent), sent)

@@ -1,4 +1,4 @@
-"""The usage history: for every scope of a request, what its answer said."""
+"""The usage history has the figures of each answer, for every scope of the request."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Documents that are not acceptable: each is answered with the field's path, and reaches nothing behind the first state."""
+"""Documents that must be refused. Each answer contains the path of the field, and nothing after the first state is called."""
 
 import time
 from contextlib import ExitStack
@@ -20,12 +20,12 @@ TAPPED = {
     "EmitMetricsFunction": "AWS_ENDPOINT_URL_CLOUDWATCH",
 }
 APPLICATION = unique(invalid_documents.APPLICATION)
-# AWS refuses it at the door.
+# AWS itself rejects this document.
 ONLY_LOCAL = {"the document has over 262,144 bytes"}
 
 
 def sent_documents(local):
-    """The cases' documents, with an application of this run's own and the canary in their prompts."""
+    """Returns the documents of the cases. Their application is unique to this run, and their prompts contain the canary."""
     return {
         name: raw.replace(f'"{invalid_documents.APPLICATION}"', f'"{APPLICATION}"').replace(f'"{invalid_documents.CANARY_PLACE}"', f'"{CANARY}"')
         for name, (raw, *_) in CASES.items() if local or name not in ONLY_LOCAL
@@ -33,7 +33,7 @@ def sent_documents(local):
 
 
 class Run:
-    """What came of all the documents: how each execution ended, and who asked which service meanwhile."""
+    """Sends all documents. Records the end of each execution, and the connections of functions to services during the run."""
 
     def __init__(self, sentry):
         self.calls_before = sentry.calls() if sentry.bedrock_endpoint else None
@@ -41,7 +41,7 @@ class Run:
         with ExitStack() as stack:
             taps = {}
             if sentry.local:
-                # What earlier tests have queued is to be gone before anyone listens.
+                # Messages of earlier tests must leave the queue before the taps start.
                 time.sleep(3)
                 for function, variable in TAPPED.items():
                     taps[function] = stack.enter_context(Tap())
@@ -94,7 +94,7 @@ def test_none_reached_the_service_behind(run, function):
 @pytest.mark.local
 @pytest.mark.parametrize("function, variable", TAPPED.items())
 def test_the_taps_hear_a_valid_request(sentry, run, function, variable):
-    """The control of the test above: the same tap notices a request that is valid."""
+    """Control for the test above: the same tap notices a valid request."""
     with Tap() as tap, sentry.reconfigured(function, **{variable: tap.url}):
         sent = document("claude-haiku-4-5")
         check_answer(sentry.ask(sent), sent, unsettled=function == "SettleFunction")

@@ -1,4 +1,7 @@
-"""Settlements and cancellations that `Settle` could not make: the metrics queue's function makes them, once, whatever is killed on the way."""
+"""The function of the metrics queue makes settlements and cancellations that `Settle` could not make.
+
+It makes each of them once, even if it is killed at any step.
+"""
 
 import json
 import threading
@@ -14,12 +17,12 @@ pytestmark = pytest.mark.local
 
 TOKENS = 10
 THROTTLED_SECONDS = 30
-# Settle's attempts, the message, and then every redelivery.
+# Enough for the attempts of Settle, the message, and all redeliveries.
 PATIENCE_SECONDS = 120
 
 
 class OfEachKind:
-    """A plan for one fault of each kind, at the writes that a function makes."""
+    """A plan with one fault of each kind, at the `UpdateItem` calls of a function."""
 
     def __init__(self):
         self._waiting, self.struck = [Fault("late", "UpdateItem", *variant) for variant in VARIANTS], []
@@ -35,7 +38,7 @@ class OfEachKind:
 
 
 class Throttling(Handler):
-    """Answers as DynamoDB does when it throttles, for as long as its server says; then it passes calls on."""
+    """Answers like DynamoDB when it throttles, until the time `until` of its server. After that it passes calls on."""
 
     def do_POST(self):
         if time.monotonic() > self.server.until:
@@ -52,7 +55,7 @@ class Throttling(Handler):
 
 
 class Never:
-    """A plan without faults."""
+    """A plan that never injects a fault."""
 
     def draw(self, _function, _operation):
         return None
@@ -65,7 +68,7 @@ def limited(sentry):
 
 
 def settled(sentry, scope):
-    """Waits until the scope holds nothing; what is settled then."""
+    """Waits until the scope has no holds. Returns the settled output tokens."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         (item,) = sentry.ledger_items(scope)
@@ -90,7 +93,7 @@ def test_settle_that_is_throttled_for_half_a_minute_loses_nothing(sentry):
 
 
 def test_late_settlements_are_made_once_whatever_is_killed(sentry):
-    """Before or after DynamoDB has done it, the function is killed or loses its connection: the messages come again."""
+    """The function is killed or loses its connection, before or after DynamoDB's write. Its messages are delivered again."""
     requests, plan = [limited(sentry) for _ in range(2 * len(VARIANTS))], OfEachKind()
     with FaultProxy("late", sentry.endpoint, plan) as proxy, sentry.late_metrics(300), sentry.quick_redelivery():
         with sentry.reconfigured("EmitMetricsFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url):
@@ -98,14 +101,14 @@ def test_late_settlements_are_made_once_whatever_is_killed(sentry):
                 answers = sentry.execute_all({scope: sent for sent, scope in requests})
             assert {ended["output"]["outcome"] for ended in answers.values()} == {"Succeeded"}
             assert [settled(sentry, scope) for _, scope in requests] == [TOKENS] * len(requests)
-            # A message may come once more after it was settled; that changes nothing.
+            # A settled message may be delivered again. That changes nothing.
             time.sleep(6)
             assert [settled(sentry, scope) for _, scope in requests] == [TOKENS] * len(requests)
     assert {(fault.point, fault.kind) for fault in plan.struck} == set(VARIANTS), "not every kind of fault has happened"
 
 
 class DiesWithItsHold:
-    """A plan for one function: it dies when it has written its hold, and again whenever it comes back."""
+    """A plan for one function. It is killed after it has written its hold, and again at each retry."""
 
     def __init__(self):
         self.holds = 0
@@ -121,7 +124,7 @@ class DiesWithItsHold:
 
 
 def test_cancellation_that_fails_is_made_by_the_queue(sentry):
-    """Neither the reservation nor its cancellation can run to its end; the hold is given back long before it expires."""
+    """Neither the reservation nor its cancellation can finish. The hold is released long before it expires."""
     sent, scope = limited(sentry)
     sent["tags"]["requestId"] = unique("e2e-late")
     plan = DiesWithItsHold()
@@ -130,5 +133,5 @@ def test_cancellation_that_fails_is_made_by_the_queue(sentry):
             check_error(sentry.ask(sent), "LedgerUnavailable", sent)
     assert plan.holds == 1
     assert settled(sentry, scope) == 0
-    # Nothing was spent, so the client may come again.
+    # Nothing was spent, so the client may use the request id again.
     check_succeeded(sentry.ask(sent), sent)

@@ -1,7 +1,7 @@
-"""Holds and what becomes of them, as `budget` and the next request show it.
+"""Holds and their settlement, as seen in `budget` and by the next request.
 
-Requests have known sizes: the simulator reports the tokens that the prompt asks for, and `max_tokens` is what is held of `output`.
-CloudWatch hears of everything much later than these tests run, so every figure is the ledger's own.
+Requests have known sizes. The simulator reports the tokens that the prompt asks for. A request holds its `max_tokens` of
+`output`. CloudWatch receives all usage long after these tests, so every figure comes from the ledger.
 """
 
 import time
@@ -25,7 +25,7 @@ def late(sentry):
 
 @pytest.fixture
 def limited(sentry):
-    """Makes a profile of the test's own with a limit; returns its ARN and its scope."""
+    """Creates a profile with a limit that no other test uses. Returns its ARN and its scope."""
     def make(**limit):
         arn, bare = sentry.profile_arn()
         sentry.set_limit(bare, limit)
@@ -43,7 +43,7 @@ def succeeded(sentry, sent):
 
 
 def room(answer, scope, unit="output"):
-    """`(used, reserved)`"""
+    """Returns `(used, reserved)` of a unit in a scope."""
     entry = entry_of(answer, scope)[unit]
     return entry["used"], entry["reserved"]
 
@@ -82,7 +82,7 @@ NOBODY_KNOWS = ["hang", "model-timeout", "close", "internal", "model-error", "ma
 
 @pytest.fixture(scope="module")
 def failures(sentry):
-    """Every fault once, each on a limit of 1,000 tokens with a hold of 500."""
+    """Sends every fault once, each to a model with a limit of 1,000 tokens and a hold of 500."""
     sent, scopes = {}, {}
     for fault in NOTHING_SPENT + NOBODY_KNOWS:
         arn, bare = sentry.profile_arn()
@@ -135,7 +135,7 @@ def test_model_that_was_never_reached_spends_nothing(sentry, limited):
     assert room(answer, scope) == (0, 0)
 
 
-# Refusals
+# Denials
 
 def test_reserved_and_exceeded_are_told_apart(sentry, limited):
     arn, scope = limited(output=1000)
@@ -180,7 +180,7 @@ def test_own_maximum_is_never_lowered(sentry, limited):
 
 
 def test_bound_on_the_input_is_exact(sentry, limited):
-    """What is held of `input` is what a refusal says is needed: one token less refuses, as many admit."""
+    """A request holds the `input` that its denial gives as needed. A limit of this amount admits it, one token less denies it."""
     arn, scope = limited(input=0)
     content = text("A prompt of some length.", input_tokens=1)
     sent = document(arn, content, parameters={"max_tokens": 5})

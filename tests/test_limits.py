@@ -1,7 +1,7 @@
-"""Limits against usage: who is denied and why, what an admin's edit changes, and which item decides.
+"""Limits against usage: denials and their reasons, the effect of an administrator's edit, and the item that decides.
 
-Every case has an application inference profile of its own, so that none sees another's usage. Where a case ends in a denial
-no model is called, so the profile need not exist.
+Each case has its own application inference profile, so cases do not share usage. The profile does not need to exist if the case
+ends in a denial, because no model is called.
 """
 
 import time
@@ -23,7 +23,7 @@ def budget_of(answer):
 
 
 def denied(sentry, arn):
-    """A request that is out of budget; returns its budget entry."""
+    """Checks that a request exceeds its budget. Returns its budget entry."""
     sent = document(arn)
     answer = sentry.ask(sent)
     details = check_error(answer, "BudgetExceeded", sent)
@@ -33,7 +33,7 @@ def denied(sentry, arn):
 
 
 def approved(sentry, arn):
-    """A request that is within budget; returns its budget entry."""
+    """Checks that a request is within its budget. Returns its budget entry."""
     sent = document(arn)
     return budget_of(check_succeeded(sentry.ask(sent), sent))
 
@@ -171,7 +171,7 @@ def test_traffic_that_goes_round_the_sentry_counts_as_soon_as_bedrock_reports_it
     assert budget_of(answer)["output"]["used"] >= 950
 
 
-# Which item decides
+# The item that decides
 
 def test_default_item_decides_where_the_model_has_none(sentry, profile):
     arn, bare = profile
@@ -256,7 +256,7 @@ def test_item_of_an_alias_is_not_for_its_full_id(sentry):
         sentry.delete_limit(alias)
 
 
-# Items that cannot be understood: (what the item says beside its key, the field that the details must name)
+# Malformed items: (the fields of the item besides its key, the field that the details must name)
 
 MALFORMED = {
     "input is a word": ({"limit": {"input": "many"}}, "limit.input"),
@@ -334,7 +334,7 @@ def test_item_in_another_spelling_is_understood(sentry, profile, item):
     assert approved(sentry, arn)["source"] == "model"
 
 
-# What else an item can say
+# Other fields of an item
 
 @pytest.mark.local
 def test_limit_that_observes_serves_and_says_what_it_would_deny(sentry):
@@ -379,9 +379,9 @@ def test_one_request_may_hold_no_more_than_the_item_says(sentry, profile):
     answer = sentry.ask(sent)
     details = check_error(answer, "RequestTooLarge", sent)
     assert (details["scope"], details["exceeded"], details["needed"], details["limit"]) == (f"model#{bare}", "output", 101, 100)
-    # The ledger has not been asked.
+    # The ledger was not called.
     assert (answer["budget"], sentry.ledger_items(f"model#{bare}"), sentry.calls(bare)) == ([], [], 0)
-    # Where the client leaves it open, the model is asked for as much as fits.
+    # If the client sets no max_tokens, the model is asked for the amount that fits.
     open_ended = document(arn)
     answer = check_succeeded(sentry.ask(open_ended), open_ended)
     assert (answer["degraded"]["action"], answer["degraded"]["to"]) == ("clamp", 100)

@@ -1,4 +1,4 @@
-"""No text of a prompt or of an answer in any log. Runs last, and searches for every text of the whole session."""
+"""No log contains the text of a prompt or of an answer. Runs last, and searches for all texts of the run."""
 
 from pathlib import Path
 
@@ -13,7 +13,10 @@ PIECE = 40
 
 @pytest.fixture(scope="module")
 def texts(sentry):
-    """What must be nowhere: the canary, and pieces of every answer. Takes every kind of ending once more first, to be independent of the other files."""
+    """Returns the texts that no log may contain: the canary, and pieces of every answer.
+
+    It first produces every kind of outcome, so it does not depend on the tests of other files.
+    """
     check_succeeded(sentry.ask(document("nova-lite")))
     check_succeeded(sentry.ask(document("claude-haiku-4-5")))
     check_error(sentry.ask({**document(), "unknown": CANARY}), "InvalidRequest")
@@ -60,7 +63,7 @@ def test_no_text_in_cloudwatch_logs(sentry, texts):
 
 
 def is_log(path):
-    """A file of text: built functions may lie beside the logs."""
+    """`True` if a file contains text. The directory may also contain built functions."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

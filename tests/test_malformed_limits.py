@@ -1,4 +1,4 @@
-"""Everything that an admin can get wrong in an item, for the model and for other scopes: named and denied, never ignored."""
+"""Mistakes in limits items of models and of other scopes. The denial names the mistake, and no mistake is ignored."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def with_limit(**attributes):
     return {"limit": LIMIT, **attributes}
 
 
-# What the item says beside its key, and the fields of which the details must name one.
+# The fields of the item besides its key, and the fields of which the details must name one.
 MALFORMED = {
     "dollars in a string": ({"limit": {"usd": "100"}}, "limit.usd"),
     "dollars are negative": ({"limit": {"usd": number("-0.01")}}, "limit.usd"),
@@ -97,7 +97,10 @@ KINDS = ["model", "costCenter"]
 
 @pytest.fixture(scope="module")
 def answers(sentry):
-    """Every item, as the model's and as a cost centre's, met by a request: `{(name, kind): (document, item's key, answer)}`."""
+    """Sends a request for each item, once as the item of a model and once as the item of a cost center.
+
+    Returns `{(name, kind): (document, key of the item, answer)}`.
+    """
     sent, keys = {}, {}
     for name, item in {**{name: item for name, (item, *_) in MALFORMED.items()}, **GOOD}.items():
         for kind in KINDS:
@@ -105,7 +108,7 @@ def answers(sentry):
             center = unique("e2e-malformed")
             key = model_id if kind == "model" else f"costCenter#{center}"
             sentry.set_limit(key, **item)
-            # A model without a price could not pass dollars at all.
+            # A limit in dollars denies every request of a model without a price.
             model = model_id if kind == "model" else "nova-lite"
             sent[name, kind], keys[name, kind] = document(model, tags={"applicationId": "e2e-malformed", "costCenter": center}), key
     ended = sentry.execute_all(sent)

@@ -1,4 +1,4 @@
-"""The six metrics with the five dimensions, after every outcome, and those of the whole stack."""
+"""The six metrics with the five dimensions after every outcome, and the metrics of the whole stack."""
 
 import string
 import time
@@ -15,7 +15,7 @@ ALL_TAGS = {"costCenter": "research", "environment": "staging"}
 
 
 def counted(sentry, answer, dimensions):
-    """The sums under exactly these dimensions; each metric has one point, also where its value is zero."""
+    """Returns the sums with exactly these dimensions. Each metric must have one point, even if its value is zero."""
     assert sentry.dimensions(answer) == dimensions
     found = sentry.wait_for_metrics(dimensions)
     assert {name: points for name, (_, points) in found.items()} == dict.fromkeys(METRICS, 1)
@@ -101,7 +101,7 @@ def test_several_requests_of_one_application_add_up(sentry):
 
 
 def total_after(sentry, request, by, name, **dimensions):
-    """What a request adds to a metric that all requests share."""
+    """Returns the answer, and the amount that the request adds to a metric that all requests share."""
     before = sentry.metric_total(name, **dimensions)
     answer = sentry.ask(request)
     return answer, sentry.wait_for_total(before + by, name, **dimensions) - before
@@ -135,7 +135,7 @@ def test_degradation_is_counted(sentry):
 @pytest.mark.local
 def test_what_is_held_and_what_is_used_are_counted(sentry):
     sent = document(parameters={"max_tokens": 500}, input_tokens=10, output_tokens=40)
-    # What earlier tests have queued is to be gone, so that the figures are this request's alone.
+    # Messages of earlier tests must leave the queue. The figures are then only those of this request.
     time.sleep(5)
     before = sentry.metric_total("HeldTokens")
     answer, used = total_after(sentry, sent, 50, "UsedTokens")
@@ -149,7 +149,7 @@ def test_invalid_request_counts_nothing(sentry):
     application = unique("e2e-metrics")
     sent = document(tags={"applicationId": application})
     check_error(sentry.ask({**sent, "unknown": 1}), "InvalidRequest")
-    # A later request's metrics are there, so the earlier one's would be.
+    # The metrics of a later request have arrived, so those of the refused request would have arrived too.
     witness = document(tags={"applicationId": unique("e2e-witness")})
     answer = check_succeeded(sentry.ask(witness), witness)
     assert len(sentry.wait_for_metrics(sentry.dimensions(answer))) == len(METRICS)

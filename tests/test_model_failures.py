@@ -1,4 +1,4 @@
-"""Everything that can go wrong with a model: its code, and what is counted."""
+"""All failures of a model: the error code, and the metrics."""
 
 import pytest
 
@@ -23,14 +23,14 @@ FAULTS = {
     "malformed": "ModelError",
     "missing-usage": "ModelError",
 }
-# A repetition would not help, or would pay twice.
+# A retry would not help, or the call would be paid for twice.
 NEVER_REPEATED = {"model-timeout", "hang", "access-denied", "validation", "not-found", "model-error", "malformed", "missing-usage"}
 MODEL = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 
 
 @pytest.fixture(scope="module")
 def failures(sentry):
-    """Every fault, through a profile of the case's own, so that its calls can be counted."""
+    """Sends every fault, each through its own profile, so that its calls can be counted."""
     sent, profiles = {}, {}
     for fault in FAULTS:
         model, profiles[fault] = sentry.profile_arn()
@@ -61,7 +61,7 @@ def test_call_that_may_have_been_paid_is_not_repeated(sentry, failures, fault):
 
 
 def test_answer_without_text_is_an_answer(sentry):
-    """The model was paid and says why it stopped: guardrails and prefilled conversations do that."""
+    """The model was paid for and gives a stop reason. This happens with guardrails and prefilled conversations."""
     sent = document(MODEL, fault="empty")
     answer = check_succeeded(sentry.ask(sent), sent)
     assert answer["output"]["message"]["content"] == ""
@@ -86,14 +86,14 @@ def test_answer_that_does_not_fit_is_named_and_counted(sentry):
     check_error(answer, "OutputTooLarge", sent)
     found = sentry.wait_for_metrics(sentry.dimensions(answer))
     totals = {name: total for name, (total, _) in found.items()}
-    # The tokens were spent although nobody gets to see them; Step Functions drops its own call's answer with the usage in it.
+    # The tokens were spent, although no client receives them. With a native call, Step Functions drops the answer and its usage.
     tokens = (0, 0) if sentry.native else (30, 90_000)
     counted = {"InputTokens": tokens[0], "OutputTokens": tokens[1]}
     assert totals == {"TotalRequests": 1, "RateLimitApproved": 1, "RateLimitDenied": 0, "InvocationFailed": 1, **counted}
 
 
 def test_answer_that_grows_when_it_is_escaped_is_still_named(sentry):
-    """Sizes round the limit of a state's payload: an answer or its code, never a failed execution."""
+    """Sizes near the limit of a state's payload return an answer or an error code, never a failed execution."""
     for size in (200_000, 240_000, 255_000, 262_144):
         sent = document(MODEL, output_bytes=size, output_tokens=50_000)
         answer = sentry.ask(sent)

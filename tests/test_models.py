@@ -1,5 +1,8 @@
-"""Every model that is alive, from every provider: it answers what it is said to take, its price is the catalogue file's to the
-picodollar, and what it does not take is refused before anything is held."""
+"""Every living model of every provider.
+
+It answers requests with the features that it accepts by the catalogue. The cost is that of the catalogue's files to the
+picodollar. Requests with features that it does not accept are refused before anything is held.
+"""
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +33,7 @@ LONG = "All that stands here is read once and cached. " * 500
 
 
 def said(*content, role="user"):
-    """A message: one text as it is, or blocks."""
+    """Returns a message. Its content is a string if there is one text, otherwise a list of blocks."""
     return {"role": role, "content": content[0] if len(content) == 1 and isinstance(content[0], str) else list(content)}
 
 
@@ -39,7 +42,7 @@ def to(model, *messages, tags=TAGS, **prompt):
 
 
 def served(sentry, sent):
-    """The answer to a document: it succeeded, at the price of the catalogue's file; an unknown rate is never nothing."""
+    """Returns the answer to a document. It must succeed at the catalogue's price. An unknown rate never means no cost."""
     answer = sentry.ask(sent)
     answer.pop("notices", None)
     check_succeeded(answer, sent)
@@ -52,7 +55,7 @@ def served(sentry, sent):
 
 
 def of_each(models, attempt):
-    """Does the same with every model, several at a time; fails with all that went wrong."""
+    """Calls `attempt` with every model, several at a time. Fails with the list of all problems."""
     def wrong(model):
         try:
             attempt(model)
@@ -66,7 +69,7 @@ def of_each(models, attempt):
 
 
 def loop(sentry, model, turns, directives=None, **prompt):
-    """A conversation in which the model asks for the tool in every turn but the last; the messages."""
+    """Runs a conversation in which the model uses the tool in every turn except the last. Returns the messages."""
     messages = [said({"text": text("Where is it?", tool="find", **directives or {})})]
     for turn in range(turns):
         sent = to(model, *messages, tools=[TOOL], **prompt)
@@ -82,7 +85,7 @@ def loop(sentry, model, turns, directives=None, **prompt):
 
 
 def names(**wanted):
-    """The models that take what is named; a model takes what no source says it does not."""
+    """Returns the names of models that accept all features in `wanted`. The values apply if the catalogue has none."""
     def takes(model, name, default):
         return bool(CATALOGUE.takes(model).get(name, default))
 
@@ -90,7 +93,7 @@ def names(**wanted):
 
 
 def taken(name):
-    """What the model of a name takes."""
+    """Returns the properties of the model that has this name."""
     return CATALOGUE.takes(next(model for model in MODELS if CATALOGUE.name(model) == name))
 
 
@@ -122,7 +125,10 @@ def test_picture(sentry):
 
 
 def test_parts_that_a_model_takes(sentry):
-    """System, turns, a document and every parameter at once; the simulator has its rules from elsewhere, so here the two could disagree."""
+    """Sends a system prompt, turns, a document and all parameters at once.
+
+    The rules of the simulator have another source than the catalogue, so this test finds differences between the two.
+    """
     def attempt(model):
         takes = CATALOGUE.takes(model)
         sampling = {"none": {}, "one-of-temperature-top-p": {"top_p": 0.9}}.get(takes.get("sampling"), {"temperature": 0.7, "top_p": 0.9})
@@ -140,7 +146,7 @@ def test_parts_that_a_model_takes(sentry):
 
 
 def reasoning(name):
-    """What makes a model think; one that thinks unless it is told not to needs nothing."""
+    """Returns the field that makes a model think. A model that thinks by default needs none."""
     style = taken(name)["reasoning"].get("style")
     if style is None:
         return {}
@@ -170,9 +176,9 @@ def test_caching(sentry):
     of_each(names(cache=False), attempt)
 
 
-# Sums
+# Costs
 
-# Of those that have an end, none is asked after it.
+# Models that have ended are left out.
 TODAYS = [
     name for name in (
         "claude-sonnet-5", "claude-opus-5-5", "claude-haiku-4-5", "claude-haiku-5-5", "nova-2-lite", "gpt-oss-120b", "llama-4-maverick", "kimi-k3",
@@ -223,10 +229,10 @@ def test_priority_costs_its_own_rate(sentry):
     assert cost_of(sentry, sent) == Decimal("0.0017325")
 
 
-# Thoughts
+# Reasoning
 
 def thinking_loop(sentry, model, **prompt):
-    """A loop of two turns, ready for the second one to be sent again with other thoughts."""
+    """Runs a loop of two turns. Returns its messages without the last answer, so that a test can send the second turn again."""
     messages = loop(sentry, model, 2, **prompt)
     assert len(thoughts(messages[1])) == 1
     return messages[:3]
@@ -241,7 +247,7 @@ def test_changed_signature_is_refused_by_bedrock(sentry, model, prompt):
     sent = to(model, *forged, tools=[TOOL], **prompt)
     details = check_error(sentry.ask(sent), "ModelRejectedRequest", sent)
     assert "signature" in details["bedrockMessage"]
-    # As they came, they are taken again.
+    # The model accepts its own reasoning if it is unchanged.
     served(sentry, to(model, *messages, tools=[TOOL], **prompt))
 
 
@@ -249,7 +255,7 @@ def test_changed_signature_is_refused_by_bedrock(sentry, model, prompt):
     ("claude-haiku-4-5", {"reasoning": {"budgetTokens": 1024}}, True), ("claude-sonnet-5", {"reasoning": {"effort": "high"}}, False),
 ])
 def test_loop_without_its_thoughts(sentry, model, prompt, refused):
-    """A model that thinks by budget must get them back, one that thinks adaptively goes on without."""
+    """A model that thinks by budget must get its reasoning back. A model that thinks adaptively continues without it."""
     messages = thinking_loop(sentry, model, **prompt)
     messages[1]["content"] = [block for block in messages[1]["content"] if "reasoningContent" not in block]
     sent = to(model, *messages, tools=[TOOL], **prompt)
@@ -270,7 +276,7 @@ SCHEMA = {"outputFormat": {"jsonSchema": {"name": "place", "schema": {"type": "o
 FIRST = "prompt.messages[0]"
 FIELDS = "prompt.additionalModelRequestFields"
 
-# what: document, details.path, details.parameter
+# rule: document, details.path, details.parameter
 BROKEN = {
     "temperature with top_p": (to("claude-haiku-4-5", parameters={"temperature": 0.5, "top_p": 0.9}), "prompt.parameters.top_p", "top_p"),
     "sampling": (to("claude-opus-4-7", parameters={"temperature": 0.5}), "prompt.parameters.temperature", "temperature"),
@@ -317,7 +323,7 @@ BROKEN = {
 
 
 def rows(sentry):
-    """How many items the ledger has."""
+    """Returns the number of items in the ledger."""
     count, more = 0, {}
     while True:
         page = sentry.ledger.scan(Select="COUNT", ConsistentRead=True, **more)

@@ -1,7 +1,7 @@
-"""Models called by Step Functions itself: the same answers, byte for byte, as through the function that waits for them.
+"""Models called by Step Functions itself. The answers are the same, byte for byte, as from the function that waits for models.
 
-Compares the stack with one beside it that has `ModelInvocation=lambda`, on the same documents. The simulator's words follow from the
-prompt alone.
+The tests send the same documents to this stack and to a second stack with `ModelInvocation=lambda`. The words of the simulator
+depend only on the prompt.
 """
 
 import json
@@ -47,7 +47,7 @@ PROMPTS = {
     "large": {"output_bytes": 200_000, "output_tokens": 50_000},
     "escapes to too much": {"output_bytes": 250_000, "output_tokens": 50_000},
 }
-# Content blocks and what stands beside the messages. A model that does not take them refuses them, in the same words.
+# Content blocks, and fields besides the messages. A model that does not accept them must cause the same error on both stacks.
 USE = {"toolUse": {"toolUseId": "t1", "name": "find", "input": {"someKey": [{"InnerKey": 0.5}], "none": None}}}
 RESULT = {"toolResult": {"toolUseId": "t1", "status": "success", "content": [{"json": {"At": [1, 0.5, None]}}, {"text": SPECIAL}]}}
 RICH = {
@@ -72,7 +72,7 @@ FAULTS = {
         "throttling", "quota", "not-ready", "unavailable", "internal", "close", "hang", "model-timeout", "model-error",
         "access-denied", "validation", "not-found", "malformed", "missing-usage")
 }
-# The errors do not depend on the family.
+# Errors do not depend on the family, so one family is enough.
 CELLS = [*((family, name) for family in MODELS for name in PROMPTS | RICH), *(("nova", name) for name in FAULTS)]
 
 pytestmark = pytest.mark.local
@@ -87,7 +87,7 @@ def native(sentry):
 
 @pytest.fixture(scope="module")
 def waiting(request, native):
-    """The stack whose function waits for the model."""
+    """The stack in which a function waits for the model."""
     option = request.config.getoption
     if not option("--lambda-stack-name"):
         pytest.skip("no --lambda-stack-name")
@@ -98,7 +98,7 @@ def waiting(request, native):
 
 
 def entry(family, name):
-    """The model router's input."""
+    """Returns the input of the model router for a case."""
     made = dict((PROMPTS | RICH | FAULTS)[name])
     before, parameters = made.pop("before", []), made.pop("parameters", {})
     blocks, beside = made.pop("blocks", None), made.pop("beside", {})
@@ -112,7 +112,7 @@ def entry(family, name):
 
 
 def ended(stack, sent):
-    """How the model router ends, as text, without the id of Bedrock's answer, which is never the same twice."""
+    """Returns the result of the model router as text, without the id of Bedrock's answer. The id is different each time."""
     done = stack.states.start_sync_execution(stateMachineArn=stack.outputs["ModelRouterArn"], input=json.dumps(sent, ensure_ascii=False))
     cause = re.sub(r',?"bedrockRequestId": ?"[^"]+"', "", done.get("cause") or "")
     return done["status"], done["output"] if done["status"] == "SUCCEEDED" else None, done.get("error"), cause
@@ -135,7 +135,7 @@ def test_answer_is_the_same_byte_for_byte(both, family, name):
 
 
 def test_both_ways_answered_and_failed(both):
-    """The comparison is of something."""
+    """The compared results contain enough successes and failures."""
     ends = [status for status, *_ in both["native"].values()]
     assert ends.count("SUCCEEDED") > 120 and ends.count("FAILED") > 20
     for name in RICH:
@@ -144,7 +144,7 @@ def test_both_ways_answered_and_failed(both):
 
 @pytest.fixture(scope="module")
 def arrived(both, native):
-    """The bodies that reached Bedrock, by the prompt's token."""
+    """Returns the bodies that reached Bedrock, by the token of the prompt."""
     found = recorded(native.bedrock_endpoint)
     if found is None:
         pytest.skip("the Bedrock simulator was not started with --record")
@@ -184,7 +184,7 @@ def test_model_that_hangs_is_given_up_after_its_time(native):
 
 
 def test_repetition_is_stopped_where_the_sdk_has_repeated_by_itself(native):
-    """`attempts` is how often the integration's SDK tries; an attempt before the last may have been paid for."""
+    """`attempts` is the number of attempts by the integration's SDK. An attempt before the last may have been paid for."""
     def outcome(attempts, **directives):
         model, bare = native.profile_arn()
         sent = document(model, content=text(f"Hi. [[sdk attempts={attempts}]]", fault="throttling", **directives))
@@ -196,9 +196,9 @@ def test_repetition_is_stopped_where_the_sdk_has_repeated_by_itself(native):
     assert outcome(1) == ("ModelThrottled", True, 3)
     assert outcome(2) == ("ModelThrottled", None, 2)
     assert outcome(3) == ("ModelThrottled", None, 3)
-    # What the SDK's own repetition mends is an answer like any other.
+    # If a retry by the SDK succeeds, the answer is like any other.
     assert outcome(2, times=1) == (None, None, 2)
-    # So is what is mended by the router's repetitions.
+    # The same is true if a retry by the router succeeds.
     assert outcome(1, times=2) == (None, None, 3)
 
 
@@ -228,7 +228,7 @@ def test_answer_over_the_limit_of_a_payload_is_named_but_its_usage_is_not_known(
 
 
 def members(shape, seen):
-    """`(name, shape)` of every member of a structure below `shape`, and whether its content has no names of its own."""
+    """Yields the name of each member below `shape`, a flag that its content has free names, and a flag that it is binary."""
     if shape.type_name == "list":
         yield from members(shape.member, seen)
     elif shape.type_name == "structure" and shape.name not in seen:
@@ -241,7 +241,7 @@ def members(shape, seen):
 
 
 def test_names_are_those_of_the_service_model():
-    """Every name can be put into the other case and back, and the lists of what is the caller's own, and what is binary, are whole."""
+    """Every name can be converted to the other case and back. The lists of free-form and binary members are complete."""
     operation = botocore.session.get_session().get_service_model("bedrock-runtime").operation_model("Converse")
     found = [each for shape in (operation.input_shape, operation.output_shape) for each in members(shape, set())]
     assert len(found) > 100 and all(re.fullmatch("[a-z][A-Za-z0-9]*", name) for name, _, _ in found)

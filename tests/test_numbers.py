@@ -1,4 +1,4 @@
-"""Numbers of tools arrive digit by digit: at the model, in its answer, and at the model again in the next turn."""
+"""Numbers in tools are passed on digit by digit: to the model, in its answer, and to the model again in the next turn."""
 
 import json
 
@@ -16,19 +16,19 @@ NUMBERS = {
     "least": "-9223372036854775808", "seventeen": "31.245270191439438", "small": "2.2250738585072014e-308",
 }
 OBJECT = "{" + ", ".join(f'"{name}": {digits}' for name, digits in NUMBERS.items()) + "}"
-# Each number as a limit of its property, and as the value that the simulated model passes to the tool.
+# Each number is a limit of its property, and the value that the simulated model passes to the tool.
 SCHEMA = '{"type": "object", "properties": {' + ", ".join(f'"{name}": {{"maximum": {digits}, "default": {digits}}}' for name, digits in NUMBERS.items()) + "}}"
 TOOL = f'{{"toolSpec": {{"name": "find", "inputSchema": {{"json": {SCHEMA}}}}}}}'
 SEPARATORS = ",}] \n"
 
 
 def digits_in(raw):
-    """How often each number stands in a JSON text, as it is written there."""
+    """Counts the occurrences of each number in a JSON text, with exactly these digits."""
     return {name: sum(raw.count(f"{digits}{end}") for end in SEPARATORS) for name, digits in NUMBERS.items()}
 
 
 def body_at_bedrock(sentry, sent):
-    """The text of the one body that reached Bedrock for a request."""
+    """Returns the text of the only body that reached Bedrock for a request."""
     (key,) = token(sent)
     _, kept = exchanges(sentry.bedrock_endpoint)
     found = [each["request"]["body"] for each in kept if key in each["request"]["body"] and each["path"].endswith("/converse")]
@@ -52,7 +52,7 @@ def test_numbers_arrive_digit_by_digit_in_both_turns(sentry):
     assert digits_in(answer) == dict.fromkeys(NUMBERS, 1), "in the tool's input"
     content = json.loads(answer)["output"]["message"]["content"]
     (use,) = [block["toolUse"] for block in content if "toolUse" in block]
-    # Python reads and writes these numbers as they are: the answer goes back as any client would send it.
+    # Python reads and writes these numbers unchanged, so the answer is sent back as any client would send it.
     result = f'{{"toolResult": {{"toolUseId": "{use["toolUseId"]}", "content": [{{"json": {OBJECT}}}]}}}}'
     last = json.dumps({"text": text()})
     sent, _ = asked(sentry, f'[{{"role": "user", "content": {question}}}, {{"role": "assistant", "content": {json.dumps(content)}}}, {{"role": "user", "content": [{result}, {last}]}}]')

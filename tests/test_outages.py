@@ -1,4 +1,4 @@
-"""Failures of what the sentry stands on: denied where the budget cannot be known, a named answer where a function breaks."""
+"""Outages of services and functions: a denial if the budget is unknown, or an answer that names the error."""
 
 import time
 from contextlib import ExitStack
@@ -88,7 +88,7 @@ def test_function_that_times_out(sentry, profile, function, variable, code):
 
 
 def test_function_that_fails_after_a_working_call(sentry, profile):
-    """A warm function's memory must not hide that CloudWatch is gone: the first figure is another model's."""
+    """The cache of a warm function must not hide an outage of CloudWatch. The first figure is of a different model."""
     works_again(sentry)
     sent = document(profile[0])
     with sentry.reconfigured("FetchUsageFunction", AWS_ENDPOINT_URL_CLOUDWATCH=UNREACHABLE):
@@ -108,7 +108,7 @@ def test_tokens_that_cannot_be_counted_are_bounded(sentry, profile, broken):
 
 
 def test_both_reserve_and_its_cancellation_fail(sentry, profile):
-    """Nothing can be said of the budget, so nothing is sent."""
+    """The budget is unknown, so the model is not called."""
     arn, bare = profile
     sent = document(arn)
     with sentry.crashing("ReserveFunction"), sentry.crashing("SettleFunction"):
@@ -123,12 +123,12 @@ def test_both_reserve_and_its_cancellation_fail(sentry, profile):
 ], ids=["crashes", "DynamoDB unreachable"])
 @pytest.mark.parametrize("fault", [None, "throttling"])
 def test_answer_is_not_withheld_because_its_hold_could_not_be_settled(sentry, profile, broken, fault):
-    """The queue's function settles it from the message of the request; a metric tells of it."""
+    """The function of the metrics queue settles the hold from the message of the request. A metric counts it."""
     arn, bare = profile
     sentry.set_limit(bare, {"output": 1000})
     sent = document(arn, parameters={"max_tokens": 600}, output_tokens=10, **({"fault": fault} if fault else {}))
     late = sentry.metric_total("LateSettlements")
-    # CloudWatch shall not know of the tokens before the budget is looked at.
+    # CloudWatch must not report the tokens before the test reads the budget.
     with sentry.late_metrics(60):
         with broken(sentry):
             answer = sentry.ask(sent)

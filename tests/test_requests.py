@@ -1,4 +1,4 @@
-"""Requests that succeed: every way to name a model, every shape of prompt, and the answer in the contract's form."""
+"""Successful requests: all ways to name a model, all forms of a prompt, and the form of the answer."""
 
 import re
 from decimal import Decimal
@@ -14,7 +14,7 @@ SONNET = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 NOVA = "us.amazon.nova-lite-v1:0"
 FOUNDATION = "amazon.nova-lite-v1:0"
 MISTRAL = "mistral.mistral-large-3-675b-instruct"
-# One of each kind: Amazon's, Anthropic's, and one that has no words of its own. With each the parameters that it does not take.
+# A model of Amazon, one of Anthropic, and one without its own request fields. The values are parameters that they do not accept.
 MODELS = {"nova-lite": (), "claude-haiku-4-5": ("top_p",), "mistral-large-3": ("top_k",)}
 
 NAMES = {
@@ -95,7 +95,7 @@ def test_document_of_the_contract(sentry):
 
 
 def said(*turns):
-    """Messages of the given roles, each with a text of its own."""
+    """Returns messages with the given roles. Each has a different text."""
     return [{"role": role, "content": text(f"Part {number}.")} for number, role in enumerate(turns)]
 
 

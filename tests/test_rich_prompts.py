@@ -1,4 +1,7 @@
-"""Content blocks, tools, system, guardrails and service tiers, end to end: what reaches Bedrock, what comes back, what it costs the budget."""
+"""Content blocks, tools, system prompts, guardrails and service tiers, end to end.
+
+The tests check the call that reaches Bedrock, the answer, and the charge to the budget.
+"""
 
 import base64
 import json
@@ -19,20 +22,20 @@ NOTES = {"document": {"format": "md", "name": "notes", "source": {"text": "# Sto
 TOOL = {"toolSpec": {"name": "find", "description": "Finds a place.", "inputSchema": {"json": {"type": "object", "properties": {"place": {"type": "string"}}}}}}
 CLAUDE = "claude-haiku-4-5"  # Bedrock counts its tokens.
 NOVA, NOVA_WINDOW = "nova-lite", 300_000  # Bedrock does not count its tokens.
-NOVA_IMAGE_TOKENS = 1_300  # Of a picture up to 900 x 900 pixels (Amazon Nova User Guide, "Image understanding").
-UNPRICED = "writer.of-no-known-window-v1:0"  # It has no entry.
+NOVA_IMAGE_TOKENS = 1_300  # An image up to 900 x 900 pixels (Amazon Nova User Guide, "Image understanding").
+UNPRICED = "writer.of-no-known-window-v1:0"  # The catalogue has no entry for it.
 TEXT_ALONE = "gpt-oss-120b"
 
 
 def rich(model, *blocks, tags=None, parameters=None, directives=None, **beside):
-    """A document whose one message has a text and these blocks."""
+    """Returns a document with one message that has a text and these blocks."""
     made = document(model, messages=[{"role": "user", "content": [{"text": text(**directives or {})}, *blocks]}], tags=tags, parameters=parameters)
     made["prompt"] |= beside
     return made
 
 
 def arrived(sentry, sent):
-    """The one body that reached Bedrock."""
+    """Returns the only body that reached Bedrock."""
     bodies = recorded(sentry.bedrock_endpoint)
     if bodies is None:
         pytest.skip("the Bedrock simulator was not started with --record")
@@ -42,7 +45,7 @@ def arrived(sentry, sent):
 
 @pytest.fixture
 def center(sentry):
-    """A cost centre of the test's own: its scope, and its tags."""
+    """Returns the scope and the tags of a cost center that no other test uses."""
     value = unique("e2e-rich")
     return f"costCenter#{value}", {"applicationId": "e2e-rich", "costCenter": value}
 
@@ -110,7 +113,7 @@ def test_system_stands_before_system_messages(sentry, system, blocks):
     assert arrived(sentry, sent)["system"] == [*blocks, {"text": "Be kind."}]
 
 
-# What Bedrock refuses, by AWS's page "Supported models and model features"; the model router knows families, not models.
+# Features that Bedrock rejects (AWS, "Supported models and model features"). The model router knows families, not models.
 LACKS = {
     "mistral text": {"image", "tools"}, "cohere text": {"image", "tools"}, "jamba": {"image"}, "deepseek": {"image"}, "mistral chat": {"image"},
     "gpt-oss": {"image"}, "qwen": {"image"}, "llama": {"image"}, "converse": {"image"},
@@ -121,7 +124,7 @@ PARTS = {"image": ([IMAGE], {}), "document": ([NOTES], {}), "tools": ([], {"tool
 
 @pytest.fixture(scope="module")
 def parts(sentry):
-    """Every family with every part: how the model router ended."""
+    """Returns the result of the model router for every family with every part."""
     sent = {}
     for route in ROUTER:
         for part, (blocks, beside) in PARTS.items():
@@ -256,7 +259,7 @@ def test_hold_is_tight_where_bedrock_counts(sentry, center):
     assert needed < 1_000
     sentry.set_limit(scope, {"input": needed})
     answer = check_succeeded(sentry.ask(sent), sent)
-    # A count is held with a margin of 16 tokens.
+    # A hold is the counted tokens plus a margin of 16.
     assert answer["usage"]["inputTokens"] == needed - 16
 
 
@@ -281,7 +284,7 @@ def test_unknown_context_window_is_refused_where_it_matters(sentry, block, place
 
 @pytest.mark.parametrize("value", [10**15 - 1, -(10**15) + 1, 0.1, 1e-7, 12345.678, True, None, "1" * 30, "größer 🦀", [], {}, [[]], [[1], []], [{"a": [None]}]])
 def test_json_reaches_the_model_to_the_letter(sentry, value):
-    """Tool inputs pass through the expressions of two workflows, which treat lists of one and numbers in ways of their own."""
+    """Tool inputs pass through expressions of two workflows. Expressions can change lists with one item, and numbers."""
     use = {"toolUseId": "t1", "name": "find", "input": {"value": value, "list": [value]}}
     result = {"toolUseId": "t1", "content": [{"json": {"value": value}}, {"text": text()}]}
     sent = document(NOVA, messages=[

@@ -1,4 +1,4 @@
-"""The model router, called on its own."""
+"""The model router, called without the rate limiter."""
 
 import pytest
 

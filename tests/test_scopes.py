@@ -1,4 +1,7 @@
-"""Limits on who asks: cost center, application, environment, each pair and all three, the user, beside the model's and its foundation model's."""
+"""Limits by tags, besides those of the model and its foundation model.
+
+The scopes are cost center, application, environment, each pair of these, all three, and the user.
+"""
 
 from datetime import datetime, timezone
 from itertools import combinations
@@ -17,12 +20,12 @@ MODEL = "anthropic.claude-haiku-4-5-20251001-v1:0"
 
 @pytest.fixture
 def tags():
-    """Values that nobody else uses."""
+    """Returns tag values that no other test uses."""
     return {tag: unique(f"e2e-{tag}") for tag in TAGS.values()}
 
 
 def scope_of(kind, tags=None):
-    """The scope of a kind for these tags; without tags, the key of its fallback."""
+    """Returns the scope of a kind for these tags. Without tags, returns the key of the fallback item."""
     def value(dimension):
         given = tags.get(TAGS[dimension], "unspecified") if tags is not None else "default"
         return "".join(ENCODED.get(character, character) for character in given).lower()
@@ -30,7 +33,7 @@ def scope_of(kind, tags=None):
 
 
 def from_now():
-    """The beginning of a window that no other run of the tests has used."""
+    """Returns the start of a window that no other run of the tests has used."""
     return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -112,7 +115,7 @@ def test_tight_scope_decides_wherever_it_is_and_nothing_is_held_elsewhere(sentry
     assert {entry["scope"]: (entry["output"]["used"], entry["output"]["reserved"]) for entry in denied["budget"]} == dict.fromkeys(names.values(), (0, 0))
     assert sentry.calls(bare) == 0
     limit(tight, 1000)
-    # All of every limit, so nothing can be held anywhere.
+    # The request needs all of each limit, so it fits only if the denied request left no hold in any scope.
     answer = approved(sentry, sized(tags, 1000, model=arn, output_tokens=1000))
     assert {entry["scope"]: entry["output"]["used"] for entry in answer["budget"]} == dict.fromkeys(names.values(), 1000)
 
@@ -137,7 +140,7 @@ def test_parallel_requests_share_the_tight_scope_exactly(sentry, tags, tight):
     ("costCenter", ["costCenter"]), ("environment", ["environment"]), ("application+environment", ["environment"]), ("costCenter+environment", ["costCenter", "environment"]),
 ])
 def test_missing_tag_is_unspecified(sentry, tags, kind, missing):
-    """A request cannot leave a budget by leaving out a tag, and one that says `unspecified` shares it."""
+    """A request cannot bypass a budget by omitting a tag. A request with the value `unspecified` shares this budget."""
     left = {tag: value for tag, value in tags.items() if tag not in missing}
     scope = scope_of(kind, left)
     assert "#unspecified" in scope
@@ -163,7 +166,7 @@ def test_signs_in_a_value_are_encoded_in_its_scope(sentry, tags, sign):
     sentry.set_limit(scope, {"output": 5000})
     answer = approved(sentry, sized(sent))
     assert scopes(answer) == [scope]
-    # The name as it would be without encoding is nobody's.
+    # The name without encoding belongs to no scope.
     sentry.set_limit(f"costCenter#{sent['costCenter']}", {"output": 0})
     assert scopes(approved(sentry, sized(sent))) == [scope]
 
@@ -204,7 +207,7 @@ def test_malformed_fallback_of_a_scope_denies(sentry, tags):
 
 
 def test_scope_does_not_stand_in_for_the_model(sentry, tags):
-    """A limit on a cost centre is none on the model."""
+    """A limit of a cost center is not a limit of the model."""
     sentry.set_limit(scope_of("costCenter", tags), {"output": PLENTY})
     sent = sized(tags, model=sentry.profile_arn()[0])
     with sentry.default_item(None):
@@ -212,7 +215,7 @@ def test_scope_does_not_stand_in_for_the_model(sentry, tags):
 
 
 def test_case_of_a_value_does_not_count(sentry, tags):
-    """`Marketing` and `marketing` are one budget, whose item has either spelling."""
+    """`Marketing` and `marketing` share one budget. The key of its item may have either spelling."""
     value = tags["costCenter"].lower()
     scope = f"costCenter#{value}"
     for key in (f"costCenter#{value.upper()}", scope):
@@ -235,7 +238,7 @@ def test_made_up_values_share_a_default_that_is_shared(sentry, tags):
             assert scopes(answer) == ["costCenter#default"]
             assert entry_of(answer, "costCenter#default")["output"]["used"] == 100 * times
         exceeded(sentry, made_up[2], "costCenter#default")
-        # A value with an item of its own is apart.
+        # A value with its own item does not share the default.
         sentry.set_limit(own, {"output": 100})
         assert scopes(approved(sentry, sized(tags, output_tokens=100))) == [own]
 

@@ -1,4 +1,7 @@
-"""Where a function calls the model, no state's input but the first shows a word of the prompt, of the answer or of Bedrock's error."""
+"""If a function calls the model, only the input of the first state shows the prompt.
+
+No input of another state contains a word of the prompt, of the answer or of Bedrock's error.
+"""
 
 import json
 
@@ -11,7 +14,7 @@ pytestmark = pytest.mark.local
 
 
 def inputs(sentry, sent):
-    """`(answer, inputs)` of every state that an execution enters after the first, and of every task in its branches, as text."""
+    """Returns the answer of an execution, and the inputs of all states after the first as text, branches included."""
     ended = sentry.states.start_sync_execution(stateMachineArn=sentry.outputs["RateLimiterArn"], input=json.dumps(sent))
     events = sentry.states.get_execution_history(executionArn=ended["executionArn"], maxResults=1000)["events"]
     entered = [event["stateEnteredEventDetails"] for event in events if "stateEnteredEventDetails" in event]
@@ -43,7 +46,7 @@ def test_bedrocks_reason_reaches_the_client_and_no_later_input(sentry):
     answer, later = inputs(sentry, sent)
     check_error(answer, "ModelRejectedRequest", sent)
     assert marker in answer["error"]["details"]["bedrockMessage"]
-    # The prompt names the marker, so this is true of the prompt too.
+    # The prompt contains the marker, so this also proves that no input contains the prompt.
     assert not shown(later, marker)
 
 

@@ -1,4 +1,4 @@
-"""Large requests: each is served, or refused by its path before anything is held or paid for."""
+"""Large requests: each is served, or refused with a path before anything is held or paid for."""
 
 import json
 import random
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.local
 
 MOST = 262_144
 STEP = 4_096
-# An answer that takes its own room, however large the request is.
+# A prompt that asks for a large answer. The answer needs space in addition to the request.
 LARGE = text(output_bytes=100_000, output_tokens=25_000)
 WORDS = "the budget of a model is held before its call and settled after the answer has come in with all that it used".split()
 
@@ -26,12 +26,12 @@ def quotes(size, _):
 
 
 def japanese(size, chance):
-    """Written as escapes, six bytes a character."""
+    """Japanese characters. JSON escapes take six bytes for each."""
     return "".join(chr(chance.randint(0x3041, 0x3096)) for _ in range(size // 6))
 
 
 def random_text(size, chance):
-    """Base64, as of a picture: it cannot be packed."""
+    """Random characters like the base64 of an image. They cannot be compressed much."""
     return "".join(chance.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", k=size))
 
 
@@ -39,7 +39,7 @@ KINDS = {"english": english, "quotes and line ends": quotes, "japanese": japanes
 
 
 def sized(kind, size, model, content=None):
-    """The text of a document of `size` bytes, filled with text of a kind."""
+    """Returns a document of `size` bytes as JSON, filled with text of a kind."""
     def written(filling):
         blocks = [{"text": LARGE if content is None else content}, {"text": filling or "x"}]
         return json.dumps({"model": model, "prompt": {"messages": [{"role": "user", "content": blocks}], "parameters": {"max_tokens": 30_000}}, "tags": {"applicationId": "e2e-sizes"}})
@@ -51,7 +51,7 @@ def sized(kind, size, model, content=None):
 
 
 def check(sentry, bare, document, answer):
-    """Served whole, or refused at `$` without a call; returns whether it was served."""
+    """Checks that a request was served, or refused with the path `$`. Returns `True` if it was served."""
     if answer["outcome"] == "Succeeded":
         check_succeeded(answer)
         return True
@@ -69,7 +69,7 @@ def test_every_size_is_served_or_refused_before_anything_is_held(sentry, kind):
     assert sentry.calls(bare) == len(served), "a request that was refused reached the model"
     (item,) = sentry.ledger_items(f"model#{bare}")
     assert not [name for name in item if name.startswith("h#")]
-    # Text that can be packed is served at every size, and a picture's base64 up to the room of what stands beside it.
+    # Text that can be compressed is served at every size. Base64 is served up to the room that the other values leave.
     least = MOST if kind != "random" else 244_000
     assert served == [size for size in documents if size <= max(served)] and max(served) >= least // STEP * STEP
 
@@ -91,7 +91,7 @@ def test_large_request_gets_a_large_answer(sentry, name):
 
 
 def test_large_picture_is_served_or_refused_with_its_path(sentry):
-    """188 KB of a file are 251 KB of base64. A model that sees pictures holds its whole context window."""
+    """188 KB of a file are 251 KB of base64. A request with an image to this model may hold its whole context window."""
     picture = random_text(188 * 1024 * 4 // 3 // 4 * 4, random.Random(1))
     image = {"image": {"format": "png", "source": {"bytes": picture}}}
     sent = {"model": "us.amazon.nova-pro-v1:0", "prompt": {"messages": [{"role": "user", "content": [image, {"text": LARGE}]}]}, "tags": {"applicationId": "e2e-sizes"}}

@@ -1,4 +1,4 @@
-"""The template and the state machines as files: the contract's names, least privilege, and that no path is left without an end."""
+"""The template and the state machines as files: names of the contract, least privilege, and an end for every path."""
 
 import json
 import re
@@ -34,14 +34,14 @@ TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), Loade
 RESOURCES = TEMPLATE["Resources"]
 MACHINES = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "statemachines").glob("*.asl.json"))}
 
-# Actions for which IAM knows no resource, by the service authorization reference.
+# Actions without resource-level permissions, by the service authorization reference.
 WITHOUT_RESOURCE = {
     "cloudwatch:GetMetricData", "cloudwatch:PutMetricData",
     "xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets",
     "logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery", "logs:ListLogDeliveries",
     "logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups",
 }
-# Beside writing its own log and its own traces, and taking from its own queue, a function may do only what its name says.
+# A function may write its own log and traces, and read its own queue. Apart from that, it may do only the task in its name.
 EVERY_FUNCTION_MAY = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 A_FUNCTION_MAY = {
     "ValidateAndTagFunction": {"dynamodb:GetItem", "bedrock:GetInferenceProfile"},
@@ -60,17 +60,17 @@ A_FUNCTION_MAY = {
     },
     "SweepHoldsFunction": {"dynamodb:Query", "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:UpdateItem", "sqs:SendMessage"},
 }
-# Functions that no state runs: the queue and the schedule do.
+# No state runs these functions. The queue and the schedule start them.
 WITHOUT_STATE = {"EmitMetricsFunction", "SweepHoldsFunction"}
-# States that may be repeated whatever happened, because what they run does the same thing once, however often it is asked.
+# These states may be retried after every error, because their functions are idempotent.
 IDEMPOTENT = {"Reserve", "Settle", "Cancel Reservation"}
-# States whose functions call nothing, so that it does not matter how often they run, or whether they run on after their state has given up.
+# The functions of these states call nothing. So they may run several times, and may run on after their state has timed out.
 PURE = {"Month Range", "Prepare Call", "Read Answer"}
-# The task that a choice repeats, because a Retry does not see the cause of an error.
+# A Choice state repeats this task, because a Retry cannot read the cause of an error.
 CALL, REPEAT = "Call Bedrock", "Repeat Call?"
-# Every way of calling a model: the function does; Step Functions does; Step Functions leaves the request to the function.
+# All ways to call a model: by the function, by Step Functions, or by the function because Step Functions cannot send the request.
 CALL_WAYS = {"lambda": ["Invoke Model"], "native": ["Prepare Call", "Call Bedrock"], "natively left to the function": ["Prepare Call", "Invoke Model"]}
-# The tasks of the model router on each of these ways.
+# The tasks of the model router for each of these ways.
 ROUTER_WAYS = {way: [*tasks, "Read Answer"] if tasks[-1] == "Call Bedrock" else tasks for way, tasks in CALL_WAYS.items()}
 MODEL_TIMEOUT = "{% $number('${ModelTimeoutSeconds}') %}"
 OUT_OF_TIME = {"States.Timeout", "Sandbox.Timedout"}
@@ -90,7 +90,7 @@ GLOBALS = TEMPLATE.get("Globals", {}).get("Function", {})
 
 
 def with_globals(name):
-    """A function's properties with those that all have; SAM merges objects key by key."""
+    """Returns a function's properties merged with the globals. SAM merges objects key by key."""
     own = FUNCTIONS[name]
     merged = {**GLOBALS, **own}
     for key in GLOBALS.keys() & own.keys():
@@ -104,7 +104,7 @@ def listed(value):
 
 
 def pointed_at(value):
-    """The logical id in `!Ref X` or `!GetAtt X.Arn`."""
+    """Returns the logical id in `!Ref X` or `!GetAtt X.Arn`, or None for other values."""
     if isinstance(value, dict):
         if "Ref" in value:
             return value["Ref"]
@@ -114,7 +114,7 @@ def pointed_at(value):
 
 
 def policies_of(role):
-    """A role's policies, also those that are there on a condition only."""
+    """Yields a role's policies, conditional policies included."""
     for policy in role.get("Policies", []):
         yield from [each for each in policy["Fn::If"][1:] if each != {"Ref": "AWS::NoValue"}] if "Fn::If" in policy else [policy]
 
@@ -175,7 +175,7 @@ def test_usage_cache_is_at_most_a_minute():
 
 
 def test_time_of_the_model_nests_from_function_to_workflow():
-    """Whoever waits has longer than what it waits for, so that the innermost gives the error."""
+    """Each caller has more time than the step that it waits for, so the innermost step reports the timeout."""
     times = [
         int(TEMPLATE["Parameters"]["ModelTimeoutSeconds"]["MaxValue"]),
         TEMPLATE["Resources"]["InvokeModelFunction"]["Properties"]["Timeout"],
@@ -186,19 +186,21 @@ def test_time_of_the_model_nests_from_function_to_workflow():
 
 
 def seconds_of(state):
-    """A state's time, at most; the model's is the deployment's parameter."""
+    """Returns the maximum seconds of a state. For the native model call, it is the maximum of the stack parameter."""
     seconds = state["TimeoutSeconds"]
     return int(TEMPLATE["Parameters"]["ModelTimeoutSeconds"]["MaxValue"]) if seconds == MODEL_TIMEOUT else seconds
 
 
 def retries(state):
-    """The rules of its Retry; the one task without has a choice after it."""
+    """Returns the rules of a state's Retry. The only task without a Retry is followed by a Choice state."""
     return state.get("Retry", [])
 
 
 def time_of(name):
-    """A task's time, as often as it may run out, and the pauses of these repetitions. Any other error comes at once, and its pauses are
-    at most three seconds in all."""
+    """Returns the maximum seconds of a task: its timeout for each attempt, and the pauses between the attempts.
+
+    Errors other than timeouts come at once, and their pauses are at most three seconds in total.
+    """
     state = task(name)
     out_of_time = [rule for rule in retries(state) if OUT_OF_TIME & set(rule["ErrorEquals"])]
     repeated = sum(rule["MaxAttempts"] for rule in out_of_time)
@@ -210,7 +212,7 @@ def time_of(name):
 
 @pytest.mark.parametrize("way", CALL_WAYS)
 def test_slowest_way_through_the_rate_limiter_fits_its_time(way):
-    """The answer, which may have been paid for, comes before the workflow's end, also when Settle fails."""
+    """The answer may have been paid for. So it is returned before the workflow times out, even if Settle fails."""
     tasks = ["Validate And Tag", "Month Range", "Fetch Usage", "Reserve", *CALL_WAYS[way], "Settle", "Queue Settlement", "Read Answer"]
     assert sum(time_of(name) for name in tasks) < MACHINES["rate-limiter.asl.json"]["TimeoutSeconds"]
     for beside in ("Lookup Limit", "Count Tokens"):
@@ -219,16 +221,16 @@ def test_slowest_way_through_the_rate_limiter_fits_its_time(way):
 
 @pytest.mark.parametrize("way", ROUTER_WAYS)
 def test_slowest_way_through_the_model_router_fits_its_time(way):
-    """Every repetition included, so that the router always ends with its own word."""
+    """The sum includes all retries, so the router always ends with its own error before it times out."""
     assert sum(map(time_of, ROUTER_WAYS[way])) < MACHINES["model-router.asl.json"]["TimeoutSeconds"]
 
 
 def test_ways_through_the_model_router_are_those():
-    """The tasks that may come after one another; a way that ends early is a part of a longer one."""
+    """Compares the possible sequences of tasks. A way that ends early is the beginning of a longer way."""
     states = MACHINES["model-router.asl.json"]["States"]
 
     def ways(name, passed=()):
-        """A repetition of a state leads nowhere else: its time is a part of the state's own."""
+        """Returns the ways from a state. A repetition of a state is left out, because the time of the state includes it."""
         state = states[name]
         found = {way for each in set(followers(state)) - {*passed, name} for way in ways(each, (*passed, name))} or {()}
         return {(name, *way) for way in found} if state["Type"] == "Task" else found
@@ -251,7 +253,10 @@ def test_no_hold_expires_while_its_request_runs():
 
 @pytest.mark.parametrize("name", sorted(set(A_FUNCTION_MAY) - WITHOUT_STATE))
 def test_function_gives_up_before_its_state(name):
-    """A function that still runs when its state has given up could take a hold after it was cancelled; one that calls nothing cannot."""
+    """A function that runs longer than its state could take a hold after the request was cancelled.
+
+    A function that calls nothing could not.
+    """
     assert not (step_of(name) in PURE and A_FUNCTION_MAY[name])
     assert with_globals(name)["Timeout"] < task(step_of(name))["TimeoutSeconds"]
 
@@ -351,7 +356,7 @@ def test_bedrock_resources_are_models_profiles_and_guardrails(role, statement):
 
 
 def test_step_functions_may_call_models_only_where_it_does():
-    """And then the same ones as the function that waits for them."""
+    """With native calls, Step Functions may call the same models as the function that waits for them."""
     def statement_of(document):
         (found,) = [each for each in document["Statement"] if each["Action"] == "bedrock:InvokeModel"]
         return found
@@ -364,7 +369,7 @@ def test_step_functions_may_call_models_only_where_it_does():
 
 
 def test_guardrails_are_the_accounts_own_and_may_work_in_other_regions():
-    """Whoever calls models may apply them: the function, and the model router where Step Functions calls."""
+    """All callers of models may apply guardrails: the function, and with native calls the workflows."""
     found = {
         name: [resource for role, statement in (each.values for each in STATEMENTS) if role == name
                for resource in listed(statement["Resource"]) if "bedrock:ApplyGuardrail" in listed(statement["Action"])]
@@ -390,14 +395,14 @@ def test_function_may_do_what_its_name_says(name):
 def test_dependencies_are_the_services_of_the_policy(name):
     manifest = tomllib.loads((ROOT / "crates" / binary_of(name) / "Cargo.toml").read_text(encoding="utf-8"))
     used = {key.removeprefix("aws-sdk-").removesuffix("runtime") for key in manifest["dependencies"] if key.startswith("aws-sdk-")}
-    # The event source mapping reads the queue for Emit Metrics.
+    # The event source mapping reads the queue, so the function of Emit Metrics needs no SQS client.
     assert used == {action.split(":")[0] for action in A_FUNCTION_MAY[name] if name != "EmitMetricsFunction" or not action.startswith("sqs:")}
 
 
 # Functions
 
 def binary_of(name):
-    """FetchUsageFunction is the crate fn-fetch-usage."""
+    """Returns the crate of a function, such as `fn-fetch-usage` for `FetchUsageFunction`."""
     return "fn" + re.sub(r"([A-Z])", lambda letter: f"-{letter[1].lower()}", name.removesuffix("Function"))
 
 
@@ -422,7 +427,7 @@ def test_function_is_built_from_its_crate(name):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function_is_traced(name):
-    """As the workflow decides: natively nothing is traced, because a trace would have Bedrock's messages."""
+    """The workflow decides. Native calls are not traced, because a trace would contain Bedrock's messages."""
     assert with_globals(name).get("Tracing") == "PassThrough"
 
 
@@ -456,7 +461,7 @@ def test_table_is_safe(name):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_table_survives_a_mistake(name):
-    """What an admin wrote is not deleted with the stack."""
+    """Every table has an explicit policy for the deletion of the stack."""
     assert RESOURCES[name].get("DeletionPolicy") in {"Retain", "RetainExceptOnCreate", "Delete"}, "the policy must be a decision, not a default"
 
 
@@ -543,7 +548,7 @@ def test_resources_are_tagged():
 # State machines
 
 def states_of(machine):
-    """`(name, state, siblings)` of all states, also those inside Parallel and Map."""
+    """Yields `(name, state, siblings)` of all states, including states inside Parallel and Map."""
     for name, state in machine["States"].items():
         yield name, state, machine["States"]
         for branch in [*state.get("Branches", []), *([state["ItemProcessor"]] if "ItemProcessor" in state else [])]:
@@ -575,7 +580,7 @@ def test_machine_is_express_traced_and_logs_no_data(name):
     machine = STATE_MACHINES[name]
     assert machine["Type"] == "EXPRESS"
     assert machine["Logging"]["IncludeExecutionData"] is False
-    # Natively, events of level ERROR and traces have Bedrock's messages, which may quote a prompt.
+    # With native calls, events of level ERROR and traces contain Bedrock's messages, which may quote a prompt.
     assert machine["Tracing"]["Enabled"] == {"Fn::If": ["InvokesNatively", False, True]}
     assert machine["Logging"]["Level"] == {"Fn::If": ["InvokesNatively", "FATAL", "ERROR"]}
     for destination in machine["Logging"]["Destinations"]:
@@ -671,7 +676,7 @@ def test_what_is_idempotent_is_repeated_after_every_error(name):
 
 @pytest.mark.parametrize("file, name, state, siblings", TASKS)
 def test_a_function_that_was_not_started_is_asked_again(file, name, state, siblings):
-    """Whatever it does: throttled, it has done nothing."""
+    """This is safe for every function, because a throttled function has done nothing."""
     if state["Resource"].endswith("FunctionArn}"):
         repeated = {error for rule in state["Retry"] if rule["MaxAttempts"] > 0 for error in rule["ErrorEquals"]}
         assert repeated & {"Lambda.TooManyRequestsException", "States.ALL"}
@@ -694,7 +699,7 @@ def test_every_task_has_time_for_a_cold_start(file, name, state, siblings):
 
 @pytest.mark.parametrize("name", ["Invoke Model", CALL])
 def test_oversized_answer_is_caught_by_name(name):
-    """States.ALL does not catch it. Every other payload is measured by a function before."""
+    """States.ALL does not catch this error. For all other payloads, a function checks the size before."""
     assert "States.DataLimitExceeded" in [error for catcher in task(name)["Catch"] for error in catcher["ErrorEquals"]]
 
 
@@ -703,12 +708,12 @@ def states_in(file):
 
 
 def task(name):
-    """The rate limiter's state of that name."""
+    """Returns the rate limiter's state with this name."""
     return states_in("rate-limiter.asl.json")[name]
 
 
 def test_both_workflows_call_models_in_the_same_states():
-    """But for the states with which they go on."""
+    """Only the states that follow may differ."""
     def without_ways(state):
         return {key: [without_ways(each) for each in value] if key in {"Choices", "Catch"} else value for key, value in state.items() if key not in {"Next", "Default"}}
 
@@ -752,14 +757,14 @@ NOT_ONE_ATTEMPT = {
 
 
 def jsonata(template, **bindings):
-    """What `{% … %}` or an object of such comes to."""
+    """Evaluates `{% … %}`, or an object with such values."""
     if isinstance(template, dict):
         return {key: jsonata(value, **bindings) for key, value in template.items()}
     return Jsonata(template.removeprefix("{%").removesuffix("%}").strip()).evaluate(None, bindings)
 
 
 def caught_by_call(error, cause):
-    """What `Repeat Call?` gets; AWS may give an error no cause."""
+    """Returns the input of `Repeat Call?` after an error. AWS may return an error without a cause."""
     (catcher,) = [each for each in task(CALL)["Catch"] if each["ErrorEquals"] == ["States.ALL"]]
     assert catcher["Next"] == REPEAT
     told = {"Error": error} | ({} if cause is None else {"Cause": cause})
@@ -774,14 +779,14 @@ def repeat_rule():
 
 
 def is_repeated(error, cause, repeated):
-    """Whether the call is made again; the condition must come to a boolean, as AWS wants it."""
+    """`True` if the call is repeated. AWS requires that the condition evaluates to a boolean."""
     found = jsonata(repeat_rule()["Condition"], states={"input": caught_by_call(error, cause)}, repeated=repeated)
     assert isinstance(found, bool)
     return found
 
 
 def repetitions():
-    """How often the call is repeated, at most, by evaluation."""
+    """Returns the maximum number of repetitions of the call. Evaluates the condition to find it."""
     return sum(is_repeated(REPEATED[0], "", repeated) for repeated in range(100))
 
 
@@ -806,7 +811,7 @@ def test_a_native_call_is_not_repeated_where_an_earlier_attempt_may_have_been_pa
 @pytest.mark.parametrize("cause", ONE_ATTEMPT.values(), ids=ONE_ATTEMPT)
 @pytest.mark.parametrize("error", NOT_REPEATED)
 def test_a_native_call_is_not_repeated_after_another_error(error, cause):
-    """Which the errors are is tested in sentry-models, against what the function repeats after."""
+    """A test in sentry-models compares the list of errors with the errors after which the function retries."""
     assert not is_repeated(error, cause, 0)
 
 
@@ -821,7 +826,7 @@ def test_the_repetition_of_a_native_call_sends_the_same_and_is_counted():
 
 
 def test_a_native_call_that_fails_in_the_end_is_read_by_the_function_that_knows_the_errors():
-    """As it was caught: the choice changes nothing."""
+    """The error is passed on as it was caught, because the Choice state changes nothing."""
     choice = MACHINES["model-router.asl.json"]["States"][REPEAT]
     assert choice["Default"] == "Read Answer"
     assert not [part for part in [choice, *choice["Choices"], pause_of_the_call()] if "Output" in part]
@@ -849,14 +854,14 @@ def strings_of(value):
 
 @pytest.mark.parametrize("file", MACHINES)
 def test_an_error_without_a_cause_is_caught_too(file):
-    """An error need not have one, and an expression without a value would fail the state that is catching it."""
+    """An error may have no cause. An expression without a value would fail the state that catches the error."""
     cause = "$states.errorOutput.Cause"
     for text in strings_of(MACHINES[file]):
         assert cause not in text.replace(f"$exists({cause}) ? {cause} : ''", ""), text
 
 
 def leading_to(name):
-    """The states of the rate limiter that may come right before `name`, with what leads there."""
+    """Yields the rate limiter's states that lead to `name`, each with the part of the state that does."""
     for state_name, state in MACHINES["rate-limiter.asl.json"]["States"].items():
         for part in [state, *state.get("Choices", []), *state.get("Catch", [])]:
             if name in (part.get("Next"), part.get("Default")):
@@ -870,7 +875,7 @@ def test_only_an_approval_with_a_reservation_leads_to_the_model():
 
 
 def test_every_way_from_the_model_settles():
-    """Settle, or where it fails the queue's function."""
+    """Settle settles. If it fails, the function of the metrics queue does."""
     states = MACHINES["rate-limiter.asl.json"]["States"]
     waiting, passed = ["Invoke Natively?"], set()
     while waiting:
@@ -897,7 +902,7 @@ USED = {"inputTokens": 1, "outputTokens": 2, "cacheReadInputTokens": 0, "cacheWr
     ({"error": "States.Timeout", "cause": ""}, {"outcome": "InvocationFailed"}),
 ], ids=["answered", "nothing spent", "failed with a usage", "natively answered", "natively failed"])
 def test_settlement_that_failed_is_queued_with_what_is_known(ended, told):
-    """As the queue's function reads it; what is not known is absent."""
+    """The message has the form that the queue's function reads. Unknown values are absent."""
     body = jsonata(task("Queue Settlement")["Arguments"]["MessageBody"], states={"input": ended}, admitted=ADMITTED)
     settlement = body.pop("settlement")
     assert settlement == {"reservation": ADMITTED["reservation"], "model": ADMITTED["model"], "nothingSpent": told.pop("nothingSpent", False)}
@@ -914,7 +919,7 @@ def test_a_reservation_that_failed_is_cancelled_before_the_answer():
 
 
 def test_a_cancellation_that_failed_is_left_to_the_queue():
-    """The queue's function gets what the cancellation had, and the answer is the same."""
+    """The function of the metrics queue receives the same input as the cancellation. The answer does not change."""
     cancel, queue = task("Cancel Reservation"), task("Queue Cancellation")
     assert [catcher["Next"] for catcher in cancel["Catch"]] == ["Queue Cancellation"]
     assert queue["Arguments"]["MessageBody"] == {"cancellation": cancel["Arguments"]}
@@ -924,7 +929,7 @@ def test_a_cancellation_that_failed_is_left_to_the_queue():
 
 
 def step_of(name):
-    """FetchUsageFunction is run by the state Fetch Usage."""
+    """Returns the state that runs a function, such as `Fetch Usage` for `FetchUsageFunction`."""
     return re.sub(r"(?<!^)([A-Z])", r" \1", name.removesuffix("Function"))
 
 

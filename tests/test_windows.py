@@ -1,4 +1,4 @@
-"""The window of a limit: minute, hour, day, week or month of a time zone, a period, or all time, and its end."""
+"""Windows of limits and their ends: minute, hour, day, week or month in a time zone, a period, or all time."""
 
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -10,7 +10,7 @@ from contract import check_error, check_succeeded
 from sentry_client import document, unique
 
 WINDOWS = ["hour", "day", "week", "month"]
-# Half and quarter hours, both sides of the date line, clocks that change in the north and in the south.
+# Offsets with half and quarter hours, both sides of the date line, daylight saving time in the north and in the south.
 ZONES = [None, "UTC", "Asia/Kathmandu", "Asia/Tokyo", "Europe/Paris", "America/New_York", "Pacific/Auckland", "Pacific/Honolulu", "Etc/GMT+12"]
 
 
@@ -19,7 +19,7 @@ def written(instant):
 
 
 def expected(kind, zone, instant):
-    """Name and end of the window that an instant lies in."""
+    """Returns the name and the end of the window that contains an instant."""
     local = instant.astimezone(ZoneInfo(zone or "UTC"))
     if kind == "hour":
         begun = local.replace(minute=0, second=0, microsecond=0, tzinfo=None)
@@ -39,7 +39,7 @@ def arrival(answer):
 
 
 def window_of(sentry, sent, scope, kind, zone):
-    """The window in an answer, and the one that the request came in."""
+    """Returns the window in the answer, and the window in which the request arrived."""
     answer = check_succeeded(sentry.ask(sent), sent)
     entry = entry_of(answer, scope)
     return (entry["window"], entry["resetsAt"]), expected(kind, zone, arrival(answer))
@@ -54,7 +54,7 @@ def test_window_and_its_end(sentry, kind, zone):
     sent = document(tags={"applicationId": "e2e-window", "costCenter": center})
     found, wanted = window_of(sentry, sent, scope, kind, zone)
     if found != wanted:
-        # A window has ended while the request was on its way; that does not happen twice.
+        # A window can end while the request runs. This does not happen twice in a row.
         found, wanted = window_of(sentry, sent, scope, kind, zone)
     assert found == wanted
 
@@ -80,7 +80,7 @@ def test_each_scope_has_its_own_window(sentry):
 
 @pytest.mark.local
 def test_another_window_is_another_budget_that_knows_what_was_spent_in_it(sentry):
-    """A window of a day or longer begins with what the usage history has of it."""
+    """A new window of a day or longer begins with its usage in the usage history."""
     center = unique("e2e-window")
     scope = f"costCenter#{center}"
     sent = document(tags={"applicationId": "e2e-window", "costCenter": center}, parameters={"max_tokens": 100}, output_tokens=100)
@@ -93,7 +93,7 @@ def test_another_window_is_another_budget_that_knows_what_was_spent_in_it(sentry
 
 @pytest.mark.local
 def test_cloudwatch_counts_for_the_window_of_the_model_only(sentry):
-    """Traffic that goes round the sentry counts in the window that it lies in."""
+    """Traffic that bypasses the sentry counts in the window in which it happens."""
     arn, bare = sentry.profile_arn()
     sentry.put_usage(bare, OutputTokenCount=700)
     sent = document(arn, parameters={"max_tokens": 400})
@@ -105,7 +105,10 @@ def test_cloudwatch_counts_for_the_window_of_the_model_only(sentry):
 
 @pytest.mark.local
 def test_several_windows_apply_at_once_and_each_denies_with_its_own_reset(sentry):
-    """$500 a month, $50 a day and 100,000 tokens a minute. A request that could cost more than a window has left is denied by that window."""
+    """The limits are $500 per month, $50 per day and 100,000 tokens per minute.
+
+    A window denies each request that could use more than the window has left.
+    """
     center = unique("e2e-window")
     scope = f"costCenter#{center}"
     windows = {"month": {"usd": 500}, "day": {"usd": 50}, "minute": {"input": 100_000}}

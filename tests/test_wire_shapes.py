@@ -1,4 +1,4 @@
-"""Everything that was said to Bedrock in this run, and what it answered, agrees with AWS's own service model. Runs after the others."""
+"""All requests to Bedrock in this run, and its answers, conform to AWS's service model. Runs after most other tests."""
 
 import json
 import urllib.error

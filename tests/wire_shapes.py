@@ -1,8 +1,9 @@
-"""Holds recorded exchanges with Bedrock against AWS's own service model, as botocore ships it.
+"""Compares recorded exchanges with Bedrock with AWS's service model, which is part of botocore.
 
-A request must have every required member and none that is unknown, with values inside the model's limits, and botocore's own
-validator must take it. An answer must be what botocore's parser reads, again with every required member and no unknown one. An error
-must be one that the operation has, with its status. Complaints name places, never values: those may be prompts.
+A request must have every required member and no unknown member. Its values must be within the limits of the model, and botocore's
+validator must accept it. botocore's parser must be able to read an answer, which also must have every required member and no
+unknown member. An error must be an error of the operation, with its status. Reports name places and no values, because values may
+be prompts.
 
     python tests/wire_shapes.py http://127.0.0.1:PORT        # a Bedrock simulator that was started with --record
 """
@@ -26,7 +27,7 @@ KINDS = {"structure": dict, "list": list, "map": dict, "string": str, "boolean":
 
 
 class Wire:
-    """The operations of Bedrock's APIs, found by method and path."""
+    """The operations of Bedrock's APIs, by method and path."""
 
     def __init__(self):
         self.operations = []
@@ -48,7 +49,7 @@ class Wire:
         return None, {}
 
     def check(self, exchange):
-        """Everything that is wrong with an exchange, as `operation request|answer: place: what`."""
+        """Returns all defects of an exchange as `operation request|answer: place: defect`."""
         operation, uri = self.operation(exchange)
         if operation is None:
             return [f"{exchange['method']} is of no operation: {len(exchange['path'])} characters of path"]
@@ -70,7 +71,7 @@ def check_request(operation, uri, exchange):
             params[name] = int(found) if member.type_name == "integer" else found
     check_value(params, shape, "$", wrong)
     report = ParamValidator().validate(params, shape)
-    # The report's own text quotes values.
+    # The text of botocore's report quotes values, so it is not used.
     wrong += [f"{place or '$'}: botocore says {kind}" for kind, place, _ in report._errors]
     return wrong
 
@@ -110,7 +111,7 @@ def check_error(operation, status, headers, body):
 
 
 def read_body(shape, body, wrong, place):
-    """The members that a body carries, by the names of the model."""
+    """Returns the members of a body by their names in the model."""
     payload = shape.serialization.get("payload")
     if not body:
         return {}
@@ -127,7 +128,7 @@ def read_body(shape, body, wrong, place):
 
 
 def to_params(value, shape):
-    """A JSON value as botocore's validator wants it: members by their names in the model, blobs as bytes; what does not fit stays."""
+    """Converts a JSON value for botocore's validator: members by their names in the model, blobs as bytes. Other values stay."""
     if shape.type_name == "structure" and isinstance(value, dict) and not shape.metadata.get("document"):
         names = {member.serialization.get("name", name): name for name, member in shape.members.items() if "location" not in member.serialization}
         known = {names[key]: to_params(each, shape.members[names[key]]) for key, each in value.items() if key in names and each is not None}
@@ -145,7 +146,7 @@ def to_params(value, shape):
 
 
 def check_value(value, shape, place, wrong):
-    """Required and unknown members, types, enums, patterns, and limits of lengths and figures."""
+    """Checks required and unknown members, types, enums, patterns, and the limits of lengths and numbers."""
     if shape.metadata.get("document") or shape.type_name in ("blob", "timestamp"):
         return
     expected = KINDS.get(shape.type_name)
@@ -185,12 +186,12 @@ def check_limits(value, shape, place, wrong):
 def fits(pattern, value):
     try:
         return re.fullmatch(pattern, value) is not None
-    except re.error:  # AWS writes some patterns for Java.
+    except re.error:  # Some of AWS's patterns use Java syntax.
         return True
 
 
 def exchanges(endpoint):
-    """What a simulator has recorded: how many there were, and those that it has kept."""
+    """Returns the total number of exchanges that a simulator has recorded, and the exchanges that it still has."""
     with urllib.request.urlopen(f"{endpoint}/_sim/exchanges", timeout=60) as response:
         recorded = json.load(response)
     return recorded["total"], recorded["exchanges"]
