@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-mod refusals;
+mod failures;
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use sentry_contract::states::{CountTokensInput, TokenCount};
 use sentry_models::adapters::{self, Counted, ModelFailure};
 use tracing::{info, warn};
 
-use refusals::{Refusal, Refusals};
+use failures::{CountFailure, CountFailures};
 
 /// Tokens that are added to a count. AWS says that the count matches the tokens that a call of the model is charged
 /// for, but promises no bound.
@@ -20,20 +20,20 @@ const MARGIN: u64 = 16;
 #[derive(Debug)]
 pub struct TokenCounter {
     client: Client,
-    refusals: Refusals,
+    failures: CountFailures,
 }
 
 impl TokenCounter {
     /// A counter that remembers no failure of Bedrock yet.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, refusals: Refusals::default() }
+        Self { client, failures: CountFailures::default() }
     }
 
     /// The tokens of `input`'s prompt plus a margin, if they can be counted at `now`.
     pub async fn count(&self, input: &CountTokensInput, now: Instant) -> TokenCount {
         let model_id = input.counted_as.as_str();
-        if self.refusals.hold(model_id, now) {
+        if self.failures.hold(model_id, now) {
             return TokenCount { input_tokens: None };
         }
         let prompt = match input.prompt.open() {
@@ -47,13 +47,13 @@ impl TokenCounter {
             Ok(Counted::Tokens(tokens)) => Some(tokens.saturating_add(MARGIN)),
             Ok(Counted::Unsupported) => {
                 info!(model_id, "Bedrock does not count tokens for the model; prompts to it are held at their bound");
-                self.refusals.remember(model_id, Refusal::Unsupported, now);
+                self.failures.remember(model_id, CountFailure::Unsupported, now);
                 None
             }
             Ok(Counted::Partly) => None,
             Err(failure) => {
                 if failure.error.code == ErrorCode::ModelAccessDenied {
-                    self.refusals.remember(model_id, Refusal::Denied, now);
+                    self.failures.remember(model_id, CountFailure::AccessDenied, now);
                 }
                 log(model_id, &failure);
                 None

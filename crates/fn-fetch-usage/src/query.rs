@@ -33,7 +33,7 @@ const METRICS: [(&str, &str); 6] = [
 
 /// The reason why CloudWatch's answer cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Unusable {
+pub enum UsageError {
     #[error("the call failed: {0}")]
     Call(String),
     #[error("the result of {metric} is {status}, not Complete")]
@@ -60,7 +60,7 @@ pub async fn series(
     model: &str,
     grid: &UsageGrid,
     now: chrono::DateTime<Utc>,
-) -> Result<UsageSeries, Unusable> {
+) -> Result<UsageSeries, UsageError> {
     let start = grid.start();
     let queries = METRICS.map(|(id, metric)| query(id, metric, model));
     // CloudWatch requires an end after the start.
@@ -76,7 +76,7 @@ pub async fn series(
             .set_next_token(token)
             .send()
             .await
-            .map_err(|error| Unusable::Call(cause(&error)))?;
+            .map_err(|error| UsageError::Call(cause(&error)))?;
         for result in page.metric_data_results() {
             sums.add(result, grid)?;
         }
@@ -85,7 +85,7 @@ pub async fn series(
             return Ok(UsageSeries { as_of: now, buckets: sums.buckets()? });
         }
     }
-    Err(Unusable::Endless)
+    Err(UsageError::Endless)
 }
 
 fn query(id: &str, metric: &str, model: &str) -> MetricDataQuery {
@@ -103,11 +103,11 @@ impl Sums {
     /// Adds one page of a query. The status on the last page is final. Pages before it have `PartialData`, because more
     /// pages follow.
     #[expect(clippy::float_arithmetic, reason = "CloudWatch sends counts as floats, exact up to 2^53")]
-    fn add(&mut self, result: &MetricDataResult, grid: &UsageGrid) -> Result<(), Unusable> {
+    fn add(&mut self, result: &MetricDataResult, grid: &UsageGrid) -> Result<(), UsageError> {
         let (timestamps, values) = (result.timestamps(), result.values());
         let id = result.id().unwrap_or_default();
         if timestamps.len() != values.len() {
-            return Err(Unusable::Uneven(id.to_owned()));
+            return Err(UsageError::Uneven(id.to_owned()));
         }
         let (sums, status) = self.0.entry(id.to_owned()).or_default();
         for (timestamp, value) in timestamps.iter().zip(values) {
@@ -118,7 +118,7 @@ impl Sums {
     }
 
     /// The buckets that have tokens. Each cache metric has two names, and the larger value counts in each bucket.
-    fn buckets(&self) -> Result<Vec<Bucket>, Unusable> {
+    fn buckets(&self) -> Result<Vec<Bucket>, UsageError> {
         let mut instants = BTreeSet::new();
         for (id, metric) in METRICS {
             instants.extend(self.complete(id, metric)?.keys().copied());
@@ -141,21 +141,21 @@ impl Sums {
         Ok(buckets)
     }
 
-    fn complete(&self, id: &str, metric: &'static str) -> Result<&BTreeMap<i64, f64>, Unusable> {
+    fn complete(&self, id: &str, metric: &'static str) -> Result<&BTreeMap<i64, f64>, UsageError> {
         match self.0.get(id) {
             Some((sums, Some(StatusCode::Complete))) => Ok(sums),
             Some((_, status)) => {
                 let status = status.as_ref().map_or("unknown", StatusCode::as_str).to_owned();
-                Err(Unusable::Incomplete { metric, status })
+                Err(UsageError::Incomplete { metric, status })
             }
-            None => Err(Unusable::Missing(metric)),
+            None => Err(UsageError::Missing(metric)),
         }
     }
 
-    fn count(&self, id: &str, metric: &'static str, instant: i64) -> Result<u64, Unusable> {
+    fn count(&self, id: &str, metric: &'static str, instant: i64) -> Result<u64, UsageError> {
         match self.complete(id, metric)?.get(&instant) {
             None => Ok(0),
-            Some(sum) => count(*sum).ok_or(Unusable::NoCount(metric)),
+            Some(sum) => count(*sum).ok_or(UsageError::NoCount(metric)),
         }
     }
 }

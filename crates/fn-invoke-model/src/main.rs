@@ -12,7 +12,7 @@ async fn main() -> Result<(), StartError> {
     let timeout = Duration::from_secs(seconds);
     let region = env::required("AWS_REGION")?;
     let discount = env::parsed("SENTRY_DISCOUNT_PERCENT", "a percentage from 0 to 99.99")?;
-    let catalogue = Catalogue::bundled().map_err(|error| StartError::Unusable(error.to_string()))?;
+    let catalogue = Catalogue::bundled().map_err(|error| StartError::Invalid(error.to_string()))?;
     let catalogue = catalogue.with_discount(discount);
     // The invoker enforces the timeout. The SDK's own limits are longer, so a timeout always has the same message.
     let later = timeout + Duration::from_secs(1);

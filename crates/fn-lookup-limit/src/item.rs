@@ -100,14 +100,14 @@ pub struct InForce {
 #[error(
     "The limits item {key} cannot be understood, so nothing is allowed: {field} {problem}. Correct the item; the next request sees it."
 )]
-pub struct Malformed {
+pub struct InvalidItem {
     key: String,
     field: String,
     problem: String,
 }
 
-impl From<Malformed> for ErrorBody {
-    fn from(malformed: Malformed) -> Self {
+impl From<InvalidItem> for ErrorBody {
+    fn from(malformed: InvalidItem) -> Self {
         Self::new(ErrorCode::LimitMalformed, malformed.to_string())
             .with("item", malformed.key)
             .with("field", malformed.field)
@@ -116,8 +116,8 @@ impl From<Malformed> for ErrorBody {
 
 /// Parses the item that was found under `key`. `of_all_values` is `true` for a fallback item that applies to all values
 /// of a scope.
-pub fn parse(key: &str, item: &Item, of_all_values: bool) -> Result<Settings, Malformed> {
-    settings(item, of_all_values).map_err(|Fault { field, problem }| Malformed { key: key.to_owned(), field, problem })
+pub fn parse(key: &str, item: &Item, of_all_values: bool) -> Result<Settings, InvalidItem> {
+    settings(item, of_all_values).map_err(|Fault { field, problem }| InvalidItem { key: key.to_owned(), field, problem })
 }
 
 impl Settings {

@@ -16,7 +16,7 @@ use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::Limits;
 use sentry_lambda::{Failure, cause};
 
-use crate::item::{Item, KEY, MOST_ENTRIES, Malformed, Settings};
+use crate::item::{Item, KEY, MOST_ENTRIES, InvalidItem, Settings};
 pub use crate::scopes::{BudgetTags, InvalidBudgetTags};
 use crate::scopes::{DEFAULT, ModelScopes, Scope};
 
@@ -105,7 +105,7 @@ fn found(
     if first_hit(&of_model.own, items).is_none() {
         return Err(Box::new(not_configured(&of_model.own)));
     }
-    let malformed = |malformed: Malformed| Box::new(ErrorBody::from(malformed));
+    let malformed = |malformed: InvalidItem| Box::new(ErrorBody::from(malformed));
     let model = all_of(of_model.iter(), items).map_err(malformed)?;
     let tags = all_of(of_tags.iter(), items).map_err(malformed)?;
     if let Some(stopped) = model.iter().chain(&tags).find_map(Understood::stopped) {
@@ -140,7 +140,7 @@ fn first_hit<'i>(scope: &'i Scope, items: &'i HashMap<String, Item>) -> Option<(
 fn all_of<'i>(
     scopes: impl Iterator<Item = &'i Scope>,
     items: &'i HashMap<String, Item>,
-) -> Result<Vec<Understood<'i>>, Malformed> {
+) -> Result<Vec<Understood<'i>>, InvalidItem> {
     let hits = scopes.filter_map(|scope| first_hit(scope, items).map(|(key, item)| (scope, key, item)));
     hits.map(|(scope, key, item)| {
         Ok(Understood { scope, key, settings: item::parse(key, item, scope.is_of_all_values(key))? })

@@ -17,7 +17,7 @@ const OPERATION: Duration = Duration::from_secs(4);
 async fn main() -> Result<(), StartError> {
     let name = env::required("SENTRY_LIMITS_TABLE")?;
     let tags = std::env::var("SENTRY_BUDGET_TAGS").unwrap_or_default();
-    let tags: BudgetTags = tags.parse().map_err(|error: InvalidBudgetTags| StartError::Unusable(error.to_string()))?;
+    let tags: BudgetTags = tags.parse().map_err(|error: InvalidBudgetTags| StartError::Invalid(error.to_string()))?;
     let client = Client::new(&sentry_lambda::aws_config(ATTEMPT, OPERATION).await);
     sentry_lambda::warm_up(|greeting| client.list_tables().customize().interceptor(greeting).send()).await;
     let table = &LimitsTable::new(client, name, tags);

@@ -20,7 +20,7 @@ async fn main() -> Result<(), StartError> {
     let table = env::required("SENTRY_CATALOGUE_TABLE")?;
     let region = env::required("AWS_REGION")?;
     let discount = env::parsed("SENTRY_DISCOUNT_PERCENT", "a percentage from 0 to 99.99")?;
-    let catalogue = Catalogue::bundled().map_err(|error| StartError::Unusable(error.to_string()))?;
+    let catalogue = Catalogue::bundled().map_err(|error| StartError::Invalid(error.to_string()))?;
     let catalogue = catalogue.with_discount(discount);
     let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
     let (dynamodb, bedrock) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_bedrock::Client::new(&config));

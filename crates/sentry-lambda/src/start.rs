@@ -21,7 +21,7 @@ pub enum StartError {
     Setting(#[from] InvalidSetting),
     /// Something else that the function needs, such as its catalogue, is unusable.
     #[error("{0}")]
-    Unusable(String),
+    Invalid(String),
     /// The Lambda runtime ended.
     #[error("the Lambda runtime ended: {0}")]
     Runtime(lambda_runtime::Error),

@@ -12,7 +12,7 @@ use super::{Entry, Item, Settings, Span};
 
 const NOON: &str = "2026-11-21T12:00:00Z";
 
-fn parse(key: &str, item: &Item) -> Result<Settings, super::Malformed> {
+fn parse(key: &str, item: &Item) -> Result<Settings, super::InvalidItem> {
     super::parse(key, item, key.ends_with("#default"))
 }
 

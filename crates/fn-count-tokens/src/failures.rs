@@ -12,32 +12,32 @@ const DENIED_FOR: Duration = Duration::from_secs(60);
 
 /// The reason why Bedrock does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum CountFailure {
     /// Bedrock does not count for the model.
     Unsupported,
     /// The function's role may not count for the model.
-    Denied,
+    AccessDenied,
 }
 
 /// The failures that this process remembers, by model id.
 #[derive(Debug, Default)]
-pub struct Refusals(Mutex<HashMap<String, Ends>>);
+pub struct CountFailures(Mutex<HashMap<String, Ends>>);
 
 /// The end of a failure's memory; `None` if it never ends.
 type Ends = Option<Instant>;
 
-impl Refusals {
+impl CountFailures {
     /// `true` if Bedrock has failed to count for `model_id` and must not be asked again at `now`.
     pub fn hold(&self, model_id: &str, now: Instant) -> bool {
         self.lock().get(model_id).is_some_and(|ends| in_force(*ends, now))
     }
 
     /// Remembers a failure that occurred at `now`.
-    pub fn remember(&self, model_id: &str, refusal: Refusal, now: Instant) {
-        let mut refusals = self.lock();
-        refusals.retain(|_, ends| in_force(*ends, now));
-        if refusals.len() < MOST_REMEMBERED {
-            refusals.insert(model_id.to_owned(), (refusal == Refusal::Denied).then(|| now + DENIED_FOR));
+    pub fn remember(&self, model_id: &str, failure: CountFailure, now: Instant) {
+        let mut failures = self.lock();
+        failures.retain(|_, ends| in_force(*ends, now));
+        if failures.len() < MOST_REMEMBERED {
+            failures.insert(model_id.to_owned(), (failure == CountFailure::AccessDenied).then(|| now + DENIED_FOR));
         }
     }
 
@@ -57,12 +57,12 @@ mod tests {
 
     #[test]
     fn no_more_are_remembered_than_there_are_models_and_those_that_have_ended_make_room() {
-        let (refusals, now) = (Refusals::default(), Instant::now());
+        let (failures, now) = (CountFailures::default(), Instant::now());
         for number in 0..=MOST_REMEMBERED {
-            refusals.remember(&format!("model-{number}"), Refusal::Denied, now);
+            failures.remember(&format!("model-{number}"), CountFailure::AccessDenied, now);
         }
-        assert!(refusals.hold("model-99", now) && !refusals.hold("model-100", now));
-        refusals.remember("model-100", Refusal::Unsupported, now + DENIED_FOR);
-        assert!(refusals.hold("model-100", now + DENIED_FOR * 1_000) && !refusals.hold("model-99", now + DENIED_FOR));
+        assert!(failures.hold("model-99", now) && !failures.hold("model-100", now));
+        failures.remember("model-100", CountFailure::Unsupported, now + DENIED_FOR);
+        assert!(failures.hold("model-100", now + DENIED_FOR * 1_000) && !failures.hold("model-99", now + DENIED_FOR));
     }
 }
