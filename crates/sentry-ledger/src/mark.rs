@@ -112,7 +112,7 @@ fn second(second: i64) -> AttributeValue {
     AttributeValue::N(second.to_string())
 }
 
-/// Sends `update` with `settings` instead of the client's, and retries while DynamoDB rejects it because of throttling
+/// Sends `update` with `settings` that override the client's. Retries while DynamoDB rejects it because of throttling
 /// or a conflict.
 async fn write(
     update: UpdateItemFluentBuilder,
