@@ -248,7 +248,8 @@ impl Ledger {
                     }
                     Written::Conflict => {
                         pause(round).await;
-                        // If an earlier write may have taken the hold, its shard must stay among those that are read.
+                        // If an earlier write may have taken the hold, the attempt must not move to other items. Only the
+                        // same items refuse a second hold.
                         if round > 0 && !progress.is_uncertain {
                             attempt = Box::pin(self.placed(attempt, true)).await?;
                         }
