@@ -4,7 +4,7 @@ use std::error::Error;
 
 use thiserror::Error as ThisError;
 
-/// The reason for which an operation of the history failed.
+/// An error of an operation of the usage history.
 #[derive(Debug, ThisError)]
 pub enum HistoryError {
     /// DynamoDB did not answer, or answered with an unexpected error.

@@ -19,7 +19,7 @@ use crate::{DAY, EXPIRES_AT, History, SCOPE};
 const MARKER: &str = "request#";
 /// The sort key of a marker. It is not a day, so no marker is among the days of a scope.
 const MARKED: &str = "counted";
-/// The time after the first attempt in which further attempts begin. Requests that are left are delivered again.
+/// The time after the start of a call in which attempts may begin. Requests that are left are delivered again.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest pause after the first attempt that lost, and the longest pause after any attempt, in milliseconds.
 const PAUSES_MS: (u64, u64) = (20, 640);
@@ -34,7 +34,7 @@ pub enum Recorded {
     /// The request is so old that its marker may be deleted. It is not counted, because nobody knows if it was counted
     /// before.
     TooOld,
-    /// The request is not known to be counted. It must be recorded again.
+    /// The request may not have been counted. It must be recorded again.
     Failed,
 }
 
@@ -49,7 +49,7 @@ pub struct Report {
 
 /// The result of one attempt at a transaction.
 enum Attempt {
-    /// Everything is written.
+    /// The whole transaction is written.
     Done,
     /// Nothing is written, because the requests at these positions of the group were counted before.
     Known(Vec<usize>),

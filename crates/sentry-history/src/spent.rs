@@ -28,9 +28,9 @@ impl History {
     ///
     /// - A UTC month or week contains no such day, so the sum is exact. A UTC day is counted whole.
     /// - A window of another time zone begins within a UTC day. If that day counted, every new window would begin with
-    /// hours of the window before it. For example, a day in Tokyo would begin with all usage of the day before.
-    /// Requests that have room would be denied, in every window. Because the day does not count, a budget that is set
-    /// in mid-window misses up to 24 hours of usage, in its first window only.
+    ///   hours of the window before it. For example, a day in Tokyo would begin with all usage of the day before.
+    ///   Requests that have room would be denied, in every window. Because the day does not count, a budget that is set
+    ///   in mid-window misses up to 24 hours of usage, in its first window only.
     /// - Minutes and hours begin at zero. Only the first window after a budget was set can have usage from before.
     ///
     /// Requests whose messages are still in the queue are not included.

@@ -13,7 +13,7 @@ use tracing::error;
 use crate::env::{self, InvalidSetting};
 use crate::failure::Failure;
 
-/// The reason for which a function cannot start, or has stopped.
+/// An error that keeps a function from starting, or that stops it.
 #[derive(Error)]
 pub enum StartError {
     /// A setting is missing or wrong.

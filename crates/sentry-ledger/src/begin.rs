@@ -1,4 +1,4 @@
-//! Begins a window of a scope that has already spent something in it.
+//! Begins the item of a window in which the scope has already spent something.
 
 use chrono::{DateTime, Duration, Utc};
 use sentry_contract::states::ScopeLimit;

@@ -86,7 +86,7 @@ pub enum Change {
         hold: Hold,
         /// The amount that was used.
         actual: Amount,
-        /// `true` if the hold is in a shard. The unused rest then goes back to the lease.
+        /// `true` if the hold is in a shard. The unused amount then goes back to the lease.
         shard: bool,
         /// Milliseconds for which the request held it. `None` if it is not the request that settles.
         lasted_ms: Option<u64>,

@@ -25,7 +25,7 @@ impl Figures {
     /// The sum of a scope's own item and its shards.
     ///
     /// The `held` of the own item includes the leases of the shards: their holds, their settled usage that is not
-    /// handed over yet, and the free rest of their leases.
+    /// handed over yet, and the unused part of their leases.
     #[must_use]
     pub fn of<'a>(own: &'a Item, shards: impl IntoIterator<Item = &'a Item>) -> Self {
         let mut held = own.held.signed();

@@ -90,7 +90,7 @@ pub struct Item {
     pub holds: BTreeMap<String, Hold>,
     /// Owners that can take no hold here any more. The value is the end of the bar, in milliseconds since 1970.
     pub barred: BTreeMap<String, i64>,
-    /// In a shard: the free rest of its lease. It can be negative in a unit that is not limited.
+    /// In a shard: the unused part of its lease. It can be negative in a unit that is not limited.
     pub free: PerUnit<i128>,
     /// The limits that leases were made under. In a shard: those of its own lease. In a scope's own item: those of its
     /// shards' leases.

@@ -7,7 +7,7 @@
 //!
 //! The number of shards follows the number of holds in flight ([`grown`], [`shrunk`]) and the amount that is left to
 //! share. Near the limit there are fewer shards, and in the end none. Holds are then taken in the own item, and the
-//! free rest of the leases is called back.
+//! unused part of the leases is called back.
 
 use std::collections::BTreeSet;
 
@@ -163,8 +163,8 @@ impl<'a> Place<'a> {
         Lease { budget: self.budget, unbounded: self.unbounded, own: &items.own, number, shard }
     }
 
-    /// The largest number of shards, a power of two, among which the rest of the own item can be shared for holds of
-    /// this size.
+    /// The largest number of shards, a power of two, among which the amount left in the own item can be shared for
+    /// holds of this size.
     #[must_use]
     pub fn supported(&self, own: &Item, hold: &Amount) -> u16 {
         let (items, empty) = (ScopeItems { own: own.clone(), ..ScopeItems::default() }, Item::default());
@@ -280,8 +280,8 @@ impl Lease<'_> {
     }
 }
 
-/// The duration of a lease in milliseconds. It differs between shards, so that leases that were made together are not
-/// all renewed at the same time.
+/// The duration of a lease in milliseconds. It differs between shards. Otherwise leases that were made together would
+/// all be renewed at the same time.
 fn lasts(number: u16) -> i64 {
     let part = i64::from(number.wrapping_mul(40_503)) % (LEASE_MS / 2);
     LEASE_MS - part
@@ -347,8 +347,9 @@ pub fn opened(budget: Budget<'_>, own: &Item, hold: &Amount, now_ms: i64) -> Gro
 /// Groups of changes. Each group is applied as a whole or not at all.
 pub type Groups = Vec<Vec<(Key, Change)>>;
 
-/// The changes that close a shard, so that no more holds are taken from it. Its settled usage and the free rest of its
-/// lease go back to the scope's own item, which still counts the holds of the shard. `None` if nothing is left to do.
+/// The changes that close a shard, so that no more holds are taken from it. Its settled usage and the unused part of
+/// its lease go back to the scope's own item, which still counts the holds of the shard. `None` if nothing is left to
+/// do.
 #[must_use]
 pub fn closed(own_key: &Key, own: &Item, number: u16, shard: &Item) -> Option<Vec<(Key, Change)>> {
     needs_closing(own, number, shard).then(|| closed_together(own_key, own, &[(number, shard)]))
@@ -405,8 +406,8 @@ pub fn close(own_key: &Key, items: &ScopeItems, which: impl Fn(&Item) -> bool) -
     chosen.chunks(AT_ONCE).map(|shards| closed_together(own_key, &items.own, shards)).collect()
 }
 
-/// The changes that close the shards with the largest free rests in one transaction. They close only as many as serve
-/// a few holds.
+/// The changes that close the shards with the largest unused amounts in one transaction. They close only as many as
+/// serve a few holds.
 fn gathered(own_key: &Key, items: &ScopeItems, limits: &Limits, hold: &Amount) -> Groups {
     let needed = hold.signed();
     let holds = |free: &PerUnit<i128>| {

@@ -249,7 +249,7 @@ impl Ledger {
                     Written::Conflict => {
                         pause(round).await;
                         // If an earlier write may have taken the hold, the attempt must not move to other items. Only the
-                        // same items refuse a second hold.
+                        // same items reject a second hold.
                         if round > 0 && !progress.is_uncertain {
                             attempt = Box::pin(self.placed(attempt, true)).await?;
                         }
@@ -399,8 +399,8 @@ impl Attempt<'_> {
     /// Decides by the scopes whose items are all known. The items were not read at one moment.
     ///
     /// An approval does not depend on that, because the hold is a conditional write. A denial needs a scope whose
-    /// shards are closed. The rest in a closed shard only grows, and no lease changed between the reads. So when the
-    /// scope's own item was read, which was first, no more was left than these figures show.
+    /// shards are closed. The amount left in a closed shard only grows, and no lease changed between the reads. So
+    /// when the scope's own item was read, which was first, no more was left than these figures show.
     fn decide(&mut self, scopes: &[ScopeItems]) -> Step {
         let mut known = Vec::with_capacity(scopes.len());
         for (place, items) in self.places.iter().zip(scopes) {

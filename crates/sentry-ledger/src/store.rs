@@ -57,7 +57,7 @@ const ROUNDS_OF_OPENING: u32 = 6;
 /// The number of attempts for an operation that loses races, before it fails with [`LedgerError::Contended`].
 pub const ROUNDS: u32 = 16;
 
-/// The reason for which an operation of the ledger failed.
+/// An error of an operation of the budget ledger.
 #[derive(Debug, ThisError)]
 pub enum LedgerError {
     /// DynamoDB did not answer, or answered with an unexpected error.
@@ -490,7 +490,7 @@ fn written(reasons: &[CancellationReason]) -> Option<Written> {
     }
 }
 
-/// The longest pause before the round after `round`, in milliseconds.
+/// The longest pause after the round `round`, in milliseconds.
 #[must_use]
 pub fn longest_pause_ms(round: u32) -> u64 {
     10 << round.min(5)

@@ -17,7 +17,7 @@ use crate::store::{Ledger, LedgerError};
 /// Milliseconds until the next look at a scope's own item that has leases. Its shards are swept by themselves.
 const LEASED_MS: i64 = 60_000;
 
-/// The result of a sweep, and the items that still have to be put off.
+/// The result of a sweep, and the items whose next look must still be set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Expired holds that this sweep settled in full.

@@ -118,7 +118,7 @@ fn wanted(setup: &Setup, number: usize, place: usize, items: &ScopeItems, all: b
     mine.chain(marked).collect()
 }
 
-/// The real rest. It is computed here in another way than in the judgment.
+/// The amount that is really left. It is computed here in another way than in the judgment.
 fn room(setup: &Setup, client: &Client, place: usize, items: &ScopeItems) -> Room {
     let (limit, spent, held) = (&setup.limits[place], settled(items), holds(items));
     let seen = if place == 0 { client.seen } else { 0 };

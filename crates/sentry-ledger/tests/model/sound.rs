@@ -68,7 +68,7 @@ pub fn duplicates() -> Setup {
     }
 }
 
-/// Two shards. A request that is too large for one of them needs the rest of a lease.
+/// Two shards. A request that is too large for one of them needs the unused part of a lease.
 fn sharded() -> Setup {
     Setup {
         name: "two shards, large requests, crashes",

@@ -153,11 +153,11 @@ pub enum End {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Denial {
     pub needed: u128,
-    /// The rest according to the judgment.
+    /// The amount left according to the judgment.
     pub judged: u128,
-    /// The rest that the answer shows.
+    /// The amount left that the answer shows.
     pub reported: u128,
-    /// The real rest when the scope's own item was read: the limit minus usage and holds.
+    /// The amount that was really left when the scope's own item was read: the limit minus usage and holds.
     pub really: u128,
     /// First: `true` if the client is told to try again. Second: `true` if that makes sense.
     pub retry: [bool; 2],
