@@ -137,8 +137,8 @@ fn change(step: &Step, item: &Item, shard: bool) -> Option<Change> {
             Change::Settle { owner, hold, actual: actual.spent_in_full(), shard, lasted_ms }
         }
         Step::Bar { owner } => Change::Bar { owner: owner.to_string(), until_ms: 120_000, delete_after: Some(9) },
-        // The settled usage of a shard was leased to the shard. So the own item has held it, without a hold of its own
-        // for it.
+        // The settled usage of a shard was leased to the shard. So it is part of what the own item holds, apart from
+        // its own holds.
         Step::Lease { spent, .. } if shard || leased(item).max(spent) != leased(item) => return None,
         Step::Lease { block, spent, most, holds } => {
             let terms = Some(if spent.input % 2 == 0 { "the terms" } else { "other terms" }.to_owned());

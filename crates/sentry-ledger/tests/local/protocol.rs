@@ -152,8 +152,8 @@ async fn a_request_is_charged_to_the_window_that_admitted_it() {
 #[ignore = "needs the local AWS: cargo xtask test"]
 async fn editing_the_limit_or_its_shards_never_lets_more_through() {
     let ledger = ledger().await;
-    // Each request takes 10 of 100 tokens. The limit is first spread over 4 items, then lowered, then kept in one
-    // item, then spread over 8 items, then raised.
+    // Each request takes 10 tokens. The limit is first spread over 4 items, then lowered, then kept in one item, then
+    // spread over 8 items, then raised.
     let mut admitted = approved(&at_once(&ledger, &[limit("model#m", 10_000, 4)], 30, 10).await).len();
     assert_eq!(admitted, 30);
     for (most, shards, more) in [(350, 4, 5), (400, 1, 5), (450, 8, 5), (1_000, 4, 55), (900, 2, 0)] {
