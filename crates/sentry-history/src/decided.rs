@@ -1,4 +1,4 @@
-//! A decided request, as the history counts it.
+//! A decided request in the form in which the history counts it.
 
 use std::collections::BTreeSet;
 
@@ -10,35 +10,37 @@ use thiserror::Error;
 use crate::scopes;
 use crate::sums::Sums;
 
-/// How long after its request a marker is kept, in days. A message waits four days in the queue and fourteen in the dead-letter queue.
-/// Redriven, it may do so once more, and two days are left over.
+/// Days for which a marker is kept after its request. A message waits four days in the queue and fourteen in the
+/// dead-letter queue. After a redrive it can wait that long once more. Two days are added as a margin.
 pub const MARKED_DAYS: i64 = 2 * (4 + 14) + 2;
 
-/// A record without the time of its request.
+/// The error for a record whose `timestamp` tag is missing or unreadable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the tag timestamp is no instant")]
 pub struct NoInstant;
 
-/// A decided request: what it counts, and for whom.
+/// A decided request, the numbers that it adds, and the scopes that it counts for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decided {
-    /// What tells the decision from every other: its execution. Two messages with the same one are counted once.
+    /// The identity of the decision: its execution. Two messages with the same identity are counted once.
     pub id: String,
-    /// When the request came in. Its UTC day is the day that it counts for.
+    /// The time at which the request came in. The request counts for the UTC day of this time.
     pub at: DateTime<Utc>,
-    /// The scopes that it counts for.
+    /// The scopes that the request counts for.
     pub scopes: BTreeSet<String>,
-    /// What it adds to each of them.
+    /// The numbers that the request adds to each scope.
     pub sums: Sums,
 }
 
 impl Decided {
-    /// The request of `record`, which came with the message `message_id`. `budget_tags` are the tags that have budgets of their own.
+    /// The request of `record`, which came with the message `message_id`. `budget_tags` are the tags that have budgets
+    /// of their own.
     ///
-    /// A message of a version that did not write the execution is known by its own id, which SQS keeps when it delivers again.
+    /// A record of an older version does not name the execution. Its identity is the message id, which SQS keeps on a
+    /// redelivery.
     ///
     /// # Errors
-    /// When the record has no timestamp.
+    /// If the record has no readable timestamp.
     pub fn of(record: &MetricsRecord, message_id: &str, budget_tags: &[String]) -> Result<Self, NoInstant> {
         let late = record.settlement.as_ref().map(|late| late.reservation.execution_id.as_str());
         let id = record.execution_id.as_deref().or(late).unwrap_or(message_id);
@@ -46,13 +48,13 @@ impl Decided {
         Ok(Self { id: id.to_owned(), at, scopes: scopes::of(record, budget_tags), sums: Sums::of(record) })
     }
 
-    /// The UTC day that it counts for.
+    /// The UTC day that the request counts for.
     #[must_use]
     pub fn day(&self) -> NaiveDate {
         self.at.date_naive()
     }
 
-    /// When its marker may be deleted.
+    /// The time after which the marker may be deleted.
     pub(crate) fn marked_until(&self) -> DateTime<Utc> {
         self.at + TimeDelta::days(MARKED_DAYS)
     }
@@ -64,7 +66,7 @@ pub mod tests {
 
     use super::*;
 
-    /// A record of an answer, changed by `more`.
+    /// A record of an answer, with the fields of `more`.
     pub fn record(more: Value) -> MetricsRecord {
         let mut record = json!({
             "executionId": "run-1",

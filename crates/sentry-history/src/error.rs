@@ -1,29 +1,29 @@
-//! What can go wrong.
+//! Errors of the usage history.
 
 use std::error::Error;
 
 use thiserror::Error as ThisError;
 
-/// Why the history could not do what it was asked.
+/// An error of an operation of the usage history.
 #[derive(Debug, ThisError)]
 pub enum HistoryError {
-    /// DynamoDB did not answer, or not as it should.
+    /// DynamoDB did not answer, or answered with an unexpected error.
     #[error("the usage history cannot be reached")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
-    /// DynamoDB refuses the write for what is in it, so the same write cannot succeed later.
+    /// DynamoDB rejects the content of the write, so the same write cannot succeed later.
     #[error("the usage history does not take it")]
     Refused(#[source] Box<dyn Error + Send + Sync>),
-    /// Every attempt lost against other transactions, or time ran out before the first one.
+    /// Every attempt lost against other transactions, or time ran out before the first attempt.
     #[error("the usage history is contended: no attempt succeeded in time")]
     Contended,
-    /// An item holds something that the history does not write.
+    /// An attribute of an item has a value that the history does not write.
     #[error("the item {scope} {day} of the usage history cannot be understood: {attribute}")]
     Damaged {
-        /// Partition key.
+        /// Partition key of the item.
         scope: String,
-        /// Sort key.
+        /// Sort key of the item.
         day: String,
-        /// The attribute.
+        /// Name of the unreadable attribute.
         attribute: String,
     },
 }

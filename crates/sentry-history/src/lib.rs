@@ -18,14 +18,14 @@ pub use sums::{Sums, attribute};
 
 /// Partition key of the table: a scope, or the marker of a decision.
 pub const SCOPE: &str = "scope";
-/// Sort key of the table: a day of UTC such as `2026-11-21`.
+/// Sort key of the table: a UTC day such as `2026-11-21`.
 pub const DAY: &str = "day";
-/// When DynamoDB may delete the item, in seconds since 1970.
+/// Attribute with the second since 1970 after which DynamoDB may delete the item.
 pub const EXPIRES_AT: &str = "expiresAt";
-/// How long a day is kept where nothing else is said.
+/// Days for which a day of a scope is kept by default.
 const KEPT_DAYS: u16 = 400;
 
-/// The usage history: a table with one item a scope and day.
+/// The usage history: a table with one item per scope and day.
 #[derive(Clone, Debug)]
 pub struct History {
     client: Client,
@@ -34,13 +34,13 @@ pub struct History {
 }
 
 impl History {
-    /// The history in `table`. What it writes is kept for 400 days.
+    /// The history in `table`. Its days are kept for 400 days.
     #[must_use]
     pub const fn new(client: Client, table: String) -> Self {
         Self { client, table, kept_days: KEPT_DAYS }
     }
 
-    /// The history whose days are kept for `days` days.
+    /// The same history, but its days are kept for `days` days.
     #[must_use]
     pub fn keeping(self, days: u16) -> Self {
         Self { kept_days: days, ..self }

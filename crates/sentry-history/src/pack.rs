@@ -1,18 +1,18 @@
-//! Which requests share a transaction.
+//! Splits requests into groups, one for each transaction.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::decided::Decided;
 
-/// Most actions of a transaction.
+/// The most actions of a transaction.
 ///
-/// Source: API reference of Amazon DynamoDB, `TransactWriteItems`, read in November 2026. Their items may have 4 MB together; an action has
-/// less than 10 KB.
+/// Source: API reference of Amazon DynamoDB, `TransactWriteItems`, read in November 2026. The items of a transaction
+/// can have 4 MB together. An action has less than 10 KB.
 pub const MOST_ACTIONS: usize = 100;
 
-/// The requests `wanted` in groups, each of which one transaction takes: a marker for each request, and one addition for each of their
-/// scopes and days. A request is never parted from its marker. One that needs more than a transaction by itself is a group of its own, which
-/// DynamoDB refuses.
+/// The requests `wanted` in groups. One transaction writes a group: a marker for each request, and one addition for
+/// each scope and day. A request and its marker are always in the same group. A request that needs more than one
+/// transaction is a group of its own, which DynamoDB rejects.
 pub fn groups(decided: &[Decided], wanted: impl IntoIterator<Item = usize>) -> VecDeque<Vec<usize>> {
     let mut groups = VecDeque::new();
     let mut group = Vec::new();

@@ -1,4 +1,4 @@
-//! Counting decided requests, each exactly once.
+//! Counts decided requests, each exactly once.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -15,58 +15,59 @@ use crate::pack::groups;
 use crate::sums::Sums;
 use crate::{DAY, EXPIRES_AT, History, SCOPE};
 
-/// Before the execution, in the partition key of a marker.
+/// Prefix of a marker's partition key. The execution follows.
 const MARKER: &str = "request#";
-/// The sort key of a marker: no day, so that no marker is among the days of a scope.
+/// The sort key of a marker. It is not a day, so no marker is among the days of a scope.
 const MARKED: &str = "counted";
-/// No attempt begins later than this after the first one. What is left is delivered again.
+/// The time after the start of a call in which attempts may begin. Requests that are left are delivered again.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The longest pause after the first attempt that lost, and after any, in milliseconds.
+/// The longest pause after the first attempt that lost, and the longest pause after any attempt, in milliseconds.
 const PAUSES_MS: (u64, u64) = (20, 640);
 
-/// What became of a request.
+/// The result for one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// It is counted now.
+    /// The request is counted now.
     Counted,
-    /// It was counted before, or stands twice in what was to be counted.
+    /// The request was counted before, or is twice among the requests of the call.
     Before,
-    /// It is so old that its marker may be deleted, so nobody knows whether it was counted, and it is left alone.
+    /// The request is so old that its marker may be deleted. It is not counted, because nobody knows if it was counted
+    /// before.
     TooOld,
-    /// It is not known to be counted: it must be recorded again.
+    /// The request may not have been counted. It must be recorded again.
     Failed,
 }
 
-/// What became of all requests.
+/// The result for all requests of a call.
 #[derive(Debug)]
 pub struct Report {
-    /// For each request, in their order.
+    /// The result of each request, in the order of the requests.
     pub recorded: Vec<Recorded>,
-    /// Why one of them failed, if one did.
+    /// The cause if a request failed. If several failed, it is the first cause.
     pub problem: Option<HistoryError>,
 }
 
-/// How one attempt at a transaction ended.
+/// The result of one attempt at a transaction.
 enum Attempt {
-    /// Everything is written.
+    /// The whole transaction is written.
     Done,
-    /// Nothing is written, because the requests at these places of the group are counted.
+    /// Nothing is written, because the requests at these positions of the group were counted before.
     Known(Vec<usize>),
     /// Nothing is written, because DynamoDB is busy.
     Busy,
-    /// DynamoDB takes no such transaction.
+    /// DynamoDB rejects the content of the transaction.
     Refused(HistoryError),
-    /// It is not known whether something is written.
+    /// It is not known if something is written.
     Failed(HistoryError),
 }
 
 impl History {
-    /// Counts each request of `decided` that is not counted yet. `now` is the moment of the call.
+    /// Counts each request of `decided` that is not counted yet. `now` is the time of the call.
     ///
-    /// One transaction holds the markers of many requests and what they add to their scopes, so either all of it happens or nothing. A
-    /// request whose marker exists is taken out, and the others are written without it. While other transactions work on the same items,
-    /// the attempt is repeated after a random pause, for five seconds at most. A transaction that DynamoDB refuses for its content is halved,
-    /// so that one request cannot keep back the others.
+    /// One transaction writes the markers of many requests and their additions to the scopes, so it writes all of them
+    /// or none. If a marker already exists, its request is taken out and the others are written without it. If
+    /// DynamoDB is busy or other transactions conflict, the attempt is repeated after a random pause, for five seconds
+    /// at most. A transaction whose content DynamoDB rejects is halved, so that one request cannot block the others.
     pub async fn record(&self, decided: &[Decided], now: DateTime<Utc>) -> Report {
         let begun = Instant::now();
         let mut report = Report { recorded: vec![Recorded::Failed; decided.len()], problem: None };
@@ -95,7 +96,8 @@ impl History {
         report
     }
 
-    /// Counts the requests of one group. Those that must be tried in smaller groups are put before the ones that are `waiting`.
+    /// Counts the requests of one group. If they must be tried in smaller groups, these are put in front of the
+    /// `waiting` groups.
     async fn count(
         &self,
         decided: &[Decided],
@@ -141,7 +143,7 @@ impl History {
         }
     }
 
-    /// Sends one transaction: the markers first, in the order of `requests`, then what they add.
+    /// Sends one transaction: first the markers, in the order of `requests`, then the additions.
     async fn attempt(&self, requests: &[&Decided]) -> Attempt {
         let mut added: BTreeMap<(&str, NaiveDate), Sums> = BTreeMap::new();
         for request in requests {
@@ -207,7 +209,7 @@ fn number(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// What an error says of a transaction that begins with `markers` markers.
+/// The result that an error of a transaction means. The transaction begins with `markers` markers.
 fn failed<R: std::fmt::Debug + Send + Sync + 'static>(
     error: SdkError<TransactWriteItemsError, R>,
     markers: usize,
@@ -225,7 +227,8 @@ fn failed<R: std::fmt::Debug + Send + Sync + 'static>(
     }
 }
 
-/// `None` where the reasons are neither a marker that exists nor a DynamoDB that is busy.
+/// The result that the reasons of a canceled transaction mean. `None` if the cause is neither an existing marker nor a
+/// busy DynamoDB.
 fn meaning(reasons: &[CancellationReason], markers: usize) -> Option<Attempt> {
     let codes = || reasons.iter().map(|reason| reason.code().unwrap_or("None")).enumerate();
     let known: Vec<usize> =
@@ -238,7 +241,7 @@ fn meaning(reasons: &[CancellationReason], markers: usize) -> Option<Attempt> {
     (codes.peek().is_some() && codes.all(|code| passing.contains(&code))).then_some(Attempt::Busy)
 }
 
-/// Whether DynamoDB would refuse the same transaction again.
+/// `true` if DynamoDB would reject the same transaction again.
 fn is_of_its_content(error: &TransactWriteItemsError) -> bool {
     error.meta().code().is_some_and(|code| code.ends_with("ValidationException"))
 }

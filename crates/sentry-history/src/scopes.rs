@@ -6,17 +6,18 @@ use sentry_contract::request::Tags;
 use sentry_contract::scope::{DIMENSIONS, UNSPECIFIED, of_foundation, of_model, of_tag};
 use sentry_contract::states::MetricsRecord;
 
-/// Longest partition key of DynamoDB, in bytes. A scope that is longer cannot have a limit either.
+/// The longest partition key of DynamoDB, in bytes. A scope with a longer name cannot have a limit either.
 ///
 /// Source: Amazon DynamoDB Developer Guide, "Quotas in Amazon DynamoDB", read in November 2026.
 const MOST_KEY_BYTES: usize = 2_048;
-/// The tags whose spending is kept for each model too.
+/// The tags whose usage is counted for each model too.
 const WITH_MODEL: [&str; 2] = ["application", "costCenter"];
 
-/// The model, its foundation model, each tag, application × model, cost center × model, and every scope that had a limit on the request.
+/// The scopes of a request: the model, its foundation model, each tag, application × model, cost center × model, and
+/// every scope that had a limit on the request.
 ///
-/// A missing application, cost center or environment and a missing tag of `budget_tags` count as `unspecified`, as they do for limits, so that
-/// the values of each add up to the whole. The user counts where there is one.
+/// A missing application, cost center, environment or tag of `budget_tags` counts as `unspecified`, as it does for
+/// limits. So the values of each tag add up to the total. The user is included only if the request has one.
 pub fn of(record: &MetricsRecord, budget_tags: &[String]) -> BTreeSet<String> {
     let tags = &record.tags;
     let mut scopes: BTreeSet<String> = record.scopes.iter().cloned().collect();

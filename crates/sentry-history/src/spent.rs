@@ -1,4 +1,4 @@
-//! What a scope has spent, day by day.
+//! Usage of a scope by day.
 
 use std::collections::HashMap;
 
@@ -13,42 +13,44 @@ use crate::{DAY, EXPIRES_AT, History, SCOPE};
 /// One UTC day of a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Day {
-    /// Which.
+    /// The date of the day.
     pub day: NaiveDate,
-    /// What was counted.
+    /// The numbers that were counted on the day.
     pub sums: Sums,
 }
 
 impl History {
-    /// What `scope` has spent since `from`, as far as whole days of UTC know it at `now`. It is nothing for a window that has no UTC midnight
-    /// in it or at its start.
+    /// The usage of `scope` since `from`, in whole UTC days up to `now`. It is zero for a window that has no UTC
+    /// midnight in it or at its start.
     ///
-    /// It sums the days that begin at `from` or later, today included. A day that `from` cuts is not counted:
+    /// It is the sum of the days that begin at `from` or later, up to today. A day that began before `from` is not
+    /// counted:
     ///
-    /// - A month or a week of UTC has no such day, so the sum is what was spent. A day of UTC is counted whole.
-    /// - A window of another time zone begins within a UTC day. If that day were counted, a new window would begin with hours that belong to
-    ///   the window before it: a day in Tokyo would begin with all that was spent on the day before. That would deny requests that have
-    ///   room, in every window. Left out, a budget that is set in mid-window does not know up to 24 hours of what its first window has
-    ///   spent, once.
-    /// - Minutes and hours begin at zero. Only the first one after a budget was set can have spent something before.
+    /// - A UTC month or week contains no such day, so the sum is exact. A UTC day is counted whole.
+    /// - A window of another time zone begins within a UTC day. If that day counted, every new window would begin with
+    ///   hours of the window before it. For example, a day in Tokyo would begin with all usage of the day before.
+    ///   Requests that have room would be denied, in every window. Because the day does not count, a budget that is set
+    ///   in mid-window misses up to 24 hours of usage, in its first window only.
+    /// - Minutes and hours begin at zero. Only the first window after a budget was set can have usage from before.
     ///
-    /// Requests whose messages still wait in the queue are not known yet.
+    /// Requests whose messages are still in the queue are not included.
     ///
     /// # Errors
-    /// When the table cannot be reached, or an item cannot be understood.
+    /// If the table cannot be reached, or an item cannot be understood.
     pub async fn spent(&self, scope: &str, from: DateTime<Utc>, now: DateTime<Utc>) -> Result<Amount, HistoryError> {
         let Some(first) = first_whole_day(from) else { return Ok(Amount::ZERO) };
         let days = self.days(scope, first, now.date_naive()).await?;
         Ok(days.iter().map(|day| day.sums.spent()).sum())
     }
 
-    /// The days of `scope` from `first` to `last`, both included, in their order. A day on which nothing was decided is left out.
+    /// The days of `scope` from `first` to `last`, both included, in order. A day without a decided request is left
+    /// out.
     ///
     /// # Errors
-    /// When the table cannot be reached, or an item cannot be understood.
+    /// If the table cannot be reached, or an item cannot be understood.
     pub async fn days(&self, scope: &str, first: NaiveDate, last: NaiveDate) -> Result<Vec<Day>, HistoryError> {
         if first > last {
-            // DynamoDB refuses such a range.
+            // DynamoDB rejects such a range.
             return Ok(Vec::new());
         }
         let text = |text: String| AttributeValue::S(text);
@@ -79,7 +81,7 @@ impl History {
     }
 }
 
-/// The first UTC day that has no instant before `from`.
+/// The first UTC day that does not begin before `from`.
 fn first_whole_day(from: DateTime<Utc>) -> Option<NaiveDate> {
     let day = from.date_naive();
     if from.time() == NaiveTime::MIN { Some(day) } else { day.checked_add_days(Days::new(1)) }

@@ -1,4 +1,4 @@
-//! What a day's item adds up.
+//! The numbers in a day's item.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -7,27 +7,27 @@ use sentry_contract::Outcome;
 use sentry_contract::states::MetricsRecord;
 use sentry_domain::{Amount, Usd};
 
-/// The names of a day's numbers. Dollars are in picodollars (10⁻¹² dollars).
+/// Names of a day's attributes. Dollars are in picodollars (10⁻¹² dollars).
 pub mod attribute {
-    /// Decided requests: approved and denied ones.
+    /// Decided requests, approved and denied.
     pub const REQUESTS: &str = "requests";
-    /// Requests that the budget approved, whether or not the model answered.
+    /// Requests that the budget approved, even if the model did not answer.
     pub const APPROVED: &str = "approved";
     /// Requests that the budget denied.
     pub const DENIED: &str = "denied";
     /// Approved requests that the model did not answer.
     pub const FAILED: &str = "failed";
-    /// Approved requests whose usage is known: those that the tokens and dollars are from.
+    /// Approved requests whose usage is known. The tokens and dollars are theirs.
     pub const SETTLED: &str = "settled";
-    /// Tokens read from no cache.
+    /// Input tokens that were neither read from nor written to a prompt cache.
     pub const INPUT: &str = "input";
-    /// Tokens written.
+    /// Output tokens of the model.
     pub const OUTPUT: &str = "output";
-    /// Tokens read from a prompt cache.
+    /// Input tokens that were read from a prompt cache.
     pub const CACHE_READ: &str = "cacheRead";
-    /// Tokens written to a prompt cache.
+    /// Input tokens that were written to a prompt cache.
     pub const CACHE_WRITE: &str = "cacheWrite";
-    /// The price of these tokens, as the ledger settles it.
+    /// Cost of these tokens in picodollars, as the ledger settles it.
     pub const PICODOLLARS: &str = "picodollars";
     /// Settled requests with tokens whose price is not known exactly.
     pub const UNPRICED: &str = "unpriced";
@@ -37,24 +37,24 @@ pub mod attribute {
     pub const HELD_OUTPUT: &str = "heldOutput";
     /// Picodollars that the settled requests held.
     pub const HELD_PICODOLLARS: &str = "heldPicodollars";
-    /// Approved requests of which nobody knows what they used. The ledger settles them at what they held.
+    /// Approved requests whose usage nobody knows. The ledger settles them in full.
     pub const UNKNOWN: &str = "unknown";
-    /// Input tokens that these requests held.
+    /// Input tokens that the requests of [`UNKNOWN`] held.
     pub const UNKNOWN_INPUT: &str = "unknownInput";
-    /// Output tokens that these requests held.
+    /// Output tokens that the requests of [`UNKNOWN`] held.
     pub const UNKNOWN_OUTPUT: &str = "unknownOutput";
-    /// Picodollars that these requests held.
+    /// Picodollars that the requests of [`UNKNOWN`] held.
     pub const UNKNOWN_PICODOLLARS: &str = "unknownPicodollars";
 }
 
 use attribute as of;
 
-/// Numbers by attribute; what is absent is zero.
+/// Numbers by attribute. An absent attribute is zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sums(BTreeMap<String, u128>);
 
 impl Sums {
-    /// What one request adds.
+    /// The numbers that one request adds.
     #[must_use]
     pub fn of(record: &MetricsRecord) -> Self {
         let mut sums = Self::default();
@@ -104,7 +104,7 @@ impl Sums {
         self.add(picodollars, hold.usd.picodollars());
     }
 
-    /// Adds `number` to an attribute. Zero leaves it absent.
+    /// Adds `number` to an attribute. Zero does not create an absent attribute.
     pub fn add(&mut self, attribute: &str, number: impl Into<u128>) {
         let number = number.into();
         if number > 0 {
@@ -113,19 +113,19 @@ impl Sums {
         }
     }
 
-    /// The number of an attribute.
+    /// The number of an attribute. Zero if it is absent.
     #[must_use]
     pub fn get(&self, attribute: &str) -> u128 {
         self.0.get(attribute).copied().unwrap_or(0)
     }
 
-    /// The numbers that are not zero, by attribute.
+    /// The attributes that are not zero, with their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u128)> {
         self.0.iter().map(|(attribute, number)| (attribute.as_str(), *number))
     }
 
-    /// What a budget has spent: what was used and, where nobody knows it, what was held. Requests that used nothing are not in it, nor are
-    /// denied ones.
+    /// The usage that counts against a budget: known usage, and the holds of requests whose usage is unknown. Denied
+    /// requests and requests that used nothing are not included.
     #[must_use]
     pub fn spent(&self) -> Amount {
         let sum = |attributes: &[&str]| attributes.iter().fold(0_u128, |sum, name| sum.saturating_add(self.get(name)));
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!((sums.get("unpriced"), sums.get("picodollars"), sums.get("output")), (1, 0, 2));
     }
 
-    /// How a request ended, and its numbers.
+    /// A record with a random outcome and random numbers.
     fn some_request() -> impl Strategy<Value = MetricsRecord> {
         let numbers = prop::array::uniform4(0_u64..1 << 40);
         (0_usize..4, numbers, any::<bool>()).prop_map(|(end, [input, output, read, written], priced)| {

@@ -1,4 +1,4 @@
-//! SDK configuration.
+//! Configuration of the AWS SDK.
 
 use std::error::Error;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-/// What a client does with a connection after a call.
+/// The lifetime of a client's connections after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Connections {
-    /// It keeps it for the next call, for up to 90 seconds.
+    /// The connection is kept for the next call, for up to 90 seconds.
     Kept,
-    /// It closes it. For calls that nobody repeats: a service closes connections while Lambda has frozen the environment, and a call on
-    /// such a connection is lost.
+    /// The connection is closed. Use this for calls that are not retried. A service can close a kept connection while
+    /// Lambda has frozen the environment, and a call on such a connection is lost.
     Closed,
 }
 
-/// A client for HTTP and HTTPS, with TLS by ring.
+/// A client for HTTP and HTTPS that uses ring for TLS.
 #[must_use]
 pub fn http_client(connections: Connections) -> SharedHttpClient {
     let mut builder = Builder::new();
@@ -32,9 +32,10 @@ pub fn http_client(connections: Connections) -> SharedHttpClient {
     builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
-/// The SDK configuration of this environment: three attempts with jittered backoff, each as long as `attempt`, all together as long as `operation`.
+/// The SDK configuration of this environment: up to three attempts with jittered backoff. `attempt` is the timeout of
+/// each attempt, and `operation` is the timeout of all attempts together.
 ///
-/// `AWS_ENDPOINT_URL_<SERVICE>` is honoured, as everywhere in the SDK.
+/// The SDK reads `AWS_ENDPOINT_URL_<SERVICE>` as usual.
 pub async fn aws_config(attempt: Duration, operation: Duration) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt).operation_timeout(operation);
     aws_config::defaults(BehaviorVersion::latest())
@@ -45,7 +46,7 @@ pub async fn aws_config(attempt: Duration, operation: Duration) -> SdkConfig {
         .await
 }
 
-/// `error` with every cause behind it, for a log line: the SDK's own `Display` says only "service error".
+/// The text of `error` and of all its causes, for a log line. The SDK's own `Display` says only "service error".
 pub fn cause(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -56,7 +57,8 @@ pub fn cause(error: &dyn Error) -> String {
     text
 }
 
-/// For tests: an SDK configuration that talks to `http_client` instead of a network, with made-up credentials and a single attempt.
+/// An SDK configuration for tests. It uses `http_client` instead of a network, made-up credentials, and a single
+/// attempt.
 #[cfg(feature = "offline")]
 pub fn offline_config(http_client: impl aws_smithy_runtime_api::client::http::HttpClient + 'static) -> SdkConfig {
     use aws_credential_types::Credentials;

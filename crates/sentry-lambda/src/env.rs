@@ -1,4 +1,4 @@
-//! Settings from the environment.
+//! Settings from environment variables.
 
 use std::str::FromStr;
 
@@ -8,17 +8,17 @@ use tracing::level_filters::LevelFilter;
 /// A setting that is missing or cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidSetting {
-    /// The variable is not set.
+    /// The variable is not set, or is empty.
     #[error("the environment variable {0} is not set; the template sets it for every function that needs it")]
     Missing(&'static str),
-    /// The variable is set to something else than asked for.
+    /// The variable is set to a value of another form.
     #[error("the environment variable {name} is {value:?}, which is not {expected}")]
     Malformed {
-        /// The variable.
+        /// Name of the environment variable.
         name: &'static str,
-        /// What it holds.
+        /// Value of the environment variable.
         value: String,
-        /// What it should hold.
+        /// Description of the values that are accepted.
         expected: &'static str,
     },
 }
@@ -26,23 +26,24 @@ pub enum InvalidSetting {
 /// The value of the variable `name`.
 ///
 /// # Errors
-/// When it is not set, or empty.
+/// If the variable is not set, or is empty.
 pub fn required(name: &'static str) -> Result<String, InvalidSetting> {
     std::env::var(name).ok().filter(|value| !value.is_empty()).ok_or(InvalidSetting::Missing(name))
 }
 
-/// The value of the variable `name` as a `T`; `expected` describes one, for the error.
+/// The value of the variable `name` as a `T`. `expected` describes a valid value, for the error.
 ///
 /// # Errors
-/// When it is not set, or not a `T`.
+/// If the variable is not set, is empty, or is not a `T`.
 pub fn parsed<T: FromStr>(name: &'static str, expected: &'static str) -> Result<T, InvalidSetting> {
     let value = required(name)?;
     value.parse().map_err(|_| InvalidSetting::Malformed { name, value, expected })
 }
 
-/// What is logged: `SENTRY_LOG_LEVEL` (`error`, `warn` or `info`), at most and by default `info`.
+/// The log level from `SENTRY_LOG_LEVEL` (`error`, `warn` or `info`). The most detailed level, and the default, is
+/// `info`.
 ///
-/// Below that, the Lambda runtime and the SDK write whole events and requests to the log, prompts included.
+/// At more detailed levels, the Lambda runtime and the SDK log whole events and requests, including prompts.
 pub(crate) fn log_level() -> LevelFilter {
     capped(std::env::var("SENTRY_LOG_LEVEL").ok().as_deref())
 }

@@ -4,9 +4,9 @@ use lambda_runtime::Diagnostic;
 use sentry_contract::ErrorCode;
 use thiserror::Error;
 
-/// A Lambda error: its code becomes the `errorType` that a state machine's `ErrorEquals` matches.
+/// An error of a Lambda function. Its name becomes the `errorType` that `ErrorEquals` of a state machine matches.
 ///
-/// A refusal (an invalid document, a denied request, a failed model) is a value, not a failure.
+/// A refusal (an invalid document), a denial (by the budget) and a failed model call are values, not a `Failure`.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{name}: {message}")]
 pub struct Failure {
@@ -15,26 +15,27 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with a name of the public contract; `message` says what happened, without any text of a prompt.
+    /// A failure whose name is in the public contract. `message` says what happened, and must not contain any text of
+    /// a prompt.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { name: code.name(), message: message.into() }
     }
 
-    /// A failure that `error` and what is behind it explain.
+    /// A failure whose message is `error` with all its causes.
     #[cfg(feature = "aws")]
     #[must_use]
     pub fn caused(code: ErrorCode, error: &dyn std::error::Error) -> Self {
         Self::new(code, crate::cause(error))
     }
 
-    /// The event is not what the function's state sends.
+    /// A failure because the event is not of the form that the function's state sends.
     #[must_use]
     pub fn unreadable_event(message: impl Into<String>) -> Self {
         Self { name: "UnreadableEvent", message: message.into() }
     }
 
-    /// The stable name.
+    /// The stable name that a state machine matches.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name

@@ -1,4 +1,4 @@
-//! The life of a function: start, events, errors.
+//! The life cycle of a function: start, events, errors.
 
 use std::fmt;
 use std::future::Future;
@@ -13,13 +13,13 @@ use tracing::error;
 use crate::env::{self, InvalidSetting};
 use crate::failure::Failure;
 
-/// Why a function cannot start, or stopped.
+/// An error that keeps a function from starting, or that stops it.
 #[derive(Error)]
 pub enum StartError {
     /// A setting is missing or wrong.
     #[error(transparent)]
     Setting(#[from] InvalidSetting),
-    /// Something else that the function needs, such as its catalogue, is unusable.
+    /// Something else that the function needs is unusable, for example its catalogue.
     #[error("{0}")]
     Invalid(String),
     /// The Lambda runtime ended.
@@ -27,17 +27,17 @@ pub enum StartError {
     Runtime(lambda_runtime::Error),
 }
 
-/// What a `main` that ends with an error prints: the sentence rather than the structure.
+/// The same text as `Display`, because a `main` that returns an error prints its `Debug` form.
 impl fmt::Debug for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// Starts logging and serves events with `handler` until Lambda ends the environment.
+/// Starts logging, and serves events with `handler` until Lambda ends the environment.
 ///
 /// # Errors
-/// When the Lambda runtime cannot be reached.
+/// If the Lambda runtime cannot be reached.
 pub async fn run<I, O, F, A>(handler: F) -> Result<(), StartError>
 where
     I: DeserializeOwned,
@@ -65,7 +65,7 @@ where
     lambda_runtime::Runtime::new(service).run().await.map_err(StartError::Runtime)
 }
 
-/// Parses an event; the error gives the position but never the text, which may be a prompt.
+/// Parses an event. The error has the position but never the text, because the text may be a prompt.
 fn read<I: DeserializeOwned>(payload: &RawValue) -> Result<I, Failure> {
     serde_json::from_str(payload.get()).map_err(|error| {
         Failure::unreadable_event(format!(

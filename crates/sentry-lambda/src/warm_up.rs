@@ -1,4 +1,5 @@
-//! The connection to a service, opened while Lambda initialises the environment, where the processor is faster and nobody waits.
+//! Opens the connection to a service while Lambda initializes the environment. The processor is faster then, and
+//! nobody waits.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,24 +12,24 @@ use aws_smithy_runtime_api::http::Headers;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 
-/// Most time that it may take. What is not done by then the first call does.
+/// The longest time that a warm-up takes. The first call does the work that is left.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Opens the connection that the next call of a client uses, and loads its credentials. Nothing fails where that does not work.
+/// Opens the connection that the next call of a client uses, and loads its credentials. Errors are ignored.
 ///
-/// `call` makes a call of the client that needs no fields, with the interceptor that it is given:
+/// `call` makes a call of the client that needs no fields, and uses the given interceptor:
 ///
 /// ```ignore
 /// sentry_lambda::warm_up(|greeting| client.list_tables().customize().interceptor(greeting).send()).await;
 /// ```
 ///
-/// The call goes to the client's own endpoint through its own connection pool, but what is sent is an empty GET request without a
-/// signature. The service answers it with a greeting or an error, both of which are ignored.
+/// The call uses the endpoint and the connection pool of the client, but sends an empty GET request without a
+/// signature. The service answers with a greeting or an error. Both are ignored.
 pub async fn warm_up<C: Future>(call: impl FnOnce(Greeting) -> C) {
     let _ = tokio::time::timeout(LIMIT, call(Greeting(()))).await;
 }
 
-/// Sends a GET request without headers, signature and body instead of the call that it intercepts.
+/// An interceptor that sends a GET request without headers, signature and body instead of the intercepted call.
 #[derive(Debug)]
 pub struct Greeting(());
 
@@ -73,7 +74,7 @@ mod tests {
         warm_up(|greeting| client.list_tables().customize().interceptor(greeting).send()).await;
     }
 
-    /// Answers every request of a connection, and keeps the requests' heads.
+    /// Answers every request on a connection, and keeps the heads of the requests.
     async fn serve(connection: TcpStream, heads: &Mutex<Vec<String>>) {
         let mut connection = BufStream::new(connection);
         loop {

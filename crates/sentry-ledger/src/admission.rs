@@ -1,86 +1,90 @@
-//! Whether a request fits, how much of it, and if not, whether waiting helps. No I/O.
+//! Judges whether a request fits its budgets, how many tokens it gets, and if it does not fit, whether waiting helps.
+//! No I/O.
 
 use sentry_contract::states::{Enforcement, Remedy, ScopeLimit};
 use sentry_domain::{Amount, Charges, Price, Unit, Usd};
 
 use crate::figures::Figures;
 
-/// The least that is asked of a model where the sentry chooses or lowers `max_tokens`: fewer tokens are no answer.
+/// The smallest `max_tokens` that the sentry chooses or lowers to, unless the client asks for fewer. A shorter answer
+/// is of no use.
 pub const LEAST_OUTPUT_TOKENS: u32 = 16;
 
-/// How long a request is expected to hold where none has been settled yet, in milliseconds.
+/// The expected duration of a hold, in milliseconds, if no hold of the scope has been settled yet.
 const USUAL_MS: i64 = 2_000;
 
-/// A limit, with the usage that CloudWatch has seen in its window.
+/// A limit, and the usage that CloudWatch has seen in its window.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget<'a> {
-    /// The limit.
+    /// The limit of one scope and window.
     pub limit: &'a ScopeLimit,
-    /// Tokens and dollars; nothing for a scope that CloudWatch does not know.
+    /// Tokens and dollars that CloudWatch has seen. Zero for a scope that CloudWatch does not know.
     pub seen: Amount,
 }
 
-/// What a request asks of its budgets.
+/// The amounts that a request asks for, and the budgets that must cover them.
 #[derive(Clone, Debug)]
 pub struct Ask<'a> {
-    /// No more input tokens than these.
+    /// Upper bound of the request's input tokens.
     pub input_tokens: u64,
-    /// Most tokens to write if they fit.
+    /// The most output tokens that the request asks for.
     pub max_tokens: u32,
-    /// Whether the client wants `max_tokens`, and fewer only where the limits say so.
+    /// `true` if the client gave `max_tokens`. The sentry then lowers it only if the limits allow `clamp`.
     pub given: bool,
-    /// Whether another model can be asked as well, which a limit may want to be tried before a shorter answer.
+    /// `true` if a fallback model can answer the request. A limit can prefer the fallback to a shorter answer.
     pub has_fallback: bool,
-    /// The model's price, if it has one.
+    /// The model's price. `None` if it has none.
     pub price: Option<&'a Price>,
-    /// What decides which of its rates can apply.
+    /// The circumstances that decide which rates of the price can apply.
     pub charges: Charges,
-    /// The budgets that apply; those in dollars only where there is a price.
+    /// The budgets that apply. A budget in dollars is included only if the model has a price.
     pub budgets: Vec<Budget<'a>>,
 }
 
-/// A budget with its figures at one moment.
+/// A budget, and the figures of its scope at one moment.
 #[derive(Clone, Debug)]
 pub struct Standing<'a> {
-    /// The budget.
+    /// The limit and the usage seen by CloudWatch.
     pub budget: Budget<'a>,
-    /// Its figures.
+    /// The scope's settled usage and its holds.
     pub figures: Figures,
 }
 
-/// What the figures say of a request.
+/// The result of judging a request by the figures of its budgets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It fits, or only budgets that observe are short of it.
+    /// The request fits, or exceeds only limits that observe.
     Fits {
-        /// Tokens to write.
+        /// Output tokens that the model may write.
         max_tokens: u32,
-        /// The denials of the budgets that observe.
+        /// The shortages of the limits that observe.
         would_deny: Vec<Shortage>,
     },
-    /// It does not fit.
+    /// The request exceeds a limit that denies.
     Denied(Shortage),
 }
 
-/// Where a request does not fit.
+/// A limit that a request exceeds, and by how much.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shortage {
-    /// Which of the limits.
+    /// The limit that is exceeded.
     pub limit: Box<ScopeLimit>,
     /// The unit that is short.
     pub unit: Unit,
-    /// The least that the request needs of it: a count or picodollars.
+    /// The least that the request needs of `unit`: a count, or picodollars.
     pub needed: u128,
-    /// What there is, holds taken off: a count or picodollars.
+    /// The amount of `unit` that is left after usage and holds: a count, or picodollars.
     pub remaining: u128,
-    /// Seconds after which it may fit because holds have been settled; `None` when it would not fit without them either.
+    /// Seconds after which the request may fit, because holds have been settled. `None` if the request does not fit
+    /// even without holds.
     pub retry_after_seconds: Option<u64>,
-    /// Whether it would not fit without holds either, and every limit where that is so lets a fallback answer.
+    /// `true` if the request does not fit even without holds, and every limit that it exceeds without holds allows
+    /// `fallback`.
     pub may_fall_back: bool,
 }
 
 impl Standing<'_> {
-    /// The same if nothing were held.
+    /// The same budget as if nothing were held.
     fn without_holds(&self) -> Self {
         let figures = Figures { settled: self.figures.settled, mean_ms: self.figures.mean_ms, ..Figures::default() };
         Self { budget: self.budget, figures }
@@ -96,7 +100,7 @@ impl Standing<'_> {
 }
 
 impl Ask<'_> {
-    /// What is held for the request if the model may write `max_tokens`.
+    /// The amount to hold for the request if the model may write `max_tokens`.
     #[must_use]
     pub fn hold(&self, max_tokens: u32) -> Amount {
         let usd = self.price.map(|price| price.most(self.input_tokens, max_tokens.into(), self.charges));
@@ -109,10 +113,11 @@ impl Ask<'_> {
         }
     }
 
-    /// Judges the request by how its budgets stand.
+    /// Judges the request by the current figures of its budgets.
     ///
-    /// Where the client gave no `max_tokens`, it gets what is left at the moment. One that it gave is lowered to what would
-    /// be left without holds, and then waited for: nobody's answer is cut for what others only might use.
+    /// If the client gave no `max_tokens`, the request gets the tokens that are left at the moment. A `max_tokens` of
+    /// the client is lowered only to the amount that would be left without holds. The request then waits for that
+    /// amount, because other requests may use less than they hold.
     #[must_use]
     pub fn judge(&self, standings: &[Standing<'_>], now_ms: i64) -> Verdict {
         let floor = self.max_tokens.min(LEAST_OUTPUT_TOKENS);
@@ -135,8 +140,8 @@ impl Ask<'_> {
         }
     }
 
-    /// Whether `max_tokens` is too much for some limits even if nothing is held (`alone`), all of which let it be lowered.
-    /// Where all of them would rather see the fallback first, it is not lowered yet.
+    /// `true` if `max_tokens` exceeds some limits even without holds (`alone`), and all of these allow `clamp`.
+    /// `false` if all of them list `fallback` first and there is a fallback.
     fn is_clamped(&self, alone: &[&Standing<'_>]) -> bool {
         let short = alone.iter().filter(|standing| self.short_of(self.max_tokens, standing).is_some());
         let exceeded: Vec<&ScopeLimit> = short.map(|standing| standing.budget.limit).collect();
@@ -145,21 +150,22 @@ impl Ask<'_> {
         !exceeded.is_empty() && all_allow && !(self.has_fallback && fallback_first)
     }
 
-    /// As many tokens of `max_tokens` as could be written within every limit.
+    /// Output tokens, at most `max_tokens`, that fit within every limit.
     fn fitting(&self, standings: &[&Standing<'_>]) -> u32 {
         let most = standings.iter().map(|standing| self.most_output(standing)).min();
         let most = most.unwrap_or(u64::MAX).min(self.max_tokens.into());
         u32::try_from(most).unwrap_or(self.max_tokens)
     }
 
-    /// How many tokens could be written within one limit.
+    /// Output tokens that fit within one limit.
     fn most_output(&self, standing: &Standing<'_>) -> u64 {
         let tokens = standing.room(Unit::Output).map_or(u64::MAX, |room| u64::try_from(room).unwrap_or(u64::MAX));
         let room = standing.room(Unit::Usd).map(Usd::from_picodollars);
         tokens.min(room.map_or(u64::MAX, |room| self.affordable_output(room)))
     }
 
-    /// How many tokens can be written for `budget`, after everything that the request may read is paid for; no bound without a price.
+    /// Output tokens that `budget` can pay for, after the most that the input can cost. `u64::MAX` if the model has no
+    /// price.
     #[must_use]
     pub fn affordable_output(&self, budget: Usd) -> u64 {
         let Some(price) = self.price else { return u64::MAX };
@@ -167,7 +173,8 @@ impl Ask<'_> {
         rates.output.affordable(budget.saturating_sub(rates.most_for_input(self.input_tokens)))
     }
 
-    /// Where `least` tokens do not fit: first a limit where waiting does not help, else the one to wait for longest.
+    /// The shortage if `least` tokens do not fit. The first limit for which waiting does not help has precedence.
+    /// Without such a limit, it is the limit with the longest wait.
     fn shortage(&self, least: u32, standings: &[&Standing<'_>], now_ms: i64) -> Option<Shortage> {
         let mut exceeded: Option<Shortage> = None;
         let mut longest: Option<Shortage> = None;
@@ -191,12 +198,12 @@ impl Ask<'_> {
         exceeded.or(longest)
     }
 
-    /// The first unit of one limit that is too short for `tokens` to be written.
+    /// The shortage of the first unit in which one limit has no room for `tokens`.
     fn short_of(&self, tokens: u32, standing: &Standing<'_>) -> Option<Shortage> {
         let hold = self.hold(tokens);
         Unit::ALL.into_iter().find_map(|unit| {
             let (remaining, needed) = (standing.room(unit)?, hold.get(unit));
-            // A limit of 0 allows nothing, also nothing that is free; a spent one no request that is free either.
+            // A limit that is 0 or used up denies every request, even one that needs none of this unit.
             (needed > remaining || remaining == 0).then(|| Shortage {
                 limit: Box::new(standing.budget.limit.clone()),
                 unit,
@@ -208,7 +215,7 @@ impl Ask<'_> {
         })
     }
 
-    /// Milliseconds until so many holds should be settled that `tokens` fit, if they use next to nothing.
+    /// Milliseconds until enough holds should be settled for `tokens` to fit, if those requests use almost nothing.
     fn wait_ms(&self, tokens: u32, standing: &Standing<'_>, now_ms: i64) -> i64 {
         let figures = &standing.figures;
         let mut ends: Vec<(i64, Amount)> = figures
@@ -230,7 +237,8 @@ impl Ask<'_> {
     }
 }
 
-/// When a hold should be settled: after the usual time, or, when it already lasts longer, after half as long again.
+/// The time at which a hold should be settled, in milliseconds since 1970: after the mean duration, or after 1.5 times
+/// its age if it already lasts longer. It is never after the hold expires.
 fn expected_end(taken_ms: i64, expires_ms: i64, mean_ms: Option<u64>, now_ms: i64) -> i64 {
     let usual = mean_ms.and_then(|mean| i64::try_from(mean).ok()).unwrap_or(USUAL_MS);
     let age = now_ms.saturating_sub(taken_ms).max(0);

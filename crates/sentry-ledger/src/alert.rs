@@ -1,4 +1,4 @@
-//! The alerts that are due, and what an item remembers of its limit so that the sweep can tell them too.
+//! The alerts that are due, and the part of a limit that an item stores so that the sweep can find its alerts too.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,21 +11,21 @@ use thiserror::Error;
 
 use crate::key::Key;
 
-/// The thresholds of a limit, as they were in force when a hold was last taken or a lease last made.
+/// The alert thresholds of a limit. An item stores those that were in force at its last hold or lease.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Watch {
-    /// Percentages of the limits; at least one.
+    /// Percentages of the limits. There is at least one.
     pub alert_at: BTreeSet<u8>,
-    /// The limits.
+    /// The limits that the percentages refer to.
     pub limits: Limits,
-    /// When the window ends; `None` where it never does.
+    /// The time at which the window ends. `None` if it never ends.
     pub resets_at: Option<DateTime<Utc>>,
-    /// The window's name.
+    /// Name of the window, for example `2026-11`.
     pub window: String,
 }
 
 impl Watch {
-    /// What must be remembered of `limit`; nothing where no threshold is watched.
+    /// The part of `limit` that an item stores. `None` if the limit has no thresholds.
     #[must_use]
     pub fn of(limit: &ScopeLimit) -> Option<Self> {
         let alert_at: BTreeSet<u8> = limit.alert_at.iter().copied().collect();
@@ -38,7 +38,8 @@ impl Watch {
         })
     }
 
-    /// The thresholds that are reached by what is `used` of the scope whose own item is `key`, and not yet reported.
+    /// The alerts of the thresholds that `used` has reached and that are not in `alerted`. `key` is the key of the
+    /// scope's own item.
     #[must_use]
     pub fn due(&self, key: &Key, used: Amount, alerted: &BTreeSet<u8>) -> Vec<Alert> {
         let reached = |threshold: u8| {
@@ -59,13 +60,14 @@ impl Watch {
     }
 }
 
-/// A text that is no watch.
+/// The error for a text that is not a stored [`Watch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("is no watch (percentages, five limits, seconds since 1970, a window's name)")]
 pub struct NoWatch;
 
-/// As it is stored: `percentages input output picodollars requests inFlight resets window`, percentages with commas between them, `-` for
-/// what there is none of. Every write of an item pays for it, so it is short.
+/// The stored form is `percentages input output picodollars requests inFlight resets window`. Commas separate the
+/// percentages, and `-` stands for a missing value. The form is short because every write of the item pays for its
+/// size.
 impl fmt::Display for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let alert_at: Vec<String> = self.alert_at.iter().map(u8::to_string).collect();
@@ -110,7 +112,7 @@ fn optional<T: FromStr>(text: &str) -> Result<Option<T>, NoWatch> {
     if text == "-" { Ok(None) } else { number(text).map(Some) }
 }
 
-/// The thresholds of a limit that are reached by what is `used` and not yet reported.
+/// The alerts of the thresholds of `limit` that `used` has reached and that are not in `alerted`.
 pub(crate) fn due_alerts(limit: &ScopeLimit, used: Amount, alerted: &BTreeSet<u8>) -> Vec<Alert> {
     Watch::of(limit).map(|watch| watch.due(&Key::of(limit, None), used, alerted)).unwrap_or_default()
 }
@@ -129,7 +131,7 @@ mod tests {
             window: "2026-11".into(),
         };
         assert_eq!(month.to_string(), "80,100 - 5000 7 - - 1796083200 2026-11");
-        // A name with a space in it, as no window has today.
+        // No window has a name with a space today.
         let endless = Watch { resets_at: None, window: "2026 to 2027".into(), ..month.clone() };
         for watch in [month, endless] {
             assert_eq!(watch.to_string().parse(), Ok(watch));

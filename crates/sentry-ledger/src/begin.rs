@@ -1,4 +1,4 @@
-//! Beginning a window in which the scope has spent already.
+//! Begins the item of a window in which the scope has already spent something.
 
 use chrono::{DateTime, Duration, Utc};
 use sentry_contract::states::ScopeLimit;
@@ -10,17 +10,19 @@ use crate::item::Item;
 use crate::key::{Key, delete_after};
 use crate::store::{Ledger, LedgerError, unavailable};
 
-/// A window shorter than this begins at nothing: the usage history counts by days.
+/// A window shorter than this begins at zero, because the usage history counts by days.
 const SHORTEST: Duration = Duration::hours(23);
 
 impl Ledger {
-    /// The same ledger; a budget that begins in the middle of a window begins there with what `history` says.
+    /// Adds the usage history to the ledger. When a scope's first request in a window begins the scope's item, the
+    /// item then starts with the usage that `history` reports for that window.
     #[must_use]
     pub fn with_history(self, history: History) -> Self {
         Self { history: Some(history), ..self }
     }
 
-    /// The scope's own item, in which nobody had counted anything a moment ago. It is begun with what the scope has spent in the window before.
+    /// Begins the scope's own item with the usage that the history reports for the window. `own` is the item as it was
+    /// read a moment ago, with nothing counted in it.
     pub(crate) async fn begin(
         &self,
         limit: &ScopeLimit,
@@ -39,7 +41,7 @@ impl Ledger {
         }
         match self.change(key, &Change::Begin { settled, delete_after: delete_after(limit) }).await? {
             Some(item) => Ok(item),
-            // Somebody else has begun it.
+            // Another request has begun the item.
             None => self.read_one(key).await,
         }
     }

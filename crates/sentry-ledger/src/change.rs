@@ -1,36 +1,36 @@
-//! The changes that may be made to an item. No I/O: what is here is what the model checker explores and what
-//! [`crate::expression`] writes as DynamoDB expressions.
+//! The changes that can be made to an item. No I/O. The model checker explores these changes, and
+//! [`crate::expression`] writes them as DynamoDB expressions.
 
 use sentry_domain::{Amount, Limits, PerUnit};
 
 use crate::alert::Watch;
 use crate::item::{Hold, Item};
 
-/// The most that an item may have committed, and hold, for one more hold to be taken; `None` where there is no bound.
+/// The largest `committed` and `held` that an item can have for one more hold to be taken. `None` means no bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Bounds {
-    /// Limit − hold: what the ledger knows must fit.
+    /// Limit − hold. The usage and holds that the ledger knows must fit.
     pub committed: PerUnit<Option<u128>>,
-    /// Limit − what CloudWatch has seen − hold: what goes round the sentry must fit as well.
+    /// Limit − usage seen by CloudWatch − hold. Usage that bypasses the sentry must fit too.
     pub held: PerUnit<Option<u128>>,
 }
 
 impl Bounds {
-    /// The bounds for taking `amount` under `limits` when CloudWatch has seen `seen`.
+    /// The bounds for taking `amount` under `limits` if CloudWatch has seen `seen`.
     ///
-    /// `None` when it cannot fit whatever the ledger says.
+    /// `None` if `amount` does not fit even in an empty item.
     #[must_use]
     pub fn new(limits: &Limits, seen: &Amount, amount: &Amount) -> Option<Self> {
         let mut bounds = Self::default();
         for (unit, limit) in limits.iter() {
-            // A limit of 0 allows nothing, also nothing that is free.
+            // A limit of 0 denies every request, even one that needs none of this unit.
             if limit == 0 {
                 return None;
             }
             let committed = limit.checked_sub(amount.get(unit))?;
             let held = committed.checked_sub(seen.get(unit))?;
             *bounds.committed.get_mut(unit) = Some(committed);
-            // Without usage seen by CloudWatch it follows from the other: held <= committed.
+            // Without usage seen by CloudWatch, the other bound implies this one, because held <= committed.
             *bounds.held.get_mut(unit) = (seen.get(unit) > 0).then_some(held);
         }
         Some(bounds)
@@ -44,134 +44,141 @@ impl Bounds {
     }
 }
 
-/// One atomic change of one item; it happens as a whole or, when its condition fails, not at all.
+/// One atomic change of one item. It is applied as a whole, or not at all if its condition fails.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
     /// Takes a hold in a scope's own item.
     Take {
-        /// Whose.
+        /// Name of the execution's holds.
         owner: String,
-        /// What is taken.
+        /// The hold to take.
         hold: Hold,
-        /// Whether there is room.
+        /// The bounds that the item must be within.
         bounds: Bounds,
-        /// The limits as the request knows them. Where there are leases they must be theirs: what a shard holds of a unit
-        /// that was not limited then is not counted here yet.
+        /// The limits as the request knows them. If leases exist, they must have been made under these limits. A unit
+        /// that was not limited then was not leased, so the own item does not count the shards' holds of that unit
+        /// yet.
         terms: String,
-        /// The thresholds that the item remembers from now on.
+        /// The thresholds that the item stores from now on. `None` removes them.
         watch: Option<Watch>,
-        /// When the item may be deleted, in seconds since 1970.
+        /// Seconds since 1970 after which the item may be deleted.
         delete_after: Option<i64>,
     },
     /// Takes a hold from a shard's lease.
     Draw {
-        /// Whose.
+        /// Name of the execution's holds.
         owner: String,
-        /// What is taken.
+        /// The hold to take.
         hold: Hold,
-        /// Which units must be covered by the lease.
+        /// `true` for each unit that the lease must cover.
         limited: PerUnit<bool>,
-        /// The limits as the request knows them; they must be the lease's.
+        /// The limits as the request knows them. The lease must have been made under these limits.
         terms: String,
-        /// Now, in milliseconds since 1970; the lease must be valid.
+        /// The current time, in milliseconds since 1970. The lease must end after it.
         now_ms: i64,
     },
-    /// Puts what was really used in the place of a hold: nothing to release it, all of it when it has expired.
+    /// Replaces a hold with the amount that was used. Zero releases the hold. An expired hold is replaced with its
+    /// full amount.
     Settle {
-        /// Whose.
+        /// Name of the execution's holds.
         owner: String,
-        /// The very hold that is settled; another one, or none, is left alone.
+        /// The hold to settle. A different hold of the same owner is left alone.
         hold: Hold,
-        /// What was used.
+        /// The amount that was used.
         actual: Amount,
-        /// Whether it is a shard's hold, whose rest goes back to the lease.
+        /// `true` if the hold is in a shard. The unused amount then goes back to the lease.
         shard: bool,
-        /// How long the request held it, in milliseconds, if it is the request that settles.
+        /// Milliseconds for which the request held it. `None` if it is not the request that settles.
         lasted_ms: Option<u64>,
     },
-    /// Keeps an execution from taking a hold here any more. Its reservation was given up; a write that is still on its way is refused.
+    /// Bars an execution whose reservation was given up from taking a hold here. A write of the execution that is
+    /// still on its way then fails its condition.
     Bar {
-        /// Whose.
+        /// Name of the execution's holds.
         owner: String,
-        /// Until when that must be remembered, in milliseconds since 1970.
+        /// The end of the bar, in milliseconds since 1970.
         until_ms: i64,
-        /// When the item may be deleted, in seconds since 1970.
+        /// Seconds since 1970 after which the item may be deleted.
         delete_after: Option<i64>,
     },
-    /// In a scope's own item: renews the leases of shards, together with [`Change::Leased`] there.
+    /// In a scope's own item: makes, renews or calls back leases of shards. A [`Change::Leased`] of each shard is in
+    /// the same transaction.
     Lease {
-        /// The shards, each with the number of its holds; `None` for one that has no hold and is closed, so that it need not be read again.
+        /// The shards, each with the number of its holds. `None` removes the mark of a shard that is closed and has no
+        /// hold, so that nobody reads it again.
         shards: Vec<(u16, Option<u64>)>,
-        /// What is leased beside what was; given back where it is negative.
+        /// The amount to lease in addition to the current leases. A negative amount is given back.
         change: PerUnit<i128>,
-        /// What the shard has spent and hands over.
+        /// The settled usage that the shards hand over.
         spent: Amount,
-        /// The limits that something is leased under; none where it is called back.
+        /// The limits that the leases are made under. `None` if leases are called back.
         terms: Option<String>,
-        /// The thresholds that the item remembers from now on; where something is called back it keeps those that it has.
+        /// The thresholds that the item stores from now on. If leases are called back, it keeps the thresholds that it
+        /// has.
         watch: Option<Watch>,
-        /// The most that the item may have committed, and hold.
+        /// The bounds that the item must be within.
         most: Most,
-        /// When the item may be deleted, in seconds since 1970.
+        /// Seconds since 1970 after which the item may be deleted.
         delete_after: Option<i64>,
     },
-    /// In a scope's own item: other limits are in force, and every lease under the old ones has been called back.
+    /// In a scope's own item: records new limits, after every lease under the old ones was called back.
     Agree {
-        /// How often a lease was changed when that was seen.
+        /// The item's `leases` when that was observed. It must not have changed.
         leases: u64,
-        /// The limits.
+        /// The new limits, as leases record them.
         terms: String,
     },
-    /// In the shard: takes the lease, or gives it back.
+    /// In the shard: takes a lease or gives it back.
     Leased {
-        /// What it was read as: it may since have got more back, not less.
+        /// The shard as it was read. Its free and settled amounts may have grown since then, but must not have shrunk.
         known: Box<Item>,
-        /// What is leased beside what was.
+        /// The amount to lease in addition to the current lease. A negative amount is given back.
         change: PerUnit<i128>,
-        /// The limits that the lease is made under; `None` leaves them as they are.
+        /// The limits that the lease is made under. `None` keeps the current ones.
         terms: Option<String>,
-        /// Until when it may be used, in milliseconds since 1970; 0 closes it.
+        /// The end of the lease, in milliseconds since 1970. 0 closes the shard.
         until_ms: i64,
-        /// What the scope's own item says of its shards.
+        /// The number of shards that the scope's own item records.
         spread: u16,
-        /// When the item may be deleted, in seconds since 1970.
+        /// Seconds since 1970 after which the item may be deleted.
         delete_after: Option<i64>,
     },
-    /// In a scope's own item: new holds are spread over another number of shards.
+    /// In a scope's own item: spreads new holds over another number of shards.
     Spread {
-        /// The number until now.
+        /// The current number, as the item records it.
         from: u16,
-        /// The number from now on.
+        /// The new number of shards.
         to: u16,
-        /// When that is, in milliseconds since 1970.
+        /// The current time, in milliseconds since 1970.
         now_ms: i64,
-        /// The earliest that it may have been changed before, in milliseconds since 1970.
+        /// The change fails if the number last changed after this time, in milliseconds since 1970.
         settled_since_ms: i64,
     },
-    /// Begins a scope's own item, in which nobody has counted anything yet, with what the scope has spent in the window before.
+    /// Begins a scope's own item that has counted nothing yet, with the usage of the scope before that.
     Begin {
-        /// What it has spent.
+        /// Usage of the scope in this window so far.
         settled: Amount,
-        /// When the item may be deleted, in seconds since 1970.
+        /// Seconds since 1970 after which the item may be deleted.
         delete_after: Option<i64>,
     },
-    /// Says when the sweep must look at the item next.
+    /// Sets the time at which the sweep must look at the item next.
     Swept {
-        /// The time that it came for, in milliseconds since 1970.
+        /// The due time for which the sweep came, in milliseconds since 1970. It must not have changed.
         at_ms: i64,
-        /// When it must come again; `None` when the item holds nothing.
+        /// The next due time, in milliseconds since 1970. `None` takes the item out of the sweep's index. The item
+        /// must then have no hold, and as a shard no lease.
         next_ms: Option<i64>,
-        /// Executions that need not be barred any more.
+        /// Owners whose bar is removed.
         unbar: Vec<String>,
     },
 }
 
-/// The most that a scope's own item may have committed, and hold, for a lease; `None` where there is no bound.
+/// The largest `committed` and `held` that a scope's own item can have for a lease to be made. `None` means no bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Most {
-    /// Settled and held.
+    /// Bound for settled plus held amounts.
     pub committed: PerUnit<Option<i128>>,
-    /// Held.
+    /// Bound for held amounts.
     pub held: PerUnit<Option<i128>>,
 }
 
@@ -186,7 +193,7 @@ impl Most {
 }
 
 impl Change {
-    /// The same change, with no more shards than `most`.
+    /// The same change, but a [`Change::Spread`] goes to no more than `most` shards.
     #[must_use]
     pub fn at_most(self, most: u16) -> Self {
         match self {
@@ -197,7 +204,7 @@ impl Change {
         }
     }
 
-    /// The item after the change; `None` when the condition fails.
+    /// The item after the change. `None` if the condition of the change fails.
     #[must_use]
     pub fn apply(&self, item: &Item) -> Option<Item> {
         let mut item = item.clone();
@@ -314,14 +321,14 @@ impl Change {
     }
 }
 
-/// Whether a shard that was read as `known` is closed without any hold: nobody reads it again, so it must have none, and nothing spent
-/// beyond what it hands over.
+/// `true` if the change closes a shard that had no hold when it was read as `known`. Nobody reads such a shard again.
+/// So it must still have no hold, and no settled usage beyond the amount that it hands over.
 pub(crate) const fn is_emptied(known: &Item, until_ms: i64) -> bool {
     until_ms == 0 && known.held.requests == 0
 }
 
 impl Item {
-    /// Whether the sweep must come again: there are holds, or a lease.
+    /// `true` if the sweep must come again because of a hold or a lease.
     const fn is_busy(&self) -> bool {
         self.held.requests > 0 || self.is_open()
     }
@@ -336,7 +343,8 @@ impl Item {
         self.sweep_by(hold.expires_ms);
     }
 
-    /// The sweep comes at `ms` at the latest: where it comes at all, holds that are taken later expire later.
+    /// Makes the sweep come at `ms` at the latest. An existing time stays, because holds that are taken later expire
+    /// later.
     fn sweep_by(&mut self, ms: i64) {
         self.sweep_at_ms.get_or_insert(ms);
     }

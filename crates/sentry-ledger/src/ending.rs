@@ -1,4 +1,4 @@
-//! The end of a reservation: its settlement or its release, the figures for the answer, and the alerts that are due.
+//! The end of a reservation: its settlement or release, the figures for the answer, and the alerts that are due.
 
 use chrono::{DateTime, Utc};
 use sentry_contract::answer::BudgetEntry;
@@ -10,13 +10,13 @@ use crate::settle::After;
 use crate::store::{Ledger, LedgerError};
 
 impl Ledger {
-    /// Ends a reservation: charges `actual`, or releases the hold where the model certainly used nothing. Where neither is known, the hold
-    /// stays until it expires.
+    /// Ends a reservation: charges `actual`, or releases the hold if `actual` is absent and `nothing_spent` is `true`.
+    /// If neither is known, the hold stays until it expires.
     ///
-    /// Repeating it changes nothing more.
+    /// A repeated call changes nothing more.
     ///
     /// # Errors
-    /// When the ledger cannot be reached; some scopes may then be settled and others not.
+    /// If the ledger cannot be reached. Some scopes may then be settled and others not.
     pub async fn end(
         &self,
         reservation: &Reservation,

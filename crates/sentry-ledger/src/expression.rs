@@ -1,4 +1,4 @@
-//! Items and changes as DynamoDB writes them.
+//! Converts items and changes to attributes and expressions of DynamoDB.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -12,46 +12,45 @@ use crate::change::{Change, is_emptied};
 use crate::item::{Hold, Item};
 use crate::key::Key;
 
-/// Partition key: the scope, for a shard with its number.
+/// Partition key: the name of the scope. For a shard, its number follows.
 pub const SCOPE: &str = "scope";
-/// Sort key: the window.
+/// Sort key: the key of the window.
 pub const WINDOW: &str = "window";
 /// Partition key of the index that the sweep reads.
 pub const SWEEP: &str = "sweep";
-/// Its only value.
+/// The only value of the partition key [`SWEEP`].
 pub const DUE: &str = "due";
-/// Sort key of that index: when the sweep must look at the item, in milliseconds since 1970. Items that hold nothing have none.
+/// Sort key of the sweep's index: milliseconds since 1970 at which the sweep must look at the item. Absent if the item
+/// holds nothing.
 pub const SWEEP_AT: &str = "sweepAtMs";
-/// Prefix of a hold's attribute; the owner follows.
+/// Prefix of a hold's attribute. The owner follows.
 const HOLD: &str = "h#";
-/// Prefix of the attribute that bars an execution; the owner follows.
+/// Prefix of the attribute that bars an execution. The owner follows.
 const BARRED: &str = "x#";
-/// Prefix of the attribute that marks a sent alert; the threshold follows.
+/// Prefix of the attribute that marks an alert as sent or claimed. The threshold follows.
 pub const ALERT: &str = "a#";
-/// The thresholds to watch.
 const WATCH: &str = "watch";
-/// Prefix of the attribute that marks a shard; its number follows.
+/// Prefix of the attribute that marks a shard. The number of the shard follows.
 const SHARD: &str = "s#";
-/// The limits that a lease was made under.
 const TERMS: &str = "terms";
-/// How often a lease was made, renewed or called back.
+/// The number of times that a lease was made, renewed or called back.
 const LEASES: &str = "leases";
-/// Until when a lease may be used, in milliseconds since 1970.
+/// The end of a lease, in milliseconds since 1970.
 const LEASE_UNTIL: &str = "leaseUntilMs";
-/// Over how many shards new holds are spread.
+/// The number of shards that new holds are spread over.
 const SPREAD: &str = "spread";
-/// When that was last changed, in milliseconds since 1970.
+/// Milliseconds since 1970 at which [`SPREAD`] last changed.
 const SPREAD_AT: &str = "spreadAtMs";
-/// Whether anything was ever counted in a scope's own item.
+/// Present if anything was ever counted in a scope's own item.
 const BEGUN: &str = "begun";
-/// When DynamoDB may delete the item, in seconds since 1970.
+/// Seconds since 1970 after which DynamoDB may delete the item.
 const DELETE_AFTER: &str = "expiresAt";
-/// How many holds were settled by their requests.
+/// The number of holds that were settled by their own requests.
 const CALLS: &str = "calls";
-/// How long these lasted together, in milliseconds.
+/// The total duration of these holds, in milliseconds.
 const BUSY: &str = "busyMs";
 
-/// The names of a counter's attributes.
+/// The names of the five attributes of a counter.
 type Names = PerUnit<&'static str>;
 
 const SETTLED: Names = PerUnit {
@@ -83,10 +82,8 @@ const FREE: Names = PerUnit {
     in_flight: "freeInFlight",
 };
 
-/// An item's attributes.
 pub type Attributes = HashMap<String, AttributeValue>;
 
-/// The key as DynamoDB takes it.
 pub fn key(key: &Key) -> Attributes {
     Attributes::from([
         (SCOPE.to_owned(), AttributeValue::S(key.scope.clone())),
@@ -94,16 +91,16 @@ pub fn key(key: &Key) -> Attributes {
     ])
 }
 
-/// The key of an item that was read.
+/// The key of an item that was read. `None` if an attribute of the key is missing.
 pub fn read_key(attributes: &Attributes) -> Option<Key> {
     let text = |name: &str| attributes.get(name)?.as_s().ok().cloned();
     Some(Key { scope: text(SCOPE)?, window: text(WINDOW)? })
 }
 
-/// Reads an item; attributes that it does not know are left alone.
+/// Reads an item. Unknown attributes are ignored.
 ///
 /// # Errors
-/// The name of an attribute that is not what the ledger writes.
+/// The name of an attribute whose value the ledger does not write.
 pub fn read(attributes: &Attributes) -> Result<Item, String> {
     let mut item = Item {
         begun: attributes.contains_key(BEGUN),
@@ -145,7 +142,7 @@ pub fn read(attributes: &Attributes) -> Result<Item, String> {
 fn numbers(attributes: &Attributes, names: &Names) -> Result<PerUnit<i128>, String> {
     let mut numbers = PerUnit::default();
     for (unit, name) in names.iter() {
-        // A counter that is not there is 0: DynamoDB's `ADD` creates it.
+        // A counter that is absent is 0, because DynamoDB's `ADD` creates it.
         *numbers.get_mut(unit) = number(attributes, name)?.unwrap_or_default();
     }
     Ok(numbers)
@@ -157,7 +154,7 @@ fn number<T: FromStr>(attributes: &Attributes, name: &str) -> Result<Option<T>, 
     number.map(Some).ok_or_else(|| name.to_owned())
 }
 
-/// An update expression in the making.
+/// The parts of an update expression and its condition.
 #[derive(Debug, Default)]
 pub struct Expression {
     sets: Vec<String>,
@@ -169,7 +166,6 @@ pub struct Expression {
 }
 
 impl Expression {
-    /// The change as an expression.
     #[must_use]
     pub fn of(change: &Change) -> Self {
         let mut expression = Self::default();
@@ -258,7 +254,7 @@ impl Expression {
         expression
     }
 
-    /// Takes a hold where the execution has none and is not barred.
+    /// Takes a hold. The condition is that the execution has no hold and is not barred.
     fn take(&mut self, owner: &str, hold: &Hold) {
         for prefix in [HOLD, BARRED] {
             let name = self.name(&format!("{prefix}{owner}"));
@@ -269,7 +265,7 @@ impl Expression {
         self.sweep_by(hold.expires_ms);
     }
 
-    /// What a scope's own item sees of a lease that is renewed.
+    /// The part of a changed lease that is in the scope's own item.
     fn lease(&mut self, change: &Change) {
         let Change::Lease { shards, change, spent, terms, watch, most, delete_after } = change else { return };
         for (names, most) in [(COMMITTED, &most.committed), (HELD, &most.held)] {
@@ -301,7 +297,8 @@ impl Expression {
         self.delete_after(*delete_after);
     }
 
-    /// What the shard sees of it. `known` is what it was read as: it may since have got more back, not less.
+    /// The part of a changed lease that is in the shard. `known` is the shard as it was read. Its amounts may have
+    /// grown since then, but not shrunk.
     fn leased(&mut self, change: &Change) {
         let Change::Leased { known, change, terms, until_ms, spread, delete_after } = change else { return };
         let spent = known.settled.signed();
@@ -370,8 +367,8 @@ impl Expression {
         }
     }
 
-    /// The sweep comes at `ms` at the latest: where it comes at all, holds that are taken later expire later. The index is written only
-    /// when an attribute changes.
+    /// Makes the sweep come at `ms` at the latest. An existing time stays, because holds that are taken later expire
+    /// later. Without a changed attribute, DynamoDB does not write the index.
     fn sweep_by(&mut self, ms: i64) {
         for (attribute, value) in [(SWEEP, AttributeValue::S(DUE.to_owned())), (SWEEP_AT, number_value(ms))] {
             let (name, value) = (self.name(attribute), self.value(value));
@@ -396,7 +393,7 @@ impl Expression {
         self.set(TERMS, AttributeValue::S(terms.to_owned()));
     }
 
-    /// There are no leases, or they were made under these limits.
+    /// Requires that there are no leases, or that they were made under these limits.
     fn terms_agree(&mut self, terms: &str) {
         let (name, value) = (self.name(TERMS), self.value(AttributeValue::S(terms.to_owned())));
         self.conditions.push(format!("(attribute_not_exists({name}) OR {name} = {value})"));
@@ -407,7 +404,7 @@ impl Expression {
         self.conditions.push(format!("{name} = {value}"));
     }
 
-    /// Adds to counters. A counter that is 0 need not be there.
+    /// Adds to counters. A number that is 0 is left out, because an absent counter is 0.
     fn add(&mut self, names: &Names, numbers: PerUnit<i128>) {
         for (unit, attribute) in names.iter() {
             let number = *numbers.get(unit);
@@ -430,13 +427,13 @@ impl Expression {
         }
     }
 
-    /// A counter that is not there yet is 0, and no bound that is asked for is below that.
+    /// Requires that a counter is at most `bound`. An absent counter is 0, and no bound is negative.
     fn at_most_one(&mut self, attribute: &str, bound: impl ToString) {
         let (name, value) = (self.name(attribute), self.number(bound));
         self.conditions.push(format!("(attribute_not_exists({name}) OR {name} <= {value})"));
     }
 
-    /// A counter that is not there yet is 0.
+    /// Requires that a counter equals `number`. An absent counter is 0.
     fn counter_is(&mut self, attribute: &str, number: u64) {
         if number > 0 {
             self.require(attribute, "=", number);
@@ -458,7 +455,7 @@ impl Expression {
         format!("{}{}{}", clause("SET", &self.sets), clause("ADD", &self.adds), clause("REMOVE", &self.removes))
     }
 
-    /// The expression as a call of its own.
+    /// The expression as a single UpdateItem call.
     #[must_use]
     pub fn call(
         self,
@@ -474,10 +471,10 @@ impl Expression {
             .set_expression_attribute_values(Some(self.values))
     }
 
-    /// The expression as a part of a transaction.
+    /// The expression as part of a transaction.
     ///
     /// # Errors
-    /// Never in practice: everything that an update must have is set.
+    /// Never in practice, because every required field of the update is set.
     pub fn action(self, table: &str, key: &Key) -> Result<TransactWriteItem, BuildError> {
         let update = Update::builder()
             .table_name(table)

@@ -1,4 +1,4 @@
-//! What a scope's window has spent and holds, over its own item and its shards, and what follows for one more request.
+//! The sums of a scope's window over its own item and its shards, and the room that they leave.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,24 @@ use sentry_domain::{Amount, Unit};
 
 use crate::item::{Hold, Item};
 
-/// A scope's window at one moment.
+/// The sums of a scope's window at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
-    /// Spent for good.
+    /// Usage that is settled and final.
     pub settled: Amount,
-    /// Held by requests in flight.
+    /// The sum of the holds of requests in flight.
     pub held: Amount,
-    /// The holds, by request.
+    /// The holds by the name of their owner.
     pub holds: BTreeMap<String, Hold>,
-    /// How long a hold lasts on average, in milliseconds, once any was settled.
+    /// Mean duration of a hold, in milliseconds. `None` until a hold has been settled.
     pub mean_ms: Option<u64>,
 }
 
 impl Figures {
     /// The sum of a scope's own item and its shards.
     ///
-    /// The own item's `held` has in it what the shards were leased: what they hold, what they have spent and not yet
-    /// handed over, and what they have left.
+    /// The `held` of the own item includes the leases of the shards: their holds, their settled usage that is not
+    /// handed over yet, and the unused part of their leases.
     #[must_use]
     pub fn of<'a>(own: &'a Item, shards: impl IntoIterator<Item = &'a Item>) -> Self {
         let mut held = own.held.signed();
@@ -43,20 +43,21 @@ impl Figures {
         figures
     }
 
-    /// What counts as used: CloudWatch also sees what goes round the sentry, the ledger what CloudWatch does not show yet.
+    /// The larger of settled usage (ledger) and seen usage (CloudWatch). CloudWatch includes calls that bypass the
+    /// sentry. The ledger includes usage that CloudWatch does not report yet.
     #[must_use]
     pub fn used(&self, seen: Amount) -> Amount {
         self.settled.max(seen)
     }
 
-    /// What is left of `unit`, if it is limited.
+    /// The amount of `unit` that is left after usage and holds. `None` if `unit` is not limited.
     #[must_use]
     pub fn room(&self, limit: &ScopeLimit, seen: Amount, unit: Unit) -> Option<u128> {
         let limit = limit.limits.get(unit)?;
         Some(limit.saturating_sub(self.used(seen).get(unit)).saturating_sub(self.held.get(unit)))
     }
 
-    /// The entry of an answer's `budget`.
+    /// The entry for this limit in the `budget` of an answer, without the age of the usage.
     #[must_use]
     pub fn entry(&self, limit: &ScopeLimit, seen: Amount) -> BudgetEntry {
         let (used, held) = (self.used(seen), self.held);

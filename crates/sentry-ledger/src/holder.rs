@@ -1,4 +1,4 @@
-//! Whose hold it is.
+//! The execution that owns a hold.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,23 +7,24 @@ use sentry_contract::request::fnv1a;
 /// The execution that works on a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Holder<'a> {
-    /// The idempotency key.
+    /// The idempotency key of the request.
     pub request_id: &'a str,
-    /// The execution's ARN.
+    /// ARN of the execution.
     pub execution_id: &'a str,
 }
 
 impl Holder<'_> {
-    /// The name of its holds: 64 bits of the execution's id, in 11 characters of base64.
+    /// The name of the execution's holds: a 64-bit hash of its ARN, in 11 characters of base64.
     ///
-    /// Every write of an item pays for the names of its holds, so the name is short. An execution's id ends in a random UUID.
+    /// The name is short because every write of an item pays for the names of its holds. The ARN ends in a random
+    /// UUID.
     #[must_use]
     pub fn owner(&self) -> String {
         URL_SAFE_NO_PAD.encode(fnv1a(self.execution_id).to_be_bytes())
     }
 
-    /// A number that decides which shard it uses: of `n` shards the one that its last bits name. It stays the same when the execution comes
-    /// again, so that its hold can only be in a few places.
+    /// A number that selects the shard of this execution. Of `n` shards, its low bits name one. A retry of the
+    /// execution gets the same number, so its hold can be in only a few places.
     #[must_use]
     pub fn spot(&self) -> u16 {
         let [first, second, ..] = fnv1a(self.execution_id).to_le_bytes();

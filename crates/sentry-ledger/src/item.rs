@@ -1,4 +1,4 @@
-//! A scope's item as the ledger understands it. No I/O.
+//! An item of the ledger table in memory. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,32 +9,32 @@ use thiserror::Error;
 
 use crate::alert::Watch;
 
-/// What one request holds on a scope until it is settled.
+/// The amount that one request holds in a scope until it is settled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Hold {
-    /// The most that it can use: tokens, dollars, one request, one of them in flight.
+    /// The most that the request can use: tokens, dollars, one request, and one request in flight.
     pub amount: Amount,
-    /// When it was taken, in milliseconds since 1970.
+    /// Milliseconds since 1970 at which it was taken.
     pub taken_ms: i64,
-    /// When it is settled in full if nobody has settled it, in milliseconds since 1970.
+    /// Milliseconds since 1970 at which it is settled in full, if nobody has settled it before.
     pub expires_ms: i64,
 }
 
 impl Hold {
-    /// Whether nobody may be expected to settle it any more.
+    /// `true` if nobody is expected to settle it any more.
     #[must_use]
     pub const fn is_expired(&self, now_ms: i64) -> bool {
         self.expires_ms <= now_ms
     }
 }
 
-/// A text that is no hold.
+/// The error for a text that is not a stored [`Hold`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("is no hold (input, output, picodollars, milliseconds since 1970 and milliseconds that it lasts, in base 36)")]
 pub struct NoHold;
 
-/// As it is stored: `input output picodollars taken lasts`, numbers in base 36. An item is read and written with all its holds, and every
-/// kilobyte costs, so they are short.
+/// The stored form is `input output picodollars taken lasts`, with numbers in base 36. It is short because an item is
+/// read and written with all its holds, and every kilobyte costs.
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Amount { input, output, usd, .. } = self.amount;
@@ -64,7 +64,7 @@ fn unsigned(number: i64) -> u128 {
     u128::try_from(number).unwrap_or_default()
 }
 
-/// `number` in base 36, with lower-case letters: what [`u128::from_str_radix`] reads.
+/// `number` in base 36 with lower-case letters, as [`u128::from_str_radix`] reads it.
 fn base36(mut number: u128) -> String {
     let mut digits = Vec::new();
     loop {
@@ -77,66 +77,68 @@ fn base36(mut number: u128) -> String {
     }
 }
 
-/// The counters and holds of a scope's window, or of one shard of it.
+/// The counters and holds of a scope's window, or of one of its shards.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Item {
-    /// In a scope's own item: whether anything was ever counted in it.
+    /// In a scope's own item: `true` if anything was ever counted in it.
     pub begun: bool,
-    /// Spent for good.
+    /// Usage that is settled and final.
     pub settled: Amount,
-    /// What the holds come to; in a scope's own item also what its shards have been leased.
+    /// The sum of the holds. In a scope's own item it includes the leases of its shards.
     pub held: Amount,
-    /// The holds, by owner.
+    /// The holds by the name of their owner.
     pub holds: BTreeMap<String, Hold>,
-    /// Executions that take no hold here any more, each with the time until which that must be remembered, in milliseconds since 1970.
+    /// Owners that can take no hold here any more. The value is the end of the bar, in milliseconds since 1970.
     pub barred: BTreeMap<String, i64>,
-    /// In a shard: what is left of its lease. May be below zero in a unit that is not limited.
+    /// In a shard: the unused part of its lease. It can be negative in a unit that is not limited.
     pub free: PerUnit<i128>,
-    /// The limits that a lease was made under: in a shard its own, in a scope's own item any of its shards'.
+    /// The limits that leases were made under. In a shard: those of its own lease. In a scope's own item: those of its
+    /// shards' leases.
     pub terms: Option<String>,
-    /// In a shard: until when the lease may be used, in milliseconds since 1970; 0 when it is closed.
+    /// In a shard: the end of its lease, in milliseconds since 1970. 0 if the shard is closed.
     pub lease_until_ms: i64,
-    /// In a scope's own item: over how many shards new holds are spread, a power of two; 0 and 1 are none. In a shard: the same, when its
-    /// lease was made.
+    /// In a scope's own item: the number of shards that new holds are spread over, a power of two. 0 and 1 mean no
+    /// shards. In a shard: the same number at the time when its lease was made.
     pub spread: u16,
-    /// In a scope's own item: when `spread` was last changed, in milliseconds since 1970.
+    /// In a scope's own item: milliseconds since 1970 at which `spread` last changed.
     pub spread_at_ms: i64,
-    /// In a scope's own item: the shards that have a lease, or something to hand over, each with the number of its holds when the lease was
-    /// last changed.
+    /// In a scope's own item: the shards that have a lease or something to hand over. The value is the number of their
+    /// holds when the lease last changed.
     pub shards: BTreeMap<u16, u64>,
-    /// In a scope's own item: how often a lease was made, renewed or called back.
+    /// In a scope's own item: the number of times that a lease was made, renewed or called back.
     pub leases: u64,
-    /// Thresholds whose alert is sent or being sent.
+    /// Thresholds whose alert is sent, or is being sent.
     pub alerted: BTreeSet<u8>,
-    /// In a scope's own item: the thresholds to watch, where its limit has any.
+    /// In a scope's own item: the thresholds to watch. `None` if the limit has none.
     pub watch: Option<Watch>,
-    /// How many holds were settled by the requests that took them.
+    /// The number of holds that were settled by their own requests.
     pub calls: u64,
-    /// How long these holds lasted together, in milliseconds.
+    /// The total duration of these holds, in milliseconds.
     pub busy_ms: u64,
-    /// When the sweep must look at it next, in milliseconds since 1970.
+    /// Milliseconds since 1970 at which the sweep must look at the item next. `None` if it is not in the sweep's
+    /// index.
     pub sweep_at_ms: Option<i64>,
 }
 
 impl Item {
-    /// What is used up for good or may be: settled and held.
+    /// The sum of `settled` and `held`.
     #[must_use]
     pub fn committed(&self) -> Amount {
         self.settled + self.held
     }
 
-    /// Whether there are no leases under other limits.
+    /// `true` if no leases exist under limits other than `terms`.
     #[must_use]
     pub fn agrees(&self, terms: &str) -> bool {
         self.terms.as_ref().is_none_or(|known| known == terms)
     }
 
-    /// The holds that nobody may be expected to settle any more.
+    /// The holds that have expired at `now_ms`, with their owners.
     pub fn expired(&self, now_ms: i64) -> impl Iterator<Item = (&String, &Hold)> {
         self.holds.iter().filter(move |(_, hold)| hold.is_expired(now_ms))
     }
 
-    /// In a shard: whether holds may be taken from its lease, but for the time.
+    /// In a shard: `true` if it has a lease. The time is not checked, so the lease may have ended.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.lease_until_ms > 0

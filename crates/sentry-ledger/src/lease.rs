@@ -1,11 +1,13 @@
 //! Shards: a scope that many requests change at once is spread over several items.
 //!
-//! A shard holds for requests out of a *lease* that the scope's own item gives it, and a lease counts there like a hold: so
-//! the own item's bound, which is the limit's, is never passed by all of them together. A lease is good for the limits that
-//! it was made under and for a minute, as long as a usage figure of CloudWatch may be used.
+//! The scope's own item gives a *lease* to each shard, and the shard takes holds from its lease. In the own item a
+//! lease counts like a hold. So all shards together never exceed the bound of the own item, which is the limit. A
+//! lease is valid for the limits that it was made under, and for at most a minute, as long as a usage figure of
+//! CloudWatch may be reused.
 //!
-//! The number of shards follows the holds in flight ([`grown`], [`shrunk`]) and what there is to share: near the limit there are fewer
-//! shards, in the end none. Holds are then taken in the own item, and what is left of the leases is called back.
+//! The number of shards follows the number of holds in flight ([`grown`], [`shrunk`]) and the amount that is left to
+//! share. Near the limit there are fewer shards, and in the end none. Holds are then taken in the own item, and the
+//! unused part of the leases is called back.
 
 use std::collections::BTreeSet;
 
@@ -19,36 +21,39 @@ use crate::item::Item;
 use crate::key::{Key, delete_after};
 use crate::store::ScopeItems;
 
-/// How long a lease is good for, in milliseconds: as long as a usage figure may be reused.
+/// The longest duration of a lease, in milliseconds. It equals the time for which a usage figure may be reused.
 const LEASE_MS: i64 = 60_000;
-/// So many times more shards serve where requests are in each other's way.
+/// The factor by which the number of shards grows when requests conflict.
 const HEAT: u16 = 8;
-/// How many leases are made together; a transaction has 100 items at most.
+/// The number of leases that are made in one transaction. A transaction has at most 100 items.
 const AT_ONCE: usize = 32;
-/// A lease is worth its writes when it serves at least so many requests.
+/// The smallest number of requests that a lease must serve to be worth its writes.
 const LEAST_HOLDS: i128 = 4;
-/// A lease that nothing bounds, because the limit is passed and only observes, serves so many requests.
+/// The number of requests that a lease without bounds serves. A lease has no bounds if its limit is exceeded and only
+/// observes.
 const UNBOUNDED_HOLDS: i128 = 64;
-/// The most shards of a scope. DynamoDB takes about 1,000 write units a second for a partition key; 256 of them serve a whole company.
+/// The most shards of a scope. DynamoDB accepts about 1,000 write units per second for each partition key, so 256
+/// shards serve a whole company.
 pub const MOST_SHARDS: u16 = 256;
-/// An item with more holds than these is too large: every write costs a unit for each kilobyte.
+/// The number of holds above which an item is too large. Every write costs one unit per kilobyte of the item.
 const MOST_HOLDS: usize = 32;
-/// The number of holds in an item that the number of shards aims at.
+/// The number of holds per item that a growing scope aims at.
 const USUAL_HOLDS: usize = 16;
-/// With fewer holds than these in a shard on average, half as many shards serve as well.
+/// The mean number of holds per shard below which half as many shards are enough.
 const FEW_HOLDS: u64 = 4;
-/// How long the number of shards stays before it may grow, and before it may shrink again, in milliseconds.
+/// Milliseconds for which the number of shards stays before it may grow ([`GROWTH_MS`]) or shrink ([`SHRINKAGE_MS`]).
 const GROWTH_MS: i64 = 200;
 const SHRINKAGE_MS: i64 = 60_000;
-/// How long the first leases of new shards take at most, in milliseconds.
+/// The longest time that the first leases of new shards take, in milliseconds.
 const OPENING_MS: i64 = 500;
 
-/// The limits as a lease remembers them.
+/// The limits in the form in which a lease records them.
 pub(crate) fn terms(limits: &Limits) -> String {
     Unit::ALL.map(|unit| limits.get(unit).map_or_else(|| "-".to_owned(), |limit| limit.to_string())).join(" ")
 }
 
-/// Over how many shards a scope is spread: as many as its own item says (`own_spread`), but no fewer than its limit asks for.
+/// The number of shards that a scope is spread over: the number in its own item (`own_spread`), but at least the
+/// `shards` of its limit.
 #[must_use]
 pub fn spread(limit: &ScopeLimit, own_spread: u16) -> u16 {
     own_spread.max(fewest(limit)).clamp(1, MOST_SHARDS)
@@ -58,19 +63,20 @@ fn fewest(limit: &ScopeLimit) -> u16 {
     limit.shards.clamp(1, MOST_SHARDS).next_power_of_two()
 }
 
-/// The shard of `spread` that an execution's `spot` falls on; `None` for the scope's own item.
+/// The shard that `spot` selects from `spread` shards. `None` for the scope's own item.
 #[must_use]
 pub fn shard(spot: u16, spread: u16) -> Option<u16> {
     (spread > 1).then(|| spot & (spread - 1))
 }
 
-/// Every shard that an execution's `spot` can fall on, whatever the number of shards.
+/// Every shard that an execution's `spot` can select, for any number of shards.
 pub fn candidates(spot: u16) -> impl Iterator<Item = u16> {
     let all: BTreeSet<u16> = (1..=MOST_SHARDS.ilog2()).map(|bits| spot & ((1 << bits) - 1)).collect();
     all.into_iter()
 }
 
-/// The change that spreads a scope over more shards because one of its items has `holds` holds; `None` where they are few.
+/// The change that spreads a scope over more shards because one of its items has `holds` holds. `None` if `holds` is
+/// not too many, or the scope has the most shards already.
 #[must_use]
 pub fn grown(limit: &ScopeLimit, own_spread: u16, holds: usize, now_ms: i64) -> Option<Change> {
     let spread = spread(limit, own_spread);
@@ -82,7 +88,8 @@ pub fn grown(limit: &ScopeLimit, own_spread: u16, holds: usize, now_ms: i64) -> 
     Some(Change::Spread { from: own_spread, to, now_ms, settled_since_ms: now_ms - GROWTH_MS })
 }
 
-/// The change that spreads a scope over more shards because requests are in each other's way.
+/// The change that spreads a scope over more shards because requests conflict. `None` if the scope has the most shards
+/// already.
 #[must_use]
 pub fn heated(limit: &ScopeLimit, own_spread: u16, now_ms: i64) -> Option<Change> {
     let spread = spread(limit, own_spread);
@@ -90,7 +97,8 @@ pub fn heated(limit: &ScopeLimit, own_spread: u16, now_ms: i64) -> Option<Change
     (spread < to).then(|| Change::Spread { from: own_spread, to, now_ms, settled_since_ms: now_ms - GROWTH_MS })
 }
 
-/// The change that spreads a scope over half as many shards because few requests are in flight; `None` where they are many.
+/// The change that spreads a scope over half as many shards because few requests are in flight. `None` if many are, or
+/// if its limit does not allow fewer shards.
 fn shrunk(limit: &ScopeLimit, own: &Item, now_ms: i64) -> Option<Change> {
     let spread = spread(limit, own.spread);
     let holds = own.shards.values().sum::<u64>().saturating_add(count(own.holds.len()));
@@ -99,13 +107,13 @@ fn shrunk(limit: &ScopeLimit, own: &Item, now_ms: i64) -> Option<Change> {
     is_wide.then(|| Change::Spread { from: own.spread, to, now_ms, settled_since_ms: now_ms - SHRINKAGE_MS })
 }
 
-/// Whether somebody is just making the first leases of the shards that a scope has been spread over.
+/// `true` if another request is probably making the first leases of the shards that the scope was just spread over.
 #[must_use]
 pub fn is_being_opened(own: &Item, now_ms: i64) -> bool {
     own.spread > 1 && own.shards.is_empty() && own.spread_at_ms + OPENING_MS > now_ms
 }
 
-/// Whether a shard has more holds than it should, and more shards would help.
+/// `true` if a shard has too many holds and its scope can have more shards.
 #[must_use]
 pub fn is_large(shard: &Item) -> bool {
     shard.holds.len() > MOST_HOLDS && shard.spread < MOST_SHARDS
@@ -115,27 +123,27 @@ fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-/// A budget of an attempt, and where its hold is to be taken.
+/// A budget of an attempt, and the item in which its hold is to be taken.
 #[derive(Clone, Debug)]
 pub struct Place<'a> {
-    /// The budget.
+    /// The limit, and the usage seen by CloudWatch.
     pub budget: Budget<'a>,
-    /// The shard to hold in, or `None` for the scope's own item.
+    /// The shard to hold in. `None` for the scope's own item.
     pub shard: Option<u16>,
-    /// Whether the limit is known to be passed and only observes: the hold is then taken without a bound.
+    /// `true` if the limit is known to be exceeded and only observes. The hold is then taken without bounds.
     pub unbounded: bool,
-    /// Whether all shards of the scope must be looked at.
+    /// `true` if all shards of the scope must be read.
     pub all: bool,
 }
 
 impl<'a> Place<'a> {
-    /// The scope's own item.
+    /// The place in the scope's own item.
     #[must_use]
     pub const fn own(budget: Budget<'a>) -> Self {
         Self { budget, shard: None, unbounded: false, all: false }
     }
 
-    /// The key of the item.
+    /// The key of the item in which the hold is to be taken.
     #[must_use]
     pub fn key(&self) -> Key {
         Key::of(self.budget.limit, self.shard)
@@ -155,7 +163,8 @@ impl<'a> Place<'a> {
         Lease { budget: self.budget, unbounded: self.unbounded, own: &items.own, number, shard }
     }
 
-    /// The most shards, a power of two, that what is left by the own item can be shared among for holds like this one.
+    /// The largest number of shards, a power of two, among which the amount left in the own item can be shared for
+    /// holds of this size.
     #[must_use]
     pub fn supported(&self, own: &Item, hold: &Amount) -> u16 {
         let (items, empty) = (ScopeItems { own: own.clone(), ..ScopeItems::default() }, Item::default());
@@ -163,7 +172,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// A scope's own item and one of its shards, for a lease between them.
+/// A scope's own item and one of its shards, between which a lease is made.
 struct Lease<'a> {
     budget: Budget<'a>,
     unbounded: bool,
@@ -173,7 +182,7 @@ struct Lease<'a> {
 }
 
 impl Lease<'_> {
-    /// What the own item could still give, by its two bounds; below zero where it has given too much.
+    /// The amount that the own item can still give within its two bounds. Negative if it has given too much.
     fn room(&self) -> PerUnit<Option<i128>> {
         let (committed, held) = (self.own.committed().signed(), self.own.held.signed());
         let seen = self.budget.seen.signed();
@@ -184,8 +193,8 @@ impl Lease<'_> {
         })
     }
 
-    /// The most shards, a power of two, each of which can be leased half of an even share that serves a few requests like this one. The
-    /// other half is left for those that come later.
+    /// The largest number of shards, a power of two, such that half of an even share serves a few requests of this
+    /// size. The other half is left for later requests.
     fn supported(&self, hold: &Amount) -> u16 {
         if self.unbounded {
             return MOST_SHARDS;
@@ -201,7 +210,7 @@ impl Lease<'_> {
         1 << u16::try_from(most.max(1)).unwrap_or(MOST_SHARDS).ilog2()
     }
 
-    /// How much to lease to one of `spread` shards: half of an even share of what there is.
+    /// The amount to lease to one of `spread` shards: half of an even share of the remaining amount.
     fn block(&self, hold: &Amount, spread: u16) -> PerUnit<i128> {
         let (room, hold) = (self.room(), hold.signed());
         let shares = 2 * i128::from(spread);
@@ -212,7 +221,7 @@ impl Lease<'_> {
         })
     }
 
-    /// Whether the shard serves such a hold as it is: then only a race was lost.
+    /// `true` if the current lease covers the hold. The request then only lost a race.
     fn serves(&self, hold: &Amount, now_ms: i64) -> bool {
         let limits = &self.budget.limit.limits;
         let (limited, hold) = (limits.limited(), hold.signed());
@@ -220,7 +229,8 @@ impl Lease<'_> {
         covered && self.shard.terms.as_ref() == Some(&terms(limits)) && self.shard.lease_until_ms > now_ms
     }
 
-    /// The most that the own item may have committed, and hold, for `change`; no bound where it gets something back.
+    /// The largest `committed` and `held` that the own item can have for `change`. A unit that is given back has no
+    /// bound. `None` if the change cannot fit.
     fn bounds(&self, change: PerUnit<i128>) -> Option<Most> {
         let mut most = Most::default();
         if self.unbounded {
@@ -244,7 +254,8 @@ impl Lease<'_> {
         Some(most)
     }
 
-    /// Makes the shard's lease `block` and hands over what it has spent. `None` where there is no room for it.
+    /// The changes that set the lease of the shard to `block` and hand over its settled usage. `None` if there is no
+    /// room.
     fn renewed(&self, block: PerUnit<i128>, now_ms: i64) -> Option<Vec<(Key, Change)>> {
         let limit = self.budget.limit;
         let (change, terms, delete_after) = (block - self.shard.free, terms(&limit.limits), delete_after(limit));
@@ -269,21 +280,23 @@ impl Lease<'_> {
     }
 }
 
-/// How long a lease is good for. Leases that were made together end one after the other: else all of them were renewed at the same time.
+/// The duration of a lease in milliseconds. It differs between shards. Otherwise leases that were made together would
+/// all be renewed at the same time.
 fn lasts(number: u16) -> i64 {
     let part = i64::from(number.wrapping_mul(40_503)) % (LEASE_MS / 2);
     LEASE_MS - part
 }
 
-/// The shard for an execution's `spot`: the widest of its candidates that has a lease by the scope's own item.
+/// The shard for an execution's `spot`: the highest of its candidates below `spread` that has a lease according to the
+/// own item. Without one, the shard that `spot` selects.
 #[must_use]
 pub fn leased(spot: u16, spread: u16, own: &Item) -> Option<u16> {
     let known = candidates(spot).filter(|number| *number < spread && own.shards.contains_key(number)).max();
     known.filter(|_| spread > 1).or_else(|| shard(spot, spread))
 }
 
-/// The first leases of the shards that a scope has just been spread over: many at a time, by whoever has spread it. Nobody has seen
-/// these shards yet, so they need not be read.
+/// The changes that make the first leases of the shards that a scope was just spread over, many in one transaction.
+/// The request that spread the scope makes them. Nobody uses these shards yet, so they are not read.
 #[must_use]
 pub fn opened(budget: Budget<'_>, own: &Item, hold: &Amount, now_ms: i64) -> Groups {
     let (limit, empty) = (budget.limit, Item::default());
@@ -331,11 +344,12 @@ pub fn opened(budget: Budget<'_>, own: &Item, hold: &Amount, now_ms: i64) -> Gro
     groups
 }
 
-/// Groups of changes, each of which happens as a whole or not at all.
+/// Groups of changes. Each group is applied as a whole or not at all.
 pub type Groups = Vec<Vec<(Key, Change)>>;
 
-/// Closes a shard: no hold is taken from it any more, and what it has spent and what is left goes back to the scope's own item, which then
-/// counts what it holds. `None` where that is done already.
+/// The changes that close a shard, so that no more holds are taken from it. Its settled usage and the unused part of
+/// its lease go back to the scope's own item, which still counts the holds of the shard. `None` if nothing is left to
+/// do.
 #[must_use]
 pub fn closed(own_key: &Key, own: &Item, number: u16, shard: &Item) -> Option<Vec<(Key, Change)>> {
     needs_closing(own, number, shard).then(|| closed_together(own_key, own, &[(number, shard)]))
@@ -347,7 +361,7 @@ fn needs_closing(own: &Item, number: u16, shard: &Item) -> bool {
     shard.is_open() || !has_nothing || is_empty && own.shards.contains_key(&number)
 }
 
-/// Closes several shards at the same time.
+/// The changes that close several shards in one transaction.
 fn closed_together(own_key: &Key, own: &Item, shards: &[(u16, &Item)]) -> Vec<(Key, Change)> {
     let mut back = PerUnit::<i128>::default();
     let mut spent = Amount::ZERO;
@@ -380,7 +394,7 @@ fn closed_together(own_key: &Key, own: &Item, shards: &[(u16, &Item)]) -> Vec<(K
     together
 }
 
-/// Closes those of a scope's shards for which `which` is true.
+/// The changes that close the shards of a scope for which `which` returns `true`.
 #[must_use]
 pub fn close(own_key: &Key, items: &ScopeItems, which: impl Fn(&Item) -> bool) -> Groups {
     let chosen: Vec<(u16, &Item)> = items
@@ -392,7 +406,8 @@ pub fn close(own_key: &Key, items: &ScopeItems, which: impl Fn(&Item) -> bool) -
     chosen.chunks(AT_ONCE).map(|shards| closed_together(own_key, &items.own, shards)).collect()
 }
 
-/// Closes the shards that have most left, in one go and no more of them than serve a few holds.
+/// The changes that close the shards with the largest unused amounts in one transaction. They close only as many as
+/// serve a few holds.
 fn gathered(own_key: &Key, items: &ScopeItems, limits: &Limits, hold: &Amount) -> Groups {
     let needed = hold.signed();
     let holds = |free: &PerUnit<i128>| {
@@ -418,9 +433,9 @@ fn gathered(own_key: &Key, items: &ScopeItems, limits: &Limits, hold: &Amount) -
     if chosen.is_empty() { Groups::new() } else { vec![closed_together(own_key, &items.own, &chosen)] }
 }
 
-/// What to change so that the next attempt finds room in `place`: the lease of its shard is renewed, or the place moves on to another shard or
-/// to the scope's own item. `items` has the own item and the shards that the execution's `spot` can fall on, or all shards. `None` when that
-/// must be decided by all of them.
+/// The changes after which the next attempt can find room in `place`. They renew the lease of its shard, or the place
+/// moves to another shard or to the scope's own item. `items` has the own item, and either the shards that `spot` can
+/// select or all shards. `None` if the decision needs all shards.
 pub(crate) fn make_ready(
     place: &mut Place<'_>,
     items: &ScopeItems,
@@ -430,8 +445,8 @@ pub(crate) fn make_ready(
 ) -> Option<Groups> {
     let limit = place.budget.limit;
     let own_key = place.own_key();
-    // A unit that is limited only now is not counted in the own item yet: leases made under other limits go back first,
-    // and only then does the own item agree to the new ones.
+    // The own item does not count a unit yet that is limited only now. So leases that were made under other limits are
+    // called back first, and then the own item records the new limits.
     let terms = terms(&limit.limits);
     if !items.own.agrees(&terms) {
         if !items.is_complete() {
@@ -462,7 +477,8 @@ pub(crate) fn make_ready(
         if let Some(number) = place.shard {
             let lease = place.lease(items, number, &empty);
             if !lease.serves(hold, now_ms) {
-                // Few renew a lease, or all would be in each other's way: the others hold elsewhere meanwhile.
+                // If all requests renewed the lease, they would conflict. So only a quarter of them renew it, and the
+                // others use another lease that covers the hold, if there is one.
                 let others = candidates(spot).filter(|number| *number < narrow);
                 let serving = others.filter(|number| place.lease(items, *number, &empty).serves(hold, now_ms)).max();
                 if spot >> 14 != 0 && serving.is_some() {

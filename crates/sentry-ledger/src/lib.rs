@@ -26,7 +26,8 @@ pub use settle::After;
 pub use store::{Ledger, LedgerError};
 pub use sweep::Swept;
 
-/// What the ledger does between its reads and writes, without these: the model checker takes the same steps.
+/// The decisions of the ledger between its reads and writes, without I/O. The model checker in `tests/model` calls the
+/// same code.
 pub mod steps {
     pub use crate::admission::{Standing, Verdict};
     pub use crate::key::{Key, delete_after};

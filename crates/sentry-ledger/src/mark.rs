@@ -1,7 +1,7 @@
-//! The marks of alerts: who publishes one, and that it is published.
+//! Marks of alerts: a claim to publish an alert, and the note that it is published.
 //!
-//! A mark is an attribute of the scope's own item, so it lives as long as the window's figures do. Its value is the second until which
-//! somebody publishes, or [`SENT`].
+//! A mark is an attribute of the scope's own item, so it is kept as long as the figures of the window. Its value is
+//! the end of a claim in seconds since 1970, or [`SENT`].
 
 use aws_sdk_dynamodb::config::Config;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -17,32 +17,33 @@ use crate::store::{Ledger, LedgerError, passes, pause, unavailable};
 
 /// The value of a mark whose alert is published: a second that no claim reaches.
 const SENT: i64 = 9_999_999_999;
-/// How often a write that DynamoDB refuses untouched is tried again: within a second, because alerts wait for each other.
+/// The number of attempts for a write that DynamoDB rejects because of throttling or a conflict. The pauses between
+/// them take less than a second, because alerts wait for each other.
 const ROUNDS_OF_MARKING: u32 = 6;
 
-/// What became of a claim.
+/// The result of a claim to publish an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// Whoever claimed it is the one who publishes the alert.
+    /// The claim was made. The caller must publish the alert.
     Made(ClaimedUntil),
     /// Somebody else has published the alert, or is about to.
     Taken,
-    /// The window's item is deleted, and nobody needs the alert any more.
+    /// The item of the window is deleted, so nobody needs the alert any more.
     ItemGone,
 }
 
-/// A claim that was made, in whole seconds: until then nobody else publishes.
+/// The end of a claim, in whole seconds since 1970. Until then nobody else publishes the alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClaimedUntil(i64);
 
 impl Ledger {
-    /// Claims an alert until `until`, unless it is published or somebody else has claimed it at `now`.
+    /// Claims an alert until `until`, unless it is published or somebody else has a claim at `now`.
     ///
-    /// One attempt at the SDK's level: the repetition of one that was done would find the alert claimed, by itself. A claim whose answer is
-    /// lost lapses.
+    /// The SDK does not retry this write. A retry after a successful write would find the caller's own claim and take
+    /// it for somebody else's. If the answer is lost, the claim expires at `until`.
     ///
     /// # Errors
-    /// When the ledger cannot be reached, or is contended.
+    /// If the ledger cannot be reached, or is contended.
     pub async fn claim_alert(
         &self,
         alert: &Alert,
@@ -64,10 +65,11 @@ impl Ledger {
         })
     }
 
-    /// Gives a claim back, for anybody to claim at once. One that has lapsed and is somebody else's is left alone.
+    /// Removes a claim, so that anybody can claim the alert at once. A claim that has expired and was replaced by
+    /// somebody else's is left alone.
     ///
     /// # Errors
-    /// When the ledger cannot be reached, or is contended; the claim then lapses by itself.
+    /// If the ledger cannot be reached, or is contended. The claim then expires by itself.
     pub async fn give_back_alert(&self, alert: &Alert, claimed: ClaimedUntil) -> Result<(), LedgerError> {
         let update = self
             .mark(alert, "REMOVE #mark")
@@ -76,10 +78,10 @@ impl Ledger {
         write(update, Config::builder()).await.map(drop)
     }
 
-    /// Says that an alert is published, for as long as the window's item is kept.
+    /// Notes that an alert is published. The note is kept as long as the item of the window.
     ///
     /// # Errors
-    /// When the ledger cannot be reached, or is contended; the alert may then be published once more.
+    /// If the ledger cannot be reached, or is contended. The alert may then be published once more.
     pub async fn alert_is_sent(&self, alert: &Alert) -> Result<(), LedgerError> {
         let update = self
             .mark(alert, "SET #mark = :sent")
@@ -100,7 +102,7 @@ impl Ledger {
     }
 }
 
-/// How a write of a mark ended.
+/// The result of writing a mark.
 enum Marked {
     Done,
     Refused { item_is_there: bool },
@@ -110,7 +112,8 @@ fn second(second: i64) -> AttributeValue {
     AttributeValue::N(second.to_string())
 }
 
-/// Sends `update` with `settings` that differ from the client's, again and again while DynamoDB refuses it untouched.
+/// Sends `update` with `settings` that override the client's. Retries while DynamoDB rejects it because of throttling
+/// or a conflict.
 async fn write(
     update: UpdateItemFluentBuilder,
     settings: aws_sdk_dynamodb::config::Builder,

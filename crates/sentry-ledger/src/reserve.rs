@@ -1,4 +1,4 @@
-//! Taking a hold on every scope that applies, or finding out why not.
+//! Takes a hold in every scope that applies, or finds out why that is not possible.
 
 use std::collections::HashMap;
 
@@ -19,93 +19,97 @@ use crate::lease::{self, Groups, Place};
 use crate::settle::expiries;
 use crate::store::{Ledger, LedgerError, ROUNDS, Registered, ScopeItems, Written, pause};
 
-/// A hold in a transaction does not show how large its item is, so one of so many is followed by a look. So is one of so many in an item that is
-/// too large: every look reads the scope's own item.
+/// One in this many holds in shards is followed by a read of the items' sizes, if a transaction took the hold or one
+/// of the items is too large. The answer of a transaction does not show the items. Not every hold is followed by this
+/// read, because each one reads the scope's own item.
 const LOOK_AFTER: u32 = 8;
 
-/// One of so many requests that meet another one spreads the scopes further.
+/// One in this many requests that conflict with others spreads the scopes further.
 const HEAT_ONE_IN: u32 = 4;
-/// Rounds in which a request waits until somebody else has made the first leases of new shards: up to a quarter of a second in all.
+/// The rounds in which a request waits until another one has made the first leases of new shards. The pauses take
+/// about a quarter of a second on average, and about half a second at most.
 const WAITS_FOR_OPENING: std::ops::Range<u32> = 3..6;
 
-/// What became of a request for a hold.
+/// The result of a request for a hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It is taken on every scope.
+    /// The hold is taken in every scope.
     Approved {
-        /// The hold.
+        /// The hold, as it must be settled.
         reservation: Reservation,
-        /// The denials of the limits that only observe.
+        /// The shortages of the limits that only observe.
         would_deny: Vec<Shortage>,
     },
-    /// It does not fit; nothing is held.
+    /// The request does not fit. Nothing is held.
     Denied {
-        /// Where.
+        /// The limit that denies, and by how much it is exceeded.
         shortage: Shortage,
-        /// Every limit with the figures by which it was judged.
+        /// Every limit, with the figures by which it was judged.
         budget: Vec<BudgetEntry>,
-        /// Alerts that are due: nothing else reports what goes round the sentry where every request is denied.
+        /// Alerts that are due. If every request is denied, nothing else reports usage that bypasses the sentry.
         alerts: Vec<Alert>,
     },
-    /// A request with the same id is in flight or was settled.
+    /// A request with the same id is in flight, or was settled.
     Duplicate,
 }
 
-/// Which of the models that may answer a request it is about.
+/// The model that an admission is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// The one that was asked for.
+    /// The model that the client asked for.
     Wanted,
-    /// The one that may step in.
+    /// The model that answers if the limits allow `fallback`.
     Fallback,
 }
 
-/// What follows from a look at the scopes.
+/// The next step after the items of the scopes were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The request is decided.
+    /// The request is decided: a hold was found, or the request is denied.
     Done(Admission),
-    /// To be tried again after these changes.
+    /// Try again after these changes.
     Again(Groups),
-    /// All shards must be looked at.
+    /// Read all shards, then decide.
     LookAtAll,
-    /// The execution was barred: it was given up.
+    /// The execution was barred, because its reservation was given up.
     GivenUp,
 }
 
-/// A hold that is being taken.
+/// An attempt to take a hold.
 #[derive(Clone, Debug)]
 pub struct Attempt<'a> {
-    /// Whose.
+    /// The execution that takes the hold.
     pub holder: Holder<'a>,
-    /// For what.
+    /// The amounts and budgets of the request.
     pub ask: &'a Ask<'a>,
-    /// Now.
+    /// The time at which the hold is taken.
     pub now: DateTime<Utc>,
-    /// When it expires.
+    /// The time at which the hold expires.
     pub expires_at: DateTime<Utc>,
-    /// As many tokens as the model may write.
+    /// The most output tokens that the model may write.
     pub max_tokens: u32,
-    /// Each budget, and where to hold.
+    /// Each budget, and the item to hold in.
     pub places: Vec<Place<'a>>,
-    /// The denials of the limits that only observe.
+    /// The shortages of the limits that only observe.
     pub would_deny: Vec<Shortage>,
 }
 
-/// A request that is being decided: what an earlier attempt may have left behind.
+/// The state of a request that is being decided.
 #[derive(Clone, Copy, Debug)]
 struct Progress {
-    /// A write may have happened, or may happen yet, whose answer is not known: by an earlier call for the same execution, or by this one.
+    /// `true` if a write of unknown outcome may have happened or may still happen. The write can be from this call, or
+    /// from an earlier call for the same execution.
     is_uncertain: bool,
 }
 
 impl Ledger {
-    /// Takes a hold for `ask` on every one of its budgets, for `hold_for`; all of them or none.
+    /// Takes a hold for `ask` in all of its budgets or in none. The hold expires after `hold_for`.
     ///
-    /// Repeating it, after a crash for instance, finds the hold that was taken.
+    /// A repeated call, for instance after a crash, finds the hold that was taken.
     ///
     /// # Errors
-    /// When the ledger cannot be reached, or is contended: whether a hold was taken is then unknown.
+    /// If the ledger cannot be reached, or is contended. It is then unknown if a hold was taken.
+    /// [`LedgerError::GivenUp`] if the reservation was given up meanwhile.
     pub async fn reserve(
         &self,
         holder: Holder<'_>,
@@ -116,11 +120,11 @@ impl Ledger {
         self.reserve_either(holder, ask, None, now, hold_for).await.map(|(admission, _)| admission)
     }
 
-    /// The same, or for `fallback` where `ask` does not fit and its limits let another model answer; never for both.
-    /// What is denied is denied as `ask` was.
+    /// Does the same as [`Self::reserve`], but takes the hold for `fallback` if `ask` does not fit and its limits
+    /// allow `fallback`. It never takes a hold for both. A denial has the figures of `ask`.
     ///
     /// # Errors
-    /// As for [`Self::reserve`].
+    /// The same as for [`Self::reserve`].
     pub async fn reserve_either(
         &self,
         holder: Holder<'_>,
@@ -132,7 +136,7 @@ impl Ledger {
         let owner = holder.owner();
         let now = DateTime::from_timestamp_millis(now.timestamp_millis()).unwrap_or(now);
         let wanted = Attempt::new(holder, ask, now, hold_for);
-        // The look costs no time: it runs while the request is registered.
+        // Placing the hold adds no latency, because it runs while the request is registered.
         let (registered, wanted) =
             try_join(self.register(holder.request_id, &owner, now), Box::pin(self.placed(wanted, false))).await?;
         let mut progress = match registered {
@@ -150,7 +154,7 @@ impl Ledger {
         };
         if !matches!(admission, Admission::Approved { .. }) {
             if progress.is_uncertain {
-                // A write that is still on its way would take a hold that nobody settles.
+                // A write that is still on its way could take a hold that nobody settles.
                 let budgets = ask.budgets.iter().chain(fallback.iter().flat_map(|ask| &ask.budgets));
                 let limits: Vec<&ScopeLimit> = budgets.map(|budget| budget.limit).collect();
                 self.give_back(holder, &limits, now).await?;
@@ -162,8 +166,8 @@ impl Ledger {
         Ok((admission, choice))
     }
 
-    /// Tries both in the order that the limits want. When the execution was here before, the hold that it may have for the
-    /// fallback is looked for first: the scopes that both have in common do not tell whose it is.
+    /// Tries both models in the order that the limits ask for. If the execution was here before, it first looks for a
+    /// hold for the fallback. The scopes that both models share do not show which model a hold is for.
     async fn choose(
         &self,
         wanted: &Attempt<'_>,
@@ -193,8 +197,9 @@ impl Ledger {
         Ok((admission, Choice::Wanted))
     }
 
-    /// Chooses the shards by what the scopes' own items say, and begins items in which nothing was counted yet with what their scopes have
-    /// spent before. It makes more shards where an item has too many holds, or where requests are in each other's way (`is_hot`).
+    /// Chooses the shards by the scopes' own items. Begins own items that have counted nothing yet with the usage of
+    /// their scopes so far. Spreads a scope over more shards if its own item has too many holds, or if requests
+    /// conflict (`is_hot`).
     async fn placed<'a>(&self, mut attempt: Attempt<'a>, is_hot: bool) -> Result<Attempt<'a>, LedgerError> {
         let keys: Vec<Key> = attempt.places.iter().map(Place::own_key).collect();
         let (hold, spot, now_ms) = (attempt.hold_amount(), attempt.holder.spot(), attempt.now_ms());
@@ -228,8 +233,9 @@ impl Ledger {
         Ok(attempt)
     }
 
-    /// Tries to write; what is refused is looked at, and tried again as long as the figures say that it fits. When the
-    /// execution was here before, it looks first: its hold may be in another shard than the one that it would try now.
+    /// Tries to write the hold. If the write fails, it reads the scopes, and retries as long as the request fits by
+    /// their figures. If the execution was here before, it reads first, because its hold may be in another shard than
+    /// the one that it would try now.
     async fn admit(&self, mut attempt: Attempt<'_>, progress: &mut Progress) -> Result<Admission, LedgerError> {
         let mut looks_first = progress.is_uncertain;
         for round in 0..ROUNDS {
@@ -242,7 +248,8 @@ impl Ledger {
                     }
                     Written::Conflict => {
                         pause(round).await;
-                        // A hold that may have been taken already must be looked for where it is.
+                        // If an earlier write may have taken the hold, the attempt must not move to other items. Only the
+                        // same items reject a second hold.
                         if round > 0 && !progress.is_uncertain {
                             attempt = Box::pin(self.placed(attempt, true)).await?;
                         }
@@ -274,8 +281,8 @@ impl Ledger {
         Err(LedgerError::Contended)
     }
 
-    /// Spreads a scope over more shards where one of the items that a hold was taken in has too many holds. `items` are these items, where
-    /// the write told them. The hold is taken; what goes wrong here does not matter.
+    /// Spreads a scope over more shards if an item in which the hold was taken has too many holds. `items` has these
+    /// items if the write returned them. Errors are ignored, because the hold is already taken.
     async fn grow(&self, attempt: &Attempt<'_>, items: Vec<Item>) {
         let hold = attempt.hold_amount();
         let spread: Vec<&Place<'_>> = attempt.places.iter().filter(|place| place.shard.is_some()).collect();
@@ -296,7 +303,7 @@ impl Ledger {
 }
 
 impl<'a> Attempt<'a> {
-    /// An attempt in the scopes' own items.
+    /// An attempt to hold in the scopes' own items.
     #[must_use]
     pub fn new(holder: Holder<'a>, ask: &'a Ask<'a>, now: DateTime<Utc>, hold_for: Duration) -> Self {
         let places = ask.budgets.iter().map(|budget| Place::own(*budget)).collect();
@@ -318,7 +325,7 @@ impl Attempt<'_> {
         Hold { amount: self.hold_amount(), taken_ms: self.now_ms(), expires_ms: self.expires_at.timestamp_millis() }
     }
 
-    /// Takes holds without a bound where a limit only observes and its own item shows that it is passed.
+    /// Removes the bounds for limits that only observe and that their own items show as exceeded.
     fn observe(&mut self, own_items: &HashMap<Key, Item>) {
         self.would_deny.clear();
         for place in &mut self.places {
@@ -337,7 +344,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// The change of each scope; `None` when one cannot hold it whatever the ledger says.
+    /// The change of each scope. `None` if the hold does not fit one of them even in an empty item.
     #[must_use]
     pub fn changes(&self) -> Option<Vec<(Key, Change)>> {
         let (hold, owner) = (self.hold(), self.holder.owner());
@@ -365,10 +372,11 @@ impl Attempt<'_> {
         Some(changes)
     }
 
-    /// What follows from a look at the scopes: an earlier hold is found, expired ones are settled, and then the figures decide.
+    /// The next step after the scopes were read. An earlier hold of this execution is returned. Otherwise expired
+    /// holds are settled first, and then the figures decide.
     pub fn after(&mut self, scopes: &[ScopeItems]) -> Step {
         let (now_ms, owner) = (self.now_ms(), self.holder.owner());
-        // What a barred execution holds is being given back.
+        // The hold of a barred execution is being given back.
         if scopes.iter().flat_map(ScopeItems::iter).any(|(_, item)| item.barred.contains_key(&owner)) {
             return Step::GivenUp;
         }
@@ -388,9 +396,11 @@ impl Attempt<'_> {
         self.decide(scopes)
     }
 
-    /// Decides by the scopes whose items are all known. They were not read at one moment. That does no harm to an approval, which is a write
-    /// of its own. A denial needs a scope whose shards are closed: what is left in a closed shard only grows, and leases did not move
-    /// meanwhile, so when the scope's own item was read, which was first, there was no more than what is seen here.
+    /// Decides by the scopes whose items are all known. The items were not read at one moment.
+    ///
+    /// An approval does not depend on that, because the hold is a conditional write. A denial needs a scope whose
+    /// shards are closed. The amount left in a closed shard only grows, and no lease changed between the reads. So
+    /// when the scope's own item was read, which was first, no more was left than these figures show.
     fn decide(&mut self, scopes: &[ScopeItems]) -> Step {
         let mut known = Vec::with_capacity(scopes.len());
         for (place, items) in self.places.iter().zip(scopes) {
@@ -429,7 +439,8 @@ impl Attempt<'_> {
         Admission::Denied { shortage, budget, alerts }
     }
 
-    /// `None` when a scope is short of room by its own item, and its shards are not all known.
+    /// The changes after which the next attempt can find room. `None` if a scope's own item has too little room and
+    /// not all of its shards are known.
     fn make_ready(&mut self, scopes: &[ScopeItems]) -> Option<Groups> {
         let (hold, spot, now_ms) = (self.hold_amount(), self.holder.spot(), self.now_ms());
         let mut groups = Groups::new();
@@ -443,7 +454,7 @@ impl Attempt<'_> {
         is_known.then_some(groups)
     }
 
-    /// The hold as an earlier attempt of this execution took it.
+    /// The approval of an earlier attempt of this execution, if its hold is in every scope.
     fn found(&self, scopes: &[ScopeItems]) -> Option<Admission> {
         let owner = self.holder.owner();
         let mut places = Vec::with_capacity(self.places.len());
@@ -473,7 +484,7 @@ impl Attempt<'_> {
         Admission::Approved { reservation: self.reservation(), would_deny: self.would_deny }
     }
 
-    /// The hold, once it is taken.
+    /// The reservation that describes the hold after it is taken.
     #[must_use]
     pub fn reservation(&self) -> Reservation {
         let scope = |place: &Place<'_>| ReservedScope {

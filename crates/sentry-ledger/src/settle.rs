@@ -1,4 +1,4 @@
-//! Putting what was really used in the place of a hold.
+//! Settlement: replaces a hold with the amount that was used.
 
 use std::collections::BTreeSet;
 
@@ -17,29 +17,31 @@ use crate::key::{Key, delete_after};
 use crate::lease;
 use crate::store::{Ledger, LedgerError};
 
-/// How long an execution stays barred, in milliseconds: much longer than a write of one of its functions can be on its way.
+/// Milliseconds for which an execution stays barred. This is much longer than a write of one of its functions can be
+/// on its way.
 const BARRED_MS: i64 = 120_000;
 
-/// So many shards are looked at in a settlement on average, at most, while an alert may be due.
+/// The largest mean number of shards that a settlement reads while an alert may be due.
 const FEW_SHARDS: usize = 8;
 
 /// A scope after a settlement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct After {
-    /// Its figures. Where it is spread over shards, what the other shards have spent since their leases were renewed counts as held.
+    /// The figures of the scope. If it has shards, settled usage that other shards have not handed over since their
+    /// last renewal counts as held.
     pub figures: Figures,
-    /// The thresholds whose alert is sent or being sent.
+    /// The thresholds whose alert is sent, or is being sent.
     pub alerted: BTreeSet<u8>,
 }
 
 impl Ledger {
-    /// Settles a reservation at `actual`. Without `actual` nobody knows, and the hold stays until it expires. The scopes afterwards, in
-    /// the reservation's order.
+    /// Settles a reservation at `actual`. If `actual` is absent, the usage is unknown and the hold stays until it
+    /// expires. Returns the scopes afterwards, in the order of the reservation.
     ///
-    /// Repeating it changes nothing more.
+    /// A repeated call changes nothing more.
     ///
     /// # Errors
-    /// When the ledger cannot be reached; some scopes may then be settled and others not.
+    /// If the ledger cannot be reached. Some scopes may then be settled and others not.
     pub async fn settle(
         &self,
         reservation: &Reservation,
@@ -49,15 +51,16 @@ impl Ledger {
         let changes = settlements(reservation, actual, now);
         let now_ms = now.timestamp_millis();
         let each = |(place, scope)| self.settle_scope(scope, &reservation.hold, changes.get(place), now_ms);
-        // Every scope is tried, also when another one fails.
+        // Every scope is tried, even if another one fails.
         let after: Vec<_> = join_all(reservation.scopes.iter().enumerate().map(each)).await;
         after.into_iter().collect()
     }
 
-    /// Settles the reservation of a request that the model certainly never worked on: it may come again under the same id.
+    /// Settles the reservation of a request that the model certainly never worked on. The client may send the same id
+    /// again.
     ///
     /// # Errors
-    /// As for [`Self::settle`].
+    /// The same as for [`Self::settle`].
     pub async fn release(&self, reservation: &Reservation, now: DateTime<Utc>) -> Result<Vec<After>, LedgerError> {
         let after = self.settle(reservation, Some(Amount::ZERO), now).await?;
         let holder = Holder { request_id: &reservation.request_id, execution_id: &reservation.execution_id };
@@ -101,10 +104,11 @@ impl Ledger {
         Ok(After { figures, alerted: own.alerted })
     }
 
-    /// Gives back whatever an execution holds whose reservation is not known, and keeps what is still on its way from being taken.
+    /// Gives back every hold of an execution whose reservation is not known, and bars writes that are still on their
+    /// way.
     ///
     /// # Errors
-    /// When the ledger cannot be reached; what is left then expires.
+    /// If the ledger cannot be reached. A hold that is left then expires.
     pub async fn cancel(
         &self,
         holder: Holder<'_>,
@@ -112,7 +116,7 @@ impl Ledger {
         now: DateTime<Utc>,
     ) -> Result<(), LedgerError> {
         let given_back = self.give_back(holder, limits, now).await;
-        // Whatever came of that, nothing was sent to the model: the client may come again under the same id.
+        // Even if that failed, nothing was sent to the model, so the client may send the same id again.
         self.give_up(holder.request_id, &holder.owner(), now).await.and(given_back)
     }
 
@@ -128,7 +132,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Bars an execution wherever it can still take a hold. What it holds already is in the items, which are returned.
+    /// Bars an execution from every item in which it can still take a hold. Returns these items, with the holds that
+    /// it has.
     async fn bar(
         &self,
         holder: Holder<'_>,
@@ -156,13 +161,14 @@ impl Ledger {
     }
 }
 
-/// Whether an alert may be due that these figures do not show, because shards have spent what is still counted as held.
+/// `true` if an alert may be due that `figures` do not show, because settled usage of shards still counts as held.
 fn may_be_due(scope: &ReservedScope, own: &Item, figures: &Figures) -> bool {
     let due = |used| due_alerts(&scope.limit, used, &own.alerted).len();
     due(own.committed().max(scope.seen)) > due(figures.used(scope.seen))
 }
 
-/// Whether a settlement looks at all of so many shards for an alert: always where they are few, else often enough that one of many does.
+/// `true` if a settlement reads all shards for an alert. It always does if they are few. Otherwise it does at random,
+/// often enough that one of many settlements reads them.
 fn is_looked_at(shards: usize) -> bool {
     shards <= FEW_SHARDS || fastrand::usize(..shards) < FEW_SHARDS
 }
@@ -174,8 +180,8 @@ pub fn barring(holder: Holder<'_>, limit: &ScopeLimit, now: DateTime<Utc>) -> Ch
     Change::Bar { owner: holder.owner(), until_ms, delete_after: delete_after(limit) }
 }
 
-/// The shards in which an execution can have taken a hold, or can do so yet. One without a lease gives none, but it may be leased again
-/// while a write for it is still on its way.
+/// The shards in which an execution may have taken a hold, or may still take one. A shard without a lease gives no
+/// hold now, but it can get a lease while a write for it is still on its way.
 pub fn places_of(holder: Holder<'_>, limit: &ScopeLimit, own: &Item, now: DateTime<Utc>) -> impl Iterator<Item = u16> {
     let spread = lease::spread(limit, own.spread);
     let has_changed_lately = own.spread_at_ms > now.timestamp_millis() - BARRED_MS;
@@ -183,7 +189,7 @@ pub fn places_of(holder: Holder<'_>, limit: &ScopeLimit, own: &Item, now: DateTi
         .filter(move |shard| has_changed_lately || own.shards.contains_key(shard) || spread > 1 && *shard < spread)
 }
 
-/// The change of every scope of a reservation that settles it at `actual`; none when nobody knows what was used.
+/// The changes that settle a reservation at `actual`, one per scope. Empty if `actual` is absent.
 #[must_use]
 pub fn settlements(reservation: &Reservation, actual: Option<Amount>, now: DateTime<Utc>) -> Vec<(Key, Change)> {
     let Some(actual) = actual else { return vec![] };
@@ -202,7 +208,7 @@ pub fn settlements(reservation: &Reservation, actual: Option<Amount>, now: DateT
     reservation.scopes.iter().map(change).collect()
 }
 
-/// The change that gives back what `holder` holds in an item.
+/// The change that releases the hold of `holder` in an item. `None` if it has no hold there.
 #[must_use]
 pub fn cancellation(holder: Holder<'_>, key: &Key, item: &Item) -> Option<Change> {
     let owner = holder.owner();
@@ -210,7 +216,7 @@ pub fn cancellation(holder: Holder<'_>, key: &Key, item: &Item) -> Option<Change
     Some(settlement(&owner, hold, Amount::ZERO, key.of_shard().is_some(), None))
 }
 
-/// The changes that settle an item's expired holds in full: nobody knows what they used, and it may have been all of it.
+/// The changes that settle an item's expired holds in full. Their usage is unknown and can be the full amount.
 #[must_use]
 pub fn expiries(key: &Key, item: &Item, now_ms: i64) -> Vec<(Key, Change)> {
     let is_shard = key.of_shard().is_some();

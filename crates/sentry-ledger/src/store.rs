@@ -1,4 +1,4 @@
-//! The two tables: single changes, changes that happen together, and snapshots.
+//! Access to the two tables: single changes, transactions, and consistent reads of several items.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
@@ -31,106 +31,111 @@ use crate::item::Item;
 use crate::key::Key;
 use crate::lease::{self, Place};
 
-/// Key of the requests table, and when DynamoDB may delete a request.
+// Attributes of the requests table: the key, the execution that has the request, and the second since 1970 after which
+// DynamoDB may delete it.
 const REQUEST_ID: &str = "requestId";
 const OWNER: &str = "owner";
 const EXPIRES_AT: &str = "expiresAt";
-/// Set when the execution that had the request has given it up: it may not come back, another one may.
+/// Present if the execution that had the request has given it up. That execution cannot register it again, but another
+/// one can.
 const GIVEN_UP: &str = "givenUp";
-/// How long that is remembered, in seconds: much longer than a write of one of its functions can be on its way.
+/// Seconds for which [`GIVEN_UP`] is remembered. This is much longer than a write of one of its functions can be on
+/// its way.
 const GIVEN_UP_SECONDS: i64 = 120;
-/// How long a request is remembered, in seconds: twice the 24 hours that are promised.
+/// Seconds for which a request is remembered: twice the 24 hours that are promised.
 const REMEMBERED_SECONDS: i64 = 48 * 3_600;
-/// The most items that DynamoDB gives at once.
+/// The most items that DynamoDB returns at once.
 ///
 /// Source: Amazon DynamoDB API Reference, "BatchGetItem".
 const PAGE: usize = 100;
-/// The index of the ledger table that has the items which hold something, by the time when the sweep must look at them.
+/// The index of the ledger table with the items that hold something, sorted by the time at which the sweep must look
+/// at them.
 const SWEEP_INDEX: &str = "SweepIndex";
-/// How often the first leases of new shards are tried; a shard without one gets it when a request wants it.
+/// The number of attempts for the first leases of new shards. A shard without a lease gets one when a request needs
+/// it.
 const ROUNDS_OF_OPENING: u32 = 6;
-/// How often something that lost a race is tried again before the ledger counts as unavailable.
+/// The number of attempts for an operation that loses races, before it fails with [`LedgerError::Contended`].
 pub const ROUNDS: u32 = 16;
 
-/// Why the ledger could not do what it was asked.
+/// An error of an operation of the budget ledger.
 #[derive(Debug, ThisError)]
 pub enum LedgerError {
-    /// DynamoDB did not answer, or not as it should.
+    /// DynamoDB did not answer, or answered with an unexpected error.
     #[error("the ledger cannot be reached")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
-    /// Every attempt lost against other requests.
+    /// Every attempt lost a race against other requests.
     #[error("the ledger is contended: {ROUNDS} attempts lost against other requests")]
     Contended,
-    /// The reservation was given up while it was being made, so that nobody would settle it.
+    /// The reservation was given up while it was being made, so nobody would settle it.
     #[error("the reservation was given up while it was being made")]
     GivenUp,
-    /// An item holds something that the ledger does not write.
+    /// An attribute of an item has a value that the ledger does not write.
     #[error("the ledger's item {scope} {window} cannot be understood: {attribute}")]
     Damaged {
-        /// Partition key.
+        /// Partition key of the item.
         scope: String,
-        /// Sort key.
+        /// Sort key of the item.
         window: String,
-        /// The attribute.
+        /// Name of the unreadable attribute.
         attribute: String,
     },
 }
 
-/// How a change, or several that happen together, ended.
+/// The result of a change, or of several changes in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// It happened. The item as it is now, where it was one that was changed by itself.
+    /// It happened. The item after the change, if it was a single change and not a transaction.
     Done(Vec<Item>),
     /// A condition does not hold.
     Refused,
-    /// Another transaction was under way.
+    /// Another transaction was under way, or DynamoDB throttled the write.
     Conflict,
-    /// It may have happened, or may happen yet: DynamoDB's answer is not there.
+    /// It may have happened, or may still happen, because DynamoDB's answer is missing.
     Unknown,
 }
 
-/// What the note of a request found.
+/// The result of registering a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Registered {
-    /// Nothing, or nothing that still counts: the request is this execution's now.
+    /// The request had no entry, or none that still counts. It belongs to this execution now.
     First,
-    /// This execution's own note, from before something went wrong.
+    /// The entry is this execution's own, from an earlier call that did not finish.
     Again,
-    /// Another execution's.
+    /// The entry belongs to another execution.
     Other,
-    /// This execution's own, which it has given up.
+    /// The entry is this execution's own, and the execution has given the request up.
     GivenUp,
 }
 
-/// A scope's window: its own item, and shards of it.
+/// The items of a scope's window: its own item, and shards.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ScopeItems {
     /// The scope's own item.
     pub own: Item,
-    /// Its shards, as far as they were read.
+    /// The shards that were read, by their numbers.
     pub shards: BTreeMap<u16, Item>,
 }
 
 impl ScopeItems {
-    /// The sums.
+    /// The sums over the own item and the shards that were read.
     #[must_use]
     pub fn figures(&self) -> Figures {
         Figures::of(&self.own, self.shards.values())
     }
 
-    /// Whether every shard was read that can have holds or a lease.
+    /// `true` if every shard was read that the own item lists. Only these can have holds or a lease.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.own.shards.keys().all(|shard| self.shards.contains_key(shard))
     }
 
-    /// Every item with the shard that it is.
+    /// Every item, with the number of its shard. `None` is the own item.
     pub fn iter(&self) -> impl Iterator<Item = (Option<u16>, &Item)> {
         std::iter::once((None, &self.own)).chain(self.shards.iter().map(|(shard, item)| (Some(*shard), item)))
     }
 }
 
-/// The budget ledger.
+/// The budget ledger. It reads and writes two DynamoDB tables.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     pub(crate) client: Client,
@@ -140,13 +145,13 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The ledger in the tables `table` and `requests`.
+    /// A ledger in the tables `table` and `requests`, without a usage history.
     #[must_use]
     pub fn new(client: Client, table: String, requests: String) -> Self {
         Self { client, table, requests, history: None }
     }
 
-    /// Notes that `owner` works on the request, unless another execution was first.
+    /// Registers the request for `owner`, unless it belongs to another execution.
     pub(crate) async fn register(&self, id: &str, owner: &str, now: DateTime<Utc>) -> Result<Registered, LedgerError> {
         let condition = "attribute_not_exists(#id) OR #expires <= :now \
                          OR (#owner = :owner AND attribute_not_exists(#given_up)) \
@@ -172,8 +177,8 @@ impl Ledger {
         }
     }
 
-    /// The note that `owner` has the request, remembered for so many seconds. The condition must use `#id`, `#owner`, `#expires`,
-    /// `:owner` and `:now`.
+    /// The write of an entry that says that `owner` has the request. The entry is kept for `remembered` seconds. The
+    /// condition must use `#id`, `#owner`, `#expires`, `:owner` and `:now`.
     fn note(
         &self,
         id: &str,
@@ -197,7 +202,7 @@ impl Ledger {
             .expression_attribute_values(":now", AttributeValue::N(seconds.to_string()))
     }
 
-    /// Forgets the request, so that its id may be used again: nothing was spent on it.
+    /// Deletes the entry of the request. Nothing was spent on the request, so its id may be used again.
     pub(crate) async fn forget(&self, id: &str, owner: &str) -> Result<(), LedgerError> {
         let delete = self
             .client
@@ -214,8 +219,8 @@ impl Ledger {
         }
     }
 
-    /// Lets go of the request as [`Self::forget`] does, and keeps the execution from coming back to it: its own registration may still be on
-    /// its way.
+    /// Frees the request id as [`Self::forget`] does, and prevents the execution from registering it again. The
+    /// registration of this execution may still be on its way.
     pub(crate) async fn give_up(&self, id: &str, owner: &str, now: DateTime<Utc>) -> Result<(), LedgerError> {
         let condition = "attribute_not_exists(#id) OR #owner = :owner OR #expires <= :now";
         let put = self.note(id, owner, now, GIVEN_UP_SECONDS, condition).item(GIVEN_UP, AttributeValue::Bool(true));
@@ -226,10 +231,10 @@ impl Ledger {
         }
     }
 
-    /// Makes one change. The item as it is afterwards, or `None` when the condition does not hold.
+    /// Makes one change. Returns the item afterwards, or `None` if the condition does not hold.
     ///
     /// # Errors
-    /// When the ledger cannot be reached, or is contended.
+    /// If the ledger cannot be reached, or is contended.
     pub async fn change(&self, key: &Key, change: &Change) -> Result<Option<Item>, LedgerError> {
         for round in 0..ROUNDS {
             let call = Expression::of(change).call(self.client.update_item(), &self.table, key);
@@ -245,7 +250,7 @@ impl Ledger {
         Err(LedgerError::Contended)
     }
 
-    /// Makes all changes or none; what did not happen is found out by the next look.
+    /// Makes all changes or none. It does not say which, because the caller reads the items again.
     pub(crate) async fn change_all(&self, changes: &[(Key, Change)]) -> Result<(), LedgerError> {
         if let [(key, change)] = changes {
             self.change(key, change).await?;
@@ -255,7 +260,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Makes all changes or none, with one attempt: a repetition by the SDK could not tell its own earlier write from a refusal.
+    /// Makes all changes or none, in one attempt. If the SDK retried, it could take the effect of its own first write
+    /// for a failed condition.
     pub(crate) async fn take_all(&self, changes: &[(Key, Change)]) -> Result<Written, LedgerError> {
         let once = Config::builder().retry_config(RetryConfig::disabled());
         let [(key, change)] = changes else { return self.transact(changes, once).await };
@@ -294,11 +300,12 @@ impl Ledger {
         }
     }
 
-    /// The scopes' own items, and of their shards those that an execution's `spot` can fall on, or all where the place asks for them. The own
-    /// items are read first. Where all shards of a scope are known, none of its leases was changed until they were read.
+    /// Reads the scopes' own items first, and then the shards that an execution's `spot` can select. It reads all
+    /// shards of a place with `all`. If all shards of a scope are known, none of its leases changed between the first
+    /// and the last read.
     ///
     /// # Errors
-    /// When the ledger cannot be reached, or leases are changed all the time.
+    /// If the ledger cannot be reached, or leases change all the time.
     pub(crate) async fn look(&self, places: &[Place<'_>], spot: u16) -> Result<Vec<ScopeItems>, LedgerError> {
         let own_keys: Vec<Key> = places.iter().map(Place::own_key).collect();
         for round in 0..ROUNDS {
@@ -326,7 +333,7 @@ impl Ledger {
         Err(LedgerError::Contended)
     }
 
-    /// Whether no lease was changed, since they were read, of the scopes whose shards are all known.
+    /// `true` if no lease has changed since the read, in the scopes whose shards are all known.
     async fn is_unchanged(&self, own_keys: &[Key], scopes: &[ScopeItems]) -> Result<bool, LedgerError> {
         let is_known = |items: &ScopeItems| !items.own.shards.is_empty() && items.is_complete();
         let known: Vec<(&Key, &ScopeItems)> =
@@ -336,12 +343,12 @@ impl Ledger {
         Ok(known.iter().all(|(key, items)| now.get(*key).is_some_and(|own| own.leases == items.own.leases)))
     }
 
-    /// Those of the items that are there, perhaps as they were a moment ago.
+    /// Reads items with eventual consistency. Items that do not exist are left out.
     pub(crate) async fn glance(&self, keys: &[Key]) -> Result<HashMap<Key, Item>, LedgerError> {
         self.read_all(keys, false).await
     }
 
-    /// Those of the items that are there, in pages of as many as DynamoDB gives at once.
+    /// Reads items, in pages of at most [`PAGE`]. Items that do not exist are left out.
     pub(crate) async fn read_all(&self, keys: &[Key], consistent: bool) -> Result<HashMap<Key, Item>, LedgerError> {
         let pages = join_all(keys.chunks(PAGE).map(|page| self.read_page(page, consistent))).await;
         let mut items = HashMap::with_capacity(keys.len());
@@ -383,23 +390,23 @@ impl Ledger {
         Err(LedgerError::Contended)
     }
 
-    /// One item as it is now.
+    /// Reads one item with strong consistency. An item that does not exist is empty.
     ///
     /// # Errors
-    /// When the ledger cannot be reached, or the item cannot be understood.
+    /// If the ledger cannot be reached, or the item cannot be understood.
     pub async fn read_one(&self, key: &Key) -> Result<Item, LedgerError> {
         let mut found = self.read_all(std::slice::from_ref(key), true).await?;
         Ok(found.remove(key).unwrap_or_default())
     }
 
-    /// Two items as they are now.
+    /// Reads two items with strong consistency. An item that does not exist is empty.
     pub(crate) async fn read_both(&self, one: &Key, other: &Key) -> Result<[Item; 2], LedgerError> {
         let mut found = self.read_all(&[one.clone(), other.clone()], true).await?;
         Ok([one, other].map(|key| found.remove(key).unwrap_or_default()))
     }
 
-    /// The keys of the items that the sweep must look at by `now_ms`, the longest due first, and whether there are more. An index of the table
-    /// has them; it has no other items.
+    /// The keys of the items that the sweep must look at by `now_ms`, longest due first. The `bool` is `true` if there
+    /// are more. They are read from an index that has no other items.
     pub(crate) async fn due(&self, now_ms: i64) -> Result<(Vec<Key>, bool), LedgerError> {
         let query = self
             .client
@@ -416,8 +423,8 @@ impl Ledger {
         Ok((keys, answer.last_evaluated_key().is_some_and(|key| !key.is_empty())))
     }
 
-    /// Spreads a scope over more shards where `shard`, one of its shards of now, has too many holds for its share. What goes wrong does not
-    /// matter: somebody else does it, or the next one.
+    /// Spreads a scope over more shards if `shard` has too many holds and was leased under the current number of
+    /// shards. Errors are ignored, because a later request does it then.
     pub(crate) async fn grow_from(&self, budget: Budget<'_>, own: &Item, shard: &Item, hold: &Amount, now_ms: i64) {
         let is_current = own.spread == shard.spread;
         if is_current && let Some(grown) = lease::grown(budget.limit, own.spread, shard.holds.len(), now_ms) {
@@ -425,7 +432,8 @@ impl Ledger {
         }
     }
 
-    /// Spreads a scope over more shards and leases them. The own item afterwards; `None` where somebody else was first.
+    /// Spreads a scope over more shards and leases them. Returns the own item afterwards, or `None` if another request
+    /// was first.
     pub(crate) async fn spread(
         &self,
         budget: Budget<'_>,
@@ -449,7 +457,7 @@ impl Ledger {
     }
 }
 
-/// The shards of a place's scope to look at.
+/// The shards of a place's scope that must be read.
 fn wanted(place: &Place<'_>, own: &Item, spot: u16) -> BTreeSet<u16> {
     let spread = lease::spread(place.budget.limit, own.spread);
     let is_mine = |shard: &u16| spread > 1 && *shard < spread || own.shards.contains_key(shard);
@@ -468,7 +476,8 @@ fn read(key: &Key, attributes: &Attributes) -> Result<Item, LedgerError> {
     })
 }
 
-/// What the reasons of a cancelled transaction come to; `None` when it is neither a condition nor a conflict.
+/// The result that the reasons of a canceled transaction stand for. `None` if the cause is neither a condition nor a
+/// conflict.
 fn written(reasons: &[CancellationReason]) -> Option<Written> {
     let codes: Vec<&str> = reasons.iter().filter_map(CancellationReason::code).filter(|code| *code != "None").collect();
     let passing = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
@@ -481,18 +490,19 @@ fn written(reasons: &[CancellationReason]) -> Option<Written> {
     }
 }
 
-/// The longest that a round waits before the next one, in milliseconds.
+/// The longest pause after the round `round`, in milliseconds.
 #[must_use]
 pub fn longest_pause_ms(round: u32) -> u64 {
     10 << round.min(5)
 }
 
-/// Waits a random time, on average longer in each round: 5 ms at first, 160 ms in the end, less than two seconds in all rounds.
+/// Waits for a random time. The mean is 5 ms in the first round and 160 ms in the last. All [`ROUNDS`] rounds together
+/// wait for less than two seconds on average.
 pub(crate) async fn pause(round: u32) {
     tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=longest_pause_ms(round)))).await;
 }
 
-/// Another transaction is under way, or the item is written to faster than DynamoDB takes it.
+/// `true` if another transaction is under way, or DynamoDB throttles the writes to the item.
 pub(crate) fn passes(error: &UpdateItemError) -> bool {
     error.is_transaction_conflict_exception()
         || error.is_provisioned_throughput_exceeded_exception()
@@ -500,14 +510,14 @@ pub(crate) fn passes(error: &UpdateItemError) -> bool {
         || error.is_request_limit_exceeded()
 }
 
-/// The same for a transaction, where DynamoDB refuses it as a whole.
+/// `true` if DynamoDB throttles a whole transaction.
 fn passes_together(error: &TransactWriteItemsError) -> bool {
     error.is_provisioned_throughput_exceeded_exception()
         || error.is_throttling_exception()
         || error.is_request_limit_exceeded()
 }
 
-/// Whether a write may have happened although no answer says so.
+/// `true` if a write may have happened although no answer confirms it.
 fn is_unknown<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     match error {
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
@@ -516,7 +526,7 @@ fn is_unknown<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     }
 }
 
-/// Whether DynamoDB answered with the error that `which` names.
+/// `true` if DynamoDB answered with the error that `which` tests for.
 fn is<E, R>(error: &SdkError<E, R>, which: fn(&E) -> bool) -> bool {
     error.as_service_error().is_some_and(which)
 }

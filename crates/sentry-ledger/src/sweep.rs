@@ -1,4 +1,5 @@
-//! Settling what nobody settles: expired holds, and leases that nobody renews; and telling the alerts that are due after it.
+//! The sweep: settles expired holds, closes shards whose lease was not renewed, and finds the alerts that are due
+//! afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,35 +14,36 @@ use crate::lease;
 use crate::settle::expiries;
 use crate::store::{Ledger, LedgerError};
 
-/// How long a scope's own item with leases waits for the next look, in milliseconds: its shards are swept by themselves.
+/// Milliseconds until the next look at a scope's own item that has leases. Its shards are swept by themselves.
 const LEASED_MS: i64 = 60_000;
 
-/// What a sweep did, and what is left to do.
+/// The result of a sweep, and the items whose next look must still be set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Holds that had expired and are settled in full now.
+    /// Expired holds that this sweep settled in full.
     pub settled: usize,
-    /// Items that were looked at.
+    /// Items that the sweep looked at.
     pub items: usize,
     /// Items that could not be read or changed.
     pub failed: usize,
-    /// Whether more items are due.
+    /// `true` if more items are due.
     pub has_more: bool,
-    /// The alerts that are due by what the items say now. Somebody else may be sending them already.
+    /// The alerts that are due by the current items. Somebody else may be sending them already.
     pub alerts: Vec<Alert>,
-    /// The items that were looked at, as they were then. They are due until [`Ledger::sweep_again_later`] is told of them.
+    /// The items as the sweep left them. They stay due until [`Ledger::sweep_again_later`] gets this value.
     left: BTreeMap<Key, Item>,
 }
 
 impl Ledger {
-    /// Looks at the items that are due: settles every expired hold, gives back leases that were not renewed, and finds the alerts that are due.
-    /// It reads an index and the items that are due, not the table. What cannot be read or changed is counted and does not keep the rest
-    /// waiting.
+    /// Looks at the items that are due. Settles every expired hold, gives back leases that were not renewed, and finds
+    /// the alerts that are due. It reads an index and the due items, not the whole table. An item that cannot be read
+    /// or changed is counted, and the others are still swept.
     ///
-    /// The items stay due until [`Self::sweep_again_later`]: who dies before the alerts are on their way finds them again.
+    /// The items stay due until [`Self::sweep_again_later`]. If the caller stops before the alerts are on their way,
+    /// the next sweep finds them again.
     ///
     /// # Errors
-    /// When the index cannot be read.
+    /// If the index cannot be read.
     pub async fn sweep(&self, now: DateTime<Utc>) -> Result<Swept, LedgerError> {
         let now_ms = now.timestamp_millis();
         let (keys, has_more) = self.due(now_ms).await?;
@@ -55,7 +57,7 @@ impl Ledger {
                 Err(_) => swept.failed += 1,
             }
         }
-        // What the items of a scope have spent together is looked at once, when all of them are settled.
+        // The alerts of a scope are looked for once, after all of its due items are settled.
         let scopes: BTreeSet<Key> = swept.left.keys().map(Key::own).collect();
         for own_key in scopes {
             match self.alerts_due(&own_key, swept.left.get(&own_key)).await {
@@ -70,7 +72,8 @@ impl Ledger {
         Ok(swept)
     }
 
-    /// Says when the items of a sweep must be looked at next. Its alerts are on their way. How many items could not be changed: they stay due.
+    /// Sets the time of the next look at the items of a sweep. Call it when the alerts of the sweep are on their way.
+    /// Returns the number of items that could not be changed. These stay due.
     pub async fn sweep_again_later(&self, swept: Swept, now: DateTime<Utc>) -> usize {
         let mut failed = 0;
         for (key, item) in swept.left {
@@ -83,7 +86,8 @@ impl Ledger {
         failed
     }
 
-    /// How many holds it settled, and the item afterwards; without the item where it must be looked at again at once.
+    /// Returns the number of holds that were settled, and the item afterwards. The item is `None` if it must be looked
+    /// at again at once.
     async fn sweep_item(&self, key: &Key, now_ms: i64) -> Result<(usize, Option<Item>), LedgerError> {
         let mut item = self.read_one(key).await?;
         let mut settled = 0;
@@ -101,36 +105,40 @@ impl Ledger {
         Ok((settled, (!is_left).then_some(item)))
     }
 
-    /// The thresholds that a scope has reached by what it has settled, as far as no mark says that they are being told. What CloudWatch has seen
-    /// beside is known to requests only. `own` is the scope's own item, if it was just read.
+    /// The alerts of a scope by its settled usage, except those with a mark. Usage that only CloudWatch has seen is
+    /// not included, because only requests know it. `own` is the scope's own item, if it was just read.
     async fn alerts_due(&self, own_key: &Key, own: Option<&Item>) -> Result<Vec<Alert>, LedgerError> {
         let own = match own {
-            // Its shards may have handed over since what they had spent.
+            // Without shards, nothing can have been handed over to the item since it was read.
             Some(own) if own.shards.is_empty() => own.clone(),
             _ => self.read_one(own_key).await?,
         };
         let Some(watch) = &own.watch else { return Ok(Vec::new()) };
-        // The shards have spent no more than they were leased, which counts as held here.
+        // The shards cannot have spent more than their leases, which count as held here.
         if watch.due(own_key, own.committed(), &own.alerted).is_empty() {
             return Ok(Vec::new());
         }
         let keys: Vec<Key> = own.shards.keys().map(|number| own_key.shard(*number)).collect();
-        // The own item was read first: what a shard hands over meanwhile is missing until the next look, and nothing counts twice.
+        // The own item was read before the shards. Usage that a shard hands over in between is missing until the next
+        // look, but nothing is counted twice.
         let shards = self.read_all(&keys, true).await?;
         Ok(watch.due(own_key, Figures::of(&own, shards.values()).settled, &own.alerted))
     }
 }
 
-/// The changes that give back the lease of a shard that was not renewed in its time, and hand over what one has spent that is closed.
+/// The changes that give back the lease of a shard that was not renewed in time, or hand over the settled usage of a
+/// closed shard.
 ///
-/// `None` where there is nothing to do: a scope's own item would else count as held what nobody holds, and be looked at every minute.
+/// `None` if nothing is to be done. Without these changes, the scope's own item would count amounts as held that
+/// nobody holds, and the sweep would look at it every minute.
 #[must_use]
 pub fn returned(own_key: &Key, own: &Item, number: u16, shard: &Item, now_ms: i64) -> Option<Vec<(Key, Change)>> {
     let is_in_use = shard.is_open() && shard.lease_until_ms > now_ms;
     if is_in_use { None } else { lease::closed(own_key, own, number, shard) }
 }
 
-/// The change that says when the sweep must look at an item next: when its first hold expires, or its lease. `None` when it is not due.
+/// The change that sets the time of the sweep's next look at an item: the earliest end of a hold, a bar or a lease.
+/// `None` if the item is not due.
 #[must_use]
 pub fn next_look(item: &Item, now_ms: i64) -> Option<Change> {
     let at_ms = item.sweep_at_ms.filter(|at| *at <= now_ms)?;

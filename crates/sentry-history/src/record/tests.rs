@@ -1,4 +1,4 @@
-//! What DynamoDB answers, and what becomes of the requests.
+//! Responses of DynamoDB, and the results for the requests.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ErrorMetadata;
@@ -40,7 +40,7 @@ fn marked(input: &TransactWriteItemsInput) -> Vec<&str> {
     puts.map(|put| put.item()[SCOPE].as_s().unwrap().strip_prefix(MARKER).unwrap()).collect()
 }
 
-/// Writes what has just these markers.
+/// Accepts a transaction that has exactly these markers.
 fn writes(ids: &'static [&'static str]) -> Rule {
     mock!(Client::transact_write_items)
         .match_requests(move |input| marked(input) == ids)

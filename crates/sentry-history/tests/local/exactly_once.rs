@@ -1,4 +1,5 @@
-//! Every decision counts once: messages that come twice, workers that die at any point, conflicts, answers that are lost.
+//! Every decision counts once: with messages that come twice, workers that stop at any point, conflicts, and lost
+//! answers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -15,19 +16,19 @@ use serde_json::{Value, json};
 use crate::support::{client, faulty, table};
 
 const REQUESTS: usize = 10_000;
-/// Over how many days they are spread.
+/// The number of days that the requests are spread over.
 const DAYS: i64 = 3;
-/// By how many places a message can be late.
+/// The number of positions that a message can be late.
 const DISORDER: usize = 500;
-/// One message in so many is delivered twice.
+/// One in this many messages is delivered twice.
 const TWICE: usize = 10;
 const WORKERS: usize = 4;
 const KILLS: usize = 50;
 const SEED: u64 = 20_261_126;
-/// By scope, day and attribute.
+/// Expected numbers by scope, day and attribute.
 type Expected = BTreeMap<(String, String, String), u128>;
 
-/// A model, and its price in picodollars a token read and a token written, if it has one.
+/// A model, and its prices in picodollars per input token and per output token, if it has any.
 struct Model {
     name: &'static str,
     foundation: &'static str,
@@ -44,7 +45,7 @@ fn noon() -> DateTime<Utc> {
     "2026-11-23T12:00:00Z".parse().unwrap()
 }
 
-/// A random request, and what it adds to each of its scopes: told again here, from the numbers themselves.
+/// A random request. Adds its numbers to `expected` for each of its scopes, computed here without the code under test.
 fn request(number: usize, random: &mut Rng, expected: &mut Expected) -> MetricsRecord {
     let pick = |random: &mut Rng, kind: &str, of: u32| format!("{kind}{}", random.u32(0..of));
     let (application, center, user) = (pick(random, "app", 3), pick(random, "cc", 2), pick(random, "u", 5));
@@ -116,17 +117,17 @@ fn parsed(record: Value) -> MetricsRecord {
     serde_json::from_value(record).unwrap()
 }
 
-/// The queue: what is not done is delivered again.
+/// The queue. A message that is not done is delivered again.
 type Queue = Arc<Mutex<VecDeque<Decided>>>;
 
-/// Up to `most` messages.
+/// Takes up to `most` messages.
 fn receive(queue: &Queue, most: usize) -> Vec<Decided> {
     let mut queue = queue.lock().unwrap();
     let count = most.min(queue.len());
     queue.drain(..count).collect()
 }
 
-/// Every number of the table, and how many markers there are.
+/// Every number in the table, and the number of markers.
 async fn whole(client: &Client, table: &str) -> (Expected, usize) {
     let (mut sums, mut markers, mut start) = (Expected::new(), 0, None);
     loop {
@@ -150,7 +151,7 @@ async fn whole(client: &Client, table: &str) -> (Expected, usize) {
     }
 }
 
-/// Whether the worker that is begun is killed.
+/// `true` if the worker that starts now is killed.
 fn next_kill(kills: &Mutex<usize>, random: &mut Rng) -> bool {
     let mut left = kills.lock().unwrap();
     let kill = *left > 0 && random.u32(0..3) == 0;
@@ -158,7 +159,7 @@ fn next_kill(kills: &Mutex<usize>, random: &mut Rng) -> bool {
     kill
 }
 
-/// Takes batches until the queue is empty. Returns how many messages were found counted.
+/// Takes batches until the queue is empty. Returns the number of messages that were counted before.
 async fn work(history: History, queue: Queue, kills: Arc<Mutex<usize>>, mut random: Rng) -> usize {
     let mut before = 0;
     loop {
@@ -202,7 +203,7 @@ async fn every_decision_counts_once_whatever_is_delivered_twice_and_whoever_dies
         messages.extend((number % TWICE == 0).then(|| message.clone()));
         messages.push(message);
     }
-    // In about the order of the requests, as SQS delivers.
+    // The order is roughly that of the requests, as with SQS.
     let mut places: Vec<_> = (0..messages.len()).map(|place| (place + random.usize(0..DISORDER), place)).collect();
     places.sort_unstable();
     let sent = messages.len();
@@ -219,7 +220,7 @@ async fn every_decision_counts_once_whatever_is_delivered_twice_and_whoever_dies
     for worker in workers {
         before += worker.await.unwrap();
     }
-    // A worker may have ended while another one's batch came back.
+    // A worker may have ended before the batch of another one came back to the queue.
     before += work(History::new(client.clone(), table.clone()), Arc::clone(&queue), Arc::clone(&kills), random).await;
     let took = begun.elapsed();
     assert_eq!(*kills.lock().unwrap(), 0, "all workers that were to be killed were begun");

@@ -1,4 +1,4 @@
-//! What a budget that begins in mid-window learns.
+//! Usage from before a budget was set in mid-window.
 
 use chrono::{DateTime, Utc};
 use sentry_domain::{Amount, Usd};
@@ -11,7 +11,7 @@ fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-/// An answer of ten tokens read and one written, at a microdollar a token.
+/// An answer with ten input tokens and one output token, at one microdollar per token.
 fn answer(number: usize, timestamp: &str) -> Decided {
     let record = json!({
         "executionId": format!("run-{number}"), "outcome": "Succeeded",
@@ -47,11 +47,11 @@ async fn the_days_of_a_window_are_summed_and_no_other() {
         in_flight: 0,
     };
     let cases = [
-        // The month, the day, all time.
+        // The UTC month, the UTC day, and a window that never ends.
         ("2026-11-01T00:00:00Z", 3),
         ("2026-11-21T00:00:00Z", 1),
         ("1970-01-01T00:00:00Z", 4),
-        // The month and the day of Tokyo, an hour.
+        // The month and the day of Tokyo, and an hour.
         ("2026-10-31T15:00:00Z", 3),
         ("2026-11-20T15:00:00Z", 1),
         ("2026-11-21T13:00:00Z", 0),

@@ -1,4 +1,4 @@
-//! A table of a test's own, and a DynamoDB with faults.
+//! A table for each test, and a DynamoDB client with faults.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ pub async fn client() -> Client {
     Client::from_conf(config)
 }
 
-/// A new table for a history.
+/// Creates a new table for a history.
 pub async fn table(client: &Client) -> String {
     let name = format!("usage-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let mut call = client.create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
@@ -43,7 +43,7 @@ pub async fn table(client: &Client) -> String {
     name
 }
 
-/// Of a hundred transactions, how many are refused because another one is under way, and of how many the answer is lost.
+// Of a hundred transactions, the number that fail with a conflict, and the number whose answer is lost.
 const CONFLICTS: u64 = 10;
 const LOST: u64 = 10;
 
@@ -78,8 +78,8 @@ impl HttpConnector for Faulty {
     }
 }
 
-/// A client of the local AWS with conflicts between transactions, and whose answers get lost after the write has happened. An attempt is
-/// not repeated by the SDK, whose token would hide that.
+/// A client of the local AWS with injected conflicts between transactions, and with answers that are lost after the
+/// write. The SDK does not retry, because its token would hide the repeated write.
 pub async fn faulty(seed: u64) -> Client {
     let config = client().await.config().clone();
     let inner = config.http_client().unwrap();

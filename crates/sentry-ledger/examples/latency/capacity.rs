@@ -1,8 +1,9 @@
-//! What DynamoDB charges for the calls of a request.
+//! The DynamoDB capacity that the calls of a request consume.
 //!
-//! By the rules of "DynamoDB read and write operations" in the Amazon DynamoDB Developer Guide: a write of an item up to
-//! 1 KB is one unit, also when its condition fails; a strongly consistent read of an item up to 4 KB is one unit, another read
-//! half of one; either is two units in a transaction. A query reads what it finds as one item. All items here are below 1 KB, see [`largest`].
+//! The rules are those of "DynamoDB read and write operations" in the Amazon DynamoDB Developer Guide. A write of an
+//! item up to 1 KB is one unit, even if its condition fails. A strongly consistent read of an item up to 4 KB is one
+//! unit, and another read is half a unit. In a transaction, both are two units. A query reads all items that it finds
+//! as one item. All items here are below 1 KB, see [`largest`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -25,14 +26,14 @@ use aws_smithy_runtime_api::client::interceptors::context::{
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 
-/// What was called, and what it costs.
+/// The calls, and the capacity that they consumed.
 #[derive(Debug, Default)]
 pub struct Bill {
-    /// Units by the rules.
+    /// Write units by the rules.
     pub writes: usize,
-    /// Units by the rules.
+    /// Read units by the rules.
     pub reads: f64,
-    /// Units that the engine reports; it reports none for a write whose condition fails.
+    /// Units that the engine reports. It reports none for a write whose condition fails.
     pub reported: f64,
     calls: BTreeMap<&'static str, usize>,
 }
@@ -50,19 +51,19 @@ impl Bill {
     }
 }
 
-/// Counts calls and asks for the capacity that they consumed.
+/// Counts calls, and asks for the capacity that they consumed.
 #[derive(Clone, Debug, Default)]
 pub struct Meter(Arc<Mutex<Bill>>);
 
 impl Meter {
-    /// The same client with a meter.
+    /// A copy of the client with a meter.
     pub async fn attach(client: Client) -> (Client, Self) {
         let meter = Self::default();
         let config = client.config().to_builder().interceptor(meter.clone()).build();
         (Client::from_conf(config), meter)
     }
 
-    /// What was counted since it was taken before.
+    /// The calls and the capacity since the last `take`.
     pub fn take(&self) -> Bill {
         std::mem::take(&mut self.0.lock().unwrap())
     }
@@ -150,7 +151,7 @@ pub async fn largest(client: &Client, table: &str) -> usize {
     items.items().iter().map(bytes_of).max().unwrap_or_default()
 }
 
-/// Bytes of an item as DynamoDB counts them: names and values, a number half a byte a digit and one more.
+/// Bytes of an item by DynamoDB's rules: names and values. A number takes half a byte per digit, and one more byte.
 pub fn bytes_of(item: &HashMap<String, AttributeValue>) -> usize {
     let value = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),

@@ -1,4 +1,5 @@
-//! What admission costs and how long it takes: reserve and settle against a real DynamoDB API, beside a bare `UpdateItem`.
+//! Cost and duration of an admission: reserve and settle against a real DynamoDB API, compared with a bare
+//! `UpdateItem`.
 //!
 //! `SENTRY_TEST_ENDPOINT=http://127.0.0.1:4566 cargo run -p sentry-ledger --example latency`, or `cargo xtask bench`.
 
@@ -28,14 +29,14 @@ use sentry_contract::states::{Reservation, ScopeLimit};
 use sentry_ledger::{Admission, Holder, Ledger};
 use support::{HOLD, ask, client, limit, noon, output, tables};
 
-/// Calls of each kind that are measured with one client, and with many.
+// Calls of each kind that are measured with one client, and with many clients.
 const CALLS: usize = 300;
 const CALLS_TOGETHER: usize = 1_280;
 const CLIENTS: [usize; 2] = [1, 64];
 const SCOPES: [usize; 2] = [1, 4];
-/// Windows of each scope's budgets.
+/// Windows of the budgets of each scope.
 const WINDOWS: [usize; 2] = [1, 3];
-/// Never reached, and enough for one request.
+// A limit that is never reached, and a limit that is enough for one request.
 const AMPLE: u64 = 1_000_000_000;
 const TIGHT: u64 = 150;
 const TOKENS: u32 = 100;
@@ -61,7 +62,7 @@ fn scopes(count: usize, windows: usize, most: u64) -> Vec<ScopeLimit> {
     limits
 }
 
-/// A request with ids as long as real ones.
+/// Reserves with ids as long as real ones.
 async fn reserve(ledger: &Ledger, limits: &[ScopeLimit]) -> Admission {
     let id = format!("00000000-0000-4000-8000-{:012}", NEXT.fetch_add(1, Ordering::Relaxed));
     let execution = format!("arn:aws:states:us-east-1:000000000000:express:rate-limiter:{id}:{id}");
@@ -76,7 +77,7 @@ async fn approved(ledger: &Ledger, limits: &[ScopeLimit]) -> Reservation {
     }
 }
 
-/// `clients` at once, each again and again; how long each call took, by kind.
+/// Runs `clients` at once, each again and again. Returns the duration of each call, by kind.
 async fn measure<const KINDS: usize, Work, Call>(clients: usize, work: Work) -> [Vec<Duration>; KINDS]
 where
     Work: Fn() -> Call + Clone + Send + 'static,
@@ -106,7 +107,7 @@ fn percentiles(mut times: Vec<Duration>) -> (f64, f64) {
     (at(50), at(99))
 }
 
-/// A bare write, as a measure of the engine and this machine.
+/// The latency of a bare write. It is a measure of the engine and of this machine.
 async fn base(client: &Client, clients: usize) -> (f64, f64) {
     let (table, _) = tables(client).await;
     let client = client.clone();
@@ -164,7 +165,7 @@ async fn latencies() {
     }
 }
 
-/// Scopes and windows of each row.
+/// The numbers of scopes and windows of each row.
 fn budgets() -> impl Iterator<Item = (usize, usize)> {
     SCOPES.into_iter().flat_map(|count| WINDOWS.map(|windows| (count, windows)))
 }

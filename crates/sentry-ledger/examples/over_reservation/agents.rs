@@ -1,4 +1,5 @@
-//! Coding agents on a budget of $25: each asks for 32,000 tokens and uses 800, and twenty of them ask at the same time.
+//! Coding agents on a budget of $25. Each asks for 32,000 tokens and uses 800, and twenty of them ask at the same
+//! time.
 
 use std::collections::BTreeMap;
 
@@ -13,39 +14,39 @@ use crate::{DEFAULT_MAX_TOKENS, tight};
 
 const BUDGET: u128 = 25;
 const PICODOLLARS: u128 = 1_000_000_000_000;
-/// What an agent asks for, and uses.
+// The tokens that an agent asks for, and the tokens that it uses.
 const ASKED: u32 = 32_000;
 const ANSWER: u32 = 800;
-/// How long a model call takes, and how often a burst comes, in milliseconds.
+// The duration of a model call, and the time between bursts, in milliseconds.
 const CALL: i64 = 15_000;
 const BETWEEN: i64 = 30_000;
-/// How long a client waits in all before it gives up.
+/// The total time that a client waits before it gives up, in milliseconds.
 const PATIENCE: i64 = 120_000;
 
-/// What the admin, or the client, does about it.
+/// The settings of the administrator, or of the client.
 struct Case {
     name: &'static str,
     /// Agents that ask at the same time.
     burst: u32,
-    /// What they read: files and a conversation, of which most comes from the cache.
+    /// Input tokens of a request: files and a conversation. Most of them come from the cache.
     input: u64,
-    /// What the client gives, and what the sentry makes of it.
+    // The `max_tokens` that the client gives, and the upper bound that the sentry sets.
     given: Option<u32>,
     most: u32,
 }
 
-/// What came of it.
+/// The result of a case.
 #[derive(Default)]
 struct Sums {
     hold: Usd,
     used: Usd,
     most_held: Usd,
     served: u32,
-    /// Requests that were told to wait before the budget was nearly spent, and at all; and how often they were told.
+    // Requests that were told to wait before 90 % of the budget was spent, and all requests that were told to wait.
     early: u32,
     waited: u32,
     gave_up: u32,
-    /// What was spent when the first request was told to wait.
+    /// The amount that was spent when the first request was told to wait.
     first_wait: Option<Usd>,
     spent: Usd,
 }
@@ -71,11 +72,11 @@ fn ask<'a>(case: &Case, price: &'a Price, limit: &'a ScopeLimit) -> Ask<'a> {
     }
 }
 
-/// Bursts until the budget is spent, or would be if every request were served.
+/// Runs as many bursts as would spend the whole budget if every request were served.
 fn run(case: &Case, price: &Price) -> Sums {
     let limit = tight::limit(BUDGET * PICODOLLARS);
     let ask = ask(case, price, &limit);
-    // One tenth is new and written to the cache, the rest is read from it.
+    // One tenth is new and is written to the cache. The rest is read from the cache.
     let written = case.input / 10;
     let usage = TokenUsage {
         input: 0,
@@ -150,7 +151,7 @@ enum Event {
     End(String, Hold),
 }
 
-/// The table.
+/// Prints the table of all cases.
 pub fn print(price: &Price) {
     let as_is = Case { name: "as they are", burst: 20, input: 20_000, given: Some(ASKED), most: u32::MAX };
     let cases = [

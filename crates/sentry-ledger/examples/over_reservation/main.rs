@@ -1,6 +1,7 @@
-//! How much more is held than used, over a mixed workload: Σ held / Σ used, by unit, and what each lever brings.
+//! The ratio of held to used amounts over a mixed workload: Σ held / Σ used by unit, and the effect of each measure on
+//! it.
 //!
-//! Every request is held for by the ledger's own rules, and in every case the hold covers what is used.
+//! The ledger's own rules compute the hold of every request. In every case, the hold covers the usage.
 //! `cargo run -p sentry-ledger --example over_reservation`
 
 #![allow(
@@ -23,7 +24,8 @@ const SEED: u64 = 20_261_121;
 /// `defaults.max_tokens` of the catalogue.
 const DEFAULT_MAX_TOKENS: u32 = 2_048;
 
-/// Σ held and Σ used of the requests that were sent, how many of these were cut short, and for how many the sentry chose fewer tokens than the default.
+/// Σ held and Σ used of the requests that were sent, the number of answers that were cut short, and the number of
+/// requests for which the sentry chose fewer tokens than the default.
 #[derive(Default)]
 pub struct Sums {
     held: Amount,
@@ -34,7 +36,7 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Counts a request that held `hold` and might write `max_tokens`. What it used.
+    /// Counts a request that held `hold` and could write `max_tokens`. Returns its usage.
     pub fn add(&mut self, request: &Request, hold: Amount, max_tokens: u32, price: &Price) -> Amount {
         let used = used(request, max_tokens, price);
         assert!(Unit::ALL.iter().all(|unit| used.get(*unit) <= hold.get(*unit)), "a hold covers what is used");
@@ -58,19 +60,19 @@ impl Sums {
     }
 }
 
-/// What the request uses if the model may write `max_tokens`.
+/// The usage of the request if the model may write `max_tokens`.
 pub fn used(request: &Request, max_tokens: u32, price: &Price) -> Amount {
     let output = request.answer.min(max_tokens).into();
     Amount::of_request(&TokenUsage { input: request.input, output, ..TokenUsage::default() }, Some(price))
 }
 
-/// Sonnet 4 in us-east-1, as in the catalogue (AWS price list of 2026-08-31).
+/// Price of Sonnet 4 in us-east-1, as in the catalogue (AWS price list of 2026-08-31).
 pub fn sonnet_4() -> Price {
     let text = r#"{"input": "3", "output": "15", "cacheRead": "0.30", "cacheWrite5m": "3.75", "cacheWrite1h": "6"}"#;
     serde_json::from_str(text).unwrap()
 }
 
-/// Everybody is admitted; `input` and `max_tokens` say what is held for.
+/// Admits every request. `input` and `max_tokens` determine the hold.
 fn ample(
     requests: &[Request],
     price: &Price,
@@ -94,7 +96,8 @@ fn ample(
     sums
 }
 
-/// For each kind the tokens that 99 of 100 of its answers do not exceed, from the first tenth of the requests.
+/// For each kind, the tokens that 99 of 100 of its answers do not exceed. They come from the first tenth of the
+/// requests.
 fn usual(requests: &[Request]) -> Vec<u32> {
     let of = |place| {
         let first = requests.iter().take(requests.len() / 10).filter(|request| request.kind == place);

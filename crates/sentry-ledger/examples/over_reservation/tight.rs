@@ -1,5 +1,5 @@
-//! A budget in dollars that not all requests fit into, with many of them in flight: here the sentry chooses `max_tokens`
-//! for clients that give none.
+//! A budget in dollars that is too small for all requests, with many of them in flight. Here the sentry chooses
+//! `max_tokens` for clients that give none.
 
 use std::collections::VecDeque;
 
@@ -13,10 +13,10 @@ use sentry_ledger::{Ask, Budget, Figures};
 use crate::workload::Request;
 use crate::{DEFAULT_MAX_TOKENS, Sums, used};
 
-/// How often a client that is told to wait tries again.
+/// The number of retries of a client that is told to wait.
 const TRIES: u32 = 50;
 
-/// The requests against a budget of one `part`-th of what all of them would cost; `in_flight` of them at a time.
+/// Runs the requests against a budget of one `part`-th of the cost of all of them, with `in_flight` of them at a time.
 pub fn run(requests: &[Request], price: &Price, in_flight: usize, part: u128) -> Sums {
     let all: Amount =
         requests.iter().map(|request| used(request, request.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS), price)).sum();
@@ -64,7 +64,7 @@ pub fn run(requests: &[Request], price: &Price, in_flight: usize, part: u128) ->
     sums
 }
 
-/// The oldest request in flight is settled.
+/// Settles the oldest request in flight.
 fn land(item: &mut Item, flying: &mut VecDeque<(usize, Hold, Amount)>) {
     if let Some((place, hold, actual)) = flying.pop_front() {
         let settle = Change::Settle { owner: place.to_string(), hold, actual, shard: false, lasted_ms: None };

@@ -1,34 +1,35 @@
-//! What clients send: kinds of requests, how long prompts and answers are, and which `max_tokens` clients give.
+//! The requests of clients: their kinds, the lengths of prompts and answers, and the `max_tokens` that clients give.
 //!
-//! An assumption, written down before anything was computed from it. Its shape follows the Azure LLM inference traces of
-//! 2023 (<https://github.com/Azure/AzurePublicDataset>, CC-BY): conversations have a median of about 1,000 prompt and 130
-//! answer tokens with a wide spread, programmers about 1,500 prompt tokens. The traces say nothing about `max_tokens`; the
-//! three habits below are guesses.
+//! The workload is an assumption that was written down before anything was computed from it. Its shape follows the
+//! Azure LLM inference traces of 2023 (<https://github.com/Azure/AzurePublicDataset>, CC-BY). Conversations have a
+//! median of about 1,000 prompt tokens and 130 answer tokens with a wide spread, and programmers have about 1,500
+//! prompt tokens. The traces say nothing about `max_tokens`, so the three habits below are guesses.
 
 use fastrand::Rng;
 
-/// Tokens that a chat template really adds to a message, beside its text.
+/// Tokens that a chat template really adds to a message, in addition to its text.
 const TEMPLATE_TOKENS: u64 = 4;
-/// What the sentry's bound allows for a message and for a request, see `fn-validate-and-tag`.
+// Tokens that the sentry's bound allows for a message and for a request, see `fn-validate-and-tag`.
 const BOUND_MESSAGE: u64 = 16;
 const BOUND_REQUEST: u64 = 64;
 
-/// A kind of request. Lengths in tokens are log-normal: median, and standard deviation of the logarithm.
+/// A kind of request. Lengths in tokens are log-normal, given by the median and the standard deviation of the
+/// logarithm.
 pub struct Kind {
-    /// For the table.
+    /// Name for the table.
     pub name: &'static str,
-    /// Of a hundred requests.
+    /// Share of the requests, in percent.
     pub share: u32,
     prompt: (f64, f64),
     answer: (f64, f64),
     messages: u64,
-    /// Hundredths of a byte in a token: English has about 4.2, source code about 3.2.
+    /// Hundredths of a byte per token. English has about 4.2 bytes per token, source code about 3.2.
     centibytes: u64,
-    /// What a careful client gives: the power of two above nine in ten answers.
+    /// The `max_tokens` of a careful client: the power of two above nine in ten answers.
     careful: u32,
 }
 
-/// All kinds.
+/// All kinds of requests.
 pub const KINDS: [Kind; 4] = [
     Kind {
         name: "short chat",
@@ -67,29 +68,29 @@ pub const KINDS: [Kind; 4] = [
         careful: 2_048,
     },
 ];
-/// Of a hundred clients: so many are careful, so many give [`GENEROUS`], the rest give nothing.
+/// Percentage of clients that are careful. [`GENEROUS_SHARE`] percent give [`GENEROUS`], and the rest give nothing.
 pub const CAREFUL_SHARE: u32 = 30;
-/// See [`CAREFUL_SHARE`].
+/// Percentage of clients that give [`GENEROUS`].
 pub const GENEROUS_SHARE: u32 = 30;
-/// What a client gives who does not want to think about it.
+/// The `max_tokens` of a client that does not want to think about it.
 pub const GENEROUS: u32 = 4_096;
 
-/// One request, with what only its answer tells.
+/// One request, including the numbers that only its answer shows.
 #[derive(Clone)]
 pub struct Request {
-    /// Place of its kind in [`KINDS`].
+    /// Position of its kind in [`KINDS`].
     pub kind: usize,
-    /// The bound on its input that follows from its bytes.
+    /// The bound on its input tokens that follows from its bytes.
     pub bound: u64,
-    /// The tokens that its input really has, which is what CountTokens says.
+    /// The real number of its input tokens, as CountTokens returns it.
     pub input: u64,
-    /// The tokens that its answer has if nothing cuts it short.
+    /// The tokens of its answer if nothing cuts it short.
     pub answer: u32,
-    /// What the client gives.
+    /// The `max_tokens` of the client.
     pub max_tokens: Option<u32>,
 }
 
-/// `count` requests; the same for the same seed.
+/// `count` requests. They are the same for the same seed.
 pub fn requests(seed: u64, count: usize) -> Vec<Request> {
     let mut random = Rng::with_seed(seed);
     (0..count).map(|_| request(&mut random)).collect()
@@ -121,9 +122,9 @@ fn request(random: &mut Rng) -> Request {
     }
 }
 
-/// A whole number of tokens, at least one, at most 100,000.
+/// A random whole number of tokens, from 1 to 100,000.
 fn log_normal(random: &mut Rng, (median, deviation): (f64, f64)) -> u64 {
-    // Box and Muller's method; 1 - f64() is never zero.
+    // The Box–Muller method. 1 - f64() is never zero.
     let normal = (-2.0 * (1.0 - random.f64()).ln()).sqrt() * (std::f64::consts::TAU * random.f64()).cos();
     (median * (deviation * normal).exp()).round().clamp(1.0, 100_000.0) as u64
 }

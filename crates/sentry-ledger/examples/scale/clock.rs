@@ -1,4 +1,4 @@
-//! A clock that only moves when everybody waits, and the tasks that wait for it.
+//! A clock that only moves while every task waits, and the tasks that wait for it.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -7,10 +7,10 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-/// Something that runs until it waits for the clock.
+/// A task that runs until it waits for the clock.
 pub type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// The time in microseconds, and who waits until when.
+/// The time in microseconds, and the times at which tasks wake up.
 #[derive(Default)]
 pub struct Clock {
     now: Cell<u64>,
@@ -30,7 +30,7 @@ impl Clock {
         self.queue.borrow_mut().push(Reverse((micros, self.events.get(), task)));
     }
 
-    /// Waits.
+    /// Waits for `micros` microseconds.
     pub fn sleep(&self, micros: u64) -> impl Future<Output = ()> + '_ {
         let (until, task) = (self.now() + micros, self.current.get());
         let mut is_waiting = false;
@@ -46,7 +46,7 @@ impl Clock {
         })
     }
 
-    /// Starts a task at each of these times, and lets all of them end.
+    /// Starts a task at each of these times, and runs all of them to their ends.
     pub fn run<'a>(&'a self, starts: &[u64], task: impl Fn(usize) -> Task<'a>) {
         for (number, at) in starts.iter().enumerate() {
             self.wake_at(*at, number);

@@ -1,13 +1,15 @@
-//! A ledger table with DynamoDB's limits: what a call is charged, when a partition key is too busy, how large an item may
-//! be, and which calls meet a transaction.
+//! A ledger table with the limits of DynamoDB: the charge of a call, the throughput of a partition key, the largest
+//! item, and conflicts with transactions.
 //!
-//! Amazon DynamoDB Developer Guide: a partition serves 1,000 write units and 3,000 read units a second; a write is a unit for
-//! each KB begun of the larger of the item before and after, also when its condition fails; a strongly consistent read is one
-//! for each 4 KB begun, an eventually consistent one half of that; a transaction takes twice as many. An item has at most
-//! 400 KB. A write of an item that is in a transaction under way is refused, and so is a transaction.
+//! The rules are those of the Amazon DynamoDB Developer Guide. A partition serves 1,000 write units and 3,000 read
+//! units per second. A write is one unit for each started KB of the larger of the item before and after, even if its
+//! condition fails. A strongly consistent read is one unit for each started 4 KB, and an eventually consistent read is
+//! half of that. A transaction takes twice as many. An item has at most 400 KB. A write of an item that is in a
+//! transaction under way is rejected, and so is another transaction.
 //!
-//! On the careful side: what is saved up unused is one second's worth and not 300; a transaction is refused as well where an item was
-//! written by itself in the last 2 ms; a transaction that is refused for a conflict is charged in full.
+//! Some rules are stricter than those of DynamoDB. Unused capacity is kept for one second and not for 300. A
+//! transaction is also rejected if one of its items was written in the last 2 ms. A transaction that is rejected
+//! because of a conflict is charged in full.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -26,21 +28,21 @@ const READ_BYTES: usize = 4_096;
 const LARGEST_ITEM: usize = 400 * 1_024;
 const SECOND: u64 = 1_000_000;
 
-/// Microseconds from the client to DynamoDB and from there back, and how long a transaction has its items to itself.
-/// Assumptions: a write takes 5 ms, a read 3 ms, a transaction 15 ms. AWS says "single-digit milliseconds" of the first two; a transaction
-/// prepares and commits, so it takes two rounds of replication.
+// Microseconds from the client to DynamoDB and back, and the time for which a transaction locks its items. They are
+// assumptions: a write takes 5 ms, a read 3 ms, and a transaction 15 ms. AWS says "single-digit milliseconds" of the
+// first two. A transaction prepares and commits, so it takes two rounds of replication.
 const WRITE_THERE: u64 = 2_500;
 const WRITE_BACK: u64 = 2_500;
 const READ_THERE: u64 = 1_500;
 const READ_BACK: u64 = 1_500;
 const LOCKED: u64 = 10_000;
-/// How long a write by itself keeps a transaction off its item.
+/// Microseconds after a write for which a transaction on the item conflicts.
 const WRITING: u64 = 2_000;
 
-/// How a write ended.
+/// The result of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// It happened. The item as it is now, where it was one that was written by itself.
+    /// The write happened. The item after the write, if it was a single write and not a transaction.
     Done(Option<Box<Item>>),
     Refused,
     Conflict,
@@ -48,7 +50,7 @@ pub enum Reply {
     TooLarge,
 }
 
-/// Units that are there now; a second's worth at most.
+/// The units that are available now, at most those of one second.
 #[derive(Clone, Copy)]
 struct Bucket {
     rate: f64,
@@ -61,7 +63,7 @@ impl Bucket {
         Self { rate, units: rate, at: 0 }
     }
 
-    /// Whether a call is served now: what the one before took too much is paid first.
+    /// `true` if a call is served now. Units that earlier calls took in excess must be regained first.
     fn is_open(&mut self, now: u64) -> bool {
         let passed = (now - self.at) as f64 / SECOND as f64;
         (self.units, self.at) = ((self.units + passed * self.rate).min(self.rate), now);
@@ -69,7 +71,7 @@ impl Bucket {
     }
 }
 
-/// A partition key: all windows of a scope or of one of its shards.
+/// A partition key: all windows of a scope, or of one of its shards.
 struct Partition {
     writes: Bucket,
     reads: Bucket,
@@ -83,16 +85,16 @@ struct Stored {
     written: u64,
 }
 
-/// What all calls came to.
+/// The totals of all calls.
 #[derive(Clone, Debug, Default)]
 pub struct Used {
     pub write_units: u64,
-    /// In halves: an eventually consistent read of up to 4 KB is one.
+    /// Half units: an eventually consistent read of up to 4 KB is one.
     pub half_read_units: u64,
     /// Writes of the sweep's index.
     pub index_units: u64,
     pub largest: usize,
-    /// Over which a scope was spread.
+    /// The most shards that a scope was spread over.
     pub most_shards: u16,
     pub throttled: u64,
     pub conflicts: u64,
@@ -141,7 +143,8 @@ impl State {
         let (was, is) = (stored.item.sweep_at_ms, after.sweep_at_ms);
         (stored.item, stored.bytes, stored.written) = (after, bytes, now);
         self.used.largest = self.used.largest.max(bytes);
-        // The index has the keys only: it is written when its own change, an old entry and a new one each.
+        // The index has only the keys. It is written when they change: one write for an old entry, and one for a new
+        // entry.
         if was != is {
             self.used.index_units += u64::from(was.is_some()) + u64::from(is.is_some());
         }
@@ -206,7 +209,7 @@ impl State {
         }
     }
 
-    /// What can be read now of `keys`, and which are throttled.
+    /// The items of `keys` that can be read now, and the keys that are throttled.
     fn read(&mut self, keys: &[Key], halves: u64, now: u64) -> (Vec<(Key, Item)>, Vec<Key>) {
         let (mut items, mut left) = (Vec::with_capacity(keys.len()), Vec::new());
         for key in keys {
@@ -226,7 +229,7 @@ impl State {
     }
 }
 
-/// The ledger table, as a client far from it sees it.
+/// The ledger table, as a remote client sees it.
 pub struct Table<'a> {
     clock: &'a Clock,
     state: RefCell<State>,
@@ -241,7 +244,7 @@ impl<'a> Table<'a> {
         self.state.borrow().used.clone()
     }
 
-    /// `UpdateItem`. `done` is told of it at the moment when it happens.
+    /// `UpdateItem`. `done` is called at the moment when the write happens.
     pub async fn update(&self, key: &Key, change: &Change, done: impl FnOnce(&Change)) -> Reply {
         self.clock.sleep(WRITE_THERE).await;
         let reply = self.state.borrow_mut().update(key, change, self.clock.now());
@@ -252,7 +255,7 @@ impl<'a> Table<'a> {
         reply
     }
 
-    /// `TransactWriteItems`: its items are locked while it is under way.
+    /// `TransactWriteItems`. Its items are locked while it is under way.
     pub async fn transact(&self, changes: &[(Key, Change)], done: impl FnOnce()) -> Reply {
         self.clock.sleep(WRITE_THERE).await;
         let reply = self.state.borrow_mut().prepare(changes, self.clock.now());
@@ -265,7 +268,7 @@ impl<'a> Table<'a> {
         reply
     }
 
-    /// `GetItem` or `BatchGetItem`.
+    /// `GetItem` or `BatchGetItem`. Returns the items, and the keys that were throttled.
     pub async fn read(&self, keys: &[Key], consistent: bool) -> (Vec<(Key, Item)>, Vec<Key>) {
         self.clock.sleep(READ_THERE).await;
         let read = self.state.borrow_mut().read(keys, if consistent { 2 } else { 1 }, self.clock.now());
@@ -273,7 +276,7 @@ impl<'a> Table<'a> {
         read
     }
 
-    /// A write of the requests' table, whose keys are all different.
+    /// A write of the requests table. All of its keys are different, so it is never throttled.
     pub async fn note(&self) {
         self.clock.sleep(WRITE_THERE + WRITE_BACK).await;
         self.state.borrow_mut().used.write_units += 1;

@@ -1,8 +1,9 @@
-//! One hot scope and four of them, from 100 to 100,000 requests in flight: a simulation, seeded, without I/O.
+//! One hot scope, and two or four of them, with 100 to 100,000 requests in flight: a simulation with a seed and
+//! without I/O.
 //!
-//! The requests take the ledger's own steps (`Attempt`, `Change`, `Ask`); only DynamoDB and the clock are made up.
-//! `cargo run -p sentry-ledger --example scale`, or `cargo xtask bench`. Words after `--` choose lines that have all of them;
-//! `SCALE_DETAILS=1` prints what happened under each.
+//! The requests take the ledger's own steps (`Attempt`, `Change`, `Ask`). Only DynamoDB and the clock are simulated.
+//! `cargo run -p sentry-ledger --example scale`, or `cargo xtask bench`. Words after `--` select the lines that
+//! contain all of them. `SCALE_DETAILS=1` prints details under each line.
 
 #![allow(
     clippy::unwrap_used,
@@ -33,16 +34,16 @@ use traffic::Traffic;
 
 const IN_FLIGHT: [usize; 5] = [100, 500, 1_000, 10_000, 100_000];
 const SCOPES: [usize; 3] = [1, 2, 4];
-/// With more in flight not every line is run: each takes minutes.
+/// The number in flight above which only some lines are run, because each takes minutes.
 const LONG: usize = 10_000;
-/// Every request asks for so many tokens and uses a tenth of them to all, evenly spread.
+// Every request asks for `MOST_TOKENS` and uses between a tenth of them and all, evenly distributed.
 const MOST_TOKENS: u32 = 1_000;
 const INPUT_TOKENS: u64 = 400;
-/// A burst comes within so many microseconds.
+/// The duration of a burst, in microseconds.
 const BURST: u64 = 5_000_000;
 const SEED: u64 = 20_261_126;
 
-/// How long the model takes.
+/// The duration of a model call.
 #[derive(Clone, Copy, PartialEq)]
 enum Model {
     Quick,
@@ -69,14 +70,14 @@ impl Model {
     }
 }
 
-/// How the requests come.
+/// The pattern in which requests arrive.
 #[derive(Clone, Copy, PartialEq)]
 enum Arrival {
-    /// Evenly, from the first moment on at the rate that keeps so many in flight.
+    /// At random times, from the beginning, at the mean rate that keeps the wanted number in flight.
     Steady,
-    /// All at once.
+    /// All within [`BURST`] microseconds.
     Burst,
-    /// Evenly, and the budget lasts for half of them.
+    /// As with `Steady`, but the budget is enough for only half of them.
     Half,
 }
 
@@ -98,7 +99,8 @@ impl Case {
         format!("| {arrival:<6} | {:>6} | {:>9} | {:<6} |", self.scopes, self.in_flight, self.model.name())
     }
 
-    /// When the requests arrive. Steady ones come for as long as the longest model call and ten seconds more, at least 200.
+    /// The times at which the requests arrive, in microseconds. Requests that are no burst arrive for as long as the
+    /// longest model call and ten more seconds, and there are at least 200 of them.
     fn starts(&self, random: &mut Rng) -> Vec<u64> {
         if self.arrival == Arrival::Burst {
             let mut starts: Vec<u64> = (0..self.in_flight).map(|_| random.u64(0..BURST)).collect();
@@ -117,7 +119,7 @@ impl Case {
     }
 }
 
-/// The simulation's clock: microseconds since a noon.
+/// The time of the simulation's clock: `micros` microseconds after a fixed noon.
 pub fn at(micros: u64) -> DateTime<Utc> {
     let noon: DateTime<Utc> = "2026-11-21T12:00:00Z".parse().unwrap();
     noon + TimeDelta::milliseconds(i64::try_from(micros / 1_000).unwrap())
@@ -147,7 +149,7 @@ fn limit(scope: &str, usd: Usd) -> ScopeLimit {
 fn line(case: &Case) {
     let mut random = Rng::with_seed(SEED);
     let starts = case.starts(&mut random);
-    // As in an execution's ARN, only its end tells it from others.
+    // As in the ARNs of executions, only the end of an id differs from those of others.
     let id = |_| format!("{:016x}-{:016x}", random.u64(..), random.u64(..));
     let ids: Vec<String> = (0..starts.len()).map(id).collect();
     let price: Price = serde_json::from_str(r#"{"input": "3", "output": "15"}"#).unwrap();

@@ -1,36 +1,36 @@
-//! What a run counts, apart from the ledger's own counters: so that these can be checked.
+//! The counts of a run. They are separate from the ledger's own counters, so that those can be checked.
 
 use std::cell::RefCell;
 
-/// A run's figures.
+/// The figures of a run.
 #[derive(Default)]
 pub struct Run {
-    /// Microseconds from arrival to approval, and from the model's end to the answer.
+    // Microseconds from arrival to approval, and from the end of the model call to the answer.
     pub reserved: Vec<u64>,
     pub settled: Vec<u64>,
     pub told_to_wait: u64,
     pub used_up: u64,
     pub wrongly_refused: u64,
     pub over_limit: u64,
-    /// Denied because the ledger was not available.
+    /// Requests that were denied because the ledger was not available.
     pub failed_closed: u64,
     /// Holds that stay until they expire.
     pub left: u64,
     pub duplicates: u64,
-    /// Most holds at a time.
+    /// The most holds at a time.
     pub most_in_flight: u64,
     pub looks: u64,
     pub full_looks: u64,
     pub renewals: u64,
 }
 
-/// What is really held and settled in a scope.
+/// The amounts that are really held and settled in a scope.
 pub struct Truth {
     limit: u128,
     hold: u128,
     in_flight: u64,
     committed: u128,
-    /// Since when there is room for one more.
+    /// The time since which there has been room for one more request.
     room_since: Option<u64>,
 }
 
@@ -46,7 +46,7 @@ impl Observer {
         Self { truth: RefCell::new(truth), run: RefCell::default() }
     }
 
-    /// A hold is in the table, in every scope.
+    /// Records that a hold is in the table, in every scope.
     pub fn held(&self, now: u64) {
         let (mut truth, mut run) = (self.truth.borrow_mut(), self.run.borrow_mut());
         truth.committed += truth.hold;
@@ -56,7 +56,7 @@ impl Observer {
         truth.see_room(now);
     }
 
-    /// A hold of the first scope is replaced by what was used.
+    /// Records that a hold of the first scope was replaced by the usage.
     pub fn settled(&self, actual: u128, now: u64) {
         let mut truth = self.truth.borrow_mut();
         truth.committed = truth.committed - truth.hold + actual;
@@ -64,7 +64,8 @@ impl Observer {
         truth.see_room(now);
     }
 
-    /// The request was refused on what was read since `looked`: wrongly where there was room all the time.
+    /// Records that a request was denied by figures that were read since `looked`. The denial is wrong if there was
+    /// room all that time.
     pub fn denied(&self, must_wait: bool, looked: u64) {
         let mut run = self.run.borrow_mut();
         *(if must_wait { &mut run.told_to_wait } else { &mut run.used_up }) += 1;
@@ -79,7 +80,7 @@ impl Truth {
     }
 }
 
-/// Median and 99th percentile, in milliseconds.
+/// The median and the 99th percentile, in milliseconds.
 pub fn percentiles(mut micros: Vec<u64>) -> (f64, f64) {
     micros.sort_unstable();
     let at = |part: usize| {

@@ -1,4 +1,4 @@
-//! How large an item is as DynamoDB counts it: the names and the values that the ledger writes (`expression.rs`).
+//! The size of an item by DynamoDB's rules: the names and values that the ledger writes (`expression.rs`).
 
 use sentry_domain::{Amount, PerUnit};
 use sentry_ledger::item::Item;
@@ -9,13 +9,13 @@ const fn text(text: &str) -> usize {
     text.len()
 }
 
-/// A number takes a byte for two significant digits, and one more; a sign takes another.
+/// Bytes of a number: one byte for two significant digits, and one more. A sign takes another byte.
 fn number(number: i128) -> usize {
     let digits = number.unsigned_abs().to_string();
     digits.trim_end_matches('0').len().div_ceil(2) + 1 + usize::from(number < 0)
 }
 
-/// The units that a counter of `prefix` has.
+/// Bytes of the attributes of a counter with the prefix `prefix`.
 fn counters(prefix: &str, numbers: &PerUnit<i128>) -> usize {
     let names = ["Input", "Output", "Usd", "Requests", "InFlight"];
     numbers.iter().zip(names).map(|((_, each), name)| text(prefix) + text(name) + number(*each)).sum()
@@ -25,7 +25,7 @@ fn whole(name: &str, value: impl TryInto<i128>) -> usize {
     text(name) + number(value.try_into().unwrap_or_default())
 }
 
-/// Bytes of an item. A counter stays when it comes back to zero, so all that such an item can have are counted.
+/// Bytes of an item. A counter stays when it returns to zero, so all counters that such an item can have are included.
 pub fn bytes_of(key: &Key, item: &Item) -> usize {
     let is_shard = key.of_shard().is_some();
     let mut bytes = text("scope") + text(&key.scope) + text("window") + text(&key.window);
@@ -44,7 +44,7 @@ pub fn bytes_of(key: &Key, item: &Item) -> usize {
     }
     let digits = |shard: u16| shard.checked_ilog10().map_or(1, |digits| usize::try_from(digits).unwrap() + 1);
     bytes += item.shards.iter().map(|(shard, holds)| 2 + digits(*shard) + number((*holds).into())).sum::<usize>();
-    // Two numbers and a few names: no text is allocated for it, a simulation asks it millions of times.
+    // This allocates no text, because a simulation calls it millions of times.
     let hold = |owner: &String, hold: &sentry_ledger::item::Hold| {
         let lasts = hold.expires_ms.abs_diff(hold.taken_ms);
         let amount = hold.amount;
@@ -61,7 +61,7 @@ pub fn bytes_of(key: &Key, item: &Item) -> usize {
     bytes + item.barred.iter().map(|(owner, until)| text("x#") + text(owner) + number((*until).into())).sum::<usize>()
 }
 
-/// Digits in base 36.
+/// The number of digits in base 36.
 fn base36(number: u128) -> usize {
     usize::try_from(number.checked_ilog(36).map_or(1, |digits| digits + 1)).unwrap()
 }

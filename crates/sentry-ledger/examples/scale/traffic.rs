@@ -1,5 +1,5 @@
-//! Requests that reserve, wait for their model and settle: the order of the calls is that of `reserve.rs`, `settle.rs` and `store.rs`, and
-//! what is decided and written is their own code (`steps`).
+//! Requests that reserve, wait for their model and settle. The order of the calls is that of `reserve.rs`, `settle.rs`
+//! and `store.rs`. The decisions and the writes are the ledger's own code (`steps`).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -21,15 +21,15 @@ use crate::dynamo::{Reply, Table};
 use crate::result::Observer;
 use crate::{Case, MOST_TOKENS};
 
-/// The SDK's attempts at a call that is throttled, and the first back-off in microseconds (`sentry-lambda`).
+// The SDK's attempts for a call that is throttled, and the first back-off in microseconds (`sentry-lambda`).
 const CALL_ATTEMPTS: u32 = 3;
 const BACKOFF: u64 = 100_000;
-/// The state machine's attempts at a function, and the most that it waits before the next.
+// The state machine's attempts for a function, and the longest wait before the next attempt in microseconds.
 const FUNCTION_ATTEMPTS: u32 = 3;
 const RETRY_WAIT: u64 = 1_000_000;
-/// `HoldSeconds`.
+/// The value of `HoldSeconds`.
 const HOLD: TimeDelta = TimeDelta::seconds(360);
-/// As in `reserve.rs` and `store.rs`.
+// The same values as in `reserve.rs`, `lease.rs` and `store.rs`.
 const LOOK_AFTER: u32 = 8;
 const HEAT_ONE_IN: u32 = 4;
 const WAITS_FOR_OPENING: std::ops::Range<u32> = 3..6;
@@ -38,7 +38,7 @@ const ROUNDS_OF_OPENING: u32 = 6;
 const MOST_HOLDS: usize = 32;
 const PAGE: usize = 100;
 
-/// The ledger was not available.
+/// The error if the ledger was not available.
 struct Unavailable;
 
 enum Written {
@@ -47,7 +47,7 @@ enum Written {
     Conflict,
 }
 
-/// The requests, and what they share.
+/// The requests, and the state that they share.
 pub struct Traffic<'a> {
     pub case: &'a Case,
     pub ask: &'a Ask<'a>,
@@ -94,7 +94,7 @@ impl<'a> Traffic<'a> {
         self.wait(1_000 * longest_pause_ms(round)).await;
     }
 
-    /// The attempt that was approved; `None` when it was denied.
+    /// The attempt that was approved. `None` if it was denied.
     async fn reserve(&'a self, id: &'a str, again: bool) -> Result<Option<Attempt<'a>>, Unavailable> {
         let holder = Holder { request_id: id, execution_id: id };
         let attempt = Attempt::new(holder, self.ask, crate::at(self.clock.now()), HOLD);
@@ -258,7 +258,7 @@ impl<'a> Traffic<'a> {
         Ok(Some(own))
     }
 
-    /// The item afterwards; `None` when the condition does not hold.
+    /// The item afterwards. `None` if the condition does not hold.
     async fn change(&self, key: &Key, change: &Change) -> Result<Option<Item>, Unavailable> {
         let settled = |change: &Change| {
             if let Change::Settle { actual, .. } = change
@@ -349,7 +349,7 @@ impl<'a> Traffic<'a> {
                 let (found, unread) = self.table.read(&left, consistent).await;
                 items.extend(found);
                 left = unread;
-                // A call of which nothing could be read is an error, which the SDK tries again.
+                // A call that could read nothing is an error, which the SDK retries.
                 if left.len() < asked || asked == 0 {
                     break;
                 }

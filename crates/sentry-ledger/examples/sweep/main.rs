@@ -1,6 +1,7 @@
-//! What a sweep of a large table costs: 200,000 items, of which 50 hold something that expires.
+//! The cost of a sweep of a large table: 200,000 items, and 50 more that hold something that expires.
 //!
-//! `SENTRY_TEST_ENDPOINT=http://127.0.0.1:4566 cargo run -p sentry-ledger --example sweep`. A number after `--` is that of the items.
+//! `SENTRY_TEST_ENDPOINT=http://127.0.0.1:4566 cargo run -p sentry-ledger --example sweep`. A number after `--` is the
+//! number of items that hold nothing.
 
 #![allow(
     clippy::unwrap_used,
@@ -36,11 +37,11 @@ const HOLDS: usize = 50;
 ///
 /// Source: Amazon DynamoDB API Reference, "`BatchWriteItem`".
 const AT_ONCE: usize = 25;
-/// Calls that wait for the engine at the same time.
+/// The most calls that wait for the engine at the same time.
 const CALLS: usize = 8;
-/// The function `Sweep Holds` looks twice a minute.
+/// The time between two looks. The function `Sweep Holds` looks twice a minute.
 const EVERY: TimeDelta = TimeDelta::seconds(30);
-/// What a read unit reads.
+/// Bytes that one strongly consistent read unit reads.
 const PAGE: usize = 4_096;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -65,7 +66,7 @@ async fn main() {
         let begun = Instant::now();
         let swept = ledger.sweep(now).await.unwrap();
         assert_eq!(swept.failed, 0);
-        // Each was settled by the first look after its time: the one whose time was longest ago waited longest.
+        // Each hold was settled by the first look after its expiry. The earliest of these holds waited longest.
         if swept.settled > 0 {
             latest = latest.max(now - (noon() + HOLD + spread_over_a_minute(settled)));
         }
@@ -95,7 +96,7 @@ fn spread_over_a_minute(number: usize) -> TimeDelta {
     TimeDelta::milliseconds(60_000 * i64::try_from(number).unwrap() / i64::try_from(HOLDS).unwrap())
 }
 
-/// A hold that nobody settles, and that reaches a threshold of its budget when it expires.
+/// Takes a hold that nobody settles, and that reaches a threshold of its budget when it expires.
 async fn hold(ledger: &Ledger, number: usize, now: DateTime<Utc>) {
     let id = format!("r{number}");
     let limits = [ScopeLimit { alert_at: vec![80, 100], ..limit(&format!("user#expires-{number}"), 100, 1) }];
@@ -104,7 +105,8 @@ async fn hold(ledger: &Ledger, number: usize, now: DateTime<Utc>) {
     assert!(matches!(admission, Admission::Approved { .. }));
 }
 
-/// Writes items as the ledger leaves them when nothing is held: the seconds that it took, and the bytes by DynamoDB's rule.
+/// Writes items as the ledger leaves them when nothing is held. Returns the seconds that it took, and the bytes by
+/// DynamoDB's rules.
 async fn fill(client: &Client, table: &str, items: usize) -> (f64, usize) {
     let begun = Instant::now();
     let numbers: Vec<usize> = (0..items).collect();
@@ -126,7 +128,7 @@ async fn fill(client: &Client, table: &str, items: usize) -> (f64, usize) {
     (begun.elapsed().as_secs_f64(), bytes)
 }
 
-/// The item of a user who has spent something.
+/// The item of a user who has spent something and holds nothing.
 fn idle(number: usize) -> HashMap<String, AttributeValue> {
     let count = |count: usize| N(count.to_string());
     [

@@ -1,8 +1,8 @@
-//! How many reservations a second go through the library on one shared budget, beside bare writes of the same DynamoDB, and whether the
-//! ledger's figures match what was done.
+//! The reservations per second through the library on one shared budget, compared with bare writes to the same
+//! DynamoDB. It also checks that the ledger's figures match the calls of the clients.
 //!
-//! `SENTRY_TEST_ENDPOINT=http://127.0.0.1:4566 cargo run -p sentry-ledger --example throughput`, or `cargo xtask bench`. A number after `--`
-//! is that of the reservations that are made and checked in the end.
+//! `SENTRY_TEST_ENDPOINT=http://127.0.0.1:4566 cargo run -p sentry-ledger --example throughput`, or `cargo xtask
+//! bench`. A number after `--` is the number of reservations that are made and checked in the end.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,36 +31,36 @@ use support::{HOLD, ask, client, limit, noon, output, tables};
 
 const CLIENTS: [usize; 4] = [1, 10, 50, 200];
 const LASTS: Duration = Duration::from_secs(5);
-/// Clients of the run whose figures are checked, and its reservations where no number is given.
+// The clients of the run whose figures are checked, and the default number of its reservations.
 const CHECKING: usize = 50;
 const CHECKED: usize = 5_000;
 const TOKENS: u32 = 100;
-/// Never reached.
+/// A limit that is never reached.
 const AMPLE: u64 = 1_000_000_000_000;
 const SCOPE: &str = "costCenter#support";
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-/// When the clients stop.
+/// The condition under which the clients stop.
 #[derive(Clone, Copy)]
 enum Until {
     Time(Instant),
     Count(usize),
 }
 
-/// What the clients did.
+/// The calls of the clients, and their results.
 #[derive(Default)]
 struct Done {
     seconds: f64,
     reserve: Vec<Duration>,
     settle: Vec<Duration>,
     failed: usize,
-    /// Requests whose settlement was answered, and the tokens that they used.
+    // Requests whose settlement was answered, and the tokens that they used.
     settled: u64,
     tokens: u64,
 }
 
-/// `clients` at once, each again and again; what each call came to.
+/// Runs `clients` at once, each again and again. Returns the result of each call, and the duration in seconds.
 async fn load<T, Work, Call>(clients: usize, until: Until, work: Work) -> (Vec<T>, f64)
 where
     T: Send + 'static,
@@ -87,7 +87,8 @@ where
     (all, begun.elapsed().as_secs_f64())
 }
 
-/// Bare writes of one item, as a measure of the engine and this machine: writes a second, and how long one takes.
+/// Bare writes of one item. They are a measure of the engine and of this machine. Returns the writes per second, and
+/// the duration of each write.
 async fn bare(client: &Client, clients: usize) -> (f64, Vec<Duration>) {
     let (table, _) = tables(client).await;
     let client = client.clone();
@@ -141,7 +142,7 @@ async fn requests(ledger: &Ledger, limits: &Arc<Vec<ScopeLimit>>, clients: usize
     done
 }
 
-/// What the ledger says of the budget.
+/// The ledger's figures for the budget, and the number of its shards.
 async fn figures(ledger: &Ledger, limit: &ScopeLimit) -> (Figures, usize) {
     let own_key = Key::of(limit, None);
     let own = ledger.read_one(&own_key).await.unwrap();
@@ -152,7 +153,7 @@ async fn figures(ledger: &Ledger, limit: &ScopeLimit) -> (Figures, usize) {
     (Figures::of(&own, &shards), shards.len())
 }
 
-/// Median and 99th percentile, in milliseconds.
+/// The median and the 99th percentile, in milliseconds.
 fn percentiles(mut times: Vec<Duration>) -> (f64, f64) {
     times.sort_unstable();
     let at = |part: usize| {
@@ -162,7 +163,7 @@ fn percentiles(mut times: Vec<Duration>) -> (f64, f64) {
     (at(50), at(99))
 }
 
-/// Differences between what the clients did and what the ledger says, in requests.
+/// Differences between the calls of the clients and the ledger's figures, in requests.
 fn mismatches(figures: &Figures, done: &Done) -> u64 {
     let tokens = figures.settled.output.abs_diff(done.tokens).div_ceil(TOKENS.into());
     let held = u64::try_from(figures.holds.len()).unwrap() + figures.held.output.div_ceil(TOKENS.into());

@@ -1,4 +1,4 @@
-//! Figures, and what follows from them.
+//! Judgments by given figures.
 
 use proptest::prelude::*;
 
@@ -30,7 +30,7 @@ fn limit(scope: &str, limits: Limits) -> ScopeLimit {
     }
 }
 
-/// Limits on output, each with what it lets be done.
+/// One limit on output for each pair of an amount and its remedies.
 fn degrading(limits: &[(u64, &[Remedy])]) -> Vec<ScopeLimit> {
     let of = |(most, remedies): &(u64, &[Remedy])| ScopeLimit {
         when_exceeded: remedies.to_vec(),
@@ -48,7 +48,7 @@ fn ask(limits: &[ScopeLimit], max_tokens: u32, given: bool) -> Ask<'_> {
     Ask { input_tokens: 10, max_tokens, given, has_fallback: false, price: None, charges: Charges::default(), budgets }
 }
 
-/// Judges by one set of figures for each budget.
+/// Judges by one set of figures for each budget, in the same order.
 fn judge(ask: &Ask<'_>, figures: &[Figures]) -> Verdict {
     let standings = ask.budgets.iter().zip(figures);
     let standings: Vec<_> =
@@ -114,7 +114,7 @@ fn the_wait_is_until_enough_holds_should_be_settled() {
     let wait = |tokens, mean| shortage(judge(&ask(&limits, tokens, true), &[known(mean)])).retry_after_seconds;
     assert_eq!(wait(50, 10_000), Some(1));
     assert_eq!(wait(60, 10_000), Some(9));
-    // Both last longer than usual: half as long again.
+    // Both holds are older than the mean, so each is expected to last 1.5 times its age.
     assert_eq!((wait(60, 500), wait(61, 500)), (Some(1), Some(5)));
 }
 
@@ -123,7 +123,7 @@ fn a_limit_in_dollars_bounds_the_tokens_that_can_be_paid() {
     let price: Price = serde_json::from_str(r#"{"input": "3", "output": "15"}"#).unwrap();
     let limits = [limit("s", Limits { usd: "0.003".parse().ok(), ..Limits::default() })];
     let ask = Ask { price: Some(&price), ..ask(&limits, 2_048, false) };
-    // 10 input tokens take 0.00003 of it, 198 output tokens 0.00297.
+    // 10 input tokens cost 0.00003 of the limit, and 198 output tokens cost 0.00297.
     assert_eq!(judge(&ask, &[Figures::default()]), fits(198));
     assert_eq!(ask.hold(198).usd.to_string(), "0.003000000");
 }
@@ -158,7 +158,7 @@ fn a_wish_is_lowered_to_what_is_left_where_every_limit_that_it_exceeds_says_so()
     assert_eq!(judged(&[(100, CLAMP)], 40), fits(60));
     assert_eq!(judged(&[(100, CLAMP)], 41), fits(59));
     assert_eq!(judged(&[(100, CLAMP), (90, BOTH)], 50), fits(40));
-    // The second limit is not exceeded, so it has no say.
+    // The request does not exceed the second limit, so the remedies of that limit do not matter.
     assert_eq!(judged(&[(100, CLAMP), (200, &[])], 70), fits(30));
     let short = shortage(judged(&[(100, CLAMP), (90, &[])], 50));
     assert_eq!((&*short.limit, short.needed), (&degrading(&[(100, CLAMP)])[0], 60));
@@ -173,7 +173,7 @@ fn a_wish_is_not_lowered_under_the_floor() {
     assert_eq!(judged(60, 84), fits(16));
     let short = shortage(judged(60, 85));
     assert_eq!((short.needed, short.remaining, short.retry_after_seconds), (16, 15, None));
-    // Fewer are wanted than the floor: all or nothing.
+    // The client wants fewer tokens than the floor, so the request gets all of them or none.
     assert_eq!(judged(10, 90), fits(10));
     assert_eq!(shortage(judged(10, 91)).needed, 10);
 }
@@ -187,11 +187,11 @@ fn a_wish_is_not_lowered_for_what_others_hold() {
     };
     let short = shortage(judged(0, [50, 0]));
     assert_eq!((short.needed, short.remaining, short.retry_after_seconds), (60, 50, Some(2)));
-    // It could never have more than 55, and waits for these.
+    // The request could never have more than 55 tokens, so it waits for 55.
     assert_eq!(judged(45, [0, 0]), fits(55));
     let short = shortage(judged(45, [5, 0]));
     assert_eq!((short.needed, short.remaining, short.retry_after_seconds), (55, 50, Some(2)));
-    // The same where only the other limit's room is held: it does not say clamp, and need not.
+    // The same if only the room of the other limit is held. That limit does not allow `clamp`, and does not need to.
     let both = [figures(45, &[]), figures(0, &[(50, 500)])];
     let short = shortage(judge(&ask(&limits, 60, true), &both));
     assert_eq!((&*short.limit, short.needed, short.retry_after_seconds), (&limits[1], 55, Some(2)));
@@ -226,9 +226,9 @@ fn a_fallback_may_answer_where_every_limit_that_refuses_for_good_says_so() {
     assert!(may(&[(50, FALLBACK), (50, FALLBACK), (60, &[])], 0));
     assert!(!may(&[(50, FALLBACK), (50, &[])], 0) && !may(&[(50, &[]), (50, FALLBACK)], 0));
     assert!(!may(&[(50, &[])], 0) && !may(&[(15, CLAMP)], 0));
-    // One would fit without holds; the other refuses whatever is held.
+    // The request would fit one limit without holds. It exceeds the other limit even without holds.
     assert!(!may(&[(60, FALLBACK)], 30) && may(&[(60, &[]), (50, FALLBACK)], 30));
-    // Both let the answer be lowered, but only the second then refuses.
+    // Both limits allow `clamp`, but only the second one is exceeded after that.
     assert!(may(&[(50, CLAMP), (15, BOTH)], 0));
 }
 
@@ -242,9 +242,9 @@ fn the_order_of_the_words_is_the_order_of_trying() {
     assert_eq!(judged(&[(50, BOTH)], true), fits(50));
     assert!(shortage(judged(&[(50, FALLBACK_FIRST)], true)).may_fall_back);
     assert_eq!(judged(&[(50, FALLBACK_FIRST)], false), fits(50));
-    // Where limits differ, a shorter answer of the model itself comes first.
+    // If the limits differ, a shorter answer of the model comes before the fallback.
     assert_eq!(judged(&[(50, FALLBACK_FIRST), (40, BOTH)], true), fits(40));
-    // Nobody insists on anything.
+    // The client gave no `max_tokens`, so a lower one needs no remedy.
     let limits = degrading(&[(50, FALLBACK_FIRST)]);
     let ask = Ask { has_fallback: true, ..ask(&limits, 60, false) };
     assert_eq!(judge(&ask, &[Figures::default()]), fits(50));
@@ -293,7 +293,7 @@ proptest! {
                 let alone = left(false)[place];
                 prop_assert_eq!(short.retry_after_seconds.is_some(), short.needed <= u128::from(alone) && alone > 0);
                 prop_assert!(!short.may_fall_back || (short.retry_after_seconds.is_none() && short.limit.allows(Remedy::Fallback)));
-                // All of it fits at the moment: then nobody is refused.
+                // A request that fits in full at the moment is never denied.
                 prop_assert!(left(true).into_iter().any(|left| left < wanted || left == 0));
             }
         }
@@ -310,7 +310,7 @@ fn a_limit_that_observes_denies_nothing_and_says_what_it_would_have_denied() {
     };
     assert_eq!((max_tokens, would_deny.len()), (60, 1));
     assert_eq!((would_deny[0].needed, would_deny[0].remaining, &*would_deny[0].limit), (60, 50, &limits[0]));
-    // It lowers no answer either; the other one denies as ever.
+    // A limit that observes does not lower `max_tokens`. The other limit still denies.
     assert!(matches!(
         judge(&ask(&limits, 60, false), &[figures(50, &[]), figures(0, &[])]),
         Verdict::Fits { max_tokens: 60, .. }

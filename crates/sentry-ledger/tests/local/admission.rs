@@ -1,6 +1,7 @@
 //! As many requests as fit are admitted, however many arrive at once.
 //!
-//! `SENTRY_TEST_REPETITIONS` is how often each case runs, `SENTRY_TEST_CASE` a part of the name of those that do.
+//! `SENTRY_TEST_REPETITIONS` is the number of runs of each case. `SENTRY_TEST_CASE` selects the cases whose name
+//! contains it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,20 +20,21 @@ const CAPACITY: usize = 20;
 const ARRIVALS: usize = 1_000;
 const TOKENS: u32 = 10;
 
-/// What one run admitted: at once, after everything was settled at half, and the tokens in the end.
+/// The admissions of one run: the first wave, the second wave after every hold was settled at half, and the tokens
+/// used in the end.
 struct Run {
     first: usize,
     second: usize,
     used: u64,
     waited: usize,
-    /// How often a scope's number of shards was changed, by the test or by the ledger.
+    /// The number of times that the number of shards of a scope changed, by the test or by the ledger.
     changed: usize,
 }
 
-/// The numbers of shards that a scope gets one after the other.
+/// The numbers of shards that a scope gets, in turn.
 const SPREADS: [u16; 6] = [2, 8, 64, 4, 1, 16];
 
-/// Spreads every scope over another number of shards, again and again until `done`. How often.
+/// Spreads every scope over another number of shards, again and again until `done`. Returns the number of changes.
 async fn respread(ledger: Ledger, limits: Vec<ScopeLimit>, done: Arc<AtomicBool>) -> usize {
     let mut changed = 0;
     for to in SPREADS.into_iter().cycle() {
@@ -51,7 +53,7 @@ async fn respread(ledger: Ledger, limits: Vec<ScopeLimit>, done: Arc<AtomicBool>
     changed
 }
 
-/// One run; with `grows` the number of every scope's shards changes all the time while requests are decided.
+/// One run. With `grows`, the number of shards of every scope changes all the time while requests are decided.
 async fn run(ledger: &Ledger, limits: &[ScopeLimit], grows: bool) -> Run {
     let done = Arc::new(AtomicBool::new(!grows));
     let respread = tokio::spawn(respread(ledger.clone(), limits.to_vec(), Arc::clone(&done)));

@@ -14,7 +14,7 @@ fn told(alerts: &[Alert]) -> Vec<(u8, &str)> {
     alerts.iter().map(|alert| (alert.threshold, alert.used.as_str())).collect()
 }
 
-/// Marks alerts as those do who publish them.
+/// Claims and marks alerts as the functions that publish alerts do. Returns the number of alerts that were published.
 async fn publish(ledger: &Ledger, alerts: &[Alert], now: DateTime<Utc>) -> usize {
     let mut published = 0;
     for alert in alerts {
@@ -31,18 +31,19 @@ async fn publish(ledger: &Ledger, alerts: &[Alert], now: DateTime<Utc>) -> usize
 async fn an_expired_hold_tells_the_thresholds_that_it_reaches_once_though_no_request_comes() {
     for shards in [1, 4] {
         let (ledger, limits, ends) = (ledger().await, [watched(1_000, shards)], noon() + HOLD);
-        // Sixteen requests that die hold 640 of 1,000; in shards, a few each.
+        // Sixteen requests that die hold 640 of 1,000. With shards, each shard has a few of the holds.
         assert_eq!(approved(&at_once(&ledger, &limits, 16, 40).await).len(), 16);
         let before = sweep(&ledger, ends - TimeDelta::milliseconds(1)).await;
         assert_eq!((before.settled, told(&before.alerts)), (0, vec![]), "{shards} shards");
-        // Who dies before the alert is on its way leaves the items due: it is found again.
+        // A sweep that dies before the alert is on its way leaves the items due, so the next sweep finds the alert
+        // again.
         let lost = ledger.sweep(ends).await.unwrap();
         assert_eq!((lost.settled, lost.failed, told(&lost.alerts)), (16, 0, vec![(50, "640")]), "{shards} shards");
         let again = sweep(&ledger, ends).await;
         assert_eq!((again.settled, &again.alerts), (0, &lost.alerts), "{shards} shards");
         assert_eq!(publish(&ledger, &lost.alerts, ends).await, 1);
         assert_eq!(publish(&ledger, &again.alerts, ends).await, 0);
-        // Leases are given back, and the items are looked at until nothing is left in them.
+        // Leases are given back, and the items stay due until they hold nothing.
         for minute in 1..5 {
             assert_eq!(
                 told(&sweep(&ledger, ends + TimeDelta::minutes(minute)).await.alerts),
@@ -81,7 +82,7 @@ async fn an_alert_is_claimed_by_one_until_it_lapses_is_given_back_or_is_sent() {
     let Claim::Made(first) = claim(&alerts[0], 0, 120).await else { panic!("it is free") };
     assert_eq!(claim(&alerts[0], 119, 240).await, Claim::Taken);
     let Claim::Made(second) = claim(&alerts[0], 121, 241).await else { panic!("it has lapsed") };
-    // The first one comes back too late to give back what is the second one's.
+    // The first claim has expired. Giving it back late does not remove the second claim.
     ledger.give_back_alert(&alerts[0], first).await.unwrap();
     assert_eq!(claim(&alerts[0], 122, 242).await, Claim::Taken);
     ledger.give_back_alert(&alerts[0], second).await.unwrap();

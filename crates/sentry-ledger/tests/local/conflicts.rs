@@ -1,4 +1,5 @@
-//! Conflicts, throttling and lost answers: holds are taken once and settled once, and as many are admitted as fit.
+//! With conflicts, throttling and lost answers, a hold is still taken once and settled once, and as many requests are
+//! admitted as fit.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::support::{HOLD, ask, client, figures_of, limit, noon, output, tables}
 const TOKENS: u32 = 10;
 const CAPACITY: usize = 20;
 const ARRIVALS: usize = 200;
-/// What the state machine does: it asks again, in the same execution.
+/// The state machine calls the function this many times in the same execution.
 const ATTEMPTS: usize = 3;
 
 async fn reserve(ledger: &Ledger, limits: &[ScopeLimit], id: &str) -> Result<Admission, LedgerError> {
@@ -69,7 +70,7 @@ async fn whatever_fails_a_hold_is_taken_once_and_settled_once() {
         let Admission::Approved { reservation, .. } = reserve(&ledger, &limits, "a").await.unwrap() else {
             panic!("{case}")
         };
-        // Conflicts may have spread a scope: all its items together say what it holds.
+        // Conflicts may have spread a scope. Its figures are the sums over all its items.
         for limit in &limits {
             assert_eq!(figures_of(&plain, limit).await, (0, TOKENS.into()), "{case}");
         }
@@ -81,7 +82,8 @@ async fn whatever_fails_a_hold_is_taken_once_and_settled_once() {
     }
 }
 
-/// So many of a hundred calls fail; the reservations of those who were admitted, and the ledger without faults.
+/// Sends requests at once while `share` of a hundred calls fail. Returns the reservations of the admitted requests,
+/// the ledger with faults, and the ledger without faults.
 async fn at_once(limits: &[ScopeLimit], share: u32, seed: u64) -> (Vec<Reservation>, Ledger, Ledger) {
     let plain = client().await;
     let (table, requests) = tables(&plain).await;
@@ -100,7 +102,7 @@ async fn at_once(limits: &[ScopeLimit], share: u32, seed: u64) -> (Vec<Reservati
     let mut admitted = Vec::new();
     for task in tasks {
         let admission = match task.await.unwrap() {
-            // It was denied, and the answer was lost; the state machine denies it then.
+            // The request was denied, and the answer was lost. The state machine then denies it.
             Err(LedgerError::GivenUp) => continue,
             admission => admission.unwrap(),
         };

@@ -1,4 +1,4 @@
-//! The rules without I/O, which the model checker explores, and their DynamoDB expressions are the same rules.
+//! The rules without I/O, which the model checker explores, and their DynamoDB expressions are equivalent.
 
 use std::cell::Cell;
 
@@ -19,7 +19,7 @@ use crate::support::{client, tables};
 const SEQUENCES: u32 = 120;
 const LEASE_UNTIL_MS: i64 = 1_000;
 
-/// What is attempted, with the few owners and small amounts that make attempts meet.
+/// An attempted change. There are few owners and small amounts, so that attempts interfere with each other.
 #[derive(Clone, Debug)]
 enum Step {
     Take { owner: u8, amount: Amount, limits: Limits, seen: Amount },
@@ -108,17 +108,17 @@ fn hold(amount: Amount) -> Hold {
     Hold { amount, taken_ms: 7, expires_ms: 360_007 }
 }
 
-/// Thresholds of these limits, or none.
+/// Alert thresholds for these limits, or `None`.
 fn watch(limits: &Limits) -> Option<Watch> {
     let alert_at = [50, 80].into();
     let watch = Watch { alert_at, limits: *limits, resets_at: None, window: "2026-11".to_owned() };
     limits.output.is_some_and(|output| output % 2 == 0).then_some(watch)
 }
 
-/// The step as a change of `item`; a settlement is of the hold that is there, or of one that is not.
+/// The step as a change of `item`. A settlement is of an existing hold, or of a hold that does not exist.
 fn change(step: &Step, item: &Item, shard: bool) -> Option<Change> {
     Some(match step.clone() {
-        // In a shard nothing is taken but from its lease: it does not count what is committed.
+        // A shard takes holds only from its lease, because it does not count committed amounts.
         Step::Take { .. } | Step::Begin { .. } if shard => return None,
         Step::Take { owner, amount, limits, seen } => {
             let bounds = Bounds::new(&limits, &seen, &amount)?;
@@ -137,7 +137,8 @@ fn change(step: &Step, item: &Item, shard: bool) -> Option<Change> {
             Change::Settle { owner, hold, actual: actual.spent_in_full(), shard, lasted_ms }
         }
         Step::Bar { owner } => Change::Bar { owner: owner.to_string(), until_ms: 120_000, delete_after: Some(9) },
-        // What a shard has spent was leased to it, so it is held, and not by a hold.
+        // The settled usage of a shard was leased to the shard. So it is part of what the own item holds, apart from
+        // its own holds.
         Step::Lease { spent, .. } if shard || leased(item).max(spent) != leased(item) => return None,
         Step::Lease { block, spent, most, holds } => {
             let terms = Some(if spent.input % 2 == 0 { "the terms" } else { "other terms" }.to_owned());
@@ -166,12 +167,12 @@ fn change(step: &Step, item: &Item, shard: bool) -> Option<Change> {
     })
 }
 
-/// What a scope's own item has leased to shards.
+/// The amount that a scope's own item has leased to shards.
 fn leased(item: &Item) -> Amount {
     item.held.saturating_sub(item.holds.values().map(|hold| hold.amount).sum())
 }
 
-/// Makes every step both ways; `lease` is what a shard starts with.
+/// Applies every step in both ways. `lease` is the first lease of a shard. `None` for a scope's own item.
 async fn same(
     ledger: &Ledger,
     key: &Key,

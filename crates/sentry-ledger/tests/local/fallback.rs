@@ -1,4 +1,4 @@
-//! One hold for one of two models, whatever happens between.
+//! One hold for one of two models, whatever happens in between.
 
 use sentry_contract::states::{Remedy, Reservation, ScopeLimit};
 use sentry_domain::Amount;
@@ -9,7 +9,8 @@ use crate::support::{HOLD, ask, figures_of, ledger, limit, noon, output};
 const FALLBACK: &[Remedy] = &[Remedy::Fallback];
 const FALLBACK_FIRST: &[Remedy] = &[Remedy::Fallback, Remedy::Clamp];
 
-/// The limits of a model of `own` tokens that lets `words` be done, and of its fallback; both share a cost center.
+/// The limits of a model with `own` tokens and the remedies `words`, and the limits of its fallback. Both models share
+/// a cost center.
 fn pair(own: u64, words: &[Remedy], other: u64, shards: u16) -> [Vec<ScopeLimit>; 2] {
     let dear = ScopeLimit { when_exceeded: words.to_vec(), ..limit("model#dear", own, shards) };
     let shared = limit("costCenter#c", 10_000, shards);
@@ -30,7 +31,7 @@ fn taken((admission, choice): (Admission, Choice), expected: Choice) -> Reservat
     reservation
 }
 
-/// What the scopes hold: of the model, of its fallback, of the cost center.
+/// The held amounts of the scopes: the model, its fallback, and the cost center.
 async fn held(ledger: &Ledger, limits: &[Vec<ScopeLimit>; 2]) -> [u64; 3] {
     let mut held = [0; 3];
     let scopes = [&limits[0][0], &limits[1][0], &limits[0][1]];
@@ -49,7 +50,7 @@ async fn a_repeat_finds_the_hold_for_whichever_model_it_was() {
         assert_eq!(taken(either(&ledger, &limits, "a", "run-1").await, Choice::Wanted), first);
         ledger.settle(&first, Some(output(60)), noon()).await.unwrap();
         let second = taken(either(&ledger, &limits, "b", "run-2").await, Choice::Fallback);
-        // Room for the model itself in the meantime: the hold is still the fallback's.
+        // There is room for the model itself meanwhile, but the hold is still the hold for the fallback.
         let roomy = pair(1_000, FALLBACK, 100, shards);
         for limits in [&limits, &roomy] {
             assert_eq!(taken(either(&ledger, limits, "b", "run-2").await, Choice::Fallback), second);

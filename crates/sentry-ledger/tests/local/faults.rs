@@ -1,5 +1,5 @@
-//! What a DynamoDB under load does and the local AWS never: conflicts between transactions, throttling, and answers that
-//! get lost after the write has happened.
+//! Faults that DynamoDB shows under load and the local AWS never does: conflicts between transactions, throttling, and
+//! answers that are lost after the write.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,18 +18,18 @@ use crate::support::client;
 /// A fault of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// A transaction works on the item; nothing happens.
+    /// A transaction works on the item. Nothing happens.
     Conflict,
-    /// A transaction with the same token is under way; nothing happens.
+    /// A transaction with the same token is under way. Nothing happens.
     InProgress,
-    /// The partition is too busy; nothing happens.
+    /// The partition is too busy. Nothing happens.
     Throttled,
-    /// The write happens and its answer is lost.
+    /// The write happens, and its answer is lost.
     Lost,
 }
 
 impl Fault {
-    /// DynamoDB's answer to `operation`; none where the call goes through.
+    /// DynamoDB's answer to `operation`. `None` if the call goes through.
     fn answer(self, operation: &str) -> Option<String> {
         let error = |name: &str, rest: &str| {
             Some(format!(r#"{{"__type": "com.amazonaws.dynamodb.v20120810#{name}", "message": "injected"{rest}}}"#))
@@ -49,19 +49,17 @@ impl Fault {
     }
 }
 
-/// Which calls fail.
+/// The calls that fail.
 #[derive(Debug)]
 pub enum Plan {
     /// The next calls of one operation.
     Next {
-        /// Which.
         operation: &'static str,
-        /// How.
         fault: Fault,
-        /// How many more.
+        /// The number of calls that still fail.
         times: u32,
     },
-    /// This many of a hundred calls, at random, each in a way that may happen to it.
+    /// This many of a hundred calls at random, each with a fault that is possible for its operation.
     Some(u32, Rng),
 }
 
@@ -76,7 +74,7 @@ impl Plan {
             Self::Some(share, random) => {
                 let faults = match called {
                     "UpdateItem" => [Fault::Conflict, Fault::Throttled, Fault::Lost],
-                    // Requests are in no transaction.
+                    // These operations are not part of a transaction, so they have no conflicts.
                     "PutItem" | "DeleteItem" | "GetItem" | "BatchGetItem" => {
                         [Fault::Throttled, Fault::Throttled, Fault::Lost]
                     }
@@ -112,7 +110,7 @@ impl HttpConnector for Faulty {
     }
 }
 
-/// A client of the local AWS whose calls fail by a plan.
+/// A client of the local AWS whose calls fail according to `plan`.
 pub async fn faulty(plan: Plan) -> (Client, Arc<Mutex<Plan>>) {
     let plan = Arc::new(Mutex::new(plan));
     let config = client().await.config().clone();

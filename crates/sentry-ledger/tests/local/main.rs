@@ -1,4 +1,5 @@
-//! The ledger against a real DynamoDB API: the local AWS, which `cargo xtask test` starts and names in `SENTRY_TEST_ENDPOINT`.
+//! The ledger against a real DynamoDB API: the local AWS. `cargo xtask test` starts it and sets
+//! `SENTRY_TEST_ENDPOINT`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

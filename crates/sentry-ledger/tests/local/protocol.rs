@@ -20,7 +20,7 @@ fn reservation(admission: Admission) -> Reservation {
     }
 }
 
-/// The wait that a denial tells, and of each scope the output tokens that are used and reserved.
+/// The wait that a denial suggests, and the used and reserved output tokens of each scope.
 fn denial(admission: Admission) -> (Option<u64>, Vec<(u64, u64)>) {
     match admission {
         Admission::Denied { shortage, budget, .. } => {
@@ -31,7 +31,7 @@ fn denial(admission: Admission) -> (Option<u64>, Vec<(u64, u64)>) {
     }
 }
 
-/// The figures of the first scope, as a reservation's holder sees them.
+/// The figures of the first scope, as the holder of a reservation sees them.
 async fn figures(ledger: &Ledger, reservation: &Reservation) -> Figures {
     ledger.settle(reservation, None, noon()).await.unwrap().remove(0).figures
 }
@@ -52,7 +52,7 @@ async fn a_request_id_is_good_for_one_request_that_spends() {
     let (ledger, limits) = (ledger().await, [limit("model#m", 1_000, 1)]);
     let held = reservation(reserve(&ledger, &limits, "a", "run-1", noon()).await);
     assert_eq!(reserve(&ledger, &limits, "a", "run-2", noon()).await, Admission::Duplicate);
-    // Never worked on: the id may be used again. An answer that took no tokens is an answer.
+    // The model never worked on the request, so its id may be used again. An answer without tokens is still an answer.
     ledger.release(&held, noon()).await.unwrap();
     let blocked = reservation(reserve(&ledger, &limits, "b", "run-2", noon()).await);
     ledger.settle(&blocked, Some(Amount::ZERO), noon()).await.unwrap();
@@ -84,7 +84,8 @@ async fn an_expired_hold_is_settled_in_full_by_whoever_meets_it_and_only_once() 
     assert_eq!(wait, Some(1));
     let (wait, figures) = denial(reserve(&ledger, &limits, "b", "run-2", noon() + HOLD).await);
     assert_eq!((wait, figures), (None, vec![(60, 0)]));
-    // The one that was given up comes late: what it says is not known to be all that was billed.
+    // The lost request settles late. This changes nothing, because the usage that it reports may not be all that was
+    // billed.
     let after = ledger.settle(&lost, Some(output(1)), noon() + HOLD).await.unwrap();
     assert_eq!((after[0].figures.settled.output, after[0].figures.held), (60, Amount::ZERO));
 }
@@ -137,7 +138,7 @@ async fn a_request_is_charged_to_the_window_that_admitted_it() {
         };
         let (old, new) = (in_window(at(before)), in_window(at(after)));
         let held = reservation(reserve(&ledger, &old, &format!("{kind:?}-a"), "run-1", at(before)).await);
-        // The next window is whole, also while the hold of the old one is still there.
+        // The next window has its full limit, even while the hold of the old window still exists.
         let next = reservation(reserve(&ledger, &new, &format!("{kind:?}-b"), "run-2", at(after)).await);
         let settled = ledger.settle(&held, Some(output(50)), at(after)).await.unwrap().remove(0);
         assert_eq!((settled.figures.settled.output, settled.figures.held.output), (50, 0));
@@ -151,7 +152,8 @@ async fn a_request_is_charged_to_the_window_that_admitted_it() {
 #[ignore = "needs the local AWS: cargo xtask test"]
 async fn editing_the_limit_or_its_shards_never_lets_more_through() {
     let ledger = ledger().await;
-    // 10 of 100 tokens each: first spread over 4 items, then lowered, then over one item, then over 8, then raised.
+    // Each request takes 10 tokens. The limit is first spread over 4 items, then lowered, then kept in one item, then
+    // spread over 8 items, then raised.
     let mut admitted = approved(&at_once(&ledger, &[limit("model#m", 10_000, 4)], 30, 10).await).len();
     assert_eq!(admitted, 30);
     for (most, shards, more) in [(350, 4, 5), (400, 1, 5), (450, 8, 5), (1_000, 4, 55), (900, 2, 0)] {
@@ -173,11 +175,11 @@ async fn what_goes_round_the_sentry_counts_once_the_larger_figure() {
     };
     let holder = |id| Holder { request_id: id, execution_id: id };
     let held = reservation(ledger.reserve(holder("a"), &seen(40), noon(), HOLD).await.unwrap());
-    // 40 seen + 30 held: 30 are left, not 31.
+    // 40 tokens are seen and 30 are held. So 30 are left, but not 31.
     let more = sentry_ledger::Ask { max_tokens: 31, ..seen(40) };
     denial(ledger.reserve(holder("b"), &more, noon(), HOLD).await.unwrap());
     ledger.settle(&held, Some(output(30)), noon()).await.unwrap();
-    // Settled 30 and seen 40 may be the same tokens: 60 are left.
+    // The 30 settled and the 40 seen tokens may be the same ones. So 60 are left.
     let more = sentry_ledger::Ask { max_tokens: 60, ..seen(40) };
     reservation(ledger.reserve(holder("c"), &more, noon(), HOLD).await.unwrap());
 }
@@ -187,7 +189,7 @@ async fn what_goes_round_the_sentry_counts_once_the_larger_figure() {
 async fn a_unit_that_is_limited_only_now_counts_what_the_shards_hold_of_it() {
     let ledger = ledger().await;
     let spread = [limit("model#m", 10_000, 2)];
-    // Each holds 10 input tokens.
+    // Each request holds 10 input tokens.
     assert_eq!(approved(&at_once(&ledger, &spread, 9, 10).await).len(), 9);
     let mut limited = spread.clone();
     limited[0].limits.input = Some(100);
@@ -196,7 +198,7 @@ async fn a_unit_that_is_limited_only_now_counts_what_the_shards_hold_of_it() {
         let expected = usize::from(shards == 1);
         assert_eq!(approved(&at_once(&ledger, &limited, 30, 10).await).len(), expected, "{shards} shards");
     }
-    // And back again: the other unit counts what was spent meanwhile.
+    // Now only output is limited, and its count includes the usage in the meantime.
     limited[0].limits = sentry_domain::Limits { output: Some(120), ..Default::default() };
     assert_eq!(approved(&at_once(&ledger, &limited, 30, 10).await).len(), 2);
 }
@@ -207,17 +209,17 @@ async fn an_execution_that_was_given_up_takes_no_hold_any_more_and_another_one_m
     let (ledger, limits) = (ledger().await, [limit("model#m", 10_000, 4), limit("costCenter#c", 200, 1)]);
     let gone = Holder { request_id: "a", execution_id: "run-1" };
     ledger.cancel(gone, &limits.each_ref(), noon()).await.unwrap();
-    // Its registration comes late: it is another execution's turn.
+    // The registration of the given-up execution comes late, and fails.
     let late = ledger.reserve(gone, &ask(&limits, 60), noon(), HOLD).await;
     assert!(matches!(late, Err(LedgerError::GivenUp)), "{late:?}");
-    // So does a write of its own: under another request it is registered, and barred all the same.
+    // Under another request id, the execution is registered, but its write is barred.
     let late = ledger.reserve(Holder { request_id: "b", ..gone }, &ask(&limits, 60), noon(), HOLD).await;
     assert!(matches!(late, Err(LedgerError::GivenUp)), "{late:?}");
     for limit in &limits {
         assert_eq!(figures_of(&ledger, limit).await, (0, 0));
     }
     reservation(reserve(&ledger, &limits, "a", "run-2", noon()).await);
-    // Nobody remembers for ever.
+    // The bar is removed after its time.
     sweep(&ledger, noon() + TimeDelta::seconds(120)).await;
     reservation(ledger.reserve(Holder { request_id: "c", ..gone }, &ask(&limits, 60), noon(), HOLD).await.unwrap());
 }
@@ -236,7 +238,7 @@ async fn never_more_are_in_flight_than_may_be_also_when_some_are_lost() {
         ledger.settle(reservation, Some(Amount { requests: 1, ..output(7) }), noon()).await.unwrap();
     }
     assert_eq!(approved(&at_once(&ledger, &limits, 100, 10).await).len(), 2);
-    // Five whose executions died: their holds end, and nobody is in flight any more.
+    // Five executions died. Their holds expire, and nothing is in flight any more.
     assert_eq!(sweep(&ledger, noon() + HOLD).await.settled, 5);
     assert_eq!(approved(&at_once(&ledger, &limits, 100, 10).await).len(), 5);
 }

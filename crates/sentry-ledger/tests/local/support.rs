@@ -1,4 +1,4 @@
-//! Tables of a test's own, limits, and many requests at once.
+//! Tables for each test, limits, and many requests at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use sentry_ledger::{Admission, Ask, Budget, Holder, Ledger, Swept};
 use tokio::sync::Semaphore;
 
 pub const HOLD: TimeDelta = TimeDelta::seconds(360);
-/// Connections that the local AWS serves at a time; more wait in the client.
+/// The most connections to the local AWS at a time. Further requests wait in the client.
 const CONNECTIONS: usize = 64;
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
@@ -33,14 +33,14 @@ pub async fn client() -> Client {
     Client::from_conf(config)
 }
 
-/// A ledger in tables of its own.
+/// A ledger in new tables.
 pub async fn ledger() -> Ledger {
     let client = client().await;
     let (table, requests) = tables(&client).await;
     Ledger::new(client, table, requests)
 }
 
-/// New tables for a ledger and its requests.
+/// Creates new tables for a ledger and its requests.
 pub async fn tables(client: &Client) -> (String, String) {
     let unique = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let (table, requests) = (format!("ledger-{unique}"), format!("requests-{unique}"));
@@ -57,7 +57,7 @@ async fn create(client: &Client, table: &str, keys: &[(&str, KeyType)]) {
     call.send().await.unwrap();
 }
 
-/// The ledger's table, with the index that the sweep reads.
+/// Creates the ledger's table, with the index that the sweep reads.
 async fn create_ledger(client: &Client, table: &str) {
     let projection = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
     let index = GlobalSecondaryIndex::builder()
@@ -85,7 +85,7 @@ fn attribute(name: &str, kind: ScalarAttributeType) -> AttributeDefinition {
     AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap()
 }
 
-/// A limit on output tokens in this month.
+/// A limit on output tokens in November 2026.
 pub fn limit(scope: &str, output: u64, shards: u16) -> ScopeLimit {
     let window = LimitWindow {
         name: "2026-11".into(),
@@ -108,12 +108,12 @@ pub fn limit(scope: &str, output: u64, shards: u16) -> ScopeLimit {
     }
 }
 
-/// A fixed clock.
+/// The fixed time of the tests.
 pub fn noon() -> DateTime<Utc> {
     "2026-11-21T12:00:00Z".parse().unwrap()
 }
 
-/// A request for `max_tokens` of output that the client insists on.
+/// A request for `max_tokens` output tokens that the client has given.
 pub fn ask(limits: &[ScopeLimit], max_tokens: u32) -> Ask<'_> {
     let budgets = limits.iter().map(|limit| Budget { limit, seen: Amount::ZERO }).collect();
     Ask {
@@ -127,7 +127,7 @@ pub fn ask(limits: &[ScopeLimit], max_tokens: u32) -> Ask<'_> {
     }
 }
 
-/// `count` requests at once; what became of each.
+/// Sends `count` requests at once, and returns their results.
 pub async fn at_once(ledger: &Ledger, limits: &[ScopeLimit], count: usize, max_tokens: u32) -> Vec<Admission> {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let tasks = (0..count).map(|_| {
@@ -160,7 +160,7 @@ pub fn output(output: u64) -> Amount {
     Amount { output, ..Amount::ZERO }
 }
 
-/// The output tokens that a scope has used and holds, by all its items: what a denial tells.
+/// The used and held output tokens of a scope over all its items, as a denial shows them.
 pub async fn figures_of(ledger: &Ledger, limit: &ScopeLimit) -> (u64, u64) {
     let nobody = Holder { request_id: "nobody", execution_id: "nobody" };
     let limits = std::slice::from_ref(limit);

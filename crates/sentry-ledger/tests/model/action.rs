@@ -1,35 +1,35 @@
-//! What can happen next.
+//! The actions that can happen next.
 
 use std::fmt;
 
 use crate::setup::{OWNERS, Outcome};
 
-/// How a step of a function ends.
+/// The ways in which a step of a function can end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fate {
-    /// As it should.
+    /// The step happens, and the function learns of it.
     Well,
-    /// It happens, but the function crashes before it knows; the workflow calls it again.
+    /// The step happens, but the function crashes before it learns of it. The workflow calls the function again.
     Crash,
-    /// It happens, and the execution dies.
+    /// The step happens, and the execution dies.
     Death,
-    /// It happens, and once more at any time.
+    /// The step happens, and happens once more at any later time.
     Twice,
-    /// It happens at any later time; the function has given up waiting, and the workflow calls it again.
+    /// The step happens at any later time. The function has given up waiting, and the workflow calls it again.
     Late,
-    /// It happens at any later time; the function goes on without an answer.
+    /// The step happens at any later time. The function continues without an answer.
     Unknown,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Execution starts and reads CloudWatch.
+    /// An execution starts and reads CloudWatch.
     Start(usize),
-    /// Reserve notes the request, and chooses where to try first.
+    /// Reserve registers the request, and chooses the items to try first.
     Register(usize, Vec<Option<u16>>, Fate),
     /// Reserve tries to write the hold.
     Write(usize, Fate),
-    /// Reserve reads one item more, and judges when it was the last.
+    /// Reserve reads one more item, and judges after the last one.
     Look(usize, Fate),
     /// Reserve settles an expired hold, renews or closes a lease, or changes the number of shards.
     Change(usize, Fate),
@@ -37,37 +37,37 @@ pub enum Action {
     Deny(usize, Fate),
     /// The workflow gives up on Reserve and cancels.
     GiveUp(usize),
-    /// Whoever gives up bars the execution from one item more.
+    /// The execution that gives up is barred from one more item.
     Bar(usize, Fate),
-    /// It gives a hold back, or, when there is none left, lets go of the request.
+    /// The execution that gives up gives a hold back. If none is left, it gives up the request.
     Cancel(usize, Fate),
     /// The model is called.
     Call(usize, Outcome),
     /// Settle settles a scope.
     Settle(usize, usize, Fate),
-    /// Settle forgets the request on which nothing was spent, and ends.
+    /// Settle ends. If nothing was spent, it forgets the request.
     Settled(usize, Fate),
-    /// Settle fails, and leaves it to the queue.
+    /// Settle fails, and leaves the settlement to the queue.
     Queue(usize),
-    /// What the queue delivers settles a scope.
+    /// A message of the queue settles a scope.
     Deliver(usize, usize),
     /// The sweeper settles one of the expired holds.
     Sweep(usize),
-    /// The sweeper reads an item that is due: a limit's own, or a shard.
+    /// The sweeper reads a due item: the own item of a limit, or a shard.
     SweepLook(usize, Option<u16>),
-    /// The sweeper writes what follows.
+    /// The sweeper writes the changes that follow from the item.
     SweepWrite,
-    /// A scope is spread over so many shards.
+    /// A scope is spread over another number of shards.
     Spread(usize, u16),
-    /// Whoever has spread it leases the new shards.
+    /// The first leases of new shards are made.
     Open,
     /// A late write arrives.
     Arrive(usize),
-    /// CloudWatch shows so many tokens.
+    /// CloudWatch shows this number of tokens.
     Publish(u64),
-    /// A token goes round the sentry.
+    /// A token bypasses the sentry.
     Bypass,
-    /// Time passes.
+    /// The clock advances by one tick.
     Tick,
 }
 

@@ -1,4 +1,4 @@
-//! Protocols that are broken on purpose: the model finds each, and by the property that it breaks.
+//! Protocols that are broken on purpose. The model finds each of them by the property that it breaks.
 
 use std::fmt::Write;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::setup::{Fault, OWNERS, Setup};
 use crate::sound::{cloudwatch, duplicates, late, one_scope, paged_reads, spreading, sweeping, two_scopes, windows};
 use crate::world::{World, holds, settled};
 
-/// An expiry as a protocol that refunds makes it.
+/// The expiry of a hold. The protocol that refunds expired holds settles it at zero.
 pub fn refund(setup: &Setup, (key, mut change): (Key, Change)) -> (Key, Change) {
     if let (Some(Fault::ExpiryRefunds), Change::Settle { actual, .. }) = (setup.fault, &mut change) {
         *actual = Amount::ZERO;
@@ -24,7 +24,7 @@ pub fn refund(setup: &Setup, (key, mut change): (Key, Change)) -> (Key, Change) 
     (key, change)
 }
 
-/// A settlement that a broken protocol counts again.
+/// The item after a repeated settlement, in the protocol that counts it again.
 pub fn again(setup: &Setup, item: &Item, change: &Change) -> Option<Item> {
     match (setup.fault, change) {
         (Some(Fault::SettleNotIdempotent), Change::Settle { hold, actual, .. }) => {
@@ -34,7 +34,7 @@ pub fn again(setup: &Setup, item: &Item, change: &Change) -> Option<Item> {
     }
 }
 
-/// The run without the steps that it does not need to break `property`.
+/// The run without the steps that are not needed to break `property`.
 fn shortest(setup: &Setup, property: &'static str, run: Path<World, Action>) -> Path<World, Action> {
     let breaks = |run: &Path<World, Action>| {
         let property = setup.properties().into_iter().find(|each| each.name == property).unwrap();
@@ -54,7 +54,7 @@ fn shortest(setup: &Setup, property: &'static str, run: Path<World, Action>) -> 
     best
 }
 
-/// A run, a step a line, and what the ledger says at its end.
+/// The text of a run with one step per line, and the ledger's figures at its end.
 pub fn describe(setup: &Setup, property: &'static str, run: Path<World, Action>) -> String {
     let run = shortest(setup, property, run);
     let last = run.last_state().clone();

@@ -1,19 +1,19 @@
-//! The steps of whoever gives a reservation up: `Ledger::cancel`, and the end of a `Ledger::reserve` that denies although a write of it may
-//! still be on its way.
+//! The steps that give up a reservation: `Ledger::cancel`, and the end of a `Ledger::reserve` that denies while one of
+//! its writes may still be on its way.
 
 use sentry_ledger::steps::{Key, barring, cancellation, places_of};
 
 use crate::setup::{Fault, Setup, at};
 use crate::world::{By, Changes, Denial, End, GivingUp, Phase, World};
 
-/// Begins with it.
+/// Starts to give up the reservation of an execution.
 pub fn start(setup: &Setup, world: &mut World, number: usize, denial: Option<Denial>) {
     let client = &mut world.clients[number];
     let bars = setup.limits_at(client.born).map(|place| (place, None)).collect();
     client.phase = Phase::GivingUp(GivingUp { bars, changes: vec![], denial });
 }
 
-/// Bars the execution from one item more. What it holds there comes with the answer.
+/// Bars the execution from one more item. The answer shows the hold that it has there.
 pub fn bar(setup: &Setup, world: &mut World, number: usize) {
     let Phase::GivingUp(mut giving_up) = world.clients[number].phase.clone() else { return };
     let holder = setup.holder(number);
@@ -40,7 +40,8 @@ pub fn next(world: &World, number: usize) -> Option<Changes> {
     giving_up.changes.first().map(|change| vec![change.clone()])
 }
 
-/// Takes the next hold as given back, or, when there is none left, lets go of the request, to which the execution may not come back.
+/// Records that the next hold was given back. If none is left, gives up the request, which this execution then cannot
+/// register again.
 pub fn end(setup: &Setup, world: &mut World, number: usize) {
     let Phase::GivingUp(giving_up) = &mut world.clients[number].phase else { return };
     if !giving_up.changes.is_empty() {

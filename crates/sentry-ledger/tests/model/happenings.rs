@@ -1,4 +1,4 @@
-//! What must happen in some run, for it to mean anything that nothing goes wrong in any.
+//! Events that must happen in some run. Otherwise it would mean nothing that no run breaks a property.
 
 use sentry_contract::states::{Remedy, ScopeLimit};
 use sentry_ledger::item::Item;
@@ -7,7 +7,7 @@ use stateright::Property;
 use crate::setup::{Outcome, Request, Setup};
 use crate::world::{By, Client, Denial, End, Phase, World};
 
-/// What shows that the runs get to where it may go wrong.
+/// The events that show that the runs reach the critical states.
 pub fn all(setup: &Setup) -> Vec<Property<Setup>> {
     fn some(world: &World, is: impl Fn(&Client) -> bool) -> bool {
         world.clients.iter().any(is)
@@ -106,7 +106,7 @@ fn shards(world: &World) -> impl Iterator<Item = &Item> {
     world.scopes.iter().flat_map(|items| items.shards.values())
 }
 
-/// What was denied.
+/// The denials of all executions.
 pub fn denials(world: &World) -> impl Iterator<Item = &Denial> {
     world.clients.iter().filter_map(|client| match &client.phase {
         Phase::Deny(denial) | Phase::Over(End::Denied(denial)) => Some(denial),

@@ -1,8 +1,8 @@
-//! A budget that begins in the middle of a window, with what its scope has spent before.
+//! A budget that begins in the middle of a window with the usage of its scope before that.
 //!
-//! The usage history counts messages, which are delivered at least once, in any order, and counts each of them once because it marks them. A
-//! budget's own item is begun by whichever request comes first, as in `Ledger::begin`, with what the history says then. Executions are
-//! given up in between.
+//! The usage history counts messages. They are delivered at least once and in any order, and the history marks them to
+//! count each of them once. The first request begins the own item of a budget, as in `Ledger::begin`, with the usage
+//! that the history has at that moment. Executions are given up in between.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -14,12 +14,12 @@ use stateright::{Checker, Model, Property};
 
 use crate::{LONGEST, ONE};
 
-/// What each message of the past says was spent.
+/// The usage that each message of the past reports.
 const SPENT: [u64; 2] = [2, 1];
-/// What a request holds, and the limit.
+// The tokens that a request holds, and the limit.
 const HOLD: u64 = 1;
 const LIMIT: u64 = 4;
-/// Requests that come once there is a budget.
+/// Requests that arrive after the budget was set.
 const REQUESTS: usize = 2;
 
 pub const NOT_TWICE: &str = "no more is counted than was spent";
@@ -27,7 +27,7 @@ pub const COUNTED: &str = "what was known to be spent counts";
 
 #[derive(Clone, Copy, Debug, Default)]
 struct History {
-    /// A message that comes again is counted again.
+    /// `true` if a message that is delivered again is counted again.
     no_marker: bool,
 }
 
@@ -37,10 +37,10 @@ struct World {
     /// The messages that the history has marked, and its sum.
     marked: BTreeSet<usize>,
     sum: u64,
-    /// How often each message was delivered.
+    /// The number of deliveries of each message.
     delivered: [u8; SPENT.len()],
     requests: [Request; REQUESTS],
-    /// What the history had marked when the first request looked at the item.
+    /// The real usage of the marked messages when the first request read the item.
     before: Option<u64>,
 }
 
@@ -48,11 +48,11 @@ struct World {
 enum Request {
     #[default]
     Idle,
-    /// Nobody had counted anything in the item.
+    /// The item was read, and nothing was counted in it.
     Missing,
     /// The history was read.
     Begin(u64),
-    /// The item is begun, or has nothing to begin with.
+    /// The item is begun, or there is nothing to begin it with.
     Take,
     Held,
     Over,
@@ -62,11 +62,10 @@ enum Request {
 enum Action {
     Deliver(usize),
     Step(usize),
-    /// The request's execution is given up.
+    /// The execution of the request is given up.
     Bar(usize),
 }
 
-/// The changes, as the ledger writes them.
 fn amount(output: u64) -> Amount {
     Amount { output, requests: 1, in_flight: 1, ..Amount::ZERO }
 }
@@ -94,7 +93,7 @@ impl World {
         next.is_some()
     }
 
-    /// What was really spent of what the history has marked.
+    /// The real usage of the messages that the history has marked.
     fn known(&self) -> u64 {
         self.marked.iter().map(|message| SPENT[*message]).sum()
     }

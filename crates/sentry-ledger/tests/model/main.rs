@@ -1,10 +1,11 @@
-//! The protocol of the ledger, explored to the last state: every order in which the steps of several executions, the
-//! sweeper, CloudWatch and the clock can follow each other, with a crash, a lost answer or a late write at any of them.
+//! A model of the ledger's protocol, in which every state is explored. It covers every order of the steps of several
+//! executions, the sweeper, CloudWatch and the clock, with a crash, a lost answer or a late write at any step.
 //!
-//! What decides and what is written is the ledger's own code (`sentry_ledger::steps`, `Change::apply`, `Ask::judge`); only the
-//! order of the steps of `Ledger::reserve`, `settle`, `cancel` and `sweep`, and the requests table, are told again here.
+//! The decisions and the writes are the ledger's own code (`sentry_ledger::steps`, `Change::apply`, `Ask::judge`).
+//! Only the order of the steps of `Ledger::reserve`, `settle`, `cancel` and `sweep`, and the requests table, are
+//! written again here.
 //!
-//! `cargo test -p sentry-ledger --test model -- --nocapture` shows the figures and the counter-examples.
+//! `cargo test -p sentry-ledger --test model -- --nocapture` shows the figures and the counterexamples.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -24,7 +25,7 @@ mod world;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// No search lasts longer; one that is cut off counts as failed.
+/// The longest duration of a search. A search that is cut off fails.
 const LONGEST: Duration = Duration::from_secs(300);
-/// The tests use both cores each: one at a time.
+/// Lets one test run at a time, because each uses two cores.
 static ONE: Mutex<()> = Mutex::new(());

@@ -1,4 +1,4 @@
-//! What must always hold.
+//! Properties that must always hold.
 
 use sentry_domain::{Amount, PerUnit, Unit};
 use sentry_ledger::item::Item;
@@ -57,7 +57,8 @@ pub fn all(setup: &Setup) -> Vec<Property<Setup>> {
             numbers.into_iter().all(|number| reserve::decides_alone(setup, world, number))
         }),
     ];
-    // A write that arrives after another attempt of its execution has taken a hold elsewhere is a hold that nobody knows.
+    // A late write can arrive after another attempt of its execution has taken a hold elsewhere. Its hold then belongs
+    // to nobody.
     if setup.late == 0 {
         all.push(Property::always(ONE_HOLD, one_hold));
     }
@@ -70,7 +71,7 @@ pub fn all(setup: &Setup) -> Vec<Property<Setup>> {
     all
 }
 
-/// What the requests under the sentry really used that a limit applies to.
+/// The real usage of the requests under the sentry to which a limit applies.
 fn spent(setup: &Setup, world: &World, place: usize) -> Amount {
     let clients = world.clients.iter().enumerate();
     let counted = clients.filter(|(_, client)| setup.limits_at(client.born).any(|applies| applies == place));
@@ -131,7 +132,7 @@ fn one_hold(setup: &Setup, world: &World) -> bool {
         };
         world.scopes.iter().all(|items| held(items) <= 1)
     };
-    // Over several windows an execution takes a hold in each.
+    // With several windows, an execution takes one hold in each of them.
     world.clients.iter().all(|client| client.takes <= 1) && (0..setup.requests.len()).all(once)
 }
 
@@ -144,7 +145,7 @@ fn refused_hold_nothing(setup: &Setup, world: &World) -> bool {
     })
 }
 
-/// Whether nothing more can happen.
+/// `true` if nothing more can happen.
 fn is_over(setup: &Setup, world: &World) -> bool {
     let over = |client: &Client| matches!(client.phase, Phase::Over(_) | Phase::Idle);
     let is_swept = |item: &Item| item.holds.is_empty() || item.sweep_at_ms.is_none();

@@ -1,4 +1,4 @@
-//! The protocol as a state machine: which steps there are in a state, and what each makes of it.
+//! The protocol as a state machine: the possible steps of a state, and the state after each of them.
 
 use sentry_domain::Amount;
 use sentry_ledger::Budget;
@@ -162,7 +162,7 @@ impl Model for Setup {
 }
 
 impl Setup {
-    /// What one execution can do next.
+    /// The next steps that one execution can take.
     fn steps(&self, world: &World, number: usize, actions: &mut Vec<Action>) {
         let crash = (world.crashes > 0).then_some([Fate::Crash, Fate::Death]).into_iter().flatten();
         let read: Vec<Fate> = std::iter::once(Fate::Well).chain(crash).collect();
@@ -181,7 +181,7 @@ impl Setup {
                 actions.extend(again.then_some(Action::GiveUp(number)));
             }
             Phase::Write => {
-                // A hold is written with one attempt; the client of DynamoDB does not repeat it.
+                // A hold is written with one attempt, because the DynamoDB client does not retry it.
                 let late = (world.delays > 0).then_some([Fate::Late, Fate::Unknown]).into_iter().flatten();
                 let fates: Vec<Fate> = read.iter().copied().chain(late).collect();
                 push(&fates, &|fate| Action::Write(number, fate), actions);
@@ -214,13 +214,13 @@ impl Setup {
         }
     }
 
-    /// The limits of an execution that a settlement has not come to yet.
+    /// The limits of an execution that a settlement has not settled yet.
     fn open(&self, world: &World, number: usize, done: u8) -> Vec<usize> {
         let limits = self.limits_at(world.clients[number].born).count();
         (0..limits).filter(|place| done & (1 << place) == 0).collect()
     }
 
-    /// The queue's message settles a scope; after the last one it is delivered again, or it is done with.
+    /// Settles a scope by the message of the queue. After the last scope, the message is delivered again or is done.
     fn deliver(&self, world: &mut World, number: usize, place: usize) {
         let Phase::Queued { actual, done, left } = world.clients[number].phase else { return };
         let message = vec![self.settlement(world, number, place, actual)];
@@ -238,7 +238,7 @@ impl Setup {
         }
     }
 
-    /// Ends a step of a function that has made `message`.
+    /// Ends a step of a function that has sent `message`.
     fn end(&self, world: &mut World, number: usize, fate: Fate, message: Option<Changes>) {
         if let (Fate::Twice | Fate::Late | Fate::Unknown, Some(message)) = (fate, message) {
             world.delays -= 1;
@@ -282,7 +282,8 @@ impl Setup {
         settlements(&reservation, Some(amount), at(client.since)).remove(place)
     }
 
-    /// No execution is in `Reserve` any more when a hold taken by then has expired.
+    /// Advances the clock. An execution that is still in `Reserve` after the duration of a hold dies, so it ends
+    /// before its hold expires.
     fn tick(&self, world: &mut World) {
         world.clock += 1;
         for client in &mut world.clients {

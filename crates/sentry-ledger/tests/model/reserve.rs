@@ -1,4 +1,4 @@
-//! The steps of `Reserve`, in the order of `Ledger::reserve`; what each decides is the ledger's own code.
+//! The steps of `Reserve`, in the order of `Ledger::reserve`. Their decisions are the ledger's own code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::giving_up;
 use crate::setup::{Fault, Setup, at};
 use crate::world::{By, Changes, Client, Denial, End, Look, Phase, Room, World, holds, settled};
 
-/// Notes the request.
+/// Registers the request in the requests table.
 pub fn register(setup: &Setup, world: &mut World, number: usize, places: Vec<Option<u16>>) {
     let id = setup.requests[number].id;
     let known = world.records.get(id).copied();
@@ -43,7 +43,7 @@ pub fn register(setup: &Setup, world: &mut World, number: usize, places: Vec<Opt
     };
 }
 
-/// The changes of the write, if it is worth trying.
+/// The changes of the write, if it can succeed.
 pub fn changes(setup: &Setup, client: &Client, number: usize) -> Option<Changes> {
     let ask = setup.ask(number, client);
     let mut changes = setup.attempt(&ask, number, client).changes()?;
@@ -61,7 +61,7 @@ pub fn changes(setup: &Setup, client: &Client, number: usize) -> Option<Changes>
     Some(changes)
 }
 
-/// Tries to write.
+/// Tries to write the hold.
 pub fn write(setup: &Setup, world: &mut World, number: usize) {
     let done = changes(setup, &world.clients[number], number).is_some_and(|changes| match setup.fault {
         Some(Fault::HoldForgottenOnDeny) => changes.chunks(1).all(|change| world.make(setup, change, By::Owner)),
@@ -74,7 +74,7 @@ pub fn write(setup: &Setup, world: &mut World, number: usize) {
     };
 }
 
-/// Reads one item more, and goes by what all say when it was the last.
+/// Reads one more item. After the last one, judges by all of them.
 pub fn look(setup: &Setup, world: &mut World, number: usize) {
     let client = &world.clients[number];
     let Phase::Look(mut look) = client.phase.clone() else { return };
@@ -108,7 +108,7 @@ pub fn look(setup: &Setup, world: &mut World, number: usize) {
     };
 }
 
-/// The shards to read.
+/// The shards that must be read.
 fn wanted(setup: &Setup, number: usize, place: usize, items: &ScopeItems, all: bool) -> BTreeSet<u16> {
     let spread = spread(&setup.limits[place], items.own.spread);
     let known = |shard: &u16| items.own.shards.contains_key(shard);
@@ -118,7 +118,7 @@ fn wanted(setup: &Setup, number: usize, place: usize, items: &ScopeItems, all: b
     mine.chain(marked).collect()
 }
 
-/// What is really left, which is summed up here in another way than by the judge.
+/// The amount that is really left. It is computed here in another way than in the judgment.
 fn room(setup: &Setup, client: &Client, place: usize, items: &ScopeItems) -> Room {
     let (limit, spent, held) = (&setup.limits[place], settled(items), holds(items));
     let seen = if place == 0 { client.seen } else { 0 };
@@ -128,7 +128,7 @@ fn room(setup: &Setup, client: &Client, place: usize, items: &ScopeItems) -> Roo
     }))
 }
 
-/// Goes by what was read.
+/// Decides by the items that were read.
 fn judge(setup: &Setup, world: &mut World, number: usize, look: &Look) {
     let client = &mut world.clients[number];
     let ask = setup.ask(number, client);
@@ -165,7 +165,7 @@ fn judge(setup: &Setup, world: &mut World, number: usize, look: &Look) {
     };
 }
 
-/// What follows from a look; a protocol that has forgotten its hold does not find it either.
+/// The next step after a read. A protocol that has forgotten its hold does not find it either.
 fn after(setup: &Setup, attempt: &mut Attempt<'_>, look: &Look) -> Step {
     let at_once = match setup.fault {
         Some(Fault::HoldForgottenOnDeny) => true,
@@ -195,7 +195,7 @@ fn after(setup: &Setup, attempt: &mut Attempt<'_>, look: &Look) -> Step {
     }
 }
 
-/// Makes the first of the changes that the look has asked for.
+/// Makes the first of the changes that the step asked for.
 pub fn change(setup: &Setup, world: &mut World, number: usize) {
     let Phase::Change(mut changes) = world.clients[number].phase.clone() else { return };
     let first = changes.remove(0);
@@ -203,7 +203,7 @@ pub fn change(setup: &Setup, world: &mut World, number: usize) {
     world.clients[number].phase = if changes.is_empty() { Phase::Write } else { Phase::Change(changes) };
 }
 
-/// The denial beside what was read, and beside what the tables said when the own item was read.
+/// The denial, with the figures that were read and the state of the tables when the own item was read.
 fn denial(ask: &Ask<'_>, look: &Look, shortage: &Shortage, budget: &[BudgetEntry]) -> Denial {
     let Shortage { unit, needed, remaining, retry_after_seconds, .. } = *shortage;
     let place = ask.budgets.iter().position(|budget| *budget.limit == *shortage.limit).unwrap();
@@ -230,7 +230,7 @@ fn denial(ask: &Ask<'_>, look: &Look, shortage: &Shortage, budget: &[BudgetEntry
     }
 }
 
-/// How a reserve that nobody disturbs ends, if it comes to a decision.
+/// The phase in which an undisturbed reserve ends. `None` if it comes to no decision.
 fn alone(setup: &Setup, world: &World, number: usize) -> Option<Phase> {
     let mut world = world.clone();
     for _ in 0..ROUNDS {
@@ -243,7 +243,7 @@ fn alone(setup: &Setup, world: &World, number: usize) -> Option<Phase> {
         {
             let all = before.all;
             look(setup, &mut world, number);
-            // One round has one look.
+            // Each round has one look.
             let is_next = matches!(&world.clients[number].phase, Phase::Look(after) if after.all && !all);
             if is_next {
                 break;
@@ -260,12 +260,12 @@ fn alone(setup: &Setup, world: &World, number: usize) -> Option<Phase> {
     None
 }
 
-/// Whether a reserve that nobody disturbs comes to a decision.
+/// `true` if an undisturbed reserve comes to a decision.
 pub fn decides_alone(setup: &Setup, world: &World, number: usize) -> bool {
     alone(setup, world, number).is_some()
 }
 
-/// Whether the only client is admitted.
+/// `true` if the only client is admitted.
 pub fn admitted_alone(setup: &Setup, world: &World) -> bool {
     alone(setup, world, 0) == Some(Phase::Model)
 }

@@ -1,4 +1,4 @@
-//! What is explored: limits, requests, and how much may go wrong.
+//! The configurations that are explored: limits, requests, and the number of faults.
 
 use std::sync::LazyLock;
 
@@ -10,46 +10,47 @@ use sentry_ledger::{Ask, Budget, Holder};
 
 use crate::world::Client;
 
-/// A tick of the clock, in milliseconds: longer than a lease is good for.
+/// A tick of the clock, in milliseconds. It is longer than a lease.
 const TICK_MS: i64 = 61_000;
-/// The executions, and last a stranger. Of two shards, `b` and `d` use the one, all others the other.
+/// The executions. The last one works on no request of a setup. Of two shards, `b` and `d` use one, and all others use
+/// the other.
 pub const OWNERS: [&str; 6] = ["a", "b", "c", "d", "e", "g"];
 /// The most shards in these small worlds.
 pub const SHARDS: u16 = 2;
-/// The names of their holds.
+/// The names of the executions' holds.
 static NAMES: LazyLock<Vec<String>> =
     LazyLock::new(|| OWNERS.map(|execution_id| Holder { request_id: "", execution_id }.owner()).to_vec());
 
-/// A request, and with it the execution that works on it.
+/// A request, and the execution that works on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
-    /// The idempotency key; two executions may have the same.
+    /// The idempotency key. Two executions can have the same key.
     pub id: &'static str,
     pub input: u64,
     pub tokens: u32,
-    /// Whether it wants `tokens`, and fewer only where the limits say so.
+    /// `true` if the client gave `tokens`. Fewer are held only if the limits allow it.
     pub given: bool,
 }
 
-/// How a call of the model can end.
+/// The possible outcomes of a model call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It certainly produced nothing.
+    /// The model certainly produced nothing.
     Nothing,
-    /// It answered with one token.
+    /// The model answered with one token.
     Less,
-    /// It answered with as many tokens as it may.
+    /// The model answered with as many tokens as it may.
     All,
-    /// Nobody knows; it did nothing.
+    /// The outcome is unknown. The model did nothing.
     UnknownNothing,
-    /// Nobody knows; it used everything.
+    /// The outcome is unknown. The model used everything.
     UnknownAll,
 }
 
 /// A protocol that is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The scopes are written one after the other, and those that were written are forgotten when one denies.
+    /// The scopes are written one after the other. If one of them denies, the holds in the others are forgotten.
     HoldForgottenOnDeny,
     /// A repeated settlement counts again.
     SettleNotIdempotent,
@@ -57,57 +58,57 @@ pub enum Fault {
     ExpiryRefunds,
     /// The figures are read and judged, and the write has no condition.
     CheckThenWrite,
-    /// Nobody looks whether another execution has the same request.
+    /// Nobody checks if another execution has the same request.
     RecordNotChecked,
-    /// A repeated reserve writes at once, to whichever shard it picks.
+    /// A repeated reserve writes at once, to the shard that it picks.
     RepeatDoesNotLook,
-    /// What CloudWatch has seen does not count.
+    /// Usage seen by CloudWatch does not count.
     CloudWatchIgnored,
-    /// Whoever is given up is not barred: its late writes are taken.
+    /// An execution that is given up is not barred, so its late writes are accepted.
     NoBar,
-    /// Who is denied after an uncertain write is barred, and keeps what has arrived by then.
+    /// An execution that is denied after an uncertain write is barred, but keeps a hold that has arrived by then.
     DenialGivesNothingBack,
-    /// Items that were read one after the other are judged as if that had been at one moment.
+    /// Items that were read one after the other are judged as if they had been read at one moment.
     PagedReadAsOneMoment,
-    /// The second window of a scope is counted, and does not decide.
+    /// The second window of a scope is counted, but does not decide.
     WindowLeftOut,
-    /// The sweep takes an item out of its index by what it read before.
+    /// The sweep takes an item out of its index by figures that it read before.
     SweepForgets,
 }
 
-/// What is explored.
+/// A configuration of the model.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub name: &'static str,
     pub limits: Vec<ScopeLimit>,
     pub requests: Vec<Request>,
     pub outcomes: &'static [Outcome],
-    /// How often a function or an execution may crash, all together.
+    /// The total number of times that a function or an execution may crash.
     pub crashes: u8,
-    /// How many writes may arrive late, or once more.
+    /// The number of writes that may arrive late or twice.
     pub late: u8,
-    /// How often a scope may be spread over more or fewer shards, for whatever reason.
+    /// The number of times that a scope may be spread over more or fewer shards.
     pub spreads: u8,
-    /// Whether a settlement that fails is left to a queue, which delivers it twice.
+    /// `true` if a failed settlement is left to a queue, which delivers it twice.
     pub queue: bool,
-    /// Whether others may act between any two steps of the sweeper.
+    /// `true` if others may act between any two steps of the sweeper.
     pub slow_sweeper: bool,
-    /// How long a hold lasts; no execution lives longer.
+    /// The duration of a hold in ticks. No execution lives longer.
     pub hold_ticks: u8,
-    /// The tick in which the last execution may start.
+    /// The last tick in which an execution may start.
     pub last_start: u8,
     pub last_tick: u8,
-    /// How many tokens go round the sentry; `None` when CloudWatch stands still at 0.
+    /// The number of tokens that may bypass the sentry. `None` if CloudWatch always shows 0.
     pub bypass: Option<u64>,
-    /// Ends with the admission, to count who is admitted at once.
+    /// `true` if executions end with their admission, to count those that are admitted at once.
     pub burst: bool,
-    /// Which execution works on the first request, and how many further on the one for the next is.
+    /// The position of the execution of the first request, and the distance to the execution of the next request.
     pub executions: (usize, usize),
     pub fault: Option<Fault>,
 }
 
 impl Setup {
-    /// The limits that apply to an execution that starts at `tick`, by their places in the setup.
+    /// The limits that apply to an execution that starts at `tick`, by their positions in the setup.
     pub fn limits_at(&self, tick: u8) -> impl Iterator<Item = usize> {
         let now = at(tick);
         let applies =
@@ -129,18 +130,18 @@ impl Setup {
         }
     }
 
-    /// What CloudWatch has seen of a scope: it knows the first one.
+    /// The usage of a scope that CloudWatch has seen. CloudWatch knows only the first scope.
     fn seen(&self, place: usize, seen: u64) -> Amount {
         let counts = place == 0 && self.fault != Some(Fault::CloudWatchIgnored);
         if counts { Amount { output: seen, ..Amount::ZERO } } else { Amount::ZERO }
     }
 
-    /// The place in [`OWNERS`] of the execution that works on a request.
+    /// The position in [`OWNERS`] of the execution that works on a request.
     pub const fn execution(&self, number: usize) -> usize {
         self.executions.0 + number * self.executions.1
     }
 
-    /// The name of its holds.
+    /// The name of the holds of the execution that works on a request.
     pub fn owner(&self, number: usize) -> &'static str {
         &NAMES[self.execution(number)]
     }
@@ -167,12 +168,12 @@ impl Setup {
         }
     }
 
-    /// Whether a limit's scope may have shards.
+    /// `true` if the scope of a limit can have shards.
     pub fn may_spread(&self, limit: &ScopeLimit) -> bool {
         spread(limit, 0) > 1 || self.spreads > 0
     }
 
-    /// The places where a reserve may try first: it may see an own item as it was a moment ago.
+    /// The items that a reserve may try first. It may see an own item as it was a moment ago.
     pub fn places(&self, number: usize, tick: u8, scopes: &[ScopeItems]) -> Vec<Vec<Option<u16>>> {
         let spot = self.holder(number).spot();
         let mut all = vec![vec![]];
@@ -189,7 +190,7 @@ impl Setup {
         all
     }
 
-    /// What a request used whose model wrote so many tokens: it read the whole input, or did nothing.
+    /// The usage of a request whose model wrote `output` tokens. The model read the whole input, or did nothing.
     pub fn used(&self, number: usize, output: u32) -> Amount {
         let request = &self.requests[number];
         let all = Amount { input: request.input, output: output.into(), requests: 1, ..Amount::ZERO };
@@ -197,7 +198,7 @@ impl Setup {
     }
 }
 
-/// The moment of a tick.
+/// The time of a tick.
 pub fn at(tick: u8) -> DateTime<Utc> {
     let start: DateTime<Utc> = "2026-11-20T12:00:00Z".parse().unwrap();
     start + chrono::TimeDelta::milliseconds(TICK_MS * i64::from(tick))
@@ -225,7 +226,7 @@ pub fn limit(scope: &str, limits: Limits, shards: u16) -> ScopeLimit {
     }
 }
 
-/// A limit on what is in flight, whose window never ends.
+/// A limit on requests in flight. Its window never ends.
 pub fn limit_in_flight(scope: &str, requests: u64) -> ScopeLimit {
     let limits = Limits { in_flight: Some(requests), ..Limits::default() };
     let month = limit(scope, limits, 1);
@@ -233,7 +234,7 @@ pub fn limit_in_flight(scope: &str, requests: u64) -> ScopeLimit {
     ScopeLimit { window, ..month }
 }
 
-/// A limit on the window that is one tick long and begins with `tick`.
+/// A limit on the window that begins with `tick` and is one tick long.
 pub fn limit_of_tick(scope: &str, limits: Limits, tick: u8) -> ScopeLimit {
     let key = format!("tick{tick}");
     let window = LimitWindow { name: key.clone(), key, start: at(tick), resets_at: Some(at(tick + 1)) };

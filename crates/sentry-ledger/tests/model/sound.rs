@@ -1,4 +1,4 @@
-//! The protocol as it is: nothing that must hold can be broken.
+//! The protocol without faults: no property can be broken.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -21,7 +21,7 @@ const fn request(id: &'static str, tokens: u32) -> Request {
     Request { id, input: 0, tokens, given: true }
 }
 
-/// One scope with room for two requests, three of which arrive; nothing goes wrong.
+/// One scope with room for two requests. Three requests arrive, and nothing goes wrong.
 pub fn one_scope() -> Setup {
     Setup {
         name: "one scope",
@@ -56,7 +56,7 @@ pub fn two_scopes() -> Setup {
     }
 }
 
-/// The same request twice, and another.
+/// The same request twice, and another request.
 pub fn duplicates() -> Setup {
     Setup {
         name: "a duplicate, crashes",
@@ -68,7 +68,7 @@ pub fn duplicates() -> Setup {
     }
 }
 
-/// Two shards; what is left of a lease is needed by a request that is too large for one.
+/// Two shards. A request that is too large for one of them needs the unused part of a lease.
 fn sharded() -> Setup {
     Setup {
         name: "two shards, large requests, crashes",
@@ -96,7 +96,7 @@ pub fn two_leases() -> Setup {
     }
 }
 
-/// A scope that is spread over two shards, and over none, at any time.
+/// A scope that changes between two shards and none at any time.
 pub fn spreading() -> Setup {
     Setup {
         name: "shards come and go",
@@ -109,7 +109,7 @@ pub fn spreading() -> Setup {
     }
 }
 
-/// A request that needs nearly all that two others leave, and reads shard after shard to find out.
+/// A request that needs almost everything that two others leave. It reads the shards one after the other to find out.
 pub fn paged_reads() -> Setup {
     Setup {
         name: "two shards, reads in between",
@@ -122,7 +122,7 @@ pub fn paged_reads() -> Setup {
     }
 }
 
-/// A late write into a shard that goes and comes again.
+/// A late write into a shard that is closed and opened again.
 fn late_shards() -> Setup {
     Setup {
         name: "shards come and go, late writes",
@@ -136,7 +136,7 @@ fn late_shards() -> Setup {
     }
 }
 
-/// A sweeper between whose steps others act.
+/// A slow sweeper, so that others act between its steps.
 pub fn sweeping() -> Setup {
     Setup {
         name: "two shards, a slow sweeper",
@@ -151,7 +151,7 @@ pub fn sweeping() -> Setup {
     }
 }
 
-/// Shards of a scope that limits nothing but what is in flight: what is spent there is not bounded by their leases.
+/// Shards of a scope that limits only requests in flight. Their leases do not bound their usage.
 fn in_flight_shards() -> Setup {
     Setup {
         name: "in flight, two shards, a slow sweeper",
@@ -162,7 +162,7 @@ fn in_flight_shards() -> Setup {
     }
 }
 
-/// What Settle fails to settle is left to a queue.
+/// A queue settles the requests that Settle fails to settle.
 pub fn queue() -> Setup {
     let requests = vec![request("1", 2), request("2", 3)];
     Setup { name: "settled by the queue", requests, queue: true, crashes: 1, outcomes: FEW, ..one_scope() }
@@ -198,7 +198,7 @@ pub fn windows() -> Setup {
     }
 }
 
-/// Writes that come late or twice, and executions that are given up.
+/// Writes that arrive late or twice, and executions that are given up.
 pub fn late() -> Setup {
     Setup {
         name: "late and repeated writes",
@@ -210,7 +210,7 @@ pub fn late() -> Setup {
     }
 }
 
-/// Up to two tokens go round the sentry.
+/// Up to two tokens bypass the sentry.
 pub fn cloudwatch() -> Setup {
     Setup {
         name: "CloudWatch, crashes",
@@ -342,7 +342,7 @@ fn the_protocol_holds_in_every_state() {
     row("all", generated, unique, String::new(), start);
 }
 
-/// What must hold holds, and what must be able to happen has happened.
+/// Checks that every invariant holds, and that every event that must be possible has happened.
 fn check(setup: &Setup, mut found: HashMap<&'static str, Path<World, Action>>) {
     for property in setup.properties() {
         let run = found.remove(property.name);

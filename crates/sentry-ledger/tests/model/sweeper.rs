@@ -1,4 +1,4 @@
-//! The steps of `Sweep`, in the order of `Ledger::sweep`. It sees only what its index has.
+//! The steps of `Sweep`, in the order of `Ledger::sweep`. It sees only the items in its index.
 
 use sentry_ledger::change::Change;
 use sentry_ledger::steps::{Key, next_look, returned};
@@ -7,7 +7,7 @@ use crate::action::Action;
 use crate::setup::{Fault, Setup};
 use crate::world::{By, Changes, World};
 
-/// What the sweeper can do next.
+/// The next steps that the sweeper can take.
 pub fn steps(setup: &Setup, world: &World, actions: &mut Vec<Action>) {
     if world.sweeping.is_some() {
         actions.push(Action::SweepWrite);
@@ -35,8 +35,8 @@ pub fn look(setup: &Setup, world: &mut World, place: usize, shard: Option<u16>) 
     }
 }
 
-/// What a sweep of the item writes next: a lease is given back that was not renewed, what a closed shard has spent is handed over, and then it is
-/// said when it comes again.
+/// The next write of a sweep of the item. It gives back a lease that was not renewed, or hands over the settled usage
+/// of a closed shard. After that, it sets the time of the next look.
 fn changes(setup: &Setup, world: &World, place: usize, shard: Option<u16>) -> Option<Changes> {
     let (limit, items) = (&setup.limits[place], &world.scopes[place]);
     let item = shard.map_or(&items.own, |shard| &items.shards[&shard]);
@@ -48,7 +48,6 @@ fn changes(setup: &Setup, world: &World, place: usize, shard: Option<u16>) -> Op
     next_look(item, world.now_ms()).map(|change| vec![(Key::of(limit, shard), change)])
 }
 
-/// Writes it.
 pub fn write(setup: &Setup, world: &mut World) {
     let Some(changes) = world.sweeping.take() else { return };
     if setup.fault == Some(Fault::SweepForgets)

@@ -1,4 +1,4 @@
-//! Everything there is at one moment: the tables, the clock, CloudWatch, messages under way, and every execution.
+//! The state of everything at one moment: the tables, the clock, CloudWatch, messages under way, and every execution.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use sentry_ledger::steps::{Key, ScopeItems};
 use crate::faults::{again, refund};
 use crate::setup::{SHARDS, Setup};
 
-/// Changes that happen together.
+/// Changes in one transaction.
 pub type Changes = Vec<(Key, Change)>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,30 +18,30 @@ pub struct World {
     pub clock: u8,
     /// The ledger table, by limit.
     pub scopes: Vec<ScopeItems>,
-    /// The requests table: whose a request is, and whether that execution has given it up.
+    /// The requests table: the execution that has a request, and `true` if it has given the request up.
     pub records: BTreeMap<&'static str, (usize, bool)>,
     pub clients: Vec<Client>,
-    /// Tokens that went round the sentry.
+    /// Tokens that bypassed the sentry.
     pub bypass: u64,
     /// Tokens that CloudWatch shows.
     pub cloud: u64,
     /// Writes that are still under way.
     pub late: Vec<Changes>,
-    /// How often something may still crash.
+    /// The number of crashes that may still happen.
     pub crashes: u8,
-    /// How many writes may still be late.
+    /// The number of writes that may still be late.
     pub delays: u8,
-    /// How often the number of shards may still change.
+    /// The number of times that the number of shards may still change.
     pub spreads: u8,
-    /// The first leases of new shards, which whoever has spread a scope is about to make.
+    /// The first leases of new shards, which the execution that spread a scope is about to make.
     pub opening: Vec<Changes>,
-    /// What the sweeper is about to write.
+    /// The next write of the sweeper.
     pub sweeping: Option<Changes>,
-    /// What every scope should have settled by what was settled there.
+    /// The expected settled amount of each scope: the sum of its settlements.
     pub expected: Vec<Amount>,
-    /// Whether a scope's settled amount ever became less.
+    /// `true` if the settled amount of a scope ever decreased.
     pub fell: bool,
-    /// Whether a hold was taken past what CloudWatch had shown.
+    /// `true` if a hold was taken although usage seen by CloudWatch left no room for it.
     pub overdrawn: bool,
 }
 
@@ -49,34 +49,34 @@ pub struct World {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Client {
     pub phase: Phase,
-    /// When the execution started.
+    /// The tick at which the execution started.
     pub born: u8,
-    /// When its reserve function started; then when the hold was taken.
+    /// The tick at which its reserve function started, and later the tick at which the hold was taken.
     pub since: u8,
-    /// Tokens that CloudWatch had shown.
+    /// Tokens that CloudWatch showed when the execution started.
     pub seen: u64,
-    /// Whether a write of it may have happened, or may happen yet, without its knowledge.
+    /// `true` if one of its writes may have happened, or may still happen, without its knowledge.
     pub uncertain: bool,
-    /// For each of its limits the shard to hold in.
+    /// The shard to hold in, for each of its limits.
     pub places: Vec<Option<u16>>,
     pub max_tokens: u32,
-    /// Tokens that the model really wrote, once it was called.
+    /// Tokens that the model really wrote. `None` until the model was called.
     pub spent: Option<u32>,
-    /// How many holds it took on the first scope.
+    /// The number of holds that it took in the first scope.
     pub takes: u8,
-    /// Whether a repeated reserve found the hold.
+    /// `true` if a repeated reserve found the hold.
     pub found: bool,
-    /// How its hold on the first scope ended.
+    /// The end of its hold in the first scope.
     pub end: Option<By>,
 }
 
-/// Who settles.
+/// The party that makes a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum By {
     Owner,
     OwnerLate,
     Sweeper,
-    /// Another request's reserve.
+    /// The reserve of another request.
     Other,
     Queue,
     QueueLate,
@@ -97,7 +97,7 @@ pub enum Phase {
         actual: u32,
         done: u8,
     },
-    /// The queue delivers the settlement so often yet.
+    /// The queue delivers the settlement `left` more times.
     Queued {
         actual: u32,
         done: u8,
@@ -107,32 +107,32 @@ pub enum Phase {
     Over(End),
 }
 
-/// What a reserve has read so far.
+/// The items that a reserve has read so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Look {
-    /// Whether all shards are read, not only those that its hold can be in.
+    /// `true` if all shards are read, and not only those in which its hold can be.
     pub all: bool,
     pub scopes: Vec<ScopeItems>,
-    /// What else is to be read: which of its limits, and which shard.
+    /// The items that are still to be read: the position of the limit, and the shard.
     pub todo: Vec<(usize, u16)>,
-    /// What was really left in each scope when its own item was read.
+    /// The room that each scope really had when its own item was read.
     pub rooms: Vec<Room>,
-    /// Whether a lease was changed since.
+    /// `true` if a lease was changed since then.
     pub changed: bool,
 }
 
-/// What is left under a limit.
+/// The room that is left under a limit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Room(pub PerUnit<Option<u128>>);
 
-/// An execution that is barred from taking a hold, and gives back what it has.
+/// An execution that is barred from taking a hold, and gives back the hold that it has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GivingUp {
-    /// What it is still to be barred from: places of limits, and shards.
+    /// The items that it is still to be barred from: positions of limits, and shards.
     pub bars: Vec<(usize, Option<u16>)>,
-    /// What is to be given back.
+    /// The holds to give back.
     pub changes: Changes,
-    /// Whether Reserve does it, which then denies.
+    /// The denial that follows if `Reserve` gives up. `None` if the workflow cancels.
     pub denial: Option<Denial>,
 }
 
@@ -140,31 +140,30 @@ pub struct GivingUp {
 pub enum End {
     Admitted,
     Answered,
-    /// The model's outcome is unknown.
+    /// The outcome of the model call is unknown.
     Unknown,
     Denied(Denial),
     Duplicate,
-    /// The ledger could not be asked; nothing is held.
+    /// The ledger could not be asked. Nothing is held.
     Unavailable,
-    /// The execution died.
     Died,
 }
 
-/// A denial, beside what the tables said.
+/// A denial, and the state of the tables for comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Denial {
     pub needed: u128,
-    /// What the judge says is left.
+    /// The amount left according to the judgment.
     pub judged: u128,
-    /// What the answer shows as left.
+    /// The amount left that the answer shows.
     pub reported: u128,
-    /// What really was left when the scope's own item was read: the limit without what was used and held.
+    /// The amount that was really left when the scope's own item was read: the limit minus usage and holds.
     pub really: u128,
-    /// Whether the client is told to try again, and whether that makes sense.
+    /// First: `true` if the client is told to try again. Second: `true` if that makes sense.
     pub retry: [bool; 2],
-    /// Whether it would have fitted by the ledger alone.
+    /// `true` if the request would have fitted by the ledger's figures alone.
     pub by_cloudwatch: bool,
-    /// Whether shards were read.
+    /// `true` if shards were read.
     pub several_reads: bool,
 }
 
@@ -212,7 +211,7 @@ impl World {
         }
     }
 
-    /// Makes all changes or none, and keeps account of it. Whether they happened.
+    /// Makes all changes or none, and records them. Returns `true` if they happened.
     pub fn make(&mut self, setup: &Setup, changes: &[(Key, Change)], by: By) -> bool {
         let mut scopes = self.scopes.clone();
         let mut expected = self.expected.clone();
@@ -221,7 +220,8 @@ impl World {
             let items = &mut scopes[place];
             let item = shard.map_or(&mut items.own, |shard| items.shards.get_mut(&shard).unwrap());
             match change.apply(item) {
-                // These only count, and with them no two states would be the same. Who compares how often leases changed is told below.
+                // These fields only count. With them, no two states would be equal. A client that compares `leases`
+                // learns of a change from `lease_changed`.
                 Some(next) => *item = Item { leases: 0, calls: 0, busy_ms: 0, ..next },
                 None => match again(setup, item, change) {
                     Some(next) => {
@@ -252,7 +252,7 @@ impl World {
         true
     }
 
-    /// Whoever has read the scope's own item will see that a lease was changed since.
+    /// Tells every execution that has read the scope's own item that a lease was changed since.
     fn lease_changed(&mut self, setup: &Setup, place: usize) {
         for client in &mut self.clients {
             if let Phase::Look(look) = &mut client.phase {
@@ -262,7 +262,7 @@ impl World {
         }
     }
 
-    /// Notes whose hold was taken or ended.
+    /// Records the execution whose hold was taken or ended.
     fn note(&mut self, setup: &Setup, shard: Option<u16>, change: &Change, by: By, scopes: &[ScopeItems]) {
         let (Change::Take { owner, hold, .. } | Change::Draw { owner, hold, .. } | Change::Settle { owner, hold, .. }) =
             change
@@ -282,7 +282,7 @@ impl World {
         }
     }
 
-    /// Tokens that the model wrote, for the sentry or round it.
+    /// Tokens that the model wrote for requests of the sentry and for requests that bypassed it.
     pub fn produced(&self) -> u64 {
         self.clients.iter().filter_map(|client| client.spent).map(u64::from).sum::<u64>() + self.bypass
     }
@@ -307,7 +307,7 @@ impl World {
         item.sweep_at_ms = None;
     }
 
-    /// The holds that the sweep settles now.
+    /// The changes by which the sweep settles expired holds now.
     pub fn expired(&self, setup: &Setup) -> Changes {
         let changes = self.due().flat_map(|(place, shard, item)| {
             sentry_ledger::steps::expiries(&Key::of(&setup.limits[place], shard), item, self.now_ms())
@@ -316,7 +316,7 @@ impl World {
     }
 }
 
-/// Which limit's item it is, and which shard.
+/// The position of the limit that an item belongs to, and the number of the shard.
 fn find(setup: &Setup, key: &Key) -> (usize, Option<u16>) {
     let of_shard = key.of_shard();
     let (own, shard) = of_shard.as_ref().map_or((key, None), |(own, shard)| (own, Some(*shard)));
@@ -324,12 +324,12 @@ fn find(setup: &Setup, key: &Key) -> (usize, Option<u16>) {
     (setup.limits.iter().position(is).unwrap(), shard)
 }
 
-/// What a scope has settled, over all its items.
+/// The settled amount of a scope over all its items.
 pub fn settled(items: &ScopeItems) -> Amount {
     items.iter().map(|(_, item)| item.settled).sum()
 }
 
-/// The sum of a scope's holds themselves.
+/// The sum of the individual holds of a scope.
 pub fn holds(items: &ScopeItems) -> Amount {
     items.iter().flat_map(|(_, item)| item.holds.values()).map(|hold| hold.amount).sum()
 }
