@@ -117,7 +117,11 @@ impl From<InvalidItem> for ErrorBody {
 /// Parses the item that was found under `key`. `of_all_values` is `true` for a fallback item that applies to all values
 /// of a scope.
 pub fn parse(key: &str, item: &Item, of_all_values: bool) -> Result<Settings, InvalidItem> {
-    settings(item, of_all_values).map_err(|Fault { field, problem }| InvalidItem { key: key.to_owned(), field, problem })
+    settings(item, of_all_values).map_err(|Fault { field, problem }| InvalidItem {
+        key: key.to_owned(),
+        field,
+        problem,
+    })
 }
 
 impl Settings {

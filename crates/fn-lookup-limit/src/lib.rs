@@ -16,7 +16,7 @@ use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::Limits;
 use sentry_lambda::{Failure, cause};
 
-use crate::item::{Item, KEY, MOST_ENTRIES, InvalidItem, Settings};
+use crate::item::{InvalidItem, Item, KEY, MOST_ENTRIES, Settings};
 pub use crate::scopes::{BudgetTags, InvalidBudgetTags};
 use crate::scopes::{DEFAULT, ModelScopes, Scope};
 

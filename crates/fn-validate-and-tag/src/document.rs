@@ -1,6 +1,6 @@
 //! The rules for the document: model, prompt and parameters.
 
-use sentry_contract::answer::{Notice, NoticeCode};
+use sentry_contract::notice::{Notice, NoticeCode};
 use sentry_contract::request::{Estimate, Fallback, Model, Parameters, Prompt, Reasoning, Tags};
 use sentry_models::Resolved;
 use serde_json::Value;

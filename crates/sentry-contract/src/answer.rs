@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::content::Content;
 use crate::error::{ErrorBody, Outcome};
+use crate::notice::Notice;
 use crate::request::{Model, Role, Tags};
 use crate::states::Enforcement;
 
@@ -271,24 +272,6 @@ impl Degraded {
             Self::Fallback { max_tokens, .. } => *max_tokens,
         }
     }
-}
-
-/// Information for the client beside its answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notice {
-    /// The kind of notice.
-    pub code: NoticeCode,
-    /// The facts, and the action that the client can take.
-    pub message: String,
-}
-
-/// The kinds of notices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum NoticeCode {
-    /// The model reaches its end of life within sixty days.
-    ModelRetiring,
-    /// The name that the client used now means a newer model.
-    ModelReplaced,
 }
 
 /// The `model` object of an answer.

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod content;
 pub mod error;
+pub mod notice;
 mod prompt;
 pub mod request;
 pub mod scope;

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sentry_domain::{Charges, Price};
 use serde::{Deserialize, Serialize};
 
-use crate::answer::Notice;
+use crate::notice::Notice;
 pub use crate::prompt::{Effort, Message, Parameters, Prompt, Reasoning, Role};
 
 /// The tags of a request: those of the client and those that the sentry adds.

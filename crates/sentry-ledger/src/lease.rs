@@ -19,7 +19,7 @@ use crate::alert::Watch;
 use crate::change::{Change, Most};
 use crate::item::Item;
 use crate::key::{Key, delete_after};
-use crate::store::ScopeItems;
+use crate::scope_items::ScopeItems;
 
 /// The longest duration of a lease, in milliseconds. It equals the time for which a usage figure may be reused.
 const LEASE_MS: i64 = 60_000;

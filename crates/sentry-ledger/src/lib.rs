@@ -13,6 +13,7 @@ mod key;
 mod lease;
 mod mark;
 mod reserve;
+mod scope_items;
 mod settle;
 mod store;
 mod sweep;
@@ -35,7 +36,8 @@ pub mod steps {
         Groups, MOST_SHARDS, Place, candidates, close, closed, grown, heated, leased, opened, shard, spread,
     };
     pub use crate::reserve::{Attempt, Step};
+    pub use crate::scope_items::ScopeItems;
     pub use crate::settle::{barring, cancellation, expiries, places_of, settlements};
-    pub use crate::store::{ROUNDS, ScopeItems, longest_pause_ms};
+    pub use crate::store::{ROUNDS, longest_pause_ms};
     pub use crate::sweep::{next_look, returned};
 }

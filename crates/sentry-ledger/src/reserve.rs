@@ -16,8 +16,9 @@ use crate::holder::Holder;
 use crate::item::{Hold, Item};
 use crate::key::{Key, delete_after};
 use crate::lease::{self, Groups, Place};
+use crate::scope_items::ScopeItems;
 use crate::settle::expiries;
-use crate::store::{Ledger, LedgerError, ROUNDS, Registered, ScopeItems, Written, pause};
+use crate::store::{Ledger, LedgerError, ROUNDS, Registered, Written, pause};
 
 /// One in this many holds in shards is followed by a read of the items' sizes, if a transaction took the hold or one
 /// of the items is too large. The answer of a transaction does not show the items. Not every hold is followed by this

@@ -1,6 +1,6 @@
 //! Access to the two tables: single changes, transactions, and consistent reads of several items.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 use std::time::Duration;
 
@@ -26,10 +26,10 @@ use thiserror::Error as ThisError;
 use crate::admission::Budget;
 use crate::change::Change;
 use crate::expression::{self, Attributes, Expression};
-use crate::figures::Figures;
 use crate::item::Item;
 use crate::key::Key;
 use crate::lease::{self, Place};
+use crate::scope_items::ScopeItems;
 
 // Attributes of the requests table: the key, the execution that has the request, and the second since 1970 after which
 // DynamoDB may delete it.
@@ -105,34 +105,6 @@ pub(crate) enum Registered {
     Other,
     /// The entry is this execution's own, and the execution has given the request up.
     GivenUp,
-}
-
-/// The items of a scope's window: its own item, and shards.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ScopeItems {
-    /// The scope's own item.
-    pub own: Item,
-    /// The shards that were read, by their numbers.
-    pub shards: BTreeMap<u16, Item>,
-}
-
-impl ScopeItems {
-    /// The sums over the own item and the shards that were read.
-    #[must_use]
-    pub fn figures(&self) -> Figures {
-        Figures::of(&self.own, self.shards.values())
-    }
-
-    /// `true` if every shard was read that the own item lists. Only these can have holds or a lease.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.own.shards.keys().all(|shard| self.shards.contains_key(shard))
-    }
-
-    /// Every item, with the number of its shard. `None` is the own item.
-    pub fn iter(&self) -> impl Iterator<Item = (Option<u16>, &Item)> {
-        std::iter::once((None, &self.own)).chain(self.shards.iter().map(|(shard, item)| (Some(*shard), item)))
-    }
 }
 
 /// The budget ledger. It reads and writes two DynamoDB tables.

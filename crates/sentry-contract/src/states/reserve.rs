@@ -5,8 +5,9 @@ use sentry_domain::Amount;
 use serde::{Deserialize, Serialize};
 
 use super::{Gathered, LimitsFound, MetricsRecord, ScopeLimit, TokenCount};
-use crate::answer::{Degraded, FinalAnswer, Notice};
+use crate::answer::{Degraded, FinalAnswer};
 use crate::error::ErrorBody;
+use crate::notice::Notice;
 use crate::request::{Model, Request, Tags};
 use crate::usage::UsageFound;
 
