@@ -33,7 +33,8 @@ pub struct MetricsRecord {
     /// The scopes whose limits applied to the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
-    /// `true` if the model certainly used nothing. If it is `false` and `usage` is absent, the hold is settled in full.
+    /// `true` if the model certainly used nothing. If it is `false` and `usage` is absent, the usage history counts the hold
+    /// of an approved request as unknown usage.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nothing_spent: bool,
     /// The amount that the request held, if any.
