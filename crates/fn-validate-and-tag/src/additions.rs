@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use rust_decimal::Decimal;
 use sentry_contract::ErrorCode;
 use sentry_lambda::{Failure, cause};
 use sentry_models::{Addition, InvalidEntry};
@@ -65,7 +66,7 @@ impl Additions {
 fn json(value: AttributeValue) -> Option<Value> {
     Some(match value {
         AttributeValue::S(text) => Value::String(text),
-        AttributeValue::N(digits) => Value::Number(digits.parse::<Number>().ok()?),
+        AttributeValue::N(digits) => Value::Number(number(&digits)?),
         AttributeValue::Bool(truth) => Value::Bool(truth),
         AttributeValue::Null(_) => Value::Null,
         AttributeValue::L(list) => Value::Array(list.into_iter().map(json).collect::<Option<_>>()?),
@@ -75,4 +76,28 @@ fn json(value: AttributeValue) -> Option<Value> {
         }
         _ => return None,
     })
+}
+
+/// Converts a number of DynamoDB to JSON. A whole number with an exponent, such as `1E+6`, becomes one without it, because
+/// the fields for tokens accept only digits.
+fn number(digits: &str) -> Option<Number> {
+    if digits.contains(['e', 'E']) {
+        Decimal::from_scientific(digits).ok()?.normalize().to_string().parse().ok()
+    } else {
+        digits.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn number_with_an_exponent_is_written_without_it() {
+        for (digits, expected) in [("1E+6", "1000000"), ("2.5e-3", "0.0025"), ("12", "12"), ("0.30", "0.30")] {
+            let expected: Value = serde_json::from_str(expected).unwrap();
+            assert_eq!(json(AttributeValue::N(digits.to_owned())), Some(expected), "{digits}");
+        }
+        assert_eq!(json(AttributeValue::N("1E+100".to_owned())), None);
+    }
 }
