@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-LOCAL = Path(__file__).resolve().parent.parent / "crates" / "xtask" / "local"
+LOCAL = Path(__file__).resolve().parent.parent / "local"
 sys.path.append(str(LOCAL))
 
 import cost_prices as prices  # noqa: E402

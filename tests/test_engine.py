@@ -1,4 +1,4 @@
-"""The changes to the engine of the local AWS (crates/xtask/local/engine.py). Needs no endpoint."""
+"""The changes to the engine of the local AWS (local/engine.py). Needs no endpoint."""
 
 import sys
 import threading
@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonata
 import pytest
 
-LOCAL = Path(__file__).resolve().parent.parent / "crates" / "xtask" / "local"
+LOCAL = Path(__file__).resolve().parent.parent / "local"
 sys.path.insert(0, str(LOCAL))
 
 from articles_trace import by_state, covered, in_turn, own, way  # noqa: E402

@@ -725,7 +725,7 @@ def test_both_workflows_call_models_in_the_same_states():
 
 
 def test_state_machines_are_written_from_their_sources():
-    script = ROOT / "crates/xtask/local/state_machines.py"
+    script = ROOT / "local/state_machines.py"
     checked = subprocess.run([sys.executable, str(script), str(ROOT / "statemachines"), "--check"], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
 

@@ -91,7 +91,7 @@ impl PythonEnv {
         self.folder.join("bin").join(name)
     }
 
-    /// Command for a Python program of this crate. The caller adds the arguments.
+    /// Command for a Python program in `local/`. The caller adds the arguments.
     pub fn script(&self, workspace: &Workspace, name: &str) -> Command {
         let mut command = Command::new(self.python());
         // Without a cache of compiled modules, the source folder stays clean.

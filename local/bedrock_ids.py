@@ -1,6 +1,6 @@
-"""Writes ids.json, which contains the model ids, their maximum input and output tokens, and their last dates.
+"""Writes the ids.json of the Bedrock simulator: model ids, their maximum input and output tokens, and their last dates.
 
-    python3 ids.py bedrock-models.json > ids.json
+    python3 local/bedrock_ids.py bedrock-models.json > crates/bedrock-sim/data/ids.json
 
 The input has an object `models`, which maps ids to facts collected from LiteLLM's model map. It lacks models that ended long ago and
 some profiles. ENDED and MORE add them. The comments name the source of each entry.
