@@ -40,7 +40,12 @@ ROUNDS = 5
 SETTLING_SECONDS = 2
 # Number of executions of each kind that are recorded state by state.
 RECORDED = 20
-HANDLERS = {"ValidateAndTag": "validate_and_tag", "MonthRange": "month_range", "GetUsage": "get_usage", "InvokeModel": "invoke_model"}
+HANDLERS = {
+    "ValidateAndTag": "validate_and_tag",
+    "MonthRange": "month_range",
+    "GetUsage": "get_usage",
+    "InvokeModel": "invoke_model",
+}
 ROLE = "arn:aws:iam::000000000000:role/articles"
 PLENTY = 1_000_000_000
 Figures = dict[str, Any]
@@ -49,7 +54,11 @@ Figures = dict[str, Any]
 def request(model: str) -> dict[str, Any]:
     """A request document that both designs accept."""
     messages = [{"role": "user", "content": "Explain the benefits of using S3 using only 100 words."}]
-    return {"model": model, "prompt": {"messages": messages, "parameters": {"max_tokens": 200}}, "tags": {"applicationId": "bench"}}
+    return {
+        "model": model,
+        "prompt": {"messages": messages, "parameters": {"max_tokens": 200}},
+        "tags": {"applicationId": "bench"},
+    }
 
 
 class Design:
@@ -64,7 +73,9 @@ class Design:
         ended = self.states.start_sync_execution(stateMachineArn=self.arn, input=json.dumps(request(model)), **named)
         took = (time.perf_counter() - begun) * 1000
         if ended["status"] != "SUCCEEDED" or self.accepts(json.loads(ended["output"])) != (model == MODEL):
-            raise SystemExit(f"{self.name}: {model} ended {ended['status']}: {ended.get('cause') or ended.get('output')}")
+            raise SystemExit(
+                f"{self.name}: {model} ended {ended['status']}: {ended.get('cause') or ended.get('output')}"
+            )
         return took
 
 
@@ -92,7 +103,10 @@ def put_limit(endpoint: str, table: str, model: str, most: int) -> None:
 def theirs(endpoint: str) -> Design:
     """Deploys the articles' design to the local AWS."""
     table = "articles-limits"
-    key = {"AttributeDefinitions": [{"AttributeName": "modelId", "AttributeType": "S"}], "KeySchema": [{"AttributeName": "modelId", "KeyType": "HASH"}]}
+    key = {
+        "AttributeDefinitions": [{"AttributeName": "modelId", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "modelId", "KeyType": "HASH"}],
+    }
     client("dynamodb", endpoint).create_table(TableName=table, BillingMode="PAY_PER_REQUEST", **key)
     for model, most in ((MODEL, PLENTY), (DENIED_MODEL, 0)):
         put_limit(endpoint, table, model, most)
@@ -113,7 +127,13 @@ def deploy_function(endpoint: str, name: str) -> str:
     with zipfile.ZipFile(archive, "w") as zipped:
         zipped.write(HERE / "handlers.py", "handlers.py")
     made = client("lambda", endpoint).create_function(
-        FunctionName=f"articles-{name}", Runtime="python3.12", Role=ROLE, Handler=f"handlers.{HANDLERS[name]}", Code={"ZipFile": archive.getvalue()}, MemorySize=256)
+        FunctionName=f"articles-{name}",
+        Runtime="python3.12",
+        Role=ROLE,
+        Handler=f"handlers.{HANDLERS[name]}",
+        Code={"ZipFile": archive.getvalue()},
+        MemorySize=256,
+    )
     return made["FunctionArn"]
 
 
@@ -165,10 +185,19 @@ def at_once(designs: list[Design], requests: int, pid: int) -> dict[str, Figures
                 engine_after, functions_after = processor_ms(pid)
                 # The first round is not counted, because it starts the execution environments of the functions.
                 if number > 0:
-                    add(totals[design.name], seconds=seconds, engine=engine_after - engine, functions=functions_after - functions)
+                    add(
+                        totals[design.name],
+                        seconds=seconds,
+                        engine=engine_after - engine,
+                        functions=functions_after - functions,
+                    )
     sent = each_round * ROUNDS
     return {
-        name: {"per_second": sent / total["seconds"], "engine_ms": total["engine"] / sent, "functions_ms": total["functions"] / sent}
+        name: {
+            "per_second": sent / total["seconds"],
+            "engine_ms": total["engine"] / sent,
+            "functions_ms": total["functions"] / sent,
+        }
         for name, total in totals.items()
     }
 
@@ -196,7 +225,9 @@ def table(title: str, rows: list[tuple[str, float, float]]) -> None:
 
 def print_ways(designs: list[Design], file: Path) -> None:
     """Prints the path of a request of each kind, and the time in each state."""
-    records = {(design.name, label): recorded(design, model, file) for label, model in KINDS.items() for design in designs}
+    records = {
+        (design.name, label): recorded(design, model, file) for label, model in KINDS.items() for design in designs
+    }
     for label in KINDS:
         articles, own = (way(records[design.name, label][0]) for design in designs)
         table(f"The way of a request, {label}", [(what, articles[what], own[what]) for what in articles])
@@ -218,12 +249,21 @@ def main() -> None:
     rows = []
     for label, model in KINDS.items():
         took = in_turns(designs, model, arguments.requests)
-        for name, figure in (("median", statistics.median), ("95th percentile", lambda values: percentile(values, 0.95))):
+        for name, figure in (
+            ("median", statistics.median),
+            ("95th percentile", lambda values: percentile(values, 0.95)),
+        ):
             rows.append((f"{label}, {name}, ms", *(figure(took[design.name]) for design in designs)))
     table(f"Overhead with one client, {arguments.requests} requests each in turns", rows)
     found = at_once(designs, arguments.requests, arguments.engine_pid)
-    rows = [(name, *(found[design.name][key] for design in designs)) for name, key in (
-        ("requests a second", "per_second"), ("engine, processor ms a request", "engine_ms"), ("functions, processor ms a request", "functions_ms"))]
+    rows = [
+        (name, *(found[design.name][key] for design in designs))
+        for name, key in (
+            ("requests a second", "per_second"),
+            ("engine, processor ms a request", "engine_ms"),
+            ("functions, processor ms a request", "functions_ms"),
+        )
+    ]
     table(f"{CLIENTS} clients, {arguments.requests} requests each in {ROUNDS} rounds", rows)
     print_ways(designs, arguments.trace)
     print(f"\n{os.cpu_count()} processors; the engine is one Python process.", file=sys.stderr)

@@ -149,7 +149,9 @@ class Converse:
             message = json.loads(error.read()).get("message")
         except (ValueError, AttributeError, OSError):
             message = None
-        told = f"Service: BedrockRuntime, Status Code: {error.code}, Request ID: {error.headers.get('x-amzn-requestid')}"
+        told = (
+            f"Service: BedrockRuntime, Status Code: {error.code}, Request ID: {error.headers.get('x-amzn-requestid')}"
+        )
         return Failed(name, f"{message} ({told})", throttled=error.code == 429)
 
     def check_size(self, payload: Any) -> None:

@@ -95,7 +95,10 @@ class Story:
             "fn-month-range": lambda: self._request,
             "fn-fetch-usage": lambda: self.answers["fn-month-range"],
             "fn-lookup-limit": lambda: self._request,
-            "fn-count-tokens": lambda: {"countedAs": "anthropic.claude-haiku-4-5-20251001-v1:0", "prompt": self._prompt},
+            "fn-count-tokens": lambda: {
+                "countedAs": "anthropic.claude-haiku-4-5-20251001-v1:0",
+                "prompt": self._prompt,
+            },
             "fn-reserve": self._reserve,
             "fn-invoke-model": self._invoke_model,
             "fn-prepare-call": self._invoke_model,
@@ -128,13 +131,21 @@ class Story:
 
     def _invoke_model(self) -> Any:
         most = self._admitted["reservation"]["maxTokens"]
-        return {"model": self._admitted["model"], "tags": self._admitted["tags"], "maxTokens": most, "prompt": self._prompt}
+        return {
+            "model": self._admitted["model"],
+            "tags": self._admitted["tags"],
+            "maxTokens": most,
+            "prompt": self._prompt,
+        }
 
     def _settle(self) -> Any:
         return {"admitted": self._admitted, "ended": self.answers["fn-invoke-model"]}
 
     def _emit_metrics(self) -> Any:
-        counted = {"usage": self.answers["fn-invoke-model"]["sealed"]["usage"], "hold": self._admitted["reservation"]["hold"]}
+        counted = {
+            "usage": self.answers["fn-invoke-model"]["sealed"]["usage"],
+            "hold": self._admitted["reservation"]["hold"],
+        }
         record = {"outcome": "Succeeded", "tags": self._admitted["tags"], "model": self._admitted["model"], **counted}
         return {"Records": [{"messageId": "1", "body": json.dumps(record), "eventSource": "aws:sqs"}]}
 
@@ -228,7 +239,9 @@ def print_end_to_end(figures: Figures) -> None:
         f"median {figures['medianMs']:.1f} ms, 95th percentile {figures['p95Ms']:.1f} ms, "
         f"99th {figures['p99Ms']:.1f} ms"
     )
-    print("(local AWS without its own waits, see engine.py: 150 ms an execution, 50 and 40 ms a function call; usage cached)")
+    print(
+        "(local AWS without its own waits, see engine.py: 150 ms an execution, 50 and 40 ms a function call; usage cached)"
+    )
 
 
 def options_from(arguments: list[str]) -> argparse.Namespace:
@@ -257,7 +270,9 @@ def main() -> int:
         say(f"measuring failed: {error!r}")
         return 1
     if options.json:
-        options.json.write_text(json.dumps({"functions": functions, "endToEnd": end_to_end}, indent=2), encoding="utf-8")
+        options.json.write_text(
+            json.dumps({"functions": functions, "endToEnd": end_to_end}, indent=2), encoding="utf-8"
+        )
     return 0
 
 

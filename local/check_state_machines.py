@@ -30,10 +30,16 @@ State = dict[str, Any]
 RULE = "E3601"
 HANDLER_FIELDS = {
     "Retry": {
-        "Comment", "ErrorEquals", "IntervalSeconds", "MaxAttempts", "BackoffRate", "MaxDelaySeconds", "JitterStrategy",
+        "Comment",
+        "ErrorEquals",
+        "IntervalSeconds",
+        "MaxAttempts",
+        "BackoffRate",
+        "MaxDelaySeconds",
+        "JitterStrategy",
     },
     "Catch": {"Comment", "ErrorEquals", "Next", "Output", "Assign"},
-}  # fmt: skip
+}
 # Replacements of placeholders for the checks: the partition, or any valid ARN.
 PARTITION = "Partition"
 SUBSTITUTE = "arn:aws:lambda:us-east-1:123456789012:function:placeholder"

@@ -49,13 +49,17 @@ def table(bills: dict[str, Bill]) -> list[str]:
 def slower(counts: Counts) -> Counts:
     """The same counts with all durations multiplied by `SLOWER`, except the model's."""
     calls = {name: [SLOWER * each for each in times] for name, times in counts.calls_ms.items()}
-    return Counts(**vars(counts) | {"calls_ms": calls, "emit_ms": SLOWER * counts.emit_ms, "own_ms": SLOWER * counts.own_ms})
+    return Counts(
+        **vars(counts) | {"calls_ms": calls, "emit_ms": SLOWER * counts.emit_ms, "own_ms": SLOWER * counts.own_ms}
+    )
 
 
 def report(counts: dict[str, dict[str, Counts]], templated: dict[str, Deployed]) -> bool:
     """Prints the whole report. Returns True if the targets are met."""
     approved = {mode: bill(each["approved"], templated[mode], LOAD) for mode, each in counts.items()}
-    print(f"\n{LOAD.requests:,} approved requests of {LOAD.model_ms // 1000} s, evenly over a day, {date.today()}, {os.cpu_count()} cores\n")
+    print(
+        f"\n{LOAD.requests:,} approved requests of {LOAD.model_ms // 1000} s, evenly over a day, {date.today()}, {os.cpu_count()} cores\n"
+    )
     print("\n".join(table(approved)))
     print()
     met = True
@@ -64,12 +68,20 @@ def report(counts: dict[str, dict[str, Counts]], templated: dict[str, Deployed])
         met = met and total <= aim
         longer = prices.cents(bill(slower(counts[mode]["approved"]), templated[mode], LOAD).total)
         denied = prices.cents(bill(counts[mode]["denied"], templated[mode], LOAD).total)
-        print(f"{title}: ${total}, aim ${aim}: {'met' if total <= aim else 'NOT met'}. All durations but the model's {SLOWER} times as long: ${longer}.")
+        print(
+            f"{title}: ${total}, aim ${aim}: {'met' if total <= aim else 'NOT met'}. All durations but the model's {SLOWER} times as long: ${longer}."
+        )
         print(f"{title}: as many denied requests: ${denied}.")
-    print("Not in the sums: tokens; what a month costs without a request (metrics, alarms, idle polls of the queue, backups, keys).")
+    print(
+        "Not in the sums: tokens; what a month costs without a request (metrics, alarms, idle polls of the queue, backups, keys)."
+    )
     print("\nThe same arithmetic for the published workflows, 100,000 requests:")
-    print(f"Standard, {prices.PUBLISHED_TRANSITIONS} transitions less {prices.FREE_TRANSITIONS:,} free ones: ${prices.cents(prices.published_standard())}")
-    print(f"Express, {prices.PUBLISHED_MS / 1000:g} s at {prices.EXPRESS_STEP_MB} MB: ${prices.cents(prices.published_express())}")
+    print(
+        f"Standard, {prices.PUBLISHED_TRANSITIONS} transitions less {prices.FREE_TRANSITIONS:,} free ones: ${prices.cents(prices.published_standard())}"
+    )
+    print(
+        f"Express, {prices.PUBLISHED_MS / 1000:g} s at {prices.EXPRESS_STEP_MB} MB: ${prices.cents(prices.published_express())}"
+    )
     return met
 
 

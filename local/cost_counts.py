@@ -65,11 +65,7 @@ def actions(call: Call) -> list[tuple[str, dict[str, Any], bool]]:
     """The actions of a call on single items: operation, request, and whether it is part of a transaction."""
     request = call.request
     if call.operation == "TransactWriteItems":
-        return [
-            (f"{kind}Item", part, True)
-            for item in request["TransactItems"]
-            for kind, part in item.items()
-        ]
+        return [(f"{kind}Item", part, True) for item in request["TransactItems"] for kind, part in item.items()]
     if call.operation == "BatchGetItem":
         return [
             ("GetItem", {"TableName": table, "Key": key, "ConsistentRead": wanted.get("ConsistentRead", False)}, False)
@@ -134,7 +130,9 @@ def count(stack: Stack, application: str, outcome: str, sizes: dict[Key, int]) -
     payloads = stack.states_entered(ended["executionArn"])
     put = [call for call in calls if call.operation == "PutMetricData"]
     return Counts(
-        calls_ms={name: typical(each) for name, each in times.items() if each and name not in (SWEEP_HOLDS, EMIT_METRICS)},
+        calls_ms={
+            name: typical(each) for name, each in times.items() if each and name not in (SWEEP_HOLDS, EMIT_METRICS)
+        },
         emit_ms=max(times[EMIT_METRICS], default=0),
         own_ms=math.ceil(statistics.median(own_ms)),
         definition_bytes=stack.definition_bytes(),
@@ -175,7 +173,9 @@ def own_bytes(lines: list[str]) -> int:
 
 def message_bytes(calls: list[Call], payloads: list[str]) -> int:
     """The size of the metrics message. If the workflow itself sends it, this is the payload of the last state."""
-    return max([call.request_bytes for call in calls if call.operation == "SendMessage"], default=len(payloads[-1].encode()))
+    return max(
+        [call.request_bytes for call in calls if call.operation == "SendMessage"], default=len(payloads[-1].encode())
+    )
 
 
 def each_minute(stack: Stack) -> tuple[Decimal, Decimal, int]:

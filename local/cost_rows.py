@@ -20,11 +20,20 @@ INVOKE_MODEL, EMIT_METRICS, SWEEP_HOLDS = "InvokeModelFunction", "EmitMetricsFun
 # The lines that Lambda itself writes for a call at level INFO, at their maximum size. They have the fields of
 # Lambda's telemetry schema, with made-up values of the usual length.
 ID = "8286a188-ba32-4475-8077-530cd35c09a9"
-TRACE = {"spanId": "54565fb41ac79632", "type": "X-Amzn-Trace-Id", "value": f"Root=1-62e900b2-710d76f009d6e7785905449a;Parent={'0' * 16};Sampled=1"}
+TRACE = {
+    "spanId": "54565fb41ac79632",
+    "type": "X-Amzn-Trace-Id",
+    "value": f"Root=1-62e900b2-710d76f009d6e7785905449a;Parent={'0' * 16};Sampled=1",
+}
 MEASURED = {"durationMs": 123.456, "billedDurationMs": 124, "memorySizeMB": 256, "maxMemoryUsedMB": 24}
 PLATFORM_RECORDS = {
     "platform.start": {"requestId": ID, "version": "$LATEST"},
-    "platform.runtimeDone": {"requestId": ID, "status": "success", "metrics": {"durationMs": 123.456, "producedBytes": 1234}, "tracing": TRACE},
+    "platform.runtimeDone": {
+        "requestId": ID,
+        "status": "success",
+        "metrics": {"durationMs": 123.456, "producedBytes": 1234},
+        "tracing": TRACE,
+    },
     "platform.report": {"requestId": ID, "metrics": MEASURED, "tracing": TRACE, "status": "success"},
 }
 PLATFORM_BYTES = sum(
@@ -143,7 +152,9 @@ def functions(made: Bill, counts: Counts, deployed: Deployed, load: Load) -> Non
         memory = deployed.memory_mb[INVOKE_MODEL]
         each = prices.gb_seconds(load.model_ms, memory)
         made.add("Lambda wait", load.requests * each, "lambda GB-second", f"{load.model_ms / 1000:g} s x {memory} MB")
-    work = sum((prices.gb_seconds(sum(each), deployed.memory_mb[name]) for name, each in counts.calls_ms.items()), Decimal(0))
+    work = sum(
+        (prices.gb_seconds(sum(each), deployed.memory_mb[name]) for name, each in counts.calls_ms.items()), Decimal(0)
+    )
     other = emits * prices.gb_seconds(counts.emit_ms, deployed.memory_mb[EMIT_METRICS])
     spent = sum(map(sum, counts.calls_ms.values()))
     how = f"{spent} ms in all at each function's memory, {counts.emit_ms} ms a batch"

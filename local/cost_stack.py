@@ -53,10 +53,14 @@ class Stack:
 
     def ask(self, request: dict[str, Any], outcome: str) -> dict[str, Any]:
         """Sends a request, and checks its outcome."""
-        ended = self._states.start_sync_execution(stateMachineArn=self.names["RateLimiterArn"], input=json.dumps(request))
+        ended = self._states.start_sync_execution(
+            stateMachineArn=self.names["RateLimiterArn"], input=json.dumps(request)
+        )
         found = json.loads(ended["output"])["outcome"] if ended["status"] == "SUCCEEDED" else ended["status"]
         if found != outcome:
-            raise NotCounted(f"a request ended with {found}, not {outcome}: {ended.get('output') or ended.get('cause')}")
+            raise NotCounted(
+                f"a request ended with {found}, not {outcome}: {ended.get('output') or ended.get('cause')}"
+            )
         return ended
 
     def calls(self) -> list[Call]:
@@ -80,7 +84,9 @@ class Stack:
         """The size of every item in the sentry's tables, by table and key values."""
         sizes = {}
         for table in self.tables():
-            keys = [each["AttributeName"] for each in self._tables.describe_table(TableName=table)["Table"]["KeySchema"]]
+            keys = [
+                each["AttributeName"] for each in self._tables.describe_table(TableName=table)["Table"]["KeySchema"]
+            ]
             for page in self._tables.get_paginator("scan").paginate(TableName=table):
                 for item in page["Items"]:
                     sizes[key_of(table, {key: item[key] for key in keys})] = prices.item_bytes(item)
@@ -116,7 +122,11 @@ class Stack:
         """The input of each state that an execution entered, as JSON."""
         history = self._states.get_paginator("get_execution_history").paginate(executionArn=execution)
         events = [event for page in history for event in page["events"]]
-        return [event["stateEnteredEventDetails"].get("input", "") for event in events if event["type"].endswith("StateEntered")]
+        return [
+            event["stateEnteredEventDetails"].get("input", "")
+            for event in events
+            if event["type"].endswith("StateEntered")
+        ]
 
     def definition_bytes(self) -> int:
         """The size of the rate limiter's definition, in bytes."""
@@ -135,7 +145,9 @@ def functions_of(cloudformation: Any, stack: str) -> dict[str, str]:
 def tables_of(request: dict[str, Any]) -> set[str]:
     """The tables that a DynamoDB call names."""
     parts = [part for item in request.get("TransactItems", []) for part in item.values()]
-    return {each["TableName"] for each in [request, *parts] if "TableName" in each} | set(request.get("RequestItems", {}))
+    return {each["TableName"] for each in [request, *parts] if "TableName" in each} | set(
+        request.get("RequestItems", {})
+    )
 
 
 def key_of(table: str, key: Item) -> Key:

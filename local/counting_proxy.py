@@ -15,7 +15,17 @@ import cbor2
 
 UPSTREAM_SECONDS = 60
 # Headers that belong to one connection. They are not forwarded.
-NOT_PASSED_ON = {"connection", "content-length", "date", "keep-alive", "server", "te", "trailer", "transfer-encoding", "upgrade"}
+NOT_PASSED_ON = {
+    "connection",
+    "content-length",
+    "date",
+    "keep-alive",
+    "server",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ an admin would, sends documents through StartSyncExecution, and reads the answer
 The program stops with exit code 1 at the first step with another outcome. It always writes an HTML report of the
 answers.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -86,14 +87,22 @@ class Demo:
         }
         for model, usage in used.items():
             self.stack.raise_usage_to(model, usage)
-        self.terminal.admin(self.step, "in CloudWatch, as Bedrock publishes them", {m: self.stack.month_usage(m) for m in used})
+        self.terminal.admin(
+            self.step, "in CloudWatch, as Bedrock publishes them", {m: self.stack.month_usage(m) for m in used}
+        )
         return profile_arn
 
     def approved(self, profile_arn: str) -> dict:
         self.terminal.chapter("Approved")
         first = self.request(
             "Claude Haiku 4.5, by its alias",
-            document("claude-haiku-4-5", "Explain the benefits of S3 in 100 words.", "helpdesk", "support", system="You are an AWS expert."),
+            document(
+                "claude-haiku-4-5",
+                "Explain the benefits of S3 in 100 words.",
+                "helpdesk",
+                "support",
+                system="You are an AWS expert.",
+            ),
             Expect("Succeeded", 200, source="model", metric=HAIKU),
         )
         self.request(
@@ -141,7 +150,9 @@ class Demo:
         )
         self.request(
             "The model ends with an error",
-            document("claude-haiku-4-5", "Hello! [[sim fault=model-error]]", "helpdesk", "support", environment="staging"),
+            document(
+                "claude-haiku-4-5", "Hello! [[sim fault=model-error]]", "helpdesk", "support", environment="staging"
+            ),
             Expect("InvocationFailed", 502, code="ModelError", source="model"),
         )
 
@@ -171,7 +182,9 @@ class Demo:
         usage_now = self.stack.month_usage(HAIKU)
         while any(usage_now[direction] < least[direction] for direction in least):
             if time.monotonic() > deadline:
-                raise Unexpected(f"not within {METRICS_PATIENCE_SECONDS} seconds: {usage_now}, expected at least {least}")
+                raise Unexpected(
+                    f"not within {METRICS_PATIENCE_SECONDS} seconds: {usage_now}, expected at least {least}"
+                )
             time.sleep(0.5)
             usage_now = self.stack.month_usage(HAIKU)
         self.terminal.admin(self.step, "month to date, as Bedrock published them", {HAIKU: usage_now})
@@ -201,11 +214,15 @@ class Demo:
         titles = (f"Burst, {place} of {len(bodies)}" for place in range(1, len(bodies) + 1))
         return [self._entry(first + place, each, executions[place], None)[0] for place, each in enumerate(titles)]
 
-    def _entry(self, number: int, title: str, execution: dict, expect: Expect | None) -> tuple[report.Entry, dict, list[str]]:
+    def _entry(
+        self, number: int, title: str, execution: dict, expect: Expect | None
+    ) -> tuple[report.Entry, dict, list[str]]:
         """Adds the answer of an execution to the report, and compares it with the expectation."""
         if execution["status"] != "SUCCEEDED":
             what = f"{execution.get('error', 'no error name')}: {execution.get('cause', 'no cause')}"
-            raise Unexpected(f"expected an answer document, but the execution ended {execution['status']} ({what[:300]})")
+            raise Unexpected(
+                f"expected an answer document, but the execution ended {execution['status']} ({what[:300]})"
+            )
         answer = json.loads(execution["output"])
         problems = expect.problems(answer) if expect else []
         entry = report.Entry.of(number, title, answer, execution["startDate"], execution["stopDate"], not problems)
@@ -217,7 +234,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Tells the cost sentry's story with real requests to a local stack.")
     parser.add_argument("--endpoint", required=True, metavar="URL", help="the local AWS")
     parser.add_argument("--stack-name", required=True, metavar="NAME")
-    parser.add_argument("--bedrock-endpoint", required=True, metavar="URL", help="the simulated Bedrock, control plane included")
+    parser.add_argument(
+        "--bedrock-endpoint", required=True, metavar="URL", help="the simulated Bedrock, control plane included"
+    )
     parser.add_argument("--report", required=True, metavar="PATH", type=Path, help="where the HTML report goes")
     arguments = parser.parse_args()
 

@@ -1,4 +1,5 @@
 """The demo's chapters about several budgets: a cost center, a limit in dollars, a repeated request, and a burst."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -31,7 +32,13 @@ def several_budgets(demo: Demo) -> None:
     demo.request(
         "No max_tokens: the sentry asks for as many as fit",
         document("claude-haiku-4-5", "Tell me about budgets.", "playground", "interns", max_tokens=None),
-        Expect("Succeeded", 200, source="model", scopes=[f"model#{MODEL}", "costCenter#interns"], degraded_to=INTERNS["output"]),
+        Expect(
+            "Succeeded",
+            200,
+            source="model",
+            scopes=[f"model#{MODEL}", "costCenter#interns"],
+            degraded_to=INTERNS["output"],
+        ),
     )
     scopes = [f"model#{MODEL}", "application#contracts"]
     demo.request(

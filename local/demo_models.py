@@ -1,4 +1,5 @@
 """The demo's chapters about models: every family in one format, tools, and a cheaper answer instead of a denial."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -26,14 +27,24 @@ def families(demo: Demo) -> None:
     names the feature.
     """
     demo.terminal.chapter("Every family in one format")
-    for title, model in (("Meta Llama 3.3", "llama-3-3-70b"), ("OpenAI gpt-oss", "gpt-oss-120b"), ("Mistral Large 3", "mistral-large-3")):
-        demo.request(f"{title}: the same document", document(model, "Name three uses of a queue.", "paper-search", "research"), Expect("Succeeded", 200))
+    for title, model in (
+        ("Meta Llama 3.3", "llama-3-3-70b"),
+        ("OpenAI gpt-oss", "gpt-oss-120b"),
+        ("Mistral Large 3", "mistral-large-3"),
+    ):
+        demo.request(
+            f"{title}: the same document",
+            document(model, "Name three uses of a queue.", "paper-search", "research"),
+            Expect("Succeeded", 200),
+        )
     weather = document("claude-haiku-4-5", "Is it raining in Paris? [[sim tool=weather]]", "travel", "research")
     weather["prompt"]["tools"] = [WEATHER]
     demo.request("Claude asks for a tool", weather, Expect("Succeeded", 200, stop_reason="tool_use"))
     choosy = document("qwen3-32b", "Pick a number.", "paper-search", "research")
     choosy["prompt"]["parameters"]["top_k"] = 5
-    demo.request("Qwen has no top_k: refused by name, nothing held", choosy, Expect("Invalid", 400, code="InvalidRequest"))
+    demo.request(
+        "Qwen has no top_k: refused by name, nothing held", choosy, Expect("Invalid", 400, code="InvalidRequest")
+    )
     retired = document("claude-3-7-sonnet", "Are you there?", "helpdesk", "support")
     demo.request("A retired model says what to use instead", retired, Expect("Invalid", 400, code="UnknownModel"))
 
@@ -48,7 +59,9 @@ def degrading(demo: Demo) -> None:
     demo.terminal.admin(demo.step, note, {"costCenter#students": STUDENTS, SONNET: SPENT})
     demo.request(
         "2,000 tokens asked for, 300 left",
-        document("claude-haiku-4-5", "Write an essay. [[sim wanted-tokens=2000]]", "homework", "students", max_tokens=2_000),
+        document(
+            "claude-haiku-4-5", "Write an essay. [[sim wanted-tokens=2000]]", "homework", "students", max_tokens=2_000
+        ),
         Expect("Succeeded", 200, degraded_to=STUDENTS["output"], stop_reason="max_tokens"),
     )
     demo.request(

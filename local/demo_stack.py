@@ -1,4 +1,5 @@
 """The deployed stack from the view of the demo's client and admin, and the expectations of a step."""
+
 from __future__ import annotations
 
 import json
@@ -54,7 +55,9 @@ class Expect:
             ("error.details.path", self.path, details.get("path")),
             ("tags.modelMetric", self.metric, (answer.get("tags") or {}).get("modelMetric")),
         ]
-        problems = [f"expected {name} {want}, got {got}" for name, want, got in found if want is not None and want != got]
+        problems = [
+            f"expected {name} {want}, got {got}" for name, want, got in found if want is not None and want != got
+        ]
         if self.outcome == "Succeeded" and error:
             problems.append(f"expected no error, got {error.get('code')}")
         if self.outcome != "Invalid" and not answer.get("budget"):
@@ -99,16 +102,26 @@ class Stack:
         # The client does not retry workflow calls, because a request that is sent twice may be charged twice.
         retries = {"total_max_attempts": 1 if service == "stepfunctions" else 3, "mode": "standard"}
         config = Config(
-            inject_host_prefix=False, connect_timeout=10, read_timeout=read_timeout, retries=retries, proxies={},
+            inject_host_prefix=False,
+            connect_timeout=10,
+            read_timeout=read_timeout,
+            retries=retries,
+            proxies={},
             max_pool_connections=MAX_PARALLEL,
-        )  # fmt: skip
+        )
         return self._session.client(service, endpoint_url=endpoint or self._endpoint, config=config)
 
     def ask(self, document: dict) -> dict:
         """Sends a document to the rate limiter. Returns the whole answer of StartSyncExecution."""
         return self._workflows.start_sync_execution(stateMachineArn=self.rate_limiter, input=json.dumps(document))
 
-    def set_limit(self, key: str, limit: dict[str, int | Decimal], window: str = "month", when_exceeded: Optional[list[str]] = None) -> None:
+    def set_limit(
+        self,
+        key: str,
+        limit: dict[str, int | Decimal],
+        window: str = "month",
+        when_exceeded: Optional[list[str]] = None,
+    ) -> None:
         """Writes one item of the limits table, as an admin would."""
         amounts = {name: {"N": str(amount)} for name, amount in limit.items()}
         item = {"modelId": {"S": key}, "limit": {"M": amounts}, "window": {"S": window}}

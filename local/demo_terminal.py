@@ -1,6 +1,7 @@
 """Output of the demo: one block for each request, and a summary table. It is plain text if the output is not a
 terminal.
 """
+
 from __future__ import annotations
 
 import os
@@ -56,7 +57,9 @@ class Terminal:
         self._wrapped(note, "dim")
         key_width = max(len(key) for key in amounts)
         for key, figures in amounts.items():
-            row = "  ".join(f"{unit} {f'${amount:,}' if unit == 'usd' else f'{amount:,}':>9}" for unit, amount in figures.items())
+            row = "  ".join(
+                f"{unit} {f'${amount:,}' if unit == 'usd' else f'{amount:,}':>9}" for unit, amount in figures.items()
+            )
             self._line(f"{INDENT}{_clean(key):<{key_width}}  {row}")
 
     def request(self, number: int, title: str, document: dict) -> None:
@@ -127,7 +130,9 @@ class Terminal:
         self._line(f"  {self._style(_columns(heads, widths), 'dim')}")
         for entry, row in zip(entries, rows):
             colour = OUTCOMES.get(entry.outcome, ("red",))[0]
-            self._line(f"  {self._style(_columns(row, widths), colour)}{'' if entry.expected else '  <- not as expected'}")
+            self._line(
+                f"  {self._style(_columns(row, widths), colour)}{'' if entry.expected else '  <- not as expected'}"
+            )
         self._line(f"  {self._style(_columns(total, widths), 'bold')}")
 
     def end(self, failure: Optional[str], report_path: Optional[Path]) -> None:
@@ -152,7 +157,9 @@ class Terminal:
         used = min(BAR_CHARACTERS, round(meter.used_share * BAR_CHARACTERS))
         reserved = min(BAR_CHARACTERS - used, round(meter.reserved_share * BAR_CHARACTERS))
         colour = {"spent": "red", "near": "yellow"}.get(meter.level, "green")
-        bar = self._style(full * used + held * reserved, colour) + self._style(free * (BAR_CHARACTERS - used - reserved), "dim")
+        bar = self._style(full * used + held * reserved, colour) + self._style(
+            free * (BAR_CHARACTERS - used - reserved), "dim"
+        )
         held = f", {meter.text('reserved')} held" if meter.reserved > 0 else ""
         figures = f"{meter.text('used'):>9} of {meter.text('limit'):>9} used{held}, {meter.text('remaining'):>9} left"
         return f"{INDENT}         {name:<6} {bar} {figures}"
@@ -192,7 +199,9 @@ def _summary_row(entry: report.Entry, title_width: int) -> tuple:
 
 
 def _columns(cells: tuple, widths: list) -> str:
-    aligned = [cell.rjust(width) if i in (0, 4, 5) else cell.ljust(width) for i, (cell, width) in enumerate(zip(cells, widths))]
+    aligned = [
+        cell.rjust(width) if i in (0, 4, 5) else cell.ljust(width) for i, (cell, width) in enumerate(zip(cells, widths))
+    ]
     return "  ".join(aligned).rstrip()
 
 

@@ -216,8 +216,7 @@ def outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:
 
 
 def check_deployed(options: Options, cloudformation: Any) -> None:
-    """Finds problems that the engine accepts silently: functions without code, and placeholders that were not replaced.
-    """
+    """Finds problems that the engine accepts silently: functions without code, and placeholders that were not replaced."""
     checks = {"AWS::Lambda::Function": check_function, "AWS::StepFunctions::StateMachine": check_state_machine}
     for resource in cloudformation.describe_stack_resources(StackName=options.stack_name)["StackResources"]:
         check = checks.get(resource["ResourceType"])

@@ -3,6 +3,7 @@
 The report never contains prompts or the model's answers. An entry keeps only the fields that it names, and `output` is
 not one.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -97,9 +98,16 @@ class Entry:
         milliseconds = max(0, round((stopped - started).total_seconds() * 1000))
         parts = {name: answer.get(name) or {} for name in ("tags", "model", "error", "usage", "cost", "degraded")}
         return cls(
-            number, title, expected, started.astimezone(timezone.utc), milliseconds,
-            str(answer.get("outcome")), int(answer.get("statusCode") or 0), budgets=answer.get("budget") or [], **parts,
-        )  # fmt: skip
+            number,
+            title,
+            expected,
+            started.astimezone(timezone.utc),
+            milliseconds,
+            str(answer.get("outcome")),
+            int(answer.get("statusCode") or 0),
+            budgets=answer.get("budget") or [],
+            **parts,
+        )
 
     @property
     def code(self) -> Optional[str]:
@@ -116,7 +124,9 @@ class Entry:
     @property
     def input_tokens(self) -> int:
         """All tokens that the model read, including cached tokens."""
-        return sum(int(self.usage.get(name, 0)) for name in ("inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"))
+        return sum(
+            int(self.usage.get(name, 0)) for name in ("inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
+        )
 
     @property
     def output_tokens(self) -> int:
@@ -204,14 +214,18 @@ def _tiles(entries: list[Entry]) -> str:
         ("Tokens", f"{sum(entry.total_tokens for entry in entries):,}", "read and written"),
         ("Cost", _dollars(entries), _unpriced_note(entries) or "as the answers state it"),
     ]
-    return "".join(f"<div><dt>{name}</dt><dd>{value}</dd><dd class=hint>{hint}</dd></div>" for name, value, hint in figures)
+    return "".join(
+        f"<div><dt>{name}</dt><dd>{value}</dd><dd class=hint>{hint}</dd></div>" for name, value, hint in figures
+    )
 
 
 def _outcome_bar(entries: list[Entry]) -> str:
     counts = [(name, sum(entry.outcome == name for entry in entries)) for name in OUTCOMES]
     words = ", ".join(f"{OUTCOMES[name][0]} {count}" for name, count in counts)
     parts = "".join(
-        f'<span class="{OUTCOMES[name][1]}" style="flex-grow:{count}"><b>{count}</b></span>' for name, count in counts if count
+        f'<span class="{OUTCOMES[name][1]}" style="flex-grow:{count}"><b>{count}</b></span>'
+        for name, count in counts
+        if count
     )
     return f'<div class="stack" role="img" aria-label="Requests by outcome: {words}">{parts}</div>'
 
@@ -224,7 +238,9 @@ def _outcome_rows(entries: list[Entry]) -> str:
         for entry in mine:
             code = f"{entry.status} {entry.code}" if entry.code else f"{entry.status}"
             codes[code] = codes.get(code, 0) + 1
-        listed = "".join(f"<li><code>{escape(code)}</code>{f' × {count}' if count > 1 else ''}</li>" for code, count in codes.items())
+        listed = "".join(
+            f"<li><code>{escape(code)}</code>{f' × {count}' if count > 1 else ''}</li>" for code, count in codes.items()
+        )
         rows.append(
             f'<tr role="row"><th role="rowheader" scope="row"><span class="badge {style}">{words}</span><small>{meaning}</small></th>'
             f'<td role="cell" class="number" data-label="Requests">{len(mine)}</td>'
@@ -273,7 +289,9 @@ def _cost_centre_rows(entries: list[Entry]) -> str:
     for entry in entries:
         groups.setdefault(entry.tags.get("costCenter"), []).append(entry)
     most = max((sum(entry.total_tokens for entry in group) for group in groups.values()), default=0)
-    named = sorted(groups.items(), key=lambda item: (item[0] is None, -sum(e.total_tokens for e in item[1]), str(item[0])))
+    named = sorted(
+        groups.items(), key=lambda item: (item[0] is None, -sum(e.total_tokens for e in item[1]), str(item[0]))
+    )
     unnamed = "<em>no cost centre in the answer</em>"
     rows = [_cost_centre_row(unnamed if name is None else escape(str(name)), group, most) for name, group in named]
     return "".join(rows) + _cost_centre_row("All", entries, 0)
@@ -281,7 +299,11 @@ def _cost_centre_rows(entries: list[Entry]) -> str:
 
 def _cost_centre_row(name: str, entries: list[Entry], most: int) -> str:
     tokens = sum(entry.total_tokens for entry in entries)
-    share = f'<i class="share" aria-hidden="true"><i style="width:{_percent(Decimal(tokens) / most)}"></i></i>' if most else ""
+    share = (
+        f'<i class="share" aria-hidden="true"><i style="width:{_percent(Decimal(tokens) / most)}"></i></i>'
+        if most
+        else ""
+    )
     note = _unpriced_note(entries)
     cells = [
         ("Requests", f"{len(entries)}"),
@@ -301,7 +323,10 @@ def _request_rows(entries: list[Entry]) -> str:
     begin = min(entry.started for entry in entries)
     seconds = [(entry.started - begin).total_seconds() for entry in entries]
     whole = max(max(s + e.milliseconds / 1000 for s, e in zip(seconds, entries)), 0.001)
-    return "".join(_request_row(entry, offset / whole, entry.milliseconds / 1000 / whole) for entry, offset in zip(entries, seconds))
+    return "".join(
+        _request_row(entry, offset / whole, entry.milliseconds / 1000 / whole)
+        for entry, offset in zip(entries, seconds)
+    )
 
 
 def _request_row(entry: Entry, offset: float, share: float) -> str:
@@ -319,7 +344,11 @@ def _request_row(entry: Entry, offset: float, share: float) -> str:
     error += f"<small>{escape(words)}</small>" if (words := entry.degradation) else ""
     error += "" if entry.expected else "<small class=unexpected>not the expected outcome</small>"
     model = entry.model.get("modelId") or entry.model.get("requested") or ""
-    tokens = f"<span class=part>{entry.input_tokens:,} in</span> <span class=part>{entry.output_tokens:,} out</span>" if entry.usage else _NONE
+    tokens = (
+        f"<span class=part>{entry.input_tokens:,} in</span> <span class=part>{entry.output_tokens:,} out</span>"
+        if entry.usage
+        else _NONE
+    )
     budget = "".join(_small_budget(budget) for budget in entry.budgets)
     time_bar = f'<span class="lane" aria-hidden="true"><i class="{style}" style="left:{offset * 100:.2f}%;width:{share * 100:.2f}%"></i></span>'
     return (

@@ -123,7 +123,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def passed_on(self, body):
-        upstream = http.client.HTTPConnection(self.server.upstream.hostname, self.server.upstream.port, timeout=UPSTREAM_SECONDS)
+        upstream = http.client.HTTPConnection(
+            self.server.upstream.hostname, self.server.upstream.port, timeout=UPSTREAM_SECONDS
+        )
         try:
             headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
             upstream.request(self.command, self.path, body, headers)
@@ -183,4 +185,7 @@ def holds(process, socket_name, client_port, server_port):
     """`True` if a process has the connection open."""
     if sys.platform == "linux":
         return any(os.readlink(each.path) == socket_name for each in os.scandir(f"/proc/{process.pid}/fd"))
-    return any(each.raddr and (each.laddr.port, each.raddr.port) == (client_port, server_port) for each in process.net_connections(kind="tcp4"))
+    return any(
+        each.raddr and (each.laddr.port, each.raddr.port) == (client_port, server_port)
+        for each in process.net_connections(kind="tcp4")
+    )

@@ -31,7 +31,11 @@ class Strikes:
         self.happened = 0
 
     def draw(self, function, operation):
-        if self._left == 0 or (self.happened == 0 and operation not in self._operations) or operation in READS - self._operations:
+        if (
+            self._left == 0
+            or (self.happened == 0 and operation not in self._operations)
+            or operation in READS - self._operations
+        ):
             return None
         self._left -= 1
         return Fault(function, operation, self._point, self._kind)
@@ -49,6 +53,7 @@ def late(sentry):
 @pytest.fixture
 def struck(sentry):
     """Runs a function behind a proxy that injects faults."""
+
     @contextmanager
     def make(function, operations, point, kind, times):
         name, variable = function
@@ -57,6 +62,7 @@ def struck(sentry):
         with FaultProxy(name, upstream, strikes) as proxy, sentry.reconfigured(name, **{variable: proxy.url}):
             yield strikes
         assert strikes.happened == times
+
     return make
 
 
@@ -68,7 +74,7 @@ def budget(sentry, request):
     """
     arn, bare = sentry.profile_arn()
     center = unique("e2e-steps")
-    scopes = [f"model#{bare}", f"costCenter#{center}"][:request.param]
+    scopes = [f"model#{bare}", f"costCenter#{center}"][: request.param]
     sentry.set_limit(bare, {"output": 1000})
     if request.param == 2:
         sentry.set_limit(scopes[1], {"output": 1000})
@@ -78,7 +84,10 @@ def budget(sentry, request):
         return document(arn, tags=tags, parameters={"max_tokens": max_tokens}, **{"output_tokens": 10, **directives})
 
     def figures(answer):
-        found = {(entry_of(answer, scope)["output"]["used"], entry_of(answer, scope)["output"]["reserved"]) for scope in scopes}
+        found = {
+            (entry_of(answer, scope)["output"]["used"], entry_of(answer, scope)["output"]["reserved"])
+            for scope in scopes
+        }
         assert len(found) == 1, found
         return found.pop()
 

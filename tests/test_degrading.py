@@ -52,9 +52,18 @@ class Pair:
         self.sentry.set_limit(key, limit, **({"whenExceeded": words} if words else {}))
 
     def sized(self, max_tokens=2000, request_id=None, **directives):
-        tags = {"applicationId": "e2e-degrading", "costCenter": self.center, **({"requestId": request_id} if request_id else {})}
+        tags = {
+            "applicationId": "e2e-degrading",
+            "costCenter": self.center,
+            **({"requestId": request_id} if request_id else {}),
+        }
         parameters = None if max_tokens is None else {"max_tokens": max_tokens}
-        return document(self.dear, tags=tags, parameters=parameters, **{"wanted_tokens": max_tokens or 2000, "input_tokens": 21, **directives})
+        return document(
+            self.dear,
+            tags=tags,
+            parameters=parameters,
+            **{"wanted_tokens": max_tokens or 2000, "input_tokens": 21, **directives},
+        )
 
     def answered(self, sent):
         """Returns `(model that answered, tokens written, degraded, answer)`."""
@@ -95,6 +104,7 @@ def replaced(pair, **more):
 
 
 # A shorter answer
+
 
 def test_answer_is_lowered_to_the_room_for_300_tokens_and_says_so(pair):
     pair.limit(pair.dear, CLAMP, output=1000)
@@ -177,6 +187,7 @@ def test_failed_invocation_tells_what_was_done(pair):
 
 # A cheaper model
 
+
 def test_cheaper_model_answers_and_the_figures_of_both_limits_are_right(sentry, pair):
     pair.limit(pair.dear, FALLBACK, input=100_000, output=300)
     pair.limit(pair.cheap, input=100_000, output=5000, usd=100)
@@ -200,7 +211,12 @@ def test_cheaper_model_answers_and_the_figures_of_both_limits_are_right(sentry, 
 def test_bundled_fallback_answers_for_an_alias(sentry):
     """The fallback of Nova Pro is Nova Lite. Its limit is found under its own alias."""
     center = unique("e2e-degrading")
-    sent = document("nova-pro", tags={"applicationId": "e2e-degrading", "costCenter": center}, parameters={"max_tokens": 1000}, wanted_tokens=40)
+    sent = document(
+        "nova-pro",
+        tags={"applicationId": "e2e-degrading", "costCenter": center},
+        parameters={"max_tokens": 1000},
+        wanted_tokens=40,
+    )
     sentry.set_limit("nova-pro", {"output": 1}, whenExceeded=FALLBACK)
     sentry.set_limit("nova-lite", {"output": 10_000_000})
     try:
@@ -239,7 +255,11 @@ def test_default_of_a_client_that_insists_on_nothing_is_lowered_before_another_m
     pair.limit(pair.dear, FALLBACK_FIRST, output=300)
     pair.limit(pair.cheap, output=1000)
     assert pair.answered(pair.sized(None))[:3] == (pair.dear, 300, lowered(2048, 300))
-    assert pair.answered(pair.sized(None))[:3] == (pair.cheap, 1000, replaced(pair, maxTokens={"from": 2048, "to": 1000}))
+    assert pair.answered(pair.sized(None))[:3] == (
+        pair.cheap,
+        1000,
+        replaced(pair, maxTokens={"from": 2048, "to": 1000}),
+    )
 
 
 def test_fallbacks_own_words_and_abilities_apply_to_it(sentry):
@@ -282,6 +302,7 @@ def test_sharded_scopes_are_settled_for_the_model_that_answered(sentry, pair):
 
 
 # Cases in which the request is denied
+
 
 def test_every_limit_that_refuses_must_allow_the_fallback(pair):
     pair.limit(pair.dear, FALLBACK, output=300)
@@ -362,6 +383,7 @@ def test_edit_of_the_words_decides_the_next_request(pair):
 
 # Many requests at once, and repeated requests
 
+
 def test_request_id_of_a_fallbacks_answer_is_taken(pair):
     pair.limit(pair.dear, FALLBACK, output=300)
     pair.limit(pair.cheap, output=5000)
@@ -389,9 +411,17 @@ def test_thirty_at_once_pass_no_limit_and_leave_nothing_unused(pair, say):
 
     with ThreadPoolExecutor(30) as pool:
         answers = list(pool.map(client, range(30)))
-    ended = Counter((answer["outcome"], answer["model"]["modelId"] == pair.cheap, answer.get("usage", {}).get("outputTokens")) for answer in answers)
+    ended = Counter(
+        (answer["outcome"], answer["model"]["modelId"] == pair.cheap, answer.get("usage", {}).get("outputTokens"))
+        for answer in answers
+    )
     say(f"30 clients: {dict(ended)}")
-    assert ended == {("Succeeded", False, 100): 10, ("Succeeded", False, 50): 1, ("Succeeded", True, 100): 10, ("Denied", False, None): 9}
+    assert ended == {
+        ("Succeeded", False, 100): 10,
+        ("Succeeded", False, 50): 1,
+        ("Succeeded", True, 100): 10,
+        ("Denied", False, None): 9,
+    }
     assert {answer["error"]["code"] for answer in answers if answer["outcome"] == "Denied"} == {"BudgetExceeded"}
     assert [pair.settled(scope) for scope in pair.scopes[:2]] == [(1050, 0), (1000, 0)]
     assert (pair.sentry.calls(pair.dear), pair.sentry.calls(pair.cheap)) == (11, 10)
@@ -423,6 +453,7 @@ def test_reserve_that_never_answers_gives_the_fallbacks_hold_back(pair, struck, 
 
 
 # Metrics
+
 
 def test_fallback_is_counted_under_the_model_that_was_called(sentry, pair):
     pair.limit(pair.dear, FALLBACK, output=300)

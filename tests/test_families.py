@@ -30,7 +30,18 @@ FAULTS = {
 COUNTS = {"input_tokens": 21, "output_tokens": 9}
 CACHED = 40
 ALWAYS_THINK = {"gpt-oss"}
-CASES = ("plain", "system", "multi-turn", "max_tokens", *VALUES, "stop_sequences", "stop reason", *FAULTS, "cached tokens", "reasoning")
+CASES = (
+    "plain",
+    "system",
+    "multi-turn",
+    "max_tokens",
+    *VALUES,
+    "stop_sequences",
+    "stop reason",
+    *FAULTS,
+    "cached tokens",
+    "reasoning",
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,11 @@ def entry(route, case):
     if case == "system":
         messages.insert(0, {"role": "system", "content": "Be brief."})
     if case == "multi-turn":
-        messages = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello, how can I help?"}, *messages]
+        messages = [
+            {"role": "user", "content": "Hello."},
+            {"role": "assistant", "content": "Hello, how can I help?"},
+            *messages,
+        ]
     made = document(route.model, messages=messages, parameters=parameters, tags={"applicationId": "e2e-families"})
     if route.entry == "router":
         made["model"] = {"modelId": route.model, "family": route.family}
@@ -111,7 +126,9 @@ def ended(sentry):
     router = {cell: each for cell, each in sent.items() if cell not in limiter}
     done = sentry.execute_all(router, machine="ModelRouterArn") | sentry.execute_all(limiter)
     bodies = recorded(sentry.bedrock_endpoint)
-    arrived = {cell: None if bodies is None else bodies.get(token(json.dumps(each))[0], []) for cell, each in sent.items()}
+    arrived = {
+        cell: None if bodies is None else bodies.get(token(json.dumps(each))[0], []) for cell, each in sent.items()
+    }
     return {cell: (sent[cell], done[cell], arrived[cell]) for cell in sent}
 
 

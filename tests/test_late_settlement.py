@@ -45,7 +45,9 @@ class Throttling(Handler):
             super().do_POST()
             return
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = json.dumps({"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "Rate exceeded"}).encode()
+        body = json.dumps(
+            {"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "Rate exceeded"}
+        ).encode()
         self.server.throttled += 1
         self.send_response(400)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
@@ -83,7 +85,10 @@ def test_settle_that_is_throttled_for_half_a_minute_loses_nothing(sentry):
     proxy = FaultProxy("settle", sentry.endpoint, Never())
     proxy.RequestHandlerClass, proxy.throttled, proxy.until = Throttling, 0, time.monotonic() + 2 * PATIENCE_SECONDS
     with proxy, sentry.late_metrics(300), sentry.quick_redelivery():
-        with sentry.reconfigured("SettleFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url), sentry.reconfigured("EmitMetricsFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url):
+        with (
+            sentry.reconfigured("SettleFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url),
+            sentry.reconfigured("EmitMetricsFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url),
+        ):
             proxy.until = time.monotonic() + THROTTLED_SECONDS
             answer = sentry.ask(sent)
             check_answer(answer, sent, unsettled=True)

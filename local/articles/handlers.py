@@ -31,8 +31,18 @@ def month_range(_event, _context):
 
 def get_usage(event, _context):
     queries = [
-        {"Id": name, "MetricStat": {"Metric": {"Namespace": "AWS/Bedrock", "MetricName": metric, "Dimensions": [{"Name": "ModelId", "Value": event["modelId"]}]},
-                                    "Period": 86400, "Stat": "Sum"}}
+        {
+            "Id": name,
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": "AWS/Bedrock",
+                    "MetricName": metric,
+                    "Dimensions": [{"Name": "ModelId", "Value": event["modelId"]}],
+                },
+                "Period": 86400,
+                "Stat": "Sum",
+            },
+        }
         for name, metric in METRICS.items()
     ]
     start, end = (datetime.datetime.fromisoformat(event["range"][edge]) for edge in ("start", "end"))
