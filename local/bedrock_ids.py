@@ -9,6 +9,7 @@ some profiles. ENDED and MORE add them. The comments name the source of each ent
 import json
 import re
 import sys
+from pathlib import Path
 
 PROFILE = re.compile(r"(global|us|eu|apac|au|jp|in|us-gov)\.(.+)")
 ID = re.compile(r"[a-z0-9-]+\.[a-z0-9.:-]+")
@@ -46,7 +47,7 @@ MORE = {"amazon.nova-premier-v1:0": ["us"]}
 
 
 def main() -> None:
-    models = json.load(open(sys.argv[1]))["models"]
+    models = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["models"]
     ids: dict = {}
     # If the profiles of a model disagree on the date, the model has no end date.
     ends: dict = {}
@@ -71,4 +72,5 @@ def main() -> None:
     print("}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -18,11 +18,12 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from cfnlint.api import ManualArgs, lint
-from jsonata import Jsonata, JException
+from jsonata import JException, Jsonata
 
 import sam_template as templates
 

@@ -90,7 +90,7 @@ def at_load(stack: Stack, in_flight: int) -> dict[Key, int]:
     def send() -> None:
         try:
             stack.ask(request, "Succeeded")
-        except Exception as error:  # noqa: BLE001 - the main thread raises it again below
+        except Exception as error:  # The main thread raises it again below.
             failures.append(error)
 
     threads = [threading.Thread(target=send) for _ in range(in_flight)]

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, Optional
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -28,15 +28,15 @@ class Expect:
 
     outcome: str
     status: int
-    code: Optional[str] = None
-    source: Optional[str] = None
-    path: Optional[str] = None
-    metric: Optional[str] = None
-    used_at_least: Optional[dict] = None
-    scopes: Optional[list] = None
-    short_of: Optional[tuple] = None
-    degraded_to: Optional[int | str] = None
-    stop_reason: Optional[str] = None
+    code: str | None = None
+    source: str | None = None
+    path: str | None = None
+    metric: str | None = None
+    used_at_least: dict | None = None
+    scopes: list | None = None
+    short_of: tuple | None = None
+    degraded_to: int | str | None = None
+    stop_reason: str | None = None
 
     def problems(self, answer: dict) -> list[str]:
         """Describes every difference between the answer and the expectation."""
@@ -98,7 +98,7 @@ class Stack:
         self.rate_limiter = outputs["RateLimiterArn"]
         self.limits_table = outputs["LimitsTableName"]
 
-    def _client(self, service: str, endpoint: Optional[str] = None, read_timeout: int = 60) -> Any:
+    def _client(self, service: str, endpoint: str | None = None, read_timeout: int = 60) -> Any:
         # The client does not retry workflow calls, because a request that is sent twice may be charged twice.
         retries = {"total_max_attempts": 1 if service == "stepfunctions" else 3, "mode": "standard"}
         config = Config(
@@ -120,7 +120,7 @@ class Stack:
         key: str,
         limit: dict[str, int | Decimal],
         window: str = "month",
-        when_exceeded: Optional[list[str]] = None,
+        when_exceeded: list[str] | None = None,
     ) -> None:
         """Writes one item of the limits table, as an admin would."""
         amounts = {name: {"N": str(amount)} for name, amount in limit.items()}
@@ -192,8 +192,8 @@ def document(
     application: str,
     cost_center: str,
     environment: str = "production",
-    system: Optional[str] = None,
-    max_tokens: Optional[int] = 400,
+    system: str | None = None,
+    max_tokens: int | None = 400,
 ) -> dict:
     """A request document of the contract. Without `max_tokens`, the sentry chooses a value."""
     messages = [{"role": "user", "content": prompt}]

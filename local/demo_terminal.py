@@ -11,7 +11,7 @@ import textwrap
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Optional, TextIO
+from typing import Any, TextIO
 
 import report
 
@@ -128,14 +128,14 @@ class Terminal:
         total = ("", f"{len(entries)} requests", "", "", f"{total_tokens:,}", _dollars(str(sum(known, Decimal(0)))))
         widths = [max(len(row[i]) for row in [heads, total, *rows]) for i in range(len(heads))]
         self._line(f"  {self._style(_columns(heads, widths), 'dim')}")
-        for entry, row in zip(entries, rows):
+        for entry, row in zip(entries, rows, strict=True):
             colour = OUTCOMES.get(entry.outcome, ("red",))[0]
             self._line(
                 f"  {self._style(_columns(row, widths), colour)}{'' if entry.expected else '  <- not as expected'}"
             )
         self._line(f"  {self._style(_columns(total, widths), 'bold')}")
 
-    def end(self, failure: Optional[str], report_path: Optional[Path]) -> None:
+    def end(self, failure: str | None, report_path: Path | None) -> None:
         self._line()
         if failure:
             self._line(self._style(f"demo failed: {_clean(failure)}", "red", "bold"))
@@ -200,7 +200,8 @@ def _summary_row(entry: report.Entry, title_width: int) -> tuple:
 
 def _columns(cells: tuple, widths: list) -> str:
     aligned = [
-        cell.rjust(width) if i in (0, 4, 5) else cell.ljust(width) for i, (cell, width) in enumerate(zip(cells, widths))
+        cell.rjust(width) if i in (0, 4, 5) else cell.ljust(width)
+        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ]
     return "  ".join(aligned).rstrip()
 
@@ -214,5 +215,5 @@ def _short(text: str, characters: int) -> str:
     return text if len(text) <= characters else text[: characters - 1].rstrip() + "…"
 
 
-def _dollars(usd: Optional[str]) -> str:
+def _dollars(usd: str | None) -> str:
     return "" if usd is None else f"${usd}"

@@ -16,9 +16,10 @@ import inspect
 import json
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any
 
 FILE_VARIABLE = "SENTRY_TRACE_FILE"
 TRACED = "traced-"

@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any, Optional
+from typing import Any
 
 TEMPLATE = Path(__file__).with_name("report.html")
 # The outcomes in the order of the contract's table, each with its label, style class, and explanation.
@@ -110,15 +110,15 @@ class Entry:
         )
 
     @property
-    def code(self) -> Optional[str]:
+    def code(self) -> str | None:
         return self.error.get("code")
 
     @property
-    def message(self) -> Optional[str]:
+    def message(self) -> str | None:
         return self.error.get("message")
 
     @property
-    def retry_after(self) -> Optional[int]:
+    def retry_after(self) -> int | None:
         return self.error.get("retryAfterSeconds")
 
     @property
@@ -137,7 +137,7 @@ class Entry:
         return self.input_tokens + self.output_tokens
 
     @property
-    def usd(self) -> Optional[str]:
+    def usd(self) -> str | None:
         return self.cost.get("usd")
 
     @property
@@ -179,7 +179,7 @@ def scopes(entries: list[Entry]) -> list[Scope]:
     return list(found.values())
 
 
-def render(entries: list[Entry], stack: str, generated: datetime, failure: Optional[str] = None) -> str:
+def render(entries: list[Entry], stack: str, generated: datetime, failure: str | None = None) -> str:
     """The whole report as one HTML document."""
     template = Template(TEMPLATE.read_text(encoding="utf-8"))
     return template.substitute(
@@ -196,7 +196,7 @@ def render(entries: list[Entry], stack: str, generated: datetime, failure: Optio
     )
 
 
-def _notice(failure: Optional[str]) -> str:
+def _notice(failure: str | None) -> str:
     if failure is None:
         return ""
     return f'<p class="notice" role="alert"><strong>The demo stopped early.</strong> {escape(failure)}</p>'
@@ -262,7 +262,7 @@ def _scope_card(scope: Scope, index: int) -> str:
     )
 
 
-def _meter(meter: Meter, earlier_limit: Optional[str]) -> str:
+def _meter(meter: Meter, earlier_limit: str | None) -> str:
     unit = "dollars" if meter.name == "usd" else f"{meter.name} tokens"
     used, limit, left = meter.text("used"), meter.text("limit"), meter.text("remaining")
     held = f", {meter.text('reserved')} reserved" if meter.reserved > 0 else ""
@@ -322,10 +322,10 @@ def _request_rows(entries: list[Entry]) -> str:
         return ""
     begin = min(entry.started for entry in entries)
     seconds = [(entry.started - begin).total_seconds() for entry in entries]
-    whole = max(max(s + e.milliseconds / 1000 for s, e in zip(seconds, entries)), 0.001)
+    whole = max(max(s + e.milliseconds / 1000 for s, e in zip(seconds, entries, strict=True)), 0.001)
     return "".join(
         _request_row(entry, offset / whole, entry.milliseconds / 1000 / whole)
-        for entry, offset in zip(entries, seconds)
+        for entry, offset in zip(entries, seconds, strict=True)
     )
 
 

@@ -28,7 +28,7 @@ class FunctionFailed(Exception):
 class Handler(socketserver.StreamRequestHandler):
     """A connection from the function."""
 
-    server: "Server"
+    server: Server
     disable_nagle_algorithm = True
     wbufsize = -1
 

@@ -7,8 +7,9 @@ are removed, together with the resources that depend on them. Each gets a note.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse
 
@@ -77,7 +78,7 @@ def _function_references(key: str, value: Any) -> set[str]:
 def unsupported_reason(body: dict[str, Any], is_supported: Callable[[str], bool]) -> str | None:
     """The reason why the engine does not support this resource, or None."""
     resource_type = str(body.get("Type"))
-    if resource_type.startswith("AWS::Serverless::") or resource_type.startswith("Custom::"):
+    if resource_type.startswith(("AWS::Serverless::", "Custom::")):
         return None
     if not is_supported(resource_type):
         return f"the engine has no {resource_type}"

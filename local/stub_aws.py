@@ -93,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.wfile.flush()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class uses this name
+    def log_message(self, format: str, *args: Any) -> None:
         """Suppresses the log line of each request."""
 
 

@@ -119,7 +119,7 @@ def window_end(name):
 
 def _headroom(wrong, room, path):
     names = ("limit", "used", "reserved", "remaining")
-    if wrong.keys(room, path, names) and all([wrong.count(room[name], f"{path}.{name}") for name in names]):
+    if wrong.keys(room, path, names) and wrong.counts(room, path, names):
         remaining = max(0, room["limit"] - room["used"] - room["reserved"])
         wrong.of(room["remaining"] == remaining, f"{path}.remaining", f"must be {remaining}: {room}")
 

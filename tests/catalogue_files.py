@@ -4,7 +4,7 @@ The program has its own code that reads the same files, and tests compare the re
 """
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -27,7 +27,7 @@ class Catalogue:
 
     def __init__(self, region):
         self.region = region
-        self.today = datetime.now(timezone.utc).date().isoformat()
+        self.today = datetime.now(UTC).date().isoformat()
         files = sorted((CRATES / "sentry-models" / "catalogue").glob("*.json"))
         providers = [read(file) for file in files if file.name != "common.json"]
         self.groups = read("sentry-models", "catalogue", "common.json")["regionGroups"]

@@ -30,12 +30,6 @@ def pytest_addoption(parser):
     group.addoption("--faults", type=int, default=300, help="faults of the crash campaign, at least")
 
 
-def pytest_configure(config):
-    config.addinivalue_line(
-        "markers", "local: injects faults or usage, so it needs the local AWS and the Bedrock simulator"
-    )
-
-
 def pytest_collection_modifyitems(config, items):
     # Tests that check the whole run come last: the exchanges with Bedrock, and the search through the logs.
     last = ["test_wire_shapes.py", "test_logs.py"]

@@ -1,7 +1,7 @@
 """Strict checker of section 2 of the public contract: keys, types, formats, and the arithmetic between fields."""
 
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from budget_contract import check_budget, check_includes, check_refusal
 
@@ -59,6 +59,11 @@ class Complaints(list):
 
     def count(self, value, path):
         return self.of(type(value) is int and value >= 0, path, f"is not a whole number from 0 but {value!r}")
+
+    def counts(self, values, path, names):
+        """Checks all fields with these names, even after a defect."""
+        sound = [self.count(values[name], f"{path}.{name}") for name in names]
+        return all(sound)
 
 
 def check_answer(answer, sent=None, *, unvalidated=False, unresolved=False, unsettled=False):
@@ -198,8 +203,8 @@ def _thought(wrong, thought, path):
 def check_usage(usage, wrong=None):
     mine = Complaints() if wrong is None else wrong
     kinds = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
-    if mine.keys(usage, "usage", (*kinds, "totalTokens"), ("cacheDetails", "serviceTier")) and all(
-        [mine.count(usage[kind], f"usage.{kind}") for kind in (*kinds, "totalTokens")]
+    if mine.keys(usage, "usage", (*kinds, "totalTokens"), ("cacheDetails", "serviceTier")) and mine.counts(
+        usage, "usage", (*kinds, "totalTokens")
     ):
         mine.of(
             usage["totalTokens"] == sum(usage[kind] for kind in kinds),
@@ -306,7 +311,7 @@ def _degraded(wrong, degraded, model):
 
 
 def _lowered(wrong, tokens, path):
-    if all([wrong.count(tokens[name], f"{path}.{name}") for name in ("from", "to")]):
+    if wrong.counts(tokens, path, ("from", "to")):
         wrong.of(tokens["from"] > tokens["to"] > 0, path, f"lowers nothing: {tokens}")
 
 
@@ -332,7 +337,7 @@ def _tags(wrong, answer, sent, complete):
         "requestId": sent["tags"].get("requestId", tags["requestId"]),
     }
     wrong.of(tags == expected, "tags", f"are {tags}, not {expected}")
-    age = datetime.now(timezone.utc) - datetime.strptime(tags["timestamp"], "%Y-%m-%dT%H:%M:%S.%f%z")
+    age = datetime.now(UTC) - datetime.strptime(tags["timestamp"], "%Y-%m-%dT%H:%M:%S.%f%z")
     wrong.of(-5 < age.total_seconds() < 600, "tags.timestamp", f"{tags['timestamp']} is not the time of the request")
 
 

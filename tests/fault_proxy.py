@@ -147,7 +147,7 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.close()
         return done
 
-    def log_message(self, format, *args):  # noqa: A002 - the base class names it so
+    def log_message(self, format, *args):
         """Suppresses the log lines of the base class."""
 
 
@@ -184,7 +184,7 @@ def socket_of(client_port, server_port):
 def holds(process, socket_name, client_port, server_port):
     """`True` if a process has the connection open."""
     if sys.platform == "linux":
-        return any(os.readlink(each.path) == socket_name for each in os.scandir(f"/proc/{process.pid}/fd"))
+        return any(str(each.readlink()) == socket_name for each in Path(f"/proc/{process.pid}/fd").iterdir())
     return any(
         each.raddr and (each.laddr.port, each.raddr.port) == (client_port, server_port)
         for each in process.net_connections(kind="tcp4")

@@ -67,7 +67,7 @@ def given(values):
     return {
         label: value
         for label, value in values.items()
-        if not any(value is each or value == each and type(value) is type(each) for each in NOTHING)
+        if not any(value is each or (value == each and type(value) is type(each)) for each in NOTHING)
     }
 
 

@@ -15,7 +15,7 @@ import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import boto3
@@ -122,12 +122,14 @@ class Sentry:
     def execute_all(self, entries, parallel=PARALLEL_REQUESTS, *, machine="RateLimiterArn"):
         """Calls `execute` for each document of a dictionary, several at a time."""
         with ThreadPoolExecutor(parallel) as pool:
-            return dict(zip(entries, pool.map(lambda entry: self.execute(entry, machine=machine), entries.values())))
+            ended = pool.map(lambda entry: self.execute(entry, machine=machine), entries.values())
+            return dict(zip(entries, ended, strict=True))
 
     def decide_all(self, entries, parallel):
         """The answers to a dictionary of documents, all at once, each once the budget was known."""
         with ThreadPoolExecutor(parallel) as pool:
-            return dict(zip(entries, pool.map(lambda entry: self.decided(entry)[0], entries.values())))
+            answers = pool.map(lambda entry: self.decided(entry)[0], entries.values())
+            return dict(zip(entries, answers, strict=True))
 
     def decided(self, entry, seen=lambda answer: None):
         """The answer once the budget was known, and the reason of each failure before it. A machine that is too slow for so many processes
@@ -220,7 +222,7 @@ class Sentry:
 
     def put_usage(self, model_metric, **tokens):
         """Puts data points as Bedrock does, e.g. `InputTokenCount=1000`. Only the local AWS allows writes to this namespace."""
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         when = max(now - timedelta(seconds=2), now.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
         self.cloudwatch.put_metric_data(
             Namespace="AWS/Bedrock",
@@ -256,7 +258,7 @@ class Sentry:
         A metric without points is absent.
         """
         described = [{"Name": name, "Value": value} for name, value in dimensions.items()]
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         queries = [
             {
                 "Id": f"{statistic.lower()}{number}",
@@ -303,7 +305,7 @@ class Sentry:
         """Returns the sum of another metric of the sentry with exactly these dimensions."""
         described = [{"Name": key, "Value": str(value)} for key, value in dimensions.items()]
         metric = {"Namespace": "GenAIRateLimiting", "MetricName": name, "Dimensions": described}
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         query = [{"Id": "total", "MetricStat": {"Metric": metric, "Period": 300, "Stat": "Sum"}}]
         answer = self.cloudwatch.get_metric_data(
             MetricDataQueries=query, StartTime=now - timedelta(hours=3), EndTime=now + timedelta(minutes=5)

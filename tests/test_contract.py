@@ -1,7 +1,7 @@
 """Tests the checker: it accepts the example of the contract and reports deviations. Needs no endpoint."""
 
 import copy
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 
@@ -136,7 +136,7 @@ PLAIN = {"messages": [{"role": "user", "content": "Hi"}]}
 
 def said(content, prompt):
     """Returns an answer with `content` and the current time, and the document that it answers."""
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     answer = {
         **SUCCEEDED,
         "tags": {**SUCCEEDED["tags"], "timestamp": now},
@@ -161,7 +161,7 @@ def test_blocks_answer_rich_prompts_and_text_answers_others():
         ([{"image": {}}], RICH[1]),
     ]
     for content, prompt in bad:
-        with pytest.raises(AssertionError, match="output.message.content"):
+        with pytest.raises(AssertionError, match=r"output\.message\.content"):
             check_answer(*said(content, prompt))
 
 

@@ -1,19 +1,14 @@
 """The arithmetic of `cargo xtask cost`: the published sums, and the rounding rules of AWS. Needs no endpoint."""
 
-import sys
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
-LOCAL = Path(__file__).resolve().parent.parent / "local"
-sys.path.append(str(LOCAL))
-
-import cost_prices as prices  # noqa: E402
-from cost_counts import units  # noqa: E402
-from cost_rows import Counts, Load, bill  # noqa: E402
-from cost_template import Deployed, Values  # noqa: E402
-from counting_proxy import Call  # noqa: E402
+import cost_prices as prices
+from cost_counts import units
+from cost_rows import Counts, Load, bill
+from cost_template import Deployed, Values
+from counting_proxy import Call
 
 DAY = Load(requests=100_000, model_ms=35_000)
 TEMPLATE = Deployed(

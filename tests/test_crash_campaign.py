@@ -168,7 +168,9 @@ class Campaign:
             lane = Lane(self._sentry, number)
             self.lanes.append(lane)
             with ThreadPoolExecutor(CLIENTS) as pool:
-                list(pool.map(lambda _: lane.client(self.plan, self._wanted), range(CLIENTS)))
+                clients = [pool.submit(lane.client, self.plan, self._wanted) for _ in range(CLIENTS)]
+            for client in clients:
+                client.result()
             number += 1
 
     def _watch(self):

@@ -4,16 +4,12 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import jsonata
 import pytest
 
-LOCAL = Path(__file__).resolve().parent.parent / "local"
-sys.path.insert(0, str(LOCAL))
-
-from articles_trace import by_state, covered, in_turn, own, way  # noqa: E402
-from engine import IdleThreads, parse_once  # noqa: E402
+from articles_trace import by_state, covered, in_turn, own, way
+from engine import IdleThreads, parse_once
 
 # Each expression reads $n or $list. It uses a feature that can fail if threads share its syntax tree: variables, functions that
 # are made at run time, partial application (which parses), sorting, regular expressions.

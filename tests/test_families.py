@@ -255,9 +255,9 @@ def test_print_the_table(ended, capsys):
                 words.append("FAILED")
                 failed.append(f"{route}: {case}: {error!r}")
         lines.append([str(route), *words])
-    widths = [max(map(len, column)) for column in zip(*lines)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     with capsys.disabled():
         print()
         for line in lines:
-            print("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip())
+            print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
     assert not failed, "\n".join(failed)

@@ -6,7 +6,7 @@ picodollar. Requests with features that it does not accept are refused before an
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -74,12 +74,8 @@ def of_each(models, attempt):
 def loop(sentry, model, turns, directives=None, **prompt):
     """Runs a conversation in which the model uses the tool in every turn except the last. Returns the messages."""
     messages = [said({"text": text("Where is it?", tool="find", **directives or {})})]
-    for turn in range(turns):
-        sent = to(model, *messages, tools=[TOOL], **prompt)
-        answer = served(sentry, sent)["output"]
-        if turn == turns - 1:
-            assert answer["stopReason"] == "end_turn"
-            return [*messages, answer["message"]]
+    for turn in range(turns - 1):
+        answer = served(sentry, to(model, *messages, tools=[TOOL], **prompt))["output"]
         assert answer["stopReason"] == "tool_use"
         (use,) = [block["toolUse"] for block in answer["message"]["content"] if "toolUse" in block]
         again = {"tool": "find"} if turn < turns - 2 else {}
@@ -88,6 +84,9 @@ def loop(sentry, model, turns, directives=None, **prompt):
             answer["message"],
             said({"toolResult": {"toolUseId": use["toolUseId"], "content": [{"text": found}]}}),
         ]
+    answer = served(sentry, to(model, *messages, tools=[TOOL], **prompt))["output"]
+    assert answer["stopReason"] == "end_turn"
+    return [*messages, answer["message"]]
 
 
 def names(**wanted):
@@ -475,7 +474,7 @@ def notice(answer):
 
 
 def test_model_that_ends_soon_is_served_with_a_notice(sentry):
-    ends = (datetime.now(timezone.utc) + timedelta(days=30)).date().isoformat()
+    ends = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
     model = sentry.add_model(ends=ends, successor="nova-lite")
     sent = document(model, tags=TAGS)
     answer = sentry.ask(sent)
@@ -486,7 +485,7 @@ def test_model_that_ends_soon_is_served_with_a_notice(sentry):
 
 def test_model_that_ended_is_refused_with_its_replacement(sentry):
     calls = sentry.calls()
-    ended = datetime.now(timezone.utc).date().isoformat()
+    ended = datetime.now(UTC).date().isoformat()
     for model, successor in (
         (sentry.add_model(ends=ended, successor="nova-lite"), "nova-lite"),
         ("llama-3-1-405b", CATALOGUE.heir("llama-3-1-405b")),

@@ -147,7 +147,7 @@ def both(native, waiting):
 
     def run(stack):
         with ThreadPoolExecutor(6) as pool:
-            return dict(zip(sent, pool.map(lambda each: ended(stack, each), sent.values())))
+            return dict(zip(sent, pool.map(lambda each: ended(stack, each), sent.values()), strict=True))
 
     return {"sent": sent, "native": run(native), "lambda": run(waiting)}
 

@@ -45,9 +45,11 @@ def test_unreachable_service_denies_and_calls_no_model(sentry, profile, function
 def test_both_unreachable_denies(sentry, profile):
     arn, bare = profile
     sent = document(arn)
-    with sentry.reconfigured("FetchUsageFunction", AWS_ENDPOINT_URL_CLOUDWATCH=UNREACHABLE):
-        with sentry.reconfigured("LookupLimitFunction", AWS_ENDPOINT_URL_DYNAMODB=UNREACHABLE):
-            answer = sentry.ask(sent)
+    with (
+        sentry.reconfigured("FetchUsageFunction", AWS_ENDPOINT_URL_CLOUDWATCH=UNREACHABLE),
+        sentry.reconfigured("LookupLimitFunction", AWS_ENDPOINT_URL_DYNAMODB=UNREACHABLE),
+    ):
+        answer = sentry.ask(sent)
     check_answer(answer, sent)
     assert answer["outcome"] == "Denied"
     assert answer["error"]["code"] in {"UsageUnavailable", "LedgerUnavailable"}

@@ -3,7 +3,7 @@
 The scopes are cost center, application, environment, each pair of these, all three, and the user.
 """
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from itertools import combinations
 
 import pytest
@@ -36,7 +36,7 @@ def scope_of(kind, tags=None):
 
 def from_now():
     """Returns the start of a window that no other run of the tests has used."""
-    return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def sized(tags, max_tokens=100, model="nova-lite", **directives):

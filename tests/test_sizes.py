@@ -14,7 +14,10 @@ MOST = 262_144
 STEP = 4_096
 # A prompt that asks for a large answer. The answer needs space in addition to the request.
 LARGE = text(output_bytes=100_000, output_tokens=25_000)
-WORDS = "the budget of a model is held before its call and settled after the answer has come in with all that it used".split()
+SENTENCE = (
+    "the budget of a model is held before its call and settled after the answer has come in with all that it used"
+)
+WORDS = SENTENCE.split()
 
 
 def english(size, chance):

@@ -857,7 +857,7 @@ def test_a_function_that_was_not_started_is_asked_again(file, name, state, sibli
 
 def test_reading_what_was_paid_for_is_repeated_when_time_ran_out():
     (rule,) = states_in("model-router.asl.json")["Read Answer"]["Retry"]
-    assert rule["MaxAttempts"] > 0 and OUT_OF_TIME <= set(rule["ErrorEquals"])
+    assert rule["MaxAttempts"] > 0 and set(rule["ErrorEquals"]) >= OUT_OF_TIME
 
 
 @pytest.mark.parametrize("file, name, state, siblings", TASKS)
@@ -955,7 +955,7 @@ ONE_ATTEMPT = {
 NOT_ONE_ATTEMPT = {
     **{
         f"count {count}": f"{TOLD} (SDK Attempt Count: {count})"
-        for count in (0, 2, 3, 10, 11, 21, "", "many", "1.5", "-1", " 1", "1 of 2", "١")
+        for count in (0, 2, 3, 10, 11, 21, "", "many", "1.5", "-1", " 1", "1 of 2", "\N{ARABIC-INDIC DIGIT ONE}")
     },
     "no number": f"{TOLD} (SDK Attempt Count)",
     "unfinished": f"{TOLD} (SDK Attempt Count: 1",

@@ -1,6 +1,6 @@
 """Windows of limits and their ends: minute, hour, day, week or month in a time zone, a period, or all time."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -41,7 +41,7 @@ def expected(kind, zone, instant):
         "month": (today.strftime("%Y-%m"), (today.replace(day=1) + timedelta(days=32)).replace(day=1)),
     }[kind]
     end = datetime(following.year, following.month, following.day, tzinfo=local.tzinfo)
-    return name, written(end.astimezone(timezone.utc))
+    return name, written(end.astimezone(UTC))
 
 
 def arrival(answer):
@@ -139,7 +139,7 @@ def test_several_windows_apply_at_once_and_each_denies_with_its_own_reset(sentry
     answer = check_succeeded(sentry.ask(sent), sent)
     entries = [entry for entry in answer["budget"] if entry["scope"] == scope]
     assert [len(entry["window"]) for entry in entries] == [len("2026-11"), len("2026-11-21"), len("2026-11-21T13:05")]
-    assert [entry[unit]["limit"] for entry, unit in zip(entries, ("usd", "usd", "input"))] == [
+    assert [entry[unit]["limit"] for entry, unit in zip(entries, ("usd", "usd", "input"), strict=True)] == [
         "500.00",
         "50.00",
         100_000,

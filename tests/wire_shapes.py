@@ -57,7 +57,7 @@ class Wire:
         for method, pattern, members, operation in self.operations:
             found = pattern.fullmatch(path)
             if method == exchange["method"] and found:
-                return operation, dict(zip(members, map(unquote, found.groups())))
+                return operation, dict(zip(members, map(unquote, found.groups()), strict=True))
         return None, {}
 
     def check(self, exchange):
