@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
+from demo_client import Demo
 from demo_stack import MAX_PARALLEL, Expect, Unexpected, document
-
-if TYPE_CHECKING:
-    from demo import Demo
 
 MODEL = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 INTERNS = {"output": 300}
