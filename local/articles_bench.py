@@ -135,7 +135,7 @@ def deploy_function(endpoint: str, name: str) -> str:
         Code={"ZipFile": archive.getvalue()},
         MemorySize=256,
     )
-    return made["FunctionArn"]
+    return str(made["FunctionArn"])
 
 
 def processor_ms(pid: int) -> tuple[float, float]:
@@ -246,19 +246,20 @@ def main() -> None:
     parser.add_argument("--trace", type=Path, required=True, help="where the engine records executions")
     parser.add_argument("--requests", type=int, default=300)
     arguments = parser.parse_args()
-    designs = [theirs(arguments.endpoint), ours(arguments.endpoint, arguments.stack_name)]
-    rows = []
+    articles, own = theirs(arguments.endpoint), ours(arguments.endpoint, arguments.stack_name)
+    designs = [articles, own]
+    rows: list[tuple[str, float, float]] = []
     for label, model in KINDS.items():
         took = in_turns(designs, model, arguments.requests)
         for name, figure in (
             ("median", statistics.median),
             ("95th percentile", lambda values: percentile(values, 0.95)),
         ):
-            rows.append((f"{label}, {name}, ms", *(figure(took[design.name]) for design in designs)))
+            rows.append((f"{label}, {name}, ms", figure(took[articles.name]), figure(took[own.name])))
     table(f"Overhead with one client, {arguments.requests} requests each in turns", rows)
     found = at_once(designs, arguments.requests, arguments.engine_pid)
     rows = [
-        (name, *(found[design.name][key] for design in designs))
+        (name, found[articles.name][key], found[own.name][key])
         for name, key in (
             ("requests a second", "per_second"),
             ("engine, processor ms a request", "engine_ms"),

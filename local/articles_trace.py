@@ -50,7 +50,7 @@ def covered(inside: list[Span]) -> float:
 
 def own(span: Span) -> float:
     """The milliseconds of a span during which nothing inside it runs. This is the engine's own work."""
-    return span["milliseconds"] - covered(span["inside"])
+    return float(span["milliseconds"]) - covered(span["inside"])
 
 
 def way(execution: Span) -> dict[str, int]:
@@ -69,7 +69,8 @@ def by_state(executions: list[Span]) -> list[Row]:
     """One row for each state, in the order of the first execution."""
     rows: dict[str, Row] = {}
     for number, execution in enumerate(executions):
-        engine, functions = defaultdict(float), defaultdict(float)
+        engine: defaultdict[str, float] = defaultdict(float)
+        functions: defaultdict[str, float] = defaultdict(float)
         for state in spans(execution, "state"):
             row = rows.setdefault(state["name"], Row(state["name"]))
             calls = [each for each in state["inside"] if each["kind"] == "call"]

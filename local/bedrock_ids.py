@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 PROFILE = re.compile(r"(global|us|eu|apac|au|jp|in|us-gov)\.(.+)")
 ID = re.compile(r"[a-z0-9-]+\.[a-z0-9.:-]+")
@@ -48,13 +49,14 @@ MORE = {"amazon.nova-premier-v1:0": ["us"]}
 
 def main() -> None:
     models = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["models"]
-    ids: dict = {}
+    ids: dict[str, dict[str, Any]] = {}
     # If the profiles of a model disagree on the date, the model has no end date.
-    ends: dict = {}
+    ends: dict[str, set[str | None]] = {}
     for name, facts in models.items():
         if "/" in name or "@" in name or not ID.fullmatch(name):
             continue
-        profile, base = PROFILE.fullmatch(name).groups() if PROFILE.fullmatch(name) else ("", name)
+        matched = PROFILE.fullmatch(name)
+        profile, base = matched.groups() if matched else ("", name)
         entry = ids.setdefault(base, {"profiles": list(MORE.get(base, []))})
         if profile and profile not in entry["profiles"]:
             entry["profiles"].append(profile)

@@ -76,7 +76,7 @@ def literal(value: Any, parameters: dict[str, Any]) -> str:
     made-up name.
     """
     if isinstance(value, dict):
-        return str(parameters.get(value.get("Ref"), {}).get("Default", "bench"))
+        return str(parameters.get(value.get("Ref", ""), {}).get("Default", "bench"))
     return str(value)
 
 

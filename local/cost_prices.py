@@ -118,7 +118,7 @@ def attribute_bytes(value: dict[str, Any]) -> int:
         return len(content.encode())
     if kind == "N":
         digits = content.lstrip("-").replace(".", "").strip("0")
-        return steps(len(digits), 2) + 1 + content.startswith("-")
+        return steps(len(digits), 2) + 1 + int(content.startswith("-"))
     if kind in ("BOOL", "NULL"):
         return 1
     if kind == "M":

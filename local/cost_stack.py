@@ -53,7 +53,7 @@ class Stack:
 
     def ask(self, request: dict[str, Any], outcome: str) -> dict[str, Any]:
         """Sends a request, and checks its outcome."""
-        ended = self._states.start_sync_execution(
+        ended: dict[str, Any] = self._states.start_sync_execution(
             stateMachineArn=self.names["RateLimiterArn"], input=json.dumps(request)
         )
         found = json.loads(ended["output"])["outcome"] if ended["status"] == "SUCCEEDED" else ended["status"]

@@ -63,7 +63,7 @@ def deployed(template: templates.Template, parameters: dict[str, str]) -> Deploy
 
     def logs_platform_events(body: dict[str, Any]) -> bool:
         logging = common.get("LoggingConfig", {}) | body["Properties"].get("LoggingConfig", {})
-        return values.of(logging.get("SystemLogLevel", "INFO")) != "WARN"
+        return bool(values.of(logging.get("SystemLogLevel", "INFO")) != "WARN")
 
     (queue,) = [
         event["Properties"]

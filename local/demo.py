@@ -14,6 +14,7 @@ import sys
 import time
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -82,7 +83,7 @@ def admin_prepares(demo: Demo) -> str:
     return profile_arn
 
 
-def approved(demo: Demo, profile_arn: str) -> dict:
+def approved(demo: Demo, profile_arn: str) -> dict[str, Any]:
     demo.terminal.chapter("Approved")
     first = demo.request(
         "Claude Haiku 4.5, by its alias",
@@ -164,7 +165,7 @@ def invalid(demo: Demo) -> None:
     demo.request("A role that does not exist", robot, Expect("Invalid", 400, code="InvalidRequest", path=path))
 
 
-def counted(demo: Demo, first: dict) -> None:
+def counted(demo: Demo, first: dict[str, Any]) -> None:
     demo.terminal.chapter("The budget remembers")
     demo.step = "The first answer's tokens reach CloudWatch"
     budget, usage = first["budget"][0], first["usage"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import report
 from demo_stack import MAX_PARALLEL, Expect, Stack, Unexpected
@@ -19,7 +20,7 @@ class Demo:
         self.entries: list[report.Entry] = []
         self.step = "the start"
 
-    def request(self, title: str, body: dict, expect: Expect) -> dict:
+    def request(self, title: str, body: dict[str, Any], expect: Expect) -> dict[str, Any]:
         """Sends one request, prints it, adds the answer to the report, and compares it with the expectation."""
         number = len(self.entries) + 1
         self.step = f"{number}. {title}"
@@ -30,7 +31,7 @@ class Demo:
             raise Unexpected("; ".join(problems))
         return answer
 
-    def requests_at_once(self, title: str, bodies: list[dict]) -> list[report.Entry]:
+    def requests_at_once(self, title: str, bodies: list[dict[str, Any]]) -> list[report.Entry]:
         """Sends many requests at the same time. The caller checks their answers."""
         self.step = title
         with ThreadPoolExecutor(MAX_PARALLEL) as pool:
@@ -40,8 +41,8 @@ class Demo:
         return [self._entry(first + place, each, executions[place], None)[0] for place, each in enumerate(titles)]
 
     def _entry(
-        self, number: int, title: str, execution: dict, expect: Expect | None
-    ) -> tuple[report.Entry, dict, list[str]]:
+        self, number: int, title: str, execution: dict[str, Any], expect: Expect | None
+    ) -> tuple[report.Entry, dict[str, Any], list[str]]:
         """Adds the answer of an execution to the report, and compares it with the expectation."""
         if execution["status"] != "SUCCEEDED":
             what = f"{execution.get('error', 'no error name')}: {execution.get('cause', 'no cause')}"

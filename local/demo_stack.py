@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -32,13 +33,13 @@ class Expect:
     source: str | None = None
     path: str | None = None
     metric: str | None = None
-    used_at_least: dict | None = None
-    scopes: list | None = None
-    short_of: tuple | None = None
+    used_at_least: dict[str, int] | None = None
+    scopes: list[str] | None = None
+    short_of: tuple[str, str] | None = None
     degraded_to: int | str | None = None
     stop_reason: str | None = None
 
-    def problems(self, answer: dict) -> list[str]:
+    def problems(self, answer: dict[str, Any]) -> list[str]:
         """Describes every difference between the answer and the expectation."""
         error = answer.get("error") or {}
         details = error.get("details") or {}
@@ -64,7 +65,7 @@ class Expect:
             problems.append("expected the budget in the answer, found none")
         return problems + self._budget_problems((answer.get("budget") or [{}])[0])
 
-    def _budget_problems(self, budget: dict) -> list[str]:
+    def _budget_problems(self, budget: dict[str, Any]) -> list[str]:
         problems = []
         if self.source is not None and budget.get("source") != self.source:
             problems.append(f"expected the limit to come from the {self.source} item, got {budget.get('source')}")
@@ -111,14 +112,17 @@ class Stack:
         )
         return self._session.client(service, endpoint_url=endpoint or self._endpoint, config=config)
 
-    def ask(self, document: dict) -> dict:
+    def ask(self, document: dict[str, Any]) -> dict[str, Any]:
         """Sends a document to the rate limiter. Returns the whole answer of StartSyncExecution."""
-        return self._workflows.start_sync_execution(stateMachineArn=self.rate_limiter, input=json.dumps(document))
+        execution: dict[str, Any] = self._workflows.start_sync_execution(
+            stateMachineArn=self.rate_limiter, input=json.dumps(document)
+        )
+        return execution
 
     def set_limit(
         self,
         key: str,
-        limit: dict[str, int | Decimal],
+        limit: Mapping[str, int | Decimal],
         window: str = "month",
         when_exceeded: list[str] | None = None,
     ) -> None:
@@ -133,7 +137,7 @@ class Stack:
         """Deletes one item of the limits table, if it exists."""
         self._tables.delete_item(TableName=self.limits_table, Key={"modelId": {"S": key}})
 
-    def month_usage(self, model_metric: str) -> dict:
+    def month_usage(self, model_metric: str) -> dict[str, int]:
         """The month-to-date tokens of a model that Bedrock has published in CloudWatch."""
         now = datetime.now(timezone.utc)
         metrics = {"input": "InputTokenCount", "output": "OutputTokenCount"}
@@ -154,7 +158,7 @@ class Stack:
                 usage[result["Id"]] += int(sum(result["Values"]))
         return usage
 
-    def raise_usage_to(self, model_metric: str, target: dict) -> None:
+    def raise_usage_to(self, model_metric: str, target: dict[str, int]) -> None:
         """Publishes metrics up to the target values, as earlier calls of the month would have done."""
         current = self.month_usage(model_metric)
         data = [
@@ -168,7 +172,7 @@ class Stack:
             self._metrics.put_metric_data(Namespace="AWS/Bedrock", MetricData=data)
 
     @staticmethod
-    def _usage_metric(name: str, model_metric: str) -> dict:
+    def _usage_metric(name: str, model_metric: str) -> dict[str, Any]:
         dimensions = [{"Name": "ModelId", "Value": model_metric}]
         return {"Namespace": "AWS/Bedrock", "MetricName": name, "Dimensions": dimensions}
 
@@ -177,13 +181,13 @@ class Stack:
         for page in self._bedrock.get_paginator("list_inference_profiles").paginate(typeEquals="APPLICATION"):
             for profile in page.get("inferenceProfileSummaries", []):
                 if profile.get("inferenceProfileName") == name:
-                    return profile["inferenceProfileArn"]
+                    return str(profile["inferenceProfileArn"])
         created = self._bedrock.create_inference_profile(
             inferenceProfileName=name,
             modelSource={"copyFrom": f"arn:aws:bedrock:{self.region}::foundation-model/{model_id}"},
             tags=[{"key": "costCenter", "value": "research"}],
         )
-        return created["inferenceProfileArn"]
+        return str(created["inferenceProfileArn"])
 
 
 def document(
@@ -194,7 +198,7 @@ def document(
     environment: str = "production",
     system: str | None = None,
     max_tokens: int | None = 400,
-) -> dict:
+) -> dict[str, Any]:
     """A request document of the contract. Without `max_tokens`, the sentry chooses a value."""
     messages = [{"role": "user", "content": prompt}]
     if system is not None:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import textwrap
+from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -49,7 +50,7 @@ class Terminal:
         rule = ("─" if self._unicode else "-") * max(2, self._width - len(name) - 7)
         self._line(f"  {self._style(name, 'bold')} {self._style(rule, 'dim')}")
 
-    def admin(self, title: str, note: str, amounts: dict) -> None:
+    def admin(self, title: str, note: str, amounts: dict[str, Any]) -> None:
         """Prints an action of the admin, with one line for each key and its limits."""
         self._line()
         mark = "◆" if self._unicode else "*"
@@ -62,7 +63,7 @@ class Terminal:
             )
             self._line(f"{INDENT}{_clean(key):<{key_width}}  {row}")
 
-    def request(self, number: int, title: str, document: dict) -> None:
+    def request(self, number: int, title: str, document: dict[str, Any]) -> None:
         """Prints a request before it is sent."""
         prompt = _clean(document["prompt"]["messages"][-1]["content"])
         if len(prompt) > PROMPT_CHARACTERS:
@@ -98,16 +99,15 @@ class Terminal:
         if not entry.expected:
             self._field("demo", self._style("this is not the expected outcome", "red", "bold"))
 
-    def burst(self, title: str, entries: list) -> None:
+    def burst(self, title: str, entries: list[report.Entry]) -> None:
         """Prints the results of concurrent requests: one line for each outcome, and the budgets in the last successful
         answer.
         """
         self._line()
         self._line(f" {entries[0].number:>2}  {self._style(f'to {entries[-1].number}  {title}', 'bold')}")
-        counts: dict = {}
+        counts: Counter[tuple[str, int, str]] = Counter()
         for entry in entries:
-            key = (entry.outcome, entry.status, entry.code or "")
-            counts[key] = counts.get(key, 0) + 1
+            counts[entry.outcome, entry.status, entry.code or ""] += 1
         for (outcome, status, code), count in sorted(counts.items(), reverse=True):
             colour, mark, plain_mark = OUTCOMES.get(outcome, ("red", "!", "!"))
             verdict = f"{mark if self._unicode else plain_mark} {outcome} {status}  {code}".rstrip()
@@ -117,7 +117,7 @@ class Terminal:
         for budget in last.budgets:
             self._budget(budget)
 
-    def summary(self, entries: list) -> None:
+    def summary(self, entries: list[report.Entry]) -> None:
         """Prints one line for each request, and the totals."""
         self.chapter("Summary")
         heads = ("", "request", "outcome", "code", "tokens", "cost")
@@ -145,7 +145,7 @@ class Terminal:
             self._line(f"  report: {report_path.as_uri()}")
         self._line()
 
-    def _budget(self, budget: dict) -> None:
+    def _budget(self, budget: dict[str, Any]) -> None:
         where = f"{budget.get('scope')} · {budget.get('window')} · {budget.get('source')} item"
         self._field("budget", _clean(where))
         for name in ("input", "output", "usd"):
@@ -192,13 +192,13 @@ class Terminal:
         print(text, file=self._stream, flush=True)
 
 
-def _summary_row(entry: report.Entry, title_width: int) -> tuple:
+def _summary_row(entry: report.Entry, title_width: int) -> tuple[str, ...]:
     tokens = f"{entry.total_tokens:,}" if entry.usage else ""
     verdict = f"{entry.outcome} {entry.status}"
     return (str(entry.number), _short(entry.title, title_width), verdict, entry.code or "", tokens, _dollars(entry.usd))
 
 
-def _columns(cells: tuple, widths: list) -> str:
+def _columns(cells: tuple[str, ...], widths: list[int]) -> str:
     aligned = [
         cell.rjust(width) if i in (0, 4, 5) else cell.ljust(width)
         for i, (cell, width) in enumerate(zip(cells, widths, strict=True))

@@ -83,12 +83,12 @@ def remove_log_wait(function: FunctionType) -> None:
     function.__defaults__ = (0.0, *LOG_WAIT_DEFAULTS[1:])
 
 
-def remove_packet_wait(worker: type) -> None:
+def remove_packet_wait(worker: Any) -> None:
     """Sets TCP_NODELAY on the connections of the Runtime API that `worker` serves."""
     build = worker._build_handler_class
 
-    def without_delay(*args: Any) -> type:
-        handler: Any = build(*args)
+    def without_delay(*args: Any) -> Any:
+        handler = build(*args)
         handler.disable_nagle_algorithm = True
         return handler
 
@@ -137,7 +137,8 @@ def find_metrics_by_key(cloudwatch: Any) -> None:
 
 def forget_executions(stepfunctions: Any) -> None:
     """Keeps the newest executions of StartSyncExecution."""
-    run, newest = stepfunctions._run_execution, deque()
+    run = stepfunctions._run_execution
+    newest: deque[str] = deque()
 
     def run_and_forget(exec_arn: str) -> None:
         run(exec_arn)
@@ -167,7 +168,8 @@ class OwnParser:
 
 def parse_once(jsonata: Any) -> None:
     """Keeps the syntax tree of each expression that the class `jsonata` has parsed; evaluation only reads it."""
-    parse, trees, own_parser = jsonata.jsonata, {}, OwnParser(jsonata)
+    parse, own_parser = jsonata.jsonata, OwnParser(jsonata)
+    trees: dict[str, Any] = {}
     if not all(hasattr(jsonata, name) for name in ("create_frame", "static_frame", "get_parser", "CURRENT")):
         raise RuntimeError("the package jsonata no longer keeps an expression's variables in a frame")
 

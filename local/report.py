@@ -37,7 +37,7 @@ class Meter:
     remaining: Decimal
 
     @classmethod
-    def of(cls, name: str, figures: dict) -> Meter:
+    def of(cls, name: str, figures: dict[str, Any]) -> Meter:
         return cls(name, *(_decimal(figures.get(key)) for key in ("limit", "used", "reserved", "remaining")))
 
     @property
@@ -85,16 +85,18 @@ class Entry:
     milliseconds: int
     outcome: str
     status: int
-    tags: dict
-    model: dict
-    error: dict
-    usage: dict
-    cost: dict
-    budgets: list
-    degraded: dict
+    tags: dict[str, Any]
+    model: dict[str, Any]
+    error: dict[str, Any]
+    usage: dict[str, Any]
+    cost: dict[str, Any]
+    budgets: list[dict[str, Any]]
+    degraded: dict[str, Any]
 
     @classmethod
-    def of(cls, number: int, title: str, answer: dict, started: datetime, stopped: datetime, expected: bool) -> Entry:
+    def of(
+        cls, number: int, title: str, answer: dict[str, Any], started: datetime, stopped: datetime, expected: bool
+    ) -> Entry:
         milliseconds = max(0, round((stopped - started).total_seconds() * 1000))
         parts = {name: answer.get(name) or {} for name in ("tags", "model", "error", "usage", "cost", "degraded")}
         return cls(
@@ -154,9 +156,9 @@ class Entry:
 class Scope:
     """A budget in the last answer that contains it, and earlier limits that differ."""
 
-    latest: dict
+    latest: dict[str, Any]
     seen_in: int
-    earlier: dict
+    earlier: dict[str, Any]
 
     @property
     def meters(self) -> list[Meter]:
@@ -165,16 +167,16 @@ class Scope:
 
 def scopes(entries: list[Entry]) -> list[Scope]:
     """The budgets in the answers, in the order of their first appearance."""
-    found: dict = {}
+    found: dict[tuple[Any, Any], Scope] = {}
     for entry in entries:
         for budget in entry.budgets:
             key = (budget.get("scope"), budget.get("window"))
             before = found.get(key)
-            earlier = dict(before.earlier) if before else {}
+            latest, earlier = (before.latest, dict(before.earlier)) if before else ({}, {})
             for name in ("input", "output", "usd"):
-                old = ((before.latest if before else {}).get(name) or {}).get("limit")
+                old = (latest.get(name) or {}).get("limit")
                 if old is not None and old != (budget.get(name) or {}).get("limit"):
-                    earlier[name] = Meter.of(name, before.latest[name]).text("limit")
+                    earlier[name] = Meter.of(name, latest[name]).text("limit")
             found[key] = Scope(budget, entry.number, earlier)
     return list(found.values())
 
@@ -234,7 +236,7 @@ def _outcome_rows(entries: list[Entry]) -> str:
     rows = []
     for name, (words, style, meaning) in OUTCOMES.items():
         mine = [entry for entry in entries if entry.outcome == name]
-        codes: dict = {}
+        codes: dict[str, int] = {}
         for entry in mine:
             code = f"{entry.status} {entry.code}" if entry.code else f"{entry.status}"
             codes[code] = codes.get(code, 0) + 1
@@ -285,7 +287,7 @@ def _track(meter: Meter, label: str) -> str:
 
 
 def _cost_centre_rows(entries: list[Entry]) -> str:
-    groups: dict = {}
+    groups: dict[str | None, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.tags.get("costCenter"), []).append(entry)
     most = max((sum(entry.total_tokens for entry in group) for group in groups.values()), default=0)
@@ -364,7 +366,7 @@ def _request_row(entry: Entry, offset: float, share: float) -> str:
     )
 
 
-def _small_budget(budget: dict) -> str:
+def _small_budget(budget: dict[str, Any]) -> str:
     lines = []
     for name in ("input", "output", "usd"):
         if name in budget:

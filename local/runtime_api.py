@@ -13,8 +13,9 @@ import socketserver
 import subprocess
 import threading
 import time
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 START_TIMEOUT_SECONDS = 10.0
 CALL_TIMEOUT_SECONDS = 30.0
@@ -84,7 +85,7 @@ def deadline_ms() -> int:
     return int((time.time() + CALL_TIMEOUT_SECONDS) * 1000)
 
 
-def read_request(stream: BinaryIO) -> tuple[str, str, bytes] | None:
+def read_request(stream: BufferedIOBase) -> tuple[str, str, bytes] | None:
     """Reads method, path, and body of the next request. Returns None at the end of the connection."""
     line = stream.readline()
     if not line:
@@ -99,7 +100,7 @@ def read_request(stream: BinaryIO) -> tuple[str, str, bytes] | None:
     return method, path, read_chunks(stream) if chunked else stream.read(length)
 
 
-def read_chunks(stream: BinaryIO) -> bytes:
+def read_chunks(stream: BufferedIOBase) -> bytes:
     """Reads a body with chunked transfer encoding."""
     body = b""
     while size := int(stream.readline().strip(), 16):
@@ -121,6 +122,7 @@ class Function:
         if not self._server.polled.wait(START_TIMEOUT_SECONDS):
             raise FunctionFailed(f"{binary.name} did not ask for an event: {self._end()}")
         self.start_seconds = time.perf_counter() - begun
+        # `stderr` is not None, because it is a pipe.
         self._drain = threading.Thread(target=self._process.stderr.read, daemon=True)  # type: ignore[union-attr]
         self._drain.start()
         self._calls = 0

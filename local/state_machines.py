@@ -28,7 +28,7 @@ def resolved(value: Any, places: dict[str, str]) -> Any:
 
 def assembled(source: Path, host: str) -> dict[str, Any]:
     """The complete definition of `host`, with the included states."""
-    definition = json.loads((source / f"{host}.json").read_text())
+    definition: dict[str, Any] = json.loads((source / f"{host}.json").read_text())
     states: dict[str, Any] = {}
     for name, state in definition["States"].items():
         added = {name: state}
