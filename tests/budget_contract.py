@@ -119,7 +119,7 @@ def window_end(name):
 
 def _headroom(wrong, room, path):
     names = ("limit", "used", "reserved", "remaining")
-    if wrong.keys(room, path, names) and wrong.counts(room, path, names):
+    if wrong.keys(room, path, names) and wrong.whole_numbers(room, path, names):
         remaining = max(0, room["limit"] - room["used"] - room["reserved"])
         wrong.of(room["remaining"] == remaining, f"{path}.remaining", f"must be {remaining}: {room}")
 
@@ -150,7 +150,8 @@ def check_refusal(wrong, error, budget):
         (each for each in budget if (each.get("scope"), each.get("window")) == (details["scope"], details["window"])),
         None,
     )
-    if not wrong.of(entry is not None, f"{path}.scope", f"{details} names none of the scopes in budget"):
+    if entry is None:
+        wrong.of(False, f"{path}.scope", f"{details} names none of the scopes in budget")
         return
     wrong.of(details.get("resetsAt") == entry.get("resetsAt"), f"{path}.resetsAt", f"{details} is not its scope's")
     unit = details["exceeded"]

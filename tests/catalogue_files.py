@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
 CRATES = Path(__file__).parent.parent / "crates"
 MILLION = 1_000_000
@@ -120,7 +121,7 @@ class Catalogue:
 
     def takes(self, model):
         """Returns the properties of a model from its entry and its matching rules. Rules override the entry."""
-        found = {}
+        found: dict[str, Any] = {}
         for layer in (
             self.models[model].get("takes", {}),
             *(rule["takes"] for rule in self.rules if any(fits(each, model) for each in rule["models"])),

@@ -57,12 +57,12 @@ class Complaints(list):
         if self.of(isinstance(value, str), path, f"is not a string but {value!r}") and pattern:
             self.of(re.fullmatch(pattern, value), path, f"{value!r} does not look like {pattern}")
 
-    def count(self, value, path):
+    def whole_number(self, value, path):
         return self.of(type(value) is int and value >= 0, path, f"is not a whole number from 0 but {value!r}")
 
-    def counts(self, values, path, names):
+    def whole_numbers(self, values, path, names):
         """Checks all fields with these names, even after a defect."""
-        sound = [self.count(values[name], f"{path}.{name}") for name in names]
+        sound = [self.whole_number(values[name], f"{path}.{name}") for name in names]
         return all(sound)
 
 
@@ -203,7 +203,7 @@ def _thought(wrong, thought, path):
 def check_usage(usage, wrong=None):
     mine = Complaints() if wrong is None else wrong
     kinds = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
-    if mine.keys(usage, "usage", (*kinds, "totalTokens"), ("cacheDetails", "serviceTier")) and mine.counts(
+    if mine.keys(usage, "usage", (*kinds, "totalTokens"), ("cacheDetails", "serviceTier")) and mine.whole_numbers(
         usage, "usage", (*kinds, "totalTokens")
     ):
         mine.of(
@@ -311,7 +311,7 @@ def _degraded(wrong, degraded, model):
 
 
 def _lowered(wrong, tokens, path):
-    if wrong.counts(tokens, path, ("from", "to")):
+    if wrong.whole_numbers(tokens, path, ("from", "to")):
         wrong.of(tokens["from"] > tokens["to"] > 0, path, f"lowers nothing: {tokens}")
 
 

@@ -46,8 +46,10 @@ class Plan:
 
     def __init__(self, seed, share):
         self.share, self.active = share, False
-        self.happened, self.seen = Counter(), Counter()
-        self._chosen, self._random, self._lock = Counter(), random.Random(seed), threading.Lock()
+        self.happened: Counter[Fault] = Counter()
+        self.seen: Counter[tuple[str, str]] = Counter()
+        self._chosen: Counter[Fault] = Counter()
+        self._random, self._lock = random.Random(seed), threading.Lock()
 
     def draw(self, function, operation):
         """Returns a fault for this call, or None."""
@@ -77,8 +79,8 @@ class FaultProxy(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, function, upstream, plan):
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, function, upstream, plan, handler=None):
+        super().__init__(("127.0.0.1", 0), handler or Handler)
         self.function, self.plan = function, plan
         self.upstream = urlsplit(upstream)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
@@ -98,6 +100,7 @@ class FaultProxy(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """Handles one connection of a function."""
 
+    server: FaultProxy
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1

@@ -5,11 +5,12 @@ A case has several paths if the contract leaves the choice, for example if two f
 
 import copy
 import json
+from typing import Any
 
 APPLICATION = "e2e-invalid"
 CANARY_PLACE = "a prompt"
 
-VALID = {
+VALID: dict[str, Any] = {
     "model": "nova-lite",
     "prompt": {
         "messages": [{"role": "user", "content": CANARY_PLACE}],
@@ -18,13 +19,13 @@ VALID = {
     "tags": {"applicationId": APPLICATION, "costCenter": "support", "environment": "test"},
 }
 MISSING = object()
-CASES = {}
+CASES: dict[str, tuple[str, set[str], set[str], str | None]] = {}
 
 
 def changed(path, value):
     """Returns VALID with the field at `path` (keys and list positions) set or removed."""
     document = copy.deepcopy(VALID)
-    at = document
+    at: Any = document
     for step in path[:-1]:
         at = at[step]
     if value is MISSING:
@@ -57,9 +58,15 @@ NOT_STRINGS = {
     "is a list": ["x"],
     "is an object": {"text": "x"},
 }
-NOT_OBJECTS = {"is null": None, "is a number": 5, "is a boolean": False, "is a string": "x", "is a list": []}
+NOT_OBJECTS: dict[str, Any] = {
+    "is null": None,
+    "is a number": 5,
+    "is a boolean": False,
+    "is a string": "x",
+    "is a list": [],
+}
 # These values of an optional field mean that it is not given.
-NOTHING = (None, "", [], {})
+NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
 def given(values):
@@ -72,11 +79,16 @@ def given(values):
 
 
 def nested(levels):
-    value = "deep"
+    value: Any = "deep"
     for _ in range(levels):
         value = [value]
     return value
 
+
+# Variables of the loops over tables. A place is text, or the parts of a path.
+part: Any
+at: Any
+value: Any
 
 # The document itself
 for label, raw in {

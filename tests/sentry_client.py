@@ -134,7 +134,8 @@ class Sentry:
     def decided(self, entry, seen=lambda answer: None):
         """The answer once the budget was known, and the reason of each failure before it. A machine that is too slow for so many processes
         times out, and clients retry as the error says, for at most 90 seconds. `seen` is called with each answer."""
-        deadline, reasons = time.monotonic() + 90, []
+        deadline = time.monotonic() + 90
+        reasons: list[str] = []
         while True:
             answer = self.ask(entry)
             seen(answer)
@@ -210,7 +211,7 @@ class Sentry:
         deadline = time.monotonic() + 90
         while True:
             items = self.usage.query(KeyConditionExpression=Key("scope").eq(scope), ConsistentRead=True)["Items"]
-            sums = Counter()
+            sums: Counter[str] = Counter()
             for item in items:
                 sums.update(
                     {name: int(value) for name, value in item.items() if name not in {"scope", "day", "expiresAt"}}

@@ -84,7 +84,7 @@ def watched(sentry):
 def test_each_threshold_is_told_once_by_the_request_that_reaches_it(sentry, subscriber, watched):
     scope, sized = watched([50, 80, 100])
     reached = {5: [50], 8: [50, 80], 10: [50, 80, 100]}
-    told = []
+    told: list[int] = []
     for count in range(1, 11):
         check_succeeded(sentry.ask(sized(100)))
         told = reached.get(count, told)

@@ -24,25 +24,32 @@ def catalogue(sentry):
         sentry.catalogue.delete_item(Key={"entry": entry})
 
 
+class Profiles:
+    """The application inference profiles of a test. A call with the ARN of a source returns the ARN of a new profile."""
+
+    def __init__(self, bedrock):
+        self._bedrock = bedrock
+        self.made = []
+
+    def __call__(self, source):
+        created = self._bedrock.create_inference_profile(
+            inferenceProfileName=unique("e2e"), modelSource={"copyFrom": source}
+        )
+        self.made.append(created["inferenceProfileArn"])
+        return self.made[-1]
+
+    def delete(self, arn):
+        self.made.remove(arn)
+        self._bedrock.delete_inference_profile(inferenceProfileIdentifier=arn)
+
+
 @pytest.fixture
 def profile(sentry):
     """Creates application inference profiles of a model or of a cross-Region profile through the Bedrock control plane."""
-    bedrock = sentry.client("bedrock", sentry.bedrock_endpoint)
-    made = []
-
-    def make(source):
-        created = bedrock.create_inference_profile(inferenceProfileName=unique("e2e"), modelSource={"copyFrom": source})
-        made.append(created["inferenceProfileArn"])
-        return made[-1]
-
-    def delete(arn):
-        made.remove(arn)
-        bedrock.delete_inference_profile(inferenceProfileIdentifier=arn)
-
-    make.delete = delete
-    yield make
-    for arn in made:
-        bedrock.delete_inference_profile(inferenceProfileIdentifier=arn)
+    profiles = Profiles(sentry.client("bedrock", sentry.bedrock_endpoint))
+    yield profiles
+    for arn in list(profiles.made):
+        profiles.delete(arn)
 
 
 def refused(sentry, model):

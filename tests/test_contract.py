@@ -2,6 +2,7 @@
 
 import copy
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from budget_contract import window_end
 from contract import check_answer
 
 METRIC = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
-SUCCEEDED = {
+SUCCEEDED: dict[str, Any] = {
     "outcome": "Succeeded",
     "statusCode": 200,
     "tags": {
@@ -40,7 +41,7 @@ SUCCEEDED = {
         }
     ],
 }
-DENIED = {
+DENIED: dict[str, Any] = {
     **{key: value for key, value in SUCCEEDED.items() if key in {"tags", "model"}},
     "outcome": "Denied",
     "statusCode": 429,
@@ -68,7 +69,7 @@ DENIED = {
         }
     ],
 }
-RESERVED = {
+RESERVED: dict[str, Any] = {
     **DENIED,
     "error": {
         "code": "BudgetReserved",
@@ -102,8 +103,8 @@ RESERVED = {
         },
     ],
 }
-CLAMPED = {**SUCCEEDED, "degraded": {"action": "clamp", "from": 2048, "to": 143}}
-ANOTHER = {
+CLAMPED: dict[str, Any] = {**SUCCEEDED, "degraded": {"action": "clamp", "from": 2048, "to": 143}}
+ANOTHER: dict[str, Any] = {
     **SUCCEEDED,
     "degraded": {
         "action": "fallback",
@@ -114,7 +115,10 @@ ANOTHER = {
 }
 
 
-NOTICED = {**SUCCEEDED, "notices": [{"code": "ModelReplaced", "message": "It means another model now."}]}
+NOTICED: dict[str, Any] = {
+    **SUCCEEDED,
+    "notices": [{"code": "ModelReplaced", "message": "It means another model now."}],
+}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +131,7 @@ def test_good_answer(answer):
 
 
 BLOCKS = [{"text": "Hm."}, {"toolUse": {"toolUseId": "t1", "name": "find", "input": {}}}]
-RICH = [
+RICH: list[dict[str, Any]] = [
     {"messages": [{"role": "user", "content": [{"text": "Hi"}]}]},
     {"messages": [{"role": "user", "content": "Hi"}], "tools": [{}]},
 ]
@@ -192,7 +196,7 @@ def test_window_names(name, end):
 
 
 REMOVED = object()
-BROKEN = {
+BROKEN: dict[str, tuple[dict[str, Any], tuple[str | int, ...], Any]] = {
     "unknown field": (SUCCEEDED, ("extra",), 1),
     "status as a string": (SUCCEEDED, ("statusCode",), "200"),
     "no usage": (SUCCEEDED, ("usage",), REMOVED),
@@ -268,7 +272,7 @@ BROKEN = {
 def test_deviation_is_noticed(name):
     answer, path, value = BROKEN[name]
     broken = copy.deepcopy(answer)
-    at = broken
+    at: Any = broken
     for step in path[:-1]:
         at = at[step]
     if value is REMOVED:

@@ -1,6 +1,7 @@
 """The arithmetic of `cargo xtask cost`: the published sums, and the rounding rules of AWS. Needs no endpoint."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ TEMPLATE = Deployed(
 def counts(**changed):
     """The counts of a request that calls one function besides the function that calls the model."""
     calls = {"ReserveFunction": [10], "InvokeModelFunction": [4]}
-    given = {
+    given: dict[str, Any] = {
         "calls_ms": calls,
         "emit_ms": 20,
         "own_ms": 40,
@@ -150,7 +151,7 @@ def call(operation, **request):
 
 def test_a_transaction_counts_each_of_its_items_twice():
     check = {"TableName": "ledger", "Key": {"scope": {"S": "a"}}}
-    sizes = {("ledger", "a"): 3000, ("ledger", "b"): 500}
+    sizes: dict[tuple[str, ...], int] = {("ledger", "a"): 3000, ("ledger", "b"): 500}
     made = call(
         "TransactWriteItems",
         TransactItems=[{"ConditionCheck": check}, {"Update": check | {"Key": {"scope": {"S": "b"}}}}],

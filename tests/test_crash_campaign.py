@@ -135,7 +135,8 @@ class Campaign:
     """Runs lanes until enough faults have happened, then uses up the budget of each lane."""
 
     def __init__(self, sentry, wanted):
-        self.plan, self.lanes, self._sentry, self._wanted = Plan(seed=7, share=SHARE), [], sentry, wanted
+        self.plan, self._sentry, self._wanted = Plan(seed=7, share=SHARE), sentry, wanted
+        self.lanes: list[Lane] = []
         self._over = threading.Event()
         upstreams = {variable: sentry.endpoint for _, variable in FUNCTIONS.values()} | {
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": sentry.bedrock_endpoint

@@ -15,7 +15,7 @@ import pytest
 
 from budget_contract import entry_of
 from contract import check_error, check_succeeded
-from sentry_client import InFlight, document, number, unique
+from sentry_client import InFlight, Sentry, document, number, unique
 from test_crash_steps import RESERVE, WRITES, struck  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.local
@@ -39,7 +39,7 @@ def late(sentry):
 class Pair:
     """A model, its fallback, and a cost center. They have limits only if a test sets them."""
 
-    sentry: object
+    sentry: Sentry
     dear: str
     cheap: str
     center: str

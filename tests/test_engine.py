@@ -72,9 +72,12 @@ def test_threads_that_evaluate_one_expression_at_once_each_get_their_own_result(
 def test_an_expression_is_parsed_once(cached, monkeypatch):
     parsed = []
     parse = jsonata.parser.Parser.parse
-    monkeypatch.setattr(
-        jsonata.parser.Parser, "parse", lambda self, text, *rest: parsed.append(text) or parse(self, text, *rest)
-    )
+
+    def recorded(self, text, *rest):
+        parsed.append(text)
+        return parse(self, text, *rest)
+
+    monkeypatch.setattr(jsonata.parser.Parser, "parse", recorded)
     assert [evaluate(cached, "$n + 4711", n=n) for n in range(3)] == [4711, 4712, 4713]
     assert parsed == ["$n + 4711"]
 

@@ -7,6 +7,7 @@ import json
 import re
 import urllib.error
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -83,7 +84,8 @@ CELLS = [(route, case) for route in ROUTES for case in CASES]
 
 def entry(route, case):
     """Returns the input of a case: a document for the rate limiter, or the same document in the format of the model router."""
-    directives, parameters = {}, {"max_tokens": 100}
+    directives: dict[str, Any] = {}
+    parameters: dict[str, Any] = {"max_tokens": 100}
     if case in FAULTS:
         directives = {"fault": FAULTS[case][0]}
     elif case == "stop reason":
@@ -140,7 +142,7 @@ def recorded(endpoint):
         if error.code != 404:
             raise
         return None
-    found = {}
+    found: dict[str, list[Any]] = {}
     for exchange in kept:
         if exchange["path"].endswith("/converse"):
             for each in token(exchange["request"]["body"]):

@@ -156,7 +156,9 @@ def test_nobody_is_starved(sentry, say):
 
     def client(number):
         """Sends until served. Returns the answer, the codes of all denials, the waits, and the seconds until the answer."""
-        sent, codes, waits = document(arn, contents[number]), [], []
+        sent = document(arn, contents[number])
+        codes: list[str] = []
+        waits: list[int] = []
         while True:
             answer = check_answer(sentry.ask(sent), sent)
             if answer["outcome"] != "Denied" or time.monotonic() - begun > 120:

@@ -37,8 +37,18 @@ class OfEachKind:
             (self.struck if happened else self._waiting).append(fault)
 
 
+class ThrottlingProxy(FaultProxy):
+    """Throttles calls until the time `until`, and counts them. After that it passes calls on."""
+
+    def __init__(self, function, upstream):
+        super().__init__(function, upstream, Never(), Throttling)
+        self.throttled, self.until = 0, time.monotonic() + 2 * PATIENCE_SECONDS
+
+
 class Throttling(Handler):
-    """Answers like DynamoDB when it throttles, until the time `until` of its server. After that it passes calls on."""
+    """Answers like DynamoDB when it throttles."""
+
+    server: ThrottlingProxy
 
     def do_POST(self):
         if time.monotonic() > self.server.until:
@@ -82,10 +92,8 @@ def settled(sentry, scope):
 
 def test_settle_that_is_throttled_for_half_a_minute_loses_nothing(sentry):
     sent, scope = limited(sentry)
-    proxy = FaultProxy("settle", sentry.endpoint, Never())
-    proxy.RequestHandlerClass, proxy.throttled, proxy.until = Throttling, 0, time.monotonic() + 2 * PATIENCE_SECONDS
     with (
-        proxy,
+        ThrottlingProxy("settle", sentry.endpoint) as proxy,
         sentry.late_metrics(300),
         sentry.quick_redelivery(),
         sentry.reconfigured("SettleFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url),

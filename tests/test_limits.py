@@ -5,6 +5,7 @@ ends in a denial, because no model is called.
 """
 
 import time
+from typing import Any
 
 import pytest
 
@@ -295,7 +296,7 @@ def test_item_of_an_alias_is_not_for_its_full_id(sentry):
 
 # Malformed items: (the fields of the item besides its key, the field that the details must name)
 
-MALFORMED = {
+MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
     "input is a word": ({"limit": {"input": "many"}}, "limit.input"),
     "input is a number in a string": ({"limit": {"input": "1000"}}, "limit.input"),
     "input is negative": ({"limit": {"input": -1}}, "limit.input"),

@@ -8,6 +8,7 @@ import copy
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -154,7 +155,7 @@ def test_parts_that_a_model_takes(sentry):
         sampling = {"none": {}, "one-of-temperature-top-p": {"top_p": 0.9}}.get(
             takes.get("sampling"), {"temperature": 0.7, "top_p": 0.9}
         )
-        parameters = {"max_tokens": 500, **sampling}
+        parameters: dict[str, Any] = {"max_tokens": 500, **sampling}
         if takes.get("topK"):
             parameters["top_k"] = 5
         if takes.get("stopSequences", True):
@@ -437,7 +438,8 @@ BROKEN = {
 
 def rows(sentry):
     """Returns the number of items in the ledger."""
-    count, more = 0, {}
+    count = 0
+    more: dict[str, Any] = {}
     while True:
         page = sentry.ledger.scan(Select="COUNT", ConsistentRead=True, **more)
         count += page["Count"]

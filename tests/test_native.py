@@ -10,6 +10,7 @@ import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import botocore.session
 import pytest
@@ -30,7 +31,7 @@ MODELS = {
     "qwen": "qwen.qwen3-32b-v1:0",
 }
 SPECIAL = 'Quotes " and \\ and\nnew lines, {"json": [1]}, größer 🦀 \u0001.'
-PROMPTS = {
+PROMPTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "special characters": {"words": SPECIAL},
     "max_tokens": {"parameters": {"max_tokens": 5}},
@@ -56,7 +57,7 @@ RESULT = {
         "content": [{"json": {"At": [1, 0.5, None]}}, {"text": SPECIAL}],
     }
 }
-RICH = {
+RICH: dict[str, dict[str, Any]] = {
     "list of texts": {"blocks": [{"text": SPECIAL}]},
     "tool": {"tool": "find", "beside": {"tools": [TOOL]}},
     "tool choice": {"beside": {"tools": [TOOL], "toolChoice": {"tool": {"name": "find"}}}},
@@ -74,7 +75,7 @@ RICH = {
     "text document": {"blocks": [NOTES]},
     "image": {"blocks": [IMAGE]},
 }
-FAULTS = {
+FAULTS: dict[str, dict[str, Any]] = {
     fault: {"fault": fault}
     for fault in (
         "throttling",

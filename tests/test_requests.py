@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -135,7 +136,7 @@ def test_conversation(sentry, name, model):
     check_succeeded(sentry.ask(sent), sent)
 
 
-PARAMETERS = {
+PARAMETERS: dict[str, dict[str, Any] | None] = {
     "none": None,
     "empty": {},
     "all": {"max_tokens": 200, "temperature": 0.7, "top_p": 0.9, "top_k": 50, "stop_sequences": ["never-written"]},
@@ -152,14 +153,14 @@ PARAMETERS = {
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters(sentry, name, model):
-    parameters = PARAMETERS[name] and {
-        each: value for each, value in PARAMETERS[name].items() if each not in MODELS[model]
-    }
+    parameters = PARAMETERS[name]
+    if parameters:
+        parameters = {each: value for each, value in parameters.items() if each not in MODELS[model]}
     sent = document(model, parameters=parameters)
     check_succeeded(sentry.ask(sent), sent)
 
 
-NOTHING = {"null": None, "empty text": "", "empty list": [], "empty object": {}}
+NOTHING: dict[str, Any] = {"null": None, "empty text": "", "empty list": [], "empty object": {}}
 
 
 @pytest.mark.parametrize("nothing", NOTHING)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -1048,7 +1049,8 @@ def test_nothing_leads_to_the_native_call_but_through_what_sets_its_variables():
     assert {
         name for name, state in states.items() for part in [state, *state.get("Choices", [])] if "Assign" in part
     } == {"Invoke Natively?", "Prepare Call", REPEAT}
-    reached, waiting = set(), [MACHINES["model-router.asl.json"]["StartAt"]]
+    reached: set[str] = set()
+    waiting = [MACHINES["model-router.asl.json"]["StartAt"]]
     while waiting:
         name = waiting.pop()
         if name not in reached | {"Prepare Call"}:
@@ -1090,7 +1092,8 @@ def test_only_an_approval_with_a_reservation_leads_to_the_model():
 def test_every_way_from_the_model_settles():
     """Settle settles. If it fails, the function of the metrics queue does."""
     states = MACHINES["rate-limiter.asl.json"]["States"]
-    waiting, passed = ["Invoke Natively?"], set()
+    waiting = ["Invoke Natively?"]
+    passed: set[str] = set()
     while waiting:
         name = waiting.pop()
         if name not in passed | {"Settle"}:
@@ -1100,7 +1103,7 @@ def test_every_way_from_the_model_settles():
     assert {catcher["Next"] for catcher in states["Settle"]["Catch"]} == {"Queue Settlement"}
 
 
-ADMITTED = {
+ADMITTED: dict[str, Any] = {
     "reservation": {
         "requestId": "r1#x",
         "executionId": "e",

@@ -23,7 +23,7 @@ from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
 SERVICES = ("bedrock-runtime", "bedrock")
-KINDS = {
+KINDS: dict[str, type | tuple[type, ...]] = {
     "structure": dict,
     "list": list,
     "map": dict,
@@ -74,7 +74,8 @@ class Wire:
 
 
 def check_request(operation, uri, exchange):
-    shape, wrong = operation.input_shape, []
+    shape = operation.input_shape
+    wrong: list[str] = []
     headers = dict(exchange["request"]["headers"])
     query = dict(parse_qsl(urlsplit(exchange["path"]).query))
     params = read_body(shape, exchange["request"]["body"].encode(), wrong, "body")
@@ -95,7 +96,8 @@ def check_request(operation, uri, exchange):
 
 
 def check_answer(operation, exchange):
-    body, headers, wrong = exchange["answer"]["body"].encode(), dict(exchange["answer"]["headers"]), []
+    body, headers = exchange["answer"]["body"].encode(), dict(exchange["answer"]["headers"])
+    wrong: list[str] = []
     if exchange["status"] >= 300:
         return check_error(operation, exchange["status"], headers, body)
     shape = operation.output_shape
