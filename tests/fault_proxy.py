@@ -187,7 +187,8 @@ def socket_of(client_port, server_port):
 def holds(process, socket_name, client_port, server_port):
     """`True` if a process has the connection open."""
     if sys.platform == "linux":
-        return any(str(each.readlink()) == socket_name for each in Path(f"/proc/{process.pid}/fd").iterdir())
+        # Unlike `iterdir`, `scandir` keeps its own descriptor open, which is one of the list if the process is this one.
+        return any(str(Path(each).readlink()) == socket_name for each in os.scandir(f"/proc/{process.pid}/fd"))
     return any(
         each.raddr and (each.laddr.port, each.raddr.port) == (client_port, server_port)
         for each in process.net_connections(kind="tcp4")
