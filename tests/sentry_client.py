@@ -81,7 +81,6 @@ class Sentry:
         self.catalogue = dynamodb.Table(self.outputs["CatalogueTableName"])
         self.ledger = dynamodb.Table(self.outputs["LedgerTableName"])
         self.usage = dynamodb.Table(self.outputs["UsageTableName"])
-        self.catalogue = dynamodb.Table(self.outputs["CatalogueTableName"])
         self._limit_keys = set()
 
     @staticmethod
