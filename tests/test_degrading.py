@@ -16,7 +16,7 @@ import pytest
 from budget_contract import entry_of
 from contract import check_error, check_succeeded
 from sentry_client import InFlight, Sentry, document, number, unique
-from test_crash_steps import RESERVE, WRITES, struck  # noqa: F401 (a fixture)
+from strikes import RESERVE, WRITES, struck
 
 pytestmark = pytest.mark.local
 
@@ -429,24 +429,24 @@ def test_thirty_at_once_pass_no_limit_and_leave_nothing_unused(pair, say):
 
 @pytest.mark.parametrize("shared", [False, True], ids=["one scope", "two scopes"])
 @pytest.mark.parametrize("point", ["before", "after"])
-def test_fallbacks_hold_is_found_by_the_repeated_reserve(pair, struck, shared, point):  # noqa: F811
+def test_fallbacks_hold_is_found_by_the_repeated_reserve(pair, shared, point):
     pair.limit(pair.dear, FALLBACK, output=300)
     pair.limit(pair.cheap, output=5000)
     if shared:
         pair.limit(pair.scopes[2], output=5000)
     # Reserve does not try to write more than the first model's limit, so its first write is for the fallback.
-    with struck(RESERVE, WRITES, point, "kill", times=1):
+    with struck(pair.sentry, RESERVE, WRITES, point, "kill", times=1):
         assert pair.answered(pair.sized(2000))[:3] == (pair.cheap, 2000, replaced(pair))
     assert [pair.settled(scope) for scope in pair.scopes] == [(0, 0), (2000, 0), (2000 * shared, 0)]
 
 
 @pytest.mark.parametrize("point", ["before", "after"])
-def test_reserve_that_never_answers_gives_the_fallbacks_hold_back(pair, struck, point):  # noqa: F811
+def test_reserve_that_never_answers_gives_the_fallbacks_hold_back(pair, point):
     pair.limit(pair.dear, FALLBACK, output=300)
     pair.limit(pair.cheap, output=5000)
     pair.limit(pair.scopes[2], output=5000)
     sent = pair.sized(2000)
-    with struck(RESERVE, WRITES, point, "kill", times=3):
+    with struck(pair.sentry, RESERVE, WRITES, point, "kill", times=3):
         check_error(pair.sentry.ask(sent), "LedgerUnavailable", sent)
     assert [pair.settled(scope) for scope in pair.scopes] == [(0, 0)] * 3
     assert pair.answered(sent)[0] == pair.cheap
