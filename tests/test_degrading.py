@@ -10,6 +10,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -33,6 +34,18 @@ def late(sentry):
     """CloudWatch receives all usage long after these tests, so every figure comes from the ledger."""
     with sentry.late_metrics(900):
         yield
+
+
+class Served(NamedTuple):
+    """The model that answered, the tokens that it wrote, and the field `degraded`."""
+
+    model: str
+    tokens: int
+    degraded: dict[str, Any] | None
+
+
+def served_by(answer):
+    return Served(answer["model"]["modelId"], answer["usage"]["outputTokens"], answer.get("degraded"))
 
 
 @dataclass
@@ -66,10 +79,14 @@ class Pair:
         )
 
     def answered(self, sent):
-        """Returns `(model that answered, tokens written, degraded, answer)`."""
+        """Returns the answer to a document, after the check of its model."""
         answer = check_succeeded(self.sentry.ask(sent), sent)
         assert answer["tags"]["modelMetric"] == answer["model"]["modelId"]
-        return answer["model"]["modelId"], answer["usage"]["outputTokens"], answer.get("degraded"), answer
+        return answer
+
+    def served(self, sent):
+        """Returns the `Served` of the answer to a document."""
+        return served_by(self.answered(sent))
 
     def refused(self, sent, code="BudgetExceeded"):
         answer = self.sentry.ask(sent)
@@ -108,9 +125,9 @@ def replaced(pair, **more):
 
 def test_answer_is_lowered_to_the_room_for_300_tokens_and_says_so(pair):
     pair.limit(pair.dear, CLAMP, output=1000)
-    assert pair.answered(pair.sized(700))[:3] == (pair.dear, 700, None)
-    model, tokens, degraded, answer = pair.answered(pair.sized(2000))
-    assert (model, tokens, degraded) == (pair.dear, 300, lowered(2000, 300))
+    assert pair.served(pair.sized(700)) == (pair.dear, 700, None)
+    answer = pair.answered(pair.sized(2000))
+    assert served_by(answer) == (pair.dear, 300, lowered(2000, 300))
     assert answer["output"]["stopReason"] == "max_tokens"
     assert entry_of(answer, pair.scopes[0])["output"] == {"limit": 1000, "used": 1000, "reserved": 0, "remaining": 0}
     details = pair.refused(pair.sized(2000))
@@ -119,7 +136,7 @@ def test_answer_is_lowered_to_the_room_for_300_tokens_and_says_so(pair):
 
 def test_what_fits_is_not_lowered(pair):
     pair.limit(pair.dear, BOTH, output=2000)
-    assert pair.answered(pair.sized(2000))[:3] == (pair.dear, 2000, None)
+    assert pair.served(pair.sized(2000)) == (pair.dear, 2000, None)
 
 
 def test_deny_is_the_default(pair):
@@ -130,12 +147,12 @@ def test_deny_is_the_default(pair):
 
 def test_no_fewer_than_sixteen_tokens_are_asked_for(sentry, pair):
     pair.limit(pair.dear, CLAMP, output=16)
-    assert pair.answered(pair.sized(2000))[:3] == (pair.dear, 16, lowered(2000, 16))
+    assert pair.served(pair.sized(2000)) == (pair.dear, 16, lowered(2000, 16))
     other = new_pair(sentry)
     other.limit(other.dear, CLAMP, output=15)
     assert other.refused(other.sized(2000))["needed"] == 16
     # A request for fewer tokens than the floor is never lowered. It is served in full or denied.
-    assert other.answered(other.sized(15))[:3] == (other.dear, 15, None)
+    assert other.served(other.sized(15)) == (other.dear, 15, None)
     assert sentry.calls(other.dear) == 1
 
 
@@ -145,17 +162,18 @@ def test_every_limit_that_is_exceeded_must_allow_it(pair):
     details = pair.refused(pair.sized(2000))
     assert (details["scope"], details["needed"]) == (pair.scopes[0], 2000)
     # The request fits the limit of the cost center, so that limit does not need to allow it.
-    assert pair.answered(pair.sized(1200))[1:3] == (1000, lowered(1200, 1000))
+    assert pair.served(pair.sized(1200)) == (pair.dear, 1000, lowered(1200, 1000))
     other = new_pair(pair.sentry)
     other.limit(other.dear, CLAMP, output=1000)
     other.limit(other.scopes[2], BOTH, output=400)
-    assert other.answered(other.sized(2000))[1:3] == (400, lowered(2000, 400))
+    assert other.served(other.sized(2000)) == (other.dear, 400, lowered(2000, 400))
     assert {other.settled(scope) for scope in (other.scopes[0], other.scopes[2])} == {(400, 0)}
 
 
 def test_dollars_pay_for_as_many_tokens_as_are_left(pair):
     pair.limit(pair.dear, CLAMP, usd=number("0.25"))
-    model, tokens, degraded, answer = pair.answered(pair.sized(2000))
+    answer = pair.answered(pair.sized(2000))
+    model, tokens, degraded = served_by(answer)
     assert model == pair.dear and degraded == lowered(2000, tokens) and 500 < tokens < 625
     spent = entry_of(answer, pair.scopes[0])["usd"]
     assert Decimal(spent["used"]) == Decimal(answer["cost"]["usd"]) <= Decimal("0.25")
@@ -171,8 +189,8 @@ def test_nobodys_answer_is_cut_for_what_others_hold(pair, words):
         assert (details["needed"], details["remaining"]) == (900, 300)
         details = pair.refused(pair.sized(2000), "BudgetReserved")
         assert (details["needed"], details["remaining"]) == (1000, 300)
-        assert pair.answered(pair.sized(300, wanted_tokens=1))[2] is None
-    assert pair.answered(pair.sized(2000))[:3] == (pair.dear, 949, lowered(2000, 949))
+        assert pair.served(pair.sized(300, wanted_tokens=1)).degraded is None
+    assert pair.served(pair.sized(2000)) == (pair.dear, 949, lowered(2000, 949))
 
 
 def test_failed_invocation_tells_what_was_done(pair):
@@ -192,8 +210,8 @@ def test_cheaper_model_answers_and_the_figures_of_both_limits_are_right(sentry, 
     pair.limit(pair.dear, FALLBACK, input=100_000, output=300)
     pair.limit(pair.cheap, input=100_000, output=5000, usd=100)
     pair.limit(pair.scopes[2], output=50_000)
-    model, tokens, degraded, answer = pair.answered(pair.sized(2000, wanted_tokens=150))
-    assert (model, tokens, degraded) == (pair.cheap, 150, replaced(pair))
+    answer = pair.answered(pair.sized(2000, wanted_tokens=150))
+    assert served_by(answer) == (pair.cheap, 150, replaced(pair))
     assert answer["model"] == {"requested": pair.dear, "modelId": pair.cheap, "modelMetric": pair.cheap}
     assert [entry["scope"] for entry in answer["budget"]] == list(pair.scopes[1:])
     assert Decimal(answer["cost"]["usd"]) == (21 * Decimal(CHEAP["input"]) + 150 * Decimal(CHEAP["output"])) / 1_000_000
@@ -204,7 +222,7 @@ def test_cheaper_model_answers_and_the_figures_of_both_limits_are_right(sentry, 
     assert [pair.settled(scope) for scope in pair.scopes] == [(0, 0), (150, 0), (150, 0)]
     assert (sentry.calls(pair.dear), sentry.calls(pair.cheap)) == (0, 1)
     # Nothing of the first model's budget was used.
-    assert pair.answered(pair.sized(300))[:3] == (pair.dear, 300, None)
+    assert pair.served(pair.sized(300)) == (pair.dear, 300, None)
     assert [pair.settled(scope) for scope in pair.scopes] == [(300, 0), (150, 0), (450, 0)]
 
 
@@ -236,26 +254,26 @@ def test_first_word_is_tried_first(sentry):
         pair.limit(pair.dear, words, output=300)
         pair.limit(pair.cheap, output=5000)
         tokens, degraded = (300, lowered(2000, 300)) if expected == "dear" else (2000, replaced(pair))
-        assert pair.answered(pair.sized(2000))[:3] == (getattr(pair, expected), tokens, degraded)
+        assert pair.served(pair.sized(2000)) == (getattr(pair, expected), tokens, degraded)
 
 
 def test_second_word_is_tried_where_the_first_does_not_help(sentry):
     pair = new_pair(sentry)
     pair.limit(pair.dear, BOTH, output=15)
     pair.limit(pair.cheap, output=5000)
-    assert pair.answered(pair.sized(2000))[:3] == (pair.cheap, 2000, replaced(pair))
+    assert pair.served(pair.sized(2000)) == (pair.cheap, 2000, replaced(pair))
     pair = new_pair(sentry)
     pair.limit(pair.dear, FALLBACK_FIRST, output=300)
     pair.limit(pair.cheap, output=1999)
-    assert pair.answered(pair.sized(2000))[:3] == (pair.dear, 300, lowered(2000, 300))
+    assert pair.served(pair.sized(2000)) == (pair.dear, 300, lowered(2000, 300))
     assert [pair.settled(scope) for scope in pair.scopes[:2]] == [(300, 0), (0, 0)]
 
 
 def test_default_of_a_client_that_insists_on_nothing_is_lowered_before_another_model_answers(pair):
     pair.limit(pair.dear, FALLBACK_FIRST, output=300)
     pair.limit(pair.cheap, output=1000)
-    assert pair.answered(pair.sized(None))[:3] == (pair.dear, 300, lowered(2048, 300))
-    assert pair.answered(pair.sized(None))[:3] == (
+    assert pair.served(pair.sized(None)) == (pair.dear, 300, lowered(2048, 300))
+    assert pair.served(pair.sized(None)) == (
         pair.cheap,
         1000,
         replaced(pair, maxTokens={"from": 2048, "to": 1000}),
@@ -266,19 +284,19 @@ def test_fallbacks_own_words_and_abilities_apply_to_it(sentry):
     pair = new_pair(sentry)
     pair.limit(pair.dear, FALLBACK, output=300)
     pair.limit(pair.cheap, CLAMP, output=500)
-    assert pair.answered(pair.sized(2000))[:3] == (pair.cheap, 500, replaced(pair, maxTokens={"from": 2000, "to": 500}))
+    assert pair.served(pair.sized(2000)) == (pair.cheap, 500, replaced(pair, maxTokens={"from": 2000, "to": 500}))
     pair = new_pair(sentry, cheap_writes=800)
     pair.limit(pair.dear, FALLBACK, output=300)
     pair.limit(pair.cheap, output=1000)
-    assert pair.answered(pair.sized(2000))[:3] == (pair.cheap, 800, replaced(pair, maxTokens={"from": 2000, "to": 800}))
+    assert pair.served(pair.sized(2000)) == (pair.cheap, 800, replaced(pair, maxTokens={"from": 2000, "to": 800}))
 
 
 def test_cheaper_model_fits_dollars_that_both_share(pair):
     pair.limit(pair.dear, output=100_000)
     pair.limit(pair.cheap, output=100_000)
     pair.limit(pair.scopes[2], FALLBACK, usd=number("0.50"))
-    model, _, degraded, answer = pair.answered(pair.sized(2000))
-    assert (model, degraded) == (pair.cheap, replaced(pair))
+    answer = pair.answered(pair.sized(2000))
+    assert served_by(answer) == (pair.cheap, 2000, replaced(pair))
     assert Decimal(entry_of(answer, pair.scopes[2])["usd"]["used"]) == Decimal(answer["cost"]["usd"])
     assert [pair.settled(scope) for scope in pair.scopes[:2]] == [(0, 0), (2000, 0)]
 
@@ -286,7 +304,7 @@ def test_cheaper_model_fits_dollars_that_both_share(pair):
 def test_windows_of_both_models_may_differ(sentry, pair):
     pair.limit(pair.dear, FALLBACK, output=300)
     sentry.set_limit(pair.cheap, {"output": 5000}, window="hour", timeZone="Asia/Kathmandu")
-    entry = entry_of(pair.answered(pair.sized(2000))[3], pair.scopes[1])
+    entry = entry_of(pair.answered(pair.sized(2000)), pair.scopes[1])
     assert "T" in entry["window"] and entry["output"]["used"] == 2000
 
 
@@ -294,8 +312,8 @@ def test_sharded_scopes_are_settled_for_the_model_that_answered(sentry, pair):
     for key, limit, words in ((pair.dear, 300, FALLBACK), (pair.cheap, 100_000, None), (pair.scopes[2], 100_000, None)):
         sentry.set_limit(key, {"output": limit}, shards=3, **({"whenExceeded": words} if words else {}))
     for times in (1, 2, 3):
-        model, _, _, answer = pair.answered(pair.sized(2000))
-        assert model == pair.cheap
+        answer = pair.answered(pair.sized(2000))
+        assert served_by(answer).model == pair.cheap
         # Usage of other shards since the last renewal of their leases counts as reserved.
         assert all(2000 <= entry["output"]["used"] <= 2000 * times for entry in answer["budget"])
         assert [sentry.ledger_settled(scope) for scope in pair.scopes[1:]] == [2000 * times] * 2
@@ -309,7 +327,7 @@ def test_every_limit_that_refuses_must_allow_the_fallback(pair):
     pair.limit(pair.scopes[2], CLAMP, usd=number("0.50"))
     pair.limit(pair.cheap, output=5000)
     assert pair.refused(pair.sized(2000))["scope"] == pair.scopes[0]
-    assert pair.answered(pair.sized(1000, wanted_tokens=10))[0] == pair.cheap
+    assert pair.served(pair.sized(1000, wanted_tokens=10)).model == pair.cheap
 
 
 def original(pair, **figures):
@@ -352,7 +370,7 @@ def test_what_went_round_the_sentry_counts_for_the_fallback(sentry, pair):
     sentry.put_usage(pair.cheap, OutputTokenCount=3001)
     time.sleep(1)
     original(pair)
-    assert pair.answered(pair.sized(1999))[0] == pair.cheap
+    assert pair.served(pair.sized(1999)).model == pair.cheap
 
 
 def test_model_without_a_fallback_is_denied_as_usual(sentry):
@@ -366,7 +384,7 @@ def test_fallback_that_does_not_exist_is_none(sentry):
     pair = Pair(sentry, dear, "acme.nothing-v1:0", unique("e2e-degrading"))
     pair.limit(pair.dear, FALLBACK, output=300)
     original(pair)
-    assert pair.answered(pair.sized(300))[:3] == (pair.dear, 300, None)
+    assert pair.served(pair.sized(300)) == (pair.dear, 300, None)
 
 
 def test_edit_of_the_words_decides_the_next_request(pair):
@@ -374,9 +392,9 @@ def test_edit_of_the_words_decides_the_next_request(pair):
     pair.limit(pair.cheap, output=50_000)
     pair.refused(pair.sized(2000))
     pair.limit(pair.dear, FALLBACK, output=300)
-    assert pair.answered(pair.sized(2000))[0] == pair.cheap
+    assert pair.served(pair.sized(2000)).model == pair.cheap
     pair.limit(pair.dear, CLAMP, output=300)
-    assert pair.answered(pair.sized(2000))[:2] == (pair.dear, 300)
+    assert pair.served(pair.sized(2000)) == (pair.dear, 300, lowered(2000, 300))
     pair.limit(pair.dear, output=300)
     pair.refused(pair.sized(2000))
 
@@ -388,7 +406,7 @@ def test_request_id_of_a_fallbacks_answer_is_taken(pair):
     pair.limit(pair.dear, FALLBACK, output=300)
     pair.limit(pair.cheap, output=5000)
     sent = pair.sized(2000, request_id=unique("e2e-degrading"))
-    assert pair.answered(sent)[0] == pair.cheap
+    assert pair.served(sent).model == pair.cheap
     check_error(pair.sentry.ask(sent), "DuplicateRequest")
     assert pair.settled(pair.scopes[1]) == (2000, 0)
 
@@ -436,7 +454,7 @@ def test_fallbacks_hold_is_found_by_the_repeated_reserve(pair, shared, point):
         pair.limit(pair.scopes[2], output=5000)
     # Reserve does not try to write more than the first model's limit, so its first write is for the fallback.
     with struck(pair.sentry, RESERVE, WRITES, point, "kill", times=1):
-        assert pair.answered(pair.sized(2000))[:3] == (pair.cheap, 2000, replaced(pair))
+        assert pair.served(pair.sized(2000)) == (pair.cheap, 2000, replaced(pair))
     assert [pair.settled(scope) for scope in pair.scopes] == [(0, 0), (2000, 0), (2000 * shared, 0)]
 
 
@@ -449,7 +467,7 @@ def test_reserve_that_never_answers_gives_the_fallbacks_hold_back(pair, point):
     with struck(pair.sentry, RESERVE, WRITES, point, "kill", times=3):
         check_error(pair.sentry.ask(sent), "LedgerUnavailable", sent)
     assert [pair.settled(scope) for scope in pair.scopes] == [(0, 0)] * 3
-    assert pair.answered(sent)[0] == pair.cheap
+    assert pair.served(sent).model == pair.cheap
 
 
 # Metrics
@@ -459,7 +477,7 @@ def test_fallback_is_counted_under_the_model_that_was_called(sentry, pair):
     pair.limit(pair.dear, FALLBACK, output=300)
     pair.limit(pair.cheap, output=5000)
     before = sentry.metric_total("Degradations", Action="fallback")
-    answer = pair.answered(pair.sized(2000, wanted_tokens=40))[3]
+    answer = pair.answered(pair.sized(2000, wanted_tokens=40))
     dimensions = sentry.dimensions(answer)
     assert (dimensions["Model"], dimensions["ModelId"]) == (pair.dear, pair.cheap)
     assert sentry.wait_for_metrics(dimensions)["OutputTokens"] == (40, 1)
