@@ -162,13 +162,12 @@ def _output(wrong, output, sent):
                 output["message"]["role"] == "assistant", "output.message.role", f"is {output['message']['role']!r}"
             )
             content = output["message"]["content"]
-            if isinstance(content, str) if sent is None else not is_rich(sent):
-                wrong.text(content, "output.message.content")
-            elif wrong.of(
-                isinstance(content, list),
-                "output.message.content",
-                f"is no list of blocks but {type(content).__name__}",
-            ):
+            path = "output.message.content"
+            # Without the document, both forms are accepted.
+            rich = not isinstance(content, str) if sent is None else is_rich(sent)
+            if not rich:
+                wrong.text(content, path)
+            elif wrong.of(isinstance(content, list), path, f"is no list of blocks but {type(content).__name__}"):
                 _blocks(wrong, content)
 
 
