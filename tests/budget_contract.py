@@ -136,7 +136,7 @@ def _dollars(wrong, room, path):
         wrong.of(remaining == max(Decimal(0), limit - used - reserved), f"{path}.remaining", f"does not add up: {room}")
 
 
-def check_refusal(wrong, error, budget):
+def check_denial(wrong, error, budget):
     """Checks the details of a denial: the budget that the request does not fit, and the amounts.
 
     `BudgetReserved` means that the request would fit if all holds were released. Otherwise the code is `BudgetExceeded`.
@@ -168,7 +168,7 @@ def check_refusal(wrong, error, budget):
     needed, remaining = Decimal(details["needed"]), Decimal(details["remaining"])
     free = Decimal(room["limit"]) - Decimal(room["used"])
     wrong.of(remaining == Decimal(room["remaining"]), f"{path}.remaining", f"{details} is not what {room} says")
-    wrong.of(needed > remaining, path, f"refuses what fits: {details}")
+    wrong.of(needed > remaining, path, f"denies what fits: {details}")
     if error["code"] == "BudgetExceeded":
         wrong.of(needed > free, path, f"would fit if holds were given back, so it is BudgetReserved: {details} {room}")
     else:

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 
-from budget_contract import check_budget, check_includes, check_refusal
+from budget_contract import check_budget, check_denial, check_includes
 
 # code: (outcome, status, retryable)
 CODES = {
@@ -266,7 +266,7 @@ def _error(wrong, answer):
     else:
         wrong.of("retryAfterSeconds" not in error, "error.retryAfterSeconds", "is there though a retry does not help")
     if error["code"] in {"BudgetExceeded", "BudgetReserved"} and isinstance(error["details"], dict):
-        check_refusal(wrong, error, answer.get("budget") or [])
+        check_denial(wrong, error, answer.get("budget") or [])
 
 
 def _notices(wrong, notices):
