@@ -4,10 +4,11 @@ The program has its own code that reads the same files, and tests compare the re
 """
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
 CRATES = Path(__file__).parent.parent / "crates"
 MILLION = 1_000_000
@@ -27,7 +28,7 @@ class Catalogue:
 
     def __init__(self, region):
         self.region = region
-        self.today = datetime.now(timezone.utc).date().isoformat()
+        self.today = datetime.now(UTC).date().isoformat()
         files = sorted((CRATES / "sentry-models" / "catalogue").glob("*.json"))
         providers = [read(file) for file in files if file.name != "common.json"]
         self.groups = read("sentry-models", "catalogue", "common.json")["regionGroups"]
@@ -35,7 +36,9 @@ class Catalogue:
         self.providers = {each["provider"]: [model["model"] for model in each["models"]] for each in providers}
         self.models = {model["model"]: model for each in providers for model in each["models"]}
         self.rules = [rule for each in providers for rule in each["takes"]]
-        self.profile_only = [pattern for each in providers for rule in each["profileOnly"] for pattern in rule["models"]]
+        self.profile_only = [
+            pattern for each in providers for rule in each["profileOnly"] for pattern in rule["models"]
+        ]
 
     def name(self, model):
         """Returns the name that clients use for a model: its first alias, or its id if it has no alias."""
@@ -80,7 +83,9 @@ class Catalogue:
             return False
         if "regions" in row:
             return any(fits(pattern, self.region) for pattern in row["regions"])
-        return self.is_here(form) and not (form == "bare" and any(fits(pattern, model) for pattern in self.profile_only))
+        return self.is_here(form) and not (
+            form == "bare" and any(fits(pattern, model) for pattern in self.profile_only)
+        )
 
     def price(self, model_id):
         """Returns the price of an id, or None. A row that names the Region takes precedence over a row that does not."""
@@ -95,8 +100,14 @@ class Catalogue:
         Each kind of token has its own rate. The rates depend on the tier and the prompt length in `usage`.
         """
         price = self.price(model_id)
-        kinds = {"input": usage["inputTokens"], "output": usage["outputTokens"], "cacheRead": usage["cacheReadInputTokens"]}
-        kinds["cacheWrite1h"] = sum(each["inputTokens"] for each in usage.get("cacheDetails", ()) if each["ttl"] == "1h")
+        kinds = {
+            "input": usage["inputTokens"],
+            "output": usage["outputTokens"],
+            "cacheRead": usage["cacheReadInputTokens"],
+        }
+        kinds["cacheWrite1h"] = sum(
+            each["inputTokens"] for each in usage.get("cacheDetails", ()) if each["ttl"] == "1h"
+        )
         kinds["cacheWrite5m"] = usage["cacheWriteInputTokens"] - kinds["cacheWrite1h"]
         long, rates = price.get("longContext"), price
         if "serviceTier" in usage:
@@ -110,17 +121,28 @@ class Catalogue:
 
     def takes(self, model):
         """Returns the properties of a model from its entry and its matching rules. Rules override the entry."""
-        found = {}
-        for layer in (self.models[model].get("takes", {}), *(rule["takes"] for rule in self.rules if any(fits(each, model) for each in rule["models"]))):
+        found: dict[str, Any] = {}
+        for layer in (
+            self.models[model].get("takes", {}),
+            *(rule["takes"] for rule in self.rules if any(fits(each, model) for each in rule["models"])),
+        ):
             for name, value in layer.items():
                 found[name] = {**found.get(name, {}), **value} if isinstance(value, dict) else value
         return found
 
     def alive(self):
         """Returns the models that can be called today and have a price, newest first. Providers take turns."""
+
         def lives(model):
             ends = (self.models[model].get("ends"), self.simulated.get(model, {}).get("ends"))
-            return model in self.simulated and all(day is None or day > self.today for day in ends) and self.model_id(model) and self.price(self.model_id(model))
+            return (
+                model in self.simulated
+                and all(day is None or day > self.today for day in ends)
+                and self.model_id(model)
+                and self.price(self.model_id(model))
+            )
 
-        turns = zip_longest(*([model for model in reversed(models) if lives(model)] for models in self.providers.values()))
+        turns = zip_longest(
+            *([model for model in reversed(models) if lives(model)] for models in self.providers.values())
+        )
         return [model for model in chain.from_iterable(turns) if model]

@@ -11,19 +11,23 @@ os.environ.setdefault("AWS_DISABLE_HOST_PREFIX_INJECTION", "true")
 
 def pytest_addoption(parser):
     group = parser.getgroup("cost sentry")
-    group.addoption("--endpoint", help="URL of the local AWS, or `aws` for the account of the environment's credentials")
+    group.addoption(
+        "--endpoint", help="URL of the local AWS, or `aws` for the account of the environment's credentials"
+    )
     group.addoption("--stack-name", default="cost-sentry", help="name of the deployed stack")
-    group.addoption("--lambda-stack-name", help="a stack beside it with ModelInvocation=lambda, whose answers those of a native stack are compared with")
+    group.addoption(
+        "--lambda-stack-name",
+        help="a stack beside it with ModelInvocation=lambda, whose answers those of a native stack are compared with",
+    )
     group.addoption("--bedrock-endpoint", help="URL of the Bedrock simulator")
     group.addoption("--log-dir", help="directory with the logs of the local AWS, searched for prompt and answer texts")
     group.addoption("--region", help="AWS Region of the stack")
-    group.addoption("--without-ledger", help="the program that decides by CloudWatch alone, for comparison (example `without_ledger` of fn-reserve)")
+    group.addoption(
+        "--without-ledger",
+        help="the program that decides by CloudWatch alone, for comparison (example `without_ledger` of fn-reserve)",
+    )
     group.addoption("--repetitions", type=int, default=1, help="how often a hundred clients meet a budget for ten")
     group.addoption("--faults", type=int, default=300, help="faults of the crash campaign, at least")
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "local: injects faults or usage, so it needs the local AWS and the Bedrock simulator")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -45,13 +49,17 @@ def sentry(request):
     """The deployed stack. Its `default` limit is generous during the whole run."""
     option = request.config.getoption
     endpoint = option("--endpoint")
-    stack = Sentry(None if endpoint == "aws" else endpoint, option("--stack-name"), option("--bedrock-endpoint"), option("--region"))
+    stack = Sentry(
+        None if endpoint == "aws" else endpoint,
+        option("--stack-name"),
+        option("--bedrock-endpoint"),
+        option("--region"),
+    )
     try:
         with stack.default_item({"limit": {"input": PLENTY, "output": PLENTY}}):
             yield stack
     finally:
         stack.delete_own_limits()
-
 
 
 @pytest.fixture

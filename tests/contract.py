@@ -1,9 +1,9 @@
 """Strict checker of section 2 of the public contract: keys, types, formats, and the arithmetic between fields."""
 
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
-from budget_contract import check_budget, check_includes, check_refusal
+from budget_contract import check_budget, check_denial, check_includes
 
 # code: (outcome, status, retryable)
 CODES = {
@@ -57,8 +57,13 @@ class Complaints(list):
         if self.of(isinstance(value, str), path, f"is not a string but {value!r}") and pattern:
             self.of(re.fullmatch(pattern, value), path, f"{value!r} does not look like {pattern}")
 
-    def count(self, value, path):
+    def whole_number(self, value, path):
         return self.of(type(value) is int and value >= 0, path, f"is not a whole number from 0 but {value!r}")
+
+    def whole_numbers(self, values, path, names):
+        """Checks all fields with these names, even after a defect."""
+        sound = [self.whole_number(values[name], f"{path}.{name}") for name in names]
+        return all(sound)
 
 
 def check_answer(answer, sent=None, *, unvalidated=False, unresolved=False, unsettled=False):
@@ -69,11 +74,21 @@ def check_answer(answer, sent=None, *, unvalidated=False, unresolved=False, unse
     answer has no figures.
     """
     wrong = Complaints()
-    if not isinstance(answer, dict) or answer.get("outcome") not in {"Succeeded", "InvocationFailed", "Denied", "Invalid"}:
+    if not isinstance(answer, dict) or answer.get("outcome") not in {
+        "Succeeded",
+        "InvocationFailed",
+        "Denied",
+        "Invalid",
+    }:
         raise AssertionError(f"not an answer document: {answer!r}")
     outcome = answer["outcome"]
     if outcome == "Succeeded":
-        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "model", "output", "usage", "cost", "budget"), ("degraded", "wouldDeny", "notices"))
+        wrong.keys(
+            answer,
+            "$",
+            ("outcome", "statusCode", "tags", "model", "output", "usage", "cost", "budget"),
+            ("degraded", "wouldDeny", "notices"),
+        )
         wrong.of(answer.get("statusCode") == 200, "statusCode", f"is {answer.get('statusCode')!r}")
         _output(wrong, answer.get("output"), sent)
         check_usage(answer.get("usage"), wrong)
@@ -85,11 +100,18 @@ def check_answer(answer, sent=None, *, unvalidated=False, unresolved=False, unse
         wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "error"), ("model", "budget"))
         _error(wrong, answer)
     else:
-        wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "model", "error", "budget"), ("notices", *(("degraded", "wouldDeny") if outcome == "InvocationFailed" else ())))
+        wrong.keys(
+            answer,
+            "$",
+            ("outcome", "statusCode", "tags", "model", "error", "budget"),
+            ("notices", *(("degraded", "wouldDeny") if outcome == "InvocationFailed" else ())),
+        )
         _error(wrong, answer)
     if outcome in {"Succeeded", "InvocationFailed"}:
         if unsettled:
-            wrong.of(answer.get("budget") == [], "budget", f"has figures though nothing was settled: {answer.get('budget')}")
+            wrong.of(
+                answer.get("budget") == [], "budget", f"has figures though nothing was settled: {answer.get('budget')}"
+            )
         else:
             wrong.of(answer.get("budget"), "budget", "is empty though the request was approved")
     if "notices" in answer:
@@ -107,7 +129,11 @@ def check_answer(answer, sent=None, *, unvalidated=False, unresolved=False, unse
         _unresolved(wrong, answer, sent)
     if outcome == "Succeeded" and not wrong:
         check_includes(wrong, answer)
-    assert not wrong, "the answer breaks the contract:\n  " + "\n  ".join(wrong) + f"\nthe answer without its text: {redacted(answer)}"
+    assert not wrong, (
+        "the answer breaks the contract:\n  "
+        + "\n  ".join(wrong)
+        + f"\nthe answer without its text: {redacted(answer)}"
+    )
     return answer
 
 
@@ -118,7 +144,11 @@ def redacted(answer):
 def is_rich(sent):
     """`True` if the answer to a document is a list of blocks: a message is such a list, or it has tools or `reasoning`."""
     prompt = sent["prompt"]
-    return "tools" in prompt or "reasoning" in prompt or any(isinstance(message["content"], list) for message in prompt["messages"])
+    return (
+        "tools" in prompt
+        or "reasoning" in prompt
+        or any(isinstance(message["content"], list) for message in prompt["messages"])
+    )
 
 
 def _output(wrong, output, sent):
@@ -128,18 +158,25 @@ def _output(wrong, output, sent):
         own = isinstance(word, str) and re.fullmatch("[a-z_]+", word)
         wrong.of(word in STOP_REASONS or own, "output.stopReason", f"is {word!r}")
         if wrong.keys(output["message"], "output.message", ("role", "content")):
-            wrong.of(output["message"]["role"] == "assistant", "output.message.role", f"is {output['message']['role']!r}")
+            wrong.of(
+                output["message"]["role"] == "assistant", "output.message.role", f"is {output['message']['role']!r}"
+            )
             content = output["message"]["content"]
-            if isinstance(content, str) if sent is None else not is_rich(sent):
-                wrong.text(content, "output.message.content")
-            elif wrong.of(isinstance(content, list), "output.message.content", f"is no list of blocks but {type(content).__name__}"):
+            path = "output.message.content"
+            # Without the document, both forms are accepted.
+            rich = not isinstance(content, str) if sent is None else is_rich(sent)
+            if not rich:
+                wrong.text(content, path)
+            elif wrong.of(isinstance(content, list), path, f"is no list of blocks but {type(content).__name__}"):
                 _blocks(wrong, content)
 
 
 def _blocks(wrong, blocks):
     for position, block in enumerate(blocks):
         path = f"output.message.content[{position}]"
-        if not wrong.of(isinstance(block, dict) and len(block) == 1, path, "is no block") or not wrong.keys(block, path, (), ("text", "toolUse", "reasoningContent")):
+        if not wrong.of(isinstance(block, dict) and len(block) == 1, path, "is no block") or not wrong.keys(
+            block, path, (), ("text", "toolUse", "reasoningContent")
+        ):
             continue
         if "text" in block:
             wrong.text(block["text"], f"{path}.text", r"(?s).+")
@@ -151,7 +188,9 @@ def _blocks(wrong, blocks):
 
 
 def _thought(wrong, thought, path):
-    if not wrong.of(isinstance(thought, dict) and len(thought) == 1, path, "is no thought") or not wrong.keys(thought, path, (), ("reasoningText", "redactedContent")):
+    if not wrong.of(isinstance(thought, dict) and len(thought) == 1, path, "is no thought") or not wrong.keys(
+        thought, path, (), ("reasoningText", "redactedContent")
+    ):
         return
     if "redactedContent" in thought:
         wrong.text(thought["redactedContent"], f"{path}.redactedContent", r"[A-Za-z0-9+/]+=*")
@@ -163,12 +202,30 @@ def _thought(wrong, thought, path):
 def check_usage(usage, wrong=None):
     mine = Complaints() if wrong is None else wrong
     kinds = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
-    if mine.keys(usage, "usage", (*kinds, "totalTokens"), ("cacheDetails", "serviceTier")) and all([mine.count(usage[kind], f"usage.{kind}") for kind in (*kinds, "totalTokens")]):
-        mine.of(usage["totalTokens"] == sum(usage[kind] for kind in kinds), "usage.totalTokens", f"is not the sum of the others in {usage}")
+    if mine.keys(usage, "usage", (*kinds, "totalTokens"), ("cacheDetails", "serviceTier")) and mine.whole_numbers(
+        usage, "usage", (*kinds, "totalTokens")
+    ):
+        mine.of(
+            usage["totalTokens"] == sum(usage[kind] for kind in kinds),
+            "usage.totalTokens",
+            f"is not the sum of the others in {usage}",
+        )
         details = usage.get("cacheDetails", [])
-        mine.of(sum(each["inputTokens"] for each in details) == usage["cacheWriteInputTokens"], "usage.cacheDetails", f"do not add up in {usage}")
-        mine.of({each["ttl"] for each in details} <= {"5m", "1h"} and len(details) <= 2, "usage.cacheDetails", f"are {details}")
-        mine.of(usage.get("serviceTier", "flex") in {"flex", "priority", "reserved"}, "usage.serviceTier", f"is {usage.get('serviceTier')!r}")
+        mine.of(
+            sum(each["inputTokens"] for each in details) == usage["cacheWriteInputTokens"],
+            "usage.cacheDetails",
+            f"do not add up in {usage}",
+        )
+        mine.of(
+            {each["ttl"] for each in details} <= {"5m", "1h"} and len(details) <= 2,
+            "usage.cacheDetails",
+            f"are {details}",
+        )
+        mine.of(
+            usage.get("serviceTier", "flex") in {"flex", "priority", "reserved"},
+            "usage.serviceTier",
+            f"is {usage.get('serviceTier')!r}",
+        )
     assert wrong is not None or not mine, mine
 
 
@@ -176,7 +233,9 @@ def check_cost(cost, wrong=None):
     mine = Complaints() if wrong is None else wrong
     if mine.keys(cost, "cost", ("priced",), ("usd", "discountPercent")):
         mine.of(type(cost["priced"]) is bool, "cost.priced", f"is {cost['priced']!r}")
-        mine.of(("usd" in cost) == (cost["priced"] is True), "cost", f"must have usd if and only if it is priced: {cost}")
+        mine.of(
+            ("usd" in cost) == (cost["priced"] is True), "cost", f"must have usd if and only if it is priced: {cost}"
+        )
         if "usd" in cost:
             mine.text(cost["usd"], "cost.usd", USD)
         if "discountPercent" in cost:
@@ -195,7 +254,11 @@ def _error(wrong, answer):
     wrong.of(answer["outcome"] == outcome, "outcome", f"is {answer['outcome']} with {error['code']}")
     wrong.of(answer.get("statusCode") == status, "statusCode", f"is {answer.get('statusCode')!r} with {error['code']}")
     wrong.of(error["retryable"] is retryable, "error.retryable", f"is {error['retryable']!r} with {error['code']}")
-    wrong.of(isinstance(error["message"], str) and len(error["message"]) >= 10, "error.message", f"says too little: {error['message']!r}")
+    wrong.of(
+        isinstance(error["message"], str) and len(error["message"]) >= 10,
+        "error.message",
+        f"says too little: {error['message']!r}",
+    )
     wrong.of(isinstance(error["details"], dict), "error.details", f"is {error['details']!r}")
     wait = error.get("retryAfterSeconds")
     if retryable:
@@ -203,7 +266,7 @@ def _error(wrong, answer):
     else:
         wrong.of("retryAfterSeconds" not in error, "error.retryAfterSeconds", "is there though a retry does not help")
     if error["code"] in {"BudgetExceeded", "BudgetReserved"} and isinstance(error["details"], dict):
-        check_refusal(wrong, error, answer.get("budget") or [])
+        check_denial(wrong, error, answer.get("budget") or [])
 
 
 def _notices(wrong, notices):
@@ -234,7 +297,11 @@ def _degraded(wrong, degraded, model):
             for name in ("from", "to"):
                 wrong.text(degraded[name], f"degraded.{name}", r".+")
             wrong.of(degraded["from"] != degraded["to"], "degraded", f"changes no model: {degraded}")
-            wrong.of(degraded["to"] == model.get("modelId"), "degraded.to", f"is {degraded['to']!r}, not the model of {model}")
+            wrong.of(
+                degraded["to"] == model.get("modelId"),
+                "degraded.to",
+                f"is {degraded['to']!r}, not the model of {model}",
+            )
             if "maxTokens" in degraded and wrong.keys(degraded["maxTokens"], "degraded.maxTokens", ("from", "to")):
                 _lowered(wrong, degraded["maxTokens"], "degraded.maxTokens")
     elif wrong.keys(degraded, "degraded", ("action", "from", "to")):
@@ -243,7 +310,7 @@ def _degraded(wrong, degraded, model):
 
 
 def _lowered(wrong, tokens, path):
-    if all([wrong.count(tokens[name], f"{path}.{name}") for name in ("from", "to")]):
+    if wrong.whole_numbers(tokens, path, ("from", "to")):
         wrong.of(tokens["from"] > tokens["to"] > 0, path, f"lowers nothing: {tokens}")
 
 
@@ -255,12 +322,21 @@ def _tags(wrong, answer, sent, complete):
     for name, value in tags.items():
         wrong.text(value, f"tags.{name}")
     wrong.text(tags["requestId"], "tags.requestId", REQUEST_ID)
-    wrong.text(tags["timestamp"], "tags.timestamp", TIMESTAMP if complete or answer["outcome"] == "Invalid" else WORKFLOW_TIMESTAMP)
+    wrong.text(
+        tags["timestamp"],
+        "tags.timestamp",
+        TIMESTAMP if complete or answer["outcome"] == "Invalid" else WORKFLOW_TIMESTAMP,
+    )
     if not complete or sent is None:
         return
-    expected = {**sent["tags"], "timestamp": tags["timestamp"], "modelMetric": tags["modelMetric"], "requestId": sent["tags"].get("requestId", tags["requestId"])}
+    expected = {
+        **sent["tags"],
+        "timestamp": tags["timestamp"],
+        "modelMetric": tags["modelMetric"],
+        "requestId": sent["tags"].get("requestId", tags["requestId"]),
+    }
     wrong.of(tags == expected, "tags", f"are {tags}, not {expected}")
-    age = datetime.now(timezone.utc) - datetime.strptime(tags["timestamp"], "%Y-%m-%dT%H:%M:%S.%f%z")
+    age = datetime.now(UTC) - datetime.strptime(tags["timestamp"], "%Y-%m-%dT%H:%M:%S.%f%z")
     wrong.of(-5 < age.total_seconds() < 600, "tags.timestamp", f"{tags['timestamp']} is not the time of the request")
 
 
@@ -268,7 +344,11 @@ def _unresolved(wrong, answer, sent):
     tags = {name: value for name, value in answer["tags"].items() if name not in {"requestId", "timestamp"}}
     given = {name: value for name, value in sent["tags"].items() if name != "requestId"}
     wrong.of(tags == given, "tags", f"are {answer['tags']}, sent were {sent['tags']}")
-    wrong.of(answer["tags"]["requestId"] == sent["tags"].get("requestId", answer["tags"]["requestId"]), "tags.requestId", "is another one")
+    wrong.of(
+        answer["tags"]["requestId"] == sent["tags"].get("requestId", answer["tags"]["requestId"]),
+        "tags.requestId",
+        "is another one",
+    )
     wrong.of(answer.get("model") == {"requested": sent["model"]}, "model", f"is {answer.get('model')}")
     wrong.of(answer.get("budget") == [], "budget", f"is {answer.get('budget')} though no scope is known")
 
@@ -281,12 +361,22 @@ def _model(wrong, answer, sent):
         wrong.text(value, f"model.{name}", r".+")
     wrong.of(model["modelMetric"] == answer["tags"].get("modelMetric"), "model.modelMetric", "is not tags.modelMetric")
     if ":application-inference-profile/" in str(model["modelId"]):
-        wrong.of(model["modelMetric"] == model["modelId"].rsplit("/", 1)[-1], "model.modelMetric", f"is not the bare id of {model['modelId']}")
+        wrong.of(
+            model["modelMetric"] == model["modelId"].rsplit("/", 1)[-1],
+            "model.modelMetric",
+            f"is not the bare id of {model['modelId']}",
+        )
     else:
-        wrong.of(model["modelMetric"] == model["modelId"], "model.modelMetric", f"{model['modelMetric']} is not {model['modelId']}")
+        wrong.of(
+            model["modelMetric"] == model["modelId"],
+            "model.modelMetric",
+            f"{model['modelMetric']} is not {model['modelId']}",
+        )
     if sent is not None:
         requested = sent.get("model", sent.get("modelId"))
-        wrong.of(model["requested"] == requested, "model.requested", f"is {model['requested']!r}, sent was {requested!r}")
+        wrong.of(
+            model["requested"] == requested, "model.requested", f"is {model['requested']!r}, sent was {requested!r}"
+        )
 
 
 def check_error(answer, code, sent=None, **options):

@@ -46,8 +46,10 @@ class Plan:
 
     def __init__(self, seed, share):
         self.share, self.active = share, False
-        self.happened, self.seen = Counter(), Counter()
-        self._chosen, self._random, self._lock = Counter(), random.Random(seed), threading.Lock()
+        self.happened: Counter[Fault] = Counter()
+        self.seen: Counter[tuple[str, str]] = Counter()
+        self._chosen: Counter[Fault] = Counter()
+        self._random, self._lock = random.Random(seed), threading.Lock()
 
     def draw(self, function, operation):
         """Returns a fault for this call, or None."""
@@ -77,8 +79,8 @@ class FaultProxy(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, function, upstream, plan):
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, function, upstream, plan, handler=None):
+        super().__init__(("127.0.0.1", 0), handler or Handler)
         self.function, self.plan = function, plan
         self.upstream = urlsplit(upstream)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
@@ -98,6 +100,7 @@ class FaultProxy(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """Handles one connection of a function."""
 
+    server: FaultProxy
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
@@ -123,7 +126,9 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def passed_on(self, body):
-        upstream = http.client.HTTPConnection(self.server.upstream.hostname, self.server.upstream.port, timeout=UPSTREAM_SECONDS)
+        upstream = http.client.HTTPConnection(
+            self.server.upstream.hostname, self.server.upstream.port, timeout=UPSTREAM_SECONDS
+        )
         try:
             headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
             upstream.request(self.command, self.path, body, headers)
@@ -145,7 +150,7 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.close()
         return done
 
-    def log_message(self, format, *args):  # noqa: A002 - the base class names it so
+    def log_message(self, format, *args):
         """Suppresses the log lines of the base class."""
 
 
@@ -182,5 +187,9 @@ def socket_of(client_port, server_port):
 def holds(process, socket_name, client_port, server_port):
     """`True` if a process has the connection open."""
     if sys.platform == "linux":
-        return any(os.readlink(each.path) == socket_name for each in os.scandir(f"/proc/{process.pid}/fd"))
-    return any(each.raddr and (each.laddr.port, each.raddr.port) == (client_port, server_port) for each in process.net_connections(kind="tcp4"))
+        # Unlike `iterdir`, `scandir` keeps its own descriptor open, which is one of the list if the process is this one.
+        return any(str(Path(each).readlink()) == socket_name for each in os.scandir(f"/proc/{process.pid}/fd"))
+    return any(
+        each.raddr and (each.laddr.port, each.raddr.port) == (client_port, server_port)
+        for each in process.net_connections(kind="tcp4")
+    )

@@ -15,7 +15,7 @@ import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import boto3
@@ -81,14 +81,15 @@ class Sentry:
         self.catalogue = dynamodb.Table(self.outputs["CatalogueTableName"])
         self.ledger = dynamodb.Table(self.outputs["LedgerTableName"])
         self.usage = dynamodb.Table(self.outputs["UsageTableName"])
-        self.catalogue = dynamodb.Table(self.outputs["CatalogueTableName"])
         self._limit_keys = set()
 
     @staticmethod
     def _config():
         # With a host prefix, StartSyncExecution would go to the host `sync-127.0.0.1`. The client does not retry, because a retry
         # would start another execution.
-        return Config(inject_host_prefix=False, read_timeout=320, max_pool_connections=128, retries={"total_max_attempts": 1})
+        return Config(
+            inject_host_prefix=False, read_timeout=320, max_pool_connections=128, retries={"total_max_attempts": 1}
+        )
 
     def client(self, service, endpoint=None):
         return self.session.client(service, endpoint_url=endpoint or self.endpoint, config=self._config())
@@ -103,30 +104,37 @@ class Sentry:
         if isinstance(output, dict):
             message = (output.get("output") or {}).get("message") or {}
             content = message.get("content")
-            texts = [content] if isinstance(content, str) else [block["text"] for block in content or () if "text" in block]
+            texts = (
+                [content] if isinstance(content, str) else [block["text"] for block in content or () if "text" in block]
+            )
             self.answer_texts += filter(None, texts)
         return {"status": ended["status"], "output": output, "error": ended.get("error"), "cause": ended.get("cause")}
 
     def ask(self, entry):
         """Returns the answer document. The contract guarantees that there is one."""
         ended = self.execute(entry)
-        assert ended["status"] == "SUCCEEDED", f"the execution ended {ended['status']}: {ended['error']}: {ended['cause']}"
+        assert ended["status"] == "SUCCEEDED", (
+            f"the execution ended {ended['status']}: {ended['error']}: {ended['cause']}"
+        )
         return ended["output"]
 
     def execute_all(self, entries, parallel=PARALLEL_REQUESTS, *, machine="RateLimiterArn"):
         """Calls `execute` for each document of a dictionary, several at a time."""
         with ThreadPoolExecutor(parallel) as pool:
-            return dict(zip(entries, pool.map(lambda entry: self.execute(entry, machine=machine), entries.values())))
+            ended = pool.map(lambda entry: self.execute(entry, machine=machine), entries.values())
+            return dict(zip(entries, ended, strict=True))
 
     def decide_all(self, entries, parallel):
         """The answers to a dictionary of documents, all at once, each once the budget was known."""
         with ThreadPoolExecutor(parallel) as pool:
-            return dict(zip(entries, pool.map(lambda entry: self.decided(entry)[0], entries.values())))
+            answers = pool.map(lambda entry: self.decided(entry)[0], entries.values())
+            return dict(zip(entries, answers, strict=True))
 
     def decided(self, entry, seen=lambda answer: None):
         """The answer once the budget was known, and the reason of each failure before it. A machine that is too slow for so many processes
         times out, and clients retry as the error says, for at most 90 seconds. `seen` is called with each answer."""
-        deadline, reasons = time.monotonic() + 90, []
+        deadline = time.monotonic() + 90
+        reasons: list[str] = []
         while True:
             answer = self.ask(entry)
             seen(answer)
@@ -202,9 +210,11 @@ class Sentry:
         deadline = time.monotonic() + 90
         while True:
             items = self.usage.query(KeyConditionExpression=Key("scope").eq(scope), ConsistentRead=True)["Items"]
-            sums = Counter()
+            sums: Counter[str] = Counter()
             for item in items:
-                sums.update({name: int(value) for name, value in item.items() if name not in {"scope", "day", "expiresAt"}})
+                sums.update(
+                    {name: int(value) for name, value in item.items() if name not in {"scope", "day", "expiresAt"}}
+                )
             if sums["requests"] >= requests:
                 return dict(sums)
             assert time.monotonic() < deadline, f"the history has {dict(sums)} of {scope}"
@@ -212,12 +222,21 @@ class Sentry:
 
     def put_usage(self, model_metric, **tokens):
         """Puts data points as Bedrock does, e.g. `InputTokenCount=1000`. Only the local AWS allows writes to this namespace."""
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         when = max(now - timedelta(seconds=2), now.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
-        self.cloudwatch.put_metric_data(Namespace="AWS/Bedrock", MetricData=[
-            {"MetricName": name, "Dimensions": [{"Name": "ModelId", "Value": model_metric}], "Timestamp": when, "Value": value, "Unit": "Count"}
-            for name, value in tokens.items()
-        ])
+        self.cloudwatch.put_metric_data(
+            Namespace="AWS/Bedrock",
+            MetricData=[
+                {
+                    "MetricName": name,
+                    "Dimensions": [{"Name": "ModelId", "Value": model_metric}],
+                    "Timestamp": when,
+                    "Value": value,
+                    "Unit": "Count",
+                }
+                for name, value in tokens.items()
+            ],
+        )
 
     # Metrics
 
@@ -239,17 +258,27 @@ class Sentry:
         A metric without points is absent.
         """
         described = [{"Name": name, "Value": value} for name, value in dimensions.items()]
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         queries = [
-            {"Id": f"{statistic.lower()}{number}",
-             "MetricStat": {"Metric": {"Namespace": "GenAIRateLimiting", "MetricName": name, "Dimensions": described}, "Period": 300, "Stat": statistic}}
-            for number, name in enumerate(METRICS) for statistic in ("Sum", "SampleCount")
+            {
+                "Id": f"{statistic.lower()}{number}",
+                "MetricStat": {
+                    "Metric": {"Namespace": "GenAIRateLimiting", "MetricName": name, "Dimensions": described},
+                    "Period": 300,
+                    "Stat": statistic,
+                },
+            }
+            for number, name in enumerate(METRICS)
+            for statistic in ("Sum", "SampleCount")
         ]
-        answer = self.cloudwatch.get_metric_data(MetricDataQueries=queries, StartTime=now - timedelta(hours=1), EndTime=now + timedelta(minutes=5))
+        answer = self.cloudwatch.get_metric_data(
+            MetricDataQueries=queries, StartTime=now - timedelta(hours=1), EndTime=now + timedelta(minutes=5)
+        )
         found = {result["Id"]: result["Values"] for result in answer["MetricDataResults"]}
         return {
             name: (sum(found[f"sum{number}"]), sum(found[f"samplecount{number}"]))
-            for number, name in enumerate(METRICS) if found.get(f"samplecount{number}")
+            for number, name in enumerate(METRICS)
+            if found.get(f"samplecount{number}")
         }
 
     def wait_for_metrics(self, dimensions, seconds=None, points=1):
@@ -265,16 +294,22 @@ class Sentry:
         """Returns all values of the dimension Application in the sentry's namespace."""
         pages = self.cloudwatch.get_paginator("list_metrics").paginate(Namespace="GenAIRateLimiting")
         return {
-            dimension["Value"] for page in pages for metric in page["Metrics"] for dimension in metric["Dimensions"] if dimension["Name"] == "Application"
+            dimension["Value"]
+            for page in pages
+            for metric in page["Metrics"]
+            for dimension in metric["Dimensions"]
+            if dimension["Name"] == "Application"
         }
 
     def metric_total(self, name, **dimensions):
         """Returns the sum of another metric of the sentry with exactly these dimensions."""
         described = [{"Name": key, "Value": str(value)} for key, value in dimensions.items()]
         metric = {"Namespace": "GenAIRateLimiting", "MetricName": name, "Dimensions": described}
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         query = [{"Id": "total", "MetricStat": {"Metric": metric, "Period": 300, "Stat": "Sum"}}]
-        answer = self.cloudwatch.get_metric_data(MetricDataQueries=query, StartTime=now - timedelta(hours=3), EndTime=now + timedelta(minutes=5))
+        answer = self.cloudwatch.get_metric_data(
+            MetricDataQueries=query, StartTime=now - timedelta(hours=3), EndTime=now + timedelta(minutes=5)
+        )
         return sum(answer["MetricDataResults"][0]["Values"])
 
     def wait_for_total(self, at_least, name, **dimensions):
@@ -291,7 +326,9 @@ class Sentry:
         counted = self._simulator("calls")
         if bare_id is None:
             return counted["total"]
-        return sum(count for name, count in counted["byModel"].items() if name == bare_id or name.endswith("/" + bare_id))
+        return sum(
+            count for name, count in counted["byModel"].items() if name == bare_id or name.endswith("/" + bare_id)
+        )
 
     @contextmanager
     def late_metrics(self, seconds):
@@ -304,7 +341,9 @@ class Sentry:
             self._simulator("defaults", before)
 
     def _simulator(self, name, body=None):
-        request = urllib.request.Request(f"{self.bedrock_endpoint}/_sim/{name}", json.dumps(body).encode() if body else None)
+        request = urllib.request.Request(
+            f"{self.bedrock_endpoint}/_sim/{name}", json.dumps(body).encode() if body else None
+        )
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
@@ -314,7 +353,9 @@ class Sentry:
         """Returns `{logical id: physical id}` of the stack's resources of a type."""
         pages = self.cloudformation.get_paginator("list_stack_resources").paginate(StackName=self.stack_name)
         listed = [each for page in pages for each in page["StackResourceSummaries"]]
-        return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in listed if each["ResourceType"] == kind}
+        return {
+            each["LogicalResourceId"]: each["PhysicalResourceId"] for each in listed if each["ResourceType"] == kind
+        }
 
     def function_name(self, logical_id):
         return self.resources("AWS::Lambda::Function")[logical_id].rsplit(":", 1)[-1]
@@ -336,7 +377,9 @@ class Sentry:
         """Inside the context, failed messages are delivered again after 5 seconds instead of minutes."""
         before = {}
         for queue in self.resources("AWS::SQS::Queue").values():
-            attributes = self.queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
+            attributes = self.queues.get_queue_attributes(QueueUrl=queue, AttributeNames=["VisibilityTimeout"])[
+                "Attributes"
+            ]
             before[queue] = attributes["VisibilityTimeout"]
         try:
             for queue in before:
@@ -354,7 +397,9 @@ class Sentry:
     def replaced(self, logical_id, bootstrap):
         """Replaces the program of a function, and restores the real program."""
         name = self.function_name(logical_id)
-        with urllib.request.urlopen(self.functions.get_function(FunctionName=name)["Code"]["Location"], timeout=30) as location:
+        with urllib.request.urlopen(
+            self.functions.get_function(FunctionName=name)["Code"]["Location"], timeout=30
+        ) as location:
             code = location.read()
         try:
             self._replace(name, package(bootstrap))
@@ -367,7 +412,9 @@ class Sentry:
         self._await_update(name)
 
     def _configure(self, name, variables, timeout):
-        self.functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables}, Timeout=timeout)
+        self.functions.update_function_configuration(
+            FunctionName=name, Environment={"Variables": variables}, Timeout=timeout
+        )
         self._await_update(name)
 
     def _await_update(self, name):

@@ -14,7 +14,10 @@ ROUTER = f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:ModelRouter-b"
 FUNCTION = f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:sentry-InvokeModel-c"
 MODEL = "arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0"
 PARAMETERS = {
-    "AllowedRoleArns": [f"arn:aws:iam::{ACCOUNT}:role/cost-sentry-InvokeModelRole-*", f"arn:aws:iam::{ACCOUNT}:role/cost-sentry-RateLimiterRole-x"],
+    "AllowedRoleArns": [
+        f"arn:aws:iam::{ACCOUNT}:role/cost-sentry-InvokeModelRole-*",
+        f"arn:aws:iam::{ACCOUNT}:role/cost-sentry-RateLimiterRole-x",
+    ],
     "RateLimiterArn": LIMITER,
     "ModelRouterArn": ROUTER,
     "InvokeModelFunctionArn": FUNCTION,
@@ -23,7 +26,10 @@ PARAMETERS = {
 # Maximum number of characters without whitespace: of a service control policy in Organizations, and of a managed policy in IAM.
 LARGEST = {"ServiceControlPolicy": 5120, "DenyPolicy": 6144, "BoundaryPolicy": 6144}
 
-SENTRYS = [f"arn:aws:iam::{ACCOUNT}:role/cost-sentry-InvokeModelRole-1A2B", f"arn:aws:iam::{ACCOUNT}:role/cost-sentry-RateLimiterRole-x"]
+SENTRYS = [
+    f"arn:aws:iam::{ACCOUNT}:role/cost-sentry-InvokeModelRole-1A2B",
+    f"arn:aws:iam::{ACCOUNT}:role/cost-sentry-RateLimiterRole-x",
+]
 OTHERS = [
     f"arn:aws:iam::{ACCOUNT}:role/admin",
     f"arn:aws:iam::{ACCOUNT}:role/agents-service-role",
@@ -104,7 +110,7 @@ def resolved(value, parameters):
     if not isinstance(value, dict):
         return value
     if len(value) == 1:
-        (name, argument), = value.items()
+        ((name, argument),) = value.items()
         if name == "Ref":
             return REMOVED if argument == "AWS::NoValue" else parameters[argument]
         if name == "Fn::Sub":
@@ -121,7 +127,11 @@ def resolved(value, parameters):
 def holds(condition, parameters):
     """`True` if this condition of the template is true."""
     organization = "".join(parameters["OrganizationTargetIds"]) != ""
-    return {"HasOrganization": organization, "HasNoOrganization": not organization, "HasRouter": parameters["ModelRouterArn"] != ""}[condition]
+    return {
+        "HasOrganization": organization,
+        "HasNoOrganization": not organization,
+        "HasRouter": parameters["ModelRouterArn"] != "",
+    }[condition]
 
 
 def statements_of(name, parameters=PARAMETERS):
@@ -202,7 +212,9 @@ def test_nobody_starts_the_rate_limiter_asynchronously(policy, principal):
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_stack_without_a_router_denies_the_same_without_naming_one(policy):
     statements = statements_of(policy, {**PARAMETERS, "ModelRouterArn": ""})
-    assert [statement["Sid"] for statement in statements_of(policy) if statement not in statements] == ["DenyModelRouter"]
+    assert [statement["Sid"] for statement in statements_of(policy) if statement not in statements] == [
+        "DenyModelRouter"
+    ]
     assert decision(statements, OTHERS[0], "bedrock:InvokeModel", MODEL) == "Deny"
     assert "" not in [resource for statement in statements for resource in listed(statement["Resource"])]
 
@@ -213,13 +225,17 @@ def test_all_policies_deny_the_same():
 
 
 def test_only_the_boundary_allows():
-    assert [name for name in POLICIES if any(statement["Effect"] == "Allow" for statement in statements_of(name))] == ["BoundaryPolicy"]
+    assert [name for name in POLICIES if any(statement["Effect"] == "Allow" for statement in statements_of(name))] == [
+        "BoundaryPolicy"
+    ]
 
 
 def test_there_is_either_the_organizations_policy_or_the_accounts():
     for targets, names in ((["r-abcd"], {"ServiceControlPolicy"}), ([""], {"DenyPolicy", "BoundaryPolicy"})):
         parameters = {**PARAMETERS, "OrganizationTargetIds": targets}
-        assert {name for name, resource in TEMPLATE["Resources"].items() if holds(resource["Condition"], parameters)} == names
+        assert {
+            name for name, resource in TEMPLATE["Resources"].items() if holds(resource["Condition"], parameters)
+        } == names
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -33,7 +33,11 @@ def dimension_of(alarm):
 
 @pytest.mark.parametrize("namespace, metric, dimension", WATCHED)
 def test_one_alarm_watches_it(namespace, metric, dimension):
-    found = [alarm for alarm in ALARMS.values() if (alarm["Namespace"], alarm["MetricName"], dimension_of(alarm)) == (namespace, metric, dimension)]
+    found = [
+        alarm
+        for alarm in ALARMS.values()
+        if (alarm["Namespace"], alarm["MetricName"], dimension_of(alarm)) == (namespace, metric, dimension)
+    ]
     assert len(found) == 1
 
 
@@ -55,7 +59,11 @@ def test_silence_rings(name):
 @pytest.mark.parametrize("name", ALARMS.keys() - HEARTBEATS)
 def test_one_occurrence_rings_and_silence_does_not(name):
     alarm = ALARMS[name]
-    assert (alarm["Threshold"], alarm["ComparisonOperator"], alarm["EvaluationPeriods"]) == (0, "GreaterThanThreshold", 1)
+    assert (alarm["Threshold"], alarm["ComparisonOperator"], alarm["EvaluationPeriods"]) == (
+        0,
+        "GreaterThanThreshold",
+        1,
+    )
     assert alarm["TreatMissingData"] == "notBreaching"
 
 

@@ -25,7 +25,11 @@ class Subscriber:
         attributes = sentry.queues.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])["Attributes"]
         self._topics = sentry.client("sns")
         subscribed = self._topics.subscribe(
-            TopicArn=sentry.outputs["BudgetAlertTopicArn"], Protocol="sqs", Endpoint=attributes["QueueArn"], ReturnSubscriptionArn=True)
+            TopicArn=sentry.outputs["BudgetAlertTopicArn"],
+            Protocol="sqs",
+            Endpoint=attributes["QueueArn"],
+            ReturnSubscriptionArn=True,
+        )
         self._subscription = subscribed["SubscriptionArn"]
 
     def close(self):
@@ -34,7 +38,9 @@ class Subscriber:
 
     def of(self, scope):
         """Returns all alerts of a scope so far, ordered by threshold."""
-        while messages := self._sentry.queues.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10, WaitTimeSeconds=0).get("Messages"):
+        while messages := self._sentry.queues.receive_message(
+            QueueUrl=self._queue, MaxNumberOfMessages=10, WaitTimeSeconds=0
+        ).get("Messages"):
             for message in messages:
                 self._heard.append(json.loads(json.loads(message["Body"])["Message"]))
                 self._sentry.queues.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
@@ -59,26 +65,32 @@ def subscriber(sentry):
 @pytest.fixture
 def watched(sentry):
     """Creates a cost center with a limit and thresholds. Returns its scope, and a function that makes documents."""
+
     def make(alert_at, limit=None, **attributes):
         center = unique("e2e-alert")
         sentry.set_limit(f"costCenter#{center}", limit or {"output": LIMIT}, alertAt=alert_at, **attributes)
 
         def sized(tokens, **directives):
             tags = {"applicationId": "e2e-alert", "costCenter": center}
-            return document(tags=tags, parameters={"max_tokens": tokens}, input_tokens=10, output_tokens=tokens, **directives)
+            return document(
+                tags=tags, parameters={"max_tokens": tokens}, input_tokens=10, output_tokens=tokens, **directives
+            )
 
         return f"costCenter#{center}", sized
+
     return make
 
 
 def test_each_threshold_is_told_once_by_the_request_that_reaches_it(sentry, subscriber, watched):
     scope, sized = watched([50, 80, 100])
     reached = {5: [50], 8: [50, 80], 10: [50, 80, 100]}
-    told = []
+    told: list[int] = []
     for count in range(1, 11):
         check_succeeded(sentry.ask(sized(100)))
         told = reached.get(count, told)
-        assert subscriber.settled(scope, len(told), quiet=1 if count in (4, 9) else 0) == told, f"after {count} requests"
+        assert subscriber.settled(scope, len(told), quiet=1 if count in (4, 9) else 0) == told, (
+            f"after {count} requests"
+        )
     check_error(sentry.ask(sized(100)), "BudgetExceeded")
     assert subscriber.settled(scope, 3) == [50, 80, 100]
 
@@ -90,7 +102,15 @@ def test_what_an_alert_says(sentry, subscriber, watched):
     (alert,) = subscriber.of(scope)
     entry = answer["budget"][-1]
     told = {name: alert[name] for name in ("scope", "window", "resetsAt", "threshold", "unit", "limit", "used")}
-    assert told == {"scope": scope, "window": entry["window"], "resetsAt": entry["resetsAt"], "threshold": 80, "unit": "output", "limit": "1000", "used": "900"}
+    assert told == {
+        "scope": scope,
+        "window": entry["window"],
+        "resetsAt": entry["resetsAt"],
+        "threshold": 80,
+        "unit": "output",
+        "limit": "1000",
+        "used": "900",
+    }
     assert scope in alert["text"] and "80%" in alert["text"]
 
 

@@ -24,25 +24,32 @@ def catalogue(sentry):
         sentry.catalogue.delete_item(Key={"entry": entry})
 
 
+class Profiles:
+    """The application inference profiles of a test. A call with the ARN of a source returns the ARN of a new profile."""
+
+    def __init__(self, bedrock):
+        self._bedrock = bedrock
+        self.made = []
+
+    def __call__(self, source):
+        created = self._bedrock.create_inference_profile(
+            inferenceProfileName=unique("e2e"), modelSource={"copyFrom": source}
+        )
+        self.made.append(created["inferenceProfileArn"])
+        return self.made[-1]
+
+    def delete(self, arn):
+        self.made.remove(arn)
+        self._bedrock.delete_inference_profile(inferenceProfileIdentifier=arn)
+
+
 @pytest.fixture
 def profile(sentry):
     """Creates application inference profiles of a model or of a cross-Region profile through the Bedrock control plane."""
-    bedrock = sentry.client("bedrock", sentry.bedrock_endpoint)
-    made = []
-
-    def make(source):
-        created = bedrock.create_inference_profile(inferenceProfileName=unique("e2e"), modelSource={"copyFrom": source})
-        made.append(created["inferenceProfileArn"])
-        return made[-1]
-
-    def delete(arn):
-        made.remove(arn)
-        bedrock.delete_inference_profile(inferenceProfileIdentifier=arn)
-
-    make.delete = delete
-    yield make
-    for arn in made:
-        bedrock.delete_inference_profile(inferenceProfileIdentifier=arn)
+    profiles = Profiles(sentry.client("bedrock", sentry.bedrock_endpoint))
+    yield profiles
+    for arn in list(profiles.made):
+        profiles.delete(arn)
 
 
 def refused(sentry, model):
@@ -59,6 +66,7 @@ def refused(sentry, model):
 
 # Names that are not models
 
+
 @pytest.mark.local
 def test_name_that_is_no_model(sentry):
     details, message = refused(sentry, "claude-99-imaginary")
@@ -67,7 +75,15 @@ def test_name_that_is_no_model(sentry):
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("name", ["claude-3-7-sonnet", "anthropic.claude-3-7-sonnet-20250219-v1:0", "us.anthropic.claude-3-7-sonnet-20250219-v1:0", "command-r"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "claude-3-7-sonnet",
+        "anthropic.claude-3-7-sonnet-20250219-v1:0",
+        "us.anthropic.claude-3-7-sonnet-20250219-v1:0",
+        "command-r",
+    ],
+)
 def test_retired_name_says_since_when_and_what_to_use(sentry, name):
     details, message = refused(sentry, name)
     assert details["retired"] and details["replacement"]
@@ -83,6 +99,7 @@ def test_model_that_the_region_has_not_got(sentry):
 
 
 # Application inference profiles
+
 
 @pytest.mark.local
 def test_profile_that_does_not_exist(sentry, profile):
@@ -112,11 +129,15 @@ def test_profile_that_cannot_be_looked_up_now_is_refused_for_now(sentry):
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("source, usd", [
-    ("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0", "0.000237000"),
-    (f"arn:aws:bedrock:us-east-1:000000000000:inference-profile/{HAIKU}", "0.005335000"),
-    (f"arn:aws:bedrock:us-east-1::foundation-model/{UNLISTED}", None),
-], ids=["of a model", "of a cross-Region profile", "of an unpriced model"])
+@pytest.mark.parametrize(
+    "source, usd",
+    [
+        ("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0", "0.000237000"),
+        (f"arn:aws:bedrock:us-east-1:000000000000:inference-profile/{HAIKU}", "0.005335000"),
+        (f"arn:aws:bedrock:us-east-1::foundation-model/{UNLISTED}", None),
+    ],
+    ids=["of a model", "of a cross-Region profile", "of an unpriced model"],
+)
 def test_profile_has_the_family_limits_and_price_of_its_model(sentry, profile, source, usd):
     arn = profile(source)
     sent = document(arn, parameters={"max_tokens": 900}, **COUNTS)
@@ -136,10 +157,17 @@ def test_profile_of_a_model_that_cannot_honour_a_parameter_is_refused_by_name(se
 
 # Models that administrators add
 
+
 @pytest.mark.local
 def test_added_model_is_served_at_its_price_and_within_its_limit(sentry, catalogue):
     model = f"writer.{unique('palmyra')}-v1:0"
-    catalogue(model, outputLimit=1000, price={"input": "2", "output": "6"}, priceSource="the offer of a test", defaults={"max_tokens": 950})
+    catalogue(
+        model,
+        outputLimit=1000,
+        price={"input": "2", "output": "6"},
+        priceSource="the offer of a test",
+        defaults={"max_tokens": 950},
+    )
     answer = check_succeeded(sentry.ask(document(model, **COUNTS)))
     assert answer["cost"] == {"priced": True, "usd": "0.006100000"}
     sent = document(model, parameters={"max_tokens": 1001})
@@ -164,13 +192,16 @@ def test_item_of_an_older_version_may_say_that_it_is_called_through_converse(sen
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("field, fields", [
-    ("price.input", {"price": {"input": "cheap", "output": "6"}, "priceSource": "a test"}),
-    ("outputLimit", {"outputLimit": number("1.5")}),
-    ("family", {"family": "klaus"}),
-    ("colour", {"colour": "blue"}),
-    ("transport", {"transport": "invoke-model"}),
-])
+@pytest.mark.parametrize(
+    "field, fields",
+    [
+        ("price.input", {"price": {"input": "cheap", "output": "6"}, "priceSource": "a test"}),
+        ("outputLimit", {"outputLimit": number("1.5")}),
+        ("family", {"family": "klaus"}),
+        ("colour", {"colour": "blue"}),
+        ("transport", {"transport": "invoke-model"}),
+    ],
+)
 def test_item_that_cannot_be_understood_is_named_with_its_field(sentry, catalogue, field, fields):
     model = f"writer.{unique('palmyra')}-v1:0"
     catalogue(model, **fields)
@@ -185,6 +216,8 @@ def test_while_the_table_cannot_be_read_no_price_is_known(sentry):
     asked = [document(model, tags={"applicationId": "e2e-catalogue"}) for model in ("nova-lite", "team-unknown")]
     with sentry.reconfigured("ValidateAndTagFunction", AWS_ENDPOINT_URL_DYNAMODB=UNREACHABLE):
         for sent in asked:
-            assert check_error(sentry.ask(sent), "LedgerUnavailable", sent, unresolved=True) == {"reason": "ModelLookup"}
+            assert check_error(sentry.ask(sent), "LedgerUnavailable", sent, unresolved=True) == {
+                "reason": "ModelLookup"
+            }
     check_succeeded(sentry.ask(asked[0]), asked[0])
     check_error(sentry.ask(asked[1]), "UnknownModel", asked[1])

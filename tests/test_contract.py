@@ -1,7 +1,8 @@
 """Tests the checker: it accepts the example of the contract and reports deviations. Needs no endpoint."""
 
 import copy
-from datetime import datetime, timezone
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -9,69 +10,162 @@ from budget_contract import window_end
 from contract import check_answer
 
 METRIC = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
-SUCCEEDED = {
+SUCCEEDED: dict[str, Any] = {
     "outcome": "Succeeded",
     "statusCode": 200,
-    "tags": {"requestId": "ded98994-eb76-48d9-9dbc-f269541b5e49", "timestamp": "2025-01-31T14:05:26.854682Z", "applicationId": "helper", "modelMetric": METRIC},
+    "tags": {
+        "requestId": "ded98994-eb76-48d9-9dbc-f269541b5e49",
+        "timestamp": "2025-01-31T14:05:26.854682Z",
+        "applicationId": "helper",
+        "modelMetric": METRIC,
+    },
     "model": {"requested": "claude-haiku-4-5", "modelId": METRIC, "modelMetric": METRIC},
     "output": {"message": {"role": "assistant", "content": "Hello"}, "stopReason": "end_turn"},
-    "usage": {"inputTokens": 21, "outputTokens": 143, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 0, "totalTokens": 164},
+    "usage": {
+        "inputTokens": 21,
+        "outputTokens": 143,
+        "cacheReadInputTokens": 0,
+        "cacheWriteInputTokens": 0,
+        "totalTokens": 164,
+    },
     "cost": {"usd": "0.000588800", "priced": True},
-    "budget": [{"scope": f"model#{METRIC}", "window": "2025-12", "resetsAt": "2026-01-01T00:00:00Z", "source": "model", "usageAgeSeconds": 12,
-                "input": {"limit": 1000000, "used": 20500, "reserved": 0, "remaining": 979500},
-                "output": {"limit": 3000000, "used": 99143, "reserved": 0, "remaining": 2900857}}],
+    "budget": [
+        {
+            "scope": f"model#{METRIC}",
+            "window": "2025-12",
+            "resetsAt": "2026-01-01T00:00:00Z",
+            "source": "model",
+            "usageAgeSeconds": 12,
+            "input": {"limit": 1000000, "used": 20500, "reserved": 0, "remaining": 979500},
+            "output": {"limit": 3000000, "used": 99143, "reserved": 0, "remaining": 2900857},
+        }
+    ],
 }
-DENIED = {
+DENIED: dict[str, Any] = {
     **{key: value for key, value in SUCCEEDED.items() if key in {"tags", "model"}},
     "outcome": "Denied",
     "statusCode": 429,
-    "error": {"code": "BudgetExceeded", "message": "The limit is spent; ask an admin.", "retryable": False,
-              "details": {"scope": f"model#{METRIC}", "window": "2025-12", "resetsAt": "2026-01-01T00:00:00Z",
-                          "exceeded": "input", "needed": 30, "remaining": 0}},
-    "budget": [{"scope": f"model#{METRIC}", "window": "2025-12", "resetsAt": "2026-01-01T00:00:00Z", "source": "default", "usageAgeSeconds": 0,
-                "input": {"limit": 100, "used": 500, "reserved": 0, "remaining": 0}}],
+    "error": {
+        "code": "BudgetExceeded",
+        "message": "The limit is spent; ask an admin.",
+        "retryable": False,
+        "details": {
+            "scope": f"model#{METRIC}",
+            "window": "2025-12",
+            "resetsAt": "2026-01-01T00:00:00Z",
+            "exceeded": "input",
+            "needed": 30,
+            "remaining": 0,
+        },
+    },
+    "budget": [
+        {
+            "scope": f"model#{METRIC}",
+            "window": "2025-12",
+            "resetsAt": "2026-01-01T00:00:00Z",
+            "source": "default",
+            "usageAgeSeconds": 0,
+            "input": {"limit": 100, "used": 500, "reserved": 0, "remaining": 0},
+        }
+    ],
 }
-RESERVED = {
+RESERVED: dict[str, Any] = {
     **DENIED,
-    "error": {"code": "BudgetReserved", "message": "Requests in flight hold the rest; try again.", "retryable": True, "retryAfterSeconds": 2,
-              "details": {"scope": "costCenter#support", "window": "2026-W53", "resetsAt": "2027-01-04T05:00:00Z",
-                          "exceeded": "usd", "needed": "0.75", "remaining": "0.50"}},
-    "budget": [DENIED["budget"][0],
-               {"scope": "application#a+environment#p%2Bq", "window": "2025-12-31T17", "resetsAt": "2025-12-31T12:15:00Z", "source": "application+environment",
-                "output": {"limit": 100, "used": 5, "reserved": 5, "remaining": 90}},
-               {"scope": "costCenter#support", "window": "2026-W53", "resetsAt": "2027-01-04T05:00:00Z", "source": "costCenter",
-                "usd": {"limit": "1.00", "used": "0.25", "reserved": "0.25", "remaining": "0.50"}}],
+    "error": {
+        "code": "BudgetReserved",
+        "message": "Requests in flight hold the rest; try again.",
+        "retryable": True,
+        "retryAfterSeconds": 2,
+        "details": {
+            "scope": "costCenter#support",
+            "window": "2026-W53",
+            "resetsAt": "2027-01-04T05:00:00Z",
+            "exceeded": "usd",
+            "needed": "0.75",
+            "remaining": "0.50",
+        },
+    },
+    "budget": [
+        DENIED["budget"][0],
+        {
+            "scope": "application#a+environment#p%2Bq",
+            "window": "2025-12-31T17",
+            "resetsAt": "2025-12-31T12:15:00Z",
+            "source": "application+environment",
+            "output": {"limit": 100, "used": 5, "reserved": 5, "remaining": 90},
+        },
+        {
+            "scope": "costCenter#support",
+            "window": "2026-W53",
+            "resetsAt": "2027-01-04T05:00:00Z",
+            "source": "costCenter",
+            "usd": {"limit": "1.00", "used": "0.25", "reserved": "0.25", "remaining": "0.50"},
+        },
+    ],
 }
-CLAMPED = {**SUCCEEDED, "degraded": {"action": "clamp", "from": 2048, "to": 143}}
-ANOTHER = {**SUCCEEDED, "degraded": {"action": "fallback", "from": "amazon.nova-premier-v1:0", "to": SUCCEEDED["model"]["modelId"], "maxTokens": {"from": 2048, "to": 143}}}
+CLAMPED: dict[str, Any] = {**SUCCEEDED, "degraded": {"action": "clamp", "from": 2048, "to": 143}}
+ANOTHER: dict[str, Any] = {
+    **SUCCEEDED,
+    "degraded": {
+        "action": "fallback",
+        "from": "amazon.nova-premier-v1:0",
+        "to": SUCCEEDED["model"]["modelId"],
+        "maxTokens": {"from": 2048, "to": 143},
+    },
+}
 
 
-NOTICED = {**SUCCEEDED, "notices": [{"code": "ModelReplaced", "message": "It means another model now."}]}
+NOTICED: dict[str, Any] = {
+    **SUCCEEDED,
+    "notices": [{"code": "ModelReplaced", "message": "It means another model now."}],
+}
 
 
-@pytest.mark.parametrize("answer", [SUCCEEDED, DENIED, RESERVED, CLAMPED, ANOTHER, NOTICED], ids=["succeeded", "denied", "reserved", "clamped", "fallback", "with a notice"])
+@pytest.mark.parametrize(
+    "answer",
+    [SUCCEEDED, DENIED, RESERVED, CLAMPED, ANOTHER, NOTICED],
+    ids=["succeeded", "denied", "reserved", "clamped", "fallback", "with a notice"],
+)
 def test_good_answer(answer):
     check_answer(answer)
 
 
 BLOCKS = [{"text": "Hm."}, {"toolUse": {"toolUseId": "t1", "name": "find", "input": {}}}]
-RICH = [{"messages": [{"role": "user", "content": [{"text": "Hi"}]}]}, {"messages": [{"role": "user", "content": "Hi"}], "tools": [{}]}]
+RICH: list[dict[str, Any]] = [
+    {"messages": [{"role": "user", "content": [{"text": "Hi"}]}]},
+    {"messages": [{"role": "user", "content": "Hi"}], "tools": [{}]},
+]
 PLAIN = {"messages": [{"role": "user", "content": "Hi"}]}
 
 
 def said(content, prompt):
     """Returns an answer with `content` and the current time, and the document that it answers."""
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    answer = {**SUCCEEDED, "tags": {**SUCCEEDED["tags"], "timestamp": now}, "output": {"message": {"role": "assistant", "content": content}, "stopReason": "tool_use"}}
-    return answer, {"model": "claude-haiku-4-5", "prompt": prompt, "tags": {"applicationId": "helper", "requestId": answer["tags"]["requestId"]}}
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    answer = {
+        **SUCCEEDED,
+        "tags": {**SUCCEEDED["tags"], "timestamp": now},
+        "output": {"message": {"role": "assistant", "content": content}, "stopReason": "tool_use"},
+    }
+    return answer, {
+        "model": "claude-haiku-4-5",
+        "prompt": prompt,
+        "tags": {"applicationId": "helper", "requestId": answer["tags"]["requestId"]},
+    }
 
 
 def test_blocks_answer_rich_prompts_and_text_answers_others():
     for content, prompt in [(BLOCKS, RICH[0]), ([], RICH[1]), ("Hm.", PLAIN), ("", PLAIN)]:
         check_answer(*said(content, prompt))
-    bad = [("Hm.", RICH[0]), (BLOCKS, PLAIN), ([{"text": ""}], RICH[0]), ([{"text": "a", "toolUse": {}}], RICH[1]), ([{"toolUse": {"name": "find"}}], RICH[1]), ([{"image": {}}], RICH[1])]
+    bad = [
+        ("Hm.", RICH[0]),
+        (BLOCKS, PLAIN),
+        ([{"text": ""}], RICH[0]),
+        ([{"text": "a", "toolUse": {}}], RICH[1]),
+        ([{"toolUse": {"name": "find"}}], RICH[1]),
+        ([{"image": {}}], RICH[1]),
+    ]
     for content, prompt in bad:
-        with pytest.raises(AssertionError, match="output.message.content"):
+        with pytest.raises(AssertionError, match=r"output\.message\.content"):
             check_answer(*said(content, prompt))
 
 
@@ -81,17 +175,28 @@ def test_answer_whose_hold_was_not_settled():
         check_answer(SUCCEEDED, unsettled=True)
 
 
-@pytest.mark.parametrize("name, end", [
-    ("2026-12", "2027-01-01T00:00:00"), ("2028-02-28", "2028-02-29T00:00:00"), ("2026-W53", "2027-01-04T00:00:00"), ("2026-12-31T23", "2027-01-01T00:00:00"),
-    ("2026-13", None), ("2026-02-30", None), ("2027-W53", None), ("2026-11-21T24", None), ("2026", None), ("November", None),
-])
+@pytest.mark.parametrize(
+    "name, end",
+    [
+        ("2026-12", "2027-01-01T00:00:00"),
+        ("2028-02-28", "2028-02-29T00:00:00"),
+        ("2026-W53", "2027-01-04T00:00:00"),
+        ("2026-12-31T23", "2027-01-01T00:00:00"),
+        ("2026-13", None),
+        ("2026-02-30", None),
+        ("2027-W53", None),
+        ("2026-11-21T24", None),
+        ("2026", None),
+        ("November", None),
+    ],
+)
 def test_window_names(name, end):
     found = window_end(name)
     assert (found and found.isoformat()) == end
 
 
 REMOVED = object()
-BROKEN = {
+BROKEN: dict[str, tuple[dict[str, Any], tuple[str | int, ...], Any]] = {
     "unknown field": (SUCCEEDED, ("extra",), 1),
     "status as a string": (SUCCEEDED, ("statusCode",), "200"),
     "no usage": (SUCCEEDED, ("usage",), REMOVED),
@@ -117,12 +222,16 @@ BROKEN = {
     "a wait without use": (DENIED, ("error", "retryAfterSeconds"), 30),
     "scope that is not in the budget": (DENIED, ("error", "details", "scope"), "model#other"),
     "window that is not its scope's": (DENIED, ("error", "details", "window"), "2025-11"),
-    "refusal that names no unit": (DENIED, ("error", "details", "exceeded"), REMOVED),
-    "refusal for a unit without a limit": (DENIED, ("error", "details", "exceeded"), "output"),
-    "refusal of what fits": (DENIED, ("error", "details", "needed"), 0),
-    "refusal by another figure than is reported": (DENIED, ("error", "details", "remaining"), 1),
-    "refusal in another notation": (DENIED, ("error", "details", "needed"), "30"),
-    "spent though holds are in the way": (DENIED, ("budget", 0), {**DENIED["budget"][0], "input": {"limit": 100, "used": 50, "reserved": 50, "remaining": 0}}),
+    "denial that names no unit": (DENIED, ("error", "details", "exceeded"), REMOVED),
+    "denial for a unit without a limit": (DENIED, ("error", "details", "exceeded"), "output"),
+    "denial of what fits": (DENIED, ("error", "details", "needed"), 0),
+    "denial by another figure than is reported": (DENIED, ("error", "details", "remaining"), 1),
+    "denial in another notation": (DENIED, ("error", "details", "needed"), "30"),
+    "spent though holds are in the way": (
+        DENIED,
+        ("budget", 0),
+        {**DENIED["budget"][0], "input": {"limit": 100, "used": 50, "reserved": 50, "remaining": 0}},
+    ),
     "reserved though all of it is spent": (RESERVED, ("error", "details", "needed"), "0.76"),
     "reserved without a wait": (RESERVED, ("error", "retryAfterSeconds"), REMOVED),
     "dollars as a number": (RESERVED, ("budget", 2, "usd", "used"), 0.25),
@@ -134,9 +243,17 @@ BROKEN = {
     "scope of no kind": (RESERVED, ("budget", 1, "scope"), "team#a"),
     "dimensions out of order": (RESERVED, ("budget", 1, "scope"), "environment#p+application#a"),
     "scope with a bare sign": (RESERVED, ("budget", 1, "scope"), "application#a+b"),
-    "scopes out of order": (RESERVED, ("budget",), [RESERVED["budget"][0], RESERVED["budget"][2], RESERVED["budget"][1]]),
+    "scopes out of order": (
+        RESERVED,
+        ("budget",),
+        [RESERVED["budget"][0], RESERVED["budget"][2], RESERVED["budget"][1]],
+    ),
     "model is not first": (RESERVED, ("budget",), RESERVED["budget"][1:]),
-    "the request itself is not in what is used": (SUCCEEDED, ("budget", 0, "output"), {"limit": 3000000, "used": 142, "reserved": 0, "remaining": 2999858}),
+    "the request itself is not in what is used": (
+        SUCCEEDED,
+        ("budget", 0, "output"),
+        {"limit": 3000000, "used": 142, "reserved": 0, "remaining": 2999858},
+    ),
     "degraded to more": (CLAMPED, ("degraded", "to"), 2048),
     "degraded without figures": (CLAMPED, ("degraded", "to"), REMOVED),
     "degraded in an unknown way": (CLAMPED, ("degraded", "action"), "shorten"),
@@ -155,7 +272,7 @@ BROKEN = {
 def test_deviation_is_noticed(name):
     answer, path, value = BROKEN[name]
     broken = copy.deepcopy(answer)
-    at = broken
+    at: Any = broken
     for step in path[:-1]:
         at = at[step]
     if value is REMOVED:

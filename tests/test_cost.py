@@ -1,34 +1,52 @@
 """The arithmetic of `cargo xtask cost`: the published sums, and the rounding rules of AWS. Needs no endpoint."""
 
-import sys
 from decimal import Decimal
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-LOCAL = Path(__file__).resolve().parent.parent / "crates" / "xtask" / "local"
-sys.path.append(str(LOCAL))
-
-import cost_prices as prices  # noqa: E402
-from cost_counts import units  # noqa: E402
-from cost_rows import Counts, Load, bill  # noqa: E402
-from cost_template import Deployed, Values  # noqa: E402
-from counting_proxy import Call  # noqa: E402
+import cost_prices as prices
+from cost_counts import units
+from cost_rows import Counts, Load, bill
+from cost_template import Deployed, Values
+from counting_proxy import Call
 
 DAY = Load(requests=100_000, model_ms=35_000)
 TEMPLATE = Deployed(
-    memory_mb={"ReserveFunction": 256, "InvokeModelFunction": 128, "EmitMetricsFunction": 128, "SweepHoldsFunction": 256},
-    system_log={"ReserveFunction": False, "InvokeModelFunction": False, "EmitMetricsFunction": False, "SweepHoldsFunction": False},
-    batch_size=100, batch_seconds=30, usage_cache_seconds=60, traced=True,
+    memory_mb={
+        "ReserveFunction": 256,
+        "InvokeModelFunction": 128,
+        "EmitMetricsFunction": 128,
+        "SweepHoldsFunction": 256,
+    },
+    system_log={
+        "ReserveFunction": False,
+        "InvokeModelFunction": False,
+        "EmitMetricsFunction": False,
+        "SweepHoldsFunction": False,
+    },
+    batch_size=100,
+    batch_seconds=30,
+    usage_cache_seconds=60,
+    traced=True,
 )
 
 
 def counts(**changed):
     """The counts of a request that calls one function besides the function that calls the model."""
     calls = {"ReserveFunction": [10], "InvokeModelFunction": [4]}
-    given = {
-        "calls_ms": calls, "emit_ms": 20, "own_ms": 40, "definition_bytes": 20_000, "payload_bytes": 2_000, "payloads": 10,
-        "write_units": Decimal(10), "read_units": Decimal(19), "message_bytes": 900, "metrics_put": 12, "log_bytes": 500,
+    given: dict[str, Any] = {
+        "calls_ms": calls,
+        "emit_ms": 20,
+        "own_ms": 40,
+        "definition_bytes": 20_000,
+        "payload_bytes": 2_000,
+        "payloads": 10,
+        "write_units": Decimal(10),
+        "read_units": Decimal(19),
+        "message_bytes": 900,
+        "metrics_put": 12,
+        "log_bytes": 500,
     }
     return Counts(**given | changed)
 
@@ -45,7 +63,9 @@ def test_the_published_express_workflow_comes_to_the_cent():
     assert prices.cents(prices.published_express()) == Decimal("3.75")
 
 
-@pytest.mark.parametrize(("milliseconds", "billed"), [(1, 100), (100, 100), (101, 200), (35_000, 35_000), (35_001, 35_100)])
+@pytest.mark.parametrize(
+    ("milliseconds", "billed"), [(1, 100), (100, 100), (101, 200), (35_000, 35_000), (35_001, 35_100)]
+)
 def test_an_express_execution_is_billed_in_steps_of_100_ms(milliseconds, billed):
     assert prices.express_gb_seconds(milliseconds, 64) == Decimal(billed) / 1000 / 16
 
@@ -88,7 +108,10 @@ def test_a_day_of_100000_requests_of_35_seconds_has_41_in_flight():
 
 
 def test_only_the_function_that_waits_pays_for_the_wait():
-    by_function, natively = bill(counts(), TEMPLATE, DAY), bill(counts(calls_ms={"ReserveFunction": [10]}), TEMPLATE, DAY)
+    by_function, natively = (
+        bill(counts(), TEMPLATE, DAY),
+        bill(counts(calls_ms={"ReserveFunction": [10]}), TEMPLATE, DAY),
+    )
     # 35 s x 128 MB = 4.375 GB-seconds.
     assert rows(by_function)["Lambda wait"] == 100_000 * Decimal("4.375") * Decimal("0.0000133334")
     assert "Lambda wait" not in rows(natively)
@@ -113,7 +136,10 @@ def test_every_amount_is_a_decimal_and_the_sum_is_that_of_the_rows():
 
 
 def test_parameters_and_conditions_of_the_template_are_resolved():
-    template = {"Parameters": {"Way": {"Default": "lambda"}}, "Conditions": {"Native": {"Fn::Equals": [{"Ref": "Way"}, "native"]}}}
+    template = {
+        "Parameters": {"Way": {"Default": "lambda"}},
+        "Conditions": {"Native": {"Fn::Equals": [{"Ref": "Way"}, "native"]}},
+    }
     choice = {"Fn::If": ["Native", False, True]}
     assert Values(template, {}).of(choice) is True
     assert Values(template, {"Way": "native"}).of(choice) is False
@@ -125,8 +151,11 @@ def call(operation, **request):
 
 def test_a_transaction_counts_each_of_its_items_twice():
     check = {"TableName": "ledger", "Key": {"scope": {"S": "a"}}}
-    sizes = {("ledger", "a"): 3000, ("ledger", "b"): 500}
-    made = call("TransactWriteItems", TransactItems=[{"ConditionCheck": check}, {"Update": check | {"Key": {"scope": {"S": "b"}}}}])
+    sizes: dict[tuple[str, ...], int] = {("ledger", "a"): 3000, ("ledger", "b"): 500}
+    made = call(
+        "TransactWriteItems",
+        TransactItems=[{"ConditionCheck": check}, {"Update": check | {"Key": {"scope": {"S": "b"}}}}],
+    )
     assert units([made], sizes) == (2 * 3 + 2 * 1, 0)
 
 

@@ -48,7 +48,9 @@ class Lane:
         self.tags = {"applicationId": unique("e2e-crash"), "costCenter": unique("e2e-crash")}
         self.scopes = [f"model#{self.bare}"]
         sentry.set_limit(self.bare, {"output": CAPACITY * TOKENS, "input": 1_000_000})
-        for scope in [f"costCenter#{self.tags['costCenter']}", f"application#{self.tags['applicationId']}"][:number % 3]:
+        for scope in [f"costCenter#{self.tags['costCenter']}", f"application#{self.tags['applicationId']}"][
+            : number % 3
+        ]:
             sentry.set_limit(scope, {"output": CAPACITY * TOKENS})
             self.scopes.append(scope)
         self.answers, self.full = [], False
@@ -56,13 +58,20 @@ class Lane:
 
     def ask(self, request_id=None):
         tags = {**self.tags, **({"requestId": request_id} if request_id else {})}
-        sent = document(self.arn, tags=tags, parameters={"max_tokens": TOKENS}, input_tokens=10, output_tokens=TOKENS, latency_ms=50)
+        sent = document(
+            self.arn, tags=tags, parameters={"max_tokens": TOKENS}, input_tokens=10, output_tokens=TOKENS, latency_ms=50
+        )
         ended = self._sentry.execute(sent)
         assert ended["status"] == "SUCCEEDED", ended
         answer = ended["output"]
         # The look-up of the model may also fail. The client then sends the request again.
         unresolved = answer.get("error", {}).get("details") == {"reason": "ModelLookup"}
-        check_answer(answer, sent, unsettled=answer["outcome"] in {"Succeeded", "InvocationFailed"} and not answer["budget"], unresolved=unresolved)
+        check_answer(
+            answer,
+            sent,
+            unsettled=answer["outcome"] in {"Succeeded", "InvocationFailed"} and not answer["budget"],
+            unresolved=unresolved,
+        )
         self.answers.append(answer)
         return answer.get("error", {}).get("code", "Succeeded")
 
@@ -87,11 +96,18 @@ class Lane:
             for item in self._sentry.ledger_items(scope):
                 settled, held = int(item.get("settledOutput", 0)), int(item.get("heldOutput", 0))
                 # A hold in base 36: input tokens, output tokens, picodollars, the time at which it was taken, and its duration.
-                taken = [[int(number, 36) for number in value.split(" ")] for name, value in item.items() if name.startswith("h#")]
+                taken = [
+                    [int(number, 36) for number in value.split(" ")]
+                    for name, value in item.items()
+                    if name.startswith("h#")
+                ]
                 holds += len(taken)
                 if settled + held > CAPACITY * TOKENS:
                     self.breaches.append(f"{scope}: {settled} settled + {held} held")
-                if held != sum(output for _, output, *_ in taken) or int(item.get("committedOutput", 0)) != settled + held:
+                if (
+                    held != sum(output for _, output, *_ in taken)
+                    or int(item.get("committedOutput", 0)) != settled + held
+                ):
                     self.breaches.append(f"{scope} does not add up: {item}")
                 self.latest = max([self.latest, *(now - (begun + lasts) / 1000 for *_, begun, lasts in taken)])
         return holds
@@ -119,9 +135,12 @@ class Campaign:
     """Runs lanes until enough faults have happened, then uses up the budget of each lane."""
 
     def __init__(self, sentry, wanted):
-        self.plan, self.lanes, self._sentry, self._wanted = Plan(seed=7, share=SHARE), [], sentry, wanted
+        self.plan, self._sentry, self._wanted = Plan(seed=7, share=SHARE), sentry, wanted
+        self.lanes: list[Lane] = []
         self._over = threading.Event()
-        upstreams = {variable: sentry.endpoint for _, variable in FUNCTIONS.values()} | {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": sentry.bedrock_endpoint}
+        upstreams = {variable: sentry.endpoint for _, variable in FUNCTIONS.values()} | {
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": sentry.bedrock_endpoint
+        }
         begun = time.monotonic()
         with ExitStack() as stack:
             stack.enter_context(sentry.late_metrics(900))
@@ -150,12 +169,14 @@ class Campaign:
             lane = Lane(self._sentry, number)
             self.lanes.append(lane)
             with ThreadPoolExecutor(CLIENTS) as pool:
-                list(pool.map(lambda _: lane.client(self.plan, self._wanted), range(CLIENTS)))
+                clients = [pool.submit(lane.client, self.plan, self._wanted) for _ in range(CLIENTS)]
+            for client in clients:
+                client.result()
             number += 1
 
     def _watch(self):
         while not self._over.is_set():
-            for lane in self.lanes[-2 * LANES:]:
+            for lane in self.lanes[-2 * LANES :]:
                 lane.watch()
             self._over.wait(POLL_SECONDS)
 
@@ -176,11 +197,15 @@ class Campaign:
 
     def table(self):
         """Yields the faults that have happened, one line for each step, and the totals."""
-        yield f"{'function':<9}{'operation':<20}{'calls':>7}  " + "".join(f"{kind + ' ' + point:>14}" for point, kind in VARIANTS)
+        yield f"{'function':<9}{'operation':<20}{'calls':>7}  " + "".join(
+            f"{kind + ' ' + point:>14}" for point, kind in VARIANTS
+        )
         for (function, operation), calls in sorted(self.plan.seen.items()):
             counts = [self.count(function, operation, *variant) for variant in VARIANTS]
             yield f"{function:<9}{operation:<20}{calls:>7}  " + "".join(f"{count:>14}" for count in counts)
-        outcomes = Counter(answer.get("error", {}).get("code", "Succeeded") for lane in self.lanes for answer in lane.answers)
+        outcomes = Counter(
+            answer.get("error", {}).get("code", "Succeeded") for lane in self.lanes for answer in lane.answers
+        )
         figures = {name: sum(getattr(lane, name)() for lane in self.lanes) for name in ("reported", "produced")}
         settled = sum(lane.settled(lane.scopes[0]) for lane in self.lanes)
         limit = len(self.lanes) * CAPACITY * TOKENS
@@ -189,7 +214,11 @@ class Campaign:
         yield f"oldest hold: {max(lane.latest for lane in self.lanes):.1f} s past its expiry; {self.lasting} left over"
 
     def count(self, function, operation, point, kind):
-        return sum(count for fault, count in self.plan.happened.items() if (fault.function, fault.operation, fault.point, fault.kind) == (function, operation, point, kind))
+        return sum(
+            count
+            for fault, count in self.plan.happened.items()
+            if (fault.function, fault.operation, fault.point, fault.kind) == (function, operation, point, kind)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -214,14 +243,21 @@ def test_no_limit_was_passed_at_any_moment(campaign):
 
 
 def test_the_model_never_wrote_more_than_a_limit(campaign):
-    assert all(lane.produced() <= CAPACITY * TOKENS for lane in campaign.lanes), [lane.produced() for lane in campaign.lanes]
+    assert all(lane.produced() <= CAPACITY * TOKENS for lane in campaign.lanes), [
+        lane.produced() for lane in campaign.lanes
+    ]
 
 
 def test_nothing_that_was_used_is_lost(campaign):
     """Every scope includes the usage that clients received, and the usage that no client received."""
     for lane in campaign.lanes:
         for scope in lane.scopes:
-            assert lane.settled(scope) >= max(lane.reported(), lane.produced()), (scope, lane.settled(scope), lane.reported(), lane.produced())
+            assert lane.settled(scope) >= max(lane.reported(), lane.produced()), (
+                scope,
+                lane.settled(scope),
+                lane.reported(),
+                lane.produced(),
+            )
 
 
 def test_no_hold_outlives_its_expiry_by_more_than_a_minute(campaign):

@@ -10,13 +10,14 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any, NamedTuple
 
 import pytest
 
 from budget_contract import entry_of
 from contract import check_error, check_succeeded
-from sentry_client import InFlight, document, number, unique
-from test_crash_steps import RESERVE, WRITES, struck  # noqa: F401 (a fixture)
+from sentry_client import InFlight, Sentry, document, number, unique
+from strikes import RESERVE, WRITES, struck
 
 pytestmark = pytest.mark.local
 
@@ -35,11 +36,23 @@ def late(sentry):
         yield
 
 
+class Served(NamedTuple):
+    """The model that answered, the tokens that it wrote, and the field `degraded`."""
+
+    model: str
+    tokens: int
+    degraded: dict[str, Any] | None
+
+
+def served_by(answer):
+    return Served(answer["model"]["modelId"], answer["usage"]["outputTokens"], answer.get("degraded"))
+
+
 @dataclass
 class Pair:
     """A model, its fallback, and a cost center. They have limits only if a test sets them."""
 
-    sentry: object
+    sentry: Sentry
     dear: str
     cheap: str
     center: str
@@ -52,15 +65,28 @@ class Pair:
         self.sentry.set_limit(key, limit, **({"whenExceeded": words} if words else {}))
 
     def sized(self, max_tokens=2000, request_id=None, **directives):
-        tags = {"applicationId": "e2e-degrading", "costCenter": self.center, **({"requestId": request_id} if request_id else {})}
+        tags = {
+            "applicationId": "e2e-degrading",
+            "costCenter": self.center,
+            **({"requestId": request_id} if request_id else {}),
+        }
         parameters = None if max_tokens is None else {"max_tokens": max_tokens}
-        return document(self.dear, tags=tags, parameters=parameters, **{"wanted_tokens": max_tokens or 2000, "input_tokens": 21, **directives})
+        return document(
+            self.dear,
+            tags=tags,
+            parameters=parameters,
+            **{"wanted_tokens": max_tokens or 2000, "input_tokens": 21, **directives},
+        )
 
     def answered(self, sent):
-        """Returns `(model that answered, tokens written, degraded, answer)`."""
+        """Returns the answer to a document, after the check of its model."""
         answer = check_succeeded(self.sentry.ask(sent), sent)
         assert answer["tags"]["modelMetric"] == answer["model"]["modelId"]
-        return answer["model"]["modelId"], answer["usage"]["outputTokens"], answer.get("degraded"), answer
+        return answer
+
+    def served(self, sent):
+        """Returns the `Served` of the answer to a document."""
+        return served_by(self.answered(sent))
 
     def refused(self, sent, code="BudgetExceeded"):
         answer = self.sentry.ask(sent)
@@ -96,11 +122,12 @@ def replaced(pair, **more):
 
 # A shorter answer
 
+
 def test_answer_is_lowered_to_the_room_for_300_tokens_and_says_so(pair):
     pair.limit(pair.dear, CLAMP, output=1000)
-    assert pair.answered(pair.sized(700))[:3] == (pair.dear, 700, None)
-    model, tokens, degraded, answer = pair.answered(pair.sized(2000))
-    assert (model, tokens, degraded) == (pair.dear, 300, lowered(2000, 300))
+    assert pair.served(pair.sized(700)) == (pair.dear, 700, None)
+    answer = pair.answered(pair.sized(2000))
+    assert served_by(answer) == (pair.dear, 300, lowered(2000, 300))
     assert answer["output"]["stopReason"] == "max_tokens"
     assert entry_of(answer, pair.scopes[0])["output"] == {"limit": 1000, "used": 1000, "reserved": 0, "remaining": 0}
     details = pair.refused(pair.sized(2000))
@@ -109,7 +136,7 @@ def test_answer_is_lowered_to_the_room_for_300_tokens_and_says_so(pair):
 
 def test_what_fits_is_not_lowered(pair):
     pair.limit(pair.dear, BOTH, output=2000)
-    assert pair.answered(pair.sized(2000))[:3] == (pair.dear, 2000, None)
+    assert pair.served(pair.sized(2000)) == (pair.dear, 2000, None)
 
 
 def test_deny_is_the_default(pair):
@@ -120,12 +147,12 @@ def test_deny_is_the_default(pair):
 
 def test_no_fewer_than_sixteen_tokens_are_asked_for(sentry, pair):
     pair.limit(pair.dear, CLAMP, output=16)
-    assert pair.answered(pair.sized(2000))[:3] == (pair.dear, 16, lowered(2000, 16))
+    assert pair.served(pair.sized(2000)) == (pair.dear, 16, lowered(2000, 16))
     other = new_pair(sentry)
     other.limit(other.dear, CLAMP, output=15)
     assert other.refused(other.sized(2000))["needed"] == 16
     # A request for fewer tokens than the floor is never lowered. It is served in full or denied.
-    assert other.answered(other.sized(15))[:3] == (other.dear, 15, None)
+    assert other.served(other.sized(15)) == (other.dear, 15, None)
     assert sentry.calls(other.dear) == 1
 
 
@@ -135,17 +162,18 @@ def test_every_limit_that_is_exceeded_must_allow_it(pair):
     details = pair.refused(pair.sized(2000))
     assert (details["scope"], details["needed"]) == (pair.scopes[0], 2000)
     # The request fits the limit of the cost center, so that limit does not need to allow it.
-    assert pair.answered(pair.sized(1200))[1:3] == (1000, lowered(1200, 1000))
+    assert pair.served(pair.sized(1200)) == (pair.dear, 1000, lowered(1200, 1000))
     other = new_pair(pair.sentry)
     other.limit(other.dear, CLAMP, output=1000)
     other.limit(other.scopes[2], BOTH, output=400)
-    assert other.answered(other.sized(2000))[1:3] == (400, lowered(2000, 400))
+    assert other.served(other.sized(2000)) == (other.dear, 400, lowered(2000, 400))
     assert {other.settled(scope) for scope in (other.scopes[0], other.scopes[2])} == {(400, 0)}
 
 
 def test_dollars_pay_for_as_many_tokens_as_are_left(pair):
     pair.limit(pair.dear, CLAMP, usd=number("0.25"))
-    model, tokens, degraded, answer = pair.answered(pair.sized(2000))
+    answer = pair.answered(pair.sized(2000))
+    model, tokens, degraded = served_by(answer)
     assert model == pair.dear and degraded == lowered(2000, tokens) and 500 < tokens < 625
     spent = entry_of(answer, pair.scopes[0])["usd"]
     assert Decimal(spent["used"]) == Decimal(answer["cost"]["usd"]) <= Decimal("0.25")
@@ -161,8 +189,8 @@ def test_nobodys_answer_is_cut_for_what_others_hold(pair, words):
         assert (details["needed"], details["remaining"]) == (900, 300)
         details = pair.refused(pair.sized(2000), "BudgetReserved")
         assert (details["needed"], details["remaining"]) == (1000, 300)
-        assert pair.answered(pair.sized(300, wanted_tokens=1))[2] is None
-    assert pair.answered(pair.sized(2000))[:3] == (pair.dear, 949, lowered(2000, 949))
+        assert pair.served(pair.sized(300, wanted_tokens=1)).degraded is None
+    assert pair.served(pair.sized(2000)) == (pair.dear, 949, lowered(2000, 949))
 
 
 def test_failed_invocation_tells_what_was_done(pair):
@@ -177,12 +205,13 @@ def test_failed_invocation_tells_what_was_done(pair):
 
 # A cheaper model
 
+
 def test_cheaper_model_answers_and_the_figures_of_both_limits_are_right(sentry, pair):
     pair.limit(pair.dear, FALLBACK, input=100_000, output=300)
     pair.limit(pair.cheap, input=100_000, output=5000, usd=100)
     pair.limit(pair.scopes[2], output=50_000)
-    model, tokens, degraded, answer = pair.answered(pair.sized(2000, wanted_tokens=150))
-    assert (model, tokens, degraded) == (pair.cheap, 150, replaced(pair))
+    answer = pair.answered(pair.sized(2000, wanted_tokens=150))
+    assert served_by(answer) == (pair.cheap, 150, replaced(pair))
     assert answer["model"] == {"requested": pair.dear, "modelId": pair.cheap, "modelMetric": pair.cheap}
     assert [entry["scope"] for entry in answer["budget"]] == list(pair.scopes[1:])
     assert Decimal(answer["cost"]["usd"]) == (21 * Decimal(CHEAP["input"]) + 150 * Decimal(CHEAP["output"])) / 1_000_000
@@ -193,14 +222,19 @@ def test_cheaper_model_answers_and_the_figures_of_both_limits_are_right(sentry, 
     assert [pair.settled(scope) for scope in pair.scopes] == [(0, 0), (150, 0), (150, 0)]
     assert (sentry.calls(pair.dear), sentry.calls(pair.cheap)) == (0, 1)
     # Nothing of the first model's budget was used.
-    assert pair.answered(pair.sized(300))[:3] == (pair.dear, 300, None)
+    assert pair.served(pair.sized(300)) == (pair.dear, 300, None)
     assert [pair.settled(scope) for scope in pair.scopes] == [(300, 0), (150, 0), (450, 0)]
 
 
 def test_bundled_fallback_answers_for_an_alias(sentry):
     """The fallback of Nova Pro is Nova Lite. Its limit is found under its own alias."""
     center = unique("e2e-degrading")
-    sent = document("nova-pro", tags={"applicationId": "e2e-degrading", "costCenter": center}, parameters={"max_tokens": 1000}, wanted_tokens=40)
+    sent = document(
+        "nova-pro",
+        tags={"applicationId": "e2e-degrading", "costCenter": center},
+        parameters={"max_tokens": 1000},
+        wanted_tokens=40,
+    )
     sentry.set_limit("nova-pro", {"output": 1}, whenExceeded=FALLBACK)
     sentry.set_limit("nova-lite", {"output": 10_000_000})
     try:
@@ -220,45 +254,49 @@ def test_first_word_is_tried_first(sentry):
         pair.limit(pair.dear, words, output=300)
         pair.limit(pair.cheap, output=5000)
         tokens, degraded = (300, lowered(2000, 300)) if expected == "dear" else (2000, replaced(pair))
-        assert pair.answered(pair.sized(2000))[:3] == (getattr(pair, expected), tokens, degraded)
+        assert pair.served(pair.sized(2000)) == (getattr(pair, expected), tokens, degraded)
 
 
 def test_second_word_is_tried_where_the_first_does_not_help(sentry):
     pair = new_pair(sentry)
     pair.limit(pair.dear, BOTH, output=15)
     pair.limit(pair.cheap, output=5000)
-    assert pair.answered(pair.sized(2000))[:3] == (pair.cheap, 2000, replaced(pair))
+    assert pair.served(pair.sized(2000)) == (pair.cheap, 2000, replaced(pair))
     pair = new_pair(sentry)
     pair.limit(pair.dear, FALLBACK_FIRST, output=300)
     pair.limit(pair.cheap, output=1999)
-    assert pair.answered(pair.sized(2000))[:3] == (pair.dear, 300, lowered(2000, 300))
+    assert pair.served(pair.sized(2000)) == (pair.dear, 300, lowered(2000, 300))
     assert [pair.settled(scope) for scope in pair.scopes[:2]] == [(300, 0), (0, 0)]
 
 
 def test_default_of_a_client_that_insists_on_nothing_is_lowered_before_another_model_answers(pair):
     pair.limit(pair.dear, FALLBACK_FIRST, output=300)
     pair.limit(pair.cheap, output=1000)
-    assert pair.answered(pair.sized(None))[:3] == (pair.dear, 300, lowered(2048, 300))
-    assert pair.answered(pair.sized(None))[:3] == (pair.cheap, 1000, replaced(pair, maxTokens={"from": 2048, "to": 1000}))
+    assert pair.served(pair.sized(None)) == (pair.dear, 300, lowered(2048, 300))
+    assert pair.served(pair.sized(None)) == (
+        pair.cheap,
+        1000,
+        replaced(pair, maxTokens={"from": 2048, "to": 1000}),
+    )
 
 
 def test_fallbacks_own_words_and_abilities_apply_to_it(sentry):
     pair = new_pair(sentry)
     pair.limit(pair.dear, FALLBACK, output=300)
     pair.limit(pair.cheap, CLAMP, output=500)
-    assert pair.answered(pair.sized(2000))[:3] == (pair.cheap, 500, replaced(pair, maxTokens={"from": 2000, "to": 500}))
+    assert pair.served(pair.sized(2000)) == (pair.cheap, 500, replaced(pair, maxTokens={"from": 2000, "to": 500}))
     pair = new_pair(sentry, cheap_writes=800)
     pair.limit(pair.dear, FALLBACK, output=300)
     pair.limit(pair.cheap, output=1000)
-    assert pair.answered(pair.sized(2000))[:3] == (pair.cheap, 800, replaced(pair, maxTokens={"from": 2000, "to": 800}))
+    assert pair.served(pair.sized(2000)) == (pair.cheap, 800, replaced(pair, maxTokens={"from": 2000, "to": 800}))
 
 
 def test_cheaper_model_fits_dollars_that_both_share(pair):
     pair.limit(pair.dear, output=100_000)
     pair.limit(pair.cheap, output=100_000)
     pair.limit(pair.scopes[2], FALLBACK, usd=number("0.50"))
-    model, _, degraded, answer = pair.answered(pair.sized(2000))
-    assert (model, degraded) == (pair.cheap, replaced(pair))
+    answer = pair.answered(pair.sized(2000))
+    assert served_by(answer) == (pair.cheap, 2000, replaced(pair))
     assert Decimal(entry_of(answer, pair.scopes[2])["usd"]["used"]) == Decimal(answer["cost"]["usd"])
     assert [pair.settled(scope) for scope in pair.scopes[:2]] == [(0, 0), (2000, 0)]
 
@@ -266,7 +304,7 @@ def test_cheaper_model_fits_dollars_that_both_share(pair):
 def test_windows_of_both_models_may_differ(sentry, pair):
     pair.limit(pair.dear, FALLBACK, output=300)
     sentry.set_limit(pair.cheap, {"output": 5000}, window="hour", timeZone="Asia/Kathmandu")
-    entry = entry_of(pair.answered(pair.sized(2000))[3], pair.scopes[1])
+    entry = entry_of(pair.answered(pair.sized(2000)), pair.scopes[1])
     assert "T" in entry["window"] and entry["output"]["used"] == 2000
 
 
@@ -274,8 +312,8 @@ def test_sharded_scopes_are_settled_for_the_model_that_answered(sentry, pair):
     for key, limit, words in ((pair.dear, 300, FALLBACK), (pair.cheap, 100_000, None), (pair.scopes[2], 100_000, None)):
         sentry.set_limit(key, {"output": limit}, shards=3, **({"whenExceeded": words} if words else {}))
     for times in (1, 2, 3):
-        model, _, _, answer = pair.answered(pair.sized(2000))
-        assert model == pair.cheap
+        answer = pair.answered(pair.sized(2000))
+        assert served_by(answer).model == pair.cheap
         # Usage of other shards since the last renewal of their leases counts as reserved.
         assert all(2000 <= entry["output"]["used"] <= 2000 * times for entry in answer["budget"])
         assert [sentry.ledger_settled(scope) for scope in pair.scopes[1:]] == [2000 * times] * 2
@@ -283,12 +321,13 @@ def test_sharded_scopes_are_settled_for_the_model_that_answered(sentry, pair):
 
 # Cases in which the request is denied
 
+
 def test_every_limit_that_refuses_must_allow_the_fallback(pair):
     pair.limit(pair.dear, FALLBACK, output=300)
     pair.limit(pair.scopes[2], CLAMP, usd=number("0.50"))
     pair.limit(pair.cheap, output=5000)
     assert pair.refused(pair.sized(2000))["scope"] == pair.scopes[0]
-    assert pair.answered(pair.sized(1000, wanted_tokens=10))[0] == pair.cheap
+    assert pair.served(pair.sized(1000, wanted_tokens=10)).model == pair.cheap
 
 
 def original(pair, **figures):
@@ -331,7 +370,7 @@ def test_what_went_round_the_sentry_counts_for_the_fallback(sentry, pair):
     sentry.put_usage(pair.cheap, OutputTokenCount=3001)
     time.sleep(1)
     original(pair)
-    assert pair.answered(pair.sized(1999))[0] == pair.cheap
+    assert pair.served(pair.sized(1999)).model == pair.cheap
 
 
 def test_model_without_a_fallback_is_denied_as_usual(sentry):
@@ -345,7 +384,7 @@ def test_fallback_that_does_not_exist_is_none(sentry):
     pair = Pair(sentry, dear, "acme.nothing-v1:0", unique("e2e-degrading"))
     pair.limit(pair.dear, FALLBACK, output=300)
     original(pair)
-    assert pair.answered(pair.sized(300))[:3] == (pair.dear, 300, None)
+    assert pair.served(pair.sized(300)) == (pair.dear, 300, None)
 
 
 def test_edit_of_the_words_decides_the_next_request(pair):
@@ -353,20 +392,21 @@ def test_edit_of_the_words_decides_the_next_request(pair):
     pair.limit(pair.cheap, output=50_000)
     pair.refused(pair.sized(2000))
     pair.limit(pair.dear, FALLBACK, output=300)
-    assert pair.answered(pair.sized(2000))[0] == pair.cheap
+    assert pair.served(pair.sized(2000)).model == pair.cheap
     pair.limit(pair.dear, CLAMP, output=300)
-    assert pair.answered(pair.sized(2000))[:2] == (pair.dear, 300)
+    assert pair.served(pair.sized(2000)) == (pair.dear, 300, lowered(2000, 300))
     pair.limit(pair.dear, output=300)
     pair.refused(pair.sized(2000))
 
 
 # Many requests at once, and repeated requests
 
+
 def test_request_id_of_a_fallbacks_answer_is_taken(pair):
     pair.limit(pair.dear, FALLBACK, output=300)
     pair.limit(pair.cheap, output=5000)
     sent = pair.sized(2000, request_id=unique("e2e-degrading"))
-    assert pair.answered(sent)[0] == pair.cheap
+    assert pair.served(sent).model == pair.cheap
     check_error(pair.sentry.ask(sent), "DuplicateRequest")
     assert pair.settled(pair.scopes[1]) == (2000, 0)
 
@@ -389,9 +429,17 @@ def test_thirty_at_once_pass_no_limit_and_leave_nothing_unused(pair, say):
 
     with ThreadPoolExecutor(30) as pool:
         answers = list(pool.map(client, range(30)))
-    ended = Counter((answer["outcome"], answer["model"]["modelId"] == pair.cheap, answer.get("usage", {}).get("outputTokens")) for answer in answers)
+    ended = Counter(
+        (answer["outcome"], answer["model"]["modelId"] == pair.cheap, answer.get("usage", {}).get("outputTokens"))
+        for answer in answers
+    )
     say(f"30 clients: {dict(ended)}")
-    assert ended == {("Succeeded", False, 100): 10, ("Succeeded", False, 50): 1, ("Succeeded", True, 100): 10, ("Denied", False, None): 9}
+    assert ended == {
+        ("Succeeded", False, 100): 10,
+        ("Succeeded", False, 50): 1,
+        ("Succeeded", True, 100): 10,
+        ("Denied", False, None): 9,
+    }
     assert {answer["error"]["code"] for answer in answers if answer["outcome"] == "Denied"} == {"BudgetExceeded"}
     assert [pair.settled(scope) for scope in pair.scopes[:2]] == [(1050, 0), (1000, 0)]
     assert (pair.sentry.calls(pair.dear), pair.sentry.calls(pair.cheap)) == (11, 10)
@@ -399,36 +447,37 @@ def test_thirty_at_once_pass_no_limit_and_leave_nothing_unused(pair, say):
 
 @pytest.mark.parametrize("shared", [False, True], ids=["one scope", "two scopes"])
 @pytest.mark.parametrize("point", ["before", "after"])
-def test_fallbacks_hold_is_found_by_the_repeated_reserve(pair, struck, shared, point):  # noqa: F811
+def test_fallbacks_hold_is_found_by_the_repeated_reserve(pair, shared, point):
     pair.limit(pair.dear, FALLBACK, output=300)
     pair.limit(pair.cheap, output=5000)
     if shared:
         pair.limit(pair.scopes[2], output=5000)
     # Reserve does not try to write more than the first model's limit, so its first write is for the fallback.
-    with struck(RESERVE, WRITES, point, "kill", times=1):
-        assert pair.answered(pair.sized(2000))[:3] == (pair.cheap, 2000, replaced(pair))
+    with struck(pair.sentry, RESERVE, WRITES, point, "kill", times=1):
+        assert pair.served(pair.sized(2000)) == (pair.cheap, 2000, replaced(pair))
     assert [pair.settled(scope) for scope in pair.scopes] == [(0, 0), (2000, 0), (2000 * shared, 0)]
 
 
 @pytest.mark.parametrize("point", ["before", "after"])
-def test_reserve_that_never_answers_gives_the_fallbacks_hold_back(pair, struck, point):  # noqa: F811
+def test_reserve_that_never_answers_gives_the_fallbacks_hold_back(pair, point):
     pair.limit(pair.dear, FALLBACK, output=300)
     pair.limit(pair.cheap, output=5000)
     pair.limit(pair.scopes[2], output=5000)
     sent = pair.sized(2000)
-    with struck(RESERVE, WRITES, point, "kill", times=3):
+    with struck(pair.sentry, RESERVE, WRITES, point, "kill", times=3):
         check_error(pair.sentry.ask(sent), "LedgerUnavailable", sent)
     assert [pair.settled(scope) for scope in pair.scopes] == [(0, 0)] * 3
-    assert pair.answered(sent)[0] == pair.cheap
+    assert pair.served(sent).model == pair.cheap
 
 
 # Metrics
+
 
 def test_fallback_is_counted_under_the_model_that_was_called(sentry, pair):
     pair.limit(pair.dear, FALLBACK, output=300)
     pair.limit(pair.cheap, output=5000)
     before = sentry.metric_total("Degradations", Action="fallback")
-    answer = pair.answered(pair.sized(2000, wanted_tokens=40))[3]
+    answer = pair.answered(pair.sized(2000, wanted_tokens=40))
     dimensions = sentry.dimensions(answer)
     assert (dimensions["Model"], dimensions["ModelId"]) == (pair.dear, pair.cheap)
     assert sentry.wait_for_metrics(dimensions)["OutputTokens"] == (40, 1)

@@ -29,7 +29,9 @@ def dollars(answer, scope):
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("cached, usd, shown", [("cache_write", "0.170335", "99.829665"), ("cache_read", "0.018535", "99.981465")])
+@pytest.mark.parametrize(
+    "cached, usd, shown", [("cache_write", "0.170335", "99.829665"), ("cache_read", "0.018535", "99.981465")]
+)
 def test_published_prices_are_met_exactly(sentry, center, cached, usd, shown):
     scope, tags = center
     sentry.set_limit(scope, {"usd": 100})
@@ -62,7 +64,9 @@ def test_models_of_different_prices_share_one_budget(sentry, center):
     sentry.set_limit(scope, {"usd": number("0.5"), "output": 100_000})
     spent = Decimal(0)
     for model in ("nova-lite", "nova-micro", "nova-pro", HAIKU):
-        answer = check_succeeded(sentry.ask(document(model, tags=tags, parameters={"max_tokens": 100}, input_tokens=10, output_tokens=33)))
+        answer = check_succeeded(
+            sentry.ask(document(model, tags=tags, parameters={"max_tokens": 100}, input_tokens=10, output_tokens=33))
+        )
         spent += Decimal(answer["cost"]["usd"])
         assert dollars(answer, scope)["used"] == spent
     assert entry_of(answer, scope)["output"]["used"] == 4 * 33
@@ -73,7 +77,9 @@ def test_bound_in_dollars_is_exact(sentry, center):
     """The amount that a denial gives as needed is enough. One picodollar less is not enough."""
     scope, tags = center
     sentry.set_limit(scope, {"usd": 0})
-    sent = document(HAIKU, text("How much?", input_tokens=20, output_tokens=10), tags=tags, parameters={"max_tokens": 100})
+    sent = document(
+        HAIKU, text("How much?", input_tokens=20, output_tokens=10), tags=tags, parameters={"max_tokens": 100}
+    )
     answer = sentry.ask(sent)
     details = check_error(answer, "BudgetExceeded", sent)
     assert (details["exceeded"], details["scope"], details["remaining"]) == ("usd", scope, "0.00")
@@ -138,7 +144,17 @@ def test_model_without_a_price_is_served_where_no_dollars_are_limited(sentry, ce
     check_succeeded(sentry.ask(document("nova-lite", tags=tags)))
 
 
-@pytest.mark.parametrize("written, shown", [("100", "100.00"), ("0.5", "0.50"), ("3.25", "3.25"), ("0.000000000001", "0.000000000001"), ("9007199254", "9007199254.00"), ("0", "0.00")])
+@pytest.mark.parametrize(
+    "written, shown",
+    [
+        ("100", "100.00"),
+        ("0.5", "0.50"),
+        ("3.25", "3.25"),
+        ("0.000000000001", "0.000000000001"),
+        ("9007199254", "9007199254.00"),
+        ("0", "0.00"),
+    ],
+)
 def test_limit_is_shown_as_it_was_written(sentry, center, written, shown):
     scope, tags = center
     sentry.set_limit(scope, {"usd": number(written)})

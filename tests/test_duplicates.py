@@ -9,7 +9,6 @@ import pytest
 from contract import check_error, check_succeeded
 from sentry_client import METRICS, InFlight, document, unique
 
-
 APPLICATION = "e2e-duplicate"
 
 
@@ -112,7 +111,7 @@ def test_throttled_request_may_come_again(sentry):
 @pytest.mark.local
 def test_answer_without_tokens_is_an_answer(sentry):
     """A guardrail blocks the prompt before the model is called. AWS charges for that, so the request is not repeated."""
-    arn, bare = sentry.profile_arn()
+    arn, _ = sentry.profile_arn()
     sent = identified(arn)
     sent["prompt"]["guardrail"] = {"identifier": "blocksinput", "version": "1"}
     answer = check_succeeded(sentry.ask(sent), sent)

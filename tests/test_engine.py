@@ -1,19 +1,15 @@
-"""The changes to the engine of the local AWS (crates/xtask/local/engine.py). Needs no endpoint."""
+"""The changes to the engine of the local AWS (local/engine.py). Needs no endpoint."""
 
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import jsonata
 import pytest
 
-LOCAL = Path(__file__).resolve().parent.parent / "crates" / "xtask" / "local"
-sys.path.insert(0, str(LOCAL))
-
-from articles_trace import by_state, covered, in_turn, own, way  # noqa: E402
-from engine import IdleThreads, parse_once  # noqa: E402
+from articles_trace import by_state, covered, in_turn, own, way
+from engine import IdleThreads, parse_once
 
 # Each expression reads $n or $list. It uses a feature that can fail if threads share its syntax tree: variables, functions that
 # are made at run time, partial application (which parses), sorting, regular expressions.
@@ -76,7 +72,12 @@ def test_threads_that_evaluate_one_expression_at_once_each_get_their_own_result(
 def test_an_expression_is_parsed_once(cached, monkeypatch):
     parsed = []
     parse = jsonata.parser.Parser.parse
-    monkeypatch.setattr(jsonata.parser.Parser, "parse", lambda self, text, *rest: parsed.append(text) or parse(self, text, *rest))
+
+    def recorded(self, text, *rest):
+        parsed.append(text)
+        return parse(self, text, *rest)
+
+    monkeypatch.setattr(jsonata.parser.Parser, "parse", recorded)
     assert [evaluate(cached, "$n + 4711", n=n) for n in range(3)] == [4711, 4712, 4713]
     assert parsed == ["$n + 4711"]
 
@@ -127,12 +128,26 @@ def test_a_map_of_one_item_at_a_time_runs_one_at_a_time():
 
 
 def span(kind, name, begin, milliseconds, *inside, expressions=0):
-    return {"kind": kind, "name": name, "begin": begin, "milliseconds": milliseconds, "expressions": expressions, "inside": list(inside)}
+    return {
+        "kind": kind,
+        "name": name,
+        "begin": begin,
+        "milliseconds": milliseconds,
+        "expressions": expressions,
+        "inside": list(inside),
+    }
 
 
 def recorded():
     """Returns a recorded execution: two parallel branches with three calls, then a nested execution with one call."""
-    first = span("branch", "A", 1, 7, span("state", "A", 1, 3, span("call", "a", 2, 1)), span("state", "B", 4, 4, span("call", "b", 5, 2)))
+    first = span(
+        "branch",
+        "A",
+        1,
+        7,
+        span("state", "A", 1, 3, span("call", "a", 2, 1)),
+        span("state", "B", 4, 4, span("call", "b", 5, 2)),
+    )
     second = span("branch", "C", 1, 4, span("state", "C", 1, 4, span("call", "c", 2, 2)))
     nested = span("execution", "router", 11, 8, span("state", "Invoke", 12, 6, span("call", "d", 13, 4), expressions=1))
     gather = span("state", "Gather", 0, 8, first, second)
@@ -141,7 +156,13 @@ def recorded():
 
 def test_calls_in_branches_at_the_same_time_do_not_follow_each_other():
     assert in_turn(recorded()) == 3
-    assert way(recorded()) == {"states entered": 6, "calls of functions": 4, "calls one after the other": 3, "executions": 2, "expressions": 3}
+    assert way(recorded()) == {
+        "states entered": 6,
+        "calls of functions": 4,
+        "calls one after the other": 3,
+        "executions": 2,
+        "expressions": 3,
+    }
 
 
 def test_the_engine_is_charged_with_what_no_call_and_no_inner_state_covers():
@@ -149,6 +170,10 @@ def test_the_engine_is_charged_with_what_no_call_and_no_inner_state_covers():
     assert own(recorded()) == 2
     rows = {row.name: row for row in by_state([recorded()])}
     assert {name: (row.calls, row.engine, row.functions) for name, row in rows.items()} == {
-        "Gather": (0, [1.0], [0.0]), "A": (1, [2], [1]), "B": (1, [2], [2]), "C": (1, [2], [2]),
-        "Route": (0, [2.0], [0.0]), "Invoke": (1, [2], [4]),
+        "Gather": (0, [1.0], [0.0]),
+        "A": (1, [2], [1]),
+        "B": (1, [2], [2]),
+        "C": (1, [2], [2]),
+        "Route": (0, [2.0], [0.0]),
+        "Invoke": (1, [2], [4]),
     }

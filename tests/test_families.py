@@ -7,6 +7,7 @@ import json
 import re
 import urllib.error
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,18 @@ FAULTS = {
 COUNTS = {"input_tokens": 21, "output_tokens": 9}
 CACHED = 40
 ALWAYS_THINK = {"gpt-oss"}
-CASES = ("plain", "system", "multi-turn", "max_tokens", *VALUES, "stop_sequences", "stop reason", *FAULTS, "cached tokens", "reasoning")
+CASES = (
+    "plain",
+    "system",
+    "multi-turn",
+    "max_tokens",
+    *VALUES,
+    "stop_sequences",
+    "stop reason",
+    *FAULTS,
+    "cached tokens",
+    "reasoning",
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +84,8 @@ CELLS = [(route, case) for route in ROUTES for case in CASES]
 
 def entry(route, case):
     """Returns the input of a case: a document for the rate limiter, or the same document in the format of the model router."""
-    directives, parameters = {}, {"max_tokens": 100}
+    directives: dict[str, Any] = {}
+    parameters: dict[str, Any] = {"max_tokens": 100}
     if case in FAULTS:
         directives = {"fault": FAULTS[case][0]}
     elif case == "stop reason":
@@ -91,7 +104,11 @@ def entry(route, case):
     if case == "system":
         messages.insert(0, {"role": "system", "content": "Be brief."})
     if case == "multi-turn":
-        messages = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello, how can I help?"}, *messages]
+        messages = [
+            {"role": "user", "content": "Hello."},
+            {"role": "assistant", "content": "Hello, how can I help?"},
+            *messages,
+        ]
     made = document(route.model, messages=messages, parameters=parameters, tags={"applicationId": "e2e-families"})
     if route.entry == "router":
         made["model"] = {"modelId": route.model, "family": route.family}
@@ -111,7 +128,9 @@ def ended(sentry):
     router = {cell: each for cell, each in sent.items() if cell not in limiter}
     done = sentry.execute_all(router, machine="ModelRouterArn") | sentry.execute_all(limiter)
     bodies = recorded(sentry.bedrock_endpoint)
-    arrived = {cell: None if bodies is None else bodies.get(token(json.dumps(each))[0], []) for cell, each in sent.items()}
+    arrived = {
+        cell: None if bodies is None else bodies.get(token(json.dumps(each))[0], []) for cell, each in sent.items()
+    }
     return {cell: (sent[cell], done[cell], arrived[cell]) for cell in sent}
 
 
@@ -123,7 +142,7 @@ def recorded(endpoint):
         if error.code != 404:
             raise
         return None
-    found = {}
+    found: dict[str, list[Any]] = {}
     for exchange in kept:
         if exchange["path"].endswith("/converse"):
             for each in token(exchange["request"]["body"]):
@@ -238,9 +257,9 @@ def test_print_the_table(ended, capsys):
                 words.append("FAILED")
                 failed.append(f"{route}: {case}: {error!r}")
         lines.append([str(route), *words])
-    widths = [max(map(len, column)) for column in zip(*lines)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     with capsys.disabled():
         print()
         for line in lines:
-            print("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip())
+            print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
     assert not failed, "\n".join(failed)

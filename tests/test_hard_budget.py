@@ -51,13 +51,23 @@ class Storm:
         limit = CAPACITY * TOKENS
         sentry.set_limit(bare, {"output": limit}, **attributes)
         sent = {
-            number: document(arn, parameters={"max_tokens": TOKENS}, output_tokens=TOKENS, latency_ms=MODEL_MILLISECONDS) for number in range(CLIENTS)
+            number: document(
+                arn, parameters={"max_tokens": TOKENS}, output_tokens=TOKENS, latency_ms=MODEL_MILLISECONDS
+            )
+            for number in range(CLIENTS)
         }
         begun = time.monotonic()
         with ThreadPoolExecutor(CLIENTS) as pool:
-            asked = list(pool.map(lambda each: sentry.decided(each, lambda answer: settles and check(answer, each)), sent.values()))
+            asked = list(
+                pool.map(
+                    lambda each: sentry.decided(each, lambda answer: settles and check(answer, each)), sent.values()
+                )
+            )
         self.ended = time.monotonic()
-        self.answers, self.unavailable = [answer for answer, _ in asked], Counter(reason for _, reasons in asked for reason in reasons)
+        self.answers, self.unavailable = (
+            [answer for answer, _ in asked],
+            Counter(reason for _, reasons in asked for reason in reasons),
+        )
         self.seconds = self.ended - begun
         self.outcomes = Counter(answer["outcome"] for answer in self.answers)
         self.codes = Counter(answer["error"]["code"] for answer in self.answers if "error" in answer)
@@ -72,7 +82,9 @@ class Storm:
 
     def check_nothing_is_held(self, sentry):
         """Waits until no item of the scope has a hold, at most `HELD_SECONDS` after the last answer. Returns the seconds."""
-        while held := [name for items in self._items(sentry) for item in items for name in item if name.startswith("h#")]:
+        while held := [
+            name for items in self._items(sentry) for item in items for name in item if name.startswith("h#")
+        ]:
             assert time.monotonic() < self.ended + HELD_SECONDS, f"{len(held)} holds are left"
             time.sleep(0.5)
         return time.monotonic() - self.ended
@@ -83,7 +95,10 @@ class Storm:
             yield sentry.ledger_items(f"{self.scope}##{number}")
 
     def check_exact(self, sentry):
-        assert (self.outcomes["Succeeded"], self.outcomes["Denied"]) == (CAPACITY, CLIENTS - CAPACITY), (self.outcomes, self.codes)
+        assert (self.outcomes["Succeeded"], self.outcomes["Denied"]) == (CAPACITY, CLIENTS - CAPACITY), (
+            self.outcomes,
+            self.codes,
+        )
         assert self.codes.keys() <= {"BudgetExceeded", "BudgetReserved"}
         assert self.ratio <= 1 and self.calls == CAPACITY
         # If `Settle` could not settle a request, the function of the metrics queue does it.
@@ -100,7 +115,11 @@ def repetitions(request):
     return request.config.getoption("--repetitions")
 
 
-@pytest.mark.parametrize("title, attributes", [("with the ledger", {}), ("with the ledger, four shards", {"shards": 4})], ids=["one item", "four shards"])
+@pytest.mark.parametrize(
+    "title, attributes",
+    [("with the ledger", {}), ("with the ledger, four shards", {"shards": 4})],
+    ids=["one item", "four shards"],
+)
 def test_budget_for_ten_admits_ten_of_a_hundred(sentry, say, repetitions, title, attributes):
     for _ in range(repetitions):
         storm = Storm(sentry, title, **attributes)
@@ -111,7 +130,9 @@ def test_budget_for_ten_admits_ten_of_a_hundred(sentry, say, repetitions, title,
 def test_without_the_ledger_the_same_budget_is_overrun(sentry, say, request):
     """Shows the overrun that the ledger prevents. For the same clients, only CloudWatch's figures decide."""
     option = request.config.getoption("--without-ledger")
-    assert option, "pass --without-ledger PATH, the example `without_ledger` of fn-reserve (cargo build --example without_ledger)"
+    assert option, (
+        "pass --without-ledger PATH, the example `without_ledger` of fn-reserve (cargo build --example without_ledger)"
+    )
     program = Path(option)
     assert program.is_file(), f"--without-ledger: {program} is not there (cargo build --example without_ledger)"
     guarded = Storm(sentry, "with the ledger")
@@ -135,7 +156,9 @@ def test_nobody_is_starved(sentry, say):
 
     def client(number):
         """Sends until served. Returns the answer, the codes of all denials, the waits, and the seconds until the answer."""
-        sent, codes, waits = document(arn, contents[number]), [], []
+        sent = document(arn, contents[number])
+        codes: list[str] = []
+        waits: list[int] = []
         while True:
             answer = check_answer(sentry.ask(sent), sent)
             if answer["outcome"] != "Denied" or time.monotonic() - begun > 120:
@@ -147,11 +170,15 @@ def test_nobody_is_starved(sentry, say):
     with ThreadPoolExecutor(CAPACITY) as pool:
         served = list(pool.map(client, range(CAPACITY)))
     rounds = [len(codes) + 1 for _, codes, _, _ in served]
-    say(f"ten clients without max_tokens, a budget of {sum(sizes)} tokens for ten answers of {min(sizes)} to {max(sizes)}: "
+    say(
+        f"ten clients without max_tokens, a budget of {sum(sizes)} tokens for ten answers of {min(sizes)} to {max(sizes)}: "
         f"{sum(answer['outcome'] == 'Succeeded' for answer, *_ in served)} served, "
-        f"{sum(answer.get('output', {}).get('stopReason') == 'end_turn' for answer, *_ in served)} in full")
-    say(f"  rounds {sorted(rounds)}, waits told {sorted(Counter(wait for _, _, waits, _ in served for wait in waits).items())} (s: times), "
-        f"seconds until served {sorted(round(seconds, 1) for *_, seconds in served)}")
+        f"{sum(answer.get('output', {}).get('stopReason') == 'end_turn' for answer, *_ in served)} in full"
+    )
+    say(
+        f"  rounds {sorted(rounds)}, waits told {sorted(Counter(wait for _, _, waits, _ in served for wait in waits).items())} (s: times), "
+        f"seconds until served {sorted(round(seconds, 1) for *_, seconds in served)}"
+    )
     for answer, codes, _, _ in served:
         check_succeeded(answer)
         assert set(codes) <= {"BudgetReserved"}, codes

@@ -28,10 +28,24 @@ def test_an_approved_a_denied_and_a_failed_request_count_once_for_every_scope(se
     own = f"application#{application}", f"costCenter#{center}", f"user#{application}"
     for scope in (*own, f"application#{application}+model#{MODEL}", f"costCenter#{center}+model#{MODEL}"):
         sums = sentry.history(scope, requests=3)
-        assert {name: sums.get(name) for name in ("requests", "approved", "settled", "input", "output", "picodollars", "unpriced")} == {
-            "requests": 3, "approved": 2, "settled": 1, "input": 21, "output": 143, "picodollars": picodollars(answer), "unpriced": None,
+        assert {
+            name: sums.get(name)
+            for name in ("requests", "approved", "settled", "input", "output", "picodollars", "unpriced")
+        } == {
+            "requests": 3,
+            "approved": 2,
+            "settled": 1,
+            "input": 21,
+            "output": 143,
+            "picodollars": picodollars(answer),
+            "unpriced": None,
         }
-        assert (sums["denied"], sums["denied#BudgetExceeded"], sums["failed"], sums["failed#ModelError"]) == (1, 1, 1, 1)
+        assert (sums["denied"], sums["denied#BudgetExceeded"], sums["failed"], sums["failed#ModelError"]) == (
+            1,
+            1,
+            1,
+            1,
+        )
         assert sums["heldInput"] >= 21 and sums["heldOutput"] == 200
     assert sentry.history(f"model#{MODEL}", requests=3)["approved"] >= 2
 
@@ -39,9 +53,16 @@ def test_an_approved_a_denied_and_a_failed_request_count_once_for_every_scope(se
 @pytest.mark.local
 def test_a_failure_counts_its_hold_only_where_nobody_knows_what_it_used(sentry):
     application = unique("e2e-history")
-    throttled = document("nova-lite", tags={"applicationId": application}, fault="throttling", parameters={"max_tokens": 77})
+    throttled = document(
+        "nova-lite", tags={"applicationId": application}, fault="throttling", parameters={"max_tokens": 77}
+    )
     check_error(sentry.ask(throttled), "ModelThrottled", throttled)
-    assert sentry.history(f"application#{application}", requests=1) == {"requests": 1, "approved": 1, "failed": 1, "failed#ModelThrottled": 1}
+    assert sentry.history(f"application#{application}", requests=1) == {
+        "requests": 1,
+        "approved": 1,
+        "failed": 1,
+        "failed#ModelThrottled": 1,
+    }
     hanging = document("nova-lite", tags={"applicationId": application}, fault="hang", parameters={"max_tokens": 77})
     check_error(sentry.ask(hanging), "ModelTimeout", hanging)
     sums = sentry.history(f"application#{application}", requests=2)

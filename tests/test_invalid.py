@@ -27,8 +27,11 @@ ONLY_LOCAL = {"the document has over 262,144 bytes"}
 def sent_documents(local):
     """Returns the documents of the cases. Their application is unique to this run, and their prompts contain the canary."""
     return {
-        name: raw.replace(f'"{invalid_documents.APPLICATION}"', f'"{APPLICATION}"').replace(f'"{invalid_documents.CANARY_PLACE}"', f'"{CANARY}"')
-        for name, (raw, *_) in CASES.items() if local or name not in ONLY_LOCAL
+        name: raw.replace(f'"{invalid_documents.APPLICATION}"', f'"{APPLICATION}"').replace(
+            f'"{invalid_documents.CANARY_PLACE}"', f'"{CANARY}"'
+        )
+        for name, (raw, *_) in CASES.items()
+        if local or name not in ONLY_LOCAL
     }
 
 
@@ -58,7 +61,9 @@ def run(sentry):
     return Run(sentry)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.local) if name in ONLY_LOCAL else name for name in CASES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.local) if name in ONLY_LOCAL else name for name in CASES]
+)
 def test_invalid_document(run, name):
     _, codes, paths, parameter = CASES[name]
     ended = run.ended[name]

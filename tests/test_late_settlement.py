@@ -37,15 +37,27 @@ class OfEachKind:
             (self.struck if happened else self._waiting).append(fault)
 
 
+class ThrottlingProxy(FaultProxy):
+    """Throttles calls until the time `until`, and counts them. After that it passes calls on."""
+
+    def __init__(self, function, upstream):
+        super().__init__(function, upstream, Never(), Throttling)
+        self.throttled, self.until = 0, time.monotonic() + 2 * PATIENCE_SECONDS
+
+
 class Throttling(Handler):
-    """Answers like DynamoDB when it throttles, until the time `until` of its server. After that it passes calls on."""
+    """Answers like DynamoDB when it throttles."""
+
+    server: ThrottlingProxy
 
     def do_POST(self):
         if time.monotonic() > self.server.until:
             super().do_POST()
             return
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = json.dumps({"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "Rate exceeded"}).encode()
+        body = json.dumps(
+            {"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "Rate exceeded"}
+        ).encode()
         self.server.throttled += 1
         self.send_response(400)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
@@ -80,30 +92,37 @@ def settled(sentry, scope):
 
 def test_settle_that_is_throttled_for_half_a_minute_loses_nothing(sentry):
     sent, scope = limited(sentry)
-    proxy = FaultProxy("settle", sentry.endpoint, Never())
-    proxy.RequestHandlerClass, proxy.throttled, proxy.until = Throttling, 0, time.monotonic() + 2 * PATIENCE_SECONDS
-    with proxy, sentry.late_metrics(300), sentry.quick_redelivery():
-        with sentry.reconfigured("SettleFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url), sentry.reconfigured("EmitMetricsFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url):
-            proxy.until = time.monotonic() + THROTTLED_SECONDS
-            answer = sentry.ask(sent)
-            check_answer(answer, sent, unsettled=True)
-            assert answer["outcome"] == "Succeeded" and answer["budget"] == []
-            assert settled(sentry, scope) == TOKENS
+    with (
+        ThrottlingProxy("settle", sentry.endpoint) as proxy,
+        sentry.late_metrics(300),
+        sentry.quick_redelivery(),
+        sentry.reconfigured("SettleFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url),
+        sentry.reconfigured("EmitMetricsFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url),
+    ):
+        proxy.until = time.monotonic() + THROTTLED_SECONDS
+        answer = sentry.ask(sent)
+        check_answer(answer, sent, unsettled=True)
+        assert answer["outcome"] == "Succeeded" and answer["budget"] == []
+        assert settled(sentry, scope) == TOKENS
     assert proxy.throttled > 3
 
 
 def test_late_settlements_are_made_once_whatever_is_killed(sentry):
     """The function is killed or loses its connection, before or after DynamoDB's write. Its messages are delivered again."""
     requests, plan = [limited(sentry) for _ in range(2 * len(VARIANTS))], OfEachKind()
-    with FaultProxy("late", sentry.endpoint, plan) as proxy, sentry.late_metrics(300), sentry.quick_redelivery():
-        with sentry.reconfigured("EmitMetricsFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url):
-            with sentry.crashing("SettleFunction"):
-                answers = sentry.execute_all({scope: sent for sent, scope in requests})
-            assert {ended["output"]["outcome"] for ended in answers.values()} == {"Succeeded"}
-            assert [settled(sentry, scope) for _, scope in requests] == [TOKENS] * len(requests)
-            # A settled message may be delivered again. That changes nothing.
-            time.sleep(6)
-            assert [settled(sentry, scope) for _, scope in requests] == [TOKENS] * len(requests)
+    with (
+        FaultProxy("late", sentry.endpoint, plan) as proxy,
+        sentry.late_metrics(300),
+        sentry.quick_redelivery(),
+        sentry.reconfigured("EmitMetricsFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url),
+    ):
+        with sentry.crashing("SettleFunction"):
+            answers = sentry.execute_all({scope: sent for sent, scope in requests})
+        assert {ended["output"]["outcome"] for ended in answers.values()} == {"Succeeded"}
+        assert [settled(sentry, scope) for _, scope in requests] == [TOKENS] * len(requests)
+        # A settled message may be delivered again. That changes nothing.
+        time.sleep(6)
+        assert [settled(sentry, scope) for _, scope in requests] == [TOKENS] * len(requests)
     assert {(fault.point, fault.kind) for fault in plan.struck} == set(VARIANTS), "not every kind of fault has happened"
 
 
@@ -128,9 +147,12 @@ def test_cancellation_that_fails_is_made_by_the_queue(sentry):
     sent, scope = limited(sentry)
     sent["tags"]["requestId"] = unique("e2e-late")
     plan = DiesWithItsHold()
-    with FaultProxy("reserve", sentry.endpoint, plan) as proxy, sentry.crashing("SettleFunction"):
-        with sentry.reconfigured("ReserveFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url):
-            check_error(sentry.ask(sent), "LedgerUnavailable", sent)
+    with (
+        FaultProxy("reserve", sentry.endpoint, plan) as proxy,
+        sentry.crashing("SettleFunction"),
+        sentry.reconfigured("ReserveFunction", AWS_ENDPOINT_URL_DYNAMODB=proxy.url),
+    ):
+        check_error(sentry.ask(sent), "LedgerUnavailable", sent)
     assert plan.holds == 1
     assert settled(sentry, scope) == 0
     # Nothing was spent, so the client may use the request id again.

@@ -26,10 +26,12 @@ def late(sentry):
 @pytest.fixture
 def limited(sentry):
     """Creates a profile with a limit that no other test uses. Returns its ARN and its scope."""
+
     def make(**limit):
         arn, bare = sentry.profile_arn()
         sentry.set_limit(bare, limit)
         return arn, f"model#{bare}"
+
     return make
 
 
@@ -49,6 +51,7 @@ def room(answer, scope, unit="output"):
 
 
 # Settling
+
 
 def test_used_is_what_was_used_though_cloudwatch_knows_nothing(sentry, limited):
     arn, scope = limited(input=100_000, output=5000)
@@ -137,6 +140,7 @@ def test_model_that_was_never_reached_spends_nothing(sentry, limited):
 
 # Denials
 
+
 def test_reserved_and_exceeded_are_told_apart(sentry, limited):
     arn, scope = limited(output=1000)
     bare = scope.removeprefix("model#")
@@ -144,7 +148,12 @@ def test_reserved_and_exceeded_are_told_apart(sentry, limited):
         held, never = sized(arn, 600), sized(arn, 1200)
         refused = sentry.ask(held)
         details = check_error(refused, "BudgetReserved", held)
-        assert (details["scope"], details["exceeded"], details["needed"], details["remaining"]) == (scope, "output", 600, 400)
+        assert (details["scope"], details["exceeded"], details["needed"], details["remaining"]) == (
+            scope,
+            "output",
+            600,
+            400,
+        )
         assert room(refused, scope) == (0, 600)
         details = check_error(sentry.ask(never), "BudgetExceeded", never)
         assert (details["needed"], details["remaining"]) == (1200, 400)
@@ -174,7 +183,12 @@ def test_own_maximum_is_never_lowered(sentry, limited):
     sent = sized(arn, 5000)
     answer = sentry.ask(sent)
     details = check_error(answer, "BudgetExceeded", sent)
-    assert (details["scope"], details["exceeded"], details["needed"], details["remaining"]) == (scope, "output", 5000, 1000)
+    assert (details["scope"], details["exceeded"], details["needed"], details["remaining"]) == (
+        scope,
+        "output",
+        5000,
+        1000,
+    )
     assert sentry.calls(scope.removeprefix("model#")) == 0
     assert "degraded" not in answer
 
@@ -194,6 +208,7 @@ def test_bound_on_the_input_is_exact(sentry, limited):
 
 
 # Clients that set no max_tokens
+
 
 def test_default_that_fits_is_asked_for_in_full(sentry, limited):
     arn, _ = limited(output=2048)

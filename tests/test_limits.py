@@ -5,6 +5,7 @@ ends in a denial, because no model is called.
 """
 
 import time
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,7 @@ def approved(sentry, arn):
 
 
 # Usage against a limit
+
 
 @pytest.mark.local
 def test_spent_budget_denies_until_the_admin_raises_the_item(sentry, profile):
@@ -96,7 +98,17 @@ def test_usage_of_another_model_does_not_count(sentry, profile):
     assert approved(sentry, arn)["input"]["used"] < 1_000_000
 
 
-@pytest.mark.parametrize("limit", [{"input": 0, "output": 0}, {"input": 0}, {"output": 0}, {"input": 0, "output": PLENTY}, {"input": PLENTY, "output": 0}], ids=str)
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"input": 0, "output": 0},
+        {"input": 0},
+        {"output": 0},
+        {"input": 0, "output": PLENTY},
+        {"input": PLENTY, "output": 0},
+    ],
+    ids=str,
+)
 def test_limit_of_zero_allows_nothing(sentry, profile, limit):
     arn, bare = profile
     sentry.set_limit(bare, limit)
@@ -105,10 +117,13 @@ def test_limit_of_zero_allows_nothing(sentry, profile, limit):
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("kind, other, metric, unlimited", [
-    ("input", "output", "InputTokenCount", "OutputTokenCount"),
-    ("output", "input", "OutputTokenCount", "InputTokenCount"),
-])
+@pytest.mark.parametrize(
+    "kind, other, metric, unlimited",
+    [
+        ("input", "output", "InputTokenCount", "OutputTokenCount"),
+        ("output", "input", "OutputTokenCount", "InputTokenCount"),
+    ],
+)
 def test_only_one_kind_of_token_is_limited(sentry, profile, kind, other, metric, unlimited):
     arn, bare = profile
     sentry.set_limit(bare, {kind: 1_000_000})
@@ -124,9 +139,23 @@ CACHE_METRICS = {
     "documented spelling": ({"CacheReadInputTokens": 300, "CacheWriteInputTokens": 40}, 440),
     "spelling seen in accounts": ({"CacheReadInputTokenCount": 300, "CacheWriteInputTokenCount": 40}, 440),
     "both spellings, the same figures": (
-        {"CacheReadInputTokens": 300, "CacheReadInputTokenCount": 300, "CacheWriteInputTokens": 40, "CacheWriteInputTokenCount": 40}, 440),
+        {
+            "CacheReadInputTokens": 300,
+            "CacheReadInputTokenCount": 300,
+            "CacheWriteInputTokens": 40,
+            "CacheWriteInputTokenCount": 40,
+        },
+        440,
+    ),
     "both spellings, the larger counts": (
-        {"CacheReadInputTokens": 250, "CacheReadInputTokenCount": 300, "CacheWriteInputTokens": 40, "CacheWriteInputTokenCount": 20}, 440),
+        {
+            "CacheReadInputTokens": 250,
+            "CacheReadInputTokenCount": 300,
+            "CacheWriteInputTokens": 40,
+            "CacheWriteInputTokenCount": 20,
+        },
+        440,
+    ),
     "one spelling each": ({"CacheReadInputTokens": 300, "CacheWriteInputTokenCount": 40}, 440),
     "reads only": ({"CacheReadInputTokens": 300}, 400),
     "writes only": ({"CacheWriteInputTokenCount": 40}, 140),
@@ -161,7 +190,11 @@ def test_traffic_that_goes_round_the_sentry_counts_as_soon_as_bedrock_reports_it
     arn, bare = profile
     sentry.set_limit(bare, {"output": 1000})
     sent = document(arn, parameters={"max_tokens": 100}, output_tokens=100)
-    around = {"model": {"modelId": arn, "family": "converse"}, "prompt": document(output_tokens=950)["prompt"], "tags": {"applicationId": "e2e-around"}}
+    around = {
+        "model": {"modelId": arn, "family": "converse"},
+        "prompt": document(output_tokens=950)["prompt"],
+        "tags": {"applicationId": "e2e-around"},
+    }
     check_succeeded(sentry.ask(sent), sent)
     assert sentry.execute(around, machine="ModelRouterArn")["status"] == "SUCCEEDED"
     deadline = time.monotonic() + 30
@@ -172,6 +205,7 @@ def test_traffic_that_goes_round_the_sentry_counts_as_soon_as_bedrock_reports_it
 
 
 # The item that decides
+
 
 def test_default_item_decides_where_the_model_has_none(sentry, profile):
     arn, bare = profile
@@ -212,12 +246,16 @@ def test_deleted_item_leaves_the_default(sentry, profile):
         assert denied(sentry, arn)["output"]["limit"] == 22
 
 
-@pytest.mark.parametrize("keys, winner", [
-    (("metric", "arn", "default"), "metric"),
-    (("metric", "default"), "metric"),
-    (("arn", "default"), "arn"),
-    (("default",), "default"),
-], ids=lambda value: "+".join(value) if isinstance(value, tuple) else f"first is {value}")
+@pytest.mark.parametrize(
+    "keys, winner",
+    [
+        (("metric", "arn", "default"), "metric"),
+        (("metric", "default"), "metric"),
+        (("arn", "default"), "arn"),
+        (("default",), "default"),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, tuple) else f"first is {value}",
+)
 def test_lookup_order_of_a_profile(sentry, profile, keys, winner):
     arn, bare = profile
     figures = {"metric": 31, "arn": 32, "default": 34}
@@ -258,7 +296,7 @@ def test_item_of_an_alias_is_not_for_its_full_id(sentry):
 
 # Malformed items: (the fields of the item besides its key, the field that the details must name)
 
-MALFORMED = {
+MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
     "input is a word": ({"limit": {"input": "many"}}, "limit.input"),
     "input is a number in a string": ({"limit": {"input": "1000"}}, "limit.input"),
     "input is negative": ({"limit": {"input": -1}}, "limit.input"),
@@ -327,7 +365,11 @@ def test_repaired_item_approves(sentry, profile):
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("item", [{"limit": {"input": PLENTY, "output": PLENTY}, "window": "month"}, {"limit": {"input": number("1E+9")}}], ids=["window month", "exponent"])
+@pytest.mark.parametrize(
+    "item",
+    [{"limit": {"input": PLENTY, "output": PLENTY}, "window": "month"}, {"limit": {"input": number("1E+9")}}],
+    ids=["window month", "exponent"],
+)
 def test_item_in_another_spelling_is_understood(sentry, profile, item):
     arn, bare = profile
     sentry.set_limit(bare, **item)
@@ -335,6 +377,7 @@ def test_item_in_another_spelling_is_understood(sentry, profile, item):
 
 
 # Other fields of an item
+
 
 @pytest.mark.local
 def test_limit_that_observes_serves_and_says_what_it_would_deny(sentry):
@@ -345,7 +388,11 @@ def test_limit_that_observes_serves_and_says_what_it_would_deny(sentry):
     assert {error["code"] for error in answer["wouldDeny"]} == {"BudgetExceeded", "RequestTooLarge", "ModelNotPriced"}
     assert {error["details"]["scope"] for error in answer["wouldDeny"]} == {f"model#{model_id}"}
     entry = budget_of(answer)
-    assert (entry["enforce"], entry["output"]["used"], entry["output"]["remaining"]) == ("observe", answer["usage"]["outputTokens"], 0)
+    assert (entry["enforce"], entry["output"]["used"], entry["output"]["remaining"]) == (
+        "observe",
+        answer["usage"]["outputTokens"],
+        0,
+    )
 
 
 def test_stopped_scope_admits_nothing_and_keeps_its_limit(sentry, profile):
@@ -378,7 +425,12 @@ def test_one_request_may_hold_no_more_than_the_item_says(sentry, profile):
     sent = document(arn, parameters={"max_tokens": 101})
     answer = sentry.ask(sent)
     details = check_error(answer, "RequestTooLarge", sent)
-    assert (details["scope"], details["exceeded"], details["needed"], details["limit"]) == (f"model#{bare}", "output", 101, 100)
+    assert (details["scope"], details["exceeded"], details["needed"], details["limit"]) == (
+        f"model#{bare}",
+        "output",
+        101,
+        100,
+    )
     # The ledger was not called.
     assert (answer["budget"], sentry.ledger_items(f"model#{bare}"), sentry.calls(bare)) == ([], [], 0)
     # If the client sets no max_tokens, the model is asked for the amount that fits.

@@ -35,7 +35,7 @@ def texts(sentry):
     pieces = {CANARY}
     for answer in sentry.answer_texts:
         line = max(answer.splitlines(), key=len)
-        pieces |= {line[:PIECE], line[len(line) // 2:][:PIECE]}
+        pieces |= {line[:PIECE], line[len(line) // 2 :][:PIECE]}
     return {piece for piece in pieces if len(piece) >= 12}
 
 
@@ -50,14 +50,18 @@ def test_something_was_said(sentry, texts):
 
 def test_no_text_in_cloudwatch_logs(sentry, texts):
     if sentry.local:
-        groups = [group["logGroupName"] for page in sentry.logs.get_paginator("describe_log_groups").paginate() for group in page["logGroups"]]
+        groups = [
+            group["logGroupName"]
+            for page in sentry.logs.get_paginator("describe_log_groups").paginate()
+            for group in page["logGroups"]
+        ]
     else:
         groups = list(sentry.resources("AWS::Logs::LogGroup").values())
     events, found = 0, []
     for group, message in sentry.log_events(groups):
         events += 1
         if (piece := leaks(message, texts)) is not None:
-            found.append(f"{group}: …{message[max(0, message.index(piece) - SHOWN):][:2 * SHOWN]}…")
+            found.append(f"{group}: …{message[max(0, message.index(piece) - SHOWN) :][: 2 * SHOWN]}…")
     assert groups and events, "there are no logs to search"
     assert not found, "\n".join(found[:10])
 
@@ -77,11 +81,15 @@ def test_no_text_in_the_log_files(request, sentry, texts):
     if directory is None:
         pytest.skip("no --log-dir")
     report = request.config.getoption("xmlpath")
-    files = [path for path in Path(directory).rglob("*") if is_log(path) and (report is None or path.resolve() != Path(report).resolve())]
+    files = [
+        path
+        for path in Path(directory).rglob("*")
+        if is_log(path) and (report is None or path.resolve() != Path(report).resolve())
+    ]
     found = []
     for path in files:
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
             if (piece := leaks(line, texts)) is not None:
-                found.append(f"{path}:{number}: …{line[max(0, line.index(piece) - SHOWN):][:2 * SHOWN]}…")
+                found.append(f"{path}:{number}: …{line[max(0, line.index(piece) - SHOWN) :][: 2 * SHOWN]}…")
     assert files, f"there are no logs in {directory}"
     assert not found, "\n".join(found[:10])

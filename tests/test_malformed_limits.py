@@ -58,14 +58,35 @@ MALFORMED = {
     "remedy is unknown": (with_limit(whenExceeded=["clamp", "deny"]), "whenExceeded[1]"),
     "remedy in capitals": (with_limit(whenExceeded=["Clamp"]), "whenExceeded[0]"),
     "remedy is a number": (with_limit(whenExceeded=[1]), "whenExceeded[0]"),
-    "a window twice": ({"limits": [{"window": "day", "limit": LIMIT}, {"window": "hour", "limit": LIMIT}, {"window": "day", "limit": LIMIT}]}, "limits[2].window"),
+    "a window twice": (
+        {
+            "limits": [
+                {"window": "day", "limit": LIMIT},
+                {"window": "hour", "limit": LIMIT},
+                {"window": "day", "limit": LIMIT},
+            ]
+        },
+        "limits[2].window",
+    ),
     "limit and limits": ({"limit": LIMIT, "limits": [{"window": "day", "limit": LIMIT}]}, "limit"),
-    "unknown unit of a window": ({"limits": [{"window": "day", "limit": LIMIT}, {"window": "hour", "limit": {"foo": 1}}]}, "limits[1].limit.foo"),
-    "five windows": ({"limits": [{"window": kind, "limit": LIMIT} for kind in ("minute", "hour", "day", "week", "month")]}, "limits"),
-    "in flight in two windows": ({"limits": [{"window": kind, "limit": {"inFlight": 2}} for kind in ("minute", "hour")]}, "limits[1].limit.inFlight"),
+    "unknown unit of a window": (
+        {"limits": [{"window": "day", "limit": LIMIT}, {"window": "hour", "limit": {"foo": 1}}]},
+        "limits[1].limit.foo",
+    ),
+    "five windows": (
+        {"limits": [{"window": kind, "limit": LIMIT} for kind in ("minute", "hour", "day", "week", "month")]},
+        "limits",
+    ),
+    "in flight in two windows": (
+        {"limits": [{"window": kind, "limit": {"inFlight": 2}} for kind in ("minute", "hour")]},
+        "limits[1].limit.inFlight",
+    ),
     "a day for an instant": (with_limit(until="2099-12-01", window="day"), "until"),
     "an end without a beginning": (with_limit(until="2099-12-01T00:00:00Z"), "from"),
-    "a raise of what is not limited": (with_limit(**{"raise": {"limit": {"input": 5}, "until": "2099-12-01T00:00:00Z"}}), "raise.limit.input"),
+    "a raise of what is not limited": (
+        with_limit(**{"raise": {"limit": {"input": 5}, "until": "2099-12-01T00:00:00Z"}}),
+        "raise.limit.input",
+    ),
     "a raise without an end": (with_limit(**{"raise": {"limit": LIMIT}}), "raise.until"),
     "requests of one request": (with_limit(perRequest={"requests": 1}), "perRequest.requests"),
     "enforcement is unknown": (with_limit(enforce="warn"), "enforce"),
@@ -74,7 +95,14 @@ MALFORMED = {
     "remedy twice": (with_limit(whenExceeded=["clamp", "fallback", "clamp"]), "whenExceeded", "whenExceeded[2]"),
 }
 GOOD = {
-    "every attribute": {"limit": {"input": 1_000_000, "output": 100_000, "usd": number("1E+2")}, "window": "week", "timeZone": "Europe/Paris", "alertAt": [50, 80, 100], "shards": 4, "whenExceeded": ["clamp", "fallback"]},
+    "every attribute": {
+        "limit": {"input": 1_000_000, "output": 100_000, "usd": number("1E+2")},
+        "window": "week",
+        "timeZone": "Europe/Paris",
+        "alertAt": [50, 80, 100],
+        "shards": 4,
+        "whenExceeded": ["clamp", "fallback"],
+    },
     "one remedy": with_limit(whenExceeded=["fallback"]),
     "remedies in the other order": with_limit(whenExceeded=["fallback", "clamp"]),
     "dollars with 12 decimals": {"limit": {"usd": number("99.999999999999")}},
@@ -83,9 +111,25 @@ GOOD = {
     "alerts out of order": with_limit(alertAt=[100, 1]),
     "one shard": with_limit(shards=1),
     "256 shards": with_limit(shards=256),
-    "notes at every level": {"limit": {**LIMIT, "note": "per team"}, "note": "agreed with finance", "owner": "jo", "updatedBy": "ops", "updatedAt": 1795262400,
-                             "ttl": 1, "_ticket": [1], "aws:rep:updateregion": "us-east-1"},
-    "nulls": {"limit": {**LIMIT, "usd": None}, "window": None, "timeZone": None, "alertAt": None, "whenExceeded": None, "shards": None, "limits": None},
+    "notes at every level": {
+        "limit": {**LIMIT, "note": "per team"},
+        "note": "agreed with finance",
+        "owner": "jo",
+        "updatedBy": "ops",
+        "updatedAt": 1795262400,
+        "ttl": 1,
+        "_ticket": [1],
+        "aws:rep:updateregion": "us-east-1",
+    },
+    "nulls": {
+        "limit": {**LIMIT, "usd": None},
+        "window": None,
+        "timeZone": None,
+        "alertAt": None,
+        "whenExceeded": None,
+        "shards": None,
+        "limits": None,
+    },
     "sets": with_limit(alertAt={50, 80}, whenExceeded={"clamp", "fallback"}),
     "dollars of a binary fraction": {"limit": {"usd": number("275.00000000000006")}},
     "what one request may hold": with_limit(perRequest={"output": 50_000, "usd": None}),
@@ -110,7 +154,10 @@ def answers(sentry):
             sentry.set_limit(key, **item)
             # A limit in dollars denies every request of a model without a price.
             model = model_id if kind == "model" else "nova-lite"
-            sent[name, kind], keys[name, kind] = document(model, tags={"applicationId": "e2e-malformed", "costCenter": center}), key
+            sent[name, kind], keys[name, kind] = (
+                document(model, tags={"applicationId": "e2e-malformed", "costCenter": center}),
+                key,
+            )
     ended = sentry.execute_all(sent)
     return {each: (sent[each], keys[each], ended[each]["output"]) for each in sent}
 

@@ -10,7 +10,14 @@ from contract import check_error, check_succeeded
 from sentry_client import METRICS, UNREACHABLE, document, unique
 
 APPROVED = {"TotalRequests": 1, "RateLimitApproved": 1, "RateLimitDenied": 0, "InvocationFailed": 0}
-DENIED = {"TotalRequests": 1, "RateLimitApproved": 0, "RateLimitDenied": 1, "InvocationFailed": 0, "InputTokens": 0, "OutputTokens": 0}
+DENIED = {
+    "TotalRequests": 1,
+    "RateLimitApproved": 0,
+    "RateLimitDenied": 1,
+    "InvocationFailed": 0,
+    "InputTokens": 0,
+    "OutputTokens": 0,
+}
 ALL_TAGS = {"costCenter": "research", "environment": "staging"}
 
 
@@ -22,17 +29,34 @@ def counted(sentry, answer, dimensions):
     return {name: total for name, (total, _) in found.items()}
 
 
-@pytest.mark.parametrize("model, model_id", [
-    ("nova-lite", "us.amazon.nova-lite-v1:0"),
-    ("amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"),
-    ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "us.anthropic.claude-haiku-4-5-20251001-v1:0"),
-])
+@pytest.mark.parametrize(
+    "model, model_id",
+    [
+        ("nova-lite", "us.amazon.nova-lite-v1:0"),
+        ("amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"),
+        ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "us.anthropic.claude-haiku-4-5-20251001-v1:0"),
+    ],
+)
 def test_succeeded(sentry, model, model_id):
     application = unique("e2e-metrics")
     sent = document(model, tags={"applicationId": application, **ALL_TAGS})
     answer = check_succeeded(sentry.ask(sent), sent)
-    totals = counted(sentry, answer, {"Model": model, "ModelId": model_id, "CostCenter": "research", "Application": application, "Environment": "staging"})
-    assert totals == {**APPROVED, "InputTokens": answer["usage"]["inputTokens"], "OutputTokens": answer["usage"]["outputTokens"]}
+    totals = counted(
+        sentry,
+        answer,
+        {
+            "Model": model,
+            "ModelId": model_id,
+            "CostCenter": "research",
+            "Application": application,
+            "Environment": "staging",
+        },
+    )
+    assert totals == {
+        **APPROVED,
+        "InputTokens": answer["usage"]["inputTokens"],
+        "OutputTokens": answer["usage"]["outputTokens"],
+    }
     assert totals["OutputTokens"] > 0
 
 
@@ -42,7 +66,17 @@ def test_succeeded_through_a_profile_without_optional_tags(sentry):
     application = unique("e2e-metrics")
     sent = document(arn, tags={"applicationId": application}, input_tokens=21, output_tokens=143)
     answer = check_succeeded(sentry.ask(sent), sent)
-    totals = counted(sentry, answer, {"Model": arn, "ModelId": arn, "CostCenter": "unspecified", "Application": application, "Environment": "unspecified"})
+    totals = counted(
+        sentry,
+        answer,
+        {
+            "Model": arn,
+            "ModelId": arn,
+            "CostCenter": "unspecified",
+            "Application": application,
+            "Environment": "unspecified",
+        },
+    )
     assert totals == {**APPROVED, "InputTokens": 21, "OutputTokens": 143}
 
 
@@ -50,7 +84,11 @@ def test_tag_that_is_not_ascii_is_percent_encoded(sentry):
     application = unique("e2e-größe")
     sent = document(tags={"applicationId": application, "costCenter": "支援", "environment": "100% ASCII"})
     answer = check_succeeded(sentry.ask(sent), sent)
-    written = {"Application": quote(application, safe=string.printable), "CostCenter": "%E6%94%AF%E6%8F%B4", "Environment": "100% ASCII"}
+    written = {
+        "Application": quote(application, safe=string.printable),
+        "CostCenter": "%E6%94%AF%E6%8F%B4",
+        "Environment": "100% ASCII",
+    }
     found = sentry.wait_for_metrics({**sentry.dimensions(answer), **written})
     assert found["TotalRequests"] == (1, 1)
 
@@ -63,7 +101,17 @@ def test_denied(sentry, limit, code):
     sent = document(arn, tags={"applicationId": application, "costCenter": "research"})
     answer = sentry.ask(sent)
     check_error(answer, code, sent)
-    totals = counted(sentry, answer, {"Model": arn, "ModelId": arn, "CostCenter": "research", "Application": application, "Environment": "unspecified"})
+    totals = counted(
+        sentry,
+        answer,
+        {
+            "Model": arn,
+            "ModelId": arn,
+            "CostCenter": "research",
+            "Application": application,
+            "Environment": "unspecified",
+        },
+    )
     assert totals == DENIED
 
 
@@ -81,9 +129,17 @@ def test_invocation_failed(sentry):
     sent = document("nova-micro", fault="model-error", tags={"applicationId": application, "environment": "staging"})
     answer = sentry.ask(sent)
     check_error(answer, "ModelError", sent)
-    totals = counted(sentry, answer, {
-        "Model": "nova-micro", "ModelId": "us.amazon.nova-micro-v1:0", "CostCenter": "unspecified", "Application": application, "Environment": "staging",
-    })
+    totals = counted(
+        sentry,
+        answer,
+        {
+            "Model": "nova-micro",
+            "ModelId": "us.amazon.nova-micro-v1:0",
+            "CostCenter": "unspecified",
+            "Application": application,
+            "Environment": "staging",
+        },
+    )
     assert totals == {**APPROVED, "InvocationFailed": 1, "InputTokens": 0, "OutputTokens": 0}
 
 
@@ -95,8 +151,12 @@ def test_several_requests_of_one_application_add_up(sentry):
     found = sentry.wait_for_metrics(dimensions, points=5)
     totals = {name: total for name, (total, _) in found.items()}
     assert totals == {
-        "TotalRequests": 5, "RateLimitApproved": 5, "RateLimitDenied": 0, "InvocationFailed": 0,
-        "InputTokens": sum(answer["usage"]["inputTokens"] for answer in answers), "OutputTokens": sum(answer["usage"]["outputTokens"] for answer in answers),
+        "TotalRequests": 5,
+        "RateLimitApproved": 5,
+        "RateLimitDenied": 0,
+        "InvocationFailed": 0,
+        "InputTokens": sum(answer["usage"]["inputTokens"] for answer in answers),
+        "OutputTokens": sum(answer["usage"]["outputTokens"] for answer in answers),
     }
 
 

@@ -24,7 +24,16 @@ FAULTS = {
     "missing-usage": "ModelError",
 }
 # A retry would not help, or the call would be paid for twice.
-NEVER_REPEATED = {"model-timeout", "hang", "access-denied", "validation", "not-found", "model-error", "malformed", "missing-usage"}
+NEVER_REPEATED = {
+    "model-timeout",
+    "hang",
+    "access-denied",
+    "validation",
+    "not-found",
+    "model-error",
+    "malformed",
+    "missing-usage",
+}
 MODEL = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 
 
@@ -52,7 +61,12 @@ def test_failed_invocation_is_counted(sentry, failures, fault):
     found = sentry.wait_for_metrics(sentry.dimensions(ended["output"]))
     assert set(found) == set(METRICS)
     counted = {name: found[name] for name in METRICS[:4]}
-    assert counted == {"TotalRequests": (1, 1), "RateLimitApproved": (1, 1), "RateLimitDenied": (0, 1), "InvocationFailed": (1, 1)}
+    assert counted == {
+        "TotalRequests": (1, 1),
+        "RateLimitApproved": (1, 1),
+        "RateLimitDenied": (0, 1),
+        "InvocationFailed": (1, 1),
+    }
 
 
 @pytest.mark.parametrize("fault", sorted(NEVER_REPEATED))
@@ -81,7 +95,13 @@ def test_refusal_that_ends_after_two_tries_succeeds(sentry, fault):
 
 
 def test_answer_that_does_not_fit_is_named_and_counted(sentry):
-    sent = document(MODEL, tags={"applicationId": unique("e2e-oversized")}, output_bytes=400_000, input_tokens=30, output_tokens=90_000)
+    sent = document(
+        MODEL,
+        tags={"applicationId": unique("e2e-oversized")},
+        output_bytes=400_000,
+        input_tokens=30,
+        output_tokens=90_000,
+    )
     answer = sentry.ask(sent)
     check_error(answer, "OutputTooLarge", sent)
     found = sentry.wait_for_metrics(sentry.dimensions(answer))
@@ -89,7 +109,13 @@ def test_answer_that_does_not_fit_is_named_and_counted(sentry):
     # The tokens were spent, although no client receives them. With a native call, Step Functions drops the answer and its usage.
     tokens = (0, 0) if sentry.native else (30, 90_000)
     counted = {"InputTokens": tokens[0], "OutputTokens": tokens[1]}
-    assert totals == {"TotalRequests": 1, "RateLimitApproved": 1, "RateLimitDenied": 0, "InvocationFailed": 1, **counted}
+    assert totals == {
+        "TotalRequests": 1,
+        "RateLimitApproved": 1,
+        "RateLimitDenied": 0,
+        "InvocationFailed": 1,
+        **counted,
+    }
 
 
 def test_answer_that_grows_when_it_is_escaped_is_still_named(sentry):

@@ -6,8 +6,9 @@ picodollar. Requests with features that it does not accept are refused before an
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -50,12 +51,15 @@ def served(sentry, sent):
     if cost is None:
         assert answer["cost"] == {"priced": False}
     else:
-        assert answer["cost"].keys() == {"priced", "usd"} and Decimal(answer["cost"]["usd"]) == cost, f"{answer['cost']} is not {cost}"
+        assert answer["cost"].keys() == {"priced", "usd"} and Decimal(answer["cost"]["usd"]) == cost, (
+            f"{answer['cost']} is not {cost}"
+        )
     return answer
 
 
 def of_each(models, attempt):
     """Calls `attempt` with every model, several at a time. Fails with the list of all problems."""
+
     def wrong(model):
         try:
             attempt(model)
@@ -71,25 +75,32 @@ def of_each(models, attempt):
 def loop(sentry, model, turns, directives=None, **prompt):
     """Runs a conversation in which the model uses the tool in every turn except the last. Returns the messages."""
     messages = [said({"text": text("Where is it?", tool="find", **directives or {})})]
-    for turn in range(turns):
-        sent = to(model, *messages, tools=[TOOL], **prompt)
-        answer = served(sentry, sent)["output"]
-        if turn == turns - 1:
-            assert answer["stopReason"] == "end_turn"
-            return [*messages, answer["message"]]
+    for turn in range(turns - 1):
+        answer = served(sentry, to(model, *messages, tools=[TOOL], **prompt))["output"]
         assert answer["stopReason"] == "tool_use"
         (use,) = [block["toolUse"] for block in answer["message"]["content"] if "toolUse" in block]
         again = {"tool": "find"} if turn < turns - 2 else {}
         found = text("It is there.", **again, **directives or {})
-        messages += [answer["message"], said({"toolResult": {"toolUseId": use["toolUseId"], "content": [{"text": found}]}})]
+        messages += [
+            answer["message"],
+            said({"toolResult": {"toolUseId": use["toolUseId"], "content": [{"text": found}]}}),
+        ]
+    answer = served(sentry, to(model, *messages, tools=[TOOL], **prompt))["output"]
+    assert answer["stopReason"] == "end_turn"
+    return [*messages, answer["message"]]
 
 
 def names(**wanted):
     """Returns the names of models that accept all features in `wanted`. The values apply if the catalogue has none."""
+
     def takes(model, name, default):
         return bool(CATALOGUE.takes(model).get(name, default))
 
-    return [CATALOGUE.name(model) for model in MODELS if all(takes(model, name, default) for name, default in wanted.items())]
+    return [
+        CATALOGUE.name(model)
+        for model in MODELS
+        if all(takes(model, name, default) for name, default in wanted.items())
+    ]
 
 
 def taken(name):
@@ -105,9 +116,18 @@ def test_models_are_of_every_provider():
 def test_plain_request(sentry):
     def attempt(model):
         name = CATALOGUE.name(model)
-        parameters = {"max_tokens": 2000} | ({} if CATALOGUE.takes(model).get("sampling") == "none" else {"temperature": 0.7})
-        answer = served(sentry, to(name, said(text("Explain the benefits of using S3 using only 100 words.")), parameters=parameters))
-        assert answer["model"] == {"requested": name, "modelId": CATALOGUE.model_id(model), "modelMetric": CATALOGUE.model_id(model)}
+        parameters = {"max_tokens": 2000} | (
+            {} if CATALOGUE.takes(model).get("sampling") == "none" else {"temperature": 0.7}
+        )
+        answer = served(
+            sentry,
+            to(name, said(text("Explain the benefits of using S3 using only 100 words.")), parameters=parameters),
+        )
+        assert answer["model"] == {
+            "requested": name,
+            "modelId": CATALOGUE.model_id(model),
+            "modelMetric": CATALOGUE.model_id(model),
+        }
         assert answer["output"]["message"]["content"]
 
     of_each(MODELS, attempt)
@@ -129,10 +149,13 @@ def test_parts_that_a_model_takes(sentry):
 
     The rules of the simulator have another source than the catalogue, so this test finds differences between the two.
     """
+
     def attempt(model):
         takes = CATALOGUE.takes(model)
-        sampling = {"none": {}, "one-of-temperature-top-p": {"top_p": 0.9}}.get(takes.get("sampling"), {"temperature": 0.7, "top_p": 0.9})
-        parameters = {"max_tokens": 500, **sampling}
+        sampling = {"none": {}, "one-of-temperature-top-p": {"top_p": 0.9}}.get(
+            takes.get("sampling"), {"temperature": 0.7, "top_p": 0.9}
+        )
+        parameters: dict[str, Any] = {"max_tokens": 500, **sampling}
         if takes.get("topK"):
             parameters["top_k"] = 5
         if takes.get("stopSequences", True):
@@ -169,7 +192,10 @@ def test_caching(sentry):
     def attempt(name):
         messages = [said({"text": f"{unique('read-once')} {LONG}"}, POINT, {"text": text()})]
         written = served(sentry, to(name, *messages))["usage"]
-        assert written["cacheWriteInputTokens"] >= taken(name)["cache"]["minTokens"] and written["cacheReadInputTokens"] == 0
+        assert (
+            written["cacheWriteInputTokens"] >= taken(name)["cache"]["minTokens"]
+            and written["cacheReadInputTokens"] == 0
+        )
         read = served(sentry, to(name, *messages))["usage"]
         assert (read["cacheReadInputTokens"], read["cacheWriteInputTokens"]) == (written["cacheWriteInputTokens"], 0)
 
@@ -180,10 +206,20 @@ def test_caching(sentry):
 
 # Models that have ended are left out.
 TODAYS = [
-    name for name in (
-        "claude-sonnet-5", "claude-opus-5-5", "claude-haiku-4-5", "claude-haiku-5-5", "nova-2-lite", "gpt-oss-120b", "llama-4-maverick", "kimi-k3",
-        "grok-4-7", "deepseek-v3-2",
-    ) if name in LIVING
+    name
+    for name in (
+        "claude-sonnet-5",
+        "claude-opus-5-5",
+        "claude-haiku-4-5",
+        "claude-haiku-5-5",
+        "nova-2-lite",
+        "gpt-oss-120b",
+        "llama-4-maverick",
+        "kimi-k3",
+        "grok-4-7",
+        "deepseek-v3-2",
+    )
+    if name in LIVING
 ]
 
 
@@ -204,12 +240,15 @@ def cost_of(sentry, sent):
     return Decimal(served(sentry, sent)["cost"]["usd"])
 
 
-@pytest.mark.parametrize("model, read, dollars", [
-    ("gpt-6-sol", 272_000, "0.5995"),  # 272,000 x 2.20 + 100 x 11.00
-    ("gpt-6-sol", 300_000, "1.32165"),  # 300,000 x 4.40 + 100 x 16.50
-    ("claude-haiku-5-5", 100_000, "0.011055"),  # 100,000 x 0.11 + 100 x 0.55
-    ("claude-haiku-5-5", 300_000, "0.165275"),  # 300,000 x 0.55 + 100 x 2.75
-])
+@pytest.mark.parametrize(
+    "model, read, dollars",
+    [
+        ("gpt-6-sol", 272_000, "0.5995"),  # 272,000 x 2.20 + 100 x 11.00
+        ("gpt-6-sol", 300_000, "1.32165"),  # 300,000 x 4.40 + 100 x 16.50
+        ("claude-haiku-5-5", 100_000, "0.011055"),  # 100,000 x 0.11 + 100 x 0.55
+        ("claude-haiku-5-5", 300_000, "0.165275"),  # 300,000 x 0.55 + 100 x 2.75
+    ],
+)
 def test_long_prompts_cost_their_own_rates(sentry, model, read, dollars):
     assert cost_of(sentry, document(model, tags=TAGS, input_tokens=read, output_tokens=100)) == Decimal(dollars)
 
@@ -220,7 +259,10 @@ def test_each_lifetime_of_a_cache_costs_its_own_rate(sentry):
     # 100 x 1.10 + 2,000 x 1.375 + 3,000 x 2.20 + 50 x 5.50
     answer = served(sentry, sent)
     assert Decimal(answer["cost"]["usd"]) == Decimal("0.009735")
-    assert sorted((each["ttl"], each["inputTokens"]) for each in answer["usage"]["cacheDetails"]) == [("1h", 3000), ("5m", 2000)]
+    assert sorted((each["ttl"], each["inputTokens"]) for each in answer["usage"]["cacheDetails"]) == [
+        ("1h", 3000),
+        ("5m", 2000),
+    ]
 
 
 def test_priority_costs_its_own_rate(sentry):
@@ -231,6 +273,7 @@ def test_priority_costs_its_own_rate(sentry):
 
 # Reasoning
 
+
 def thinking_loop(sentry, model, **prompt):
     """Runs a loop of two turns. Returns its messages without the last answer, so that a test can send the second turn again."""
     messages = loop(sentry, model, 2, **prompt)
@@ -238,7 +281,13 @@ def thinking_loop(sentry, model, **prompt):
     return messages[:3]
 
 
-@pytest.mark.parametrize("model, prompt", [("claude-haiku-4-5", {"reasoning": {"budgetTokens": 1024}}), ("claude-sonnet-5", {"reasoning": {"effort": "high"}})])
+@pytest.mark.parametrize(
+    "model, prompt",
+    [
+        ("claude-haiku-4-5", {"reasoning": {"budgetTokens": 1024}}),
+        ("claude-sonnet-5", {"reasoning": {"effort": "high"}}),
+    ],
+)
 def test_changed_signature_is_refused_by_bedrock(sentry, model, prompt):
     messages = thinking_loop(sentry, model, **prompt)
     forged = copy.deepcopy(messages)
@@ -251,9 +300,13 @@ def test_changed_signature_is_refused_by_bedrock(sentry, model, prompt):
     served(sentry, to(model, *messages, tools=[TOOL], **prompt))
 
 
-@pytest.mark.parametrize("model, prompt, refused", [
-    ("claude-haiku-4-5", {"reasoning": {"budgetTokens": 1024}}, True), ("claude-sonnet-5", {"reasoning": {"effort": "high"}}, False),
-])
+@pytest.mark.parametrize(
+    "model, prompt, refused",
+    [
+        ("claude-haiku-4-5", {"reasoning": {"budgetTokens": 1024}}, True),
+        ("claude-sonnet-5", {"reasoning": {"effort": "high"}}, False),
+    ],
+)
 def test_loop_without_its_thoughts(sentry, model, prompt, refused):
     """A model that thinks by budget must get its reasoning back. A model that thinks adaptively continues without it."""
     messages = thinking_loop(sentry, model, **prompt)
@@ -278,10 +331,22 @@ FIELDS = "prompt.additionalModelRequestFields"
 
 # rule: document, details.path, details.parameter
 BROKEN = {
-    "temperature with top_p": (to("claude-haiku-4-5", parameters={"temperature": 0.5, "top_p": 0.9}), "prompt.parameters.top_p", "top_p"),
-    "sampling": (to("claude-opus-4-7", parameters={"temperature": 0.5}), "prompt.parameters.temperature", "temperature"),
+    "temperature with top_p": (
+        to("claude-haiku-4-5", parameters={"temperature": 0.5, "top_p": 0.9}),
+        "prompt.parameters.top_p",
+        "top_p",
+    ),
+    "sampling": (
+        to("claude-opus-4-7", parameters={"temperature": 0.5}),
+        "prompt.parameters.temperature",
+        "temperature",
+    ),
     "top_k": (to("gpt-oss-120b", parameters={"top_k": 5}), "prompt.parameters.top_k", "top_k"),
-    "temperature while thinking": (to("claude-haiku-4-5", **THINKING | {"parameters": {"max_tokens": 4000, "temperature": 0.5}}), "prompt.parameters.temperature", "temperature"),
+    "temperature while thinking": (
+        to("claude-haiku-4-5", **THINKING | {"parameters": {"max_tokens": 4000, "temperature": 0.5}}),
+        "prompt.parameters.temperature",
+        "temperature",
+    ),
     "prefill": (to("claude-sonnet-4-6", HI, BEGUN), "prompt.messages[1]", "messages"),
     "prefill while thinking": (to("claude-haiku-4-5", HI, BEGUN, **THINKING), "prompt.messages[1]", "messages"),
     "forced tool while thinking": (to("claude-haiku-4-5", **THINKING, **FORCED), "prompt.toolChoice", "toolChoice"),
@@ -293,29 +358,78 @@ BROKEN = {
     "thinking": (to("nova-lite", reasoning={"effort": "low"}), "prompt.reasoning", "reasoning"),
     "effort": (to("claude-sonnet-5", reasoning={"effort": "max"}), "prompt.reasoning.effort", "reasoning"),
     "budget": (to("claude-opus-4-7", reasoning={"budgetTokens": 2000}), "prompt.reasoning.budgetTokens", "reasoning"),
-    "budget as large as the answer": (to("claude-haiku-4-5", reasoning={"budgetTokens": 4000}, parameters={"max_tokens": 4000}), "prompt.reasoning.budgetTokens", "reasoning"),
+    "budget as large as the answer": (
+        to("claude-haiku-4-5", reasoning={"budgetTokens": 4000}, parameters={"max_tokens": 4000}),
+        "prompt.reasoning.budgetTokens",
+        "reasoning",
+    ),
     "thinking off": (to("claude-opus-5-5", reasoning={"off": True}), "prompt.reasoning.off", "reasoning"),
     "cache point": (to("llama-3-3-70b", said({"text": "Hi"}, POINT)), f"{FIRST}.content[1].cachePoint", "cachePoint"),
-    "cache point of an hour": (to("nova-lite", said({"text": "Hi"}, HOUR)), f"{FIRST}.content[1].cachePoint.ttl", "cachePoint"),
+    "cache point of an hour": (
+        to("nova-lite", said({"text": "Hi"}, HOUR)),
+        f"{FIRST}.content[1].cachePoint.ttl",
+        "cachePoint",
+    ),
     "cache point among tools": (to("nova-lite", tools=[TOOL, POINT]), "prompt.tools[1].cachePoint", "cachePoint"),
-    "an hour after five minutes": (to("claude-haiku-4-5", said({"text": "Hi"}, POINT, {"text": "there"}, HOUR)), f"{FIRST}.content[3].cachePoint.ttl", None),
+    "an hour after five minutes": (
+        to("claude-haiku-4-5", said({"text": "Hi"}, POINT, {"text": "there"}, HOUR)),
+        f"{FIRST}.content[3].cachePoint.ttl",
+        None,
+    ),
     "structured output": (to("nova-lite", **SCHEMA), "prompt.outputFormat", "outputFormat"),
-    "unknown field of its own": (to("claude-haiku-4-5", additionalModelRequestFields={"anthropic_beta": ["x"]}), f"{FIELDS}.anthropic_beta", "additionalModelRequestFields"),
-    "max_tokens among its own fields": (to("claude-haiku-4-5", additionalModelRequestFields={"max_tokens": 9}), f"{FIELDS}.max_tokens", "additionalModelRequestFields"),
-    "max_tokens inside a field of its own": (
-        to("claude-haiku-4-5", additionalModelRequestFields={"thinking": {"type": "enabled", "budget_tokens": 1024, "max_tokens": 9}}), FIELDS,
+    "unknown field of its own": (
+        to("claude-haiku-4-5", additionalModelRequestFields={"anthropic_beta": ["x"]}),
+        f"{FIELDS}.anthropic_beta",
         "additionalModelRequestFields",
     ),
-    "tool history without tools": (to("nova-lite", HI, said(USE, role="assistant"), said(RESULT)), "prompt.messages[1].content[0]", "tools"),
-    "toolUse without its result": (to("nova-lite", HI, said(USE, role="assistant"), HI, tools=[TOOL]), "prompt.messages[1].content[0].toolUse", None),
-    "result without its toolUse": (to("nova-lite", said(RESULT), tools=[TOOL]), f"{FIRST}.content[0].toolResult.toolUseId", None),
+    "max_tokens among its own fields": (
+        to("claude-haiku-4-5", additionalModelRequestFields={"max_tokens": 9}),
+        f"{FIELDS}.max_tokens",
+        "additionalModelRequestFields",
+    ),
+    "max_tokens inside a field of its own": (
+        to(
+            "claude-haiku-4-5",
+            additionalModelRequestFields={"thinking": {"type": "enabled", "budget_tokens": 1024, "max_tokens": 9}},
+        ),
+        FIELDS,
+        "additionalModelRequestFields",
+    ),
+    "tool history without tools": (
+        to("nova-lite", HI, said(USE, role="assistant"), said(RESULT)),
+        "prompt.messages[1].content[0]",
+        "tools",
+    ),
+    "toolUse without its result": (
+        to("nova-lite", HI, said(USE, role="assistant"), HI, tools=[TOOL]),
+        "prompt.messages[1].content[0].toolUse",
+        None,
+    ),
+    "result without its toolUse": (
+        to("nova-lite", said(RESULT), tools=[TOOL]),
+        f"{FIRST}.content[0].toolResult.toolUseId",
+        None,
+    ),
     "blank text": (to("nova-lite", said(" \n ")), f"{FIRST}.content", None),
     "blank text in a block": (to("nova-lite", said({"text": " "}, {"text": "Hi"})), f"{FIRST}.content[0].text", None),
-    "white-space stop sequence": (to("nova-lite", parameters={"stop_sequences": ["x", " \n"]}), "prompt.parameters.stop_sequences[1]", None),
-    "stop sequence": (to("gpt-oss-120b", parameters={"stop_sequences": ["x"]}), "prompt.parameters.stop_sequences", "stop_sequences"),
-    "name of a document": (to("nova-lite", said({"text": "Hi"}, {"document": {**NOTES["document"], "name": "notes.v2"}})), f"{FIRST}.content[1].document.name", None),
+    "white-space stop sequence": (
+        to("nova-lite", parameters={"stop_sequences": ["x", " \n"]}),
+        "prompt.parameters.stop_sequences[1]",
+        None,
+    ),
+    "stop sequence": (
+        to("gpt-oss-120b", parameters={"stop_sequences": ["x"]}),
+        "prompt.parameters.stop_sequences",
+        "stop_sequences",
+    ),
+    "name of a document": (
+        to("nova-lite", said({"text": "Hi"}, {"document": {**NOTES["document"], "name": "notes.v2"}})),
+        f"{FIRST}.content[1].document.name",
+        None,
+    ),
     "schema that is no object": (
-        to("nova-lite", tools=[{"toolSpec": {"name": "find", "inputSchema": {"json": {"type": "string"}}}}]), "prompt.tools[0].toolSpec.inputSchema.json.type",
+        to("nova-lite", tools=[{"toolSpec": {"name": "find", "inputSchema": {"json": {"type": "string"}}}}]),
+        "prompt.tools[0].toolSpec.inputSchema.json.type",
         None,
     ),
     "first turn of the assistant": (to("nova-lite", BEGUN, HI), f"{FIRST}.role", None),
@@ -324,7 +438,8 @@ BROKEN = {
 
 def rows(sentry):
     """Returns the number of items in the ledger."""
-    count, more = 0, {}
+    count = 0
+    more: dict[str, Any] = {}
     while True:
         page = sentry.ledger.scan(Select="COUNT", ConsistentRead=True, **more)
         count += page["Count"]
@@ -354,13 +469,14 @@ def test_model_of_profiles_alone_is_refused_on_demand_with_its_profiles(sentry):
 
 # Ends of life
 
+
 def notice(answer):
     (only,) = answer.pop("notices")
     return only
 
 
 def test_model_that_ends_soon_is_served_with_a_notice(sentry):
-    ends = (datetime.now(timezone.utc) + timedelta(days=30)).date().isoformat()
+    ends = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
     model = sentry.add_model(ends=ends, successor="nova-lite")
     sent = document(model, tags=TAGS)
     answer = sentry.ask(sent)
@@ -371,8 +487,11 @@ def test_model_that_ends_soon_is_served_with_a_notice(sentry):
 
 def test_model_that_ended_is_refused_with_its_replacement(sentry):
     calls = sentry.calls()
-    ended = datetime.now(timezone.utc).date().isoformat()
-    for model, successor in ((sentry.add_model(ends=ended, successor="nova-lite"), "nova-lite"), ("llama-3-1-405b", CATALOGUE.heir("llama-3-1-405b"))):
+    ended = datetime.now(UTC).date().isoformat()
+    for model, successor in (
+        (sentry.add_model(ends=ended, successor="nova-lite"), "nova-lite"),
+        ("llama-3-1-405b", CATALOGUE.heir("llama-3-1-405b")),
+    ):
         sent = document(model, tags=TAGS)
         answer = sentry.ask(sent)
         check_error(answer, "UnknownModel", sent)
@@ -380,7 +499,9 @@ def test_model_that_ended_is_refused_with_its_replacement(sentry):
     assert sentry.calls() == calls
 
 
-@pytest.mark.parametrize("alias", ["claude-3-haiku", "claude-3-5-haiku", "claude-3-sonnet", "claude-3-5-sonnet-v2", "claude-2"])
+@pytest.mark.parametrize(
+    "alias", ["claude-3-haiku", "claude-3-5-haiku", "claude-3-sonnet", "claude-3-5-sonnet-v2", "claude-2"]
+)
 def test_alias_of_a_model_that_ended_leads_on(sentry, alias):
     by = CATALOGUE.heir(alias)
     sent = document(alias, tags=TAGS)
@@ -388,4 +509,8 @@ def test_alias_of_a_model_that_ended_leads_on(sentry, alias):
     told = next(each for each in answer.pop("notices") if each["code"] == "ModelReplaced")
     check_succeeded(answer, sent)
     assert alias in told["message"] and by in told["message"]
-    assert answer["model"] == {"requested": alias, "modelId": CATALOGUE.callable(by), "modelMetric": CATALOGUE.callable(by)}
+    assert answer["model"] == {
+        "requested": alias,
+        "modelId": CATALOGUE.callable(by),
+        "modelMetric": CATALOGUE.callable(by),
+    }

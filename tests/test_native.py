@@ -10,6 +10,7 @@ import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import botocore.session
 import pytest
@@ -30,7 +31,7 @@ MODELS = {
     "qwen": "qwen.qwen3-32b-v1:0",
 }
 SPECIAL = 'Quotes " and \\ and\nnew lines, {"json": [1]}, größer 🦀 \u0001.'
-PROMPTS = {
+PROMPTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "special characters": {"words": SPECIAL},
     "max_tokens": {"parameters": {"max_tokens": 5}},
@@ -49,15 +50,22 @@ PROMPTS = {
 }
 # Content blocks, and fields besides the messages. A model that does not accept them must cause the same error on both stacks.
 USE = {"toolUse": {"toolUseId": "t1", "name": "find", "input": {"someKey": [{"InnerKey": 0.5}], "none": None}}}
-RESULT = {"toolResult": {"toolUseId": "t1", "status": "success", "content": [{"json": {"At": [1, 0.5, None]}}, {"text": SPECIAL}]}}
-RICH = {
+RESULT = {
+    "toolResult": {
+        "toolUseId": "t1",
+        "status": "success",
+        "content": [{"json": {"At": [1, 0.5, None]}}, {"text": SPECIAL}],
+    }
+}
+RICH: dict[str, dict[str, Any]] = {
     "list of texts": {"blocks": [{"text": SPECIAL}]},
     "tool": {"tool": "find", "beside": {"tools": [TOOL]}},
     "tool choice": {"beside": {"tools": [TOOL], "toolChoice": {"tool": {"name": "find"}}}},
     "tool choice any": {"beside": {"tools": [TOOL], "toolChoice": {"any": {}}}},
     "tool result": {
         "before": [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": [{"text": "Wait."}, USE]}],
-        "blocks": [RESULT], "beside": {"tools": [TOOL]},
+        "blocks": [RESULT],
+        "beside": {"tools": [TOOL]},
     },
     "guardrail": {"beside": {"guardrail": {"identifier": "lenient", "version": "1"}}},
     "guardrail blocks the prompt": {"beside": {"guardrail": {"identifier": "blocksinput", "version": "1"}}},
@@ -67,10 +75,24 @@ RICH = {
     "text document": {"blocks": [NOTES]},
     "image": {"blocks": [IMAGE]},
 }
-FAULTS = {
-    fault: {"fault": fault} for fault in (
-        "throttling", "quota", "not-ready", "unavailable", "internal", "close", "hang", "model-timeout", "model-error",
-        "access-denied", "validation", "not-found", "malformed", "missing-usage")
+FAULTS: dict[str, dict[str, Any]] = {
+    fault: {"fault": fault}
+    for fault in (
+        "throttling",
+        "quota",
+        "not-ready",
+        "unavailable",
+        "internal",
+        "close",
+        "hang",
+        "model-timeout",
+        "model-error",
+        "access-denied",
+        "validation",
+        "not-found",
+        "malformed",
+        "missing-usage",
+    )
 }
 # Errors do not depend on the family, so one family is enough.
 CELLS = [*((family, name) for family in MODELS for name in PROMPTS | RICH), *(("nova", name) for name in FAULTS)]
@@ -113,7 +135,9 @@ def entry(family, name):
 
 def ended(stack, sent):
     """Returns the result of the model router as text, without the id of Bedrock's answer. The id is different each time."""
-    done = stack.states.start_sync_execution(stateMachineArn=stack.outputs["ModelRouterArn"], input=json.dumps(sent, ensure_ascii=False))
+    done = stack.states.start_sync_execution(
+        stateMachineArn=stack.outputs["ModelRouterArn"], input=json.dumps(sent, ensure_ascii=False)
+    )
     cause = re.sub(r',?"bedrockRequestId": ?"[^"]+"', "", done.get("cause") or "")
     return done["status"], done["output"] if done["status"] == "SUCCEEDED" else None, done.get("error"), cause
 
@@ -124,7 +148,7 @@ def both(native, waiting):
 
     def run(stack):
         with ThreadPoolExecutor(6) as pool:
-            return dict(zip(sent, pool.map(lambda each: ended(stack, each), sent.values())))
+            return dict(zip(sent, pool.map(lambda each: ended(stack, each), sent.values()), strict=True))
 
     return {"sent": sent, "native": run(native), "lambda": run(waiting)}
 
@@ -161,7 +185,9 @@ def test_request_is_the_same(both, arrived, family, name):
 
 @pytest.mark.parametrize("directives", [{}, {"fault": "validation"}, {"output_tokens": 30, "cache_read": 5}])
 def test_document_of_the_rate_limiter_is_the_same(native, waiting, directives):
-    sent = document("nova-lite", tags={"applicationId": "e2e-native", "requestId": f"e2e-{secrets.token_hex(8)}"}, **directives)
+    sent = document(
+        "nova-lite", tags={"applicationId": "e2e-native", "requestId": f"e2e-{secrets.token_hex(8)}"}, **directives
+    )
     answers = [stack.ask(sent) for stack in (native, waiting)]
     for answer in answers:
         del answer["tags"]["timestamp"], answer["budget"]
@@ -185,6 +211,7 @@ def test_model_that_hangs_is_given_up_after_its_time(native):
 
 def test_repetition_is_stopped_where_the_sdk_has_repeated_by_itself(native):
     """`attempts` is the number of attempts by the integration's SDK. An attempt before the last may have been paid for."""
+
     def outcome(attempts, **directives):
         model, bare = native.profile_arn()
         sent = document(model, content=text(f"Hi. [[sdk attempts={attempts}]]", fault="throttling", **directives))
@@ -207,7 +234,12 @@ def test_hold_stays_where_the_sdk_has_repeated_by_itself(native):
         scope = unique("e2e-native")
         native.set_limit(f"costCenter#{scope}", {"output": 1_000})
         tags = {"applicationId": "e2e-native", "costCenter": scope}
-        sent = document("nova-lite", content=text(f"Hi. [[sdk attempts={attempts}]]", fault="throttling"), parameters={"max_tokens": 100}, tags=tags)
+        sent = document(
+            "nova-lite",
+            content=text(f"Hi. [[sdk attempts={attempts}]]", fault="throttling"),
+            parameters={"max_tokens": 100},
+            tags=tags,
+        )
         answer = native.ask(sent)
         check_error(answer, "ModelThrottled", sent)
         assert entry_of(answer, f"costCenter#{scope}")["output"]["reserved"] == reserved
@@ -222,7 +254,10 @@ def test_function_that_crashes_says_what_can_have_been_spent(native, function, n
 
 
 def test_answer_over_the_limit_of_a_payload_is_named_but_its_usage_is_not_known(native):
-    done = native.execute(entry("nova", "plain") | {"prompt": {"messages": [{"role": "user", "content": text(output_bytes=400_000)}]}}, machine="ModelRouterArn")
+    done = native.execute(
+        entry("nova", "plain") | {"prompt": {"messages": [{"role": "user", "content": text(output_bytes=400_000)}]}},
+        machine="ModelRouterArn",
+    )
     assert done["error"] == "OutputTooLarge"
     assert not {"usage", "nothingSpent"} & json.loads(done["cause"]).keys()
 
@@ -245,7 +280,10 @@ def test_names_are_those_of_the_service_model():
     operation = botocore.session.get_session().get_service_model("bedrock-runtime").operation_model("Converse")
     found = [each for shape in (operation.input_shape, operation.output_shape) for each in members(shape, set())]
     assert len(found) > 100 and all(re.fullmatch("[a-z][A-Za-z0-9]*", name) for name, _, _ in found)
-    free, binary = (set(re.findall('"(.*?)"', listed)) for listed in re.findall(r"const (?:FREE_FORM|BINARY): .*?= \[(.*?)\];", NAMES.read_text(), re.DOTALL))
+    free, binary = (
+        set(re.findall('"(.*?)"', listed))
+        for listed in re.findall(r"const (?:FREE_FORM|BINARY): .*?= \[(.*?)\];", NAMES.read_text(), re.DOTALL)
+    )
     assert free == {name for name, own, _ in found if own}
     assert binary == {name for name, _, blob in found if blob}
     assert not free & {name for name, own, _ in found if not own}

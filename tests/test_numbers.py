@@ -12,12 +12,21 @@ from wire_shapes import exchanges
 pytestmark = pytest.mark.local
 
 NUMBERS = {
-    "zod": "9007199254740991", "double": "0.30000000000000004", "id": "1234567890123456789", "largest": "18446744073709551615",
-    "least": "-9223372036854775808", "seventeen": "31.245270191439438", "small": "2.2250738585072014e-308",
+    "zod": "9007199254740991",
+    "double": "0.30000000000000004",
+    "id": "1234567890123456789",
+    "largest": "18446744073709551615",
+    "least": "-9223372036854775808",
+    "seventeen": "31.245270191439438",
+    "small": "2.2250738585072014e-308",
 }
 OBJECT = "{" + ", ".join(f'"{name}": {digits}' for name, digits in NUMBERS.items()) + "}"
 # Each number is a limit of its property, and the value that the simulated model passes to the tool.
-SCHEMA = '{"type": "object", "properties": {' + ", ".join(f'"{name}": {{"maximum": {digits}, "default": {digits}}}' for name, digits in NUMBERS.items()) + "}}"
+SCHEMA = (
+    '{"type": "object", "properties": {'
+    + ", ".join(f'"{name}": {{"maximum": {digits}, "default": {digits}}}' for name, digits in NUMBERS.items())
+    + "}}"
+)
 TOOL = f'{{"toolSpec": {{"name": "find", "inputSchema": {{"json": {SCHEMA}}}}}}}'
 SEPARATORS = ",}] \n"
 
@@ -31,7 +40,11 @@ def body_at_bedrock(sentry, sent):
     """Returns the text of the only body that reached Bedrock for a request."""
     (key,) = token(sent)
     _, kept = exchanges(sentry.bedrock_endpoint)
-    found = [each["request"]["body"] for each in kept if key in each["request"]["body"] and each["path"].endswith("/converse")]
+    found = [
+        each["request"]["body"]
+        for each in kept
+        if key in each["request"]["body"] and each["path"].endswith("/converse")
+    ]
     assert len(found) == 1
     return found[0]
 
@@ -55,7 +68,10 @@ def test_numbers_arrive_digit_by_digit_in_both_turns(sentry):
     # Python reads and writes these numbers unchanged, so the answer is sent back as any client would send it.
     result = f'{{"toolResult": {{"toolUseId": "{use["toolUseId"]}", "content": [{{"json": {OBJECT}}}]}}}}'
     last = json.dumps({"text": text()})
-    sent, _ = asked(sentry, f'[{{"role": "user", "content": {question}}}, {{"role": "assistant", "content": {json.dumps(content)}}}, {{"role": "user", "content": [{result}, {last}]}}]')
-    assert digits_in(body_at_bedrock(sentry, sent)) == dict.fromkeys(NUMBERS, 4), "in the schema, the input and the result"
-
-
+    sent, _ = asked(
+        sentry,
+        f'[{{"role": "user", "content": {question}}}, {{"role": "assistant", "content": {json.dumps(content)}}}, {{"role": "user", "content": [{result}, {last}]}}]',
+    )
+    assert digits_in(body_at_bedrock(sentry, sent)) == dict.fromkeys(NUMBERS, 4), (
+        "in the schema, the input and the result"
+    )

@@ -20,11 +20,14 @@ def works_again(sentry):
     check_succeeded(sentry.ask(document()))
 
 
-@pytest.mark.parametrize("function, variable, code", [
-    ("FetchUsageFunction", "AWS_ENDPOINT_URL_CLOUDWATCH", "UsageUnavailable"),
-    ("LookupLimitFunction", "AWS_ENDPOINT_URL_DYNAMODB", "LedgerUnavailable"),
-    ("ReserveFunction", "AWS_ENDPOINT_URL_DYNAMODB", "LedgerUnavailable"),
-])
+@pytest.mark.parametrize(
+    "function, variable, code",
+    [
+        ("FetchUsageFunction", "AWS_ENDPOINT_URL_CLOUDWATCH", "UsageUnavailable"),
+        ("LookupLimitFunction", "AWS_ENDPOINT_URL_DYNAMODB", "LedgerUnavailable"),
+        ("ReserveFunction", "AWS_ENDPOINT_URL_DYNAMODB", "LedgerUnavailable"),
+    ],
+)
 @pytest.mark.parametrize("how", ["unreachable", "hangs up"])
 def test_unreachable_service_denies_and_calls_no_model(sentry, profile, function, variable, code, how):
     arn, bare = profile
@@ -42,22 +45,27 @@ def test_unreachable_service_denies_and_calls_no_model(sentry, profile, function
 def test_both_unreachable_denies(sentry, profile):
     arn, bare = profile
     sent = document(arn)
-    with sentry.reconfigured("FetchUsageFunction", AWS_ENDPOINT_URL_CLOUDWATCH=UNREACHABLE):
-        with sentry.reconfigured("LookupLimitFunction", AWS_ENDPOINT_URL_DYNAMODB=UNREACHABLE):
-            answer = sentry.ask(sent)
+    with (
+        sentry.reconfigured("FetchUsageFunction", AWS_ENDPOINT_URL_CLOUDWATCH=UNREACHABLE),
+        sentry.reconfigured("LookupLimitFunction", AWS_ENDPOINT_URL_DYNAMODB=UNREACHABLE),
+    ):
+        answer = sentry.ask(sent)
     check_answer(answer, sent)
     assert answer["outcome"] == "Denied"
     assert answer["error"]["code"] in {"UsageUnavailable", "LedgerUnavailable"}
     assert sentry.calls(bare) == 0
 
 
-@pytest.mark.parametrize("function, code, unvalidated", [
-    ("ValidateAndTagFunction", "LedgerUnavailable", True),
-    ("FetchUsageFunction", "UsageUnavailable", False),
-    ("LookupLimitFunction", "LedgerUnavailable", False),
-    ("ReserveFunction", "LedgerUnavailable", False),
-    ("InvokeModelFunction", "ModelUnavailable", False),
-])
+@pytest.mark.parametrize(
+    "function, code, unvalidated",
+    [
+        ("ValidateAndTagFunction", "LedgerUnavailable", True),
+        ("FetchUsageFunction", "UsageUnavailable", False),
+        ("LookupLimitFunction", "LedgerUnavailable", False),
+        ("ReserveFunction", "LedgerUnavailable", False),
+        ("InvokeModelFunction", "ModelUnavailable", False),
+    ],
+)
 def test_function_that_crashes(sentry, profile, function, code, unvalidated):
     arn, bare = profile
     sent = document(arn)
@@ -70,12 +78,15 @@ def test_function_that_crashes(sentry, profile, function, code, unvalidated):
     works_again(sentry)
 
 
-@pytest.mark.parametrize("function, variable, code", [
-    ("FetchUsageFunction", "AWS_ENDPOINT_URL_CLOUDWATCH", "UsageUnavailable"),
-    ("LookupLimitFunction", "AWS_ENDPOINT_URL_DYNAMODB", "LedgerUnavailable"),
-    ("ReserveFunction", "AWS_ENDPOINT_URL_DYNAMODB", "LedgerUnavailable"),
-    ("InvokeModelFunction", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "ModelTimeout"),
-])
+@pytest.mark.parametrize(
+    "function, variable, code",
+    [
+        ("FetchUsageFunction", "AWS_ENDPOINT_URL_CLOUDWATCH", "UsageUnavailable"),
+        ("LookupLimitFunction", "AWS_ENDPOINT_URL_DYNAMODB", "LedgerUnavailable"),
+        ("ReserveFunction", "AWS_ENDPOINT_URL_DYNAMODB", "LedgerUnavailable"),
+        ("InvokeModelFunction", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "ModelTimeout"),
+    ],
+)
 def test_function_that_times_out(sentry, profile, function, variable, code):
     arn, bare = profile
     sent = document(arn)
@@ -95,10 +106,14 @@ def test_function_that_fails_after_a_working_call(sentry, profile):
         check_error(sentry.ask(sent), "UsageUnavailable", sent)
 
 
-@pytest.mark.parametrize("broken", [
-    lambda sentry: sentry.crashing("CountTokensFunction"),
-    lambda sentry: sentry.reconfigured("CountTokensFunction", AWS_ENDPOINT_URL_BEDROCK_RUNTIME=UNREACHABLE),
-], ids=["crashes", "Bedrock unreachable"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda sentry: sentry.crashing("CountTokensFunction"),
+        lambda sentry: sentry.reconfigured("CountTokensFunction", AWS_ENDPOINT_URL_BEDROCK_RUNTIME=UNREACHABLE),
+    ],
+    ids=["crashes", "Bedrock unreachable"],
+)
 def test_tokens_that_cannot_be_counted_are_bounded(sentry, profile, broken):
     arn, bare = profile
     sent = document(arn)
@@ -117,10 +132,14 @@ def test_both_reserve_and_its_cancellation_fail(sentry, profile):
     works_again(sentry)
 
 
-@pytest.mark.parametrize("broken", [
-    lambda sentry: sentry.crashing("SettleFunction"),
-    lambda sentry: sentry.reconfigured("SettleFunction", AWS_ENDPOINT_URL_DYNAMODB=UNREACHABLE),
-], ids=["crashes", "DynamoDB unreachable"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda sentry: sentry.crashing("SettleFunction"),
+        lambda sentry: sentry.reconfigured("SettleFunction", AWS_ENDPOINT_URL_DYNAMODB=UNREACHABLE),
+    ],
+    ids=["crashes", "DynamoDB unreachable"],
+)
 @pytest.mark.parametrize("fault", [None, "throttling"])
 def test_answer_is_not_withheld_because_its_hold_could_not_be_settled(sentry, profile, broken, fault):
     """The function of the metrics queue settles the hold from the message of the request. A metric counts it."""
@@ -141,10 +160,14 @@ def test_answer_is_not_withheld_because_its_hold_could_not_be_settled(sentry, pr
     works_again(sentry)
 
 
-@pytest.mark.parametrize("broken", [
-    lambda sentry: sentry.crashing("EmitMetricsFunction"),
-    lambda sentry: sentry.reconfigured("EmitMetricsFunction", AWS_ENDPOINT_URL_CLOUDWATCH=UNREACHABLE),
-], ids=["crashes", "CloudWatch unreachable"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda sentry: sentry.crashing("EmitMetricsFunction"),
+        lambda sentry: sentry.reconfigured("EmitMetricsFunction", AWS_ENDPOINT_URL_CLOUDWATCH=UNREACHABLE),
+    ],
+    ids=["crashes", "CloudWatch unreachable"],
+)
 def test_metrics_that_could_not_be_sent_arrive_later(sentry, broken):
     sent = document(tags={"applicationId": unique("e2e-late-metrics")})
     with sentry.quick_redelivery():
@@ -154,7 +177,11 @@ def test_metrics_that_could_not_be_sent_arrive_later(sentry, broken):
             assert not sentry.metrics(sentry.dimensions(answer))
         found = sentry.wait_for_metrics(sentry.dimensions(answer), seconds=90)
     assert {name: total for name, (total, _) in found.items()} == {
-        "TotalRequests": 1, "RateLimitApproved": 1, "RateLimitDenied": 0, "InvocationFailed": 0,
-        "InputTokens": answer["usage"]["inputTokens"], "OutputTokens": answer["usage"]["outputTokens"],
+        "TotalRequests": 1,
+        "RateLimitApproved": 1,
+        "RateLimitDenied": 0,
+        "InvocationFailed": 0,
+        "InputTokens": answer["usage"]["inputTokens"],
+        "OutputTokens": answer["usage"]["outputTokens"],
     }
     assert set(found) == set(METRICS)

@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,10 @@ NAMES = {
     "alias": ("nova-lite", NOVA),
     "alias of a model that has profiles only": ("claude-haiku-4-5", HAIKU),
     "alias of a model that has no profile": ("mistral-large-3", MISTRAL),
-    "alias of a profile for all Regions": ("claude-haiku-4-5-global", "global.anthropic.claude-haiku-4-5-20251001-v1:0"),
+    "alias of a profile for all Regions": (
+        "claude-haiku-4-5-global",
+        "global.anthropic.claude-haiku-4-5-20251001-v1:0",
+    ),
     "nova micro": ("nova-micro", "us.amazon.nova-micro-v1:0"),
     "claude sonnet 4.5": ("claude-sonnet-4-5", SONNET),
     "full id": (FOUNDATION, FOUNDATION),
@@ -41,9 +45,18 @@ def test_model_is_found(sentry, name, spelling):
     assert answer["budget"][0]["scope"] == f"model#{model_id}"
 
 
-@pytest.mark.parametrize("alias, model_id", [
-    ("claude-2", SONNET), ("claude-3-haiku", HAIKU), ("claude-3-sonnet", SONNET), ("claude-3-5-haiku", HAIKU), ("claude-3-5-sonnet-v2", SONNET), ("services", HAIKU), ("support", HAIKU),
-])
+@pytest.mark.parametrize(
+    "alias, model_id",
+    [
+        ("claude-2", SONNET),
+        ("claude-3-haiku", HAIKU),
+        ("claude-3-sonnet", SONNET),
+        ("claude-3-5-haiku", HAIKU),
+        ("claude-3-5-sonnet-v2", SONNET),
+        ("services", HAIKU),
+        ("support", HAIKU),
+    ],
+)
 def test_alias_of_the_articles_means_the_replacement_and_says_so(sentry, alias, model_id):
     sent = document(alias)
     answer = check_succeeded(sentry.ask(sent), sent)
@@ -72,7 +85,9 @@ def test_any_application_inference_profile_is_called_by_its_arn(sentry, spelling
 def test_profile_made_by_the_control_plane_is_called(sentry):
     bedrock = sentry.client("bedrock", sentry.bedrock_endpoint)
     source = f"arn:aws:bedrock:{sentry.region}::foundation-model/{FOUNDATION}"
-    made = bedrock.create_inference_profile(inferenceProfileName=unique("e2e-profile"), modelSource={"copyFrom": source})
+    made = bedrock.create_inference_profile(
+        inferenceProfileName=unique("e2e-profile"), modelSource={"copyFrom": source}
+    )
     try:
         sent = document(made["inferenceProfileArn"])
         answer = check_succeeded(sentry.ask(sent), sent)
@@ -121,7 +136,7 @@ def test_conversation(sentry, name, model):
     check_succeeded(sentry.ask(sent), sent)
 
 
-PARAMETERS = {
+PARAMETERS: dict[str, dict[str, Any] | None] = {
     "none": None,
     "empty": {},
     "all": {"max_tokens": 200, "temperature": 0.7, "top_p": 0.9, "top_k": 50, "stop_sequences": ["never-written"]},
@@ -138,18 +153,36 @@ PARAMETERS = {
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters(sentry, name, model):
-    parameters = PARAMETERS[name] and {each: value for each, value in PARAMETERS[name].items() if each not in MODELS[model]}
+    parameters = PARAMETERS[name]
+    if parameters:
+        parameters = {each: value for each, value in parameters.items() if each not in MODELS[model]}
     sent = document(model, parameters=parameters)
     check_succeeded(sentry.ask(sent), sent)
 
 
-NOTHING = {"null": None, "empty text": "", "empty list": [], "empty object": {}}
+NOTHING: dict[str, Any] = {"null": None, "empty text": "", "empty list": [], "empty object": {}}
 
 
 @pytest.mark.parametrize("nothing", NOTHING)
 def test_optional_field_that_says_nothing_is_not_given(sentry, nothing):
-    fields = ("system", "parameters", "tools", "toolChoice", "guardrail", "serviceTier", "reasoning", "outputFormat", "additionalModelRequestFields")
-    sent = document("nova-lite", tags={"applicationId": unique("e2e-nothing"), **dict.fromkeys(("costCenter", "environment", "requestId", "team"), NOTHING[nothing])})
+    fields = (
+        "system",
+        "parameters",
+        "tools",
+        "toolChoice",
+        "guardrail",
+        "serviceTier",
+        "reasoning",
+        "outputFormat",
+        "additionalModelRequestFields",
+    )
+    sent = document(
+        "nova-lite",
+        tags={
+            "applicationId": unique("e2e-nothing"),
+            **dict.fromkeys(("costCenter", "environment", "requestId", "team"), NOTHING[nothing]),
+        },
+    )
     sent["prompt"].update(dict.fromkeys(fields, NOTHING[nothing]))
     answer = check_succeeded(sentry.ask(sent))
     assert answer["tags"].keys() == {"applicationId", "requestId", "timestamp", "modelMetric"}
@@ -180,8 +213,10 @@ def test_max_tokens_reaches_the_model(sentry, model):
 def test_stop_sequence_reaches_the_model(sentry, model):
     sent = document(model)
     whole = check_succeeded(sentry.ask(sent), sent)["output"]["message"]["content"]
-    word = max(re.findall(r"[A-Za-z]+", whole[len(whole) // 3:]), key=len)
-    stopped = check_succeeded(sentry.ask({**sent, "prompt": {**sent["prompt"], "parameters": {"stop_sequences": [word]}}}))
+    word = max(re.findall(r"[A-Za-z]+", whole[len(whole) // 3 :]), key=len)
+    stopped = check_succeeded(
+        sentry.ask({**sent, "prompt": {**sent["prompt"], "parameters": {"stop_sequences": [word]}}})
+    )
     assert stopped["output"]["stopReason"] == "stop_sequence"
     assert word not in stopped["output"]["message"]["content"]
     assert len(stopped["output"]["message"]["content"]) < len(whole)
@@ -243,14 +278,27 @@ def test_content(sentry, name, model):
 def test_usage_is_the_models(sentry, model):
     sent = document(model, input_tokens=21, output_tokens=143)
     answer = check_succeeded(sentry.ask(sent), sent)
-    assert answer["usage"] == {"inputTokens": 21, "outputTokens": 143, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 0, "totalTokens": 164}
+    assert answer["usage"] == {
+        "inputTokens": 21,
+        "outputTokens": 143,
+        "cacheReadInputTokens": 0,
+        "cacheWriteInputTokens": 0,
+        "totalTokens": 164,
+    }
 
 
 @pytest.mark.local
 def test_cached_tokens_are_counted_apart(sentry):
     sent = document("claude-haiku-4-5", input_tokens=21, output_tokens=143, cache_read=5, cache_write=7)
     usage = check_succeeded(sentry.ask(sent), sent)["usage"]
-    assert usage == {"inputTokens": 21, "outputTokens": 143, "cacheReadInputTokens": 5, "cacheWriteInputTokens": 7, "totalTokens": 176, "cacheDetails": [{"ttl": "5m", "inputTokens": 7}]}
+    assert usage == {
+        "inputTokens": 21,
+        "outputTokens": 143,
+        "cacheReadInputTokens": 5,
+        "cacheWriteInputTokens": 7,
+        "totalTokens": 176,
+        "cacheDetails": [{"ttl": "5m", "inputTokens": 7}],
+    }
 
 
 COSTS = {
@@ -258,7 +306,11 @@ COSTS = {
     "by full id": (HAIKU, HAIKU, {"input_tokens": 21, "output_tokens": 143}),
     "below nine decimals": ("nova-micro", "us.amazon.nova-micro-v1:0", {"input_tokens": 1, "output_tokens": 1}),
     "cache writes": (SONNET, SONNET, {"input_tokens": 350, "output_tokens": 900, "cache_write": 120_000}),
-    "cache writes for an hour": (SONNET, SONNET, {"input_tokens": 350, "output_tokens": 900, "cache_write_1h": 120_000}),
+    "cache writes for an hour": (
+        SONNET,
+        SONNET,
+        {"input_tokens": 350, "output_tokens": 900, "cache_write_1h": 120_000},
+    ),
     "cache reads": (SONNET, SONNET, {"input_tokens": 350, "output_tokens": 900, "cache_read": 120_000}),
 }
 
@@ -272,8 +324,13 @@ def test_cost_is_exact(sentry, name):
     usage, cost = answer["usage"], answer["cost"]
     written = sum(directives.get(kind, 0) for kind in ("cache_write", "cache_write_1h"))
     counts = (directives["input_tokens"], directives["output_tokens"], directives.get("cache_read", 0), written)
-    assert tuple(usage[kind] for kind in ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")) == counts
-    assert [each["ttl"] for each in usage.get("cacheDetails", ())] == ["1h" if "cache_write_1h" in directives else "5m"] * (written > 0)
+    assert (
+        tuple(usage[kind] for kind in ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"))
+        == counts
+    )
+    assert [each["ttl"] for each in usage.get("cacheDetails", ())] == [
+        "1h" if "cache_write_1h" in directives else "5m"
+    ] * (written > 0)
     assert cost["priced"] and Decimal(cost["usd"]) == Catalogue(sentry.region).cost(model_id, usage), cost
 
 
@@ -284,7 +341,9 @@ def test_model_without_a_price_is_unpriced_and_not_free(sentry):
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("reason", ["end_turn", "max_tokens", "stop_sequence", "content_filtered", "guardrail_intervened"])
+@pytest.mark.parametrize(
+    "reason", ["end_turn", "max_tokens", "stop_sequence", "content_filtered", "guardrail_intervened"]
+)
 def test_stop_reason(sentry, reason):
     sent = document("nova-lite", stop_reason=reason)
     assert check_succeeded(sentry.ask(sent), sent)["output"]["stopReason"] == reason

@@ -17,9 +17,17 @@ pytestmark = pytest.mark.local
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 IMAGE = {"image": {"format": "png", "source": {"bytes": PNG}}}
-PDF = {"document": {"format": "pdf", "name": "report", "source": {"bytes": base64.b64encode(b"%PDF-1.4 nothing").decode()}}}
+PDF = {
+    "document": {"format": "pdf", "name": "report", "source": {"bytes": base64.b64encode(b"%PDF-1.4 nothing").decode()}}
+}
 NOTES = {"document": {"format": "md", "name": "notes", "source": {"text": "# Storage"}}}
-TOOL = {"toolSpec": {"name": "find", "description": "Finds a place.", "inputSchema": {"json": {"type": "object", "properties": {"place": {"type": "string"}}}}}}
+TOOL = {
+    "toolSpec": {
+        "name": "find",
+        "description": "Finds a place.",
+        "inputSchema": {"json": {"type": "object", "properties": {"place": {"type": "string"}}}},
+    }
+}
 CLAUDE = "claude-haiku-4-5"  # Bedrock counts its tokens.
 NOVA, NOVA_WINDOW = "nova-lite", 300_000  # Bedrock does not count its tokens.
 NOVA_IMAGE_TOKENS = 1_300  # An image up to 900 x 900 pixels (Amazon Nova User Guide, "Image understanding").
@@ -29,7 +37,12 @@ TEXT_ALONE = "gpt-oss-120b"
 
 def rich(model, *blocks, tags=None, parameters=None, directives=None, **beside):
     """Returns a document with one message that has a text and these blocks."""
-    made = document(model, messages=[{"role": "user", "content": [{"text": text(**directives or {})}, *blocks]}], tags=tags, parameters=parameters)
+    made = document(
+        model,
+        messages=[{"role": "user", "content": [{"text": text(**directives or {})}, *blocks]}],
+        tags=tags,
+        parameters=parameters,
+    )
     made["prompt"] |= beside
     return made
 
@@ -78,7 +91,11 @@ def test_tool_conversation_in_two_steps(sentry, model):
     assert answer["output"]["stopReason"] == "tool_use"
     (use,) = [block["toolUse"] for block in message["content"] if "toolUse" in block]
     assert use["name"] == "find" and use["input"]["more"] == [{}] and use["input"]["none"] is None
-    result = {"toolUseId": use["toolUseId"], "status": "success", "content": [{"json": {"at": [1, 0.5, None]}}, {"text": text("It is there.")}]}
+    result = {
+        "toolUseId": use["toolUseId"],
+        "status": "success",
+        "content": [{"json": {"at": [1, 0.5, None]}}, {"text": text("It is there.")}],
+    }
     second = document(model, messages=[asked, message, {"role": "user", "content": [{"toolResult": result}]}])
     second["prompt"]["tools"] = [TOOL]
     answer = check_succeeded(sentry.ask(second), second)
@@ -102,9 +119,14 @@ def test_tool_choice_reaches_the_model(sentry):
     assert arrived(sentry, sent)["toolConfig"] == {"tools": [TOOL], "toolChoice": {"tool": {"name": "find"}}}
 
 
-@pytest.mark.parametrize("system, blocks", [
-    ("Be brief.", [{"text": "Be brief."}]), ([{"text": "Be"}, {"text": "brief."}], [{"text": "Be"}, {"text": "brief."}]),
-], ids=["string", "blocks"])
+@pytest.mark.parametrize(
+    "system, blocks",
+    [
+        ("Be brief.", [{"text": "Be brief."}]),
+        ([{"text": "Be"}, {"text": "brief."}], [{"text": "Be"}, {"text": "brief."}]),
+    ],
+    ids=["string", "blocks"],
+)
 def test_system_stands_before_system_messages(sentry, system, blocks):
     sent = document(NOVA, messages=[{"role": "user", "content": text()}, {"role": "system", "content": "Be kind."}])
     sent["prompt"]["system"] = system
@@ -115,8 +137,15 @@ def test_system_stands_before_system_messages(sentry, system, blocks):
 
 # Features that Bedrock rejects (AWS, "Supported models and model features"). The model router knows families, not models.
 LACKS = {
-    "mistral text": {"image", "tools"}, "cohere text": {"image", "tools"}, "jamba": {"image"}, "deepseek": {"image"}, "mistral chat": {"image"},
-    "gpt-oss": {"image"}, "qwen": {"image"}, "llama": {"image"}, "converse": {"image"},
+    "mistral text": {"image", "tools"},
+    "cohere text": {"image", "tools"},
+    "jamba": {"image"},
+    "deepseek": {"image"},
+    "mistral chat": {"image"},
+    "gpt-oss": {"image"},
+    "qwen": {"image"},
+    "llama": {"image"},
+    "converse": {"image"},
 }
 ROUTER = [route for route in ROUTES if route.entry == "router"]
 PARTS = {"image": ([IMAGE], {}), "document": ([NOTES], {}), "tools": ([], {"tools": [TOOL]})}
@@ -165,6 +194,7 @@ def test_refusal_of_bedrock_gives_the_hold_back(sentry, center):
 
 # Guardrails
 
+
 @pytest.mark.parametrize("model", [NOVA, UNPRICED])
 @pytest.mark.parametrize("guardrail, tokens", [("blocksinput", 0), ("blocksoutput", 9), ("lenient", 9)])
 def test_guardrail_is_applied_and_settled_at_what_was_used(sentry, center, model, guardrail, tokens):
@@ -175,12 +205,21 @@ def test_guardrail_is_applied_and_settled_at_what_was_used(sentry, center, model
     answer = check_succeeded(sentry.ask(sent), sent)
     assert (answer["output"]["stopReason"] == "guardrail_intervened") == (guardrail != "lenient")
     assert answer["output"]["message"]["content"]
-    assert (answer["usage"]["outputTokens"], answer["usage"]["inputTokens"] == 0) == (tokens, guardrail == "blocksinput")
+    assert (answer["usage"]["outputTokens"], answer["usage"]["inputTokens"] == 0) == (
+        tokens,
+        guardrail == "blocksinput",
+    )
     assert answer["cost"]["priced"] == (model == NOVA)
-    assert entry_of(answer, scope)["output"] == {"limit": 1_000, "used": tokens, "reserved": 0, "remaining": 1_000 - tokens}
+    assert entry_of(answer, scope)["output"] == {
+        "limit": 1_000,
+        "used": tokens,
+        "reserved": 0,
+        "remaining": 1_000 - tokens,
+    }
 
 
 # Service tiers
+
 
 @pytest.mark.parametrize("model, priced", [(NOVA, {"default"}), ("nova-pro", {"default", "flex", "priority"})])
 @pytest.mark.parametrize("tier", ["default", "flex", "priority"])
@@ -227,6 +266,7 @@ def test_tokens_of_a_tier_without_a_rate_cost_no_dollars_in_the_ledger(sentry, c
 
 # Budgets
 
+
 def test_what_nothing_else_bounds_is_held_at_the_context_window(sentry, center):
     scope, tags = center
     sent = rich(NOVA, PDF, tags=tags)
@@ -237,7 +277,12 @@ def test_what_nothing_else_bounds_is_held_at_the_context_window(sentry, center):
     answer = check_succeeded(sentry.ask(sent), sent)
     used = answer["usage"]["inputTokens"]
     assert 1_500 <= used < 2_000
-    assert entry_of(answer, scope)["input"] == {"limit": NOVA_WINDOW, "used": used, "reserved": 0, "remaining": NOVA_WINDOW - used}
+    assert entry_of(answer, scope)["input"] == {
+        "limit": NOVA_WINDOW,
+        "used": used,
+        "reserved": 0,
+        "remaining": NOVA_WINDOW - used,
+    }
 
 
 def test_picture_is_held_by_its_size(sentry, center):
@@ -266,7 +311,9 @@ def test_hold_is_tight_where_bedrock_counts(sentry, center):
 def test_text_documents_and_tools_are_held_by_their_bytes(sentry, center):
     scope, tags = center
     sentry.set_limit(scope, {"input": 1})
-    long = {"document": {"format": "csv", "name": "table", "source": {"bytes": base64.b64encode(b"1,2\n" * 500).decode()}}}
+    long = {
+        "document": {"format": "csv", "name": "table", "source": {"bytes": base64.b64encode(b"1,2\n" * 500).decode()}}
+    }
     for sent in (rich(NOVA, long, tags=tags), rich(NOVA, tags=tags, tools=[TOOL])):
         details = check_error(sentry.ask(sent), "BudgetExceeded", sent)
         assert 1_000 < details["needed"] < 5_000
@@ -282,14 +329,37 @@ def test_unknown_context_window_is_refused_where_it_matters(sentry, block, place
     check_succeeded(sentry.ask(sent), sent)
 
 
-@pytest.mark.parametrize("value", [10**15 - 1, -(10**15) + 1, 0.1, 1e-7, 12345.678, True, None, "1" * 30, "größer 🦀", [], {}, [[]], [[1], []], [{"a": [None]}]])
+@pytest.mark.parametrize(
+    "value",
+    [
+        10**15 - 1,
+        -(10**15) + 1,
+        0.1,
+        1e-7,
+        12345.678,
+        True,
+        None,
+        "1" * 30,
+        "größer 🦀",
+        [],
+        {},
+        [[]],
+        [[1], []],
+        [{"a": [None]}],
+    ],
+)
 def test_json_reaches_the_model_to_the_letter(sentry, value):
     """Tool inputs pass through expressions of two workflows. Expressions can change lists with one item, and numbers."""
     use = {"toolUseId": "t1", "name": "find", "input": {"value": value, "list": [value]}}
     result = {"toolUseId": "t1", "content": [{"json": {"value": value}}, {"text": text()}]}
-    sent = document(NOVA, messages=[
-        {"role": "user", "content": "Hi"}, {"role": "assistant", "content": [{"toolUse": use}]}, {"role": "user", "content": [{"toolResult": result}]},
-    ])
+    sent = document(
+        NOVA,
+        messages=[
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": [{"toolUse": use}]},
+            {"role": "user", "content": [{"toolResult": result}]},
+        ],
+    )
     sent["prompt"]["tools"] = [TOOL]
     check_succeeded(sentry.ask(sent), sent)
     assert arrived(sentry, sent)["messages"][1:] == sent["prompt"]["messages"][1:]

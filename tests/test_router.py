@@ -37,10 +37,19 @@ def test_answer(sentry, name):
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("fault, code", [
-    ("throttling", "ModelThrottled"), ("hang", "ModelTimeout"), ("unavailable", "ModelUnavailable"), ("close", "ModelUnavailable"),
-    ("access-denied", "ModelAccessDenied"), ("validation", "ModelRejectedRequest"), ("model-error", "ModelError"), ("malformed", "ModelError"),
-])
+@pytest.mark.parametrize(
+    "fault, code",
+    [
+        ("throttling", "ModelThrottled"),
+        ("hang", "ModelTimeout"),
+        ("unavailable", "ModelUnavailable"),
+        ("close", "ModelUnavailable"),
+        ("access-denied", "ModelAccessDenied"),
+        ("validation", "ModelRejectedRequest"),
+        ("model-error", "ModelError"),
+        ("malformed", "ModelError"),
+    ],
+)
 @pytest.mark.parametrize("name", ["nova", "llama"])
 def test_failure_has_a_stable_name(sentry, name, fault, code):
     sent = entry(*ROUTES[name], fault=fault)

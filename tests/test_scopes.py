@@ -3,7 +3,7 @@
 The scopes are cost center, application, environment, each pair of these, all three, and the user.
 """
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from itertools import combinations
 
 import pytest
@@ -26,15 +26,17 @@ def tags():
 
 def scope_of(kind, tags=None):
     """Returns the scope of a kind for these tags. Without tags, returns the key of the fallback item."""
+
     def value(dimension):
         given = tags.get(TAGS[dimension], "unspecified") if tags is not None else "default"
         return "".join(ENCODED.get(character, character) for character in given).lower()
+
     return "+".join(f"{dimension}#{value(dimension)}" for dimension in kind.split("+"))
 
 
 def from_now():
     """Returns the start of a window that no other run of the tests has used."""
-    return f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def sized(tags, max_tokens=100, model="nova-lite", **directives):
@@ -112,12 +114,16 @@ def test_tight_scope_decides_wherever_it_is_and_nothing_is_held_elsewhere(sentry
     for kind in names:
         limit(kind, 50 if kind == tight else 1000)
     denied = exceeded(sentry, sized(tags, model=arn), names[tight])
-    assert {entry["scope"]: (entry["output"]["used"], entry["output"]["reserved"]) for entry in denied["budget"]} == dict.fromkeys(names.values(), (0, 0))
+    assert {
+        entry["scope"]: (entry["output"]["used"], entry["output"]["reserved"]) for entry in denied["budget"]
+    } == dict.fromkeys(names.values(), (0, 0))
     assert sentry.calls(bare) == 0
     limit(tight, 1000)
     # The request needs all of each limit, so it fits only if the denied request left no hold in any scope.
     answer = approved(sentry, sized(tags, 1000, model=arn, output_tokens=1000))
-    assert {entry["scope"]: entry["output"]["used"] for entry in answer["budget"]} == dict.fromkeys(names.values(), 1000)
+    assert {entry["scope"]: entry["output"]["used"] for entry in answer["budget"]} == dict.fromkeys(
+        names.values(), 1000
+    )
 
 
 @pytest.mark.local
@@ -130,15 +136,23 @@ def test_parallel_requests_share_the_tight_scope_exactly(sentry, tags, tight):
     sent = {number: sized(tags, model=arn, output_tokens=100) for number in range(24)}
     answers = sentry.decide_all(sent, parallel=24).values()
     outcomes = [answer["outcome"] for answer in answers]
-    assert (outcomes.count("Succeeded"), outcomes.count("Denied")) == (5, 19), [answer.get("error") for answer in answers]
+    assert (outcomes.count("Succeeded"), outcomes.count("Denied")) == (5, 19), [
+        answer.get("error") for answer in answers
+    ]
     scope = f"model#{bare}" if tight == "model" else names[tight]
     final = exceeded(sentry, sized(tags, 1, model=arn), scope)
     assert {(entry["output"]["used"], entry["output"]["reserved"]) for entry in final["budget"]} == {(500, 0)}
 
 
-@pytest.mark.parametrize("kind, missing", [
-    ("costCenter", ["costCenter"]), ("environment", ["environment"]), ("application+environment", ["environment"]), ("costCenter+environment", ["costCenter", "environment"]),
-])
+@pytest.mark.parametrize(
+    "kind, missing",
+    [
+        ("costCenter", ["costCenter"]),
+        ("environment", ["environment"]),
+        ("application+environment", ["environment"]),
+        ("costCenter+environment", ["costCenter", "environment"]),
+    ],
+)
 def test_missing_tag_is_unspecified(sentry, tags, kind, missing):
     """A request cannot bypass a budget by omitting a tag. A request with the value `unspecified` shares this budget."""
     left = {tag: value for tag, value in tags.items() if tag not in missing}
@@ -153,7 +167,11 @@ def test_missing_tag_is_unspecified(sentry, tags, kind, missing):
 def test_value_cannot_imitate_another_scope(sentry, tags):
     pair = scope_of("application+environment", tags)
     sentry.set_limit(pair, {"output": 0})
-    imitation = {**tags, "applicationId": f"{tags['applicationId']}+environment#{tags['environment']}", "environment": "elsewhere"}
+    imitation = {
+        **tags,
+        "applicationId": f"{tags['applicationId']}+environment#{tags['environment']}",
+        "environment": "elsewhere",
+    }
     assert scopes(approved(sentry, sized(imitation))) == []
     exceeded(sentry, sized(tags), pair)
     sentry.delete_limit(pair)
@@ -247,7 +265,9 @@ def test_made_up_values_share_a_default_that_is_shared(sentry, tags):
 def test_foundation_model_is_one_budget_for_all_its_ids_and_profiles(sentry):
     scope = f"foundation#{MODEL}"
     profile = sentry.client("bedrock", sentry.bedrock_endpoint).create_inference_profile(
-        inferenceProfileName=unique("e2e"), modelSource={"copyFrom": f"arn:aws:bedrock:{sentry.region}:{sentry.account}:inference-profile/us.{MODEL}"})["inferenceProfileArn"]
+        inferenceProfileName=unique("e2e"),
+        modelSource={"copyFrom": f"arn:aws:bedrock:{sentry.region}:{sentry.account}:inference-profile/us.{MODEL}"},
+    )["inferenceProfileArn"]
     sentry.set_limit(scope, {"output": 350}, **{"from": from_now()})
     try:
         used = 0

@@ -42,7 +42,7 @@ def test_prompt_and_answer_are_in_no_later_input(sentry):
 
 def test_bedrocks_reason_reaches_the_client_and_no_later_input(sentry):
     marker = unique("marker").replace("-", "")
-    sent = document(fault="validation", **{"error_text": marker})
+    sent = document(fault="validation", error_text=marker)
     answer, later = inputs(sentry, sent)
     check_error(answer, "ModelRejectedRequest", sent)
     assert marker in answer["error"]["details"]["bedrockMessage"]

@@ -14,7 +14,10 @@ MOST = 262_144
 STEP = 4_096
 # A prompt that asks for a large answer. The answer needs space in addition to the request.
 LARGE = text(output_bytes=100_000, output_tokens=25_000)
-WORDS = "the budget of a model is held before its call and settled after the answer has come in with all that it used".split()
+SENTENCE = (
+    "the budget of a model is held before its call and settled after the answer has come in with all that it used"
+)
+WORDS = SENTENCE.split()
 
 
 def english(size, chance):
@@ -40,9 +43,16 @@ KINDS = {"english": english, "quotes and line ends": quotes, "japanese": japanes
 
 def sized(kind, size, model, content=None):
     """Returns a document of `size` bytes as JSON, filled with text of a kind."""
+
     def written(filling):
         blocks = [{"text": LARGE if content is None else content}, {"text": filling or "x"}]
-        return json.dumps({"model": model, "prompt": {"messages": [{"role": "user", "content": blocks}], "parameters": {"max_tokens": 30_000}}, "tags": {"applicationId": "e2e-sizes"}})
+        return json.dumps(
+            {
+                "model": model,
+                "prompt": {"messages": [{"role": "user", "content": blocks}], "parameters": {"max_tokens": 30_000}},
+                "tags": {"applicationId": "e2e-sizes"},
+            }
+        )
 
     room = size - len(written(""))
     document = written(KINDS[kind](room, random.Random(size)))
@@ -65,7 +75,11 @@ def test_every_size_is_served_or_refused_before_anything_is_held(sentry, kind):
     arn, bare = sentry.profile_arn()
     sentry.set_limit(bare, {"input": 10**9, "output": 10**9})
     documents = {size: sized(kind, size, arn, text(output_tokens=3)) for size in range(STEP, MOST + 1, STEP)}
-    served = [size for size, ended in sentry.execute_all(documents).items() if check(sentry, bare, documents[size], ended["output"])]
+    served = [
+        size
+        for size, ended in sentry.execute_all(documents).items()
+        if check(sentry, bare, documents[size], ended["output"])
+    ]
     assert sentry.calls(bare) == len(served), "a request that was refused reached the model"
     (item,) = sentry.ledger_items(f"model#{bare}")
     assert not [name for name in item if name.startswith("h#")]
@@ -94,10 +108,13 @@ def test_large_picture_is_served_or_refused_with_its_path(sentry):
     """188 KB of a file are 251 KB of base64. A request with an image to this model may hold its whole context window."""
     picture = random_text(188 * 1024 * 4 // 3 // 4 * 4, random.Random(1))
     image = {"image": {"format": "png", "source": {"bytes": picture}}}
-    sent = {"model": "us.amazon.nova-pro-v1:0", "prompt": {"messages": [{"role": "user", "content": [image, {"text": LARGE}]}]}, "tags": {"applicationId": "e2e-sizes"}}
+    sent = {
+        "model": "us.amazon.nova-pro-v1:0",
+        "prompt": {"messages": [{"role": "user", "content": [image, {"text": LARGE}]}]},
+        "tags": {"applicationId": "e2e-sizes"},
+    }
     before = sentry.calls()
     answer = sentry.ask(json.dumps(sent))
     if answer["outcome"] != "Succeeded":
         check_error(answer, "InvalidRequest")
         assert answer["error"]["details"]["path"] == "$" and sentry.calls() == before
-

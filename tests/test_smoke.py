@@ -21,12 +21,19 @@ def deployed(request):
     endpoint = option("--endpoint")
     if endpoint is None:
         pytest.skip("no --endpoint")
-    return Sentry(None if endpoint == "aws" else endpoint, option("--stack-name"), option("--bedrock-endpoint"), option("--region"))
+    return Sentry(
+        None if endpoint == "aws" else endpoint,
+        option("--stack-name"),
+        option("--bedrock-endpoint"),
+        option("--region"),
+    )
 
 
 def test_document_that_is_wrong_is_refused_with_its_path(deployed):
     """The workflow runs and its first function answers. Nothing is counted or paid for."""
-    answer = check_answer(deployed.ask({"model": MODEL, "prompt": {"messages": []}, "tags": {"applicationId": "smoke-test"}}))
+    answer = check_answer(
+        deployed.ask({"model": MODEL, "prompt": {"messages": []}, "tags": {"applicationId": "smoke-test"}})
+    )
     assert (answer["outcome"], answer["statusCode"]) == ("Invalid", 400)
     assert answer["error"]["details"]["path"].startswith("prompt.messages")
 

@@ -1,6 +1,6 @@
 """Windows of limits and their ends: minute, hour, day, week or month in a time zone, a period, or all time."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,7 +11,17 @@ from sentry_client import document, unique
 
 WINDOWS = ["hour", "day", "week", "month"]
 # Offsets with half and quarter hours, both sides of the date line, daylight saving time in the north and in the south.
-ZONES = [None, "UTC", "Asia/Kathmandu", "Asia/Tokyo", "Europe/Paris", "America/New_York", "Pacific/Auckland", "Pacific/Honolulu", "Etc/GMT+12"]
+ZONES = [
+    None,
+    "UTC",
+    "Asia/Kathmandu",
+    "Asia/Tokyo",
+    "Europe/Paris",
+    "America/New_York",
+    "Pacific/Auckland",
+    "Pacific/Honolulu",
+    "Etc/GMT+12",
+]
 
 
 def written(instant):
@@ -31,7 +41,7 @@ def expected(kind, zone, instant):
         "month": (today.strftime("%Y-%m"), (today.replace(day=1) + timedelta(days=32)).replace(day=1)),
     }[kind]
     end = datetime(following.year, following.month, following.day, tzinfo=local.tzinfo)
-    return name, written(end.astimezone(timezone.utc))
+    return name, written(end.astimezone(UTC))
 
 
 def arrival(answer):
@@ -70,7 +80,11 @@ def test_window_of_the_model(sentry):
 
 def test_each_scope_has_its_own_window(sentry):
     tags = {tag: unique("e2e-window") for tag in ("applicationId", "costCenter", "environment")}
-    kinds = {f"application#{tags['applicationId']}": "hour", f"costCenter#{tags['costCenter']}": "day", f"environment#{tags['environment']}": "week"}
+    kinds = {
+        f"application#{tags['applicationId']}": "hour",
+        f"costCenter#{tags['costCenter']}": "day",
+        f"environment#{tags['environment']}": "week",
+    }
     for scope, kind in kinds.items():
         sentry.set_limit(scope, {"output": 100_000}, window=kind)
     answer = check_succeeded(sentry.ask(document(tags=tags)))
@@ -83,7 +97,9 @@ def test_another_window_is_another_budget_that_knows_what_was_spent_in_it(sentry
     """A new window of a day or longer begins with its usage in the usage history."""
     center = unique("e2e-window")
     scope = f"costCenter#{center}"
-    sent = document(tags={"applicationId": "e2e-window", "costCenter": center}, parameters={"max_tokens": 100}, output_tokens=100)
+    sent = document(
+        tags={"applicationId": "e2e-window", "costCenter": center}, parameters={"max_tokens": 100}, output_tokens=100
+    )
     for times, kind in enumerate(WINDOWS, 1):
         sentry.set_limit(scope, {"output": 100 * times}, window=kind)
         assert entry_of(check_succeeded(sentry.ask(sent), sent), scope)["output"]["used"] == 100 * times
@@ -114,14 +130,20 @@ def test_several_windows_apply_at_once_and_each_denies_with_its_own_reset(sentry
     windows = {"month": {"usd": 500}, "day": {"usd": 50}, "minute": {"input": 100_000}}
 
     def set_limits(**tight):
-        sentry.set_limit(scope, limits=[{"window": kind, "limit": tight.get(kind, limit)} for kind, limit in windows.items()])
+        sentry.set_limit(
+            scope, limits=[{"window": kind, "limit": tight.get(kind, limit)} for kind, limit in windows.items()]
+        )
 
     set_limits()
     sent = document(tags={"applicationId": "e2e-window", "costCenter": center})
     answer = check_succeeded(sentry.ask(sent), sent)
     entries = [entry for entry in answer["budget"] if entry["scope"] == scope]
     assert [len(entry["window"]) for entry in entries] == [len("2026-11"), len("2026-11-21"), len("2026-11-21T13:05")]
-    assert [entry[unit]["limit"] for entry, unit in zip(entries, ("usd", "usd", "input"))] == ["500.00", "50.00", 100_000]
+    assert [entry[unit]["limit"] for entry, unit in zip(entries, ("usd", "usd", "input"), strict=True)] == [
+        "500.00",
+        "50.00",
+        100_000,
+    ]
     for kind, limit in windows.items():
         set_limits(**{kind: dict.fromkeys(limit, 0)})
         answer = sentry.ask(sent)
@@ -135,7 +157,13 @@ def test_period_of_its_own(sentry):
     center = unique("e2e-window")
     scope = f"costCenter#{center}"
     past, begun, later = ("2020-01-01T00:00:00Z", "2024-01-01T00:00:00Z", "2099-01-01T00:00:00Z")
-    sentry.set_limit(scope, limits=[{"from": past, "until": begun, "limit": {"output": 0}}, {"from": begun, "until": later, "limit": {"output": 100_000}}])
+    sentry.set_limit(
+        scope,
+        limits=[
+            {"from": past, "until": begun, "limit": {"output": 0}},
+            {"from": begun, "until": later, "limit": {"output": 100_000}},
+        ],
+    )
     sent = document(tags={"applicationId": "e2e-window", "costCenter": center})
     entry = entry_of(check_succeeded(sentry.ask(sent), sent), scope)
     assert (entry["window"], entry["resetsAt"]) == (f"{begun}/{later}", later)

@@ -30,12 +30,19 @@ def wire():
 
 
 def message(body, **headers):
-    return {"headers": [[name.replace("_", "-"), value] for name, value in headers.items()], "body": body if isinstance(body, str) else json.dumps(body)}
+    return {
+        "headers": [[name.replace("_", "-"), value] for name, value in headers.items()],
+        "body": body if isinstance(body, str) else json.dumps(body),
+    }
 
 
 def exchange(request, answer, *, status=200, operation="converse", model=MODEL, **headers):
     return {
-        "number": 1, "method": "POST", "path": f"/model/{model}/{operation}", "damaged": False, "status": status,
+        "number": 1,
+        "method": "POST",
+        "path": f"/model/{model}/{operation}",
+        "damaged": False,
+        "status": status,
         "request": message(request, content_type="application/json", accept="application/json"),
         "answer": message(answer, content_type="application/json", **headers),
     }
@@ -55,34 +62,45 @@ def test_right_exchanges_pass(wire):
     assert wire.check(exchange(REQUEST, ANSWER, model=arn)) == []
 
 
-@pytest.mark.parametrize("request_, place", [
-    (REQUEST | {"temprature": 1}, "unknown member temprature"),
-    (REQUEST | {"messages": [{"role": "robot", "content": [{"text": "secret"}]}]}, "$.messages[0].role"),
-    (REQUEST | {"messages": [{"role": "user", "content": "secret"}]}, "$.messages[0].content"),
-    (REQUEST | {"messages": [{"content": [{"text": "secret"}]}]}, "lacks role"),
-    (REQUEST | {"inferenceConfig": {"maxTokens": 0}}, "$.inferenceConfig.maxTokens: is below 1"),
-    (REQUEST | {"inferenceConfig": {"temperature": 1.5}}, "$.inferenceConfig.temperature: is above 1"),
-    (REQUEST | {"inferenceConfig": {"topK": 5}}, "unknown member topK"),
-    (REQUEST | {"requestMetadata": {"team": "secret!"}}, "$.requestMetadata.value0"),
-    (REQUEST | {"system": [{"text": "a", "cachePoint": {"type": "default"}}]}, "exactly one member"),
-    ("not JSON: secret", "no JSON object"),
-])
+@pytest.mark.parametrize(
+    "request_, place",
+    [
+        (REQUEST | {"temprature": 1}, "unknown member temprature"),
+        (REQUEST | {"messages": [{"role": "robot", "content": [{"text": "secret"}]}]}, "$.messages[0].role"),
+        (REQUEST | {"messages": [{"role": "user", "content": "secret"}]}, "$.messages[0].content"),
+        (REQUEST | {"messages": [{"content": [{"text": "secret"}]}]}, "lacks role"),
+        (REQUEST | {"inferenceConfig": {"maxTokens": 0}}, "$.inferenceConfig.maxTokens: is below 1"),
+        (REQUEST | {"inferenceConfig": {"temperature": 1.5}}, "$.inferenceConfig.temperature: is above 1"),
+        (REQUEST | {"inferenceConfig": {"topK": 5}}, "unknown member topK"),
+        (REQUEST | {"requestMetadata": {"team": "secret!"}}, "$.requestMetadata.value0"),
+        (REQUEST | {"system": [{"text": "a", "cachePoint": {"type": "default"}}]}, "exactly one member"),
+        ("not JSON: secret", "no JSON object"),
+    ],
+)
 def test_wrong_request_is_found(wire, request_, place):
     wrong = wire.check(exchange(request_, ANSWER))
     assert any(place in each for each in wrong), wrong
     assert "secret" not in str(wrong)
 
 
-@pytest.mark.parametrize("answer, status, kind, place", [
-    (without(ANSWER, "usage"), 200, None, "lacks usage"),
-    (ANSWER | {"usage": {"inputTokens": 1}}, 200, None, "lacks totalTokens"),
-    (ANSWER | {"usage": {"inputTokens": "1", "outputTokens": 2, "totalTokens": 3}}, 200, None, "$.usage.inputTokens"),
-    (ANSWER | {"stopReason": "strange"}, 200, None, "$.stopReason"),
-    (ANSWER | {"id": "secret"}, 200, None, "unknown member id"),
-    ({"message": "secret"}, 400, "ThrottlingException", "has status 429"),
-    ({"message": "secret"}, 400, "StrangeException", "not an error of the operation"),
-    ({"message": "secret"}, 400, None, "without a name"),
-])
+@pytest.mark.parametrize(
+    "answer, status, kind, place",
+    [
+        (without(ANSWER, "usage"), 200, None, "lacks usage"),
+        (ANSWER | {"usage": {"inputTokens": 1}}, 200, None, "lacks totalTokens"),
+        (
+            ANSWER | {"usage": {"inputTokens": "1", "outputTokens": 2, "totalTokens": 3}},
+            200,
+            None,
+            "$.usage.inputTokens",
+        ),
+        (ANSWER | {"stopReason": "strange"}, 200, None, "$.stopReason"),
+        (ANSWER | {"id": "secret"}, 200, None, "unknown member id"),
+        ({"message": "secret"}, 400, "ThrottlingException", "has status 429"),
+        ({"message": "secret"}, 400, "StrangeException", "not an error of the operation"),
+        ({"message": "secret"}, 400, None, "without a name"),
+    ],
+)
 def test_wrong_answer_is_found(wire, answer, status, kind, place):
     headers = {"x_amzn_errortype": kind} if kind else {}
     wrong = wire.check(exchange(REQUEST, answer, status=status, **headers))
@@ -111,6 +129,9 @@ def test_every_exchange_of_the_run(sentry, wire, capsys):
     wrong = Counter(complaint for each in kept for complaint in wire.check(each))
     operations = Counter(operation.name for operation, _ in map(wire.operation, kept) if operation)
     with capsys.disabled():
-        print(f"\n{len(kept)} of {total} exchanges: " + ", ".join(f"{count} {name}" for name, count in operations.most_common()))
+        print(
+            f"\n{len(kept)} of {total} exchanges: "
+            + ", ".join(f"{count} {name}" for name, count in operations.most_common())
+        )
     assert operations["Converse"] and not operations["InvokeModel"]
     assert not wrong, "\n".join(f"{count} times {complaint}" for complaint, count in wrong.most_common(20))

@@ -23,7 +23,17 @@ from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
 SERVICES = ("bedrock-runtime", "bedrock")
-KINDS = {"structure": dict, "list": list, "map": dict, "string": str, "boolean": bool, "integer": int, "long": int, "float": (int, float), "double": (int, float)}
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "structure": dict,
+    "list": list,
+    "map": dict,
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "long": int,
+    "float": (int, float),
+    "double": (int, float),
+}
 
 
 class Wire:
@@ -36,7 +46,9 @@ class Wire:
             for name in model.operation_names:
                 operation = model.operation_model(name)
                 uri = urlsplit(operation.http["requestUri"]).path
-                pattern = re.compile("/".join(r"([^/]+)" if part.startswith("{") else re.escape(part) for part in uri.split("/")))
+                pattern = re.compile(
+                    "/".join(r"([^/]+)" if part.startswith("{") else re.escape(part) for part in uri.split("/"))
+                )
                 members = [part.strip("{}+") for part in uri.split("/") if part.startswith("{")]
                 self.operations.append((operation.http["method"], pattern, members, operation))
 
@@ -45,7 +57,7 @@ class Wire:
         for method, pattern, members, operation in self.operations:
             found = pattern.fullmatch(path)
             if method == exchange["method"] and found:
-                return operation, dict(zip(members, map(unquote, found.groups())))
+                return operation, dict(zip(members, map(unquote, found.groups()), strict=True))
         return None, {}
 
     def check(self, exchange):
@@ -55,18 +67,25 @@ class Wire:
             return [f"{exchange['method']} is of no operation: {len(exchange['path'])} characters of path"]
         wrong = [f"{operation.name} request: {each}" for each in check_request(operation, uri, exchange)]
         if exchange["answer"] is not None and not exchange["damaged"]:
-            wrong += [f"{operation.name} answer {exchange['status']}: {each}" for each in check_answer(operation, exchange)]
+            wrong += [
+                f"{operation.name} answer {exchange['status']}: {each}" for each in check_answer(operation, exchange)
+            ]
         return wrong
 
 
 def check_request(operation, uri, exchange):
-    shape, wrong = operation.input_shape, []
+    shape = operation.input_shape
+    wrong: list[str] = []
     headers = dict(exchange["request"]["headers"])
     query = dict(parse_qsl(urlsplit(exchange["path"]).query))
     params = read_body(shape, exchange["request"]["body"].encode(), wrong, "body")
     for name, member in shape.members.items():
         location, wire_name = member.serialization.get("location"), member.serialization.get("name", name)
-        found = {"uri": uri.get(wire_name), "header": headers.get(wire_name.lower()), "querystring": query.get(wire_name)}.get(location)
+        found = {
+            "uri": uri.get(wire_name),
+            "header": headers.get(wire_name.lower()),
+            "querystring": query.get(wire_name),
+        }.get(location)
         if found is not None:
             params[name] = int(found) if member.type_name == "integer" else found
     check_value(params, shape, "$", wrong)
@@ -77,7 +96,8 @@ def check_request(operation, uri, exchange):
 
 
 def check_answer(operation, exchange):
-    body, headers, wrong = exchange["answer"]["body"].encode(), dict(exchange["answer"]["headers"]), []
+    body, headers = exchange["answer"]["body"].encode(), dict(exchange["answer"]["headers"])
+    wrong: list[str] = []
     if exchange["status"] >= 300:
         return check_error(operation, exchange["status"], headers, body)
     shape = operation.output_shape
@@ -91,7 +111,9 @@ def check_answer(operation, exchange):
                 params[name] = found
     check_value(params, shape, "$", wrong)
     if not wrong:
-        parsed = parsers.create_parser("rest-json").parse({"headers": HeadersDict(headers), "status_code": exchange["status"], "body": body}, shape)
+        parsed = parsers.create_parser("rest-json").parse(
+            {"headers": HeadersDict(headers), "status_code": exchange["status"], "body": body}, shape
+        )
         missing = set(shape.required_members) - parsed.keys()
         wrong += [f"$: botocore does not find {name}" for name in sorted(missing)]
     return wrong
@@ -130,8 +152,16 @@ def read_body(shape, body, wrong, place):
 def to_params(value, shape):
     """Converts a JSON value for botocore's validator: members by their names in the model, blobs as bytes. Other values stay."""
     if shape.type_name == "structure" and isinstance(value, dict) and not shape.metadata.get("document"):
-        names = {member.serialization.get("name", name): name for name, member in shape.members.items() if "location" not in member.serialization}
-        known = {names[key]: to_params(each, shape.members[names[key]]) for key, each in value.items() if key in names and each is not None}
+        names = {
+            member.serialization.get("name", name): name
+            for name, member in shape.members.items()
+            if "location" not in member.serialization
+        }
+        known = {
+            names[key]: to_params(each, shape.members[names[key]])
+            for key, each in value.items()
+            if key in names and each is not None
+        }
         return known | {key: each for key, each in value.items() if key not in names}
     if shape.type_name == "list" and isinstance(value, list):
         return [to_params(each, shape.member) for each in value]

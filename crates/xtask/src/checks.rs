@@ -32,6 +32,7 @@ pub fn run(workspace: &Workspace, args: &LintArgs) -> Result<ExitCode> {
 /// Runs every check except `sam build`.
 pub fn all(workspace: &Workspace) -> Counts {
     let mut counts = of_rust(workspace);
+    counts += of_python(workspace);
     counts += of_dependencies(workspace);
     counts += of_template(workspace);
     counts
@@ -44,6 +45,25 @@ fn of_rust(workspace: &Workspace) -> Counts {
     let mut clippy = cargo(workspace);
     clippy.args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     counts += check("Clippy (cargo clippy -D warnings)", &mut clippy);
+    counts
+}
+
+/// Checks the programs in `local/` and the end-to-end tests. The settings are in `pyproject.toml`.
+fn of_python(workspace: &Workspace) -> Counts {
+    let python = match PythonEnv::ensure(workspace, Purpose::Lint) {
+        Ok(python) => python,
+        Err(error) => return could_not_run("The Python checks", &error),
+    };
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(python.program(program));
+        command.current_dir(workspace.root()).args(arguments);
+        command
+    };
+    let mut counts = check("Python (ruff check)", &mut run("ruff", &["check"]));
+    counts += check("Formatting of Python (ruff format --check)", &mut run("ruff", &["format", "--check"]));
+    let strict = ["--strict", "--python-version", "3.10", "local"];
+    counts += check("Types of the programs (mypy --strict)", &mut run("mypy", &strict));
+    counts += check("Types of the end-to-end tests (mypy)", &mut run("mypy", &["tests"]));
     counts
 }
 

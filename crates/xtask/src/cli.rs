@@ -19,7 +19,7 @@ pub enum Task {
     Down(DownArgs),
     /// Run everything that CI checks, and print the number of passed and failed checks
     Test(TestArgs),
-    /// Check formatting, clippy, dependencies, the template, and the state machines
+    /// Check formatting, clippy, the Python programs, dependencies, the template, and the state machines
     Lint(LintArgs),
     /// Send real requests through a local AWS, and write an HTML report
     Demo(DemoArgs),

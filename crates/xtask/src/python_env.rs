@@ -19,7 +19,7 @@ pub struct PythonEnv {
 pub enum Purpose {
     /// The local AWS and its clients.
     Local,
-    /// The checks of the template, and `sam build`.
+    /// The checks of the Python programs, the dependencies, and the template, and `sam build`.
     Lint,
 }
 
@@ -41,7 +41,7 @@ impl Purpose {
     fn label(self) -> &'static str {
         match self {
             Self::Local => "Install the local AWS (Python packages, once)",
-            Self::Lint => "Install the template checks (Python packages, once)",
+            Self::Lint => "Install the checks (Python packages, once)",
         }
     }
 }
@@ -91,7 +91,7 @@ impl PythonEnv {
         self.folder.join("bin").join(name)
     }
 
-    /// Command for a Python program of this crate. The caller adds the arguments.
+    /// Command for a Python program in `local/`. The caller adds the arguments.
     pub fn script(&self, workspace: &Workspace, name: &str) -> Command {
         let mut command = Command::new(self.python());
         // Without a cache of compiled modules, the source folder stays clean.

@@ -35,9 +35,9 @@ impl Workspace {
         self.private().join(port.to_string())
     }
 
-    /// Path of a Python program of this crate.
+    /// Path of a file in `local/`, the folder of the Python programs.
     pub fn script(&self, name: &str) -> PathBuf {
-        self.root.join("crates/xtask/local").join(name)
+        self.root.join("local").join(name)
     }
 
     /// Path of the SAM template.

@@ -1,0 +1,264 @@
+"""Starts the local AWS (MiniStack) in this process, without three waits that the engine adds and AWS does not have, and
+without work that it repeats for every request or for every metric that was ever stored.
+
+So a request takes the time of the workflow and its functions:
+
+- `stepfunctions._run_execution` sleeps 150 ms before the first state of every execution. The constant is replaced in the
+  function's code; nothing else in it changes.
+- `Worker._drain_stderr_bounded` waits up to 50 ms for a log line after each invocation of a function that wrote none. Its
+  default becomes 0: lines that are there already are still taken, later ones with the next invocation.
+- The Runtime API that it serves to `provided.*` functions writes head and body of an event in two packets; Nagle's algorithm
+  holds the second back until the function's side acknowledges the first, which Linux delays by 40 ms. Every call of a
+  function costs that. Its sockets get TCP_NODELAY.
+
+And, since after a few thousand requests the engine would answer in seconds instead of milliseconds:
+
+- Every PutMetricData evaluates every alarm over all metrics. Alarms are not evaluated at all; the template's are tested
+  as a file.
+- Every call of CloudWatch looks through all points for those older than two weeks. Once a minute is enough.
+- Each query of GetMetricData looks through all metrics that were ever stored for the one that it names, on the thread that
+  serves every request. It is found by its key instead.
+- Each execution is kept for ever with the inputs and outputs of all its states, although AWS keeps no history of an
+  Express workflow's execution. Only the newest are kept.
+- Python's collector of reference cycles visits everything that is kept, while all threads wait. It runs less often.
+
+- `_invoke_resource_with_timeout` starts a thread of its own for every task that has a time limit. Idle threads are used again.
+- `_evaluate_jsonata` parses each expression of a state machine anew for every evaluation, which takes twice as long as the
+  evaluation itself (for upstream: `Jsonata.jsonata(expression)` in `_evaluate_jsonata` and `_jsonata_result_defined`).
+  Each text is parsed once; every evaluation still has its own variables, functions and time limit.
+- That limit of a second is time on the clock, in a process whose threads wait for each other: on a busy machine a hundred executions at once
+  ran out of it. It is thirty times as long, which still ends an expression that would never end.
+
+None changes what an execution does or answers.
+
+Two things that AWS has are added (`bedrock_integration.py`): the service integration of Bedrock's Converse, and expressions
+as a task's `TimeoutSeconds`.
+
+With SENTRY_TRACE_FILE it records what it does with an execution (`engine_trace.py`).
+
+If the engine's code is no longer as described, the start fails instead of measuring something else.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import inspect
+import os
+import sys
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+from bedrock_integration import add_converse, evaluate_timeouts
+from engine_trace import FILE_VARIABLE, trace
+
+START_SLEEP_SECONDS = 0.15
+EVICTION_SECONDS = 60
+# More tasks than ever wait at once: the engine itself runs about 570 functions.
+MOST_THREADS = 2_000
+# More than run at once, so that a test still finds the history of the execution that it has just seen end.
+KEPT_EXECUTIONS = 1_000
+# Objects made before a collection of each generation; Python's own are 700, 10 and 10.
+COLLECTED_AFTER = (50_000, 50, 100)
+LOG_WAIT_DEFAULTS = (0.050, 0.005, 0.250)
+
+
+def remove_start_sleep(function: FunctionType) -> None:
+    """Replaces the one 0.15 among the constants of `function` with 0.0."""
+    constants = function.__code__.co_consts
+    if constants.count(START_SLEEP_SECONDS) != 1:
+        raise RuntimeError(f"{function.__qualname__} no longer has the one sleep of {START_SLEEP_SECONDS} s")
+    replaced = tuple(0.0 if value == START_SLEEP_SECONDS else value for value in constants)
+    function.__code__ = function.__code__.replace(co_consts=replaced)
+
+
+def remove_log_wait(function: FunctionType) -> None:
+    """Sets the default of `first_line_wait` to 0 and leaves the other two as they are."""
+    if function.__defaults__ != LOG_WAIT_DEFAULTS:
+        raise RuntimeError(f"{function.__qualname__} no longer has the defaults {LOG_WAIT_DEFAULTS}")
+    function.__defaults__ = (0.0, *LOG_WAIT_DEFAULTS[1:])
+
+
+def remove_packet_wait(worker: Any) -> None:
+    """Sets TCP_NODELAY on the connections of the Runtime API that `worker` serves."""
+    build = worker._build_handler_class
+
+    def without_delay(*args: Any) -> Any:
+        handler = build(*args)
+        handler.disable_nagle_algorithm = True
+        return handler
+
+    worker._build_handler_class = without_delay
+
+
+def remove_growing_work(cloudwatch: Any) -> None:
+    """Leaves alarms alone, and looks for old points once a minute."""
+    evict = cloudwatch._evict_old_metrics
+    if not callable(cloudwatch._evaluate_all_alarms):
+        raise RuntimeError("the engine no longer evaluates its alarms in one function")
+    last = 0.0
+
+    def evict_sometimes() -> None:
+        nonlocal last
+        if time.monotonic() - last > EVICTION_SECONDS:
+            last = time.monotonic()
+            evict()
+
+    cloudwatch._evaluate_all_alarms = lambda: None
+    cloudwatch._evict_old_metrics = evict_sometimes
+
+
+def replace_text(module: Any, name: str, old: str, new: str) -> None:
+    """Compiles the function `name` of the module again with `new` in the place of `old`, which must be there once."""
+    source = inspect.getsource(getattr(module, name))
+    if source.count(old) != 1:
+        raise RuntimeError(f"{module.__name__}.{name} no longer has the one text {old!r}")
+    exec(compile(source.replace(old, new), f"<{name}, changed>", "exec"), vars(module))
+
+
+def find_metrics_by_key(cloudwatch: Any) -> None:
+    """Lets GetMetricData look up the metric that a query names. A query without dimensions still looks through all of them."""
+
+    def metrics_of(namespace: str, name: str, dimensions: Any) -> Any:
+        metrics = cloudwatch._metrics
+        if dimensions is None:
+            return metrics.items()
+        key = (namespace, name, dimensions)
+        points = metrics.get(key)
+        return [] if points is None else [(key, points)]
+
+    cloudwatch.metrics_of = metrics_of
+    replace_text(cloudwatch, "_get_metric_data", "in _metrics.items():", "in metrics_of(ns, mn, req_dims_key):")
+
+
+def forget_executions(stepfunctions: Any) -> None:
+    """Keeps the newest executions of StartSyncExecution."""
+    run = stepfunctions._run_execution
+    newest: deque[str] = deque()
+
+    def run_and_forget(exec_arn: str) -> None:
+        run(exec_arn)
+        newest.append(exec_arn)
+        while len(newest) > KEPT_EXECUTIONS:
+            stepfunctions._executions.pop(newest.popleft(), None)
+
+    stepfunctions._run_execution = run_and_forget
+
+
+# So many times longer may an expression take on the clock.
+CLOCK_FACTOR = 30
+
+
+class OwnParser:
+    """The parser of the thread that asks. A partial application parses while it is evaluated, and a parser has the state of one parse."""
+
+    dbg = False
+
+    def __init__(self, jsonata: Any) -> None:
+        self._jsonata = jsonata
+
+    def parse(self, text: str) -> Any:
+        """The syntax tree."""
+        return self._jsonata.get_parser().parse(text)
+
+
+def parse_once(jsonata: Any) -> None:
+    """Keeps the syntax tree of each expression that the class `jsonata` has parsed; evaluation only reads it."""
+    parse, own_parser = jsonata.jsonata, OwnParser(jsonata)
+    trees: dict[str, Any] = {}
+    if not all(hasattr(jsonata, name) for name in ("create_frame", "static_frame", "get_parser", "CURRENT")):
+        raise RuntimeError("the package jsonata no longer keeps an expression's variables in a frame")
+
+    def parsed(expression: str, **bounds: Any) -> Any:
+        known = trees.get(expression)
+        if known is None:
+            known = trees[expression] = parse(expression, **bounds)
+        fresh = copy.copy(known)
+        fresh.parser = own_parser
+        fresh.environment = fresh.create_frame(jsonata.static_frame)
+        limit = bounds.get("timeout")
+        fresh.environment.set_runtime_bounds(limit and limit * CLOCK_FACTOR, bounds.get("stack"))
+        jsonata.CURRENT.jsonata = fresh
+        return fresh
+
+    jsonata.jsonata = staticmethod(parsed)
+
+
+class IdleThreads:
+    """Takes the place of an executor that is made for one task: the task gets a thread that is idle, or a new one."""
+
+    _pool = ThreadPoolExecutor(max_workers=MOST_THREADS, thread_name_prefix="task")
+
+    def __new__(cls, max_workers: int) -> Any:
+        """An executor of its own for everything that is not one task."""
+        return super().__new__(cls) if max_workers == 1 else ThreadPoolExecutor(max_workers)
+
+    def submit(self, *call: Any) -> Future[Any]:
+        """Runs the task."""
+        return self._pool.submit(*call)
+
+    def shutdown(self, wait: bool) -> None:
+        """Leaves the thread to the next task."""
+
+    def __enter__(self) -> ThreadPoolExecutor:
+        """A Map state of one item at a time: its executor must not run two."""
+        self._own = ThreadPoolExecutor(1)
+        return self._own
+
+    def __exit__(self, *_: Any) -> None:
+        self._own.shutdown()
+
+
+def remove_waits() -> None:
+    """Takes out the waits that the module's first lines describe."""
+    from ministack.core import lambda_runtime
+    from ministack.services import cloudwatch, stepfunctions
+
+    remove_growing_work(cloudwatch)
+    find_metrics_by_key(cloudwatch)
+    parse_once(stepfunctions.jsonata.Jsonata)
+    if not isinstance(stepfunctions.ThreadPoolExecutor, type):
+        raise RuntimeError("the engine no longer runs tasks in a ThreadPoolExecutor")
+    stepfunctions.ThreadPoolExecutor = IdleThreads
+    remove_start_sleep(stepfunctions._run_execution)
+    forget_executions(stepfunctions)
+    gc.set_threshold(*COLLECTED_AFTER)
+    remove_log_wait(lambda_runtime.Worker._drain_stderr_bounded)
+    remove_packet_wait(lambda_runtime.ProvidedWorker)
+
+
+def add_missing() -> None:
+    """Adds what the module's first lines describe."""
+    from ministack.services import stepfunctions
+
+    add_converse(stepfunctions)
+    evaluate_timeouts(stepfunctions)
+
+
+def record_executions() -> None:
+    """Records executions, if the environment says where to."""
+    from ministack.core import lambda_runtime
+    from ministack.services import stepfunctions
+
+    file = os.environ.get(FILE_VARIABLE)
+    if file:
+        trace(stepfunctions, lambda_runtime, Path(file))
+
+
+def main() -> None:
+    """Runs the engine until it is told to stop."""
+    remove_waits()
+    add_missing()
+    record_executions()
+    from ministack.app import main as serve
+
+    sys.argv = ["ministack"]
+    serve()
+
+
+if __name__ == "__main__":
+    main()
