@@ -18,6 +18,8 @@ pub const FORMS: [&str; 10] = ["bare", "us", "eu", "apac", "au", "jp", "in", "ca
 pub const LITELLM: &str = "litellm";
 /// Source name of the AWS Price List.
 pub const AWS: &str = "aws";
+/// Name of the extract of genai-prices, which is only compared with the prices.
+pub const GENAI: &str = "genai-prices";
 
 /// A form, and the only Region in which the price applies. Without a Region, it applies to all Regions.
 pub type Place = (String, Option<String>);
@@ -134,7 +136,7 @@ impl Files {
             let ProviderFile { provider, takes, profile_only, models } = file;
             providers.insert(provider, Provider { takes, profile_only, models });
         }
-        let extracts = [LITELLM, AWS, super::genai::EXTRACT].map(|name| (name.to_owned(), Map::new())).into();
+        let extracts = [LITELLM, AWS, GENAI].map(|name| (name.to_owned(), Map::new())).into();
         Ok(Self { folder: folder.to_owned(), common: std::rc::Rc::new(common), providers, extracts })
     }
 
