@@ -14,7 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{reply::fingerprint, state::lock, tokens::Usage};
+use crate::{fingerprint::fingerprint, lock::lock, tokens::Usage};
 
 /// Number of blocks before a checkpoint that are searched for the end of an earlier prefix.
 const LOOKED_BACK: usize = 20;

@@ -128,7 +128,7 @@ impl Call {
         let least = facts::value(&self.base, Rule::Caches).unwrap_or(1);
         let is_told = self.directives.tells_input() || guardrail::blocks_input(&self.prompt);
         if !self.prompt.cache_points.is_empty() && !is_told {
-            reply.usage = sim.cache.serve(&self.prompt.cache_points, least, reply.usage, sim.now());
+            reply.usage = sim.cache.serve(&self.prompt.cache_points, least, reply.usage, sim.clock.now());
         }
     }
 

@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 use crate::{
     error::ApiError,
     fields::{self, Fields},
+    fingerprint::fingerprint,
+    lock::lock,
     models::{ArnKind, Model, metric_id, parse_arn},
-    reply::fingerprint,
-    state::{Sim, lock},
 };
 
 /// Account id that local AWS emulators use.
@@ -137,7 +137,7 @@ impl Profiles {
 }
 
 /// Handles `POST /inference-profiles`, CreateInferenceProfile.
-pub async fn create(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<(StatusCode, Json<Value>), ApiError> {
+pub async fn create(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Result<(StatusCode, Json<Value>), ApiError> {
     let body = fields::body(&body)?;
     let known = ["inferenceProfileName", "description", "clientRequestToken", "modelSource", "tags"];
     let fields = Fields::new(&body, "#", &known)?;
@@ -158,7 +158,7 @@ pub async fn create(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<(StatusC
         Some((ArnKind::FoundationModel | ArnKind::InferenceProfile, id)) if Model::parse(id).is_some() => id,
         _ => return Err(ApiError::validation("The provided model source is invalid.")),
     };
-    let arn = sim.profiles.create(Profile {
+    let arn = profiles.create(Profile {
         name: name.to_owned(),
         description: fields.string("description")?.map(Value::from),
         source: model.to_owned(),
@@ -169,15 +169,21 @@ pub async fn create(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<(StatusC
 }
 
 /// Handles `GET /inference-profiles/{id or ARN}`.
-pub async fn get(State(sim): State<Arc<Sim>>, Path(identifier): Path<String>) -> Result<Json<Value>, ApiError> {
-    sim.profiles.describe(metric_id(&identifier)).map(Json)
+pub async fn get(
+    State(profiles): State<Arc<Profiles>>,
+    Path(identifier): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    profiles.describe(metric_id(&identifier)).map(Json)
 }
 
 /// Handles `DELETE /inference-profiles/{id or ARN}`.
-pub async fn delete(State(sim): State<Arc<Sim>>, Path(identifier): Path<String>) -> Result<Json<Value>, ApiError> {
+pub async fn delete(
+    State(profiles): State<Arc<Profiles>>,
+    Path(identifier): Path<String>,
+) -> Result<Json<Value>, ApiError> {
     let id = metric_id(&identifier);
-    lock(&sim.profiles.created).remove(id).ok_or_else(unknown)?;
-    lock(&sim.profiles.deleted).insert(id.to_owned());
+    lock(&profiles.created).remove(id).ok_or_else(unknown)?;
+    lock(&profiles.deleted).insert(id.to_owned());
     Ok(Json(json!({})))
 }
 
@@ -190,8 +196,7 @@ pub struct ListQuery {
 }
 
 /// Handles `GET /inference-profiles`. All profiles are on one page.
-pub async fn list(State(sim): State<Arc<Sim>>, Query(query): Query<ListQuery>) -> Json<Value> {
-    let profiles = &sim.profiles;
+pub async fn list(State(profiles): State<Arc<Profiles>>, Query(query): Query<ListQuery>) -> Json<Value> {
     let summaries: Vec<Value> = match query.r#type.as_deref() {
         None | Some("APPLICATION") => {
             lock(&profiles.created).iter().map(|(id, profile)| profiles.description(id, profile)).collect()
@@ -202,11 +207,11 @@ pub async fn list(State(sim): State<Arc<Sim>>, Query(query): Query<ListQuery>) -
 }
 
 /// Handles `POST /listTagsForResource`, ListTagsForResource.
-pub async fn list_tags(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<Json<Value>, ApiError> {
+pub async fn list_tags(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Result<Json<Value>, ApiError> {
     let body = fields::body(&body)?;
     let fields = Fields::new(&body, "#", &["resourceARN"])?;
     let arn = fields.string("resourceARN")?.ok_or_else(|| fields.missing("resourceARN"))?;
-    let created = lock(&sim.profiles.created);
+    let created = lock(&profiles.created);
     let profile = created.get(metric_id(arn)).ok_or_else(unknown)?;
     Ok(Json(json!({"tags": profile.tags})))
 }

@@ -2,24 +2,24 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    sync::{Arc, Mutex},
+    time::SystemTime,
 };
-
-use aws_smithy_types::date_time::{DateTime, Format};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     cache::Cache,
+    clock::{Clock, time},
     error::ApiError,
+    fingerprint::fingerprint,
+    lock::lock,
     metrics::Publisher,
     models::{ArnKind, Model, parse_arn},
     openai::OpenAi,
     options::Options,
     profiles::Profiles,
     recorder::Recorder,
-    reply::fingerprint,
 };
 
 /// Settings that can change while the simulator runs.
@@ -48,19 +48,19 @@ pub struct Calls {
 
 /// The whole state of one simulator.
 pub struct Sim {
+    /// The simulated time.
+    pub clock: Arc<Clock>,
     /// Application inference profiles that this simulator created.
-    pub profiles: Profiles,
+    pub profiles: Arc<Profiles>,
     /// Publishes metrics. Absent if no CloudWatch endpoint is set.
     pub metrics: Option<Publisher>,
     /// Backend that writes the replies. Absent if none is configured.
     pub openai: Option<OpenAi>,
     /// Records the last exchanges, if `--record` is set.
-    pub recorder: Recorder,
+    pub recorder: Arc<Recorder>,
     /// Prompt cache of all models.
     pub cache: Cache,
     region: String,
-    /// The simulated time that was set last, and the real instant at which it was set.
-    clock: Mutex<(SystemTime, Instant)>,
     defaults: Mutex<Defaults>,
     calls: Mutex<Calls>,
     faults_met: Mutex<HashMap<u64, u64>>,
@@ -78,13 +78,13 @@ impl Sim {
             None => SystemTime::now(),
         };
         Ok(Self {
-            profiles: Profiles::new(&options.region, options.accept_any_profile),
+            clock: Arc::new(Clock::new(start)),
+            profiles: Arc::new(Profiles::new(&options.region, options.accept_any_profile)),
             metrics: options.cloudwatch_endpoint.as_deref().map(|endpoint| Publisher::new(endpoint, &options.region)),
             openai: openai.map(|endpoint| OpenAi::new(endpoint, options.openai_model.clone())).transpose()?,
-            recorder: Recorder::new(options.record),
+            recorder: Arc::new(Recorder::new(options.record)),
             cache: Cache::default(),
             region: options.region.clone(),
-            clock: Mutex::new((start, Instant::now())),
             defaults: Mutex::new(Defaults {
                 base_latency_ms: options.base_latency_ms,
                 latency_ms_per_token: options.latency_ms_per_token,
@@ -93,24 +93,6 @@ impl Sim {
             calls: Mutex::default(),
             faults_met: Mutex::default(),
         })
-    }
-
-    /// The time of the simulated clock.
-    pub fn now(&self) -> SystemTime {
-        let (then, at) = *lock(&self.clock);
-        then + at.elapsed()
-    }
-
-    /// Sets the simulated clock, which continues from `now`.
-    pub fn set_now(&self, now: SystemTime) {
-        *lock(&self.clock) = (now, Instant::now());
-    }
-
-    /// The simulated time as text, such as `2026-11-26T12:00:00Z`.
-    pub fn now_text(&self) -> String {
-        let seconds = self.now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let whole = DateTime::from(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-        whole.fmt(Format::DateTime).unwrap_or_default()
     }
 
     /// The current settings of the simulator.
@@ -170,7 +152,7 @@ impl Sim {
             None => known(model_id),
         };
         let base = resolved.ok_or_else(|| ApiError::validation("The provided model identifier is invalid."))?;
-        let now = self.now_text();
+        let now = self.clock.text();
         let today = now.get(..10).unwrap_or_default();
         if Model::parse(&base).is_some_and(|model| model.has_ended(today)) {
             return Err(ApiError::not_found(
@@ -179,14 +161,4 @@ impl Sim {
         }
         Ok(base)
     }
-}
-
-/// Parses a time such as `2027-01-08T00:00:00Z`.
-pub fn time(text: &str) -> Option<SystemTime> {
-    DateTime::from_str(text, Format::DateTime).ok()?.try_into().ok()
-}
-
-/// Locks a mutex, even after a panic in another thread. The guarded values are valid after a panic.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
