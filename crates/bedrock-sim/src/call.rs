@@ -32,6 +32,8 @@ struct Call {
     base: String,
     prompt: Prompt,
     directives: Directives,
+    /// The instant of arrival, and the machine's time then. The metrics have the machine's time and not the simulated
+    /// one, because CloudWatch and the readers of its metrics have the machine's clock.
     arrived: (Instant, SystemTime),
 }
 

@@ -36,7 +36,8 @@ pub struct Options {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub record: usize,
     /// Time of the simulator's clock at start, such as 2027-01-08T00:00:00Z. The clock controls when models reach
-    /// their end of life and when cached prompts expire. If it is absent, the machine's time is used
+    /// their end of life, when cached prompts expire, and when profiles were created. If it is absent, the machine's
+    /// time is used
     #[arg(long, value_name = "TIME")]
     pub now: Option<String>,
     /// AWS Region of the simulator. It determines the available cross-Region profiles, and the Region in profile ARNs

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
+    clock::Clock,
     error::ApiError,
     fields::{self, Fields},
     fingerprint::fingerprint,
@@ -34,6 +35,7 @@ const ANY_PROFILE_SOURCE: &str = "mistral.mistral-large-3-675b-instruct";
 pub struct Profiles {
     region: String,
     accept_any: bool,
+    clock: Arc<Clock>,
     created: Mutex<BTreeMap<String, Profile>>,
     deleted: Mutex<BTreeSet<String>>,
 }
@@ -61,9 +63,9 @@ impl Profile {
 }
 
 impl Profiles {
-    /// An empty store. With `accept_any`, every profile exists unless it was deleted.
-    pub fn new(region: &str, accept_any: bool) -> Self {
-        Self { region: region.to_owned(), accept_any, created: Mutex::default(), deleted: Mutex::default() }
+    /// An empty store. With `accept_any`, every profile exists unless it was deleted. `clock` dates new profiles.
+    pub fn new(region: &str, accept_any: bool, clock: Arc<Clock>) -> Self {
+        Self { region: region.to_owned(), accept_any, clock, created: Mutex::default(), deleted: Mutex::default() }
     }
 
     /// The foundation model of a profile. `None` if the profile does not exist.
@@ -163,7 +165,7 @@ pub async fn create(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Resul
         description: fields.string("description")?.map(Value::from),
         source: model.to_owned(),
         tags: fields.list("tags")?.cloned().map_or_else(|| json!([]), Value::Array),
-        created_at: DateTime::from(SystemTime::now()).fmt(DateTimeFormat::DateTime).unwrap_or_default(),
+        created_at: DateTime::from(profiles.clock.now()).fmt(DateTimeFormat::DateTime).unwrap_or_default(),
     });
     Ok((StatusCode::CREATED, Json(json!({"inferenceProfileArn": arn, "status": "ACTIVE"}))))
 }

@@ -77,14 +77,15 @@ impl Sim {
             Some(now) => time(now).ok_or_else(|| format!("--now {now}: is no time such as 2027-01-08T00:00:00Z"))?,
             None => SystemTime::now(),
         };
+        let clock = Arc::new(Clock::new(start));
         Ok(Self {
-            clock: Arc::new(Clock::new(start)),
-            profiles: Arc::new(Profiles::new(&options.region, options.accept_any_profile)),
+            profiles: Arc::new(Profiles::new(&options.region, options.accept_any_profile, Arc::clone(&clock))),
             metrics: options.cloudwatch_endpoint.as_deref().map(|endpoint| Publisher::new(endpoint, &options.region)),
             openai: openai.map(|endpoint| OpenAi::new(endpoint, options.openai_model.clone())).transpose()?,
             recorder: Arc::new(Recorder::new(options.record)),
             cache: Cache::default(),
             region: options.region.clone(),
+            clock,
             defaults: Mutex::new(Defaults {
                 base_latency_ms: options.base_latency_ms,
                 latency_ms_per_token: options.latency_ms_per_token,
