@@ -31,8 +31,8 @@ pub enum Lifetime {
 impl Lifetime {
     fn duration(self) -> Duration {
         match self {
-            Self::Short => Duration::from_secs(300),
-            Self::Long => Duration::from_secs(3_600),
+            Self::Short => Duration::from_mins(5),
+            Self::Long => Duration::from_hours(1),
         }
     }
 }

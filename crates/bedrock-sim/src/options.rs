@@ -21,7 +21,7 @@ pub struct Options {
     /// Time from a call to the arrival of its metrics, in seconds
     #[arg(long, default_value_t = 60)]
     pub metrics_delay_seconds: u64,
-    /// OpenAI-compatible server (plain http) that writes the replies, such as http://127.0.0.1:11434
+    /// OpenAI-compatible server (plain http) that writes the replies, such as <http://127.0.0.1:11434>
     #[arg(long, value_name = "URL")]
     pub openai_endpoint: Option<String>,
     /// Model name for the OpenAI-compatible server. If it is absent, the Bedrock model id is sent

@@ -99,7 +99,7 @@ fn llama_3_2(width: u64, height: u64) -> u64 {
 
 /// Tokens for Llama 4: 144 for each tile of 336 by 336 pixels, with at most 16 tiles. If there is more than one tile,
 /// the whole picture costs 144 more. Marker tokens come between tiles, after rows, and around the picture. Source:
-/// Hugging Face's Llama4Processor.
+/// Hugging Face's `Llama4Processor`.
 fn llama_4(width: u64, height: u64) -> u64 {
     let grids = (1..=16_u64).flat_map(|wide| (1..=16 / wide).map(move |high| (wide, high)));
     // The smallest grid that holds the picture. If there is none, the 4 by 4 grid.

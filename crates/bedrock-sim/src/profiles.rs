@@ -79,6 +79,7 @@ impl Profiles {
         created.or_else(|| (self.accept_any && !lock(&self.deleted).contains(id)).then(|| Profile::any(id)))
     }
 
+    #[expect(clippy::maybe_infinite_iter, reason = "a number whose hash is free is soon found")]
     fn create(&self, profile: Profile) -> String {
         let mut created = lock(&self.created);
         let id = (created.len()..)
@@ -138,7 +139,7 @@ impl Profiles {
     }
 }
 
-/// Handles `POST /inference-profiles`, CreateInferenceProfile.
+/// Handles `POST /inference-profiles`, `CreateInferenceProfile`.
 pub async fn create(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Result<(StatusCode, Json<Value>), ApiError> {
     let body = fields::body(&body)?;
     let known = ["inferenceProfileName", "description", "clientRequestToken", "modelSource", "tags"];
@@ -189,7 +190,7 @@ pub async fn delete(
     Ok(Json(json!({})))
 }
 
-/// Query parameters of ListInferenceProfiles.
+/// Query parameters of `ListInferenceProfiles`.
 #[derive(Deserialize)]
 pub struct ListQuery {
     /// `APPLICATION` or `SYSTEM_DEFINED`. SDKs send this parameter as `type` instead of `typeEquals`.
@@ -208,7 +209,7 @@ pub async fn list(State(profiles): State<Arc<Profiles>>, Query(query): Query<Lis
     Json(json!({"inferenceProfileSummaries": summaries}))
 }
 
-/// Handles `POST /listTagsForResource`, ListTagsForResource.
+/// Handles `POST /listTagsForResource`, `ListTagsForResource`.
 pub async fn list_tags(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Result<Json<Value>, ApiError> {
     let body = fields::body(&body)?;
     let fields = Fields::new(&body, "#", &["resourceARN"])?;

@@ -32,7 +32,7 @@ use crate::{
     state::Sim,
 };
 
-/// Maximum size of a request body, in bytes. Source: Bedrock API reference, InvokeModel. The page of Converse has no
+/// Maximum size of a request body, in bytes. Source: Bedrock API reference, `InvokeModel`. The page of Converse has no
 /// limit.
 const MAX_BODY: usize = 25_000_000;
 

@@ -42,7 +42,7 @@ pub struct Calls {
     pub total: u64,
     /// Number of model calls by the model id in the request.
     pub by_model: BTreeMap<String, u64>,
-    /// Number of calls to CountTokens. They do not count as model calls.
+    /// Number of calls to `CountTokens`. They do not count as model calls.
     pub count_tokens: u64,
 }
 
@@ -119,7 +119,7 @@ impl Sim {
         *count = count.saturating_add(1);
     }
 
-    /// Counts one call to CountTokens.
+    /// Counts one call to `CountTokens`.
     pub fn count_token_count(&self) {
         let mut calls = lock(&self.calls);
         calls.count_tokens = calls.count_tokens.saturating_add(1);
@@ -141,8 +141,8 @@ impl Sim {
     /// The foundation model of a model id, a cross-Region profile id, or an ARN.
     ///
     /// # Errors
-    /// A ValidationException if the model is unknown. A ResourceNotFoundException if the model has reached the end of
-    /// its life.
+    /// A `ValidationException` if the model is unknown. A `ResourceNotFoundException` if the model has reached the end
+    /// of its life.
     pub fn resolve(&self, model_id: &str) -> Result<String, ApiError> {
         let is_here = |model: &Model<'_>| model.is_in(&self.region);
         let known = |id: &str| Model::parse(id).filter(is_here).map(|model| model.base.to_owned());

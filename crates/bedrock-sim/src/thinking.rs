@@ -13,13 +13,13 @@ use crate::{
 /// Minimum thinking budget, in tokens. Source: Claude docs, Extended thinking.
 const LEAST_BUDGET: u64 = 1_024;
 const DOCS: &str = "https://docs.claude.com/en/docs/build-with-claude/extended-thinking";
-/// Source: botocore 1.44.8, bedrock-runtime, OutputConfig: "Supported values are low, medium, high, xhigh, and max."
+/// Source: botocore 1.44.8, bedrock-runtime, `OutputConfig`: "Supported values are low, medium, high, xhigh, and max."
 const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
 
 /// Reads the thinking options of a request. `None` if the model does not think.
 ///
 /// # Errors
-/// A ValidationException if the model would return one.
+/// A `ValidationException` if the model would return one.
 pub fn read(
     extra: Option<&Map<String, Value>>,
     effort: Option<&str>,

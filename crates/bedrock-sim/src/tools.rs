@@ -21,7 +21,7 @@ const INSTRUCTION_TOKENS: u64 = 346;
 /// Reads `toolConfig`, and checks that the conversation is consistent with it.
 ///
 /// # Errors
-/// A ValidationException if Bedrock would return one.
+/// A `ValidationException` if Bedrock would return one.
 pub fn read(config: Option<&Map<String, Value>>, prompt: &Prompt, model: Option<Model<'_>>) -> Result<Tools, ApiError> {
     let has = |rule| model.is_some_and(|model| model.has(rule));
     let Some(config) = config else {
@@ -130,7 +130,7 @@ fn chosen(
 /// forces.
 ///
 /// # Errors
-/// A ValidationException if a directive names a tool that the request does not have.
+/// A `ValidationException` if a directive names a tool that the request does not have.
 pub fn asked(prompt: &Prompt, directives: &Directives) -> Result<Option<ToolUse>, ApiError> {
     let Some(name) = directives.tool.as_ref().or(prompt.tools.chosen.as_ref()) else { return Ok(None) };
     let Some(place) = prompt.tools.names.iter().position(|known| known == name) else {

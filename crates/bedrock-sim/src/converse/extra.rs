@@ -30,7 +30,7 @@ const MISTRAL_TOP_K: f64 = 200.0;
 /// Checks the fields. Fields of [`Dialect::Other`] are passed on without a check.
 ///
 /// # Errors
-/// A ValidationException that names the field that the model does not support or whose value is invalid.
+/// A `ValidationException` that names the field that the model does not support or whose value is invalid.
 pub fn check(extra: &Map<String, Value>, model: Model<'_>) -> Result<(), ApiError> {
     let place = "#/additionalModelRequestFields";
     match model.dialect() {
