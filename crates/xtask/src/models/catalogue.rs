@@ -93,7 +93,7 @@ impl Change {
         self.kind == Kind::Drift
     }
 
-    fn new(kind: Kind, text: String) -> Self {
+    fn new(kind: Kind, text: &str) -> Self {
         let word = match kind {
             Kind::Drift => "changed",
             Kind::New => "new",
@@ -217,7 +217,7 @@ impl Files {
             match before.get(entry.model.as_str()) {
                 Some(old) => compare(old, entry, today, &mut changes),
                 None => changes
-                    .push(Change::new(Kind::New, format!("{}, with {} price(s)", entry.model, places(entry).len()))),
+                    .push(Change::new(Kind::New, &format!("{}, with {} price(s)", entry.model, places(entry).len()))),
             }
         }
         changes
@@ -228,10 +228,10 @@ fn compare(old: &Entry, new: &Entry, today: NaiveDate, changes: &mut Vec<Change>
     let id = &new.model;
     let mut fact = |name: &str, old: Option<String>, new: Option<String>| match (old, new) {
         (old, new) if old == new => {}
-        (None, Some(new)) => changes.push(Change::new(Kind::New, format!("{id} {name}: {new}"))),
+        (None, Some(new)) => changes.push(Change::new(Kind::New, &format!("{id} {name}: {new}"))),
         (Some(old), new) => {
             let new = new.unwrap_or_else(|| "gone".to_owned());
-            changes.push(Change::new(Kind::Drift, format!("{id} {name}: {old} -> {new}")));
+            changes.push(Change::new(Kind::Drift, &format!("{id} {name}: {old} -> {new}")));
         }
         (None, None) => {}
     };
@@ -262,7 +262,7 @@ fn compare(old: &Entry, new: &Entry, today: NaiveDate, changes: &mut Vec<Change>
     }
     if new.ends.is_some_and(|ends| ends <= today) && old.ends != new.ends {
         let by = new.successor.as_deref().unwrap_or("nothing yet");
-        changes.push(Change::new(Kind::Ended, format!("{id}, replaced by {by}")));
+        changes.push(Change::new(Kind::Ended, &format!("{id}, replaced by {by}")));
     }
 }
 
@@ -298,10 +298,8 @@ pub fn places(entry: &Entry) -> BTreeMap<Place, Priced> {
     for row in &entry.prices {
         let PriceRow { price, source, rest, url, read, second, .. } = row.clone();
         let priced = Priced { price, source, rest, url, read, second };
-        let regions: Vec<Option<String>> = match row.regions.is_empty() {
-            true => vec![None],
-            false => row.regions.iter().cloned().map(Some).collect(),
-        };
+        let regions: Vec<Option<String>> =
+            if row.regions.is_empty() { vec![None] } else { row.regions.iter().cloned().map(Some).collect() };
         for form in &row.r#for {
             for region in &regions {
                 places.insert((form.clone(), region.clone()), priced.clone());
