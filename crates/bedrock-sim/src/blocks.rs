@@ -39,7 +39,7 @@ const MOST_ID: usize = 64;
 /// Reads the content blocks of the message at `place`.
 ///
 /// # Errors
-/// A ValidationException if Bedrock would return one.
+/// A `ValidationException` if Bedrock would return one.
 pub fn turn(role: Role, content: &[Value], place: &str, model: Option<Model<'_>>) -> Result<Turn, ApiError> {
     let mut found = Found::new(role, model);
     for (index, block) in content.iter().enumerate() {
@@ -328,14 +328,14 @@ impl<'a> Found<'a> {
     }
 }
 
-/// A ValidationException for a text block whose text is blank.
+/// A `ValidationException` for a text block whose text is blank.
 pub fn blank(place: &str) -> ApiError {
     ApiError::validation(format!(
         "The text field in the ContentBlock object at {place} is blank. Add text to the text field, and try again."
     ))
 }
 
-/// A ValidationException for a content block that the model does not support. Sources: opencode issue 49443,
+/// A `ValidationException` for a content block that the model does not support. Sources: opencode issue 49443,
 /// hermes-agent pull request 111438.
 fn unsupported(field: &str) -> ApiError {
     ApiError::validation(format!(
@@ -346,7 +346,7 @@ fn unsupported(field: &str) -> ApiError {
 /// Checks the name of a tool. Source: shape `ToolName` of the service model (botocore 1.44.8).
 ///
 /// # Errors
-/// A ValidationException if the name is too long or contains other characters.
+/// A `ValidationException` if the name is too long or contains other characters.
 pub fn check_tool_name(name: &str, place: &str) -> Result<(), ApiError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     pattern(name, place, name.chars().all(fits), "[a-zA-Z0-9_-]+")

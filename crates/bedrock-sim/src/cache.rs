@@ -14,7 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{reply::fingerprint, state::lock, tokens::Usage};
+use crate::{fingerprint::fingerprint, lock::lock, tokens::Usage};
 
 /// Number of blocks before a checkpoint that are searched for the end of an earlier prefix.
 const LOOKED_BACK: usize = 20;
@@ -31,8 +31,8 @@ pub enum Lifetime {
 impl Lifetime {
     fn duration(self) -> Duration {
         match self {
-            Self::Short => Duration::from_secs(300),
-            Self::Long => Duration::from_secs(3_600),
+            Self::Short => Duration::from_mins(5),
+            Self::Long => Duration::from_hours(1),
         }
     }
 }

@@ -32,6 +32,8 @@ struct Call {
     base: String,
     prompt: Prompt,
     directives: Directives,
+    /// The instant of arrival, and the machine's time then. The metrics have the machine's time and not the simulated
+    /// one, because CloudWatch and the readers of its metrics have the machine's clock.
     arrived: (Instant, SystemTime),
 }
 
@@ -128,7 +130,7 @@ impl Call {
         let least = facts::value(&self.base, Rule::Caches).unwrap_or(1);
         let is_told = self.directives.tells_input() || guardrail::blocks_input(&self.prompt);
         if !self.prompt.cache_points.is_empty() && !is_told {
-            reply.usage = sim.cache.serve(&self.prompt.cache_points, least, reply.usage, sim.now());
+            reply.usage = sim.cache.serve(&self.prompt.cache_points, least, reply.usage, sim.clock.now());
         }
     }
 

@@ -19,7 +19,7 @@ const MOST_PIXELS_OF_MANY: u64 = 2_000;
 /// Reads `system` and `messages` of a body into `prompt`.
 ///
 /// # Errors
-/// A ValidationException if messages are missing, in the wrong order, or malformed.
+/// A `ValidationException` if messages are missing, in the wrong order, or malformed.
 pub fn read_conversation(fields: &Fields<'_>, prompt: &mut Prompt, model: Option<Model<'_>>) -> Result<(), ApiError> {
     prompt.system = system(fields.list("system")?.map(Vec::as_slice).unwrap_or_default())?;
     let messages = fields.list("messages")?.ok_or_else(|| fields.missing("messages"))?;
@@ -42,7 +42,7 @@ pub fn read_conversation(fields: &Fields<'_>, prompt: &mut Prompt, model: Option
 /// The role and the content blocks of a message.
 ///
 /// # Errors
-/// A ValidationException if the message is malformed, has no valid role, or has no content.
+/// A `ValidationException` if the message is malformed, has no valid role, or has no content.
 pub fn message_parts(index: usize, message: &Value) -> Result<(Role, &[Value]), ApiError> {
     let place = format!("#/messages/{index}");
     let message =
@@ -214,7 +214,7 @@ fn check_claude(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
 /// issue 844). Models that think adaptively do not require this (pydantic/pydantic-ai pull request 5326).
 ///
 /// # Errors
-/// A ValidationException if the turn begins with text or a tool use.
+/// A `ValidationException` if the turn begins with text or a tool use.
 pub fn check_thoughts(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
     let thinks = prompt.thinking.is_some_and(|thinking| thinking.by_budget) && model.has(Rule::ThinkingFirst);
     let is_in_a_loop = prompt.turns.last().is_some_and(|turn| turn.role == Role::User && !turn.tool_uses.is_empty());

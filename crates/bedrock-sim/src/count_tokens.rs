@@ -1,4 +1,4 @@
-//! CountTokens: the input tokens that a model call with the same input would report.
+//! `CountTokens`: the input tokens that a model call with the same input would report.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::{
 /// Members of the shape `ConverseTokensRequest` of the service model.
 const CONVERSE: [&str; 4] = ["messages", "system", "toolConfig", "additionalModelRequestFields"];
 
-/// Handles `POST /model/{modelId}/count-tokens`, CountTokens.
+/// Handles `POST /model/{modelId}/count-tokens`, `CountTokens`.
 pub async fn count_tokens(State(sim): State<Arc<Sim>>, Path(model_id): Path<String>, body: Bytes) -> Response {
     sim.count_token_count();
     let prompt = match read(&sim, &model_id, &body) {
@@ -69,7 +69,7 @@ fn read(sim: &Sim, model_id: &str, body: &[u8]) -> Result<Prompt, ApiError> {
     }
 }
 
-/// The foundation model in `model_id`, if CountTokens supports it. CountTokens supports no profiles.
+/// The foundation model in `model_id`, if `CountTokens` supports it. `CountTokens` supports no profiles.
 fn countable(model_id: &str) -> Option<Model<'_>> {
     let id = match parse_arn(model_id) {
         Some((ArnKind::FoundationModel, id)) => id,

@@ -7,14 +7,14 @@ const CLOSE: &str = "]]";
 /// Maximum size of a reply that a directive can ask for, in bytes.
 const MAX_OUTPUT_BYTES: u64 = 20_000_000;
 
-/// Faults that affect only CountTokens, not model calls.
+/// Faults that affect only `CountTokens`, not model calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CountFault {
-    /// CountTokens does not support the model.
+    /// `CountTokens` does not support the model.
     Off,
-    /// CountTokens never sends an answer.
+    /// `CountTokens` never sends an answer.
     Hang,
-    /// CountTokens answers with a ThrottlingException.
+    /// `CountTokens` answers with a `ThrottlingException`.
     Throttle,
 }
 
@@ -40,7 +40,7 @@ pub struct Directives {
     /// Number of calls with the same text that the fault applies to. If it is absent, the fault applies to all of
     /// them.
     pub times: Option<u64>,
-    /// Fault of a call to CountTokens.
+    /// Fault of a call to `CountTokens`.
     pub count_tokens: Option<CountFault>,
     /// Number of input tokens to report.
     pub input_tokens: Option<u64>,
@@ -72,7 +72,7 @@ impl Directives {
     /// Reads all directives of a text. If one is repeated, the last value applies.
     ///
     /// # Errors
-    /// A ValidationException that names the directive that cannot be parsed.
+    /// A `ValidationException` that names the directive that cannot be parsed.
     pub fn parse(text: &str) -> Result<Self, ApiError> {
         let mut directives = Self::default();
         let mut rest = text;

@@ -72,7 +72,7 @@ pub enum Rule {
     NoLongCache,
     /// The model rejects `outputConfig.textFormat`.
     NoStructuredOutput,
-    /// CountTokens accepts the model's id.
+    /// `CountTokens` accepts the model's id.
     CountsTokens,
     /// The model rejects system texts.
     NoSystem,

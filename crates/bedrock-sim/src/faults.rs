@@ -21,7 +21,7 @@ pub enum Fault {
     Empty,
 }
 
-/// The exceptions of InvokeModel and Converse.
+/// The exceptions of `InvokeModel` and Converse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exception {
     /// Status 429: too many requests or tokens.

@@ -1,4 +1,4 @@
-//! Reads JSON bodies as Bedrock does. Unknown fields, wrong types, and numbers out of range are ValidationExceptions.
+//! Reads JSON bodies as Bedrock does. Unknown fields, wrong types, and numbers out of range are errors.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use crate::error::ApiError;
 /// Parses the body of a request as a JSON object.
 ///
 /// # Errors
-/// A ValidationException if the body is not valid JSON, or not an object.
+/// A `ValidationException` if the body is not valid JSON, or not an object.
 pub fn body(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(map)) => Ok(map),
@@ -16,7 +16,7 @@ pub fn body(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
     }
 }
 
-/// A ValidationException for a body that does not have the right form.
+/// A `ValidationException` for a body that does not have the right form.
 pub fn malformed(detail: impl std::fmt::Display) -> ApiError {
     ApiError::validation(format!("Malformed input request: {detail}, please reformat your input and try again."))
 }
@@ -39,7 +39,7 @@ impl<'a> Fields<'a> {
     /// The object at `place`, which may have only the fields `known`.
     ///
     /// # Errors
-    /// A ValidationException that names the first unknown field.
+    /// A `ValidationException` that names the first unknown field.
     pub fn new(map: &'a Map<String, Value>, place: &'a str, known: &[&str]) -> Result<Self, ApiError> {
         match map.keys().find(|key| !known.contains(&key.as_str())) {
             Some(key) => Err(malformed(format_args!("{place}: extraneous key [{key}] is not permitted"))),
@@ -55,7 +55,7 @@ impl<'a> Fields<'a> {
     /// The object in a field. `None` if the field is absent.
     ///
     /// # Errors
-    /// A ValidationException if the value is not an object.
+    /// A `ValidationException` if the value is not an object.
     pub fn object(&self, name: &str) -> Result<Option<&'a Map<String, Value>>, ApiError> {
         self.typed(name, "JSONObject", Value::as_object)
     }
@@ -63,7 +63,7 @@ impl<'a> Fields<'a> {
     /// The list in a field. `None` if the field is absent.
     ///
     /// # Errors
-    /// A ValidationException if the value is not a list.
+    /// A `ValidationException` if the value is not a list.
     pub fn list(&self, name: &str) -> Result<Option<&'a Vec<Value>>, ApiError> {
         self.typed(name, "JSONArray", Value::as_array)
     }
@@ -71,7 +71,7 @@ impl<'a> Fields<'a> {
     /// The string in a field. `None` if the field is absent.
     ///
     /// # Errors
-    /// A ValidationException if the value is not a string.
+    /// A `ValidationException` if the value is not a string.
     pub fn string(&self, name: &str) -> Result<Option<&'a str>, ApiError> {
         self.typed(name, "String", Value::as_str)
     }
@@ -79,7 +79,7 @@ impl<'a> Fields<'a> {
     /// The string in a required field, which must not be empty.
     ///
     /// # Errors
-    /// A ValidationException if the value is absent, empty, or not a string.
+    /// A `ValidationException` if the value is absent, empty, or not a string.
     pub fn text(&self, name: &str) -> Result<&'a str, ApiError> {
         match self.string(name)? {
             Some("") => Err(malformed(format_args!("{}/{name}: expected minLength: 1, actual: 0", self.place))),
@@ -91,7 +91,7 @@ impl<'a> Fields<'a> {
     /// The integer in a field, which must be at least `min`. `None` if the field is absent.
     ///
     /// # Errors
-    /// A ValidationException if the value is not an integer or is less than `min`.
+    /// A `ValidationException` if the value is not an integer or is less than `min`.
     pub fn integer(&self, name: &str, min: u64) -> Result<Option<u64>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
         if !(value.is_u64() || value.is_i64()) {
@@ -106,7 +106,7 @@ impl<'a> Fields<'a> {
     /// The number in a field, which must be from 0 to 1. `None` if the field is absent.
     ///
     /// # Errors
-    /// A ValidationException if the value is not a number or is out of range.
+    /// A `ValidationException` if the value is not a number or is out of range.
     pub fn fraction(&self, name: &str) -> Result<Option<f64>, ApiError> {
         self.number(name, 0.0, 1.0)
     }
@@ -114,7 +114,7 @@ impl<'a> Fields<'a> {
     /// The number in a field, which must be from `min` to `max`. `None` if the field is absent.
     ///
     /// # Errors
-    /// A ValidationException if the value is not a number or is out of range.
+    /// A `ValidationException` if the value is not a number or is out of range.
     pub fn number(&self, name: &str, min: f64, max: f64) -> Result<Option<f64>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
         match value.as_f64() {
@@ -127,7 +127,7 @@ impl<'a> Fields<'a> {
     /// The list of non-empty strings in a field. The list is empty if the field is absent.
     ///
     /// # Errors
-    /// A ValidationException if the value is not a list of non-empty strings.
+    /// A `ValidationException` if the value is not a list of non-empty strings.
     pub fn strings(&self, name: &str) -> Result<Vec<String>, ApiError> {
         let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let values = self.list(name)?.map(Vec::as_slice).unwrap_or_default();

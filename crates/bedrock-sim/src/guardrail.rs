@@ -14,7 +14,7 @@ const MESSAGE: &str = "The guardrail does not let this pass.";
 /// Reads the identifier in `guardrailConfig`.
 ///
 /// # Errors
-/// A ValidationException if Bedrock would return one.
+/// A `ValidationException` if Bedrock would return one.
 pub fn read(config: &Map<String, Value>) -> Result<String, ApiError> {
     let config = Fields::new(config, "#/guardrailConfig", &["guardrailIdentifier", "guardrailVersion", "trace"])?;
     config.text("guardrailVersion")?;

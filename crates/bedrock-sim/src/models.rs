@@ -1,4 +1,6 @@
 //! Parses the model ids and ARNs of calls.
+//!
+//! The simulator does not use the parsers of the system under test, so that a mistake in them makes a test fail.
 
 use crate::facts::{self, Facts, Rule};
 
@@ -25,9 +27,11 @@ const VENDORS: [&str; 19] = [
 ];
 const MAX_PREFIX: usize = 8;
 
-/// Models that accept the same fields in `additionalModelRequestFields`.
+/// The fields that a model accepts in `additionalModelRequestFields`.
+///
+/// This is not the `Family` of `sentry-contract`, which selects the adapter of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
+pub enum Dialect {
     /// Every Anthropic Claude model.
     Claude,
     /// Every Amazon Nova model.
@@ -42,18 +46,18 @@ pub enum Family {
     Other,
 }
 
-/// Families by the prefix of the model id. The first match applies.
-const FAMILIES: [(&str, Family); 10] = [
-    ("anthropic.", Family::Claude),
-    ("amazon.nova", Family::Nova),
-    ("mistral.mistral-7b-", Family::MistralText),
-    ("mistral.mixtral-", Family::MistralText),
-    ("mistral.", Family::Plain),
-    ("meta.", Family::Plain),
-    ("openai.gpt-oss-", Family::OpenAiChat),
-    ("qwen.", Family::OpenAiChat),
-    ("deepseek.", Family::Plain),
-    ("", Family::Other),
+/// Dialects by the prefix of the model id. The first match applies.
+const DIALECTS: [(&str, Dialect); 10] = [
+    ("anthropic.", Dialect::Claude),
+    ("amazon.nova", Dialect::Nova),
+    ("mistral.mistral-7b-", Dialect::MistralText),
+    ("mistral.mixtral-", Dialect::MistralText),
+    ("mistral.", Dialect::Plain),
+    ("meta.", Dialect::Plain),
+    ("openai.gpt-oss-", Dialect::OpenAiChat),
+    ("qwen.", Dialect::OpenAiChat),
+    ("deepseek.", Dialect::Plain),
+    ("", Dialect::Other),
 ];
 
 /// A parsed model id.
@@ -77,9 +81,9 @@ impl<'a> Model<'a> {
         (is_prefix && is_foundation_model(base)).then_some(Self { prefix: Some(prefix), base })
     }
 
-    /// The family that this model belongs to. Unknown vendors and models are [`Family::Other`].
-    pub fn family(&self) -> Family {
-        FAMILIES.iter().find(|(start, _)| self.base.starts_with(start)).map_or(Family::Other, |(_, family)| *family)
+    /// The dialect of this model. It is [`Dialect::Other`] for unknown vendors and models.
+    pub fn dialect(&self) -> Dialect {
+        DIALECTS.iter().find(|(start, _)| self.base.starts_with(start)).map_or(Dialect::Other, |(_, dialect)| *dialect)
     }
 
     /// `true` if the rule applies to this model.
@@ -89,7 +93,7 @@ impl<'a> Model<'a> {
 
     /// `true` if this is a Claude model. Its errors come from Anthropic's API.
     pub fn is_claude(&self) -> bool {
-        self.family() == Family::Claude
+        self.dialect() == Dialect::Claude
     }
 
     /// `true` if the id can be called in a Region. Profiles of unlisted models are not checked against the list.
@@ -150,19 +154,19 @@ mod tests {
 
     #[test]
     fn known_ids_have_a_vendor_and_a_name() {
-        for (id, prefix, family) in [
-            ("anthropic.claude-opus-5", None, Family::Claude),
-            ("us.anthropic.claude-haiku-4-5-20251001-v1:0", Some("us"), Family::Claude),
-            ("us-gov.amazon.nova-lite-v1:0", Some("us-gov"), Family::Nova),
-            ("us.meta.llama3-3-70b-instruct-v1:0", Some("us"), Family::Plain),
-            ("openai.gpt-oss-120b-1:0", None, Family::OpenAiChat),
-            ("global.openai.gpt-6-sol", Some("global"), Family::Other),
-            ("in.moonshotai.kimi-k3", Some("in"), Family::Other),
-            ("mistral.mixtral-8x7b-instruct-v0:1", None, Family::MistralText),
-            ("us.xai.grok-4.7", Some("us"), Family::Other),
+        for (id, prefix, dialect) in [
+            ("anthropic.claude-opus-5", None, Dialect::Claude),
+            ("us.anthropic.claude-haiku-4-5-20251001-v1:0", Some("us"), Dialect::Claude),
+            ("us-gov.amazon.nova-lite-v1:0", Some("us-gov"), Dialect::Nova),
+            ("us.meta.llama3-3-70b-instruct-v1:0", Some("us"), Dialect::Plain),
+            ("openai.gpt-oss-120b-1:0", None, Dialect::OpenAiChat),
+            ("global.openai.gpt-6-sol", Some("global"), Dialect::Other),
+            ("in.moonshotai.kimi-k3", Some("in"), Dialect::Other),
+            ("mistral.mixtral-8x7b-instruct-v0:1", None, Dialect::MistralText),
+            ("us.xai.grok-4.7", Some("us"), Dialect::Other),
         ] {
             let model = Model::parse(id).unwrap();
-            assert_eq!((model.prefix, model.family()), (prefix, family), "{id}");
+            assert_eq!((model.prefix, model.dialect()), (prefix, dialect), "{id}");
         }
     }
 

@@ -45,7 +45,7 @@ impl OpenAi {
     /// Sends a prompt to the server, and returns the reply.
     ///
     /// # Errors
-    /// A ServiceUnavailableException if the server cannot be reached, or if its answer is not a completion.
+    /// A `ServiceUnavailableException` if the server cannot be reached, or if its answer is not a completion.
     pub async fn complete(&self, prompt: &Prompt, model_id: &str) -> Result<Draft, ApiError> {
         let failed = |what: &str| ApiError::unavailable(format!("bedrock-sim: {} {what}.", self.uri));
         let request = Request::post(&self.uri)

@@ -21,7 +21,7 @@ pub struct Options {
     /// Time from a call to the arrival of its metrics, in seconds
     #[arg(long, default_value_t = 60)]
     pub metrics_delay_seconds: u64,
-    /// OpenAI-compatible server (plain http) that writes the replies, such as http://127.0.0.1:11434
+    /// OpenAI-compatible server (plain http) that writes the replies, such as <http://127.0.0.1:11434>
     #[arg(long, value_name = "URL")]
     pub openai_endpoint: Option<String>,
     /// Model name for the OpenAI-compatible server. If it is absent, the Bedrock model id is sent
@@ -36,7 +36,8 @@ pub struct Options {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub record: usize,
     /// Time of the simulator's clock at start, such as 2027-01-08T00:00:00Z. The clock controls when models reach
-    /// their end of life and when cached prompts expire. If it is absent, the machine's time is used
+    /// their end of life, when cached prompts expire, and when profiles were created. If it is absent, the machine's
+    /// time is used
     #[arg(long, value_name = "TIME")]
     pub now: Option<String>,
     /// AWS Region of the simulator. It determines the available cross-Region profiles, and the Region in profile ARNs

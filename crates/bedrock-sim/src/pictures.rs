@@ -15,6 +15,19 @@ const NOVA_RATIOS: [(u64, u64); 10] = [(1, 1), (2, 3), (1, 2), (1, 3), (1, 4), (
 /// The longer side is scaled to more than this number of pixels. Source: the same page.
 const NOVA_SIDE: u64 = 896;
 
+/// Claude models of the "High-resolution" tier. Source: Claude Docs, "Images and vision": "Claude 4.7 and later". An
+/// earlier version of the page lists Fable 5, Mythos 5, Opus 4.7, Opus 4.8, and Sonnet 5. Mythos Preview has no version
+/// and is not in that list, so it is in the "Standard" tier, which has "all other models".
+const CLAUDE_LARGE: [&str; 7] = [
+    "anthropic.claude-opus-4-7",
+    "anthropic.claude-opus-4-8",
+    "anthropic.claude-opus-5",
+    "anthropic.claude-sonnet-5",
+    "anthropic.claude-haiku-5",
+    "anthropic.claude-fable-",
+    "anthropic.claude-mythos-5",
+];
+
 /// Width and height of a picture in pixels. `None` if the format is not PNG, JPEG, GIF, or WebP, or if the size
 /// cannot be read.
 pub fn size(bytes: &[u8]) -> Option<(u64, u64)> {
@@ -28,15 +41,7 @@ pub fn tokens(model: Option<Model<'_>>, size: Option<(u64, u64)>) -> u64 {
     let starts = |starts: &[&str]| starts.iter().any(|start| model.base.starts_with(start));
     match () {
         () if starts(&["amazon.nova-lite-v1", "amazon.nova-pro-v1", "amazon.nova-premier-v1"]) => nova(width, height),
-        () if starts(&[
-            "anthropic.claude-opus-4-7",
-            "anthropic.claude-opus-4-8",
-            "anthropic.claude-opus-5",
-            "anthropic.claude-sonnet-5",
-        ]) =>
-        {
-            claude(width, height, 2_576, 4_784)
-        }
+        () if starts(&CLAUDE_LARGE) => claude(width, height, 2_576, 4_784),
         () if starts(&["anthropic.claude"]) => claude(width, height, 1_568, 1_568),
         () if starts(&["meta.llama3-2-"]) => llama_3_2(width, height),
         () if starts(&["meta.llama4-"]) => llama_4(width, height),
@@ -94,7 +99,7 @@ fn llama_3_2(width: u64, height: u64) -> u64 {
 
 /// Tokens for Llama 4: 144 for each tile of 336 by 336 pixels, with at most 16 tiles. If there is more than one tile,
 /// the whole picture costs 144 more. Marker tokens come between tiles, after rows, and around the picture. Source:
-/// Hugging Face's Llama4Processor.
+/// Hugging Face's `Llama4Processor`.
 fn llama_4(width: u64, height: u64) -> u64 {
     let grids = (1..=16_u64).flat_map(|wide| (1..=16 / wide).map(move |high| (wide, high)));
     // The smallest grid that holds the picture. If there is none, the 4 by 4 grid.
@@ -159,6 +164,23 @@ mod tests {
         assert_eq!(to("us.mistral.pixtral-large-2502-v1:0", 1_024, 1_024), 4_160);
         assert_eq!(to("qwen.qwen3-vl-235b-a22b", 4_096, 4_096), 16_384);
         assert_eq!(to("google.gemma-3-27b-it", 4_096, 4_096), 256);
+    }
+
+    #[test]
+    fn every_claude_from_4_7_on_takes_large_pictures() {
+        for (model, most) in [
+            ("us.anthropic.claude-haiku-4-5-20251001-v1:0", 1_560),
+            ("us.anthropic.claude-opus-4-6-v1", 1_560),
+            ("us.anthropic.claude-mythos-preview", 1_560),
+            ("us.anthropic.claude-opus-4-8", 4_784),
+            ("us.anthropic.claude-opus-5-5", 4_784),
+            ("us.anthropic.claude-sonnet-5-5", 4_784),
+            ("us.anthropic.claude-haiku-5-5", 4_784),
+            ("us.anthropic.claude-fable-5", 4_784),
+            ("us.anthropic.claude-mythos-5-1", 4_784),
+        ] {
+            assert_eq!(to(model, 3_840, 2_160), most, "{model}");
+        }
     }
 
     #[test]

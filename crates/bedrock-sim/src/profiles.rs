@@ -17,11 +17,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
+    clock::Clock,
     error::ApiError,
     fields::{self, Fields},
+    fingerprint::fingerprint,
+    lock::lock,
     models::{ArnKind, Model, metric_id, parse_arn},
-    reply::fingerprint,
-    state::{Sim, lock},
 };
 
 /// Account id that local AWS emulators use.
@@ -34,6 +35,7 @@ const ANY_PROFILE_SOURCE: &str = "mistral.mistral-large-3-675b-instruct";
 pub struct Profiles {
     region: String,
     accept_any: bool,
+    clock: Arc<Clock>,
     created: Mutex<BTreeMap<String, Profile>>,
     deleted: Mutex<BTreeSet<String>>,
 }
@@ -61,9 +63,9 @@ impl Profile {
 }
 
 impl Profiles {
-    /// An empty store. With `accept_any`, every profile exists unless it was deleted.
-    pub fn new(region: &str, accept_any: bool) -> Self {
-        Self { region: region.to_owned(), accept_any, created: Mutex::default(), deleted: Mutex::default() }
+    /// An empty store. With `accept_any`, every profile exists unless it was deleted. `clock` dates new profiles.
+    pub fn new(region: &str, accept_any: bool, clock: Arc<Clock>) -> Self {
+        Self { region: region.to_owned(), accept_any, clock, created: Mutex::default(), deleted: Mutex::default() }
     }
 
     /// The foundation model of a profile. `None` if the profile does not exist.
@@ -77,6 +79,7 @@ impl Profiles {
         created.or_else(|| (self.accept_any && !lock(&self.deleted).contains(id)).then(|| Profile::any(id)))
     }
 
+    #[expect(clippy::maybe_infinite_iter, reason = "a number whose hash is free is soon found")]
     fn create(&self, profile: Profile) -> String {
         let mut created = lock(&self.created);
         let id = (created.len()..)
@@ -136,8 +139,8 @@ impl Profiles {
     }
 }
 
-/// Handles `POST /inference-profiles`, CreateInferenceProfile.
-pub async fn create(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<(StatusCode, Json<Value>), ApiError> {
+/// Handles `POST /inference-profiles`, `CreateInferenceProfile`.
+pub async fn create(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Result<(StatusCode, Json<Value>), ApiError> {
     let body = fields::body(&body)?;
     let known = ["inferenceProfileName", "description", "clientRequestToken", "modelSource", "tags"];
     let fields = Fields::new(&body, "#", &known)?;
@@ -158,30 +161,36 @@ pub async fn create(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<(StatusC
         Some((ArnKind::FoundationModel | ArnKind::InferenceProfile, id)) if Model::parse(id).is_some() => id,
         _ => return Err(ApiError::validation("The provided model source is invalid.")),
     };
-    let arn = sim.profiles.create(Profile {
+    let arn = profiles.create(Profile {
         name: name.to_owned(),
         description: fields.string("description")?.map(Value::from),
         source: model.to_owned(),
         tags: fields.list("tags")?.cloned().map_or_else(|| json!([]), Value::Array),
-        created_at: DateTime::from(SystemTime::now()).fmt(DateTimeFormat::DateTime).unwrap_or_default(),
+        created_at: DateTime::from(profiles.clock.now()).fmt(DateTimeFormat::DateTime).unwrap_or_default(),
     });
     Ok((StatusCode::CREATED, Json(json!({"inferenceProfileArn": arn, "status": "ACTIVE"}))))
 }
 
 /// Handles `GET /inference-profiles/{id or ARN}`.
-pub async fn get(State(sim): State<Arc<Sim>>, Path(identifier): Path<String>) -> Result<Json<Value>, ApiError> {
-    sim.profiles.describe(metric_id(&identifier)).map(Json)
+pub async fn get(
+    State(profiles): State<Arc<Profiles>>,
+    Path(identifier): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    profiles.describe(metric_id(&identifier)).map(Json)
 }
 
 /// Handles `DELETE /inference-profiles/{id or ARN}`.
-pub async fn delete(State(sim): State<Arc<Sim>>, Path(identifier): Path<String>) -> Result<Json<Value>, ApiError> {
+pub async fn delete(
+    State(profiles): State<Arc<Profiles>>,
+    Path(identifier): Path<String>,
+) -> Result<Json<Value>, ApiError> {
     let id = metric_id(&identifier);
-    lock(&sim.profiles.created).remove(id).ok_or_else(unknown)?;
-    lock(&sim.profiles.deleted).insert(id.to_owned());
+    lock(&profiles.created).remove(id).ok_or_else(unknown)?;
+    lock(&profiles.deleted).insert(id.to_owned());
     Ok(Json(json!({})))
 }
 
-/// Query parameters of ListInferenceProfiles.
+/// Query parameters of `ListInferenceProfiles`.
 #[derive(Deserialize)]
 pub struct ListQuery {
     /// `APPLICATION` or `SYSTEM_DEFINED`. SDKs send this parameter as `type` instead of `typeEquals`.
@@ -190,8 +199,7 @@ pub struct ListQuery {
 }
 
 /// Handles `GET /inference-profiles`. All profiles are on one page.
-pub async fn list(State(sim): State<Arc<Sim>>, Query(query): Query<ListQuery>) -> Json<Value> {
-    let profiles = &sim.profiles;
+pub async fn list(State(profiles): State<Arc<Profiles>>, Query(query): Query<ListQuery>) -> Json<Value> {
     let summaries: Vec<Value> = match query.r#type.as_deref() {
         None | Some("APPLICATION") => {
             lock(&profiles.created).iter().map(|(id, profile)| profiles.description(id, profile)).collect()
@@ -201,12 +209,12 @@ pub async fn list(State(sim): State<Arc<Sim>>, Query(query): Query<ListQuery>) -
     Json(json!({"inferenceProfileSummaries": summaries}))
 }
 
-/// Handles `POST /listTagsForResource`, ListTagsForResource.
-pub async fn list_tags(State(sim): State<Arc<Sim>>, body: Bytes) -> Result<Json<Value>, ApiError> {
+/// Handles `POST /listTagsForResource`, `ListTagsForResource`.
+pub async fn list_tags(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Result<Json<Value>, ApiError> {
     let body = fields::body(&body)?;
     let fields = Fields::new(&body, "#", &["resourceARN"])?;
     let arn = fields.string("resourceARN")?.ok_or_else(|| fields.missing("resourceARN"))?;
-    let created = lock(&sim.profiles.created);
+    let created = lock(&profiles.created);
     let profile = created.get(metric_id(arn)).ok_or_else(unknown)?;
     Ok(Json(json!({"tags": profile.tags})))
 }

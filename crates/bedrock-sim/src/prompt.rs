@@ -1,8 +1,8 @@
 //! A parsed request: system texts, turns, and settings.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::{cache::CachePoint, thinking::Thinking, tokens, tools::Tools};
+use crate::{cache::CachePoint, tokens};
 
 /// Author of a turn in the conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,45 @@ impl Turn {
     pub fn tokens(&self) -> u64 {
         tokens::input_tokens([self.text.as_str()]).saturating_add(self.more_tokens)
     }
+}
+
+/// The tools of a request.
+#[derive(Clone, Default)]
+pub struct Tools {
+    /// Names of the tools, in the order of the request.
+    pub names: Vec<String>,
+    /// The `default` values in each tool's schema. A tool use passes them on unchanged.
+    pub defaults: Vec<Map<String, Value>>,
+    /// The tool that the request forces the model to use.
+    pub chosen: Option<String>,
+    /// Input tokens of all tools and of their instructions.
+    pub input_tokens: u64,
+}
+
+/// The form in which the caller sees the thoughts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Text with a signature.
+    Signed,
+    /// A signature with an empty text.
+    Unseen,
+    /// Text without a signature.
+    Plain,
+    /// `[REDACTED]` instead of the text, as Nova returns it.
+    Masked,
+    /// Bytes that only the model can read.
+    Encrypted,
+}
+
+/// The thoughts that come before a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thinking {
+    /// Number of tokens of the thoughts.
+    pub tokens: u64,
+    /// The form of the thoughts in the answer.
+    pub form: Form,
+    /// `true` if the request sets a budget for the thoughts.
+    pub by_budget: bool,
 }
 
 /// A parsed request to a model. It has no `Debug`, because prompts must not appear in logs.

@@ -15,10 +15,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::{
-    error::ApiError,
-    state::{Sim, lock},
-};
+use crate::{error::ApiError, lock::lock};
 
 /// Headers that are part of the wire format. Signatures and keys are not kept.
 const KEPT: [&str; 3] = ["content-type", "accept", "x-amzn-errortype"];
@@ -98,26 +95,26 @@ impl Recorder {
 ///
 /// # Errors
 /// A 404 if recording is off.
-pub async fn exchanges(State(sim): State<Arc<Sim>>) -> Result<Json<serde_json::Value>, ApiError> {
-    if sim.recorder.most == 0 {
+pub async fn exchanges(State(recorder): State<Arc<Recorder>>) -> Result<Json<serde_json::Value>, ApiError> {
+    if recorder.most == 0 {
         return Err(ApiError::not_found("bedrock-sim: exchanges are kept only if it is started with --record N."));
     }
-    let exchanges = lock(&sim.recorder.exchanges);
+    let exchanges = lock(&recorder.exchanges);
     Ok(Json(serde_json::json!({"total": exchanges.0, "exchanges": exchanges.1})))
 }
 
 /// Middleware that records every exchange, except those under `/_sim/`.
-pub async fn record(State(sim): State<Arc<Sim>>, request: Request, next: Next) -> Response {
-    if sim.recorder.most == 0 || request.uri().path().starts_with("/_sim/") {
+pub async fn record(State(recorder): State<Arc<Recorder>>, request: Request, next: Next) -> Response {
+    if recorder.most == 0 || request.uri().path().starts_with("/_sim/") {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, usize::MAX).await else { return Response::default() };
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str()).to_owned();
-    let number = sim.recorder.begin(parts.method.to_string(), path, Message::new(&parts.headers, &body));
+    let number = recorder.begin(parts.method.to_string(), path, Message::new(&parts.headers, &body));
     let (parts, body) = next.run(Request::from_parts(parts, Body::from(body))).await.into_parts();
     let Ok(body) = to_bytes(body, usize::MAX).await else { return Response::default() };
     let damaged = parts.extensions.get::<Damaged>().is_some();
-    sim.recorder.end(number, parts.status, Message::new(&parts.headers, &body), damaged);
+    recorder.end(number, parts.status, Message::new(&parts.headers, &body), damaged);
     Response::from_parts(parts, Body::from(body))
 }

@@ -1,15 +1,16 @@
 //! Writes replies: deterministic filler or a backend's text, cut to the limits of the request and counted.
 
+use serde_json::Value;
+
 use crate::{
     directives::Directives,
     facts::{self, Rule},
     faults::Fault,
+    fingerprint::fingerprint,
     models::Model,
-    prompt::Prompt,
+    prompt::{Form, Prompt},
     schema, signature,
-    thinking::Form,
     tokens::{self, Usage},
-    tools::ToolUse,
 };
 
 const WORDS: [&str; 24] = [
@@ -49,6 +50,16 @@ pub enum Thoughts {
     },
     /// Base64 bytes that only the model can read.
     Redacted(String),
+}
+
+/// A request of the model to use a tool.
+pub struct ToolUse {
+    /// The id that the tool result refers to.
+    pub id: String,
+    /// Name of the requested tool.
+    pub name: String,
+    /// Input that the model passes to the tool.
+    pub input: Value,
 }
 
 /// A finished reply. It has no `Debug`, because answers must not appear in logs.
@@ -152,11 +163,6 @@ pub fn ask_for(tool: Option<ToolUse>, directives: &Directives, mut reply: Reply)
         reply.tool_use = Some(tool);
     }
     reply
-}
-
-/// A hash of a text (FNV-1a, 64 bits). The text cannot be recovered from it.
-pub fn fingerprint(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 struct Cut {

@@ -32,7 +32,7 @@ use crate::{
     state::Sim,
 };
 
-/// Maximum size of a request body, in bytes. Source: Bedrock API reference, InvokeModel. The page of Converse has no
+/// Maximum size of a request body, in bytes. Source: Bedrock API reference, `InvokeModel`. The page of Converse has no
 /// limit.
 const MAX_BODY: usize = 25_000_000;
 
@@ -72,21 +72,26 @@ pub async fn serve(listener: TcpListener, sim: Sim) -> io::Result<()> {
 }
 
 fn router(sim: Arc<Sim>) -> Router {
-    Router::new()
-        .route("/model/{model_id}/converse", post(call::converse))
-        .route("/model/{model_id}/count-tokens", post(count_tokens::count_tokens))
+    let profiles = Router::new()
         .route("/inference-profiles", post(profiles::create).get(profiles::list))
         .route("/inference-profiles/{identifier}", get(profiles::get).delete(profiles::delete))
         .route("/listTagsForResource", post(profiles::list_tags))
+        .with_state(Arc::clone(&sim.profiles));
+    let clock = get(controls::clock).post(controls::set_clock).with_state(Arc::clone(&sim.clock));
+    let exchanges = get(recorder::exchanges).with_state(Arc::clone(&sim.recorder));
+    Router::new()
+        .route("/model/{model_id}/converse", post(call::converse))
+        .route("/model/{model_id}/count-tokens", post(count_tokens::count_tokens))
+        .merge(profiles)
         .route("/_sim/health", get(controls::health))
         .route("/_sim/calls", get(controls::calls))
         .route("/_sim/defaults", get(controls::defaults).post(controls::set_defaults))
-        .route("/_sim/clock", get(controls::clock).post(controls::set_clock))
-        .route("/_sim/exchanges", get(recorder::exchanges))
+        .route("/_sim/clock", clock)
+        .route("/_sim/exchanges", exchanges)
         .fallback(unknown_operation)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn(with_request_id))
-        .layer(from_fn_with_state(Arc::clone(&sim), recorder::record))
+        .layer(from_fn_with_state(Arc::clone(&sim.recorder), recorder::record))
         .with_state(sim)
 }
 

@@ -5,7 +5,7 @@
 
 use aws_smithy_types::base64;
 
-use crate::reply::fingerprint;
+use crate::fingerprint::fingerprint;
 
 const MARK: &str = "sim-thought-";
 const SALT: &str = "of bedrock-sim";

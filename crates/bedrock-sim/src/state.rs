@@ -2,24 +2,24 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    sync::{Arc, Mutex},
+    time::SystemTime,
 };
-
-use aws_smithy_types::date_time::{DateTime, Format};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     cache::Cache,
+    clock::{Clock, time},
     error::ApiError,
+    fingerprint::fingerprint,
+    lock::lock,
     metrics::Publisher,
     models::{ArnKind, Model, parse_arn},
     openai::OpenAi,
     options::Options,
     profiles::Profiles,
     recorder::Recorder,
-    reply::fingerprint,
 };
 
 /// Settings that can change while the simulator runs.
@@ -42,25 +42,25 @@ pub struct Calls {
     pub total: u64,
     /// Number of model calls by the model id in the request.
     pub by_model: BTreeMap<String, u64>,
-    /// Number of calls to CountTokens. They do not count as model calls.
+    /// Number of calls to `CountTokens`. They do not count as model calls.
     pub count_tokens: u64,
 }
 
 /// The whole state of one simulator.
 pub struct Sim {
+    /// The simulated time.
+    pub clock: Arc<Clock>,
     /// Application inference profiles that this simulator created.
-    pub profiles: Profiles,
+    pub profiles: Arc<Profiles>,
     /// Publishes metrics. Absent if no CloudWatch endpoint is set.
     pub metrics: Option<Publisher>,
     /// Backend that writes the replies. Absent if none is configured.
     pub openai: Option<OpenAi>,
     /// Records the last exchanges, if `--record` is set.
-    pub recorder: Recorder,
+    pub recorder: Arc<Recorder>,
     /// Prompt cache of all models.
     pub cache: Cache,
     region: String,
-    /// The simulated time that was set last, and the real instant at which it was set.
-    clock: Mutex<(SystemTime, Instant)>,
     defaults: Mutex<Defaults>,
     calls: Mutex<Calls>,
     faults_met: Mutex<HashMap<u64, u64>>,
@@ -77,14 +77,15 @@ impl Sim {
             Some(now) => time(now).ok_or_else(|| format!("--now {now}: is no time such as 2027-01-08T00:00:00Z"))?,
             None => SystemTime::now(),
         };
+        let clock = Arc::new(Clock::new(start));
         Ok(Self {
-            profiles: Profiles::new(&options.region, options.accept_any_profile),
+            profiles: Arc::new(Profiles::new(&options.region, options.accept_any_profile, Arc::clone(&clock))),
             metrics: options.cloudwatch_endpoint.as_deref().map(|endpoint| Publisher::new(endpoint, &options.region)),
             openai: openai.map(|endpoint| OpenAi::new(endpoint, options.openai_model.clone())).transpose()?,
-            recorder: Recorder::new(options.record),
+            recorder: Arc::new(Recorder::new(options.record)),
             cache: Cache::default(),
             region: options.region.clone(),
-            clock: Mutex::new((start, Instant::now())),
+            clock,
             defaults: Mutex::new(Defaults {
                 base_latency_ms: options.base_latency_ms,
                 latency_ms_per_token: options.latency_ms_per_token,
@@ -93,24 +94,6 @@ impl Sim {
             calls: Mutex::default(),
             faults_met: Mutex::default(),
         })
-    }
-
-    /// The time of the simulated clock.
-    pub fn now(&self) -> SystemTime {
-        let (then, at) = *lock(&self.clock);
-        then + at.elapsed()
-    }
-
-    /// Sets the simulated clock, which continues from `now`.
-    pub fn set_now(&self, now: SystemTime) {
-        *lock(&self.clock) = (now, Instant::now());
-    }
-
-    /// The simulated time as text, such as `2026-11-26T12:00:00Z`.
-    pub fn now_text(&self) -> String {
-        let seconds = self.now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let whole = DateTime::from(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-        whole.fmt(Format::DateTime).unwrap_or_default()
     }
 
     /// The current settings of the simulator.
@@ -136,7 +119,7 @@ impl Sim {
         *count = count.saturating_add(1);
     }
 
-    /// Counts one call to CountTokens.
+    /// Counts one call to `CountTokens`.
     pub fn count_token_count(&self) {
         let mut calls = lock(&self.calls);
         calls.count_tokens = calls.count_tokens.saturating_add(1);
@@ -158,8 +141,8 @@ impl Sim {
     /// The foundation model of a model id, a cross-Region profile id, or an ARN.
     ///
     /// # Errors
-    /// A ValidationException if the model is unknown. A ResourceNotFoundException if the model has reached the end of
-    /// its life.
+    /// A `ValidationException` if the model is unknown. A `ResourceNotFoundException` if the model has reached the end
+    /// of its life.
     pub fn resolve(&self, model_id: &str) -> Result<String, ApiError> {
         let is_here = |model: &Model<'_>| model.is_in(&self.region);
         let known = |id: &str| Model::parse(id).filter(is_here).map(|model| model.base.to_owned());
@@ -170,7 +153,7 @@ impl Sim {
             None => known(model_id),
         };
         let base = resolved.ok_or_else(|| ApiError::validation("The provided model identifier is invalid."))?;
-        let now = self.now_text();
+        let now = self.clock.text();
         let today = now.get(..10).unwrap_or_default();
         if Model::parse(&base).is_some_and(|model| model.has_ended(today)) {
             return Err(ApiError::not_found(
@@ -179,14 +162,4 @@ impl Sim {
         }
         Ok(base)
     }
-}
-
-/// Parses a time such as `2027-01-08T00:00:00Z`.
-pub fn time(text: &str) -> Option<SystemTime> {
-    DateTime::from_str(text, Format::DateTime).ok()?.try_into().ok()
-}
-
-/// Locks a mutex, even after a panic in another thread. The guarded values are valid after a panic.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,44 +2,24 @@
 
 use serde_json::{Map, Value};
 
-use crate::{error::ApiError, facts::Rule, fields, models::Model, prompt::Prompt};
+use crate::{
+    error::ApiError,
+    facts::Rule,
+    fields,
+    models::Model,
+    prompt::{Form, Prompt, Thinking},
+};
 
 /// Minimum thinking budget, in tokens. Source: Claude docs, Extended thinking.
 const LEAST_BUDGET: u64 = 1_024;
 const DOCS: &str = "https://docs.claude.com/en/docs/build-with-claude/extended-thinking";
-/// Source: botocore 1.44.8, bedrock-runtime, OutputConfig: "Supported values are low, medium, high, xhigh, and max."
+/// Source: botocore 1.44.8, bedrock-runtime, `OutputConfig`: "Supported values are low, medium, high, xhigh, and max."
 const EFFORTS: [&str; 5] = ["low", "medium", "high", "xhigh", "max"];
-
-/// The form in which the caller sees the thoughts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// Text with a signature.
-    Signed,
-    /// A signature with an empty text.
-    Unseen,
-    /// Text without a signature.
-    Plain,
-    /// `[REDACTED]` instead of the text, as Nova returns it.
-    Masked,
-    /// Bytes that only the model can read.
-    Encrypted,
-}
-
-/// The thoughts that come before a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Thinking {
-    /// Number of tokens of the thoughts.
-    pub tokens: u64,
-    /// The form of the thoughts in the answer.
-    pub form: Form,
-    /// `true` if the request sets a budget for the thoughts.
-    pub by_budget: bool,
-}
 
 /// Reads the thinking options of a request. `None` if the model does not think.
 ///
 /// # Errors
-/// A ValidationException if the model would return one.
+/// A `ValidationException` if the model would return one.
 pub fn read(
     extra: Option<&Map<String, Value>>,
     effort: Option<&str>,

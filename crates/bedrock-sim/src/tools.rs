@@ -3,40 +3,25 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    blocks, directives::Directives, error::ApiError, facts::Rule, fields::Fields, models::Model, prompt::Prompt,
-    reply::fingerprint, tokens,
+    blocks,
+    directives::Directives,
+    error::ApiError,
+    facts::Rule,
+    fields::Fields,
+    fingerprint::fingerprint,
+    models::Model,
+    prompt::{Prompt, Tools},
+    reply::ToolUse,
+    tokens,
 };
 
 /// Input tokens of the instructions that the model gets together with tools.
 const INSTRUCTION_TOKENS: u64 = 346;
 
-/// The tools of a request.
-#[derive(Clone, Default)]
-pub struct Tools {
-    /// Names of the tools, in the order of the request.
-    pub names: Vec<String>,
-    /// The `default` values in each tool's schema. A tool use passes them on unchanged.
-    pub defaults: Vec<Map<String, Value>>,
-    /// The tool that the request forces the model to use.
-    pub chosen: Option<String>,
-    /// Input tokens of all tools and of their instructions.
-    pub input_tokens: u64,
-}
-
-/// A request of the model to use a tool.
-pub struct ToolUse {
-    /// The id that the tool result refers to.
-    pub id: String,
-    /// Name of the requested tool.
-    pub name: String,
-    /// Input that the model passes to the tool.
-    pub input: Value,
-}
-
 /// Reads `toolConfig`, and checks that the conversation is consistent with it.
 ///
 /// # Errors
-/// A ValidationException if Bedrock would return one.
+/// A `ValidationException` if Bedrock would return one.
 pub fn read(config: Option<&Map<String, Value>>, prompt: &Prompt, model: Option<Model<'_>>) -> Result<Tools, ApiError> {
     let has = |rule| model.is_some_and(|model| model.has(rule));
     let Some(config) = config else {
@@ -145,7 +130,7 @@ fn chosen(
 /// forces.
 ///
 /// # Errors
-/// A ValidationException if a directive names a tool that the request does not have.
+/// A `ValidationException` if a directive names a tool that the request does not have.
 pub fn asked(prompt: &Prompt, directives: &Directives) -> Result<Option<ToolUse>, ApiError> {
     let Some(name) = directives.tool.as_ref().or(prompt.tools.chosen.as_ref()) else { return Ok(None) };
     let Some(place) = prompt.tools.names.iter().position(|known| known == name) else {

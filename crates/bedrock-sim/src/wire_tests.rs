@@ -238,6 +238,18 @@ async fn a_profile_is_created_described_called_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_profile_is_created_at_the_time_of_the_clock() {
+    let server = Server::start(&["--now", "2027-01-07T23:59:00Z"]).await;
+    server.post("/_sim/clock", json!({"advanceSeconds": 60})).await;
+    let source = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0";
+    let request = json!({"inferenceProfileName": "sales", "modelSource": {"copyFrom": source}});
+    server.post("/inference-profiles", request).await;
+    let listed = server.get("/inference-profiles").await.json();
+    let profile = &listed["inferenceProfileSummaries"][0];
+    assert!(profile["createdAt"].as_str().unwrap().starts_with("2027-01-08T00:00:"), "{profile}");
+}
+
+#[tokio::test]
 async fn settings_change_while_it_runs() {
     let server = Server::start(&[]).await;
     assert_eq!(server.get("/_sim/health").await.json(), json!({"status": "ok"}));

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-/// Run, test, and check the cost sentry on this machine. Requires Rust and Python 3.10 or newer
+/// Run, test, and check the cost sentry on this machine. Requires Rust and Python 3.11 or newer
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
 pub struct Cli {

@@ -17,7 +17,7 @@ use std::process::{Command, ExitCode};
 use std::thread::sleep;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(100);
 const ENGINE_HEALTH: &str = "/_ministack/health";
 const SIMULATOR_HEALTH: &str = "/_sim/health";

@@ -40,8 +40,8 @@ fn run() -> anyhow::Result<ExitCode> {
     match cli::Cli::parse().task {
         cli::Task::Up(args) => up_report::run(&workspace, &args),
         cli::Task::Down(args) => local_aws::down_command(&workspace, &args),
-        cli::Task::Test(args) => test_run::run(&workspace, &args),
-        cli::Task::Lint(args) => checks::run(&workspace, &args),
+        cli::Task::Test(args) => Ok(test_run::run(&workspace, &args)),
+        cli::Task::Lint(args) => Ok(checks::run(&workspace, &args)),
         cli::Task::Demo(args) => demo::run(&workspace, &args),
         cli::Task::Bench(args) => bench::run(&workspace, &args),
         cli::Task::Cost => cost::run(&workspace),

@@ -19,7 +19,7 @@ use chrono::{NaiveDate, Utc};
 use crate::cli::{ModelsArgs, ModelsTask};
 use crate::console;
 use crate::workspace::Workspace;
-use catalogue::Files;
+use catalogue::{Change, Files};
 
 /// A parsed source file.
 enum Source {
@@ -55,7 +55,7 @@ pub fn run(workspace: &Workspace, args: &ModelsArgs) -> Result<ExitCode> {
         updated.files.save()?;
         return Ok(ExitCode::SUCCESS);
     }
-    let drifted = changes.iter().any(|change| change.is_drift());
+    let drifted = changes.iter().any(Change::is_drift);
     Ok(if drifted { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -105,14 +105,14 @@ struct Python {
     version: String,
 }
 
-/// The first Python on the path that is new enough for the engine (3.10).
+/// The first Python on the path that has `tomllib`, which the tests import (3.11).
 fn find_python() -> Result<Python> {
-    let question = "import sys; print(sys.version.split()[0], sys.executable); sys.exit(sys.version_info < (3, 10))";
+    let question = "import sys; print(sys.version.split()[0], sys.executable); sys.exit(sys.version_info < (3, 11))";
     for program in ["python3", "python"] {
         let Ok(answer) = command::output(Command::new(program).args(["-c", question])) else { continue };
         if answer.status.success() {
             return Ok(Python { program, version: String::from_utf8_lossy(&answer.stdout).trim().to_owned() });
         }
     }
-    bail!("no Python 3.10 or newer on the path (python3); the local AWS is a Python program")
+    bail!("no Python 3.11 or newer on the path (python3); the local AWS and its tests are Python programs")
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Maximum number of checkpoints in a request. Sources: Bedrock user guide, Prompt caching;
-/// UKGovernmentBEIS/inspect_ai pull request 5131.
+/// `UKGovernmentBEIS/inspect_ai` pull request 5131.
 const MOST: usize = 4;
 
 /// Reads the blocks of a request in the order in which they form prefixes.

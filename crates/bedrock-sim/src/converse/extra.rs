@@ -6,7 +6,7 @@ use crate::{
     error::ApiError,
     facts::Rule,
     fields::Fields,
-    models::{Family, Model},
+    models::{Dialect, Model},
 };
 
 /// Fields of Claude's own body that are not Converse fields.
@@ -27,37 +27,37 @@ const OPENAI: [&str; 10] = [
 /// Maximum `top_k`. Source: Bedrock user guide, Mistral AI text completion.
 const MISTRAL_TOP_K: f64 = 200.0;
 
-/// Checks the fields. Fields of [`Family::Other`] are passed on without a check.
+/// Checks the fields. Fields of [`Dialect::Other`] are passed on without a check.
 ///
 /// # Errors
-/// A ValidationException that names the field that the model does not support or whose value is invalid.
+/// A `ValidationException` that names the field that the model does not support or whose value is invalid.
 pub fn check(extra: &Map<String, Value>, model: Model<'_>) -> Result<(), ApiError> {
     let place = "#/additionalModelRequestFields";
-    match model.family() {
-        Family::Claude => {
+    match model.dialect() {
+        Dialect::Claude => {
             Fields::new(extra, place, &CLAUDE)?.integer("top_k", 0)?;
             if extra.contains_key("top_k") && model.has(Rule::NoSampling) {
                 return Err(ApiError::model("`top_k` is deprecated for this model."));
             }
         }
-        Family::Nova => {
+        Dialect::Nova => {
             let extra = Fields::new(extra, place, &["inferenceConfig", "reasoningConfig"])?;
             if let Some(config) = extra.object("inferenceConfig")? {
                 Fields::new(config, "#/additionalModelRequestFields/inferenceConfig", &["topK"])?.integer("topK", 0)?;
             }
         }
-        Family::MistralText => {
+        Dialect::MistralText => {
             let extra = Fields::new(extra, place, &["top_k"])?;
             extra.integer("top_k", 1)?;
             extra.number("top_k", 1.0, MISTRAL_TOP_K)?;
         }
-        Family::OpenAiChat => {
+        Dialect::OpenAiChat => {
             Fields::new(extra, place, &OPENAI)?;
         }
-        Family::Plain => {
+        Dialect::Plain => {
             Fields::new(extra, place, &[])?;
         }
-        Family::Other => {}
+        Dialect::Other => {}
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Tests that CountTokens agrees with model calls that have the same input.
+//! Tests that `CountTokens` agrees with model calls that have the same input.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Tests of thoughts, caching, structured output, and stop reasons in answers.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Server, messages};
 
@@ -13,12 +13,13 @@ const GPT: &str = "/model/us.openai.gpt-6-sol/converse";
 const GPT_OSS: &str = "/model/openai.gpt-oss-120b-1:0/converse";
 
 fn with(mut body: Value, fields: Value) -> Value {
-    body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let Value::Object(fields) = fields else { panic!("{fields} is not an object") };
+    body.as_object_mut().unwrap().extend(fields);
     body
 }
 
 fn extra(fields: Value) -> Value {
-    json!({"additionalModelRequestFields": fields})
+    Map::from_iter([("additionalModelRequestFields".to_owned(), fields)]).into()
 }
 
 fn budget() -> Value {

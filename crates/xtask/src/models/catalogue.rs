@@ -18,6 +18,8 @@ pub const FORMS: [&str; 10] = ["bare", "us", "eu", "apac", "au", "jp", "in", "ca
 pub const LITELLM: &str = "litellm";
 /// Source name of the AWS Price List.
 pub const AWS: &str = "aws";
+/// Name of the extract of genai-prices, which is only compared with the prices.
+pub const GENAI: &str = "genai-prices";
 
 /// A form, and the only Region in which the price applies. Without a Region, it applies to all Regions.
 pub type Place = (String, Option<String>);
@@ -91,7 +93,7 @@ impl Change {
         self.kind == Kind::Drift
     }
 
-    fn new(kind: Kind, text: String) -> Self {
+    fn new(kind: Kind, text: &str) -> Self {
         let word = match kind {
             Kind::Drift => "changed",
             Kind::New => "new",
@@ -134,7 +136,7 @@ impl Files {
             let ProviderFile { provider, takes, profile_only, models } = file;
             providers.insert(provider, Provider { takes, profile_only, models });
         }
-        let extracts = [LITELLM, AWS, super::genai::EXTRACT].map(|name| (name.to_owned(), Map::new())).into();
+        let extracts = [LITELLM, AWS, GENAI].map(|name| (name.to_owned(), Map::new())).into();
         Ok(Self { folder: folder.to_owned(), common: std::rc::Rc::new(common), providers, extracts })
     }
 
@@ -215,7 +217,7 @@ impl Files {
             match before.get(entry.model.as_str()) {
                 Some(old) => compare(old, entry, today, &mut changes),
                 None => changes
-                    .push(Change::new(Kind::New, format!("{}, with {} price(s)", entry.model, places(entry).len()))),
+                    .push(Change::new(Kind::New, &format!("{}, with {} price(s)", entry.model, places(entry).len()))),
             }
         }
         changes
@@ -226,10 +228,10 @@ fn compare(old: &Entry, new: &Entry, today: NaiveDate, changes: &mut Vec<Change>
     let id = &new.model;
     let mut fact = |name: &str, old: Option<String>, new: Option<String>| match (old, new) {
         (old, new) if old == new => {}
-        (None, Some(new)) => changes.push(Change::new(Kind::New, format!("{id} {name}: {new}"))),
+        (None, Some(new)) => changes.push(Change::new(Kind::New, &format!("{id} {name}: {new}"))),
         (Some(old), new) => {
             let new = new.unwrap_or_else(|| "gone".to_owned());
-            changes.push(Change::new(Kind::Drift, format!("{id} {name}: {old} -> {new}")));
+            changes.push(Change::new(Kind::Drift, &format!("{id} {name}: {old} -> {new}")));
         }
         (None, None) => {}
     };
@@ -260,7 +262,7 @@ fn compare(old: &Entry, new: &Entry, today: NaiveDate, changes: &mut Vec<Change>
     }
     if new.ends.is_some_and(|ends| ends <= today) && old.ends != new.ends {
         let by = new.successor.as_deref().unwrap_or("nothing yet");
-        changes.push(Change::new(Kind::Ended, format!("{id}, replaced by {by}")));
+        changes.push(Change::new(Kind::Ended, &format!("{id}, replaced by {by}")));
     }
 }
 
@@ -296,10 +298,8 @@ pub fn places(entry: &Entry) -> BTreeMap<Place, Priced> {
     for row in &entry.prices {
         let PriceRow { price, source, rest, url, read, second, .. } = row.clone();
         let priced = Priced { price, source, rest, url, read, second };
-        let regions: Vec<Option<String>> = match row.regions.is_empty() {
-            true => vec![None],
-            false => row.regions.iter().cloned().map(Some).collect(),
-        };
+        let regions: Vec<Option<String>> =
+            if row.regions.is_empty() { vec![None] } else { row.regions.iter().cloned().map(Some).collect() };
         for form in &row.r#for {
             for region in &regions {
                 places.insert((form.clone(), region.clone()), priced.clone());

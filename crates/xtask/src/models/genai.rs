@@ -8,13 +8,11 @@ use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::catalogue::{Files, places, rows};
+use super::catalogue::{Files, GENAI, places, rows};
 use super::text;
 
 /// The provider that has Bedrock's model ids.
 const PROVIDER: &str = "aws";
-/// Name of the extract file, without `.json`.
-pub const EXTRACT: &str = "genai-prices";
 
 /// The prices of Bedrock's models, in the order of the file. The first that matches an id applies.
 #[derive(Debug)]
@@ -117,7 +115,7 @@ pub fn compare(files: &mut Files, prices: &Prices) -> Result<()> {
         }
         entry.prices = rows(&known);
     }
-    if let Some(extract) = files.extracts.get_mut(EXTRACT) {
+    if let Some(extract) = files.extracts.get_mut(GENAI) {
         extract.extend(used);
     }
     Ok(())
