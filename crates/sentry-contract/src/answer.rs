@@ -25,8 +25,9 @@ pub struct Usage {
 struct UsageDocument {
     #[serde(flatten)]
     tokens: TokenUsage,
+    #[serde(alias = "TotalTokens")]
     total_tokens: u64,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, alias = "CacheDetails", skip_serializing_if = "Vec::is_empty")]
     cache_details: Vec<CacheDetail>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     service_tier: Option<ServiceTier>,
@@ -37,8 +38,10 @@ struct UsageDocument {
 #[serde(rename_all = "camelCase")]
 pub struct CacheDetail {
     /// Lifetime of the cache entry.
+    #[serde(alias = "Ttl")]
     pub ttl: CacheTtl,
     /// The number of tokens written.
+    #[serde(alias = "InputTokens")]
     pub input_tokens: u64,
 }
 
@@ -363,5 +366,22 @@ impl FinalAnswer {
     #[must_use]
     pub fn with_notices(self, notices: Vec<Notice>) -> Self {
         Self { notices, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn usage_of_step_functions_is_the_same_usage() {
+        let own = json!({"inputTokens": 1, "outputTokens": 2, "cacheReadInputTokens": 3, "cacheWriteInputTokens": 7,
+            "totalTokens": 13, "cacheDetails": [{"ttl": "1h", "inputTokens": 4}], "serviceTier": "flex"});
+        let names = json!({"InputTokens": 1, "OutputTokens": 2, "CacheReadInputTokens": 3, "CacheWriteInputTokens": 7,
+            "TotalTokens": 13, "CacheDetails": [{"Ttl": "1h", "InputTokens": 4}], "serviceTier": "flex"});
+        let read = |value| serde_json::from_value::<Usage>(value).unwrap();
+        assert_eq!(read(names), read(own));
     }
 }

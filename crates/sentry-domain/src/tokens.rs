@@ -62,21 +62,22 @@ impl CacheTtl {
 
 /// The tokens that one model call read and wrote, and the tier that processed it.
 ///
-/// `input` excludes cached tokens, as in Converse and in Anthropic's own format.
+/// `input` excludes cached tokens, as in Converse and in Anthropic's own format. The names with a capital are those of Step
+/// Functions' service integration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenUsage {
     /// Prompt tokens that are neither read from a cache nor written to one.
-    #[serde(rename = "inputTokens")]
+    #[serde(rename = "inputTokens", alias = "InputTokens")]
     pub input: u64,
     /// Tokens that the model wrote.
-    #[serde(rename = "outputTokens")]
+    #[serde(rename = "outputTokens", alias = "OutputTokens")]
     pub output: u64,
     /// Prompt tokens that were read from a prompt cache.
-    #[serde(rename = "cacheReadInputTokens", default)]
+    #[serde(rename = "cacheReadInputTokens", alias = "CacheReadInputTokens", default)]
     pub cache_read: u64,
     /// Prompt tokens that were written to a prompt cache, with any lifetime.
-    #[serde(rename = "cacheWriteInputTokens", default)]
+    #[serde(rename = "cacheWriteInputTokens", alias = "CacheWriteInputTokens", default)]
     pub cache_write: u64,
     /// The part of `cache_write` that is kept for one hour. The rest is kept for five minutes.
     #[serde(skip)]
