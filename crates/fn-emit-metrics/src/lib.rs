@@ -14,10 +14,12 @@ use chrono::{DateTime, Utc};
 pub use history::UsageHistory;
 pub use late::LateSettlements;
 use late::Left;
+use metrics::NoTimestamp;
 use sentry_contract::METRIC_NAMESPACE;
 use sentry_contract::states::{MetricsRecord, QueuedTask};
 use sentry_lambda::cause;
 use serde::{Deserialize, Serialize};
+use thiserror::Error as ThisError;
 use tracing::error;
 
 /// Messages of the metrics queue, as Lambda's event source mapping sends them.
@@ -88,7 +90,7 @@ impl Emitter {
                 Ok(Understood::Task(QueuedTask::Alerts(alerts))) => swept.push((message_id, alerts)),
                 Ok(Understood::Task(QueuedTask::Cancellation(input))) => given_up.push((message_id, input)),
                 Err(problem) => {
-                    error!(message_id, problem, "a message of the metrics queue cannot be read");
+                    error!(message_id, %problem, "a message of the metrics queue cannot be read");
                     failed.push(message_id);
                 }
             }
@@ -196,12 +198,20 @@ struct Ready {
     metrics: Vec<MetricDatum>,
 }
 
-fn read(body: &str, now: DateTime<Utc>) -> Result<Understood, String> {
+/// A message that no version of the sentry sends. Its content is left out, because logs have no texts of requests.
+#[derive(Debug, ThisError)]
+enum UnreadableMessage {
+    #[error("{:?} error at column {}", .0.classify(), .0.column())]
+    Syntax(serde_json::Error),
+    #[error(transparent)]
+    Timestamp(#[from] NoTimestamp),
+}
+
+fn read(body: &str, now: DateTime<Utc>) -> Result<Understood, UnreadableMessage> {
     if let Ok(task) = serde_json::from_str(body) {
         return Ok(Understood::Task(task));
     }
-    let record: MetricsRecord = serde_json::from_str(body)
-        .map_err(|error| format!("{:?} error at column {}", error.classify(), error.column()))?;
+    let record: MetricsRecord = serde_json::from_str(body).map_err(UnreadableMessage::Syntax)?;
     let metrics = metrics::of(&record, now)?;
     Ok(Understood::Request(Box::new(Request { record, metrics })))
 }

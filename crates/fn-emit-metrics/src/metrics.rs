@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use sentry_contract::Outcome;
 use sentry_contract::request::Tags;
 use sentry_contract::states::{Alert, MetricsRecord};
+use thiserror::Error as ThisError;
 
 /// The dimension value of a tag that a request does not have.
 const UNSPECIFIED: &str = "unspecified";
@@ -16,15 +17,20 @@ const UNSPECIFIED: &str = "unspecified";
 /// Source: API reference of Amazon CloudWatch, `Dimension`, read in November 2026.
 const DIMENSION_CHARS: usize = 1024;
 
+/// The tag `timestamp` of a record is absent, or no instant.
+#[derive(Debug, ThisError)]
+#[error("the tag timestamp is no instant")]
+pub struct NoTimestamp;
+
 /// The metrics of `record`, which is read at `now`: the six that every request has, also if they are 0, and the others
 /// if there is something to count. A late settlement that is made after its hold has expired counts as
 /// `UnsettledRequests`.
 ///
 /// # Errors
 /// Returns an error if the record's timestamp is not an instant.
-pub fn of(record: &MetricsRecord, now: DateTime<Utc>) -> Result<Vec<MetricDatum>, String> {
+pub fn of(record: &MetricsRecord, now: DateTime<Utc>) -> Result<Vec<MetricDatum>, NoTimestamp> {
     let timestamp = record.tags.get(Tags::TIMESTAMP).unwrap_or_default();
-    let at: DateTime<Utc> = timestamp.parse().map_err(|_| "the tag timestamp is no instant".to_owned())?;
+    let at: DateTime<Utc> = timestamp.parse().map_err(|_| NoTimestamp)?;
     let at = time(at);
     let dimensions = dimensions(record);
     let of_request = |(name, value)| datum(name, value, dimensions.clone(), at);

@@ -86,7 +86,7 @@ impl Run {
                     failed += ledger.sweep_again_later(page, clock()).await;
                 }
                 Err(reason) => {
-                    error!(reason, "alerts cannot be queued; the next run finds them again");
+                    error!(%reason, "alerts cannot be queued; the next run finds them again");
                     failed = items;
                 }
             }

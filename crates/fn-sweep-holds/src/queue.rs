@@ -1,11 +1,23 @@
 //! The metrics queue, whose function sends alerts.
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::SdkError;
+use aws_sdk_sqs::operation::send_message::SendMessageError;
 use sentry_contract::states::{Alert, QueuedTask};
 use sentry_lambda::cause;
+use thiserror::Error as ThisError;
 
 /// Maximum number of alerts in a message. At about 300 bytes each, they are far below SQS's size limit.
 const ALERTS_A_MESSAGE: usize = 100;
+
+/// SQS did not accept all alerts.
+#[derive(Debug, ThisError)]
+pub(crate) enum SendError {
+    #[error("an alert cannot be written")]
+    Alert(#[from] serde_json::Error),
+    #[error("SQS: {}", cause(.0))]
+    Queue(#[from] SdkError<SendMessageError>),
+}
 
 /// The queue whose function sends alerts.
 #[derive(Debug)]
@@ -24,12 +36,11 @@ impl AlertQueue {
     /// Queues alerts. Sends no message if there are none.
     ///
     /// # Errors
-    /// Returns the reason why SQS did not accept all of them.
-    pub(crate) async fn send(&self, alerts: &[Alert]) -> Result<(), String> {
+    /// If SQS does not accept all of them.
+    pub(crate) async fn send(&self, alerts: &[Alert]) -> Result<(), SendError> {
         for some in alerts.chunks(ALERTS_A_MESSAGE) {
-            let body = serde_json::to_string(&QueuedTask::Alerts(some.to_vec())).map_err(|error| error.to_string())?;
-            let sent = self.client.send_message().queue_url(&self.url).message_body(body).send().await;
-            sent.map_err(|error| cause(&error))?;
+            let body = serde_json::to_string(&QueuedTask::Alerts(some.to_vec()))?;
+            self.client.send_message().queue_url(&self.url).message_body(body).send().await?;
         }
         Ok(())
     }

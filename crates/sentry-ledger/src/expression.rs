@@ -6,6 +6,7 @@ use std::str::FromStr;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use sentry_domain::{Amount, PerUnit};
+use thiserror::Error as ThisError;
 
 use crate::alert::Watch;
 use crate::change::{Change, is_emptied};
@@ -97,11 +98,24 @@ pub fn read_key(attributes: &Attributes) -> Option<Key> {
     Some(Key { scope: text(SCOPE)?, window: text(WINDOW)? })
 }
 
+/// An attribute with a value that the ledger does not write.
+#[derive(Debug, ThisError)]
+#[error("the attribute {name} cannot be understood")]
+pub struct DamagedAttribute {
+    name: String,
+}
+
+impl DamagedAttribute {
+    fn new(name: &str) -> Self {
+        Self { name: name.to_owned() }
+    }
+}
+
 /// Reads an item. Unknown attributes are ignored.
 ///
 /// # Errors
-/// The name of an attribute whose value the ledger does not write.
-pub fn read(attributes: &Attributes) -> Result<Item, String> {
+/// If a value is not one that the ledger writes.
+pub fn read(attributes: &Attributes) -> Result<Item, DamagedAttribute> {
     let mut item = Item {
         begun: attributes.contains_key(BEGUN),
         settled: Amount::unsigned(&numbers(attributes, &SETTLED)?),
@@ -119,10 +133,10 @@ pub fn read(attributes: &Attributes) -> Result<Item, String> {
     item.terms = attributes.get(TERMS).and_then(|terms| terms.as_s().ok()).cloned();
     if let Some(watch) = attributes.get(WATCH) {
         let text = watch.as_s().ok().and_then(|text| text.parse().ok());
-        item.watch = Some(text.ok_or(WATCH)?);
+        item.watch = Some(text.ok_or_else(|| DamagedAttribute::new(WATCH))?);
     }
     for (name, value) in attributes {
-        let wrong = || name.clone();
+        let wrong = || DamagedAttribute::new(name);
         let whole = || value.as_n().map_err(|_| wrong());
         if let Some(owner) = name.strip_prefix(HOLD) {
             let hold = value.as_s().ok().and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
@@ -139,7 +153,7 @@ pub fn read(attributes: &Attributes) -> Result<Item, String> {
     Ok(item)
 }
 
-fn numbers(attributes: &Attributes, names: &Names) -> Result<PerUnit<i128>, String> {
+fn numbers(attributes: &Attributes, names: &Names) -> Result<PerUnit<i128>, DamagedAttribute> {
     let mut numbers = PerUnit::default();
     for (unit, name) in names.iter() {
         // A counter that is absent is 0, because DynamoDB's `ADD` creates it.
@@ -148,10 +162,10 @@ fn numbers(attributes: &Attributes, names: &Names) -> Result<PerUnit<i128>, Stri
     Ok(numbers)
 }
 
-fn number<T: FromStr>(attributes: &Attributes, name: &str) -> Result<Option<T>, String> {
+fn number<T: FromStr>(attributes: &Attributes, name: &str) -> Result<Option<T>, DamagedAttribute> {
     let Some(value) = attributes.get(name) else { return Ok(None) };
     let number = value.as_n().ok().and_then(|text| text.parse().ok());
-    number.map(Some).ok_or_else(|| name.to_owned())
+    number.map(Some).ok_or_else(|| DamagedAttribute::new(name))
 }
 
 /// The parts of an update expression and its condition.

@@ -25,7 +25,7 @@ use thiserror::Error as ThisError;
 
 use crate::admission::Budget;
 use crate::change::Change;
-use crate::expression::{self, Attributes, Expression};
+use crate::expression::{self, Attributes, DamagedAttribute, Expression};
 use crate::item::Item;
 use crate::key::Key;
 use crate::lease::{self, Place};
@@ -70,14 +70,14 @@ pub enum LedgerError {
     #[error("the reservation was given up while it was being made")]
     GivenUp,
     /// An attribute of an item has a value that the ledger does not write.
-    #[error("the ledger's item {scope} {window} cannot be understood: {attribute}")]
+    #[error("the ledger's item {scope} {window} cannot be understood")]
     Damaged {
         /// Partition key of the item.
         scope: String,
         /// Sort key of the item.
         window: String,
-        /// Name of the unreadable attribute.
-        attribute: String,
+        /// The unreadable attribute.
+        source: DamagedAttribute,
     },
 }
 
@@ -441,10 +441,10 @@ fn wanted(place: &Place<'_>, own: &Item, spot: u16) -> BTreeSet<u16> {
 }
 
 fn read(key: &Key, attributes: &Attributes) -> Result<Item, LedgerError> {
-    expression::read(attributes).map_err(|attribute| LedgerError::Damaged {
+    expression::read(attributes).map_err(|source| LedgerError::Damaged {
         scope: key.scope.clone(),
         window: key.window.clone(),
-        attribute,
+        source,
     })
 }
 
