@@ -3,13 +3,11 @@
 use std::time::{Duration, Instant};
 
 use aws_sdk_bedrockruntime::Client;
-use aws_sdk_bedrockruntime::config::Builder;
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
-use aws_smithy_types::body::SdkBody;
 use sentry_contract::Sealed;
 use sentry_contract::states::CountTokensInput;
-use sentry_lambda::offline_config;
 use serde_json::{Value, json};
+use test_support::{http_answer, offline_config};
 
 use crate::TokenCounter;
 
@@ -19,9 +17,7 @@ const UNSUPPORTED: &str = "The provided model doesn't support counting tokens.";
 
 /// One HTTP answer of Bedrock.
 fn http(status: u16, error: &str, body: &Value) -> ReplayEvent {
-    let request = http_1x::Request::builder().uri("http://localhost").body(SdkBody::empty()).unwrap();
-    let response = http_1x::Response::builder().status(status).header("x-amzn-errortype", error);
-    ReplayEvent::new(request, response.body(SdkBody::from(body.to_string())).unwrap())
+    http_answer(status, &[("x-amzn-errortype", error)], &body.to_string())
 }
 
 fn counted(tokens: u64) -> ReplayEvent {
@@ -34,8 +30,7 @@ fn refused(message: &str) -> ReplayEvent {
 
 fn counter(answers: Vec<ReplayEvent>) -> (TokenCounter, StaticReplayClient) {
     let wire = StaticReplayClient::new(answers);
-    let client = Client::from_conf(Builder::from(&offline_config(wire.clone())).build());
-    (TokenCounter::new(client), wire)
+    (TokenCounter::new(Client::new(&offline_config(wire.clone()))), wire)
 }
 
 fn input(counted_as: &str) -> CountTokensInput {

@@ -10,12 +10,12 @@ use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::error::ErrorMetadata;
 use aws_sdk_cloudwatch::operation::put_metric_data::{PutMetricDataError, PutMetricDataInput, PutMetricDataOutput};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
-use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
+use aws_smithy_mocks::{Rule, RuleMode, mock};
 use chrono::{DateTime, Utc};
 use sentry_history::History;
-use sentry_lambda::offline_config;
 use sentry_ledger::Ledger;
 use serde_json::{Value, json};
+use test_support::mock_client;
 
 use crate::{Alerts, Batch, BatchAnswer, Emitter, LateSettlements, UsageHistory};
 
@@ -35,18 +35,14 @@ fn emitter_with(cloudwatch: &Rule, ledger: &[&Rule], sns: &[&Rule]) -> Emitter {
 
 /// An emitter whose services answer by these rules.
 fn emitter_of(cloudwatch: &Rule, ledger: &[&Rule], history: &Rule, sns: &[&Rule]) -> Emitter {
-    let config = offline_config(create_mock_http_client());
-    let by = |rules: &[&Rule]| rules.iter().fold(MockResponseInterceptor::new(), |all, rule| all.with_rule(rule));
-    let history = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny).with_rule(history);
-    let history = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(history).build();
-    let history = History::new(aws_sdk_dynamodb::Client::from_conf(history), "usage".to_owned());
-    let ledger = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(by(ledger)).build();
-    let sns = aws_sdk_sns::config::Builder::from(&config).interceptor(by(sns)).build();
-    let cloudwatch = aws_sdk_cloudwatch::config::Builder::from(&config).interceptor(by(&[cloudwatch])).build();
-    let (ledger, sns) = (aws_sdk_dynamodb::Client::from_conf(ledger), aws_sdk_sns::Client::from_conf(sns));
+    let history = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[history]);
+    let history = History::new(history, "usage".to_owned());
+    let ledger = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, ledger);
     let ledger = Ledger::new(ledger, "ledger".to_owned(), "requests".to_owned());
+    let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, sns);
+    let cloudwatch = mock_client!(aws_sdk_cloudwatch, RuleMode::MatchAny, &[cloudwatch]);
     let (late, alerts) = (LateSettlements::new(ledger.clone()), Alerts::new(ledger, sns, "topic".to_owned()));
-    Emitter::new(Client::from_conf(cloudwatch), late, UsageHistory::new(history, "run, project"), alerts)
+    Emitter::new(cloudwatch, late, UsageHistory::new(history, "run, project"), alerts)
 }
 
 fn emitter(rule: &Rule) -> Emitter {

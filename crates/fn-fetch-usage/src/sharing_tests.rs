@@ -8,10 +8,10 @@ use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemInput, UpdateItemOutput};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::error::{ConditionalCheckFailedException, InternalServerError};
-use aws_smithy_mocks::{MockResponse, MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
+use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock};
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use sentry_lambda::offline_config;
+use test_support::{at, mock_client};
 
 use crate::tests::{cloudwatch, input, now, page, throttled};
 use crate::{SharedFigures, UsageSource};
@@ -67,10 +67,7 @@ impl Table {
 }
 
 fn dynamodb(rules: &[&Rule]) -> aws_sdk_dynamodb::Client {
-    let config = aws_sdk_dynamodb::config::Builder::from(&offline_config(create_mock_http_client()));
-    let answers = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny);
-    let answers = rules.iter().fold(answers, |answers, rule| answers.with_rule(rule));
-    aws_sdk_dynamodb::Client::from_conf(config.interceptor(answers).build())
+    mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, rules)
 }
 
 /// A new environment of the function.
@@ -86,10 +83,10 @@ fn answering(tokens: f64) -> Rule {
 /// Asks fifty new environments at once, `seconds` after the first moment. Returns the tokens that each one uses, or the
 /// name of its error.
 async fn fifty(table: &Table, rule: &Rule, seconds: i64) -> Vec<Result<u64, String>> {
-    let at = now() + TimeDelta::seconds(seconds);
+    let then = now() + TimeDelta::seconds(seconds);
     let ask = async |_| {
-        let found = environment(table, rule).fetch(&input(false), at).await;
-        let month = "2026-11-01T00:00:00Z".parse().unwrap();
+        let found = environment(table, rule).fetch(&input(false), then).await;
+        let month = at("2026-11-01T00:00:00Z");
         found.map(|found| found.model.since(month).input).map_err(|failure| failure.name().to_owned())
     };
     join_all((0..50).map(ask)).await

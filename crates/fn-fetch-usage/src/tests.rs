@@ -5,12 +5,13 @@ use aws_sdk_cloudwatch::error::ErrorMetadata;
 use aws_sdk_cloudwatch::operation::get_metric_data::{GetMetricDataError, GetMetricDataInput, GetMetricDataOutput};
 use aws_sdk_cloudwatch::primitives::DateTime as SdkDateTime;
 use aws_sdk_cloudwatch::types::{MetricDataResult, StatusCode};
-use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
+use aws_smithy_mocks::{Rule, RuleMode, mock};
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use sentry_contract::usage::{FetchUsageInput, UsageSeries};
 use sentry_domain::{TokenUsage, UsageGrid, Window, WindowKind};
-use sentry_lambda::{Failure, offline_config};
+use sentry_lambda::Failure;
+use test_support::{at, mock_client};
 
 use crate::{SharedFigures, UsageSource, query};
 
@@ -19,11 +20,7 @@ const MODEL: &str = "amazon.nova-lite-v1:0";
 const FALLBACK: &str = "amazon.nova-micro-v1:0";
 
 pub fn now() -> DateTime<Utc> {
-    "2026-11-18T05:41:13.123Z".parse().unwrap()
-}
-
-fn at(text: &str) -> DateTime<Utc> {
-    text.parse().unwrap()
+    at("2026-11-18T05:41:13.123Z")
 }
 
 /// A point: its instant and its value.
@@ -51,16 +48,13 @@ pub fn throttled() -> GetMetricDataError {
 }
 
 pub fn cloudwatch(rules: &[&Rule]) -> Client {
-    let config = aws_sdk_cloudwatch::config::Builder::from(&offline_config(create_mock_http_client()));
     // The first rule that matches answers, in any order of the queries.
-    let answers = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny);
-    let answers = rules.iter().fold(answers, |answers, rule| answers.with_rule(rule));
-    Client::from_conf(config.interceptor(answers).build())
+    mock_client!(aws_sdk_cloudwatch, RuleMode::MatchAny, rules)
 }
 
 /// A source that shares nothing, so its table is never read.
 fn source(rules: &[&Rule]) -> UsageSource {
-    let table = aws_sdk_dynamodb::Client::new(&offline_config(create_mock_http_client()));
+    let table = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[]);
     UsageSource::new(cloudwatch(rules), SharedFigures::new(table, "ledger".into()), 0)
 }
 

@@ -6,11 +6,12 @@ use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
 use sentry_contract::ErrorCode;
 use sentry_contract::states::InvokeModelInput;
-use sentry_lambda::{Connections, http_client, offline_config};
+use sentry_lambda::{Connections, http_client};
 use sentry_models::Catalogue;
 use sentry_models::adapters::{self, Effect};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
+use test_support::offline_config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 

@@ -3,22 +3,13 @@
 use std::time::Duration;
 
 use aws_sdk_bedrockruntime::Client;
-use aws_sdk_bedrockruntime::config::Builder;
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
-use aws_smithy_types::body::SdkBody;
-use sentry_lambda::offline_config;
 use sentry_models::Catalogue;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
+use test_support::{http_answer, offline_config};
 
 use crate::Invoker;
-
-/// One HTTP answer of Bedrock.
-fn http(status: u16, headers: &[(&str, &str)], body: &str) -> ReplayEvent {
-    let request = http_1x::Request::builder().uri("http://localhost").body(SdkBody::empty()).unwrap();
-    let response = headers.iter().fold(http_1x::Response::builder().status(status), |r, (k, v)| r.header(*k, *v));
-    ReplayEvent::new(request, response.body(SdkBody::from(body)).unwrap())
-}
 
 fn converse(content: &str) -> ReplayEvent {
     let body = json!({
@@ -27,11 +18,11 @@ fn converse(content: &str) -> ReplayEvent {
         "usage": {"inputTokens": 21, "outputTokens": 143, "totalTokens": 164},
         "metrics": {"latencyMs": 1}
     });
-    http(200, &[], &body.to_string())
+    http_answer(200, &[], &body.to_string())
 }
 
 fn error(status: u16, name: &str) -> ReplayEvent {
-    http(
+    http_answer(
         status,
         &[("x-amzn-errortype", name), ("x-amzn-requestid", "r-1")],
         r#"{"message": "quotes the secret prompt"}"#,
@@ -60,7 +51,7 @@ async fn invoke(input: &Value, answers: Vec<ReplayEvent>) -> (Value, Vec<Value>)
 
 async fn invoke_in(region: &str, input: &Value, answers: Vec<ReplayEvent>) -> (Value, Vec<Value>) {
     let wire = StaticReplayClient::new(answers);
-    let client = Client::from_conf(Builder::from(&offline_config(wire.clone())).build());
+    let client = Client::new(&offline_config(wire.clone()));
     let invoker = Invoker::new(client, Catalogue::bundled().unwrap(), region.to_owned(), Duration::from_secs(240));
     let answer = serde_json::to_value(invoker.invoke(to_raw_value(input).unwrap()).await).unwrap();
     let sent = wire.actual_requests().map(|request| {
@@ -200,7 +191,7 @@ async fn an_answer_that_cannot_be_understood_is_a_model_error_and_keeps_a_known_
         (json!({"stopReason": "end_turn", "usage": usage}).to_string(), true),
     ];
     for (body, usage_known) in cases {
-        let (answer, sent) = invoke(&plain(), vec![http(200, &[], &body), converse("never asked")]).await;
+        let (answer, sent) = invoke(&plain(), vec![http_answer(200, &[], &body), converse("never asked")]).await;
         assert_eq!(answer["failure"]["error"]["code"], "ModelError", "{body}");
         assert_eq!(answer["failure"].get("usage").is_some(), usage_known, "{body}");
         assert!(answer["failure"].get("nothingSpent").is_none(), "{body}");
@@ -212,7 +203,7 @@ async fn an_answer_that_cannot_be_understood_is_a_model_error_and_keeps_a_known_
 async fn an_answer_without_text_is_an_answer() {
     let body = json!({"output": {"message": {"role": "assistant", "content": []}}, "stopReason": "end_turn",
                       "usage": {"inputTokens": 9, "outputTokens": 1, "totalTokens": 10}});
-    let (answer, _) = invoke(&plain(), vec![http(200, &[], &body.to_string())]).await;
+    let (answer, _) = invoke(&plain(), vec![http_answer(200, &[], &body.to_string())]).await;
     assert_eq!(answer["answer"]["output"]["message"]["content"], "");
     assert_eq!(answer["answer"]["usage"]["totalTokens"], 10);
 }
@@ -260,7 +251,7 @@ async fn a_rich_prompt_goes_over_the_wire_as_it_is_and_the_answer_has_blocks() {
         "output": {"message": {"role": "assistant", "content": [{"text": "Hm."}, asked]}}, "stopReason": "tool_use",
         "usage": {"inputTokens": 21, "outputTokens": 143, "totalTokens": 164}, "metrics": {"latencyMs": 1}
     });
-    let (answer, sent) = invoke(&request, vec![http(200, &[], &body.to_string())]).await;
+    let (answer, sent) = invoke(&request, vec![http_answer(200, &[], &body.to_string())]).await;
     assert_eq!(sent[0]["body"]["messages"], messages);
     assert_eq!(sent[0]["body"]["toolConfig"], json!({"tools": [{"toolSpec": spec}], "toolChoice": {"any": {}}}));
     let guardrail = json!({"guardrailIdentifier": "abc", "guardrailVersion": "1"});
@@ -271,7 +262,7 @@ async fn a_rich_prompt_goes_over_the_wire_as_it_is_and_the_answer_has_blocks() {
     assert_eq!(answer["answer"]["output"], output);
     assert_eq!(answer["answer"]["cost"], json!({"priced": false}), "the catalogue's price is that of another tier");
     request["prompt"]["serviceTier"] = json!("default");
-    let (answer, _) = invoke(&request, vec![http(200, &[], &body.to_string())]).await;
+    let (answer, _) = invoke(&request, vec![http_answer(200, &[], &body.to_string())]).await;
     assert_eq!(answer["answer"]["cost"]["priced"], true);
 }
 
@@ -313,7 +304,7 @@ async fn a_thinking_models_tool_loop_goes_over_the_wire_and_each_cached_token_ha
                   "cacheWriteInputTokens": 300, "cacheDetails": [{"ttl": "1h", "inputTokens": 200}, {"ttl": "5m", "inputTokens": 100}]},
         "metrics": {"latencyMs": 1}, "serviceTier": {"type": "default"}
     });
-    let (answer, sent) = invoke(&request, vec![http(200, &[], &body.to_string())]).await;
+    let (answer, sent) = invoke(&request, vec![http_answer(200, &[], &body.to_string())]).await;
     let sent = &sent[0]["body"];
     assert_eq!(sent["messages"], messages);
     assert_eq!(sent["system"], request["prompt"]["system"]);
@@ -356,7 +347,7 @@ async fn a_tier_costs_what_the_answer_says_was_used() {
         if !tier.is_null() {
             body["serviceTier"] = json!({"type": tier});
         }
-        http(200, &[], &body.to_string())
+        http_answer(200, &[], &body.to_string())
     };
     for (tier, usd, shown) in [
         (json!("priority"), "0.003060000", Some("priority")),

@@ -7,12 +7,13 @@ use aws_sdk_dynamodb::operation::batch_get_item::{BatchGetItemError, BatchGetIte
 use aws_sdk_dynamodb::types::AttributeValue::{M, N, S};
 use aws_sdk_dynamodb::types::error::ProvisionedThroughputExceededException;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use aws_smithy_mocks::{MockResponseInterceptor, Rule, create_mock_http_client, mock};
+use aws_smithy_mocks::{Rule, RuleMode, mock};
 use chrono::{DateTime, Utc};
 use sentry_contract::request::{Fallback, Family, Model, Tags};
 use sentry_contract::states::{LimitsFound, LookupLimitInput};
-use sentry_lambda::{Failure, offline_config};
+use sentry_lambda::Failure;
 use serde_json::{Value, json};
+use test_support::mock_client;
 
 use crate::{Item, LimitsTable, MOST_KEYS};
 
@@ -20,9 +21,8 @@ const ARN: &str = "arn:aws:bedrock:us-east-1:111122223333:application-inference-
 const MODEL: [&str; 3] = ["sales", ARN, "p1"];
 
 fn table(rule: &Rule) -> LimitsTable {
-    let config = aws_sdk_dynamodb::config::Builder::from(&offline_config(create_mock_http_client()));
-    let config = config.interceptor(MockResponseInterceptor::new().with_rule(rule)).build();
-    LimitsTable::new(Client::from_conf(config), "limits".to_owned(), "run".parse().unwrap())
+    let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[rule]);
+    LimitsTable::new(client, "limits".to_owned(), "run".parse().unwrap())
 }
 
 fn holding(items: Vec<Item>) -> LimitsTable {

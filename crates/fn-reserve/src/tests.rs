@@ -15,14 +15,15 @@ use aws_sdk_dynamodb::types::error::{
     ConditionalCheckFailedException, InternalServerError, TransactionCanceledException,
 };
 use aws_sdk_dynamodb::types::{CancellationReason, ItemResponse};
-use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
-use chrono::{DateTime, TimeDelta, Utc};
+use aws_smithy_mocks::{Rule, RuleMode, mock};
+use chrono::TimeDelta;
 use sentry_contract::ErrorCode;
 use sentry_contract::states::ScopeLimit;
 use sentry_domain::Unit;
-use sentry_lambda::{Failure, offline_config};
+use sentry_lambda::Failure;
 use sentry_ledger::{Ledger, Shortage};
 use serde_json::{Value, json};
+use test_support::{at, mock_client};
 
 use crate::{ErrorBody, Reserver};
 
@@ -34,13 +35,8 @@ fn reserver(rules: &[&Rule]) -> Reserver {
     let looks = mock!(Client::get_item)
         .match_requests(|get| get.consistent_read() != Some(true))
         .then_output(|| GetItemOutput::builder().build());
-    let interceptor = rules
-        .iter()
-        .fold(MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny), |all, rule| all.with_rule(rule))
-        .with_rule(&looks)
-        .with_rule(&mock!(Client::batch_get_item).then_output(|| BatchGetItemOutput::builder().build()));
-    let config = aws_sdk_dynamodb::config::Builder::from(&offline_config(create_mock_http_client()));
-    let client = Client::from_conf(config.interceptor(interceptor).build());
+    let batches = mock!(Client::batch_get_item).then_output(|| BatchGetItemOutput::builder().build());
+    let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[rules, &[&looks, &batches]].concat());
     let ledger = Ledger::new(client, "ledger".into(), "requests".into());
     Reserver::new(ledger, TimeDelta::seconds(360))
 }
@@ -84,7 +80,7 @@ fn input(limits: Value, usage: Value, count: Value) -> Value {
 
 /// CloudWatch's figures at half a minute before noon. All usage is at the first instant of the month.
 fn series(input: u64, output: u64) -> Value {
-    let month = "2026-11-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap().timestamp();
+    let month = at("2026-11-01T00:00:00Z").timestamp();
     json!({"asOf": "2026-11-21T11:59:30Z", "buckets": [[month, input, output, 0, 0]]})
 }
 
@@ -93,8 +89,7 @@ fn usage(input: u64, output: u64) -> Value {
 }
 
 async fn decide(reserver: &Reserver, input: Value) -> Result<Value, Failure> {
-    let now: DateTime<Utc> = NOON.parse().unwrap();
-    let decision = reserver.reserve(serde_json::from_value(input).unwrap(), now).await?;
+    let decision = reserver.reserve(serde_json::from_value(input).unwrap(), at(NOON)).await?;
     Ok(serde_json::to_value(decision).unwrap())
 }
 

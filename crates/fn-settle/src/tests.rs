@@ -11,11 +11,12 @@ use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput
 use aws_sdk_dynamodb::types::AttributeValue::{self, N, S};
 use aws_sdk_dynamodb::types::error::{ConditionalCheckFailedException, InternalServerError};
 use aws_sdk_sqs::operation::send_message::{SendMessageError, SendMessageOutput};
-use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
+use aws_smithy_mocks::{Rule, RuleMode, mock};
 use sentry_contract::Sealed;
-use sentry_lambda::{Failure, offline_config};
+use sentry_lambda::Failure;
 use sentry_ledger::Ledger;
 use serde_json::{Value, json};
+use test_support::mock_client;
 
 use crate::{MetricsQueue, Settler};
 
@@ -36,14 +37,9 @@ fn takes(expected: fn(&Value) -> bool) -> Rule {
 }
 
 fn settler_with(rules: &[&Rule], queue: &Rule) -> Settler {
-    let interceptor = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny);
-    let interceptor = rules.iter().fold(interceptor, |all, rule| all.with_rule(rule));
-    let config = aws_sdk_dynamodb::config::Builder::from(&offline_config(create_mock_http_client()));
-    let client = Client::from_conf(config.interceptor(interceptor).build());
+    let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, rules);
     let ledger = Ledger::new(client, "ledger".into(), "requests".into());
-    let config = aws_sdk_sqs::config::Builder::from(&offline_config(create_mock_http_client()));
-    let interceptor = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny).with_rule(queue);
-    let queue = aws_sdk_sqs::Client::from_conf(config.interceptor(interceptor).build());
+    let queue = mock_client!(aws_sdk_sqs, RuleMode::MatchAny, &[queue]);
     Settler::new(ledger, MetricsQueue::new(queue, "queue".into()), Duration::from_secs(240))
 }
 

@@ -10,10 +10,10 @@ use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput
 use aws_sdk_dynamodb::types::AttributeValue::{self, N, S};
 use aws_sdk_dynamodb::types::error::InternalServerError;
 use aws_sdk_sqs::operation::send_message::{SendMessageError, SendMessageOutput};
-use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
+use aws_smithy_mocks::{Rule, RuleMode, mock};
 use chrono::{DateTime, Utc};
-use sentry_lambda::offline_config;
 use sentry_ledger::Ledger;
+use test_support::mock_client;
 
 use crate::{AlertQueue, sweep};
 
@@ -23,17 +23,12 @@ const MINUTES: i64 = 360_000;
 type Attributes = HashMap<String, AttributeValue>;
 
 fn ledger(rules: &[&Rule]) -> Ledger {
-    let interceptor = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny);
-    let interceptor = rules.iter().fold(interceptor, |all, rule| all.with_rule(rule));
-    let config = aws_sdk_dynamodb::config::Builder::from(&offline_config(create_mock_http_client()));
-    Ledger::new(Client::from_conf(config.interceptor(interceptor).build()), "ledger".into(), String::new())
+    Ledger::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, rules), "ledger".into(), String::new())
 }
 
 /// A queue that answers by this rule.
 fn queue(rule: &Rule) -> AlertQueue {
-    let interceptor = MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny).with_rule(rule);
-    let config = aws_sdk_sqs::config::Builder::from(&offline_config(create_mock_http_client()));
-    AlertQueue::new(aws_sdk_sqs::Client::from_conf(config.interceptor(interceptor).build()), "queue".into())
+    AlertQueue::new(mock_client!(aws_sdk_sqs, RuleMode::MatchAny, &[rule]), "queue".into())
 }
 
 /// A queue that must not be used.

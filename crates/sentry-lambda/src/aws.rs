@@ -56,20 +56,3 @@ pub fn cause(error: &dyn Error) -> String {
     }
     text
 }
-
-/// An SDK configuration for tests. It uses `http_client` instead of a network, made-up credentials, and a single
-/// attempt.
-#[cfg(feature = "offline")]
-pub fn offline_config(http_client: impl aws_smithy_runtime_api::client::http::HttpClient + 'static) -> SdkConfig {
-    use aws_credential_types::Credentials;
-    use aws_credential_types::provider::SharedCredentialsProvider;
-
-    let credentials = Credentials::new("test", "test", None, None, "offline");
-    SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(aws_config::Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(http_client)
-        .retry_config(RetryConfig::disabled())
-        .build()
-}

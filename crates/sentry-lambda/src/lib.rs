@@ -8,8 +8,6 @@ mod start;
 #[cfg(feature = "aws")]
 mod warm_up;
 
-#[cfg(feature = "offline")]
-pub use aws::offline_config;
 #[cfg(feature = "aws")]
 pub use aws::{Connections, aws_config, cause, http_client};
 #[cfg(feature = "aws")]

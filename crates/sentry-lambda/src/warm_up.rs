@@ -52,18 +52,18 @@ impl Intercept for Greeting {
     }
 }
 
-#[cfg(feature = "offline")]
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
 
     use aws_sdk_dynamodb::Client;
+    use test_support::offline_config;
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::Instant;
 
     use super::*;
-    use crate::{Connections, http_client, offline_config};
+    use crate::{Connections, http_client};
 
     fn client(endpoint: &str) -> Client {
         let config = offline_config(http_client(Connections::Kept)).into_builder().endpoint_url(endpoint);

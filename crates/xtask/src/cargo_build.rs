@@ -19,6 +19,10 @@ pub enum Profile {
     Release,
 }
 
+/// The packages of a local run. With `test-support`, Cargo resolves the same features as for `cargo test --workspace`, and
+/// compiles common dependencies once. A release does not have it, because the functions would get features for tests.
+const LOCAL_PACKAGES: [&str; 3] = ["fn-*", "bedrock-sim", "test-support"];
+
 /// A line of `cargo build --message-format=json`, with only the fields that are needed.
 #[derive(Deserialize)]
 struct Message {
@@ -33,11 +37,15 @@ struct Message {
 /// If the build fails. By then, cargo has written its messages to stderr.
 pub fn build(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
     let step = Step::start("Build the functions and the Bedrock simulator");
-    if let Some(packages) = count_packages(workspace) {
+    let selection: Vec<String> = match profile {
+        Profile::Dev => LOCAL_PACKAGES.map(|package| format!("--package={package}")).into(),
+        Profile::Release => Vec::new(),
+    };
+    if let Some(packages) = count_packages(workspace, &selection) {
         step.count_to(packages);
     }
     let mut command = cargo(workspace);
-    command.args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
+    command.args(["build", "--quiet", "--message-format=json-render-diagnostics"]).args(&selection);
     if profile == Profile::Release {
         command.arg("--release");
     }
@@ -83,9 +91,9 @@ fn short_name(package_id: &str) -> &str {
 }
 
 /// Number of packages in the build, for the progress bar. `None` if cargo cannot list them.
-fn count_packages(workspace: &Workspace) -> Option<u64> {
+fn count_packages(workspace: &Workspace, selection: &[String]) -> Option<u64> {
     let mut command = cargo(workspace);
-    command.args(["tree", "--quiet", "--edges=normal,build", "--prefix=none", "--format={p}"]);
+    command.args(["tree", "--quiet", "--edges=normal,build", "--prefix=none", "--format={p}"]).args(selection);
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let packages: BTreeSet<&str> =

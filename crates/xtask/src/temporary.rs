@@ -5,6 +5,8 @@ use crate::local_aws::{self, Options, Running};
 use crate::network::free_port;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 /// Starts a local AWS, runs `work`, and stops the local AWS, even if `work` fails.
 ///
@@ -28,7 +30,9 @@ pub fn with_local_aws<T>(
 }
 
 fn stop_on_interrupt(port: u16) -> Result<()> {
-    ctrlc::set_handler(move || {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("Ctrl-C cannot be handled")?;
+    std::thread::spawn(move || {
+        signals.forever().next();
         console::line("\nInterrupted; the local AWS is stopped.");
         let stopped = Workspace::find().and_then(|workspace| local_aws::down(&workspace, port));
         if let Err(error) = stopped {
@@ -36,6 +40,6 @@ fn stop_on_interrupt(port: u16) -> Result<()> {
         }
         // 128 + SIGINT is the exit code that shells use.
         std::process::exit(130);
-    })
-    .context("Ctrl-C cannot be handled")
+    });
+    Ok(())
 }

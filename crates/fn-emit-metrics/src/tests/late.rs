@@ -94,7 +94,7 @@ async fn a_ledger_that_throttles_is_tried_again_for_forty_seconds_and_then_the_m
 #[tokio::test(start_paused = true)]
 async fn a_ledger_that_hangs_leaves_time_for_the_metrics_of_the_batch() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let config = offline_config(sentry_lambda::http_client(sentry_lambda::Connections::Kept));
+    let config = test_support::offline_config(sentry_lambda::http_client(sentry_lambda::Connections::Kept));
     let six_seconds = TimeoutConfig::builder().operation_timeout(std::time::Duration::from_secs(6)).build();
     let ledger = aws_sdk_dynamodb::config::Builder::from(&config)
         .endpoint_url(format!("http://{}", silent.local_addr().unwrap()))

@@ -1,12 +1,12 @@
 //! Items as administrators write them, valid and malformed.
 
 use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, L, M, N, Null, S};
-use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use proptest::prelude::*;
 use sentry_contract::ErrorBody;
 use sentry_contract::states::{Enforcement, Remedy};
 use sentry_domain::{Limits, Usd, WindowKind};
+use test_support::at;
 
 use super::{Entry, Item, Settings, Span};
 
@@ -30,10 +30,6 @@ fn list(numbers: &[&str]) -> AttributeValue {
 
 fn map<const N: usize>(fields: [(&str, AttributeValue); N]) -> AttributeValue {
     M(fields.map(|(name, value)| (name.to_owned(), value)).into())
-}
-
-fn at(instant: &str) -> DateTime<Utc> {
-    instant.parse().unwrap()
 }
 
 fn limit(unit: &str, value: AttributeValue) -> Item {

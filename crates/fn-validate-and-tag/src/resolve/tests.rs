@@ -11,9 +11,9 @@ use aws_sdk_dynamodb::operation::get_item::{GetItemError, GetItemOutput};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::AttributeValue::{M, N, S};
 use aws_sdk_dynamodb::types::error::ProvisionedThroughputExceededException;
-use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
+use aws_smithy_mocks::{Rule, RuleMode, mock};
 use sentry_contract::request::Family;
-use sentry_lambda::offline_config;
+use test_support::mock_client;
 
 use super::*;
 
@@ -93,15 +93,11 @@ impl Aws {
 
 /// A resolver in us-east-1 with the deployed catalogue.
 pub fn resolver(aws: &Aws) -> Resolver {
-    let config = offline_config(create_mock_http_client());
-    let rules = |rule: &Rule| MockResponseInterceptor::new().rule_mode(RuleMode::MatchAny).with_rule(rule);
-    let dynamodb = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(rules(&aws.table)).build();
-    let bedrock = aws_sdk_bedrock::config::Builder::from(&config).interceptor(rules(&aws.profiles)).build();
     Resolver::new(
         Catalogue::bundled().unwrap(),
-        aws_sdk_dynamodb::Client::from_conf(dynamodb),
+        mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&aws.table]),
         "catalogue".to_owned(),
-        aws_sdk_bedrock::Client::from_conf(bedrock),
+        mock_client!(aws_sdk_bedrock, RuleMode::MatchAny, &[&aws.profiles]),
         REGION.to_owned(),
     )
 }

@@ -4,17 +4,15 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsInput, TransactWriteItemsOutput};
 use aws_sdk_dynamodb::types::error::TransactionCanceledException;
-use aws_smithy_mocks::{MockResponseInterceptor, Rule, RuleMode, create_mock_http_client, mock};
-use sentry_lambda::offline_config;
+use aws_smithy_mocks::{Rule, RuleMode, mock};
 use serde_json::json;
+use test_support::{at, mock_client};
 
 use super::*;
 use crate::decided::tests::record;
 
 fn history(mode: RuleMode, rules: &[&Rule]) -> History {
-    let by = rules.iter().fold(MockResponseInterceptor::new().rule_mode(mode), |all, rule| all.with_rule(rule));
-    let config = aws_sdk_dynamodb::config::Builder::from(&offline_config(create_mock_http_client()));
-    History::new(Client::from_conf(config.interceptor(by).build()), "usage".to_owned()).keeping(30)
+    History::new(mock_client!(aws_sdk_dynamodb, mode, rules), "usage".to_owned()).keeping(30)
 }
 
 fn request(id: &str) -> Decided {
@@ -22,7 +20,7 @@ fn request(id: &str) -> Decided {
 }
 
 fn noon() -> DateTime<Utc> {
-    "2026-11-22T12:00:00Z".parse().unwrap()
+    at("2026-11-22T12:00:00Z")
 }
 
 fn canceled(codes: &[&str]) -> TransactWriteItemsError {
@@ -138,7 +136,7 @@ async fn a_table_that_is_not_there_fails_every_request() {
 async fn a_request_that_is_older_than_its_marker_is_left_alone() {
     let rule = writes(&["a"]);
     let history = history(RuleMode::MatchAny, &[&rule]);
-    let at: DateTime<Utc> = "2026-11-22T00:00:00Z".parse().unwrap();
+    let at = at("2026-11-22T00:00:00Z");
     let last = at + TimeDelta::days(crate::MARKED_DAYS) - TimeDelta::seconds(2);
     assert_eq!(history.record(&[request("a")], last).await.recorded, [Recorded::Counted]);
     assert_eq!(history.record(&[request("a")], last + TimeDelta::seconds(2)).await.recorded, [Recorded::TooOld]);

@@ -12,6 +12,7 @@ use fastrand::Rng;
 use sentry_contract::states::MetricsRecord;
 use sentry_history::{Decided, History, Recorded};
 use serde_json::{Value, json};
+use test_support::at;
 
 use crate::support::{client, faulty, table};
 
@@ -42,7 +43,7 @@ const MODELS: [Model; 3] = [
 ];
 
 fn noon() -> DateTime<Utc> {
-    "2026-11-23T12:00:00Z".parse().unwrap()
+    at("2026-11-23T12:00:00Z")
 }
 
 /// A random request. Adds its numbers to `expected` for each of its scopes, computed here without the code under test.

@@ -1,15 +1,11 @@
 //! Usage from before a budget was set in mid-window.
 
-use chrono::{DateTime, Utc};
 use sentry_domain::{Amount, Usd};
 use sentry_history::{Decided, History, Recorded};
 use serde_json::json;
+use test_support::at;
 
 use crate::support::{client, table};
-
-fn at(text: &str) -> DateTime<Utc> {
-    text.parse().unwrap()
-}
 
 /// An answer with ten input tokens and one output token, at one microdollar per token.
 fn answer(number: usize, timestamp: &str) -> Decided {

@@ -1,46 +1,23 @@
 //! A table for each test, and a DynamoDB client with faults.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
-use aws_sdk_dynamodb::config::{Credentials, Region};
-use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use test_support::local::create_table;
 
-static NEXT: AtomicUsize = AtomicUsize::new(0);
-
-/// A client of the local AWS.
-pub async fn client() -> Client {
-    let endpoint = std::env::var("SENTRY_TEST_ENDPOINT").expect("SENTRY_TEST_ENDPOINT: cargo xtask test sets it");
-    let long = std::time::Duration::from_secs(60);
-    let shared = sentry_lambda::aws_config(long, long).await;
-    let config = aws_sdk_dynamodb::config::Builder::from(&shared)
-        .endpoint_url(endpoint)
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "tests"))
-        .build();
-    Client::from_conf(config)
-}
+pub use test_support::local::client;
 
 /// Creates a new table for a history.
 pub async fn table(client: &Client) -> String {
-    let name = format!("usage-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let mut call = client.create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
-    for (key, kind) in [("scope", KeyType::Hash), ("day", KeyType::Range)] {
-        let string = AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S);
-        call = call
-            .key_schema(KeySchemaElement::builder().attribute_name(key).key_type(kind).build().unwrap())
-            .attribute_definitions(string.build().unwrap());
-    }
-    call.send().await.unwrap();
-    name
+    create_table(client, "usage", &["scope", "day"], |call| call).await
 }
 
 // Of a hundred transactions, the number that fail with a conflict, and the number whose answer is lost.

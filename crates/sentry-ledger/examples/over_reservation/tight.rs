@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use sentry_contract::states::{Enforcement, LimitWindow, ScopeLimit};
+use sentry_contract::states::ScopeLimit;
 use sentry_domain::{Amount, Charges, Limits, Price, Usd};
 use sentry_ledger::admission::{Standing, Verdict};
 use sentry_ledger::change::{Bounds, Change};
@@ -73,23 +73,6 @@ fn land(item: &mut Item, flying: &mut VecDeque<(usize, Hold, Amount)>) {
 }
 
 pub fn limit(picodollars: u128) -> ScopeLimit {
-    let window = LimitWindow {
-        name: "2026-11".into(),
-        key: "2026-11".into(),
-        start: "2026-11-01T00:00:00Z".parse().unwrap(),
-        resets_at: "2026-12-01T00:00:00Z".parse().ok(),
-    };
     let limits = Limits { usd: Some(Usd::from_picodollars(picodollars)), ..Limits::default() };
-    ScopeLimit {
-        scope: "model#m".into(),
-        source: "model".into(),
-        item: "model#m".into(),
-        window,
-        limits,
-        per_request: Limits::default(),
-        enforce: Enforcement::Deny,
-        alert_at: vec![],
-        shards: 1,
-        when_exceeded: vec![],
-    }
+    test_support::limit("model#m", limits, 1)
 }

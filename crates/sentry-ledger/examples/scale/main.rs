@@ -27,7 +27,7 @@ use clock::Clock;
 use dynamo::Table;
 use fastrand::Rng;
 use result::{Observer, percentiles};
-use sentry_contract::states::{Enforcement, LimitWindow, ScopeLimit};
+use sentry_contract::states::ScopeLimit;
 use sentry_domain::{Amount, Charges, Limits, Price, Unit, Usd};
 use sentry_ledger::{Ask, Budget};
 use traffic::Traffic;
@@ -121,29 +121,11 @@ impl Case {
 
 /// The time of the simulation's clock: `micros` microseconds after a fixed noon.
 pub fn at(micros: u64) -> DateTime<Utc> {
-    let noon: DateTime<Utc> = "2026-11-21T12:00:00Z".parse().unwrap();
-    noon + TimeDelta::milliseconds(i64::try_from(micros / 1_000).unwrap())
+    test_support::at("2026-11-21T12:00:00Z") + TimeDelta::milliseconds(i64::try_from(micros / 1_000).unwrap())
 }
 
 fn limit(scope: &str, usd: Usd) -> ScopeLimit {
-    let window = LimitWindow {
-        name: "2026-11".into(),
-        key: "2026-11".into(),
-        start: "2026-11-01T00:00:00Z".parse().unwrap(),
-        resets_at: "2026-12-01T00:00:00Z".parse().ok(),
-    };
-    ScopeLimit {
-        item: scope.to_owned(),
-        scope: scope.to_owned(),
-        source: "model".into(),
-        window,
-        limits: Limits { usd: Some(usd), ..Limits::default() },
-        per_request: Limits::default(),
-        enforce: Enforcement::Deny,
-        alert_at: vec![],
-        shards: 1,
-        when_exceeded: vec![],
-    }
+    test_support::limit(scope, Limits { usd: Some(usd), ..Limits::default() }, 1)
 }
 
 fn line(case: &Case) {

@@ -4,31 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::item::Hold;
-use sentry_contract::states::LimitWindow;
 use sentry_domain::{Charges, Limits};
+use test_support::limit;
 
 const NOW: i64 = 1_795_000_000_000;
-
-fn limit(scope: &str, limits: Limits) -> ScopeLimit {
-    let window = LimitWindow {
-        name: "2026-11".into(),
-        key: "2026-11".into(),
-        start: "2026-11-01T00:00:00Z".parse().unwrap(),
-        resets_at: "2026-12-01T00:00:00Z".parse().ok(),
-    };
-    ScopeLimit {
-        scope: scope.into(),
-        source: "model".into(),
-        item: scope.into(),
-        window,
-        limits,
-        per_request: Limits::default(),
-        enforce: Enforcement::Deny,
-        alert_at: vec![],
-        shards: 1,
-        when_exceeded: vec![],
-    }
-}
 
 /// One limit on output for each pair of an amount and its remedies.
 fn degrading(limits: &[(u64, &[Remedy])]) -> Vec<ScopeLimit> {
@@ -40,7 +19,7 @@ fn degrading(limits: &[(u64, &[Remedy])]) -> Vec<ScopeLimit> {
 }
 
 fn outputs(limits: &[u64]) -> Vec<ScopeLimit> {
-    limits.iter().map(|most| limit("s", Limits { output: Some(*most), ..Limits::default() })).collect()
+    limits.iter().map(|most| limit("s", Limits { output: Some(*most), ..Limits::default() }, 1)).collect()
 }
 
 fn ask(limits: &[ScopeLimit], max_tokens: u32, given: bool) -> Ask<'_> {
@@ -121,7 +100,7 @@ fn the_wait_is_until_enough_holds_should_be_settled() {
 #[test]
 fn a_limit_in_dollars_bounds_the_tokens_that_can_be_paid() {
     let price: Price = serde_json::from_str(r#"{"input": "3", "output": "15"}"#).unwrap();
-    let limits = [limit("s", Limits { usd: "0.003".parse().ok(), ..Limits::default() })];
+    let limits = [limit("s", Limits { usd: "0.003".parse().ok(), ..Limits::default() }, 1)];
     let ask = Ask { price: Some(&price), ..ask(&limits, 2_048, false) };
     // 10 input tokens cost 0.00003 of the limit, and 198 output tokens cost 0.00297.
     assert_eq!(judge(&ask, &[Figures::default()]), fits(198));
@@ -130,7 +109,7 @@ fn a_limit_in_dollars_bounds_the_tokens_that_can_be_paid() {
 
 #[test]
 fn a_limit_of_zero_allows_nothing() {
-    let limits = [limit("s", Limits { input: Some(0), ..Limits::default() })];
+    let limits = [limit("s", Limits { input: Some(0), ..Limits::default() }, 1)];
     let short = shortage(judge(&ask(&limits, 1, true), &[Figures::default()]));
     assert_eq!((short.unit, short.retry_after_seconds), (Unit::Input, None));
 }
@@ -200,7 +179,7 @@ fn a_wish_is_not_lowered_for_what_others_hold() {
 #[test]
 fn a_short_answer_in_dollars_is_what_can_be_paid() {
     let price: Price = serde_json::from_str(r#"{"input": "3", "output": "15"}"#).unwrap();
-    let limit = limit("s", Limits { usd: "0.003".parse().ok(), ..Limits::default() });
+    let limit = limit("s", Limits { usd: "0.003".parse().ok(), ..Limits::default() }, 1);
     let limits = [ScopeLimit { when_exceeded: CLAMP.to_vec(), ..limit }];
     let ask = Ask { price: Some(&price), ..ask(&limits, 2_000, true) };
     assert_eq!(judge(&ask, &[Figures::default()]), fits(198));
@@ -208,7 +187,7 @@ fn a_short_answer_in_dollars_is_what_can_be_paid() {
 
 #[test]
 fn what_only_the_input_exceeds_is_denied() {
-    let limit = limit("s", Limits { input: Some(9), ..Limits::default() });
+    let limit = limit("s", Limits { input: Some(9), ..Limits::default() }, 1);
     let limits = [ScopeLimit { when_exceeded: CLAMP.to_vec(), ..limit }];
     let short = shortage(judge(&ask(&limits, 60, true), &[Figures::default()]));
     assert_eq!((short.unit, short.needed, short.may_fall_back), (Unit::Input, 10, false));
@@ -326,7 +305,7 @@ fn a_window_that_never_resets_is_waited_for_as_long_as_its_holds_last() {
     let mut limits = outputs(&[100]);
     limits[0].window.resets_at = None;
     assert_eq!(shortage(judge(&ask(&limits, 50, true), &[figures(50, &[(50, 500)])])).retry_after_seconds, Some(2));
-    let limits = [limit("s", Limits { in_flight: Some(1), ..Limits::default() })];
+    let limits = [limit("s", Limits { in_flight: Some(1), ..Limits::default() }, 1)];
     let held = Figures { held: Amount { in_flight: 1, ..Amount::ZERO }, ..Figures::default() };
     let short = shortage(judge(&ask(&limits, 50, true), &[held]));
     assert_eq!((short.unit, short.needed, short.remaining, short.retry_after_seconds), (Unit::InFlight, 1, 0, Some(2)));

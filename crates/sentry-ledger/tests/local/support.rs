@@ -4,34 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{Credentials, Region};
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::{GlobalSecondaryIndex, Projection, ProjectionType, ScalarAttributeType};
 use chrono::{DateTime, TimeDelta, Utc};
-use sentry_contract::states::{Enforcement, LimitWindow, Reservation, ScopeLimit};
+use sentry_contract::states::{Reservation, ScopeLimit};
 use sentry_domain::{Amount, Charges, Limits};
 use sentry_ledger::{Admission, Ask, Budget, Holder, Ledger, Swept};
+use test_support::at;
+use test_support::local::{attribute, create_table, key_schema};
 use tokio::sync::Semaphore;
+
+pub use test_support::local::client;
 
 pub const HOLD: TimeDelta = TimeDelta::seconds(360);
 /// The most connections to the local AWS at a time. Further requests wait in the client.
 const CONNECTIONS: usize = 64;
 static NEXT: AtomicUsize = AtomicUsize::new(0);
-
-/// A client of the local AWS.
-pub async fn client() -> Client {
-    let endpoint = std::env::var("SENTRY_TEST_ENDPOINT").expect("SENTRY_TEST_ENDPOINT: cargo xtask test sets it");
-    let long = std::time::Duration::from_secs(60);
-    let shared = sentry_lambda::aws_config(long, long).await;
-    let config = aws_sdk_dynamodb::config::Builder::from(&shared)
-        .endpoint_url(endpoint)
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "tests"))
-        .build();
-    Client::from_conf(config)
-}
 
 /// A ledger in new tables.
 pub async fn ledger() -> Ledger {
@@ -42,75 +29,29 @@ pub async fn ledger() -> Ledger {
 
 /// Creates new tables for a ledger and its requests.
 pub async fn tables(client: &Client) -> (String, String) {
-    let unique = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let (table, requests) = (format!("ledger-{unique}"), format!("requests-{unique}"));
-    create_ledger(client, &table).await;
-    create(client, &requests, &[("requestId", KeyType::Hash)]).await;
-    (table, requests)
-}
-
-async fn create(client: &Client, table: &str, keys: &[(&str, KeyType)]) {
-    let call = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
-    let call = call.set_key_schema(Some(schema(keys)));
-    let call =
-        keys.iter().fold(call, |call, (name, _)| call.attribute_definitions(attribute(name, ScalarAttributeType::S)));
-    call.send().await.unwrap();
-}
-
-/// Creates the ledger's table, with the index that the sweep reads.
-async fn create_ledger(client: &Client, table: &str) {
     let projection = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
     let index = GlobalSecondaryIndex::builder()
         .index_name("SweepIndex")
-        .set_key_schema(Some(schema(&[("sweep", KeyType::Hash), ("sweepAtMs", KeyType::Range)])))
+        .set_key_schema(Some(key_schema(&["sweep", "sweepAtMs"])))
         .projection(projection)
         .build()
         .unwrap();
-    let call = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
-    let call = call.set_key_schema(Some(schema(&[("scope", KeyType::Hash), ("window", KeyType::Range)])));
-    let texts = ["scope", "window", "sweep"].map(|name| attribute(name, ScalarAttributeType::S));
-    let call = texts.into_iter().fold(call, |call, attribute| call.attribute_definitions(attribute));
-    let call = call.attribute_definitions(attribute("sweepAtMs", ScalarAttributeType::N));
-    call.global_secondary_indexes(index).send().await.unwrap();
-}
-
-fn schema(keys: &[(&str, KeyType)]) -> Vec<KeySchemaElement> {
-    let element = |(name, kind): &(&str, KeyType)| {
-        KeySchemaElement::builder().attribute_name(*name).key_type(kind.clone()).build().unwrap()
-    };
-    keys.iter().map(element).collect()
-}
-
-fn attribute(name: &str, kind: ScalarAttributeType) -> AttributeDefinition {
-    AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap()
+    let table = create_table(client, "ledger", &["scope", "window"], |call| {
+        call.attribute_definitions(attribute("sweep", ScalarAttributeType::S))
+            .attribute_definitions(attribute("sweepAtMs", ScalarAttributeType::N))
+            .global_secondary_indexes(index)
+    });
+    (table.await, create_table(client, "requests", &["requestId"], |call| call).await)
 }
 
 /// A limit on output tokens in November 2026.
 pub fn limit(scope: &str, output: u64, shards: u16) -> ScopeLimit {
-    let window = LimitWindow {
-        name: "2026-11".into(),
-        key: "2026-11".into(),
-        start: "2026-11-01T00:00:00Z".parse().unwrap(),
-        resets_at: "2026-12-01T00:00:00Z".parse().ok(),
-    };
-    let limits = Limits { output: Some(output), ..Limits::default() };
-    ScopeLimit {
-        scope: scope.into(),
-        source: "model".into(),
-        item: scope.into(),
-        window,
-        limits,
-        per_request: Limits::default(),
-        enforce: Enforcement::Deny,
-        alert_at: vec![],
-        shards,
-        when_exceeded: vec![],
-    }
+    test_support::limit(scope, Limits { output: Some(output), ..Limits::default() }, shards)
 }
 
 /// The fixed time of the tests.
 pub fn noon() -> DateTime<Utc> {
-    "2026-11-21T12:00:00Z".parse().unwrap()
+    at("2026-11-21T12:00:00Z")
 }
 
 /// A request for `max_tokens` output tokens that the client has given.

@@ -3,10 +3,12 @@
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
-use sentry_contract::states::{Enforcement, LimitWindow, ScopeLimit};
+use sentry_contract::states::{LimitWindow, ScopeLimit};
 use sentry_domain::{Amount, Charges, Limits};
 use sentry_ledger::steps::{Attempt, Place, ScopeItems, shard, spread};
 use sentry_ledger::{Ask, Budget, Holder};
+
+pub use test_support::limit;
 
 use crate::world::Client;
 
@@ -200,30 +202,7 @@ impl Setup {
 
 /// The time of a tick.
 pub fn at(tick: u8) -> DateTime<Utc> {
-    let start: DateTime<Utc> = "2026-11-20T12:00:00Z".parse().unwrap();
-    start + chrono::TimeDelta::milliseconds(TICK_MS * i64::from(tick))
-}
-
-/// A limit on a month.
-pub fn limit(scope: &str, limits: Limits, shards: u16) -> ScopeLimit {
-    let window = LimitWindow {
-        name: "2026-11".into(),
-        key: "2026-11".into(),
-        start: "2026-11-01T00:00:00Z".parse().unwrap(),
-        resets_at: Some("2026-12-01T00:00:00Z".parse().unwrap()),
-    };
-    ScopeLimit {
-        scope: scope.into(),
-        source: "model".into(),
-        item: scope.into(),
-        window,
-        limits,
-        per_request: Limits::default(),
-        enforce: Enforcement::Deny,
-        alert_at: vec![],
-        shards,
-        when_exceeded: vec![],
-    }
+    test_support::at("2026-11-20T12:00:00Z") + chrono::TimeDelta::milliseconds(TICK_MS * i64::from(tick))
 }
 
 /// A limit on requests in flight. Its window never ends.

@@ -360,7 +360,9 @@ pub fn normalise(answer: ConverseAnswer, charges: Charges) -> Result<Reply, Mode
 /// Converts a block of the answer. `None` for an empty block and for a block of another kind. `None` also for an
 /// unfinished tool use, unless the answer stopped for a tool use. Then it is an error.
 fn block(block: AnswerBlock, asks_for_a_tool: bool) -> Option<Result<Block, ModelFailure>> {
-    if let Some(AnswerToolUse { tool_use_id, name, input }) = block.tool_use {
+    if let Some(AnswerToolUse { tool_use_id, name, mut input }) = block.tool_use {
+        // The SDK does not keep the order of keys. Sorted, the same answer has the same text, whoever called the model.
+        input.sort_all_objects();
         let unfinished = tool_use_id.is_empty() || name.is_empty();
         return match (unfinished, asks_for_a_tool) {
             (false, _) => Some(Ok(Block::ToolUse(ToolUse { tool_use_id, name, input }))),

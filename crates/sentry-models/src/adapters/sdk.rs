@@ -4,8 +4,6 @@
 //! document type does not keep the order of an object's keys. Without this order, the same list of tools would have
 //! another text in each request, and Bedrock would never read it from the prompt cache.
 
-use std::collections::BTreeMap;
-
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::operation::converse;
 use aws_sdk_bedrockruntime::types::{self, CacheDetail, ContentBlock, ReasoningContentBlock};
@@ -93,8 +91,7 @@ fn reasoning(thought: ReasoningContentBlock) -> AnswerReasoning {
     }
 }
 
-/// Converts a document of the SDK to JSON. The SDK does not keep the order of keys. They are sorted here, so the same
-/// document always has the same text.
+/// Converts a document of the SDK to JSON. The keys are in any order.
 fn json(document: Document) -> Value {
     match document {
         Document::Null => Value::Null,
@@ -104,9 +101,6 @@ fn json(document: Document) -> Value {
         Document::Number(Number::Float(value)) => value.into(),
         Document::String(value) => value.into(),
         Document::Array(values) => values.into_iter().map(json).collect(),
-        Document::Object(fields) => {
-            let sorted: BTreeMap<_, _> = fields.into_iter().map(|(name, value)| (name, json(value))).collect();
-            Value::Object(sorted.into_iter().collect())
-        }
+        Document::Object(fields) => fields.into_iter().map(|(name, value)| (name, json(value))).collect(),
     }
 }

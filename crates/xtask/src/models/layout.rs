@@ -89,11 +89,25 @@ fn lines<T: Serialize>(values: &[T], indent: usize) -> Result<String> {
     Ok(format!("[\n{}\n{:outer$}]", values.join(",\n"), "", outer = indent.saturating_sub(2)))
 }
 
-/// An object with one member for each line.
+/// An object with one member for each line, sorted at every depth.
 ///
 /// # Errors
 /// If the object cannot be serialized as JSON.
 pub fn rows(object: &serde_json::Map<String, Value>) -> Result<String> {
-    let rows = object.iter().map(|(key, value)| Ok(format!("  {}: {}", line(key)?, line(value)?)));
+    let mut object = Value::Object(object.clone());
+    object.sort_all_objects();
+    let rows =
+        object.as_object().into_iter().flatten().map(|(key, value)| Ok(format!("  {}: {}", line(key)?, line(value)?)));
     Ok(format!("{{\n{}\n}}\n", rows.collect::<Result<Vec<_>>>()?.join(",\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extract_is_sorted_so_a_new_row_is_the_only_difference() {
+        let Ok(Value::Object(extract)) = serde_json::from_str(r#"{"b": {"d": [2], "c": 1}, "a": 3}"#) else { panic!() };
+        assert_eq!(rows(&extract).unwrap(), "{\n  \"a\": 3,\n  \"b\": {\"c\": 1, \"d\": [2]}\n}\n");
+    }
 }

@@ -101,6 +101,21 @@ fn the_answer_has_blocks_where_the_prompt_was_rich_and_text_where_it_was_not() {
 }
 
 #[test]
+fn the_input_of_a_tool_has_the_same_text_in_whatever_order_it_arrives() {
+    let said = |input: &str| {
+        let mut body = answer("Hm.", [3, 4, 0, 0]);
+        let input: Value = serde_json::from_str(input).unwrap();
+        let asked = json!({"toolUse": {"toolUseId": "t1", "name": "find", "input": input}});
+        body["output"]["message"]["content"].as_array_mut().unwrap().push(asked);
+        let reply = normalise(serde_json::from_value(body).unwrap(), Charges::default()).unwrap();
+        serde_json::to_string(reply.content.last().unwrap()).unwrap()
+    };
+    let sorted = said(r#"{"a": [{"b": 1, "c": 2}], "d": 3}"#);
+    assert!(sorted.contains(r#"{"a":[{"b":1,"c":2}],"d":3}"#), "{sorted}");
+    assert_eq!(said(r#"{"d": 3, "a": [{"c": 2, "b": 1}]}"#), sorted);
+}
+
+#[test]
 fn no_usage_is_right_only_where_a_guardrail_has_blocked_the_input() {
     let mut body = answer("Blocked.", [0, 0, 0, 0]);
     let read = |body: &Value| normalise(serde_json::from_value(body.clone()).unwrap(), Charges::default());
