@@ -16,7 +16,7 @@ pub(crate) enum SendError {
     #[error("an alert cannot be written")]
     Alert(#[from] serde_json::Error),
     #[error("SQS: {}", cause(.0))]
-    Queue(#[from] SdkError<SendMessageError>),
+    Queue(Box<SdkError<SendMessageError>>),
 }
 
 /// The queue whose function sends alerts.
@@ -40,7 +40,8 @@ impl AlertQueue {
     pub(crate) async fn send(&self, alerts: &[Alert]) -> Result<(), SendError> {
         for some in alerts.chunks(ALERTS_A_MESSAGE) {
             let body = serde_json::to_string(&QueuedTask::Alerts(some.to_vec()))?;
-            self.client.send_message().queue_url(&self.url).message_body(body).send().await?;
+            let sent = self.client.send_message().queue_url(&self.url).message_body(body).send().await;
+            sent.map_err(|error| SendError::Queue(Box::new(error)))?;
         }
         Ok(())
     }
