@@ -1,4 +1,4 @@
-//! The requests to CountTokens, its answers, and their results.
+//! The requests to `CountTokens`, its answers, and their results.
 
 use std::time::{Duration, Instant};
 

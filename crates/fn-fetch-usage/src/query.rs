@@ -18,7 +18,7 @@ const PERIOD_SECONDS: i32 = 900;
 /// Maximum number of pages that are read. Six metrics over the longest span have fewer than 19,000 points, and a page
 /// holds up to 100,800. One page is therefore normal, and more pages than this maximum are an error.
 ///
-/// Source: Amazon CloudWatch API Reference, GetMetricData.
+/// Source: Amazon CloudWatch API Reference, `GetMetricData`.
 const MOST_PAGES: usize = 10;
 
 /// The metrics, each with the id of its query.
@@ -54,7 +54,7 @@ pub enum UsageError {
 ///
 /// The period is the step of the grid, so no point spans an instant of the grid. CloudWatch makes a period from points
 /// of 5 minutes or more, and keeps these for 63 days, twice as long as the longest span. Source: Amazon CloudWatch API
-/// Reference, GetMetricData.
+/// Reference, `GetMetricData`.
 pub async fn series(
     client: &Client,
     model: &str,

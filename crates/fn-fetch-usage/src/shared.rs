@@ -123,7 +123,11 @@ impl SharedFigures {
 async fn applied(update: UpdateItemFluentBuilder) -> Result<bool, Unshared> {
     match update.send().await {
         Ok(_) => Ok(true),
-        Err(error) if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) => {
+        Err(error)
+            if error.as_service_error().is_some_and(
+                aws_sdk_dynamodb::operation::update_item::UpdateItemError::is_conditional_check_failed_exception,
+            ) =>
+        {
             Ok(false)
         }
         Err(error) => Err(Unshared(cause(&error))),

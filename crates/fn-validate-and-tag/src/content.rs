@@ -122,7 +122,7 @@ fn document(field: &Field<'_>) -> Result<Document, Refusal> {
 
 /// Reads a document's name.
 ///
-/// Source: Amazon Bedrock API Reference, DocumentBlock. Its list does not have the underscore, but public reports show
+/// Source: Amazon Bedrock API Reference, `DocumentBlock`. Its list does not have the underscore, but public reports show
 /// that Bedrock accepts it.
 fn document_name(field: &Field<'_>) -> Result<String, Refusal> {
     if field.text()?.chars().count() > MOST_NAME_CHARS {

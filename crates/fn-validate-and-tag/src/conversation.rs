@@ -1,6 +1,6 @@
 //! Converse's own rules for a conversation. They apply to every model.
 //!
-//! Sources: Amazon Bedrock API Reference, Message, ContentBlock, DocumentBlock, ToolResultBlock and CachePointBlock;
+//! Sources: Amazon Bedrock API Reference, Message, `ContentBlock`, `DocumentBlock`, `ToolResultBlock` and `CachePointBlock`;
 //! Amazon Bedrock User Guide, "Call a tool with the Converse API" and "Prompt caching".
 
 use std::collections::BTreeSet;

@@ -19,7 +19,7 @@ use crate::picture;
 
 /// Tokens that a chat template may add to each message, and to each block of a list: its role, separators, the end of
 /// the turn. This and the following margins are this project's own. The published templates of Llama 3 and of Qwen
-/// (ChatML) add 5.
+/// (`ChatML`) add 5.
 const TOKENS_A_MESSAGE: u64 = 16;
 /// Tokens that a chat template may add once: the start of the text, its own preamble, the turn that the model writes.
 const TOKENS_A_REQUEST: u64 = 64;
@@ -110,7 +110,6 @@ fn content(content: &Content) -> u64 {
 fn block(block: &Block) -> u64 {
     match block {
         Block::Text(text) => bytes(text),
-        Block::Image(_) => 0,
         Block::Document(file) => document(file),
         Block::ToolUse(asked) => {
             sum([bytes(&asked.tool_use_id), bytes(&asked.name), json(&asked.input), TOKENS_A_TOOL])
@@ -125,7 +124,7 @@ fn block(block: &Block) -> u64 {
         }
         Block::ReasoningContent(ReasoningContent::RedactedContent(encrypted)) => bytes(encrypted),
         Block::GuardContent(GuardContent::Text(guarded)) => bytes(&guarded.text),
-        Block::GuardContent(GuardContent::Image(_)) | Block::CachePoint(_) => 0,
+        Block::Image(_) | Block::GuardContent(GuardContent::Image(_)) | Block::CachePoint(_) => 0,
     }
 }
 

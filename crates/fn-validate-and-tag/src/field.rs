@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 /// Longest part of a field name in a path, in characters.
 const MOST_NAME_CHARS: usize = 64;
 /// Largest whole number. Bedrock has signed integers of 32 bits. Source: Amazon Bedrock API Reference,
-/// InferenceConfiguration.
+/// `InferenceConfiguration`.
 const MOST_WHOLE: u64 = i32::MAX as u64;
 
 /// A refusal: the problem with a document, and its place.

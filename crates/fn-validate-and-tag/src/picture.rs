@@ -5,7 +5,7 @@
 //! The first chunk of a PNG must be its header. The size of a GIF contains its screen and all its frames. The crate
 //! `imagesize` (0.15) is more lenient in all three cases. Only the Bedrock simulator uses it.
 //!
-//! Sources: PNG Specification (W3C), 5.6 and 11.2.2; JPEG, ITU-T T.81, annex B; GIF89a Specification (CompuServe), 18
+//! Sources: PNG Specification (W3C), 5.6 and 11.2.2; JPEG, ITU-T T.81, annex B; `GIF89a` Specification (`CompuServe`), 18
 //! to 23; WebP Container Specification (Google), RFC 9649.
 
 use aws_smithy_types::base64;
@@ -118,9 +118,11 @@ fn webp(bytes: &[u8]) -> Option<(u32, u32)> {
         // The size of the canvas, minus one. The canvas contains every frame. libwebp rejects a still picture of
         // another size.
         b"VP8X" => {
-            let [_, _, _, _, a, b, c, d, e, f] = *data.first_chunk()?;
-            let number = |low, middle, high| u32::from_le_bytes([low, middle, high, 0]).saturating_add(1);
-            Some((number(a, b, c), number(d, e, f)))
+            let (_, edges) = data.split_first_chunk::<4>()?;
+            let (width, edges) = edges.split_first_chunk::<3>()?;
+            let height = edges.first_chunk::<3>()?;
+            let edge = |[low, middle, high]: [u8; 3]| u32::from_le_bytes([low, middle, high, 0]).saturating_add(1);
+            Some((edge(*width), edge(*height)))
         }
         // The size minus one, in 14 bits for each edge.
         b"VP8L" => {

@@ -57,7 +57,9 @@ pub fn read(field: &Field<'_>) -> Result<PromptFields, Refusal> {
         system: field.optional("system")?.map(|given| content(&given, Role::System)).transpose()?,
         tool_choice: field.optional("toolChoice")?.map(|given| tool_choice(&given, &tools)).transpose()?,
         guardrail: field.optional("guardrail")?.map(|given| guardrail(&given)).transpose()?,
-        service_tier: tier.map(|given| given.name_of(ServiceTier::ALL, |tier| tier.name())).transpose()?,
+        service_tier: tier
+            .map(|given| given.name_of(ServiceTier::ALL, sentry_domain::ServiceTier::name))
+            .transpose()?,
         reasoning: field.optional("reasoning")?.map(|given| reasoning(&given)).transpose()?,
         output_format: field.optional("outputFormat")?.map(|given| output_format(&given)).transpose()?,
         additional_model_request_fields: additional.map(|given| json_object(&given)).transpose()?,

@@ -1,6 +1,6 @@
 //! The content of messages: a text, or Converse's content blocks in Converse's own JSON.
 //!
-//! Source: Amazon Bedrock API Reference, ContentBlock and the types that it names. Every `Debug` form omits texts,
+//! Source: Amazon Bedrock API Reference, `ContentBlock` and the types that it names. Every `Debug` form omits texts,
 //! bytes and inputs, so logs cannot contain them.
 
 use std::borrow::Cow;

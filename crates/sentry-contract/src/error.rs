@@ -160,10 +160,10 @@ mod tests {
 
     #[test]
     fn the_table_of_codes_is_the_public_one() {
-        let table: String = ErrorCode::ALL
+        let lines = ErrorCode::ALL
             .iter()
-            .map(|code| format!("{} {:?} {} {}\n", code.name(), code.outcome(), code.status(), code.retryable()))
-            .collect();
+            .map(|code| format!("{} {:?} {} {}", code.name(), code.outcome(), code.status(), code.retryable()));
+        let table = lines.collect::<Vec<_>>().join("\n");
         insta::assert_snapshot!(table);
     }
 

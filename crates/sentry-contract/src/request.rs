@@ -79,7 +79,7 @@ families! {
     Cohere = "cohere";
     /// Models of AI21 Jamba.
     Jamba = "jamba";
-    /// Models of the provider DeepSeek.
+    /// Models of the provider `DeepSeek`.
     Deepseek = "deepseek";
     /// Models of OpenAI gpt-oss.
     GptOss = "gpt-oss";

@@ -131,12 +131,11 @@ impl Ask<'_> {
         } else {
             (floor, self.fitting(&denying).max(floor))
         };
-        match self.shortage(least, &denying, now_ms) {
-            Some(shortage) => Verdict::Denied(shortage),
-            None => {
-                let short = |standing: &&Standing<'_>| self.shortage(most, &[*standing], now_ms);
-                Verdict::Fits { max_tokens: most, would_deny: observing.iter().filter_map(short).collect() }
-            }
+        if let Some(shortage) = self.shortage(least, &denying, now_ms) {
+            Verdict::Denied(shortage)
+        } else {
+            let short = |standing: &&Standing<'_>| self.shortage(most, &[*standing], now_ms);
+            Verdict::Fits { max_tokens: most, would_deny: observing.iter().filter_map(short).collect() }
         }
     }
 

@@ -324,12 +324,11 @@ impl Expression {
                 }
             }
         }
-        match &known.terms {
-            Some(terms) => self.terms_are(terms),
-            None => {
-                let name = self.name(TERMS);
-                self.conditions.push(format!("attribute_not_exists({name})"));
-            }
+        if let Some(terms) = &known.terms {
+            self.terms_are(terms);
+        } else {
+            let name = self.name(TERMS);
+            self.conditions.push(format!("attribute_not_exists({name})"));
         }
         self.counter_is(LEASE_UNTIL, u64::try_from(known.lease_until_ms).unwrap_or_default());
         if is_emptied(known, *until_ms) {
@@ -469,7 +468,7 @@ impl Expression {
         format!("{}{}{}", clause("SET", &self.sets), clause("ADD", &self.adds), clause("REMOVE", &self.removes))
     }
 
-    /// The expression as a single UpdateItem call.
+    /// The expression as a single `UpdateItem` call.
     #[must_use]
     pub fn call(
         self,

@@ -358,15 +358,12 @@ impl Attempt<'_> {
                 Bounds::new(&limit.limits, &place.budget.seen, &hold.amount)?
             };
             let (owner, hold, terms) = (owner.clone(), hold.clone(), lease::terms(&limit.limits));
-            let change = match place.shard {
-                None => {
-                    let (watch, delete_after) = (Watch::of(limit), delete_after(limit));
-                    Change::Take { owner, hold, bounds, terms, watch, delete_after }
-                }
-                Some(_) => {
-                    let limited = limit.limits.limited();
-                    Change::Draw { owner, hold, limited, terms, now_ms: self.now_ms() }
-                }
+            let change = if place.shard.is_none() {
+                let (watch, delete_after) = (Watch::of(limit), delete_after(limit));
+                Change::Take { owner, hold, bounds, terms, watch, delete_after }
+            } else {
+                let limited = limit.limits.limited();
+                Change::Draw { owner, hold, limited, terms, now_ms: self.now_ms() }
             };
             changes.push((place.key(), change));
         }

@@ -46,7 +46,7 @@ const GIVEN_UP_SECONDS: i64 = 120;
 const REMEMBERED_SECONDS: i64 = 48 * 3_600;
 /// The most items that DynamoDB returns at once.
 ///
-/// Source: Amazon DynamoDB API Reference, "BatchGetItem".
+/// Source: Amazon DynamoDB API Reference, "`BatchGetItem`".
 const PAGE: usize = 100;
 /// The index of the ledger table with the items that hold something, sorted by the time at which the sweep must look
 /// at them.

@@ -60,13 +60,12 @@ impl Ledger {
         // The alerts of a scope are looked for once, after all of its due items are settled.
         let scopes: BTreeSet<Key> = swept.left.keys().map(Key::own).collect();
         for own_key in scopes {
-            match self.alerts_due(&own_key, swept.left.get(&own_key)).await {
-                Ok(alerts) => swept.alerts.extend(alerts),
-                Err(_) => {
-                    let looked_at = swept.left.len();
-                    swept.left.retain(|key, _| key.own() != own_key);
-                    swept.failed += looked_at - swept.left.len();
-                }
+            if let Ok(alerts) = self.alerts_due(&own_key, swept.left.get(&own_key)).await {
+                swept.alerts.extend(alerts);
+            } else {
+                let looked_at = swept.left.len();
+                swept.left.retain(|key, _| key.own() != own_key);
+                swept.failed += looked_at - swept.left.len();
             }
         }
         Ok(swept)

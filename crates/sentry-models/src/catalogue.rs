@@ -174,7 +174,7 @@ impl Catalogue {
     /// The foundation model id under which Bedrock counts the tokens of a prompt to `model_id`. `None` if Bedrock does
     /// not count tokens for this model.
     ///
-    /// CountTokens rejects the ids of cross-Region profiles, and it does not know application inference profiles.
+    /// `CountTokens` rejects the ids of cross-Region profiles, and it does not know application inference profiles.
     #[must_use]
     pub fn counted_as<'m>(&self, model_id: &'m str) -> Option<&'m str> {
         let bare = ids::without_region_group(ids::id_of(model_id));
@@ -196,16 +196,15 @@ impl Catalogue {
             ended,
             by: name_of_entry(entry),
         });
-        match self.callable(entry, here.region) {
-            Some(id) => Ok(Named { id, replaced }),
-            None => {
-                self.not_retired(requested, entry, entry.ends, None, here.today)?;
-                Err(ResolveError::Elsewhere {
-                    model_id: entry.model.clone(),
-                    region: here.region.to_owned(),
-                    offered: self.regions_of(entry),
-                })
-            }
+        if let Some(id) = self.callable(entry, here.region) {
+            Ok(Named { id, replaced })
+        } else {
+            self.not_retired(requested, entry, entry.ends, None, here.today)?;
+            Err(ResolveError::Elsewhere {
+                model_id: entry.model.clone(),
+                region: here.region.to_owned(),
+                offered: self.regions_of(entry),
+            })
         }
     }
 
@@ -437,9 +436,12 @@ impl Catalogue {
             let form = if form == ids::BARE { ids::GLOBAL } else { form };
             self.common.region_groups.get(form).cloned().unwrap_or_default()
         };
-        let of_row = |row: &PriceRow| match row.regions.is_empty() {
-            true => row.r#for.iter().flat_map(|form| of_form(form)).collect(),
-            false => row.regions.clone(),
+        let of_row = |row: &PriceRow| {
+            if row.regions.is_empty() {
+                row.r#for.iter().flat_map(|form| of_form(form)).collect()
+            } else {
+                row.regions.clone()
+            }
         };
         let mut regions: Vec<String> = entry.prices.iter().flat_map(of_row).collect();
         regions.extend(entry.forms.iter().flat_map(|form| of_form(form)));

@@ -132,6 +132,7 @@ pub fn foundation_of(name: &str) -> Option<String> {
 }
 
 /// The Region and the account in the ARN of an application inference profile.
+#[must_use]
 pub fn home_of_profile(arn: &str) -> Option<(&str, &str)> {
     application_profile(arn).map(|arn| (arn.region, arn.account))
 }
@@ -140,7 +141,7 @@ pub fn home_of_profile(arn: &str) -> Option<(&str, &str)> {
 /// profile from which it was copied. `None` if they are not a single foundation model, or if their Regions have no
 /// common group.
 ///
-/// GetInferenceProfile lists a foundation model once per Region. For a global profile, it also lists the model without
+/// `GetInferenceProfile` lists a foundation model once per Region. For a global profile, it also lists the model without
 /// a Region.
 pub fn source_of_profile<'a>(model_arns: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let models = model_arns.into_iter().map(foundation_model).collect::<Option<Vec<_>>>()?;

@@ -119,9 +119,8 @@ fn every_price_is_that_of_the_row_that_it_is_from() {
                     (rate("input"), rate("output"))
                 });
                 let own = (shipped(&price)["input"].normalize(), shipped(&price)["output"].normalize());
-                let expected = other.map(|other| match other == own {
-                    true => "agrees".to_owned(),
-                    false => format!("differs: {}/{}", other.0, other.1),
+                let expected = other.map(|other| {
+                    if other == own { "agrees".to_owned() } else { format!("differs: {}/{}", other.0, other.1) }
                 });
                 assert_eq!(*second, expected, "second source of {what}");
                 checked += 1;

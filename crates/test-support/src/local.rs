@@ -49,7 +49,10 @@ pub async fn create_table(
     let call = client.create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
     let call = call.set_key_schema(Some(key_schema(keys)));
     let texts = keys.iter().map(|name| attribute(name, ScalarAttributeType::S));
-    let call = texts.fold(call, |call, text| call.attribute_definitions(text));
+    let call = texts.fold(
+        call,
+        aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder::attribute_definitions,
+    );
     more(call).send().await.unwrap();
     name
 }

@@ -29,7 +29,7 @@ pub struct Ended {
     pub failure: Option<CallFailure>,
     /// The answer's properties, from `Prepare Call`.
     pub terms: Option<AnswerTerms>,
-    /// Bedrock's answer, with field names in PascalCase.
+    /// Bedrock's answer, with field names in `PascalCase`.
     pub result: Option<Value>,
     /// The name of Bedrock's error.
     pub error: Option<String>,

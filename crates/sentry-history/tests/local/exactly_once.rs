@@ -51,7 +51,8 @@ fn request(number: usize, random: &mut Rng, expected: &mut Expected) -> MetricsR
     let pick = |random: &mut Rng, kind: &str, of: u32| format!("{kind}{}", random.u32(0..of));
     let (application, center, user) = (pick(random, "app", 3), pick(random, "cc", 2), pick(random, "u", 5));
     let Model { name: model, foundation, price } = MODELS[random.usize(0..MODELS.len())];
-    let at = noon() - TimeDelta::milliseconds((REQUESTS - number) as i64 * DAYS * 86_400_000 / REQUESTS as i64);
+    let age = i64::try_from(REQUESTS - number).unwrap() * DAYS * 86_400_000 / i64::try_from(REQUESTS).unwrap();
+    let at = noon() - TimeDelta::milliseconds(age);
     let (input, output) = (random.u64(0..200_000), random.u64(0..8_000));
     let (held_input, held_output) = (input + random.u64(0..500), output + random.u64(0..500));
     let cost = |input: u64, output: u64| price.map_or(0, |(read, written)| u128::from(input * read + output * written));

@@ -57,7 +57,7 @@ pub struct Meter(Arc<Mutex<Bill>>);
 
 impl Meter {
     /// A copy of the client with a meter.
-    pub async fn attach(client: Client) -> (Client, Self) {
+    pub fn attach(client: Client) -> (Client, Self) {
         let meter = Self::default();
         let config = client.config().to_builder().interceptor(meter.clone()).build();
         (Client::from_conf(config), meter)

@@ -154,7 +154,7 @@ async fn latencies() {
                     let reservation = approved(&ledger, &limits).await;
                     let reserved = begun.elapsed();
                     ledger.settle(&reservation, Some(output(50)), noon()).await.unwrap();
-                    [reserved, begun.elapsed() - reserved]
+                    [reserved, begun.elapsed().checked_sub(reserved).unwrap()]
                 }
             })
             .await;
@@ -179,7 +179,7 @@ async fn costs() {
     );
     for (name, most) in [("approved and settled", AMPLE), ("denied", TIGHT)] {
         for (count, windows) in budgets() {
-            let (client, meter) = Meter::attach(client().await).await;
+            let (client, meter) = Meter::attach(client().await);
             let (table, requests) = tables(&client).await;
             let (ledger, limits) = (Ledger::new(client.clone(), table.clone(), requests), scopes(count, windows, most));
             approved(&ledger, &limits).await;

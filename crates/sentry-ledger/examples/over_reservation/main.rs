@@ -61,12 +61,14 @@ impl Sums {
 }
 
 /// The usage of the request if the model may write `max_tokens`.
+#[must_use]
 pub fn used(request: &Request, max_tokens: u32, price: &Price) -> Amount {
     let output = request.answer.min(max_tokens).into();
     Amount::of_request(&TokenUsage { input: request.input, output, ..TokenUsage::default() }, Some(price))
 }
 
 /// Price of Sonnet 4 in us-east-1, as in the catalogue (AWS price list of 2026-08-31).
+#[must_use]
 pub fn sonnet_4() -> Price {
     let text = r#"{"input": "3", "output": "15", "cacheRead": "0.30", "cacheWrite5m": "3.75", "cacheWrite1h": "6"}"#;
     serde_json::from_str(text).unwrap()

@@ -82,7 +82,7 @@ pub struct Request {
     pub kind: usize,
     /// The bound on its input tokens that follows from its bytes.
     pub bound: u64,
-    /// The real number of its input tokens, as CountTokens returns it.
+    /// The real number of its input tokens, as `CountTokens` returns it.
     pub input: u64,
     /// The tokens of its answer if nothing cuts it short.
     pub answer: u32,
@@ -126,5 +126,7 @@ fn request(random: &mut Rng) -> Request {
 fn log_normal(random: &mut Rng, (median, deviation): (f64, f64)) -> u64 {
     // The Box–Muller method. 1 - f64() is never zero.
     let normal = (-2.0 * (1.0 - random.f64()).ln()).sqrt() * (std::f64::consts::TAU * random.f64()).cos();
-    (median * (deviation * normal).exp()).round().clamp(1.0, 100_000.0) as u64
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 100,000")]
+    let tokens = (median * (deviation * normal).exp()).round().clamp(1.0, 100_000.0) as u64;
+    tokens
 }

@@ -113,6 +113,7 @@ impl Case {
         let mut starts = Vec::new();
         while starts.len() < 200 || starts.last().is_some_and(|last| *last < lasts) {
             at -= (1.0 - random.f64()).ln() * between;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and a few minutes")]
             starts.push(at as u64);
         }
         starts
@@ -120,6 +121,7 @@ impl Case {
 }
 
 /// The time of the simulation's clock: `micros` microseconds after a fixed noon.
+#[must_use]
 pub fn at(micros: u64) -> DateTime<Utc> {
     test_support::at("2026-11-21T12:00:00Z") + TimeDelta::milliseconds(i64::try_from(micros / 1_000).unwrap())
 }

@@ -56,7 +56,7 @@ async fn main() {
     for number in 0..HOLDS {
         hold(&ledger, number, noon() + spread_over_a_minute(number)).await;
     }
-    let (client, meter) = Meter::attach(plain).await;
+    let (client, meter) = Meter::attach(plain);
     let ledger = Ledger::new(client, table, requests);
     let mut settled = 0;
     let (mut looks, mut longest, mut latest) = (0, 0.0_f64, TimeDelta::zero());

@@ -128,7 +128,7 @@ async fn requests(ledger: &Ledger, limits: &Arc<Vec<ScopeLimit>>, clients: usize
                 counts.0.fetch_add(1, Ordering::Relaxed);
                 counts.1.fetch_add(used, Ordering::Relaxed);
             }
-            (reserved, ended.is_ok().then(|| begun.elapsed() - reserved))
+            (reserved, ended.is_ok().then(|| begun.elapsed().checked_sub(reserved).unwrap()))
         }
     })
     .await;

@@ -42,6 +42,7 @@ impl Model for Setup {
         actions.extend((world.clock < self.last_tick).then_some(Action::Tick));
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm an action")]
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
         let mut next = world.clone();
         match action {

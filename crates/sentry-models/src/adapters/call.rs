@@ -10,7 +10,7 @@ use super::words;
 
 /// Limit of the tokens in a call: the largest count that Converse can accept and report.
 ///
-/// Source: Amazon Bedrock API Reference, InferenceConfiguration and TokenUsage: integers of 32 bits.
+/// Source: Amazon Bedrock API Reference, `InferenceConfiguration` and `TokenUsage`: integers of 32 bits.
 const MOST_TOKENS: u32 = i32::MAX.unsigned_abs();
 
 /// A checked request to a model.

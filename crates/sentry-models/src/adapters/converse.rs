@@ -75,6 +75,7 @@ pub struct ToolConfig {
 
 impl ToolConfig {
     /// The tools of `prompt`. `None` if it has none.
+    #[must_use]
     pub fn of(prompt: &Prompt) -> Option<Self> {
         let Prompt { tools, tool_choice, .. } = prompt;
         (!tools.is_empty()).then(|| Self { tools: tools.clone(), tool_choice: tool_choice.clone() })
@@ -322,6 +323,7 @@ pub fn request(call: Call<'_>, tags: &Tags) -> ConverseRequest {
 }
 
 /// The fields `system` and `messages` of a request.
+#[must_use]
 pub fn conversation(conversation: &Conversation<'_>) -> (Vec<Block>, Vec<ConverseMessage>) {
     let turns = conversation.turns.iter();
     let messages = turns.map(|turn| ConverseMessage { role: turn.speaker, content: turn.blocks() });

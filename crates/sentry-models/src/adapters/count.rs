@@ -1,4 +1,4 @@
-//! CountTokens: the number of tokens that a prompt will be billed for, before the model is called. The API call is
+//! `CountTokens`: the number of tokens that a prompt will be billed for, before the model is called. The API call is
 //! free.
 
 use aws_sdk_bedrockruntime::Client;
@@ -26,7 +26,7 @@ struct Input {
     converse: Conversed,
 }
 
-/// The parts of the prompt that Converse receives and CountTokens counts.
+/// The parts of the prompt that Converse receives and `CountTokens` counts.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Conversed {
@@ -44,15 +44,15 @@ pub enum Counted {
     Tokens(u64),
     /// Bedrock does not count tokens for this model.
     Unsupported,
-    /// CountTokens would count only a part of the prompt, so it was not called.
+    /// `CountTokens` would count only a part of the prompt, so it was not called.
     Partly,
 }
 
 /// Asks Bedrock for the tokens of `prompt` to the foundation model `model_id`. The messages are the same as those that
 /// [`ask`](super::ask) sends through Converse.
 ///
-/// `reasoning` is not sent, because a thinking budget is valid only with `max_tokens`, and CountTokens has no field for
-/// it. CountTokens has no field for `outputFormat` either. A prompt with `outputFormat` is not counted, because the
+/// `reasoning` is not sent, because a thinking budget is valid only with `max_tokens`, and `CountTokens` has no field for
+/// it. `CountTokens` has no field for `outputFormat` either. A prompt with `outputFormat` is not counted, because the
 /// model also reads its schema.
 ///
 /// # Errors

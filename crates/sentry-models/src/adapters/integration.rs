@@ -2,7 +2,7 @@
 //! errors.
 //!
 //! Source: AWS Step Functions Developer Guide, "Learning to use AWS service SDK integrations": parameters, results and
-//! errors have the names of the AWS SDK for Java 2.x, in PascalCase.
+//! errors have the names of the AWS SDK for Java 2.x, in `PascalCase`.
 
 mod error;
 mod names;

@@ -93,7 +93,7 @@ const REJECTED: Meaning = Meaning {
     message: "Bedrock refuses the request: the model does not exist in this Region, or does not accept these messages or parameters.",
 };
 
-/// Sources: Amazon Bedrock API Reference, "Errors" of Converse and InvokeModel; Amazon Bedrock User Guide,
+/// Sources: Amazon Bedrock API Reference, "Errors" of Converse and `InvokeModel`; Amazon Bedrock User Guide,
 /// "Troubleshooting Amazon Bedrock API Error Codes".
 fn by_name(name: Option<&str>) -> Option<Meaning> {
     Some(match name? {

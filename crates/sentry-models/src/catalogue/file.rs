@@ -21,7 +21,7 @@ pub struct Common {
     pub region_groups: BTreeMap<String, Vec<String>>,
     /// Families by pattern. The first pattern that matches an id decides.
     pub families: Vec<FamilyEntry>,
-    /// The models whose prompts Bedrock's CountTokens counts.
+    /// The models whose prompts Bedrock's `CountTokens` counts.
     #[serde(default)]
     pub count_tokens: Vec<Sourced>,
     /// Rules for the tokens of a picture, for models with a published rule.

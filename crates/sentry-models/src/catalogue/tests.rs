@@ -261,15 +261,14 @@ fn what_a_model_takes_is_known_by_its_rules() {
         !takes("deepseek-r1").tools && !takes("llama-4-scout").tool_choice && !takes("gpt-oss-120b").stop_sequences
     );
     let reasoning = |name: &str| takes(name).reasoning.map(|it| (it.style, it.default, it.can_be_off));
-    use ReasoningStyle as Style;
     for (name, expected) in [
-        ("claude-sonnet-4-5", Some((Some(Style::ClaudeBudget), Thinking::Off, true))),
-        ("claude-sonnet-4-6", Some((Some(Style::ClaudeBudgetOrAdaptive), Thinking::Off, true))),
-        ("claude-sonnet-5", Some((Some(Style::ClaudeAdaptive), Thinking::On, true))),
-        ("claude-sonnet-5-5", Some((Some(Style::ClaudeAdaptive), Thinking::Always, false))),
-        ("nova-2-lite", Some((Some(Style::NovaEffort), Thinking::Off, true))),
-        ("gpt-oss-120b", Some((Some(Style::ReasoningEffort), Thinking::Always, false))),
-        ("gpt-6-sol", Some((Some(Style::ReasoningObject), Thinking::On, true))),
+        ("claude-sonnet-4-5", Some((Some(ReasoningStyle::ClaudeBudget), Thinking::Off, true))),
+        ("claude-sonnet-4-6", Some((Some(ReasoningStyle::ClaudeBudgetOrAdaptive), Thinking::Off, true))),
+        ("claude-sonnet-5", Some((Some(ReasoningStyle::ClaudeAdaptive), Thinking::On, true))),
+        ("claude-sonnet-5-5", Some((Some(ReasoningStyle::ClaudeAdaptive), Thinking::Always, false))),
+        ("nova-2-lite", Some((Some(ReasoningStyle::NovaEffort), Thinking::Off, true))),
+        ("gpt-oss-120b", Some((Some(ReasoningStyle::ReasoningEffort), Thinking::Always, false))),
+        ("gpt-6-sol", Some((Some(ReasoningStyle::ReasoningObject), Thinking::On, true))),
         ("deepseek-r1", Some((None, Thinking::Always, false))),
         ("nova-lite", None),
     ] {
@@ -282,7 +281,7 @@ fn what_a_model_takes_is_known_by_its_rules() {
     assert_eq!(["claude-sonnet-5", "gpt-oss-20b", "nova-lite"].map(tokens), [Some(8_192), Some(8_192), Some(2_048)]);
     let sonnet = resolve("claude-sonnet-4-5", HERE).unwrap();
     assert_eq!((sonnet.defaults.max_tokens, sonnet.thinking_max_tokens), (Some(2_048), 8_192));
-    assert_eq!(sonnet.model.reasoning, Some(Style::ClaudeBudget));
+    assert_eq!(sonnet.model.reasoning, Some(ReasoningStyle::ClaudeBudget));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{asking, wire};
 use crate::adapters::{self};
 
 /// Integers with more digits than a 64-bit float can distinguish, and floats with all the digits that it can. Without
-/// its feature `float_roundtrip`, serde_json reads the last number as an adjacent float.
+/// its feature `float_roundtrip`, `serde_json` reads the last number as an adjacent float.
 const NUMBERS: [&str; 5] =
     ["9007199254740991", "0.30000000000000004", "1234567890123456789", "18446744073709551615", "31.245270191439438"];
 
