@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +220,7 @@ def main() -> int:
     entries = demo.entries if demo else []
     if entries:
         arguments.report.parent.mkdir(parents=True, exist_ok=True)
-        page = report.render(entries, arguments.stack_name, datetime.now(timezone.utc), failure)
+        page = report.render(entries, arguments.stack_name, datetime.now(UTC), failure)
         arguments.report.write_text(page, encoding="utf-8")
         terminal.summary(entries)
     terminal.end(failure, arguments.report.resolve() if entries else None)

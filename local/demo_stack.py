@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -139,7 +139,7 @@ class Stack:
 
     def month_usage(self, model_metric: str) -> dict[str, int]:
         """The month-to-date tokens of a model that Bedrock has published in CloudWatch."""
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         metrics = {"input": "InputTokenCount", "output": "OutputTokenCount"}
         queries = [
             {

@@ -7,7 +7,7 @@ not one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from html import escape
 from pathlib import Path
@@ -103,7 +103,7 @@ class Entry:
             number,
             title,
             expected,
-            started.astimezone(timezone.utc),
+            started.astimezone(UTC),
             milliseconds,
             str(answer.get("outcome")),
             int(answer.get("statusCode") or 0),

@@ -1,6 +1,7 @@
 """Command-line options, and the stack that all end-to-end tests use."""
 
 import os
+import sys
 
 import pytest
 
@@ -60,6 +61,11 @@ def sentry(request):
             yield stack
     finally:
         stack.delete_own_limits()
+        if stack.retries:
+            print(
+                f"\n{stack.retries} requests were retried, because a function timed out on this slow machine",
+                file=sys.stderr,
+            )
 
 
 @pytest.fixture

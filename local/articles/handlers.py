@@ -21,13 +21,13 @@ def validate_and_tag(event: Event, _context: object) -> Event:
     model, prompt, tags = event["model"], event["prompt"], event.get("tags", {})
     if not prompt.get("messages"):
         raise ValueError("prompt.messages is required")
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+    now = datetime.datetime.now(datetime.UTC).isoformat()
     tags = {**tags, "requestId": str(uuid.uuid4()), "timestamp": now}
     return {"modelId": MODELS.get(model, model), "prompt": prompt, "tags": tags}
 
 
 def month_range(_event: Event, _context: object) -> Event:
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     return {"start": now.replace(day=1, hour=0, minute=0, second=0, microsecond=0).isoformat(), "end": now.isoformat()}
 
 
