@@ -20,6 +20,12 @@ impl Workspace {
         Ok(Self { root: root.with_context(|| format!("{} is not in a checkout", crate_folder.display()))? })
     }
 
+    /// A checkout in a folder of a test's own.
+    #[cfg(test)]
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// Root folder of the checkout.
     pub fn root(&self) -> &Path {
         &self.root
