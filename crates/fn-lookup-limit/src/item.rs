@@ -98,7 +98,7 @@ pub struct InForce {
 /// The part of an item that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "The limits item {key} cannot be understood, so nothing is allowed: {field} {problem}. Correct the item; the next request sees it."
+    "The limits item {key} is invalid, so every request that it limits is denied: {field} {problem}. Correct the item; the next request reads it."
 )]
 pub struct InvalidItem {
     key: String,
@@ -233,14 +233,13 @@ fn entries(item: &Map<'_>, stopped: bool) -> Result<Vec<Entry>, Fault> {
         let entry = entry(&map, Some(item))?;
         if entries.iter().any(|other| other.repeats(&entry)) {
             let name = if map.get("window").is_some() || entry.from.is_none() { "window" } else { "from" };
-            return Err(
-                map.fault(name, "is the same window as that of an entry before; give one limit for each window")
-            );
+            return Err(map.fault(name, "is the window of an earlier entry too; give each window one limit"));
         }
         if entry.limits.in_flight.is_some() && entries.iter().any(|other| other.limits.in_flight.is_some()) {
-            return Err(
-                map.fault("limit.inFlight", "is there twice; it counts at every moment, in no window, so give it once")
-            );
+            return Err(map.fault(
+                "limit.inFlight",
+                "is given twice; it counts the requests of the moment and has no window, so give it once",
+            ));
         }
         entries.push(entry);
     }
@@ -263,7 +262,7 @@ fn entry(map: &Map<'_>, item: Option<&Map<'_>>) -> Result<Entry, Fault> {
         Some(window) => Span::Calendar(window.named("one of the strings minute, hour, day, week, month and total")?),
         None if from.is_some() => Span::Period,
         None if until.is_some() => {
-            let problem = "is missing: until alone has no beginning. Give from for a period of its own, or window for windows that end with until";
+            let problem = "is missing, because until alone has no beginning; give from for a period, or window for windows that end at until";
             return Err(map.fault("from", problem));
         }
         None => Span::Calendar(WindowKind::default()),

@@ -181,7 +181,7 @@ impl Understood<'_> {
     fn stopped(&self) -> Option<ErrorBody> {
         let reason = self.settings.stopped.as_deref()?;
         let message = format!(
-            "An admin has stopped {}: {reason}. Nothing is sent to the model until an admin takes `stopped` away from the limits item {}.",
+            "An admin has stopped {}: {reason}. Nothing is sent to the model until an admin removes `stopped` from the limits item {}.",
             self.name(),
             self.key
         );
@@ -192,7 +192,7 @@ impl Understood<'_> {
 
 fn not_configured(scope: &Scope) -> ErrorBody {
     let message = format!(
-        "There is no limit for {0} and no default, so nothing is allowed. Put an item with the key {0} or {DEFAULT} into the limits table.",
+        "There is no limit for {0} and no default, so every request is denied. Put an item with the key {0} or {DEFAULT} into the limits table.",
         scope.keys.first().map_or(DEFAULT, String::as_str)
     );
     ErrorBody::new(ErrorCode::LimitNotConfigured, message).with("keys", scope.keys.clone())
@@ -202,7 +202,7 @@ fn not_configured(scope: &Scope) -> ErrorBody {
 fn not_in_force(scope: &Scope, understood: &[Understood<'_>], now: DateTime<Utc>) -> ErrorBody {
     let item = understood.first().map_or(DEFAULT, |found| found.key);
     let message = format!(
-        "No limit of the item {item} is in force at {}, by its from and until, so nothing is allowed for {}. Add a window that is in force.",
+        "By their from and until, no limit of the item {item} is in force at {}, so every request of {} is denied. Add a window that is in force.",
         now.to_rfc3339_opts(SecondsFormat::Secs, true),
         scope.name
     );

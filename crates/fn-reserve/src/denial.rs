@@ -32,7 +32,7 @@ pub fn short(shortage: &Shortage) -> ErrorBody {
         }
         (_, Some(seconds)) => {
             let message = format!(
-                "The {kind} of {scope} {within} that are left are held by requests in flight; try again in {seconds} seconds."
+                "Requests in flight hold the {kind} of {scope} that are left {within}; try again in {seconds} seconds."
             );
             (ErrorCode::BudgetReserved, message)
         }
@@ -100,7 +100,7 @@ pub fn duplicate(request_id: &str) -> ErrorBody {
 /// model has none, or the request asks for another service tier.
 pub fn unpriced(limit: &ScopeLimit, field: &str, model: &Model) -> ErrorBody {
     let message = format!(
-        "{} has a limit in dollars, and the price of this request to {} is not known, so the limit cannot be kept and nothing is allowed. Limit tokens instead, add the model's price to the catalogue, or ask for the default service tier.",
+        "{} has a limit in dollars, and the price of this request to {} is not known, so the request is denied. Limit tokens instead, add the model's price to the catalogue, or ask for the default service tier.",
         limit.scope, model.model_id
     );
     ErrorBody::new(ErrorCode::ModelNotPriced, message)

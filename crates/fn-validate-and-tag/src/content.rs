@@ -135,7 +135,7 @@ fn document_name(field: &Field<'_>) -> Result<String, Refusal> {
 
 fn no_location(source: &Field<'_>) -> Result<(), Refusal> {
     source.get("s3Location")?.map_or(Ok(()), |location| {
-        Err(location.refuse("is not accepted: the budget cannot see the size of what it points to. Send the bytes"))
+        Err(location.refuse("is not accepted, because the size of the file is not known. Send the bytes"))
     })
 }
 

@@ -132,10 +132,9 @@ fn files(turn: &Turn<'_>) -> Result<(), Refusal> {
         ));
     }
     match of(is_document).next() {
-        Some(document) if !turn.has_text => Err(Refusal::new(
-            &document.path,
-            "needs a text beside it: say in the same turn what to do with the document",
-        )),
+        Some(document) if !turn.has_text => {
+            Err(Refusal::new(&document.path, "needs a text in the same turn that says what to do with the document"))
+        }
         _ => Ok(()),
     }
 }
@@ -159,10 +158,7 @@ fn tool_turns(turns: &[Turn<'_>], fields: &PromptFields) -> Result<(), Refusal> 
         for (path, result) in turn.tool_results() {
             if !open.remove(result.tool_use_id.as_str()) {
                 let path = format!("{path}.toolResult.toolUseId");
-                return Err(Refusal::new(
-                    path,
-                    "answers no toolUse of the turn before, or one that is answered already",
-                ));
+                return Err(Refusal::new(path, "does not match an unanswered toolUse of the previous turn"));
             }
         }
         let results: Vec<&str> = turns
@@ -177,13 +173,13 @@ fn tool_turns(turns: &[Turn<'_>], fields: &PromptFields) -> Result<(), Refusal> 
                 return Err(Refusal::new(format!("{path}.toolUse.toolUseId"), "is used twice in this turn"));
             }
             if !results.contains(&used.tool_use_id.as_str()) {
-                let problem = "has no toolResult in the next turn; send what the tool gave, or leave the toolUse out";
+                let problem = "has no toolResult in the next turn; send the result of the tool, or omit the toolUse";
                 return Err(Refusal::new(format!("{path}.toolUse"), problem));
             }
         }
         let speaks_of_tools = turn.tool_uses().map(|(path, _)| path).chain(turn.tool_results().map(|(path, _)| path));
         if let (Some(path), true) = (speaks_of_tools.min(), fields.tools.is_empty()) {
-            let problem = "speaks of a tool, so the request needs `prompt.tools`; send the tools along in every turn";
+            let problem = "is about a tool, so the request needs `prompt.tools`; send the tools with every turn";
             return Err(Refusal::new(path, problem).parameter("tools"));
         }
     }
@@ -200,8 +196,7 @@ fn cache_points(fields: &PromptFields) -> Result<(), Refusal> {
         }
         match point.ttl.unwrap_or_default() {
             CacheTtl::OneHour if shorter_before => {
-                let problem =
-                    "is 1h after a cache point of 5m; longer ones come first, in the order tools, system, messages";
+                let problem = "is 1h, but an earlier cache point is 5m; longer lifetimes must come first, in the order tools, system, messages";
                 return Err(Refusal::new(format!("{path}.ttl"), problem));
             }
             CacheTtl::OneHour => {}

@@ -52,7 +52,7 @@ pub async fn validate_and_tag(
         Err(error) => {
             let (line, column) = (error.line(), error.column());
             let problem = format!(
-                "cannot be read at line {line}, column {column}: it is nested too deeply there (more than 127 levels), has a number that is out of range, or an escape that is no character"
+                "cannot be read at line {line}, column {column}: it is nested too deeply (more than 127 levels), or it has a number out of range or an invalid escape"
             );
             return invalid(&Value::Null, Refusal::new("$", problem), now, id).into();
         }
@@ -111,7 +111,7 @@ fn seal(complete: Complete, resolver: &Resolver, now: DateTime<Utc>, id: Uuid) -
     let bytes = payload_bytes(&valid).map_err(unwritable)?;
     if bytes > MAX_REQUEST_BYTES {
         let problem = format!(
-            "takes {bytes} bytes on its way to the model, packed and with its tags; at most {MAX_REQUEST_BYTES} fit. Shorten the prompt, or send fewer or smaller pictures and files"
+            "has {bytes} bytes when it is packed with its tags; at most {MAX_REQUEST_BYTES} are accepted. Shorten the prompt, or send fewer or smaller pictures and files"
         );
         return Err(Refusal::new("$", problem));
     }

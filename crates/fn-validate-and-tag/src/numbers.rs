@@ -27,7 +27,7 @@ pub fn check(document: &RawValue) -> Result<(), Refusal> {
     }
     match rounded(document, "", false) {
         Some(path) => {
-            let problem = "is a number that would be rounded on the way: it is neither a 64-bit integer nor a double; write it as a string";
+            let problem = "is a number that would be rounded, because it is neither a 64-bit integer nor a double; send it as a string";
             Err(Refusal::new(path, problem))
         }
         None => Ok(()),

@@ -107,8 +107,7 @@ fn messages(field: &Field<'_>) -> Result<Vec<Message>, Refusal> {
         return Err(field.refuse("must have at least one message"));
     }
     if messages.iter().all(|message| message.role == Role::System) {
-        return Err(field
-            .refuse("must have a message whose role is user; with system messages alone there is nothing to answer"));
+        return Err(field.refuse("must have a message with the role user; system messages alone ask for no answer"));
     }
     Ok(messages)
 }

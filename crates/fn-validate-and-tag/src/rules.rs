@@ -75,13 +75,13 @@ impl Rules<'_> {
             (Sampling::None, Some(name)) => {
                 return Err(self.refuse_parameter(
                     name,
-                    "is not taken by this model, which chooses its sampling itself; leave it out",
+                    "is not supported by this model, which has no sampling parameters; omit it",
                 ));
             }
             (Sampling::OneOfTemperatureTopP, _) if temperature.is_some() && top_p.is_some() => {
                 return Err(self.refuse_parameter(
                     "top_p",
-                    "cannot be given together with temperature to this model; leave one of them out",
+                    "cannot be combined with temperature for this model; omit one of them",
                 ));
             }
             _ => {}
@@ -131,14 +131,14 @@ impl Rules<'_> {
         };
         let path = format!("prompt.messages[{place}]");
         if !self.takes.prefill {
-            return Err(self.refuse(path, "messages", "cannot be the assistant's: this model does not continue a begun answer, so the last message must be the user's"));
-        }
-        if self.is_claude() && self.asks_to_think() {
             return Err(self.refuse(
                 path,
                 "messages",
-                "cannot be the assistant's while the model thinks; the last message must be the user's",
+                "must be the user's, because this model does not continue an answer that the request begins",
             ));
+        }
+        if self.is_claude() && self.asks_to_think() {
+            return Err(self.refuse(path, "messages", "must be the user's if the model thinks"));
         }
         // Source: Claude Docs, "Prefill Claude's response".
         if self.is_claude() && last.content.text().ends_with(char::is_whitespace) {
@@ -169,9 +169,11 @@ impl Rules<'_> {
     /// Refuses the first block of a kind. Blocks in a tool's result count too.
     fn none_of(&self, kind: &str, is: fn(&Block) -> bool, in_result: fn(&ResultBlock) -> bool) -> Result<(), Refusal> {
         match self.path_of_block(|block| is(block) || block.results().iter().any(in_result)) {
-            Some(path) => {
-                Err(self.refuse(path, kind, &format!("has a block of the kind {kind}, which this model does not take")))
-            }
+            Some(path) => Err(self.refuse(
+                path,
+                kind,
+                &format!("has a block of the kind {kind}, which this model does not support"),
+            )),
             None => Ok(()),
         }
     }
@@ -200,7 +202,7 @@ impl Rules<'_> {
             return Err(self.refuse(
                 "prompt.toolChoice",
                 "toolChoice",
-                "must be auto, or left out: this model cannot be made to use a tool",
+                "must be auto or absent, because this model cannot be forced to use a tool",
             ));
         }
         let always = self.takes.reasoning.as_ref().is_some_and(|reasoning| reasoning.default == Thinking::Always);
@@ -225,7 +227,7 @@ impl Rules<'_> {
             };
         };
         let Some(style) = reasoning.style else {
-            return refuse("", "is not taken: this model thinks, but it cannot be told how much");
+            return refuse("", "is not supported: the amount of thinking of this model cannot be set");
         };
         let takes_budget = matches!(style, ReasoningStyle::ClaudeBudget | ReasoningStyle::ClaudeBudgetOrAdaptive);
         match wanted {
@@ -234,7 +236,7 @@ impl Rules<'_> {
                 refuse(".budgetTokens", "is not taken by this model: say an effort instead")
             }
             Reasoning::BudgetTokens(tokens) if self.prompt.parameters.max_tokens.is_some_and(|most| tokens >= most) => {
-                refuse(".budgetTokens", "must be less than max_tokens: the answer comes out of the same tokens")
+                refuse(".budgetTokens", "must be less than max_tokens, because the answer uses the same tokens")
             }
             Reasoning::Effort(effort)
                 if style != ReasoningStyle::ClaudeBudget && !reasoning.efforts.contains(&effort) =>
@@ -258,7 +260,7 @@ impl Rules<'_> {
             return Err(self.refuse(
                 format!("{path}.ttl"),
                 "cachePoint",
-                "must be 5m, or left out: this model keeps a cache for five minutes only",
+                "must be 5m or absent, because this model keeps a cache for five minutes only",
             ));
         }
         // Source: Amazon Bedrock User Guide, "Prompt caching": Amazon Nova accepts cache points in `system` and in
@@ -303,13 +305,12 @@ impl Rules<'_> {
         let names = || fields.as_object().into_iter().flat_map(|fields| fields.keys());
         if let Some(name) = names().find(|name| !self.takes.fields.contains(name)) {
             let known = self.takes.fields.join(", ");
-            let problem = format!("is not a field that may be set for this model; known are: {known}");
+            let problem = format!("is not a known field for this model; known fields: {known}");
             return Err(self.refuse(format!("{path}.{name}"), "additionalModelRequestFields", &problem));
         }
         match token_limit(fields) {
             Some(name) => {
-                let problem =
-                    format!("sets {name}, which only `prompt.parameters.max_tokens` may: the budget holds that");
+                let problem = format!("sets {name}; use `prompt.parameters.max_tokens`, from which the budget is held");
                 Err(self.refuse(path, "additionalModelRequestFields", &problem))
             }
             None => Ok(()),

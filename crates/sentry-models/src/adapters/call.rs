@@ -44,7 +44,7 @@ fn check(prompt: &Prompt, conversation: &Conversation<'_>, max_tokens: u32) -> R
         return refused("max_tokens", "Bedrock takes at most 2147483647");
     }
     if conversation.system_is_rich() {
-        return refused("system", "system messages have nothing but text, cache points and content for a guardrail");
+        return refused("system", "system messages can only have text, cache points and content for a guardrail");
     }
     if prompt.tool_choice.is_some() && prompt.tools.iter().all(|tool| tool.spec().is_none()) {
         return refused("toolChoice", "there are no tools to choose among");

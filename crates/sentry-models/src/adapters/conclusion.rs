@@ -136,7 +136,7 @@ fn with_reason(mut failure: CallFailure) -> CallFailure {
 }
 
 fn no_end() -> ErrorBody {
-    let message = "The model's call ended with neither an answer nor a failure; try again.";
+    let message = "The call of the model returned neither an answer nor a failure; try again.";
     ErrorBody::new(ErrorCode::ModelUnavailable, message).with("reason", "NoAnswer")
 }
 

@@ -85,7 +85,7 @@ const DENIED: Meaning = Meaning {
 pub(super) const USE_CASE_FORM: Meaning = Meaning {
     code: ErrorCode::ModelAccessDenied,
     effect: Effect::Nothing,
-    message: "This account has not sent the form about its use of Anthropic's models. An administrator fills it out once, in Bedrock's model catalogue; then wait 15 minutes.",
+    message: "This account has not sent the form about its use of Anthropic's models. An administrator submits it once, in Bedrock's model catalog. Then wait 15 minutes.",
 };
 const REJECTED: Meaning = Meaning {
     code: ErrorCode::ModelRejectedRequest,

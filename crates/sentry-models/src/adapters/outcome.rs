@@ -99,7 +99,7 @@ pub fn invoked(answer: ModelAnswer, carried: Carried) -> Invoked {
 #[must_use]
 pub fn too_large(bytes: usize, most: usize) -> ModelFailure {
     let message = format!(
-        "The answer takes {bytes} bytes, and a workflow can pass on {most}. The tokens were used. Lower max_tokens, or ask for a shorter answer."
+        "The answer has {bytes} bytes, and a workflow can pass on at most {most}. Its tokens were used. Lower max_tokens, or ask for a shorter answer."
     );
     ModelFailure::new(ErrorCode::OutputTooLarge, message)
 }

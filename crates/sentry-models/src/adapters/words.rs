@@ -89,7 +89,7 @@ fn reasoning(style: ReasoningStyle, wanted: Reasoning, max_tokens: u32) -> Resul
             Ok(json!({"reasoningConfig": {"type": "enabled", "maxReasoningEffort": effort.name()}}))
         }
         (NovaEffort, Reasoning::Effort(Effort::High)) => {
-            Err("with the effort `high` it takes no `max_tokens`, which is always sent; use `medium`")
+            Err("with the effort `high` the model accepts no `max_tokens`, which is always sent; use `medium`")
         }
         (NovaEffort, Reasoning::Effort(Effort::Max)) => Err("it has no effort `max`"),
         (NovaEffort, Reasoning::Off(_)) => Ok(json!({"reasoningConfig": {"type": "disabled"}})),
@@ -127,6 +127,6 @@ fn fitting(max_tokens: u32, tokens: u32) -> Result<u32, &'static str> {
     if tokens < max_tokens {
         Ok(tokens)
     } else {
-        Err("thinking takes 1,024 tokens at least, and `max_tokens` more than them")
+        Err("thinking needs at least 1,024 tokens, and `max_tokens` must be more")
     }
 }

@@ -316,6 +316,7 @@ fn pictures_have_the_rule_of_their_models_page_and_none_where_nothing_is_publish
         ("anthropic.claude-sonnet-4-6", Some(1_568)),
         ("global.anthropic.claude-opus-4-6-v1", Some(1_568)),
         ("us.anthropic.claude-opus-4-7", Some(4_784)),
+        ("us.anthropic.claude-opus-5-5", Some(4_784)),
         ("us.meta.llama4-scout-17b-instruct-v1:0", Some(2_467)),
         ("qwen.qwen3-vl-235b-a22b", Some(16_384)),
         ("amazon.nova-2-lite-v1:0", None),

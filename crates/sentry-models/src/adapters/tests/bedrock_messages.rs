@@ -75,9 +75,9 @@ async fn a_model_that_has_ended_is_told_apart_from_one_that_never_was() {
 #[tokio::test]
 async fn what_an_administrator_has_to_do_once_for_an_account_is_said() {
     for (status, name, message, to_do) in [
-        (404, "ResourceNotFoundException", FORM, "fills it out once"),
-        (404, "FTUFormNotFilled", FORM, "fills it out once"),
-        (403, "AccessDeniedException", "You have not filled out the required use-case form.", "fills it out once"),
+        (404, "ResourceNotFoundException", FORM, "submits it once"),
+        (404, "FTUFormNotFilled", FORM, "submits it once"),
+        (403, "AccessDeniedException", "You have not filled out the required use-case form.", "submits it once"),
         (403, "AccessDeniedException", NOT_SUBSCRIBED, "aws-marketplace:Subscribe"),
         (
             403,
