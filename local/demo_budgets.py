@@ -20,7 +20,7 @@ BURST_WORTH = 4
 def several_budgets(demo: Demo) -> None:
     """A request must fit all budgets that apply to it."""
     demo.terminal.chapter("Several budgets at once")
-    demo.step = "The admin limits a cost centre, and an application in dollars"
+    demo.step = "The admin limits a cost center, and an application in dollars"
     demo.stack.set_limit("costCenter#interns", INTERNS, window="day")
     demo.stack.set_limit("application#contracts", CONTRACTS)
     note = "tokens a day, and dollars a month; the models' own limits go on applying"

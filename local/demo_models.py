@@ -51,7 +51,7 @@ def degrading(demo: Demo) -> None:
     demo.step = "The admin lets two limits degrade"
     demo.stack.set_limit("costCenter#students", STUDENTS, window="day", when_exceeded=["clamp"])
     demo.stack.set_limit(SONNET, SPENT, when_exceeded=["fallback"])
-    note = "shorter answers for a cost centre, a cheaper model when Claude Sonnet 4.5's budget is spent"
+    note = "shorter answers for a cost center, a cheaper model when Claude Sonnet 4.5's budget is spent"
     demo.terminal.admin(demo.step, note, {"costCenter#students": STUDENTS, SONNET: SPENT})
     demo.request(
         "2,000 tokens asked for, 300 left",

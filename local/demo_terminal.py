@@ -78,11 +78,11 @@ class Terminal:
 
     def answer(self, entry: report.Entry) -> None:
         """Prints the result of a request."""
-        colour, mark, plain_mark = OUTCOMES.get(entry.outcome, ("red", "!", "!"))
+        color, mark, plain_mark = OUTCOMES.get(entry.outcome, ("red", "!", "!"))
         verdict = f"{mark if self._unicode else plain_mark} {entry.outcome} {entry.status}"
         code = f"  {entry.code}" if entry.code else ""
         took = self._style(f"  {entry.milliseconds:,} ms", "dim")
-        self._field("outcome", self._style(verdict, colour, "bold") + self._style(_clean(code), colour) + took)
+        self._field("outcome", self._style(verdict, color, "bold") + self._style(_clean(code), color) + took)
         if entry.message:
             self._field("says", _clean(entry.message))
         if entry.retry_after is not None:
@@ -109,9 +109,9 @@ class Terminal:
         for entry in entries:
             counts[entry.outcome, entry.status, entry.code or ""] += 1
         for (outcome, status, code), count in sorted(counts.items(), reverse=True):
-            colour, mark, plain_mark = OUTCOMES.get(outcome, ("red", "!", "!"))
+            color, mark, plain_mark = OUTCOMES.get(outcome, ("red", "!", "!"))
             verdict = f"{mark if self._unicode else plain_mark} {outcome} {status}  {code}".rstrip()
-            self._field(f"{count} times", self._style(_clean(verdict), colour, "bold"))
+            self._field(f"{count} times", self._style(_clean(verdict), color, "bold"))
         answered = [entry for entry in entries if entry.outcome == "Succeeded"] or entries
         last = max(answered, key=lambda entry: entry.started + timedelta(milliseconds=entry.milliseconds))
         for budget in last.budgets:
@@ -129,9 +129,9 @@ class Terminal:
         widths = [max(len(row[i]) for row in [heads, total, *rows]) for i in range(len(heads))]
         self._line(f"  {self._style(_columns(heads, widths), 'dim')}")
         for entry, row in zip(entries, rows, strict=True):
-            colour = OUTCOMES.get(entry.outcome, ("red",))[0]
+            color = OUTCOMES.get(entry.outcome, ("red",))[0]
             self._line(
-                f"  {self._style(_columns(row, widths), colour)}{'' if entry.expected else '  <- not as expected'}"
+                f"  {self._style(_columns(row, widths), color)}{'' if entry.expected else '  <- not as expected'}"
             )
         self._line(f"  {self._style(_columns(total, widths), 'bold')}")
 
@@ -156,8 +156,8 @@ class Terminal:
         full, held, free = "█▒░" if self._unicode else "#=."
         used = min(BAR_CHARACTERS, round(meter.used_share * BAR_CHARACTERS))
         reserved = min(BAR_CHARACTERS - used, round(meter.reserved_share * BAR_CHARACTERS))
-        colour = {"spent": "red", "near": "yellow"}.get(meter.level, "green")
-        bar = self._style(full * used + held * reserved, colour) + self._style(
+        color = {"spent": "red", "near": "yellow"}.get(meter.level, "green")
+        bar = self._style(full * used + held * reserved, color) + self._style(
             free * (BAR_CHARACTERS - used - reserved), "dim"
         )
         held = f", {meter.text('reserved')} held" if meter.reserved > 0 else ""

@@ -193,7 +193,7 @@ def render(entries: list[Entry], stack: str, generated: datetime, failure: str |
         outcome_bar=_outcome_bar(entries),
         outcome_rows=_outcome_rows(entries),
         scope_cards="".join(_scope_card(scope, index) for index, scope in enumerate(scopes(entries))),
-        cost_centre_rows=_cost_centre_rows(entries),
+        cost_center_rows=_cost_center_rows(entries),
         request_rows=_request_rows(entries),
     )
 
@@ -286,7 +286,7 @@ def _track(meter: Meter, label: str) -> str:
     )
 
 
-def _cost_centre_rows(entries: list[Entry]) -> str:
+def _cost_center_rows(entries: list[Entry]) -> str:
     groups: dict[str | None, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.tags.get("costCenter"), []).append(entry)
@@ -294,12 +294,12 @@ def _cost_centre_rows(entries: list[Entry]) -> str:
     named = sorted(
         groups.items(), key=lambda item: (item[0] is None, -sum(e.total_tokens for e in item[1]), str(item[0]))
     )
-    unnamed = "<em>no cost centre in the answer</em>"
-    rows = [_cost_centre_row(unnamed if name is None else escape(str(name)), group, most) for name, group in named]
-    return "".join(rows) + _cost_centre_row("All", entries, 0)
+    unnamed = "<em>no cost center in the answer</em>"
+    rows = [_cost_center_row(unnamed if name is None else escape(str(name)), group, most) for name, group in named]
+    return "".join(rows) + _cost_center_row("All", entries, 0)
 
 
-def _cost_centre_row(name: str, entries: list[Entry], most: int) -> str:
+def _cost_center_row(name: str, entries: list[Entry], most: int) -> str:
     tokens = sum(entry.total_tokens for entry in entries)
     share = (
         f'<i class="share" aria-hidden="true"><i style="width:{_percent(Decimal(tokens) / most)}"></i></i>'
@@ -335,7 +335,7 @@ def _request_row(entry: Entry, offset: float, share: float) -> str:
     words, style, _ = OUTCOMES.get(entry.outcome, (entry.outcome, "failed", ""))
     tags = "".join(
         f"<li><span>{label}</span> {escape(str(entry.tags[name]))}</li>"
-        for name, label in (("applicationId", "app"), ("costCenter", "centre"), ("environment", "env"))
+        for name, label in (("applicationId", "app"), ("costCenter", "center"), ("environment", "env"))
         if name in entry.tags
     )
     path = (entry.error.get("details") or {}).get("path")

@@ -147,7 +147,7 @@ def test_profile_has_the_family_limits_and_price_of_its_model(sentry, profile, s
 
 
 @pytest.mark.local
-def test_profile_of_a_model_that_cannot_honour_a_parameter_is_refused_by_name(sentry, profile):
+def test_profile_of_a_model_that_cannot_honor_a_parameter_is_refused_by_name(sentry, profile):
     arn = profile("arn:aws:bedrock:us-east-1::foundation-model/qwen.qwen3-32b-v1:0")
     sent = document(arn, parameters={"top_k": 5})
     details = check_error(sentry.ask(sent), "InvalidRequest", sent)
@@ -198,7 +198,7 @@ def test_item_of_an_older_version_may_say_that_it_is_called_through_converse(sen
         ("price.input", {"price": {"input": "cheap", "output": "6"}, "priceSource": "a test"}),
         ("outputLimit", {"outputLimit": number("1.5")}),
         ("family", {"family": "klaus"}),
-        ("colour", {"colour": "blue"}),
+        ("color", {"color": "blue"}),
         ("transport", {"transport": "invoke-model"}),
     ],
 )

@@ -164,7 +164,7 @@ def parts(sentry):
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("route", ROUTER, ids=str)
-def test_part_is_honoured_or_refused_by_name(parts, route, part):
+def test_part_is_honored_or_refused_by_name(parts, route, part):
     done = parts[route, part]
     if part not in LACKS.get(route.name, set()):
         assert done["status"] == "SUCCEEDED", done["cause"]

@@ -356,7 +356,7 @@ def test_no_hold_expires_while_its_request_runs():
 
 @pytest.mark.parametrize("name", sorted(set(A_FUNCTION_MAY) - WITHOUT_STATE))
 def test_function_gives_up_before_its_state(name):
-    """A function that runs longer than its state could take a hold after the request was cancelled.
+    """A function that runs longer than its state could take a hold after the request was canceled.
 
     A function that calls nothing could not.
     """

@@ -74,11 +74,11 @@ impl LateSettlements {
         let CancelInput { request_key, execution_id, limits } = input;
         let holder = Holder { request_id: request_key, execution_id };
         let limits: Vec<&ScopeLimit> = limits.all().collect();
-        let cancelled = self.ledger.cancel(holder, &limits, now).await;
-        if let Err(error) = &cancelled {
+        let canceled = self.ledger.cancel(holder, &limits, now).await;
+        if let Err(error) = &canceled {
             error!(request_key, cause = cause(error), "a late cancellation failed");
         }
-        cancelled.is_ok()
+        canceled.is_ok()
     }
 
     async fn settle_one(&self, record: &mut MetricsRecord, now: DateTime<Utc>) -> bool {

@@ -99,9 +99,9 @@ impl Emitter {
         let cancellations = given_up.iter().map(|(_, input)| Left::Cancellation(input));
         let mut left: Vec<_> = settlements.chain(cancellations).collect();
         let mut settled = self.late.finish(&mut left, now).await;
-        let cancelled = settled.split_off(understood.len());
+        let canceled = settled.split_off(understood.len());
         failed.extend(
-            given_up.into_iter().zip(cancelled).filter(|(_, done)| !done).map(|((message_id, _), _)| message_id),
+            given_up.into_iter().zip(canceled).filter(|(_, done)| !done).map(|((message_id, _), _)| message_id),
         );
         let (settled, unsettled): (Vec<_>, Vec<_>) =
             understood.into_iter().zip(settled).partition(|(_, settled)| *settled);

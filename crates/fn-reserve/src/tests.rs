@@ -334,10 +334,10 @@ async fn cloudwatchs_figure_counts_for_every_window_of_the_model_and_its_foundat
     foundation["scope"] = json!("foundation#anthropic.claude-sonnet-4-20250514-v1:0");
     let limits = several(&[limit(json!({"output": 100_000})), day, foundation]);
     let transact = mock!(Client::transact_write_items).then_error(|| {
-        let cancelled = TransactionCanceledException::builder();
+        let canceled = TransactionCanceledException::builder();
         let reason = || CancellationReason::builder().code("ConditionalCheckFailed").build();
-        let cancelled = cancelled.set_cancellation_reasons(Some(vec![reason(), reason(), reason()])).build();
-        TransactWriteItemsError::TransactionCanceledException(cancelled)
+        let canceled = canceled.set_cancellation_reasons(Some(vec![reason(), reason(), reason()])).build();
+        TransactWriteItemsError::TransactionCanceledException(canceled)
     });
     let read = mock!(Client::transact_get_items).then_output(|| {
         let empty = || ItemResponse::builder().build();

@@ -22,8 +22,8 @@ pub use queue::MetricsQueue;
 pub enum Ending {
     /// The final document of a settled request. The execution ends with it.
     Document(Box<FinalAnswer>),
-    /// The empty output after a cancelled reservation.
-    Cancelled {},
+    /// The empty output after a canceled reservation.
+    Canceled {},
 }
 
 /// Settles or cancels reservations, and answers requests.
@@ -77,9 +77,9 @@ impl Settler {
     async fn cancel(&self, input: &CancelInput, now: DateTime<Utc>) -> Result<Ending, Failure> {
         let holder = Holder { request_id: &input.request_key, execution_id: &input.execution_id };
         let limits: Vec<&ScopeLimit> = input.limits.all().collect();
-        let cancelled = self.ledger.cancel(holder, &limits, now).await;
-        cancelled.map_err(|error| Failure::caused(ErrorCode::LedgerUnavailable, &error))?;
-        Ok(Ending::Cancelled {})
+        let canceled = self.ledger.cancel(holder, &limits, now).await;
+        canceled.map_err(|error| Failure::caused(ErrorCode::LedgerUnavailable, &error))?;
+        Ok(Ending::Canceled {})
     }
 }
 

@@ -123,7 +123,7 @@ fn the_fallback_comes_with_its_price_and_no_more_tokens_than_it_writes() {
 }
 
 #[test]
-fn a_fallback_that_cannot_honour_a_part_of_the_request_is_none() {
+fn a_fallback_that_cannot_honor_a_part_of_the_request_is_none() {
     let with_block = |model: &str, block: Value| {
         let mut document = with("/model", json!(model));
         document["prompt"]["messages"] = json!([{"role": "user", "content": [{"text": "Hi"}, block]}]);

@@ -12,7 +12,7 @@ use fastrand::Rng;
 use reference::answer;
 use sentry_contract::answer::StopReason;
 use sentry_domain::{CacheTtl, Charges};
-use sentry_models::adapters::{Effect, ModelFailure, Reply, normalise};
+use sentry_models::adapters::{Effect, ModelFailure, Reply, normalize};
 
 /// Fragments that damage JSON, or change it into other valid JSON.
 const PIECES: &[&str] = &[
@@ -55,7 +55,7 @@ fn main() {
     let mut answers: u64 = 0;
     for input in 0..inputs {
         let charges = Charges { cache: rng.choice(CacheTtl::ALL).copied(), ..Charges::default() };
-        let result = normalise(serde_json::from_slice(&damaged(&mut rng)).unwrap_or_default(), charges);
+        let result = normalize(serde_json::from_slice(&damaged(&mut rng)).unwrap_or_default(), charges);
         assert!(holds(&result), "input {input} of seed {seed} breaks the reading");
         answers += u64::from(result.is_ok());
     }

@@ -23,7 +23,7 @@ const LEDGER: [(&str, &str); 5] = [
     ("throughput", "Reservations a second on one budget, and whether the figures match"),
 ];
 /// The simulation is CPU-bound, so it is worth a higher optimization level. This setting rebuilds no other crate.
-const OPTIMISED: &str = "profile.dev.package.sentry-ledger.opt-level=3";
+const OPTIMIZED: &str = "profile.dev.package.sentry-ledger.opt-level=3";
 /// Number of repetitions of the admission of a thousand concurrent requests.
 const REPETITIONS: &str = "20";
 
@@ -109,7 +109,7 @@ fn ledger(workspace: &Workspace, running: &Running, task: &str) -> Command {
     let mut command = cargo(workspace);
     environment::isolate(&mut command, running.state.port);
     command.env("SENTRY_TEST_ENDPOINT", local_url(running.state.port));
-    command.args([task, "--quiet", "--config", OPTIMISED, "--package", "sentry-ledger"]);
+    command.args([task, "--quiet", "--config", OPTIMIZED, "--package", "sentry-ledger"]);
     command
 }
 

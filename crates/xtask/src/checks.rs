@@ -65,7 +65,7 @@ fn of_python(workspace: &Workspace) -> Counts {
 }
 
 fn of_dependencies(workspace: &Workspace) -> Counts {
-    let label = "Licences, sources and bans of dependencies (cargo deny)";
+    let label = "Licenses, sources and bans of dependencies (cargo deny)";
     let python = match PythonEnv::ensure(workspace, Purpose::Lint) {
         Ok(python) => python,
         Err(error) => return could_not_run(label, &error),

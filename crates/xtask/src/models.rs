@@ -43,7 +43,7 @@ pub fn run(workspace: &Workspace, args: &ModelsArgs) -> Result<ExitCode> {
     for path in &args.files {
         let name = path.display().to_string();
         let text = fs::read_to_string(path).with_context(|| name.clone())?;
-        sources.push(recognise(&name, &text)?);
+        sources.push(recognize(&name, &text)?);
     }
     let updated = update(shipped.clone(), &sources, args.read.unwrap_or(today))?;
     let changes = shipped.changes(&updated.files, today);
@@ -60,7 +60,7 @@ pub fn run(workspace: &Workspace, args: &ModelsArgs) -> Result<ExitCode> {
 }
 
 /// Parses a file, after its kind is recognized from its content.
-fn recognise(name: &str, text: &str) -> Result<Source> {
+fn recognize(name: &str, text: &str) -> Result<Source> {
     let start = text.trim_start();
     if start.starts_with('[') {
         return Ok(Source::Genai(genai::read(name, text)?));

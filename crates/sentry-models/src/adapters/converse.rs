@@ -1,5 +1,5 @@
 //! The Converse API, Bedrock's common format, as plain data. The caller sends a [`ConverseRequest`] and passes the
-//! [`ConverseAnswer`] to [`normalise`].
+//! [`ConverseAnswer`] to [`normalize`].
 //!
 //! Source: Amazon Bedrock API Reference, Converse. `inferenceConfig` is the base set of parameters for all models in
 //! Converse. If a model does not support one of them, it rejects the request with the parameter's name, and at no cost.
@@ -345,7 +345,7 @@ fn metadata(tags: &Tags) -> BTreeMap<String, String> {
 ///
 /// # Errors
 /// If the answer cannot be understood, or does not report its usage.
-pub fn normalise(answer: ConverseAnswer, charges: Charges) -> Result<Reply, ModelFailure> {
+pub fn normalize(answer: ConverseAnswer, charges: Charges) -> Result<Reply, ModelFailure> {
     let stop_reason = answer.stop_reason.as_deref().filter(|word| !word.is_empty()).map(stop_reason);
     let tier = answer.service_tier.and_then(|tier| service_tier(&tier.r#type)).unwrap_or(charges.tier);
     let usage = answer.usage.and_then(|usage| tokens(&usage, charges.cache)).map(|usage| TokenUsage { tier, ..usage });

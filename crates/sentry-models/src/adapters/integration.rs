@@ -12,7 +12,7 @@ use sentry_contract::sizes::{MAX_REQUEST_BYTES, payload_bytes};
 use sentry_domain::Charges;
 use serde_json::{Map, Value};
 
-use super::converse::{ConverseAnswer, ConverseRequest, normalise};
+use super::converse::{ConverseAnswer, ConverseRequest, normalize};
 use super::{ModelFailure, Reply};
 
 pub use error::{TIMEOUT, failure};
@@ -56,5 +56,5 @@ pub fn parameters(model_id: &str, request: &ConverseRequest) -> Result<Option<Va
 /// If the result cannot be understood, or does not report its usage.
 pub fn read(result: Value, charges: Charges) -> Result<Reply, ModelFailure> {
     let answer: ConverseAnswer = serde_json::from_value(camel(result)).map_err(|_| error::unreadable())?;
-    normalise(answer, charges)
+    normalize(answer, charges)
 }

@@ -1,6 +1,6 @@
 //! Translates a request of the contract to a model's format, and the model's answer back.
 //!
-//! [`prepare`] and [`normalise`] are pure. `prepare` builds the Converse request, and `normalise` reads Converse's
+//! [`prepare`] and [`normalize`] are pure. `prepare` builds the Converse request, and `normalize` reads Converse's
 //! answer. `ask` (feature `bedrock`) runs both, with a call by the SDK between them. [`integration`] is for a call by
 //! Step Functions. Both paths end with [`answer`], [`failed`] or [`Conclusion`].
 
@@ -35,7 +35,7 @@ use converse::ConverseRequest;
 
 pub use conclusion::Conclusion;
 pub use conversation::Speaker;
-pub use converse::normalise;
+pub use converse::normalize;
 #[cfg(feature = "bedrock")]
 pub use count::{Counted, count_tokens};
 pub use failure::{Effect, ModelFailure};
@@ -107,7 +107,7 @@ pub fn check(model: &Target, prompt: &Prompt, max_tokens: u32) -> Result<(), (&'
 #[cfg(feature = "bedrock")]
 pub async fn ask(client: &Client, input: &InvokeModelInput, max_tokens: u32) -> Result<Reply, ModelFailure> {
     let request = prepare(input, max_tokens)?;
-    normalise(sdk::converse(client, &input.model.model_id, &request).await?, input.prompt.charges())
+    normalize(sdk::converse(client, &input.model.model_id, &request).await?, input.prompt.charges())
 }
 
 #[cfg(test)]

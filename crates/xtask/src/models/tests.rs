@@ -24,7 +24,7 @@ fn day(text: &str) -> NaiveDate {
 }
 
 fn imported(before: &Files, sources: &[(&str, &str)]) -> Updated {
-    let sources: Vec<Source> = sources.iter().map(|(name, text)| recognise(name, text).unwrap()).collect();
+    let sources: Vec<Source> = sources.iter().map(|(name, text)| recognize(name, text).unwrap()).collect();
     update(before.clone(), &sources, day("2026-12-01")).unwrap()
 }
 
@@ -33,7 +33,7 @@ fn changes(before: &Files, after: &Files) -> Vec<String> {
 }
 
 fn error(name: &str, text: &str) -> String {
-    let source = recognise(name, text);
+    let source = recognize(name, text);
     let updated = source.and_then(|source| update(shipped(), &[source], day("2026-12-01")));
     format!("{:#}", updated.err().unwrap())
 }

@@ -7,14 +7,14 @@ use sentry_domain::{CacheTtl, Charges, ServiceTier, TokenUsage};
 use serde_json::{Value, json};
 
 use super::reference::answer;
-use crate::adapters::{Effect, ModelFailure, Reply, normalise};
+use crate::adapters::{Effect, ModelFailure, Reply, normalize};
 
 fn read(body: &Value) -> Result<Reply, ModelFailure> {
     read_for(body, Charges::default())
 }
 
 fn read_for(body: &Value, charges: Charges) -> Result<Reply, ModelFailure> {
-    normalise(serde_json::from_value(body.clone()).unwrap_or_default(), charges)
+    normalize(serde_json::from_value(body.clone()).unwrap_or_default(), charges)
 }
 
 fn without(pointer: &str) -> Value {

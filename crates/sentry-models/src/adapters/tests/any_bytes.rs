@@ -7,10 +7,10 @@ use sentry_domain::Charges;
 use serde_json::Value;
 
 use super::reference::answer;
-use crate::adapters::{Effect, ModelFailure, Reply, normalise};
+use crate::adapters::{Effect, ModelFailure, Reply, normalize};
 
 fn read(body: &[u8]) -> Result<Reply, ModelFailure> {
-    normalise(serde_json::from_slice(body).unwrap_or_default(), Charges::default())
+    normalize(serde_json::from_slice(body).unwrap_or_default(), Charges::default())
 }
 
 fn holds(result: &Result<Reply, ModelFailure>) -> Result<(), TestCaseError> {

@@ -9,7 +9,7 @@ use super::reference::answer;
 use super::{input, user};
 use crate::adapters::converse::ConverseRequest;
 use crate::adapters::integration::{camel, failure, parameters, pascal, read};
-use crate::adapters::{Effect, normalise, prepare};
+use crate::adapters::{Effect, normalize, prepare};
 
 /// Names whose content is the caller's own JSON. As values, the same words are ordinary texts.
 const OWN: [&str; 3] = ["additionalModelRequestFields", "input", "json"];
@@ -134,7 +134,7 @@ fn every_structure_is_renamed_and_what_is_the_callers_stays() {
 #[test]
 fn an_answer_means_the_same_under_either_names() {
     let told = answer("Hello.", [21, 9, 40, 3]);
-    let direct = normalise(serde_json::from_value(told.clone()).unwrap(), Charges::default()).unwrap();
+    let direct = normalize(serde_json::from_value(told.clone()).unwrap(), Charges::default()).unwrap();
     assert_eq!(read(pascal(told), Charges::default()).unwrap(), direct);
 }
 

@@ -10,7 +10,7 @@ use super::prompts::{answered, prompt};
 use super::reference::answer;
 use super::{asking, wire};
 use crate::adapters::integration::{camel, parameters, pascal, read};
-use crate::adapters::{ask, normalise, prepare};
+use crate::adapters::{ask, normalize, prepare};
 
 const MAX_TOKENS: u32 = 8_000;
 const SONNET: &str = "global.anthropic.claude-sonnet-4-6";
@@ -80,7 +80,7 @@ proptest! {
         let mut told = answer("", tokens);
         told["output"]["message"]["content"] = json!(content);
         told["serviceTier"] = json!({"type": "priority"});
-        let expected = normalise(serde_json::from_value(told.clone()).unwrap(), Charges::default()).unwrap();
+        let expected = normalize(serde_json::from_value(told.clone()).unwrap(), Charges::default()).unwrap();
         let (client, _) = wire::client(200, "", &told.to_string());
         let input = thinking(&json!({"messages": [{"role": "user", "content": "Hi"}]}));
         prop_assert_eq!(&block_on(ask(&client, &input, MAX_TOKENS)).unwrap(), &expected);

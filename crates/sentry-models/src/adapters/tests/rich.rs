@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::prompts::{any_json, block};
 use super::reference::{MODELS, answer};
 use super::{asking, prepare, refused_by, sent};
-use crate::adapters::normalise;
+use crate::adapters::normalize;
 
 const NOVA: &str = "amazon.nova-lite-v1:0";
 
@@ -78,7 +78,7 @@ fn the_answer_has_blocks_where_the_prompt_was_rich_and_text_where_it_was_not() {
     let thought = body["output"]["message"]["content"][0].clone();
     body["output"]["message"]["content"].as_array_mut().unwrap().extend([json!({"text": ""}), asked.clone()]);
     body["stopReason"] = json!("tool_use");
-    let reply = || normalise(serde_json::from_value(body.clone()).unwrap(), Charges::default()).unwrap();
+    let reply = || normalize(serde_json::from_value(body.clone()).unwrap(), Charges::default()).unwrap();
     let output = |prompt: Value| {
         let prompt: Prompt = serde_json::from_value(prompt).unwrap();
         serde_json::to_value(reply().answer(prompt.is_rich(), None).output).unwrap()
@@ -95,7 +95,7 @@ fn the_answer_has_blocks_where_the_prompt_was_rich_and_text_where_it_was_not() {
     for lost in ["toolUseId", "name"] {
         let mut broken = body.clone();
         broken["output"]["message"]["content"][3]["toolUse"].as_object_mut().unwrap().remove(lost);
-        let failure = normalise(serde_json::from_value(broken).unwrap(), Charges::default()).unwrap_err();
+        let failure = normalize(serde_json::from_value(broken).unwrap(), Charges::default()).unwrap_err();
         assert_eq!(failure.usage.map(|usage| usage.output), Some(4));
     }
 }
@@ -107,7 +107,7 @@ fn the_input_of_a_tool_has_the_same_text_in_whatever_order_it_arrives() {
         let input: Value = serde_json::from_str(input).unwrap();
         let asked = json!({"toolUse": {"toolUseId": "t1", "name": "find", "input": input}});
         body["output"]["message"]["content"].as_array_mut().unwrap().push(asked);
-        let reply = normalise(serde_json::from_value(body).unwrap(), Charges::default()).unwrap();
+        let reply = normalize(serde_json::from_value(body).unwrap(), Charges::default()).unwrap();
         serde_json::to_string(reply.content.last().unwrap()).unwrap()
     };
     let sorted = said(r#"{"a": [{"b": 1, "c": 2}], "d": 3}"#);
@@ -118,7 +118,7 @@ fn the_input_of_a_tool_has_the_same_text_in_whatever_order_it_arrives() {
 #[test]
 fn no_usage_is_right_only_where_a_guardrail_has_blocked_the_input() {
     let mut body = answer("Blocked.", [0, 0, 0, 0]);
-    let read = |body: &Value| normalise(serde_json::from_value(body.clone()).unwrap(), Charges::default());
+    let read = |body: &Value| normalize(serde_json::from_value(body.clone()).unwrap(), Charges::default());
     assert!(read(&body).unwrap_err().usage.is_none());
     body["stopReason"] = json!("guardrail_intervened");
     let reply = read(&body).unwrap();
@@ -148,7 +148,7 @@ proptest! {
         let mut body = answer("Hm.", [3, 4, 0, 0]);
         let asked = json!({"toolUse": {"toolUseId": "t1", "name": name, "input": input}});
         body["output"]["message"]["content"].as_array_mut().unwrap().push(asked.clone());
-        let reply = normalise(serde_json::from_value(body).unwrap(), Charges::default()).unwrap();
+        let reply = normalize(serde_json::from_value(body).unwrap(), Charges::default()).unwrap();
         prop_assert_eq!(reply.content.last().map(|block: &Block| serde_json::to_value(block).unwrap()), Some(asked));
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::reference::{MODELS, answer};
 use super::{input, prepare, refused_by, sent};
-use crate::adapters::normalise;
+use crate::adapters::normalize;
 
 /// A conversation from the model's point of view: the system text, and the speaker and text of each turn.
 #[derive(Debug, Default, PartialEq)]
@@ -78,7 +78,7 @@ proptest! {
     fn what_the_model_says_is_what_the_client_reads(
         said in "[\\PC\n]{0,60}", tokens in [1..1_000_000_u64, 0..1_000_000, 0..1_000_000, 0..1_000_000]
     ) {
-        let reply = normalise(serde_json::from_value(answer(&said, tokens)).unwrap(), Charges::default()).unwrap();
+        let reply = normalize(serde_json::from_value(answer(&said, tokens)).unwrap(), Charges::default()).unwrap();
         prop_assert_eq!(reply.text(), said);
         prop_assert_eq!([reply.usage.input, reply.usage.output, reply.usage.cache_read, reply.usage.cache_write], tokens);
     }
