@@ -13,7 +13,7 @@ use tracing::error;
 
 /// The pause between two rounds.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Time for all rounds. The function has 60 seconds; the rest is for alerts and metrics.
+/// Time for all rounds. The function has 75 seconds; the rest is for alerts and metrics.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The work that a message leaves in the ledger.
