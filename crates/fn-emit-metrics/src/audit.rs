@@ -89,67 +89,43 @@ mod tests {
         serde_json::to_value(line(&serde_json::from_value(record).unwrap())).unwrap()
     }
 
+    /// The line for a request with all tags, and with the fields of `more`.
+    fn line_of(more: Value) -> Value {
+        let mut record = json!({
+            "executionId": "arn:aws:states:us-east-1:111122223333:express:limiter:name:0f0e",
+            "tags": {"applicationId": "helper", "costCenter": "support", "team": "blue", "requestId": "r1",
+                     "timestamp": "2026-11-21T05:00:00.123456Z", "modelMetric": "amazon.nova-lite-v1:0"},
+            "model": {"requested": "nova-lite", "modelId": "amazon.nova-lite-v1:0", "modelMetric": "amazon.nova-lite-v1:0"}
+        });
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        written(record)
+    }
+
     #[test]
     fn the_line_tells_who_what_how_and_how_much() {
-        let record = json!({
-            "outcome": "InvocationFailed",
-            "code": "OutputTooLarge",
-            "tags": {"applicationId": "helper", "team": "blue", "timestamp": "2026-11-21T05:00:00.123456Z"},
-            "model": {"requested": "nova-lite", "modelId": "amazon.nova-lite-v1:0"},
-            "usage": {"inputTokens": 2, "outputTokens": 3, "cacheReadInputTokens": 4, "cacheWriteInputTokens": 5, "totalTokens": 14}
-        });
-        let expected = json!({
-            "level": "INFO", "message": "request", "timestamp": "2026-11-21T05:00:00.123456Z",
-            "outcome": "InvocationFailed", "code": "OutputTooLarge", "model": "nova-lite", "model_id": "amazon.nova-lite-v1:0",
-            "input_tokens": 11, "output_tokens": 3,
-            "tags": {"applicationId": "helper", "team": "blue", "timestamp": "2026-11-21T05:00:00.123456Z"}
-        });
-        assert_eq!(written(record), expected);
-    }
-
-    #[test]
-    fn the_hold_and_what_became_of_it_are_told_where_there_is_one() {
-        let record = json!({
-            "outcome": "InvocationFailed",
-            "code": "ModelTimeout",
-            "tags": {},
-            "model": {"requested": "nova-lite", "modelId": "amazon.nova-lite-v1:0"},
-            "hold": {"input": 120, "output": 300, "usd": "0.0000792"},
-            "degraded": {"action": "clamp", "from": 2048, "to": 300}
-        });
-        let expected = json!({
-            "level": "INFO", "message": "request", "timestamp": null,
-            "outcome": "InvocationFailed", "code": "ModelTimeout", "model": "nova-lite", "model_id": "amazon.nova-lite-v1:0",
-            "input_tokens": 0, "output_tokens": 0, "tags": {},
-            "held_input_tokens": 120, "held_output_tokens": 300, "held_usd": "0.000079200",
-            "degraded": "clamp", "degraded_from_tokens": 2048, "degraded_to_tokens": 300
-        });
-        assert_eq!(written(record), expected);
-    }
-
-    #[test]
-    fn a_fallback_tells_both_models() {
-        let degraded = json!({"action": "fallback", "from": "amazon.nova-pro-v1:0", "to": "amazon.nova-lite-v1:0"});
-        let record = json!({
-            "outcome": "Succeeded", "tags": {}, "degraded": degraded,
-            "model": {"requested": "nova-pro", "modelId": "amazon.nova-lite-v1:0"},
-        });
-        let line = written(record);
-        assert_eq!((&line["degraded"], &line["model_id"]), (&json!("fallback"), &json!("amazon.nova-lite-v1:0")));
-        assert_eq!(
-            (&line["degraded_from_model_id"], line.get("degraded_to_tokens")),
-            (&json!("amazon.nova-pro-v1:0"), None)
-        );
-    }
-
-    #[test]
-    fn what_limits_that_observe_would_have_denied_is_told_as_the_answer_tells_it() {
+        let hold = json!({"input": 120, "output": 300, "usd": "0.0000792", "requests": 1, "inFlight": 1});
+        let usage = json!({"inputTokens": 2, "outputTokens": 3, "cacheReadInputTokens": 4, "cacheWriteInputTokens": 5, "totalTokens": 14});
+        let answered = json!({"outcome": "Succeeded", "usage": usage, "hold": hold});
+        insta::assert_json_snapshot!("answered", line_of(answered));
+        let denied = json!({"outcome": "Denied", "code": "BudgetExceeded", "nothingSpent": true});
+        insta::assert_json_snapshot!("denied", line_of(denied));
+        let clamp = json!({"action": "clamp", "from": 2048, "to": 300});
+        let failed = json!({"outcome": "InvocationFailed", "code": "ModelTimeout", "hold": hold, "degraded": clamp});
+        insta::assert_json_snapshot!("failed", line_of(failed));
+        let unread = json!({"outcome": "InvocationFailed", "code": "OutputTooLarge", "usage": usage, "hold": hold});
+        insta::assert_json_snapshot!("failed_with_known_usage", line_of(unread));
+        let window = json!({"name": "2026-11", "key": "2026-11", "start": "2026-11-01T00:00:00Z", "resetsAt": "2026-12-01T00:00:00Z"});
+        let scope = json!({"scope": "costCenter#support", "source": "costCenter", "item": "costCenter#support", "window": window,
+                           "limits": {"output": 5_000}, "seen": {"input": 0, "output": 0, "usd": "0"}});
+        let reservation = json!({"requestId": "r1", "executionId": "run-1", "maxTokens": 300, "hold": hold,
+                                 "heldAt": "2026-11-21T05:00:00Z", "expiresAt": "2026-11-21T05:06:00Z", "scopes": [scope]});
+        let model = json!({"requested": "nova-pro", "modelId": "amazon.nova-lite-v1:0", "modelMetric": "amazon.nova-lite-v1:0", "family": "nova"});
+        let fallback = json!({"action": "fallback", "from": "amazon.nova-pro-v1:0", "to": "amazon.nova-lite-v1:0",
+                              "maxTokens": {"from": 2048, "to": 300}});
         let denial = json!({"code": "BudgetExceeded", "message": "The requests of user#jo are used up.", "retryable": false,
-                            "details": {"scope": "user#jo"}});
-        let record = json!({
-            "outcome": "Succeeded", "tags": {}, "wouldDeny": [denial],
-            "model": {"requested": "nova-pro", "modelId": "amazon.nova-lite-v1:0"},
-        });
-        assert_eq!(written(record)["would_deny"], json!([denial]));
+                            "details": {"scope": "user#jo", "exceeded": "requests", "needed": 1, "remaining": 0}});
+        let late = json!({"outcome": "Succeeded", "usage": usage, "hold": hold, "degraded": fallback, "wouldDeny": [denial],
+                          "settlement": {"reservation": reservation, "model": model}, "model": model});
+        insta::assert_json_snapshot!("settled_late_by_the_fallback", line_of(late));
     }
 }

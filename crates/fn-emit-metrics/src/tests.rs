@@ -1,6 +1,7 @@
 //! Messages, and the metrics that CloudWatch gets from them.
 
 mod alerts;
+mod documents;
 mod history;
 mod late;
 

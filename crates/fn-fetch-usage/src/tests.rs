@@ -185,6 +185,19 @@ async fn the_fallback_is_asked_for_beside_the_model_and_only_the_model_is_indisp
     assert_eq!(found.fallback.map(|series| month(&series).input), Some(1));
 }
 
+#[tokio::test]
+async fn the_figures_of_both_models_are_told_by_the_instants_of_the_grid() {
+    let model = mock!(Client::get_metric_data).match_requests(|request| !for_fallback(request)).then_output(|| {
+        let first = "2026-11-02T00:15:00Z";
+        let last = "2026-11-18T05:30:00Z";
+        page([&[(first, 21.0), (last, 1.5)], &[(last, 143.0)], &[(last, 10.0)], &[(last, 12.0)], &[(last, 200.0)], &[]])
+    });
+    let fallback = mock!(Client::get_metric_data)
+        .match_requests(for_fallback)
+        .then_output(|| page([&[("2026-11-18T04:00:00Z", 7.0)], &[("2026-11-18T04:00:00Z", 8.0)], &[], &[], &[], &[]]));
+    insta::assert_json_snapshot!(source(&[&model, &fallback]).fetch(&input(true), now()).await.unwrap());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     /// The sum that decides is the sum of the raw points of the window, for every window of every zone.

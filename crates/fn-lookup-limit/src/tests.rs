@@ -248,6 +248,14 @@ async fn an_item_that_is_not_in_force_limits_no_tag_and_leaves_the_model_without
 }
 
 #[tokio::test]
+async fn a_denial_names_the_item_and_says_what_to_do() {
+    insta::assert_json_snapshot!("denied_without_a_limit", lookup(vec![]).await);
+    insta::assert_json_snapshot!("denied_as_not_in_force", lookup(vec![ended("p1")]).await);
+    insta::assert_json_snapshot!("denied_as_malformed", lookup(vec![malformed("p1")]).await);
+    insta::assert_json_snapshot!("denied_as_stopped", lookup(vec![tokens("p1", 5), stopped("run#default")]).await);
+}
+
+#[tokio::test]
 async fn the_foundation_model_comes_after_the_model_and_before_the_tags() {
     let items = vec![tokens("application#helper", 1), tokens("foundation#default", 2), tokens("p1", 3)];
     let rows = [

@@ -1,5 +1,7 @@
 //! The results of `Reserve` for answers of DynamoDB.
 
+mod documents;
+
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
@@ -138,21 +140,7 @@ async fn what_does_not_fit_is_denied_with_the_figures_and_may_come_again() {
     let reserver = reserver(&[&put, &update, &get, &delete]);
     let decision = decide(&reserver, input(limits, usage(0, 4_000), json!({}))).await.unwrap();
     assert_eq!((&decision["approved"], &decision["answer"]["statusCode"]), (&json!(false), &json!(429)));
-    let error = json!({
-        "code": "BudgetExceeded",
-        "message": format!("The request may need 1000 output tokens, and model#{MODEL} has 500 left for 2026-11. \
-                            Ask for less, wait until 2026-12-01T00:00:00Z, or ask an admin to raise the limit."),
-        "retryable": false,
-        "details": {"scope": format!("model#{MODEL}"), "window": "2026-11", "resetsAt": "2026-12-01T00:00:00Z",
-                    "exceeded": "output", "needed": 1000, "remaining": 500},
-    });
-    assert_eq!(decision["answer"]["error"], error);
-    assert_eq!(
-        decision["answer"]["budget"][0]["output"],
-        json!({"limit": 5000, "used": 4500, "reserved": 0, "remaining": 500})
-    );
-    assert_eq!(decision["answer"]["budget"][0]["usageAgeSeconds"], 30);
-    assert_eq!(decision["record"]["code"], "BudgetExceeded");
+    assert_eq!(decision["answer"]["error"]["code"], "BudgetExceeded");
     assert_eq!(delete.num_calls(), 1);
 }
 

@@ -1,5 +1,7 @@
 //! The writes to the ledger, the reported usage, and the alerts that are due.
 
+mod documents;
+
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
@@ -137,16 +138,18 @@ fn settles_all() -> Rule {
 #[tokio::test(start_paused = true)]
 async fn a_threshold_that_an_expired_hold_reaches_is_queued_before_the_item_is_left() {
     let (index, items, update) = (index(&[&[1], &[]]), items(), settles_all());
+    let bodies = Arc::new(Mutex::new(Vec::new()));
+    let keeps = Arc::clone(&bodies);
     let takes = mock!(aws_sdk_sqs::Client::send_message)
-        .match_requests(|message| {
+        .match_requests(|message| message.queue_url() == Some("queue"))
+        .then_compute_output(move |message| {
             let body: serde_json::Value = serde_json::from_str(message.message_body().unwrap()).unwrap();
-            let alert = serde_json::json!({"scope": "model#1", "window": "2026-11", "windowKey": "2026-11", "threshold": 80,
-                "resetsAt": "2026-12-01T00:00:00Z", "unit": "output", "limit": "20", "used": "20"});
-            message.queue_url() == Some("queue") && body == serde_json::json!({"alerts": [alert]})
-        })
-        .then_output(|| SendMessageOutput::builder().build());
+            keeps.lock().unwrap().push(body);
+            SendMessageOutput::builder().build()
+        });
     let report = sweep(&ledger(&[&index, &items, &update]), &queue(&takes), now).await.unwrap();
     assert_eq!((report.settled, report.alerts, takes.num_calls(), update.num_calls()), (1, 1, 1, 2));
+    insta::assert_json_snapshot!(*bodies.lock().unwrap());
 }
 
 #[tokio::test(start_paused = true)]

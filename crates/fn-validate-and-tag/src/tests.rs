@@ -1,5 +1,7 @@
 //! Documents, and the results of validation.
 
+mod documents;
+
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use sentry_contract::content::ImageFormat;

@@ -504,3 +504,6 @@ impl Expression {
 fn number_value(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
+
+#[cfg(test)]
+mod tests;

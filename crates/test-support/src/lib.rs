@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails at a panic")]
 
 mod aws;
+mod dynamodb;
 mod limits;
 pub mod local;
 
 pub use aws::{http_answer, interceptor, offline_config};
+pub use dynamodb::{attributes, update};
 pub use limits::{at, limit};
 
 /// For [`mock_client!`] only.

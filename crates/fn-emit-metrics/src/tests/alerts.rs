@@ -102,7 +102,7 @@ fn second(second: i64) -> AttributeValue {
     N(second.to_string())
 }
 
-fn alert(threshold: u8) -> Value {
+pub fn alert(threshold: u8) -> Value {
     json!({
         "scope": "costCenter#support", "window": "2026-11", "windowKey": "2026-11@UTC", "resetsAt": "2026-12-01T00:00:00Z",
         "threshold": threshold, "unit": "output", "limit": "1000", "used": "812"

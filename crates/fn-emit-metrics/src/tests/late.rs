@@ -13,7 +13,7 @@ use super::*;
 use crate::late::Left;
 
 /// The message of a request that `Settle` could not settle. Its hold expires six minutes after the batch is read.
-fn unsettled(more: Value) -> String {
+pub fn unsettled(more: Value) -> String {
     let window = json!({"name": "2026-11", "key": "2026-11", "start": "2026-11-01T00:00:00Z", "resetsAt": "2026-12-01T00:00:00Z"});
     let scope = json!({"scope": "costCenter#support", "source": "costCenter", "item": "costCenter#support", "window": window,
                        "limits": {"output": 5_000}, "shards": 1, "seen": {"input": 0, "output": 0, "usd": "0"}});

@@ -1,12 +1,14 @@
 //! Responses of DynamoDB, and the results for the requests.
 
+use std::sync::{Arc, Mutex};
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsInput, TransactWriteItemsOutput};
 use aws_sdk_dynamodb::types::error::TransactionCanceledException;
 use aws_smithy_mocks::{Rule, RuleMode, mock};
 use serde_json::json;
-use test_support::{at, mock_client};
+use test_support::{at, attributes, mock_client, update};
 
 use super::*;
 use crate::decided::tests::record;
@@ -70,6 +72,40 @@ async fn one_transaction_has_a_marker_for_each_request_and_one_sum_for_each_scop
     let report = history(RuleMode::MatchAny, &[&rule]).record(&[request("a"), request("b")], noon()).await;
     assert_eq!(report.recorded, [Recorded::Counted; 2]);
     assert_eq!(rule.num_calls(), 1);
+}
+
+/// The transaction of one request: its marker, and an addition for each scope.
+async fn transaction(more: serde_json::Value) -> serde_json::Value {
+    let sent = Arc::new(Mutex::new(json!([])));
+    let keeps = Arc::clone(&sent);
+    let rule = mock!(Client::transact_write_items).then_compute_output(move |input| {
+        let actions = input.transact_items().iter().map(|action| match (action.put(), action.update()) {
+            (Some(put), None) => {
+                json!({"table": put.table_name(), "item": attributes(put.item()), "condition": put.condition_expression(),
+                       "names": put.expression_attribute_names()})
+            }
+            (None, Some(addition)) => update(addition),
+            other => panic!("{other:?}"),
+        });
+        *keeps.lock().unwrap() = actions.collect();
+        TransactWriteItemsOutput::builder().build()
+    });
+    let request = Decided::of(&record(more), "m1", &["run".to_owned()]).unwrap();
+    history(RuleMode::MatchAny, &[&rule]).record(&[request], noon()).await;
+    sent.lock().unwrap().take()
+}
+
+#[tokio::test]
+async fn a_request_adds_its_marker_and_the_same_numbers_to_each_of_its_scopes() {
+    let hold = json!({"input": 400, "output": 1_000, "usd": "0.0162", "requests": 1, "inFlight": 1});
+    let usage = json!({"inputTokens": 350, "outputTokens": 900, "cacheReadInputTokens": 7, "cacheWriteInputTokens": 20,
+                       "totalTokens": 1_277});
+    let answered = json!({"usage": usage, "hold": hold, "scopes": ["costCenter#default"]});
+    insta::assert_json_snapshot!("answered", transaction(answered).await);
+    let failed = json!({"outcome": "InvocationFailed", "code": "ModelTimeout", "hold": hold});
+    insta::assert_json_snapshot!("failed_with_unknown_usage", transaction(failed).await);
+    let denied = json!({"outcome": "Denied", "code": "BudgetExceeded", "nothingSpent": true});
+    insta::assert_json_snapshot!("denied", transaction(denied).await);
 }
 
 #[tokio::test]

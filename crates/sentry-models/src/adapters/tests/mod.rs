@@ -4,6 +4,7 @@ mod answers;
 mod any_bytes;
 #[cfg(feature = "bedrock")]
 mod bedrock_messages;
+mod documents;
 mod integration;
 #[cfg(feature = "bedrock")]
 mod numbers;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use sentry_contract::answer::StopReason;
 use sentry_contract::content::{Block, Content};
-use sentry_contract::request::{Family, Prompt};
+use sentry_contract::request::{Family, Prompt, ReasoningStyle};
 use sentry_domain::Charges;
 use serde_json::{Value, json};
 
@@ -41,22 +41,28 @@ fn full() -> Value {
     })
 }
 
+/// Validation, and not the adapter, knows that a model does not support some of these parts.
 #[test]
-fn converse_gets_every_block_as_it_is() {
-    let request = sent(&asking(Family::Nova, NOVA, &full()));
-    let expected = json!({
-        "system": [{"text": "Be brief."}, {"cachePoint": {"type": "default"}}],
-        "messages": every_block(),
-        "inferenceConfig": {"maxTokens": 9},
-        "additionalModelRequestFields": {"inferenceConfig": {"seed": 7, "topK": 5}},
-        "outputConfig": {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {
-            "name": "place", "schema": r#"{"const":9007199254740993}"#}}}},
-        "toolConfig": {"tools": full()["tools"], "toolChoice": full()["toolChoice"]},
-        "guardrailConfig": {"guardrailIdentifier": "abc", "guardrailVersion": "DRAFT"},
-        "serviceTier": {"type": "flex"},
-        "requestMetadata": {"applicationId": "helper"}
-    });
-    assert_eq!(request, expected);
+fn converse_gets_every_block_as_it_is_and_each_family_its_own_fields() {
+    let families = [
+        (
+            "converse_claude",
+            Family::Anthropic,
+            "us.anthropic.claude-sonnet-4-20250514-v1:0",
+            ReasoningStyle::ClaudeBudget,
+        ),
+        ("converse_nova", Family::Nova, "us.amazon.nova-2-lite-v1:0", ReasoningStyle::NovaEffort),
+        ("converse_gpt_oss", Family::GptOss, "openai.gpt-oss-120b-1:0", ReasoningStyle::ReasoningEffort),
+    ];
+    for (name, family, model_id, style) in families {
+        let mut prompt = full();
+        prompt["reasoning"] = json!({"effort": "low"});
+        let mut input = asking(family, model_id, &prompt);
+        input.model.reasoning = Some(style);
+        let request = serde_json::to_value(prepare(&input, 9_000).unwrap()).unwrap();
+        assert_eq!(request["messages"], every_block());
+        insta::assert_json_snapshot!(name, request);
+    }
 }
 
 #[test]
