@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use aws_sdk_sns::Client as Sns;
 use chrono::{DateTime, TimeDelta, Utc};
-use sentry_contract::states::Alert;
+use sentry_domain::Alert;
 use sentry_lambda::cause;
 use sentry_ledger::{Claim, Ledger, LedgerError};
 use thiserror::Error;

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sentry_contract::states::{CancelInput, LateSettlement, MetricsRecord, ScopeLimit, Settled};
-use sentry_domain::Amount;
+use sentry_contract::states::{CancelInput, LateSettlement, MetricsRecord};
+use sentry_domain::{Amount, ScopeLimit};
 use sentry_lambda::cause;
-use sentry_ledger::{Holder, Ledger, LedgerError};
+use sentry_ledger::{Holder, Ledger, LedgerError, Settled};
 use tokio::time::{Instant, sleep};
 use tracing::error;
 

@@ -7,7 +7,8 @@ use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use chrono::{DateTime, Utc};
 use sentry_contract::Outcome;
 use sentry_contract::request::Tags;
-use sentry_contract::states::{Alert, MetricsRecord};
+use sentry_contract::states::MetricsRecord;
+use sentry_domain::Alert;
 use thiserror::Error as ThisError;
 
 /// The dimension value of a tag that a request does not have.

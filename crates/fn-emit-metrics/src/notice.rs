@@ -1,7 +1,7 @@
 //! The text of an alert for the topic's subscribers.
 
 use chrono::SecondsFormat;
-use sentry_contract::states::Alert;
+use sentry_domain::Alert;
 use serde_json::{Value, json};
 
 /// Longest subject, in characters. SNS accepts subjects of less than 100 characters.

@@ -7,9 +7,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use sentry_contract::states::{Enforcement, Remedy};
 use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_domain::{Limits, Unit, Usd, Window, WindowKind};
+use sentry_domain::{Enforcement, Limits, Remedy, Unit, Usd, Window, WindowKind};
 use thiserror::Error;
 
 use self::map::{Fault, Map};

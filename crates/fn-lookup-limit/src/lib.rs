@@ -9,11 +9,9 @@ use std::collections::{BTreeSet, HashMap};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use chrono::{DateTime, SecondsFormat, Utc};
-use sentry_contract::states::{
-    LimitWindow, LimitsFound, LookupLimitInput, MOST_SCOPES, MOST_WINDOWS, Remedy, RequestLimits, ScopeLimit,
-};
+use sentry_contract::states::{LimitsFound, LookupLimitInput, RequestLimits};
 use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_domain::Limits;
+use sentry_domain::{LimitWindow, Limits, MOST_SCOPES, MOST_WINDOWS, Remedy, ScopeLimit};
 use sentry_lambda::{Failure, cause};
 
 use crate::item::{InvalidItem, Item, KEY, MOST_ENTRIES, Settings};

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use sentry_contract::request::{Model, Tags};
 use sentry_contract::scope::{DIMENSIONS, UNSPECIFIED, encoded, of_foundation, of_model, of_tag};
-use sentry_contract::states::MOST_BUDGET_TAGS;
+use sentry_domain::MOST_BUDGET_TAGS;
 use thiserror::Error;
 
 /// The last part of the key of every fallback item.

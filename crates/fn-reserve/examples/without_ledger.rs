@@ -4,11 +4,9 @@
 
 use chrono::{TimeDelta, Utc};
 use sentry_contract::answer::FinalAnswer;
-use sentry_contract::states::{
-    Admitted, Decision, Gathered, LimitsFound, Notes, Reservation, ReserveInput, ReservedScope,
-};
+use sentry_contract::states::{Admitted, Decision, Gathered, LimitsFound, Notes, ReserveInput};
 use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_domain::{Amount, Unit};
+use sentry_domain::{Amount, Reservation, ReservedScope, Unit};
 use sentry_lambda::StartError;
 
 #[tokio::main(flavor = "current_thread")]

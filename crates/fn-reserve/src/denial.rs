@@ -1,9 +1,8 @@
 //! The errors of denied requests. Limits that only observe report the same errors.
 
 use sentry_contract::request::Model;
-use sentry_contract::states::ScopeLimit;
 use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_domain::Unit;
+use sentry_domain::{ScopeLimit, Unit};
 use sentry_ledger::Shortage;
 use serde_json::{Value, json};
 

@@ -5,15 +5,14 @@ mod one_request;
 mod stand_in;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sentry_contract::answer::{BudgetEntry, Degraded, FinalAnswer, Lowered};
+use sentry_contract::answer::{Degraded, FinalAnswer, Lowered};
 use sentry_contract::request::{Model, Tags};
 use sentry_contract::states::{
-    Admitted, Alert, Decision, Gathered, LimitsFound, MetricsRecord, Notes, RequestLimits, Reservation, ReserveInput,
-    ScopeLimit,
+    Admitted, Decision, Gathered, LimitsFound, MetricsRecord, Notes, RequestLimits, ReserveInput,
 };
 use sentry_contract::usage::UsageSeries;
 use sentry_contract::{ErrorBody, ErrorCode, Outcome};
-use sentry_domain::{Amount, Price};
+use sentry_domain::{Alert, Amount, BudgetEntry, Price, Reservation, ScopeLimit};
 use sentry_lambda::Failure;
 use sentry_ledger::{Admission, Ask, Budget, Choice, Holder, Ledger};
 

@@ -2,8 +2,7 @@
 
 use sentry_contract::ErrorBody;
 use sentry_contract::request::Model;
-use sentry_contract::states::ScopeLimit;
-use sentry_domain::Unit;
+use sentry_domain::{ScopeLimit, Unit};
 use sentry_ledger::{Ask, LEAST_OUTPUT_TOKENS};
 
 use crate::denial;

@@ -2,8 +2,9 @@
 
 use sentry_contract::ErrorBody;
 use sentry_contract::request::Fallback;
-use sentry_contract::states::{Gathered, LimitsFound, ReserveInput, ScopeLimit};
+use sentry_contract::states::{Gathered, LimitsFound, ReserveInput};
 use sentry_contract::usage::UsageSeries;
+use sentry_domain::ScopeLimit;
 use sentry_ledger::Ask;
 
 use crate::one_request::{self, Judged};

@@ -7,10 +7,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sentry_contract::ErrorCode;
 use sentry_contract::answer::FinalAnswer;
-use sentry_contract::states::{Admitted, CancelInput, ScopeLimit, SettleEvent, SettleInput, Settled};
-use sentry_domain::Amount;
+use sentry_contract::states::{Admitted, CancelInput, SettleEvent, SettleInput};
+use sentry_domain::{Amount, ScopeLimit};
 use sentry_lambda::Failure;
-use sentry_ledger::{Holder, Ledger, LedgerError};
+use sentry_ledger::{Holder, Ledger, LedgerError, Settled};
 use sentry_models::adapters::Conclusion;
 use serde::Serialize;
 

@@ -3,7 +3,8 @@
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::send_message::SendMessageError;
-use sentry_contract::states::{Alert, QueuedTask};
+use sentry_contract::states::QueuedTask;
+use sentry_domain::Alert;
 use sentry_lambda::cause;
 use thiserror::Error as ThisError;
 

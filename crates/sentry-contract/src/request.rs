@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sentry_domain::{Charges, Price};
+use sentry_domain::{Charges, Price, fnv1a};
 use serde::{Deserialize, Serialize};
 
 use crate::notice::Notice;
@@ -180,13 +180,6 @@ pub struct Request {
 #[must_use]
 pub fn request_key(application: &str, request_id: &str) -> String {
     format!("{request_id}#{}", URL_SAFE_NO_PAD.encode(fnv1a(application).to_be_bytes()))
-}
-
-/// The 64-bit FNV-1a hash of `text`, see <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>. It is the same on
-/// every machine and in every version. The standard library does not promise this for its hashes.
-#[must_use]
-pub fn fnv1a(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// A cheaper model that may answer instead of the requested model.

@@ -1,8 +1,7 @@
 //! Judges whether a request fits its budgets, how many tokens it gets, and if it does not fit, whether waiting helps.
 //! No I/O.
 
-use sentry_contract::states::{Enforcement, Remedy, ScopeLimit};
-use sentry_domain::{Amount, Charges, Price, Unit, Usd};
+use sentry_domain::{Amount, Charges, Enforcement, Price, Remedy, ScopeLimit, Unit, Usd};
 
 use crate::figures::Figures;
 

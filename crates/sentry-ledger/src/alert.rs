@@ -5,8 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use sentry_contract::states::{Alert, ScopeLimit};
-use sentry_domain::{Amount, Limits, Unit, Usd};
+use sentry_domain::{Alert, Amount, Limits, ScopeLimit, Unit, Usd};
 use thiserror::Error;
 
 use crate::key::Key;

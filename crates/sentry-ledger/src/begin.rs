@@ -1,8 +1,7 @@
 //! Begins the item of a window in which the scope has already spent something.
 
 use chrono::{DateTime, Duration, Utc};
-use sentry_contract::states::ScopeLimit;
-use sentry_domain::Amount;
+use sentry_domain::{Amount, ScopeLimit};
 use sentry_history::History;
 
 use crate::change::Change;

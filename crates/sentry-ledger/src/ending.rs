@@ -1,13 +1,20 @@
 //! The end of a reservation: its settlement or release, the figures for the answer, and the alerts that are due.
 
 use chrono::{DateTime, Utc};
-use sentry_contract::answer::BudgetEntry;
-use sentry_contract::states::{Reservation, ReservedScope, Settled};
-use sentry_domain::Amount;
+use sentry_domain::{Alert, Amount, BudgetEntry, Reservation, ReservedScope};
 
 use crate::alert::due_alerts;
 use crate::settle::After;
 use crate::store::{Ledger, LedgerError};
+
+/// The scopes of a request after its settlement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Every scope that applied, after the settlement.
+    pub budget: Vec<BudgetEntry>,
+    /// Alerts that are due after the settlement.
+    pub alerts: Vec<Alert>,
+}
 
 impl Ledger {
     /// Ends a reservation: charges `actual`, or releases the hold if `actual` is absent and `nothing_spent` is `true`.

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sentry_contract::answer::{BudgetEntry, Dollars, Headroom};
-use sentry_contract::states::ScopeLimit;
-use sentry_domain::{Amount, Unit};
+use sentry_domain::{Amount, BudgetEntry, Dollars, Headroom, ScopeLimit, Unit};
 
 use crate::item::{Hold, Item};
 

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sentry_contract::request::fnv1a;
+use sentry_domain::fnv1a;
 
 /// The execution that works on a request.
 #[derive(Clone, Copy, Debug)]

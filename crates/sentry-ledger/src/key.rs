@@ -1,7 +1,7 @@
 //! Keys of the ledger table.
 
 use chrono::Duration;
-use sentry_contract::states::ScopeLimit;
+use sentry_domain::ScopeLimit;
 
 /// Separates a scope's name from the number of a shard. No scope's name contains it: no value is empty, and a `#` in a
 /// value is written as `%23`.

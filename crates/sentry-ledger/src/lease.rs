@@ -11,8 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use sentry_contract::states::ScopeLimit;
-use sentry_domain::{Amount, Limits, PerUnit, Unit};
+use sentry_domain::{Amount, Limits, PerUnit, ScopeLimit, Unit};
 
 use crate::admission::Budget;
 use crate::alert::Watch;

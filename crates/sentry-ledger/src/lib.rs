@@ -19,6 +19,7 @@ mod store;
 mod sweep;
 
 pub use admission::{Ask, Budget, LEAST_OUTPUT_TOKENS, Shortage};
+pub use ending::Settled;
 pub use figures::Figures;
 pub use holder::Holder;
 pub use mark::{Claim, ClaimedUntil};

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Duration, Utc};
 use futures_util::future::try_join;
-use sentry_contract::answer::BudgetEntry;
-use sentry_contract::states::{Alert, Enforcement, Remedy, Reservation, ReservedScope, ScopeLimit};
-use sentry_domain::Amount;
+use sentry_domain::{Alert, Amount, BudgetEntry, Enforcement, Remedy, Reservation, ReservedScope, ScopeLimit};
 
 use crate::admission::{Ask, Budget, Shortage, Standing, Verdict};
 use crate::alert::{Watch, due_alerts};

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::{join_all, try_join_all};
-use sentry_contract::states::{Reservation, ReservedScope, ScopeLimit};
-use sentry_domain::Amount;
+use sentry_domain::{Amount, Reservation, ReservedScope, ScopeLimit};
 
 use crate::admission::Budget;
 use crate::alert::due_alerts;

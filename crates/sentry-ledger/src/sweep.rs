@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use sentry_contract::states::Alert;
+use sentry_domain::Alert;
 
 use crate::change::Change;
 use crate::figures::Figures;

@@ -1,8 +1,7 @@
 //! Limits and times.
 
 use chrono::{DateTime, Utc};
-use sentry_contract::states::{Enforcement, LimitWindow, ScopeLimit};
-use sentry_domain::Limits;
+use sentry_domain::{Enforcement, LimitWindow, Limits, ScopeLimit};
 
 /// The time that `text` names, such as `2026-11-21T12:00:00Z`.
 ///

@@ -4,8 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, L, M, N, Null, S};
 use chrono_tz::Tz;
 use proptest::prelude::*;
 use sentry_contract::ErrorBody;
-use sentry_contract::states::{Enforcement, Remedy};
-use sentry_domain::{Limits, Usd, WindowKind};
+use sentry_domain::{Enforcement, Limits, Remedy, Usd, WindowKind};
 use test_support::at;
 
 use super::{Entry, Item, Settings, Span};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use sentry_domain::{Amount, Price};
+use sentry_domain::{Alert, Amount, Price, Reservation, ScopeLimit};
 use serde::{Deserialize, Serialize};
 
-use super::{Alert, CancelInput, Reservation, ScopeLimit};
+use super::CancelInput;
 use crate::answer::{Degraded, Usage};
 use crate::error::{ErrorBody, ErrorCode, Outcome};
 use crate::request::{Model, Tags};

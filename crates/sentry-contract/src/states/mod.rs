@@ -14,13 +14,10 @@ pub use call::{
     AnswerTerms, CallFailure, Carried, InvokeModelEvent, InvokeModelInput, Invoked, ModelAnswer, NativeCall,
     PreparedCall, ReadAnswerInput, SealedAnswer, Target,
 };
-pub use limits::{
-    Enforcement, LimitWindow, LimitsFound, LookupLimitInput, MOST_BUDGET_TAGS, MOST_SCOPES, MOST_WINDOWS, Remedy,
-    RequestLimits, ScopeLimit,
-};
+pub use limits::{LimitsFound, LookupLimitInput, RequestLimits};
 pub use metrics::{LateSettlement, MetricsModel, MetricsRecord, QueuedTask};
-pub use reserve::{Admitted, Decision, Notes, Reservation, ReserveInput, ReservedScope};
-pub use settle::{Alert, CancelInput, Ended, SettleEvent, SettleInput, Settled};
+pub use reserve::{Admitted, Decision, Notes, ReserveInput};
+pub use settle::{CancelInput, Ended, SettleEvent, SettleInput};
 pub use validate::{CountTokensInput, TokenCount, Validated};
 
 /// A value, or the error of the function that should have returned it.

@@ -2,13 +2,10 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
-use sentry_domain::Unit;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Admitted, AnswerTerms, CallFailure, RequestLimits, SealedAnswer};
-use crate::answer::BudgetEntry;
 
 /// Input of `Settle`, and of `Read Answer` after a `Settle` that failed.
 #[derive(Clone, Debug, Deserialize)]
@@ -65,36 +62,4 @@ pub enum SettleEvent {
     Settle(Box<SettleInput>),
     /// The reservation is unknown, and any hold is released.
     Cancel(CancelInput),
-}
-
-/// The scopes of a request after its settlement.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Settled {
-    /// Every scope that applied, after the settlement.
-    pub budget: Vec<BudgetEntry>,
-    /// Alerts that are due after the settlement.
-    pub alerts: Vec<Alert>,
-}
-
-/// A threshold of `alertAt` that a scope has reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Alert {
-    /// The scope that reached the threshold.
-    pub scope: String,
-    /// The name of the window.
-    pub window: String,
-    /// The window's key in the ledger.
-    pub window_key: String,
-    /// The end of the window; absent if the window never ends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resets_at: Option<DateTime<Utc>>,
-    /// The percentage that was reached.
-    pub threshold: u8,
-    /// The unit that reached the threshold.
-    pub unit: Unit,
-    /// The limit on `unit`, in the format of answers.
-    pub limit: String,
-    /// The amount of `unit` that is used, in the format of answers.
-    pub used: String,
 }

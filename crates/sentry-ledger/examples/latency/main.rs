@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use capacity::Meter;
-use sentry_contract::states::{Reservation, ScopeLimit};
+use sentry_domain::{Reservation, ScopeLimit};
 use sentry_ledger::{Admission, Holder, Ledger};
 use support::{HOLD, ask, client, limit, noon, output, tables};
 

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use sentry_contract::states::ScopeLimit;
-use sentry_domain::{Amount, CacheTtl, Charges, Price, TokenUsage, Usd};
+use sentry_domain::{Amount, CacheTtl, Charges, Price, ScopeLimit, TokenUsage, Usd};
 use sentry_ledger::admission::{Standing, Verdict};
 use sentry_ledger::change::{Bounds, Change};
 use sentry_ledger::item::{Hold, Item};

@@ -3,8 +3,7 @@
 
 use std::collections::VecDeque;
 
-use sentry_contract::states::ScopeLimit;
-use sentry_domain::{Amount, Charges, Limits, Price, Usd};
+use sentry_domain::{Amount, Charges, Limits, Price, ScopeLimit, Usd};
 use sentry_ledger::admission::{Standing, Verdict};
 use sentry_ledger::change::{Bounds, Change};
 use sentry_ledger::item::{Hold, Item};

@@ -27,8 +27,7 @@ use clock::Clock;
 use dynamo::Table;
 use fastrand::Rng;
 use result::{Observer, percentiles};
-use sentry_contract::states::ScopeLimit;
-use sentry_domain::{Amount, Charges, Limits, Price, Unit, Usd};
+use sentry_domain::{Amount, Charges, Limits, Price, ScopeLimit, Unit, Usd};
 use sentry_ledger::{Ask, Budget};
 use traffic::Traffic;
 

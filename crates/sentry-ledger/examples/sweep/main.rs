@@ -27,7 +27,7 @@ use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use capacity::Meter;
 use chrono::{DateTime, TimeDelta, Utc};
-use sentry_contract::states::ScopeLimit;
+use sentry_domain::ScopeLimit;
 use sentry_ledger::{Admission, Holder, Ledger};
 use support::{HOLD, ask, client, limit, noon, tables};
 

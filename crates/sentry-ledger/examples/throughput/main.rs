@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use sentry_contract::states::ScopeLimit;
+use sentry_domain::ScopeLimit;
 use sentry_ledger::steps::Key;
 use sentry_ledger::{Admission, Figures, Holder, Ledger};
 use support::{HOLD, ask, client, limit, noon, output, tables};

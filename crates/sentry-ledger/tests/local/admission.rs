@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use sentry_contract::states::{LimitWindow, ScopeLimit};
-use sentry_domain::{Window, WindowKind};
+use sentry_domain::{LimitWindow, ScopeLimit, Window, WindowKind};
 use sentry_ledger::change::Change;
 use sentry_ledger::steps::Key;
 use sentry_ledger::{Admission, Ledger};

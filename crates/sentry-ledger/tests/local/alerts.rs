@@ -1,7 +1,7 @@
 //! Alerts that are due after an expired hold, and their marks.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sentry_contract::states::{Alert, ScopeLimit};
+use sentry_domain::{Alert, ScopeLimit};
 use sentry_ledger::{Claim, Ledger};
 
 use crate::support::{HOLD, approved, at_once, ledger, limit, noon, output, sweep};

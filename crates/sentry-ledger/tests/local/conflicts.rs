@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use fastrand::Rng;
-use sentry_contract::states::{Reservation, ScopeLimit};
+use sentry_domain::{Reservation, ScopeLimit};
 use sentry_ledger::{Admission, Holder, Ledger, LedgerError};
 use tokio::sync::Semaphore;
 

@@ -1,7 +1,6 @@
 //! One hold for one of two models, whatever happens in between.
 
-use sentry_contract::states::{Remedy, Reservation, ScopeLimit};
-use sentry_domain::Amount;
+use sentry_domain::{Amount, Remedy, Reservation, ScopeLimit};
 use sentry_ledger::{Admission, Choice, Holder, Ledger};
 
 use crate::support::{HOLD, ask, figures_of, ledger, limit, noon, output};

@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use sentry_contract::states::{Enforcement, LimitWindow, Reservation, ScopeLimit};
-use sentry_domain::{Amount, Limits, Window, WindowKind};
+use sentry_domain::{Amount, Enforcement, LimitWindow, Limits, Reservation, ScopeLimit, Window, WindowKind};
 use sentry_ledger::{Admission, Figures, Holder, Ledger, LedgerError};
 
 use crate::support::{HOLD, approved, ask, at_once, figures_of, ledger, limit, noon, output, sweep};

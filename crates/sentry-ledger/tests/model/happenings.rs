@@ -1,6 +1,6 @@
 //! Events that must happen in some run. Otherwise it would mean nothing that no run breaks a property.
 
-use sentry_contract::states::{Remedy, ScopeLimit};
+use sentry_domain::{Remedy, ScopeLimit};
 use sentry_ledger::item::Item;
 use stateright::Property;
 

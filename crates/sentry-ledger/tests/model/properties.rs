@@ -1,6 +1,6 @@
 //! Properties that must always hold.
 
-use sentry_domain::{Amount, PerUnit, Unit};
+use sentry_domain::{Amount, PerUnit, ScopeLimit, Unit};
 use sentry_ledger::item::Item;
 use stateright::Property;
 
@@ -195,7 +195,7 @@ fn afterwards(setup: &Setup, world: &World) -> bool {
 
 fn as_many_as_fit(setup: &Setup, world: &World) -> bool {
     let admitted = world.clients.iter().filter(|client| client.phase == Phase::Over(End::Admitted)).count();
-    let room = |limit: &sentry_contract::states::ScopeLimit| {
+    let room = |limit: &ScopeLimit| {
         let each = setup.ask(0, &Client::new(0)).hold(setup.requests[0].tokens);
         limit.limits.iter().map(|(unit, most)| most / each.get(unit).max(1)).min()
     };

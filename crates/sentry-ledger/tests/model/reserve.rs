@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sentry_contract::answer::BudgetEntry;
-use sentry_domain::{PerUnit, Unit};
+use sentry_domain::{BudgetEntry, PerUnit, Unit};
 use sentry_ledger::admission::Verdict;
 use sentry_ledger::change::{Bounds, Change};
 use sentry_ledger::steps::{Attempt, ROUNDS, ScopeItems, Standing, Step, candidates, spread};

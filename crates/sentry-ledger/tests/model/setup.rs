@@ -3,8 +3,7 @@
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
-use sentry_contract::states::{LimitWindow, ScopeLimit};
-use sentry_domain::{Amount, Charges, Limits};
+use sentry_domain::{Amount, Charges, LimitWindow, Limits, ScopeLimit};
 use sentry_ledger::steps::{Attempt, Place, ScopeItems, shard, spread};
 use sentry_ledger::{Ask, Budget, Holder};
 

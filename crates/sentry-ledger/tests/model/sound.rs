@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use sentry_contract::states::{Remedy, ScopeLimit};
-use sentry_domain::Limits;
+use sentry_domain::{Limits, Remedy, ScopeLimit};
 use stateright::{Checker, Expectation, Model, Path};
 
 use crate::action::Action;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sentry_domain::{Amount, PerUnit};
+use sentry_domain::{Amount, PerUnit, ScopeLimit};
 use sentry_ledger::change::Change;
 use sentry_ledger::item::Item;
 use sentry_ledger::steps::{Key, ScopeItems};
@@ -320,7 +320,7 @@ impl World {
 fn find(setup: &Setup, key: &Key) -> (usize, Option<u16>) {
     let of_shard = key.of_shard();
     let (own, shard) = of_shard.as_ref().map_or((key, None), |(own, shard)| (own, Some(*shard)));
-    let is = |limit: &sentry_contract::states::ScopeLimit| own.scope == limit.scope && own.window == limit.window.key;
+    let is = |limit: &ScopeLimit| own.scope == limit.scope && own.window == limit.window.key;
     (setup.limits.iter().position(is).unwrap(), shard)
 }
 

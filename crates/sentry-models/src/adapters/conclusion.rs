@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use sentry_contract::answer::{BudgetEntry, FinalAnswer};
+use sentry_contract::answer::FinalAnswer;
 use sentry_contract::request::Model;
 use sentry_contract::sizes::{MAX_PAYLOAD_BYTES, payload_bytes};
 use sentry_contract::states::{
-    Admitted, Alert, AnswerTerms, CallFailure, Carried, Ended, MetricsRecord, ModelAnswer, SealedAnswer,
+    Admitted, AnswerTerms, CallFailure, Carried, Ended, MetricsRecord, ModelAnswer, SealedAnswer,
 };
 use sentry_contract::{ErrorBody, ErrorCode, Outcome};
-use sentry_domain::TokenUsage;
+use sentry_domain::{Alert, BudgetEntry, TokenUsage};
 use serde_json::Value;
 
 use super::outcome::{failed, native_failure, priced, too_large};
