@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::reference::answer;
 use super::{asking, prepare, user};
-use crate::adapters::{ModelFailure, failed, integration, native_failure, normalise};
+use crate::adapters::{ModelFailure, failed, integration, native_failure, normalize};
 
 /// The failure for a caller with a sealed prompt. Bedrock's message is opened.
 fn document(failure: ModelFailure) -> Value {
@@ -35,20 +35,20 @@ fn an_answer_has_one_form_for_every_family() {
         "discountPercent": "10"
     }))
     .unwrap();
-    let plain = normalise(serde_json::from_value(answer("S3", [21, 43, 0, 0])).unwrap(), Charges::default()).unwrap();
+    let plain = normalize(serde_json::from_value(answer("S3", [21, 43, 0, 0])).unwrap(), Charges::default()).unwrap();
     insta::assert_json_snapshot!("answer", plain.answer(false, Some(&price)));
 
     let mut body = answer("Let me look.", [21, 43, 7, 9]);
     let asked = json!({"toolUse": {"toolUseId": "t1", "name": "find", "input": {"place": "harbor", "id": 9_007_199_254_740_993_u64}}});
     body["output"]["message"]["content"].as_array_mut().unwrap().push(asked);
     (body["stopReason"], body["serviceTier"]) = (json!("tool_use"), json!({"type": "flex"}));
-    let rich = || normalise(serde_json::from_value(body.clone()).unwrap(), Charges::default()).unwrap();
+    let rich = || normalize(serde_json::from_value(body.clone()).unwrap(), Charges::default()).unwrap();
     insta::assert_json_snapshot!("answer_in_blocks_without_a_price", rich().answer(true, None));
 
     let mut silent = answer("S3", [21, 43, 7, 9]);
     (silent["usage"]["cacheDetails"], silent["serviceTier"]) = (Value::Null, Value::Null);
     let asked = Charges { tier: ServiceTier::Default, cache: Some(CacheTtl::OneHour) };
-    let silent = normalise(serde_json::from_value(silent).unwrap(), asked).unwrap();
+    let silent = normalize(serde_json::from_value(silent).unwrap(), asked).unwrap();
     insta::assert_json_snapshot!("answer_with_a_cache_whose_lifetime_is_not_told", silent.answer(false, Some(&price)));
 }
 
@@ -59,7 +59,7 @@ fn a_failure_says_what_it_means_and_what_it_can_have_cost() {
     let mut endless = answer("S3", [21, 43, 0, 0]);
     endless["stopReason"] = Value::Null;
     let read =
-        |body: Value| document(normalise(serde_json::from_value(body).unwrap(), Charges::default()).unwrap_err());
+        |body: Value| document(normalize(serde_json::from_value(body).unwrap(), Charges::default()).unwrap_err());
     let ended =
         "This model version has reached the end of its life. Please refer to the AWS documentation for more details.";
     let form = "Model use case details have not been submitted for this account. Fill out the Anthropic use case details form before using the model.";
