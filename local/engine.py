@@ -1,42 +1,41 @@
-"""Starts the local AWS (MiniStack) in this process, without three waits that the engine adds and AWS does not have, and
-without work that it repeats for every request or for every metric that was ever stored.
+"""Starts the local AWS (MiniStack) in this process, with changes to its code.
 
-So a request takes the time of the workflow and its functions:
+AWS does not have these three waits. Without them, a request takes the time of the workflow and its functions:
 
-- `stepfunctions._run_execution` sleeps 150 ms before the first state of every execution. The constant is replaced in the
-  function's code; nothing else in it changes.
-- `Worker._drain_stderr_bounded` waits up to 50 ms for a log line after each invocation of a function that wrote none. Its
-  default becomes 0: lines that are there already are still taken, later ones with the next invocation.
-- The Runtime API that it serves to `provided.*` functions writes head and body of an event in two packets; Nagle's algorithm
-  holds the second back until the function's side acknowledges the first, which Linux delays by 40 ms. Every call of a
-  function costs that. Its sockets get TCP_NODELAY.
+- `stepfunctions._run_execution` sleeps 150 ms before the first state of every execution. The constant in the function's
+  code is replaced. Upstream fault: the sleep also delays StartSyncExecution, which returns only at the end.
+- `Worker._drain_stderr_bounded` waits up to 50 ms for a log line after each invocation of a function that wrote none.
+  The default becomes 0. Lines that are already there are still taken, and later lines with the next invocation.
+  Upstream fault: the wait is part of the invocation's time.
+- The Runtime API for `provided.*` functions writes the head and the body of an event in two packets. Nagle's algorithm
+  holds back the second one until the function's side acknowledges the first one, which Linux delays by 40 ms. The
+  sockets get TCP_NODELAY. Upstream fault: the HTTP server does not set it.
 
-And, since after a few thousand requests the engine would answer in seconds instead of milliseconds:
+The engine does work that grows with the number of requests. After a few thousand requests it would answer in seconds:
 
-- Every PutMetricData evaluates every alarm over all metrics. Alarms are not evaluated at all; the template's are tested
-  as a file.
-- Every call of CloudWatch looks through all points for those older than two weeks. Once a minute is enough.
-- Each query of GetMetricData looks through all metrics that were ever stored for the one that it names, on the thread that
-  serves every request. It is found by its key instead.
-- Each execution is kept for ever with the inputs and outputs of all its states, although AWS keeps no history of an
-  Express workflow's execution. Only the newest are kept.
-- Python's collector of reference cycles visits everything that is kept, while all threads wait. It runs less often.
+- Every PutMetricData evaluates every alarm over all metrics. Alarms are not evaluated. The tests check the template's
+  alarms as a file.
+- Every call of CloudWatch looks through all points for points older than two weeks. Once a minute is enough.
+- Each query of GetMetricData looks through all stored metrics for the one that it names, on the thread that serves all
+  requests. The metric is found by its key. Upstream fault: `_get_metric_data` iterates over `_metrics.items()`.
+- Every execution is kept forever, with the input and output of each state, although AWS keeps no history of an Express
+  execution. Only the newest executions are kept. Upstream fault: `_start_sync_execution` never removes its record.
+- Python's collector of reference cycles visits all objects while all threads wait. It runs less often.
 
-- `_invoke_resource_with_timeout` starts a thread of its own for every task that has a time limit. Idle threads are used again.
-- `_evaluate_jsonata` parses each expression of a state machine anew for every evaluation, which takes twice as long as the
-  evaluation itself (for upstream: `Jsonata.jsonata(expression)` in `_evaluate_jsonata` and `_jsonata_result_defined`).
-  Each text is parsed once; every evaluation still has its own variables, functions and time limit.
-- That limit of a second is time on the clock, in a process whose threads wait for each other: on a busy machine a hundred executions at once
-  ran out of it. It is thirty times as long, which still ends an expression that would never end.
+The engine repeats work for every state:
 
-None changes what an execution does or answers.
+- `_invoke_resource_with_timeout` starts a new thread for every task with a time limit. Idle threads are reused.
+- `_evaluate_jsonata` parses the expression again for every evaluation, which takes twice as long as the evaluation. Each
+  text is parsed once. Every evaluation still has its own variables, functions and time limit.
+- The time limit of an expression is one second of real time. On a busy machine, a hundred executions at once exceed it.
+  It becomes thirty times as long, which still ends an expression that would never end.
 
-Two things that AWS has are added (`bedrock_integration.py`): the service integration of Bedrock's Converse, and expressions
-as a task's `TimeoutSeconds`.
+These changes do not affect the result of an execution.
 
-With SENTRY_TRACE_FILE it records what it does with an execution (`engine_trace.py`).
+`bedrock_integration.py` adds two features of AWS: the service integration of Bedrock's Converse, and expressions as the
+`TimeoutSeconds` of a task. `engine_trace.py` records executions if SENTRY_TRACE_FILE is set.
 
-If the engine's code is no longer as described, the start fails instead of measuring something else.
+If the code of the engine is no longer as described, the start fails.
 """
 
 from __future__ import annotations

@@ -1,15 +1,17 @@
 """The changes to the engine of the local AWS (local/engine.py). Needs no endpoint."""
 
+import inspect
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import jsonata
 import pytest
 
 from articles_trace import by_state, covered, in_turn, own, way
-from engine import IdleThreads, parse_once
+from engine import KEPT_EXECUTIONS, IdleThreads, find_metrics_by_key, forget_executions, parse_once, replace_text
 
 # Each expression reads $n or $list. It uses a feature that can fail if threads share its syntax tree: variables, functions that
 # are made at run time, partial application (which parses), sorting, regular expressions.
@@ -177,3 +179,40 @@ def test_the_engine_is_charged_with_what_no_call_and_no_inner_state_covers():
         "Route": (0, [2.0], [0.0]),
         "Invoke": (1, [2], [4]),
     }
+
+
+class Module(SimpleNamespace):
+    """Stands for a module of the engine."""
+
+    __name__ = "module"
+
+
+def test_only_the_newest_executions_are_kept():
+    executions: dict[str, object] = {f"arn-{number}": {} for number in range(KEPT_EXECUTIONS + 2)}
+    engine = Module(_executions=executions, _run_execution=lambda arn: None)
+    forget_executions(engine)
+    for number in range(KEPT_EXECUTIONS + 2):
+        engine._run_execution(f"arn-{number}")
+    assert len(executions) == KEPT_EXECUTIONS and "arn-1" not in executions and "arn-2" in executions
+
+
+def test_a_metric_is_found_by_its_key_and_all_without_dimensions():
+    from ministack.services import cloudwatch
+
+    original = cloudwatch._get_metric_data
+    try:
+        find_metrics_by_key(cloudwatch)
+        assert cloudwatch._get_metric_data is not original
+        for place, dimension in enumerate(("a", "b")):
+            cloudwatch._metrics["n", "m", (("d", dimension),)] = [place]
+        found = [list(cloudwatch.metrics_of("n", "m", dimensions)) for dimensions in ((("d", "b"),), (("d", "c"),))]
+        assert found == [[(("n", "m", (("d", "b"),)), [1])], []]
+        assert len(cloudwatch.metrics_of("n", "m", None)) == 2
+    finally:
+        cloudwatch._get_metric_data = original
+        cloudwatch._metrics.clear()
+
+
+def test_a_text_that_is_no_longer_there_ends_the_start():
+    with pytest.raises(RuntimeError, match="no longer has the one text"):
+        replace_text(inspect.getmodule(parse_once), "parse_once", "this text", "another")

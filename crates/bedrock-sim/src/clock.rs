@@ -21,7 +21,7 @@ impl Clock {
         Self { set: Mutex::new((now, Instant::now())) }
     }
 
-    /// The simulated time.
+    /// The time at which models end and prompt caches expire.
     pub fn now(&self) -> SystemTime {
         let (then, at) = *lock(&self.set);
         then + at.elapsed()

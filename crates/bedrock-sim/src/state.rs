@@ -48,7 +48,7 @@ pub struct Calls {
 
 /// The whole state of one simulator.
 pub struct Sim {
-    /// The simulated time.
+    /// The time at which models end and prompt caches expire.
     pub clock: Arc<Clock>,
     /// Application inference profiles that this simulator created.
     pub profiles: Arc<Profiles>,

@@ -76,7 +76,7 @@ pub enum LedgerError {
         scope: String,
         /// Sort key of the item.
         window: String,
-        /// The unreadable attribute.
+        /// The attribute whose value cannot be read.
         source: DamagedAttribute,
     },
 }

@@ -10,6 +10,6 @@ pub use aws::{http_answer, interceptor, offline_config};
 pub use dynamodb::{attributes, update};
 pub use limits::{at, limit};
 
-/// For [`mock_client!`] only.
+/// The crate that [`mock_client!`] expands to.
 #[doc(hidden)]
 pub use aws_smithy_mocks::create_mock_http_client;
