@@ -1,8 +1,12 @@
 //! Progress of the tasks. It goes to stderr, because stdout is for results.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use std::cell::Cell;
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
+
+/// Time between two lines about the progress of a step that writes to a file.
+const LINE_EVERY: Duration = Duration::from_secs(15);
 
 /// Writes one line to stderr.
 pub fn line(text: &str) {
@@ -14,25 +18,27 @@ pub struct Step {
     label: String,
     started: Instant,
     bar: ProgressBar,
+    /// When the last line about the progress was written, if it goes to a file and not to a terminal.
+    told: Option<Cell<Instant>>,
     ended: bool,
 }
 
 impl Step {
     /// Starts a step and shows its label.
     pub fn start(label: impl Into<String>) -> Self {
-        let label = label.into();
-        let bar = if stderr().is_terminal() {
-            ProgressBar::new_spinner()
+        let (label, started) = (label.into(), Instant::now());
+        let (bar, told) = if stderr().is_terminal() {
+            (ProgressBar::new_spinner(), None)
         } else {
             line(&format!("→ {label}"));
-            ProgressBar::hidden()
+            (ProgressBar::hidden(), Some(Cell::new(started)))
         };
         bar.enable_steady_tick(Duration::from_millis(120));
         if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {prefix} {msg:.dim} ({elapsed})") {
             bar.set_style(style);
         }
         bar.set_prefix(label.clone());
-        Self { label, started: Instant::now(), bar, ended: false }
+        Self { label, started, bar, told, ended: false }
     }
 
     /// Turns the spinner into a progress bar with `total` parts.
@@ -45,10 +51,17 @@ impl Step {
         }
     }
 
-    /// Sets the position of the bar, and the text next to it.
+    /// Sets the position of the bar, and the text next to it. Without a terminal, a line tells both from time to time.
     pub fn at(&self, position: u64, what: &str) {
         self.bar.set_position(position);
         self.bar.set_message(what.to_owned());
+        if let Some(told) = &self.told
+            && told.get().elapsed() >= LINE_EVERY
+        {
+            told.set(Instant::now());
+            let total = self.bar.length().map_or_else(String::new, |total| format!(" of {total}"));
+            line(&format!("  {position}{total}: {what} ({})", seconds(self.started.elapsed())));
+        }
     }
 
     /// Prints a permanent line above the progress bar.

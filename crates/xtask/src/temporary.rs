@@ -8,6 +8,7 @@ use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::sync::{Mutex, PoisonError};
 
 /// Starts a local AWS, runs `work`, and stops the local AWS, even if `work` fails or panics.
 ///
@@ -57,14 +58,26 @@ fn then_stop<T>(work: impl FnOnce() -> Result<T>, stop: impl FnOnce() -> Result<
     }
 }
 
+/// The ports of the local AWSs that must not outlive this process.
+static PORTS: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+
+/// Stops the local AWS on `port`, and those of earlier calls, if the user presses Ctrl-C.
 fn stop_on_interrupt(port: u16) -> Result<()> {
+    let mut ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
+    ports.push(port);
+    if ports.len() > 1 {
+        return Ok(());
+    }
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("Ctrl-C cannot be handled")?;
     std::thread::spawn(move || {
         signals.forever().next();
         console::line("\nInterrupted; the local AWS is stopped.");
-        let stopped = Workspace::find().and_then(|workspace| local_aws::down(&workspace, port));
-        if let Err(error) = stopped {
-            console::line(&format!("{error:#}"));
+        let ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
+        for port in ports.iter() {
+            let stopped = Workspace::find().and_then(|workspace| local_aws::down(&workspace, *port));
+            if let Err(error) = stopped {
+                console::line(&format!("{error:#}"));
+            }
         }
         // 128 + SIGINT is the exit code that shells use.
         std::process::exit(130);

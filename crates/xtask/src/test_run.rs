@@ -12,7 +12,7 @@ use crate::network::local_url;
 use crate::temporary::with_local_aws;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 const SHOWN_LINES: usize = 100;
@@ -39,6 +39,22 @@ const NATIVE_TESTS: [&str; 9] = [
     "tests/test_wire_shapes.py",
     "tests/test_logs.py",
 ];
+
+/// The test of a hundred processes at once. It runs alone, because it would delay every other test.
+const BURST: &str = "tests/test_hard_budget.py";
+/// Tests that mostly wait, for timeouts, retries and holds that expire. They run on a local AWS of their own beside the
+/// others, and change its functions meanwhile.
+const WAITING_TESTS: [&str; 7] = [
+    "tests/test_alerts.py",
+    "tests/test_crash_campaign.py",
+    "tests/test_crash_steps.py",
+    "tests/test_degrading.py",
+    "tests/test_duplicates.py",
+    "tests/test_late_settlement.py",
+    "tests/test_outages.py",
+];
+/// Tests that check everything that happened on a local AWS, so they run on each.
+const CLOSING_TESTS: [&str; 2] = ["tests/test_wire_shapes.py", "tests/test_logs.py"];
 
 /// Runs every check and test. Ends with the line `N passed, N failed`. A failed test is an exit code.
 pub fn run(workspace: &Workspace, args: &TestArgs) -> ExitCode {
@@ -98,23 +114,21 @@ fn cargo_tests(step: Step, tests: &mut Command) -> Counts {
 }
 
 /// Runs everything that needs the local AWS: the ledger tests if `ledger` is true, and the end-to-end tests. If the
-/// user gives arguments for pytest, only the first stack is tested.
+/// user gives arguments for pytest, all tests run on one stack.
 fn end_to_end(workspace: &Workspace, ledger: bool, pytest: &[String]) -> Counts {
     let mut counts = Counts::default();
     let result = with_local_aws(workspace, options(STACKS[0]), |running| {
         if ledger {
             counts += ledger_tests(workspace, running.state.port);
         }
-        counts += run_pytest(workspace, running, &suite(workspace, running, pytest)?)?;
+        let without_ledger = without_ledger(workspace, running)?;
         if pytest.is_empty() {
-            let port = running.state.port;
-            let native = local_aws::up(workspace, &Options { port, ..options(STACKS[1]) })?;
-            counts += run_pytest(workspace, &native, &native_suite())?;
+            side_by_side(workspace, running, &without_ledger, &mut counts)?;
+        } else {
+            let suite = Suite::new("End-to-end tests (pytest)", [&["tests", "--ignore", NATIVE_TESTS[0]][..]]);
+            counts += run_pytest(workspace, running, &suite.comparing(&without_ledger).with(pytest), Output::Terminal)?;
         }
-        if counts.failed > 0 {
-            bail!("the logs are in .sentry/{}", running.state.port);
-        }
-        Ok(())
+        logs_are_kept(counts, running)
     });
     match result {
         Ok(()) => counts,
@@ -124,6 +138,39 @@ fn end_to_end(workspace: &Workspace, ledger: bool, pytest: &[String]) -> Counts 
             counts.with_exit(false)
         }
     }
+}
+
+/// Runs the tests that wait on `waiting`, and all others on a second local AWS at the same time.
+fn side_by_side(workspace: &Workspace, waiting: &Running, without_ledger: &Path, counts: &mut Counts) -> Result<()> {
+    let burst = Suite::new("A hundred clients at once (pytest)", [&[BURST][..]]).comparing(without_ledger);
+    *counts += run_pytest(workspace, waiting, &burst, Output::Terminal)?;
+    with_local_aws(workspace, options(STACKS[0]), |running| {
+        let mut others = Counts::default();
+        let waited = std::thread::scope(|scope| {
+            let label = "End-to-end tests that wait, beside the others (pytest)";
+            let suite = Suite::new(label, [&WAITING_TESTS[..], &CLOSING_TESTS]);
+            let aside = scope.spawn(move || run_pytest(workspace, waiting, &suite, Output::AtTheEnd));
+            let elsewhere = WAITING_TESTS.iter().chain(&[NATIVE_TESTS[0], BURST]).flat_map(|file| ["--ignore", file]);
+            let suite = Suite::new("End-to-end tests (pytest)", [&["tests"][..]]).with(elsewhere);
+            others += run_pytest(workspace, running, &suite, Output::Terminal)?;
+            let native = local_aws::up(workspace, &Options { port: running.state.port, ..options(STACKS[1]) })?;
+            let label = "End-to-end tests where Step Functions calls the models (pytest)";
+            let suite = Suite::new(label, [&NATIVE_TESTS[..], &["--lambda-stack-name", STACKS[0].0]]);
+            others += run_pytest(workspace, &native, &suite, Output::Terminal)?;
+            aside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        *counts += others;
+        *counts += waited?;
+        logs_are_kept(others, running)
+    })
+}
+
+/// Fails if a test failed, which keeps the logs of the local AWS.
+fn logs_are_kept(counts: Counts, running: &Running) -> Result<()> {
+    if counts.failed > 0 {
+        bail!("the logs are in .sentry/{}", running.state.port);
+    }
+    Ok(())
 }
 
 fn options((stack_name, invocation): (&str, &str)) -> Options {
@@ -136,23 +183,6 @@ fn options((stack_name, invocation): (&str, &str)) -> Options {
             ..LocalArgs::default()
         },
         ..Options::default()
-    }
-}
-
-/// All end-to-end tests of the first stack, with the user's pytest arguments.
-fn suite(workspace: &Workspace, running: &Running, extra: &[String]) -> Result<Suite> {
-    let without_ledger = without_ledger(workspace, running)?.display().to_string();
-    let mut arguments =
-        ["tests", "--ignore", NATIVE_TESTS[0], "--without-ledger", &without_ledger].map(str::to_owned).to_vec();
-    arguments.extend_from_slice(extra);
-    Ok(Suite { label: "End-to-end tests (pytest)", arguments })
-}
-
-fn native_suite() -> Suite {
-    let arguments = NATIVE_TESTS.into_iter().chain(["--lambda-stack-name", STACKS[0].0]);
-    Suite {
-        label: "End-to-end tests where Step Functions calls the models (pytest)",
-        arguments: arguments.map(str::to_owned).collect(),
     }
 }
 
@@ -173,8 +203,33 @@ struct Suite {
     arguments: Vec<String>,
 }
 
-/// Runs end-to-end tests. Their output goes directly to the terminal.
-fn run_pytest(workspace: &Workspace, running: &Running, suite: &Suite) -> Result<Counts> {
+impl Suite {
+    fn new<const N: usize>(label: &'static str, arguments: [&[&str]; N]) -> Self {
+        Self { label, arguments: arguments.concat().into_iter().map(str::to_owned).collect() }
+    }
+
+    fn with<T: ToString>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.to_string()));
+        self
+    }
+
+    /// With the function that decides without the ledger, for comparison.
+    fn comparing(self, without_ledger: &Path) -> Self {
+        self.with(["--without-ledger".to_owned(), without_ledger.display().to_string()])
+    }
+}
+
+/// Where the output of pytest goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Output {
+    /// To the terminal, as it comes.
+    Terminal,
+    /// To the terminal when all tests have run, because other tests write to it meanwhile.
+    AtTheEnd,
+}
+
+/// Runs end-to-end tests.
+fn run_pytest(workspace: &Workspace, running: &Running, suite: &Suite, to: Output) -> Result<Counts> {
     let port = running.state.port;
     let logs = workspace.port_folder(port);
     let report = logs.join("pytest.xml");
@@ -186,9 +241,16 @@ fn run_pytest(workspace: &Workspace, running: &Running, suite: &Suite) -> Result
     command.args(["--bedrock-endpoint", &running.state.bedrock_endpoint]);
     command.arg("--log-dir").arg(&logs).arg(format!("--junitxml={}", report.display())).args(&suite.arguments);
     step.hide();
-    let status = command.stdin(Stdio::null()).status().context("pytest could not be started")?;
+    let succeeded = match to {
+        Output::Terminal => command.stdin(Stdio::null()).status().context("pytest could not be started")?.success(),
+        Output::AtTheEnd => {
+            let output = command::output(&mut command).context("pytest could not be started")?;
+            console::line(&checks::text_of(&output));
+            output.status.success()
+        }
+    };
     let report = std::fs::read_to_string(&report).context("pytest left no report")?;
-    let counts = of_junit(&report).with_exit(status.success());
+    let counts = of_junit(&report).with_exit(succeeded);
     finish(step, counts);
     Ok(counts)
 }
