@@ -60,7 +60,17 @@ fn top_k(family: Family, top_k: u32) -> Value {
     match family {
         Family::Nova => json!({"inferenceConfig": {"topK": top_k}}),
         Family::Cohere => json!({"k": top_k}),
-        _ => json!({"top_k": top_k}),
+        // No wildcard, so that the compiler asks for the field of a new family.
+        Family::Anthropic
+        | Family::AnthropicText
+        | Family::Titan
+        | Family::Llama
+        | Family::Mistral
+        | Family::Jamba
+        | Family::Deepseek
+        | Family::GptOss
+        | Family::Qwen
+        | Family::Converse => json!({"top_k": top_k}),
     }
 }
 
