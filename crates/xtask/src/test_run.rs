@@ -228,7 +228,7 @@ enum Output {
     AtTheEnd,
 }
 
-/// Runs end-to-end tests.
+/// Runs a suite of end-to-end tests with pytest, and counts its results.
 fn run_pytest(workspace: &Workspace, running: &Running, suite: &Suite, to: Output) -> Result<Counts> {
     let port = running.state.port;
     let logs = workspace.port_folder(port);
