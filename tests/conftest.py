@@ -1,7 +1,6 @@
 """Command-line options, and the stack that all end-to-end tests use."""
 
 import os
-import sys
 
 import pytest
 
@@ -45,6 +44,11 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="needs the local AWS and --bedrock-endpoint"))
 
 
+def pytest_terminal_summary(terminalreporter, config):
+    if retries := getattr(config, "sentry_retries", 0):
+        terminalreporter.line(f"{retries} requests were retried, because a function timed out on this slow machine")
+
+
 @pytest.fixture(scope="session")
 def sentry(request):
     """The deployed stack. Its `default` limit is generous during the whole run."""
@@ -61,11 +65,7 @@ def sentry(request):
             yield stack
     finally:
         stack.delete_own_limits()
-        if stack.retries:
-            print(
-                f"\n{stack.retries} requests were retried, because a function timed out on this slow machine",
-                file=sys.stderr,
-            )
+        request.config.sentry_retries = stack.retries
 
 
 @pytest.fixture
