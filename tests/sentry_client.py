@@ -135,7 +135,10 @@ class Sentry:
 
     def ask(self, entry):
         """Returns the answer document. The contract guarantees that there is one."""
-        ended = self.execute(entry)
+        return self._answer_of(self.execute(entry))
+
+    @staticmethod
+    def _answer_of(ended):
         assert ended["status"] == "SUCCEEDED", (
             f"the execution ended {ended['status']}: {ended['error']}: {ended['cause']}"
         )
@@ -159,7 +162,8 @@ class Sentry:
         deadline = time.monotonic() + 90
         reasons: list[str] = []
         while True:
-            answer = self.ask(entry)
+            # Not `ask`, which would hide timeouts from `seen` and from the reasons.
+            answer = self._answer_of(self._execute(entry, "RateLimiterArn"))
             seen(answer)
             error = answer.get("error", {})
             if error.get("code") not in ("LedgerUnavailable", "UsageUnavailable") or time.monotonic() > deadline:
