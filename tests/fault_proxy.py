@@ -163,12 +163,13 @@ def operation_of(path, headers):
 def process_behind(client_port, server_port):
     """Returns the id of the function's process at the other end of a connection, or None if the process has ended."""
     socket_name = socket_of(client_port, server_port) if sys.platform == "linux" else None
-    for process in psutil.process_iter(["pid", "exe"]):
-        if process.info["exe"] is None or Path(process.info["exe"]).name != PROGRAM:
-            continue
+    # `psutil.process_iter` would remember the program that a process ran when it was first seen. A function's process that
+    # was seen before it started its program could then never be found.
+    for process_id in psutil.pids():
         try:
-            if holds(process, socket_name, client_port, server_port):
-                return process.info["pid"]
+            process = psutil.Process(process_id)
+            if Path(process.exe()).name == PROGRAM and holds(process, socket_name, client_port, server_port):
+                return process_id
         except (psutil.Error, OSError):
             continue
     return None

@@ -16,9 +16,14 @@ const CAPACITY: usize = 20;
 const ARRIVALS: usize = 200;
 /// The state machine calls the function this many times in the same execution.
 const ATTEMPTS: usize = 3;
+/// The queue then delivers the settlement or the cancellation again, and the client sends the request again.
+const ROUNDS: usize = 10;
 
 async fn reserve(ledger: &Ledger, limits: &[ScopeLimit], id: &str) -> Result<Admission, LedgerError> {
-    let holder = Holder { request_id: id, execution_id: &format!("arn:execution:{id}") };
+    held_by(ledger, limits, Holder { request_id: id, execution_id: &format!("arn:execution:{id}") }).await
+}
+
+async fn held_by(ledger: &Ledger, limits: &[ScopeLimit], holder: Holder<'_>) -> Result<Admission, LedgerError> {
     let mut last = None;
     for _ in 0..ATTEMPTS {
         match ledger.reserve(holder, &ask(limits, TOKENS), noon(), HOLD).await {
@@ -29,11 +34,34 @@ async fn reserve(ledger: &Ledger, limits: &[ScopeLimit], id: &str) -> Result<Adm
     Err(last.unwrap())
 }
 
+/// Sends a request again, each time in a new execution, until it is approved or denied. An execution that ends without
+/// an answer is canceled first.
+async fn answered(ledger: &Ledger, limits: &[ScopeLimit], id: &str) -> Admission {
+    for round in 0..ROUNDS {
+        let holder = Holder { request_id: id, execution_id: &format!("arn:execution:{id}:{round}") };
+        match held_by(ledger, limits, holder).await {
+            Ok(admission) => return admission,
+            Err(_) => cancel(ledger, limits, holder).await,
+        }
+    }
+    panic!("no answer in {ROUNDS} rounds")
+}
+
+async fn cancel(ledger: &Ledger, limits: &[ScopeLimit], holder: Holder<'_>) {
+    let limits: Vec<&ScopeLimit> = limits.iter().collect();
+    for round in 1..=ROUNDS {
+        match ledger.cancel(holder, &limits, noon()).await {
+            Ok(()) => return,
+            Err(error) => assert!(round < ROUNDS, "{error}"),
+        }
+    }
+}
+
 async fn settle(ledger: &Ledger, reservation: &Reservation, tokens: u64) {
-    for attempt in 1..=ATTEMPTS {
+    for round in 1..=ROUNDS {
         match ledger.settle(reservation, Some(output(tokens)), noon()).await {
             Ok(_) => return,
-            Err(error) => assert!(attempt < ATTEMPTS, "{error}"),
+            Err(error) => assert!(round < ROUNDS, "{error}"),
         }
     }
 }
@@ -95,18 +123,13 @@ async fn at_once(limits: &[ScopeLimit], share: u32, seed: u64) -> (Vec<Reservati
             let (ledger, limits, permits) = (ledger.clone(), limits.to_vec(), Arc::clone(&permits));
             tokio::spawn(async move {
                 let _permit = permits.acquire().await.unwrap();
-                reserve(&ledger, &limits, &format!("r{number}")).await
+                answered(&ledger, &limits, &format!("r{number}")).await
             })
         })
         .collect();
     let mut admitted = Vec::new();
     for task in tasks {
-        let admission = match task.await.unwrap() {
-            // The request was denied, and the answer was lost. The state machine then denies it.
-            Err(LedgerError::GivenUp) => continue,
-            admission => admission.unwrap(),
-        };
-        match admission {
+        match task.await.unwrap() {
             Admission::Approved { reservation, .. } => admitted.push(reservation),
             Admission::Denied { .. } => {}
             Admission::Duplicate => panic!("a request is no duplicate of itself"),
