@@ -13,6 +13,7 @@ import struct
 import sys
 import threading
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,8 +23,6 @@ import psutil
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade"}
 UPSTREAM_SECONDS = 60
-# All functions run a program of this name.
-PROGRAM = "bootstrap"
 # Closing a connection with this option sends a reset.
 RESET = struct.pack("ii", 1, 0)
 
@@ -83,7 +82,7 @@ class FaultProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), handler or Handler)
         self.function, self.plan = function, plan
         self.upstream = urlsplit(upstream)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.url = url(self.server_address[1])
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def __enter__(self):
@@ -161,18 +160,26 @@ def operation_of(path, headers):
 
 
 def process_behind(client_port, server_port):
-    """Returns the id of the function's process at the other end of a connection, or None if the process has ended."""
+    """Returns the id of the function's process at the other end of a connection, or None if the process has ended.
+
+    Searches only the processes that have the proxy's address in their environment, because hundreds of functions can run. The
+    caller would give up before the open files of all of them are read.
+    """
     socket_name = socket_of(client_port, server_port) if sys.platform == "linux" else None
-    # `psutil.process_iter` would remember the program that a process ran when it was first seen. A function's process that
-    # was seen before it started its program could then never be found.
+    address = url(server_port)
+    # `psutil.process_iter` is not used, because it remembers processes that it saw before they started their program.
     for process_id in psutil.pids():
         try:
             process = psutil.Process(process_id)
-            if Path(process.exe()).name == PROGRAM and holds(process, socket_name, client_port, server_port):
+            if address in process.environ().values() and holds(process, socket_name, client_port, server_port):
                 return process_id
         except (psutil.Error, OSError):
             continue
     return None
+
+
+def url(port):
+    return f"http://127.0.0.1:{port}"
 
 
 def socket_of(client_port, server_port):
@@ -188,9 +195,15 @@ def socket_of(client_port, server_port):
 def holds(process, socket_name, client_port, server_port):
     """`True` if a process has the connection open."""
     if sys.platform == "linux":
-        # Unlike `iterdir`, `scandir` keeps its own descriptor open, which is one of the list if the process is this one.
-        return any(str(Path(each).readlink()) == socket_name for each in os.scandir(f"/proc/{process.pid}/fd"))
+        return socket_name in open_files(process.pid)
     return any(
         each.raddr and (each.laddr.port, each.raddr.port) == (client_port, server_port)
         for each in process.net_connections(kind="tcp4")
     )
+
+
+def open_files(process_id):
+    """Yields Linux's names of a process's open files. Skips files that the process closes meanwhile."""
+    for descriptor in Path(f"/proc/{process_id}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            yield str(descriptor.readlink())

@@ -9,6 +9,8 @@ use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::{Amount, Reservation, ReservedScope, Unit};
 use sentry_lambda::StartError;
 
+const MESSAGE: &str = "Denied by CloudWatch's figure alone.";
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
     sentry_lambda::run(|input| async move { Ok(check_only(&input)) }).await
@@ -17,15 +19,15 @@ async fn main() -> Result<(), StartError> {
 fn check_only(input: &ReserveInput) -> Decision {
     let request = &input.request;
     let (Gathered::Available(usage), Gathered::Available(LimitsFound::Found { limits }), _) = &input.gathered else {
-        return denied(input, ErrorCode::LedgerUnavailable);
+        return denied(input, unknown());
     };
     let Some(window) = limits.model.first().map(|limit| &limit.window) else {
-        return denied(input, ErrorCode::LedgerUnavailable);
+        return denied(input, unknown());
     };
     let seen = Amount::of_many(&usage.model.since(window.start), None);
     let spent = |unit: Unit, limit: u128| seen.get(unit) >= limit;
     if limits.model.iter().take(1).any(|limit| limit.limits.iter().any(|(unit, limit)| spent(unit, limit))) {
-        return denied(input, ErrorCode::BudgetExceeded);
+        return denied(input, ErrorBody::new(ErrorCode::BudgetExceeded, MESSAGE));
     }
     let now = Utc::now();
     let scope = |limit: &_| ReservedScope { limit: Clone::clone(limit), seen, usage_age_seconds: None, shard: None };
@@ -43,8 +45,12 @@ fn check_only(input: &ReserveInput) -> Decision {
     Decision::Approved { approved: true, admitted: Box::new(admitted) }
 }
 
-fn denied(input: &ReserveInput, code: ErrorCode) -> Decision {
-    let error = ErrorBody::new(code, "Denied by CloudWatch's figure alone.");
+/// The usage or the limits could not be read. The client may send the request again.
+fn unknown() -> ErrorBody {
+    ErrorBody::new(ErrorCode::LedgerUnavailable, MESSAGE).with("reason", "NotGathered")
+}
+
+fn denied(input: &ReserveInput, error: ErrorBody) -> Decision {
     let answer =
         FinalAnswer::refused(input.request.tags.clone(), Some((&input.request.model).into()), error, Vec::new());
     Decision::Denied { approved: false, answer: Box::new(answer), record: None }
