@@ -20,14 +20,17 @@ def identified(model="nova-lite", request_id=None, application=None, **options):
 def refused(sentry, sent):
     answer = sentry.ask(sent)
     check_error(answer, "DuplicateRequest")
-    assert answer["tags"]["requestId"] == sent["tags"]["requestId"]
+    assert answer["tags"]["requestId"] == answer["error"]["details"]["requestId"] == sent["tags"]["requestId"]
     return answer
 
 
 def test_settled_request_is_not_repeated(sentry):
     sent = identified()
-    check_succeeded(sentry.ask(sent), sent)
-    assert refused(sentry, sent)["tags"]["applicationId"] == sent["tags"]["applicationId"]
+    first = check_succeeded(sentry.ask(sent), sent)
+    answer = refused(sentry, sent)
+    assert answer["tags"]["applicationId"] == sent["tags"]["applicationId"]
+    told = {"state": "settled", "usage": first["usage"], "cost": first["cost"]}
+    assert answer["error"]["details"] == {"requestId": sent["tags"]["requestId"], **told}
 
 
 def test_the_id_alone_decides(sentry):
@@ -62,7 +65,8 @@ def test_request_in_flight_is_not_repeated(sentry):
     arn, bare = sentry.profile_arn()
     sent = identified(arn, latency_ms=2000)
     with InFlight(sentry, sent, bare) as first:
-        refused(sentry, sent)
+        answer = refused(sentry, sent)
+        assert answer["error"]["details"] == {"requestId": sent["tags"]["requestId"], "state": "in_flight"}
     check_succeeded(first.answer, sent)
     assert sentry.calls(bare) == 1
 

@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sentry_contract::answer::Spent;
 use sentry_contract::states::{CancelInput, LateSettlement, MetricsRecord};
 use sentry_domain::{Amount, ScopeLimit};
 use sentry_lambda::cause;
-use sentry_ledger::{Holder, Ledger, LedgerError, Settled};
+use sentry_ledger::{Holder, Ledger, LedgerError, Settled, Used};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tracing::error;
 
@@ -103,8 +105,11 @@ impl LateSettlements {
         now: DateTime<Utc>,
     ) -> Result<Settled, LedgerError> {
         let price = settlement.model.price.as_ref();
-        let actual = record.usage.map(|usage| Amount::of_request(&usage.tokens, price));
-        Box::pin(self.ledger.end(&settlement.reservation, actual, settlement.nothing_spent, now)).await
+        let used = record.usage.map(|usage| Used {
+            amount: Amount::of_request(&usage.tokens, price),
+            told: json!(Spent::of(usage.tokens, price)).to_string(),
+        });
+        Box::pin(self.ledger.end(&settlement.reservation, used, settlement.nothing_spent, now)).await
     }
 }
 

@@ -1,9 +1,10 @@
 //! The errors of denied requests. Limits that only observe report the same errors.
 
+use sentry_contract::answer::Spent;
 use sentry_contract::request::Model;
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::{ScopeLimit, Unit};
-use sentry_ledger::Shortage;
+use sentry_ledger::{Earlier, Shortage};
 use serde_json::{Value, json};
 
 /// The request does not fit, either permanently or because of holds.
@@ -88,11 +89,19 @@ pub fn too_large(limit: &ScopeLimit, unit: Unit, needed: u128, most: u128) -> Er
 }
 
 /// Another execution handles the request, or has handled it.
-pub fn duplicate(request_id: &str) -> ErrorBody {
+pub fn duplicate(request_id: &str, earlier: &Earlier) -> ErrorBody {
+    let (state, is) = match earlier {
+        Earlier::InFlight => ("in_flight", "is in flight"),
+        Earlier::Settled { .. } => ("settled", "was settled in the last 48 hours"),
+    };
     let message = format!(
-        "A request with the requestId {request_id} is in flight or was settled in the last 48 hours, so nothing was sent to the model. Use its answer, or give a new requestId."
+        "A request with the requestId {request_id} {is}, so nothing was sent to the model. Use its answer, or give a new requestId."
     );
-    ErrorBody::new(ErrorCode::DuplicateRequest, message).with("requestId", request_id)
+    let error = ErrorBody::new(ErrorCode::DuplicateRequest, message).with("requestId", request_id).with("state", state);
+    let Earlier::Settled { told: Some(told) } = earlier else { return error };
+    // A text that a later version wrote might not be understood. The state is true in any case.
+    let Ok(Spent { usage, cost }) = serde_json::from_str(told) else { return error };
+    error.with("usage", json!(usage)).with("cost", json!(cost))
 }
 
 /// The limit in dollars that `field` of the item names cannot be enforced, because the request has no price. Either the

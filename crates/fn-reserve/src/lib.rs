@@ -65,9 +65,9 @@ impl Reserver {
                 would_deny.extend(short.iter().map(denial::short));
                 approved(reservation, &input, called, would_deny)
             }
-            Admission::Duplicate => {
+            Admission::Duplicate(earlier) => {
                 let request_id = request.tags.get(Tags::REQUEST_ID).unwrap_or_default();
-                denied(&input, denial::duplicate(request_id), Vec::new(), Vec::new())
+                denied(&input, denial::duplicate(request_id, &earlier), Vec::new(), Vec::new())
             }
             Admission::Denied { shortage, mut budget, alerts } => {
                 for entry in budget.iter_mut().take(limits.len()) {

@@ -144,13 +144,32 @@ async fn what_does_not_fit_is_denied_with_the_figures_and_may_come_again() {
 }
 
 #[tokio::test]
-async fn a_request_that_another_execution_has_is_a_duplicate() {
-    let put = mock!(Client::put_item).then_error(|| PutItemError::ConditionalCheckFailedException(refusing()));
-    let limits = one(limit(json!({"output": 5_000})));
-    let decision = decide(&reserver(&[&put]), input(limits, usage(0, 0), json!({}))).await.unwrap();
-    assert_eq!(decision["answer"]["error"]["code"], "DuplicateRequest");
-    assert_eq!((&decision["answer"]["statusCode"], &decision["answer"]["outcome"]), (&json!(409), &json!("Invalid")));
-    assert!(decision["answer"].get("budget").is_none() && decision.get("record").is_none(), "{decision}");
+async fn a_request_that_another_execution_has_is_a_duplicate_and_says_how_that_one_stands() {
+    let spent = json!({"usage": {"inputTokens": 3, "outputTokens": 4, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 0, "totalTokens": 7},
+                       "cost": {"usd": "0.000001160", "priced": true}});
+    let settled = json!({"state": "settled", "usage": spent["usage"], "cost": spent["cost"]});
+    let cases = [
+        (vec![], json!({"state": "in_flight"})),
+        (vec![("heldUntil", AttributeValue::N("99999999999".to_owned()))], json!({"state": "in_flight"})),
+        (vec![("heldUntil", AttributeValue::N("1".to_owned()))], json!({"state": "settled"})),
+        (vec![("told", AttributeValue::S(spent.to_string()))], settled),
+        (vec![("told", AttributeValue::S("of a later version".to_owned()))], json!({"state": "settled"})),
+    ];
+    for (entry, mut details) in cases {
+        let put = mock!(Client::put_item).then_error(move || {
+            let entry = entry.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+            let failed = ConditionalCheckFailedException::builder().set_item(Some(entry.collect()));
+            PutItemError::ConditionalCheckFailedException(failed.build())
+        });
+        let limits = one(limit(json!({"output": 5_000})));
+        let decision = decide(&reserver(&[&put]), input(limits, usage(0, 0), json!({}))).await.unwrap();
+        let answer = &decision["answer"];
+        assert_eq!(answer["error"]["code"], "DuplicateRequest");
+        details["requestId"] = answer["tags"]["requestId"].clone();
+        assert_eq!(answer["error"]["details"], details);
+        assert_eq!((&answer["statusCode"], &answer["outcome"]), (&json!(409), &json!("Invalid")));
+        assert!(answer.get("budget").is_none() && decision.get("record").is_none(), "{decision}");
+    }
 }
 
 #[tokio::test]

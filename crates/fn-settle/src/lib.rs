@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sentry_contract::ErrorCode;
-use sentry_contract::answer::FinalAnswer;
+use sentry_contract::answer::{FinalAnswer, Spent};
 use sentry_contract::states::{Admitted, CancelInput, SettleEvent, SettleInput};
 use sentry_domain::{Amount, ScopeLimit};
 use sentry_lambda::Failure;
-use sentry_ledger::{Holder, Ledger, LedgerError, Settled};
+use sentry_ledger::{Holder, Ledger, LedgerError, Settled, Used};
 use sentry_models::adapters::Conclusion;
 use serde::Serialize;
+use serde_json::json;
 
 pub use queue::MetricsQueue;
 
@@ -70,8 +71,11 @@ impl Settler {
         now: DateTime<Utc>,
     ) -> Result<Settled, LedgerError> {
         let price = admitted.model.price.as_ref();
-        let actual = conclusion.usage().map(|usage| Amount::of_request(&usage, price));
-        Box::pin(self.ledger.end(&admitted.reservation, actual, conclusion.nothing_spent(), now)).await
+        let used = conclusion.usage().map(|usage| Used {
+            amount: Amount::of_request(&usage, price),
+            told: json!(Spent::of(usage, price)).to_string(),
+        });
+        Box::pin(self.ledger.end(&admitted.reservation, used, conclusion.nothing_spent(), now)).await
     }
 
     async fn cancel(&self, input: &CancelInput, now: DateTime<Utc>) -> Result<Ending, Failure> {

@@ -39,10 +39,22 @@ fn takes(expected: fn(&Value) -> bool) -> Rule {
 }
 
 fn settler_with(rules: &[&Rule], queue: &Rule) -> Settler {
-    let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, rules);
+    let told = tells(|_| true);
+    let rules = [rules, &[&told]].concat();
+    let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &rules);
     let ledger = Ledger::new(client, "ledger".into(), "requests".into());
     let queue = mock_client!(aws_sdk_sqs, RuleMode::MatchAny, &[queue]);
     Settler::new(ledger, MetricsQueue::new(queue, "queue".into()), Duration::from_secs(240))
+}
+
+/// A write for requests with the same id, whose text must be `expected`.
+fn tells(expected: fn(&Value) -> bool) -> Rule {
+    mock!(Client::put_item)
+        .match_requests(move |put| {
+            let told = put.item().and_then(|item| item.get("told")?.as_s().ok());
+            told.is_some_and(|told| expected(&serde_json::from_str(told).unwrap()))
+        })
+        .then_output(|| PutItemOutput::builder().build())
 }
 
 fn item(numbers: &[(&str, u64)]) -> HashMap<String, AttributeValue> {
@@ -119,6 +131,22 @@ async fn the_tokens_and_their_exact_price_take_the_place_of_the_hold() {
     assert_eq!((&settled["outcome"], &settled["statusCode"]), (&json!("Succeeded"), &json!(200)));
     assert_eq!((&settled["budget"], &settled["cost"]["usd"]), (&budget, &json!("0.464550000")));
     assert_eq!(settled["output"]["message"]["content"], "the marked answer");
+}
+
+#[tokio::test]
+async fn a_request_with_the_same_id_is_told_the_usage_and_the_cost_and_no_text() {
+    let rule = settles(&[], item(&[("settledOutput", 900)]));
+    let told = tells(|told| {
+        told["usage"]["totalTokens"] == 121_250
+            && told["cost"] == json!({"usd": "0.464550000", "priced": true})
+            && !told.to_string().contains("marked")
+    });
+    let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&rule, &told]);
+    let queue = mock_client!(aws_sdk_sqs, RuleMode::MatchAny, &[&takes(|_| true)]);
+    let ledger = Ledger::new(client, "ledger".into(), "requests".into());
+    let settler = Settler::new(ledger, MetricsQueue::new(queue, "queue".into()), Duration::from_secs(240));
+    settle(&settler, event(reservation(json!({"output": 5_000}), json!([])), answered())).await.unwrap();
+    assert_eq!(told.num_calls(), 1);
 }
 
 #[tokio::test]

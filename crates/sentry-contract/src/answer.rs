@@ -95,6 +95,23 @@ impl Cost {
     }
 }
 
+/// The usage and the cost of a settled request, for a request that repeats its id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// The tokens that were used.
+    pub usage: Usage,
+    /// The cost of these tokens.
+    pub cost: Cost,
+}
+
+impl Spent {
+    /// The usage with its cost at `price`.
+    #[must_use]
+    pub fn of(usage: TokenUsage, price: Option<&Price>) -> Self {
+        Self { cost: Cost::of(&usage, price), usage: usage.into() }
+    }
+}
+
 /// The reason why the model stopped, in Converse's terms for every family.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

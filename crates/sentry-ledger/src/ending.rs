@@ -1,9 +1,11 @@
 //! The end of a reservation: its settlement or release, the figures for the answer, and the alerts that are due.
 
 use chrono::{DateTime, Utc};
+use futures_util::future::try_join;
 use sentry_domain::{Alert, Amount, BudgetEntry, Reservation, ReservedScope};
 
 use crate::alert::due_alerts;
+use crate::holder::Holder;
 use crate::settle::After;
 use crate::store::{Ledger, LedgerError};
 
@@ -16,9 +18,18 @@ pub struct Settled {
     pub alerts: Vec<Alert>,
 }
 
+/// The known usage of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// The amount to charge.
+    pub amount: Amount,
+    /// The text for requests with the same id in the next 48 hours; see [`Earlier::Settled`](crate::Earlier::Settled).
+    pub told: String,
+}
+
 impl Ledger {
-    /// Ends a reservation: charges `actual`, or releases the hold if `actual` is absent and `nothing_spent` is `true`.
-    /// If neither is known, the hold stays until it expires.
+    /// Ends a reservation: charges `used`, or releases the hold if `used` is absent and `nothing_spent` is `true`. If
+    /// neither is known, the hold stays until it expires.
     ///
     /// A repeated call changes nothing more.
     ///
@@ -27,14 +38,17 @@ impl Ledger {
     pub async fn end(
         &self,
         reservation: &Reservation,
-        actual: Option<Amount>,
+        used: Option<Used>,
         nothing_spent: bool,
         now: DateTime<Utc>,
     ) -> Result<Settled, LedgerError> {
-        let after = if actual.is_none() && nothing_spent {
-            self.release(reservation, now).await?
-        } else {
-            self.settle(reservation, actual, now).await?
+        let after = match used {
+            Some(Used { amount, told }) => {
+                let told = self.tell(Holder::from(reservation), &told, now);
+                try_join(self.settle(reservation, Some(amount), now), told).await?.0
+            }
+            None if nothing_spent => self.release(reservation, now).await?,
+            None => self.settle(reservation, None, now).await?,
         };
         let mut settled = Settled::default();
         for (scope, after) in reservation.scopes.iter().zip(after) {

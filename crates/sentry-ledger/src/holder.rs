@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sentry_domain::fnv1a;
+use sentry_domain::{Reservation, fnv1a};
 
 /// The execution that works on a request.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,12 @@ pub struct Holder<'a> {
     pub request_id: &'a str,
     /// ARN of the execution.
     pub execution_id: &'a str,
+}
+
+impl<'a> From<&'a Reservation> for Holder<'a> {
+    fn from(reservation: &'a Reservation) -> Self {
+        Self { request_id: &reservation.request_id, execution_id: &reservation.execution_id }
+    }
 }
 
 impl Holder<'_> {

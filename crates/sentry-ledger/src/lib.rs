@@ -19,13 +19,13 @@ mod store;
 mod sweep;
 
 pub use admission::{Ask, Budget, LEAST_OUTPUT_TOKENS, Shortage};
-pub use ending::Settled;
+pub use ending::{Settled, Used};
 pub use figures::Figures;
 pub use holder::Holder;
 pub use mark::{Claim, ClaimedUntil};
 pub use reserve::{Admission, Choice};
 pub use settle::After;
-pub use store::{Ledger, LedgerError};
+pub use store::{Earlier, Ledger, LedgerError};
 pub use sweep::Swept;
 
 /// The decisions of the ledger between its reads and writes, without I/O. The model checker in `tests/model` calls the

@@ -16,7 +16,7 @@ use crate::key::{Key, delete_after};
 use crate::lease::{self, Groups, Place};
 use crate::scope_items::ScopeItems;
 use crate::settle::expiries;
-use crate::store::{Ledger, LedgerError, ROUNDS, Registered, Written, pause};
+use crate::store::{Earlier, Ledger, LedgerError, ROUNDS, Registered, Written, pause};
 
 /// One in this many holds in shards is followed by a read of the items' sizes, if a transaction took the hold or one
 /// of the items is too large. The answer of a transaction does not show the items. Not every hold is followed by this
@@ -48,8 +48,8 @@ pub enum Admission {
         /// Alerts that are due. If every request is denied, nothing else reports usage that bypasses the sentry.
         alerts: Vec<Alert>,
     },
-    /// A request with the same id is in flight, or was settled.
-    Duplicate,
+    /// An earlier request has the same id.
+    Duplicate(Earlier),
 }
 
 /// The model that an admission is about.
@@ -136,12 +136,15 @@ impl Ledger {
         let now = DateTime::from_timestamp_millis(now.timestamp_millis()).unwrap_or(now);
         let wanted = Attempt::new(holder, ask, now, hold_for);
         // Placing the hold adds no latency, because it runs while the request is registered.
-        let (registered, wanted) =
-            try_join(self.register(holder.request_id, &owner, now), Box::pin(self.placed(wanted, false))).await?;
+        let (registered, wanted) = try_join(
+            self.register(holder.request_id, &owner, now, now + hold_for),
+            Box::pin(self.placed(wanted, false)),
+        )
+        .await?;
         let mut progress = match registered {
             Registered::First => Progress { is_uncertain: false },
             Registered::Again => Progress { is_uncertain: true },
-            Registered::Other => return Ok((Admission::Duplicate, Choice::Wanted)),
+            Registered::Other(earlier) => return Ok((Admission::Duplicate(earlier), Choice::Wanted)),
             Registered::GivenUp => return Err(LedgerError::GivenUp),
         };
         let (admission, choice) = match fallback {

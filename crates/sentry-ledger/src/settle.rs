@@ -62,7 +62,7 @@ impl Ledger {
     /// The same as for [`Self::settle`].
     pub async fn release(&self, reservation: &Reservation, now: DateTime<Utc>) -> Result<Vec<After>, LedgerError> {
         let after = self.settle(reservation, Some(Amount::ZERO), now).await?;
-        let holder = Holder { request_id: &reservation.request_id, execution_id: &reservation.execution_id };
+        let holder = Holder::from(reservation);
         self.forget(holder.request_id, &holder.owner()).await?;
         Ok(after)
     }
@@ -192,7 +192,7 @@ pub fn places_of(holder: Holder<'_>, limit: &ScopeLimit, own: &Item, now: DateTi
 #[must_use]
 pub fn settlements(reservation: &Reservation, actual: Option<Amount>, now: DateTime<Utc>) -> Vec<(Key, Change)> {
     let Some(actual) = actual else { return vec![] };
-    let holder = Holder { request_id: &reservation.request_id, execution_id: &reservation.execution_id };
+    let holder = Holder::from(reservation);
     let owner = holder.owner();
     let hold = Hold {
         amount: reservation.hold,

@@ -26,6 +26,7 @@ use thiserror::Error as ThisError;
 use crate::admission::Budget;
 use crate::change::Change;
 use crate::expression::{self, Attributes, DamagedAttribute, Expression};
+use crate::holder::Holder;
 use crate::item::Item;
 use crate::key::Key;
 use crate::lease::{self, Place};
@@ -39,6 +40,10 @@ const EXPIRES_AT: &str = "expiresAt";
 /// Present if the execution that had the request has given it up. That execution cannot register it again, but another
 /// one can.
 const GIVEN_UP: &str = "givenUp";
+/// The second since 1970 at which the hold of the request expires.
+const HELD_UNTIL: &str = "heldUntil";
+/// The text that the settlement left for repeated requests.
+const TOLD: &str = "told";
 /// Seconds for which [`GIVEN_UP`] is remembered. This is much longer than a write of one of its functions can be on
 /// its way.
 const GIVEN_UP_SECONDS: i64 = 120;
@@ -94,15 +99,40 @@ pub enum Written {
     Unknown,
 }
 
+/// The request that has the id of a repeated request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Earlier {
+    /// It is not settled, and its hold has not expired.
+    InFlight,
+    /// It is settled, or its hold has expired and counts in full.
+    Settled {
+        /// The text in [`Used`](crate::Used). Absent if the usage is unknown.
+        told: Option<String>,
+    },
+}
+
+impl Earlier {
+    /// Reads an entry of the requests table.
+    fn of(entry: Option<&Attributes>, now: DateTime<Utc>) -> Self {
+        let text = |name: &str| entry.and_then(|entry| entry.get(name)?.as_s().ok());
+        let number = |name: &str| entry.and_then(|entry| entry.get(name)?.as_n().ok()?.parse::<i64>().ok());
+        match text(TOLD) {
+            Some(told) => Self::Settled { told: Some(told.clone()) },
+            None if number(HELD_UNTIL).is_some_and(|second| second <= now.timestamp()) => Self::Settled { told: None },
+            None => Self::InFlight,
+        }
+    }
+}
+
 /// The result of registering a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Registered {
     /// The request had no entry, or none that still counts. It belongs to this execution now.
     First,
     /// The entry is this execution's own, from an earlier call that did not finish.
     Again,
     /// The entry belongs to another execution.
-    Other,
+    Other(Earlier),
     /// The entry is this execution's own, and the execution has given the request up.
     GivenUp,
 }
@@ -123,13 +153,20 @@ impl Ledger {
         Self { client, table, requests, history: None }
     }
 
-    /// Registers the request for `owner`, unless it belongs to another execution.
-    pub(crate) async fn register(&self, id: &str, owner: &str, now: DateTime<Utc>) -> Result<Registered, LedgerError> {
+    /// Registers the request for `owner`, unless it belongs to another execution. Its hold expires at `held_until`.
+    pub(crate) async fn register(
+        &self,
+        id: &str,
+        owner: &str,
+        now: DateTime<Utc>,
+        held_until: DateTime<Utc>,
+    ) -> Result<Registered, LedgerError> {
         let condition = "attribute_not_exists(#id) OR #expires <= :now \
                          OR (#owner = :owner AND attribute_not_exists(#given_up)) \
                          OR (#owner <> :owner AND attribute_exists(#given_up))";
         let put = self
             .note(id, owner, now, REMEMBERED_SECONDS, condition)
+            .item(HELD_UNTIL, AttributeValue::N(held_until.timestamp().to_string()))
             .expression_attribute_names("#given_up", GIVEN_UP)
             .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
@@ -140,9 +177,10 @@ impl Ledger {
             }
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                    let known = failed.item().and_then(|item| item.get(OWNER)?.as_s().ok());
+                    let entry = failed.item();
+                    let known = entry.and_then(|item| item.get(OWNER)?.as_s().ok());
                     let is_own = known.is_some_and(|known| known == owner);
-                    Ok(if is_own { Registered::GivenUp } else { Registered::Other })
+                    Ok(if is_own { Registered::GivenUp } else { Registered::Other(Earlier::of(entry, now)) })
                 }
                 _ => Err(unavailable(error)),
             },
@@ -172,6 +210,18 @@ impl Ledger {
             .expression_attribute_names("#expires", EXPIRES_AT)
             .expression_attribute_values(":owner", owner)
             .expression_attribute_values(":now", AttributeValue::N(seconds.to_string()))
+    }
+
+    /// Keeps `told` for requests that repeat the id of a settled request. Does nothing if `holder` does not have the
+    /// request any more.
+    pub(crate) async fn tell(&self, holder: Holder<'_>, told: &str, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        let condition = "attribute_exists(#id) AND #owner = :owner AND #expires > :now";
+        let put = self.note(holder.request_id, &holder.owner(), now, REMEMBERED_SECONDS, condition);
+        match put.item(TOLD, AttributeValue::S(told.to_owned())).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if is(&error, PutItemError::is_conditional_check_failed_exception) => Ok(()),
+            Err(error) => Err(unavailable(error)),
+        }
     }
 
     /// Deletes the entry of the request. Nothing was spent on the request, so its id may be used again.

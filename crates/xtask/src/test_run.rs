@@ -42,19 +42,37 @@ const NATIVE_TESTS: [&str; 9] = [
 
 /// The test of a hundred processes at once. It runs alone, because it would delay every other test.
 const BURST: &str = "tests/test_hard_budget.py";
-/// Tests that mostly wait, for timeouts, retries and holds that expire. They run on a local AWS of their own beside the
-/// others, and change its functions meanwhile.
-const WAITING_TESTS: [&str; 7] = [
-    "tests/test_alerts.py",
-    "tests/test_crash_campaign.py",
-    "tests/test_crash_steps.py",
-    "tests/test_degrading.py",
-    "tests/test_duplicates.py",
-    "tests/test_late_settlement.py",
-    "tests/test_outages.py",
+/// Tests that run beside the others, each group on a local AWS of its own, whose functions it may change. Most of their
+/// time they wait: for timeouts, retries, and holds that expire. The groups take about as long as the tests that are in
+/// no group.
+const ASIDE: [Aside; 3] = [
+    Aside {
+        label: "Crashes, alerts and repeated requests, beside the others (pytest)",
+        files: &[
+            "tests/test_crash_campaign.py",
+            "tests/test_alerts.py",
+            "tests/test_degrading.py",
+            "tests/test_duplicates.py",
+        ],
+        native: false,
+    },
+    Aside {
+        label: "Outages, crashes at each step and late settlements, beside the others (pytest)",
+        files: &["tests/test_outages.py", "tests/test_crash_steps.py", "tests/test_late_settlement.py"],
+        native: false,
+    },
+    Aside { label: "Models, beside the others (pytest)", files: &["tests/test_models.py"], native: true },
 ];
 /// Tests that check everything that happened on a local AWS, so they run on each.
 const CLOSING_TESTS: [&str; 2] = ["tests/test_wire_shapes.py", "tests/test_logs.py"];
+
+/// Tests that run beside the others.
+struct Aside {
+    label: &'static str,
+    files: &'static [&'static str],
+    /// Afterwards, the tests of the native stack run on the same local AWS.
+    native: bool,
+}
 
 /// Runs every check and test. Ends with the line `N passed, N failed`. A failed test is an exit code.
 pub fn run(workspace: &Workspace, args: &TestArgs) -> ExitCode {
@@ -116,61 +134,78 @@ fn cargo_tests(step: Step, tests: &mut Command) -> Counts {
 /// Runs everything that needs the local AWS: the ledger tests if `ledger` is true, and the end-to-end tests. If the
 /// user gives arguments for pytest, all tests run on one stack.
 fn end_to_end(workspace: &Workspace, ledger: bool, pytest: &[String]) -> Counts {
-    let mut counts = Counts::default();
-    let result = with_local_aws(workspace, options(STACKS[0]), |running| {
+    let label = "End-to-end tests (pytest)";
+    on_a_local_aws(workspace, label, |running, counts| {
         if ledger {
-            counts += ledger_tests(workspace, running.state.port);
+            *counts += ledger_tests(workspace, running.state.port);
         }
         let without_ledger = without_ledger(workspace, running)?;
         if pytest.is_empty() {
-            side_by_side(workspace, running, &without_ledger, &mut counts)?;
+            let burst = Suite::new("A hundred clients at once (pytest)", [&[BURST][..]]).comparing(&without_ledger);
+            *counts += run_pytest(workspace, running, &burst, Output::Terminal)?;
+            side_by_side(workspace, label, running, counts)
         } else {
-            let suite = Suite::new("End-to-end tests (pytest)", [&["tests", "--ignore", NATIVE_TESTS[0]][..]]);
-            counts += run_pytest(workspace, running, &suite.comparing(&without_ledger).with(pytest), Output::Terminal)?;
+            let suite = Suite::new(label, [&["tests", "--ignore", NATIVE_TESTS[0]][..]]);
+            *counts +=
+                run_pytest(workspace, running, &suite.comparing(&without_ledger).with(pytest), Output::Terminal)?;
+            Ok(())
         }
-        logs_are_kept(counts, running)
+    })
+}
+
+/// Runs the groups of [`ASIDE`], and all other tests on `running` at the same time.
+fn side_by_side(workspace: &Workspace, label: &'static str, running: &Running, counts: &mut Counts) -> Result<()> {
+    std::thread::scope(|scope| {
+        let aside: Vec<_> = ASIDE.iter().map(|group| scope.spawn(|| run_aside(workspace, group))).collect();
+        let elsewhere = ASIDE.iter().flat_map(|group| group.files).chain(&[NATIVE_TESTS[0], BURST]);
+        let suite = Suite::new(label, [&["tests"][..]]).with(elsewhere.flat_map(|file| ["--ignore", file]));
+        let others = run_pytest(workspace, running, &suite, Output::Terminal);
+        for group in aside {
+            *counts += group.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+        *counts += others?;
+        Ok(())
+    })
+}
+
+/// Runs one group of [`ASIDE`] on a local AWS of its own.
+fn run_aside(workspace: &Workspace, group: &Aside) -> Counts {
+    on_a_local_aws(workspace, group.label, |running, counts| {
+        let suite = Suite::new(group.label, [group.files, &CLOSING_TESTS]);
+        *counts += run_pytest(workspace, running, &suite, Output::AtTheEnd)?;
+        if group.native {
+            let native = local_aws::up(workspace, &Options { port: running.state.port, ..options(STACKS[1]) })?;
+            let label = "End-to-end tests where Step Functions calls the models (pytest)";
+            let suite = Suite::new(label, [&NATIVE_TESTS[..], &["--lambda-stack-name", STACKS[0].0]]);
+            *counts += run_pytest(workspace, &native, &suite, Output::AtTheEnd)?;
+        }
+        Ok(())
+    })
+}
+
+/// Runs `work` on a local AWS of its own and returns what it counts. An error of `work` counts as a failure. The logs
+/// are kept if anything fails.
+fn on_a_local_aws(
+    workspace: &Workspace,
+    label: &str,
+    work: impl FnOnce(&Running, &mut Counts) -> Result<()>,
+) -> Counts {
+    let mut counts = Counts::default();
+    let result = with_local_aws(workspace, options(STACKS[0]), |running| {
+        work(running, &mut counts)?;
+        if counts.failed > 0 {
+            bail!("the logs are in .sentry/{}", running.state.port);
+        }
+        Ok(())
     });
     match result {
         Ok(()) => counts,
-        Err(error) if counts == Counts::default() => checks::could_not_run("End-to-end tests (pytest)", &error),
+        Err(error) if counts == Counts::default() => checks::could_not_run(label, &error),
         Err(error) => {
             console::line(&format!("{error:#}"));
             counts.with_exit(false)
         }
     }
-}
-
-/// Runs the tests that wait on `waiting`, and all others on a second local AWS at the same time.
-fn side_by_side(workspace: &Workspace, waiting: &Running, without_ledger: &Path, counts: &mut Counts) -> Result<()> {
-    let burst = Suite::new("A hundred clients at once (pytest)", [&[BURST][..]]).comparing(without_ledger);
-    *counts += run_pytest(workspace, waiting, &burst, Output::Terminal)?;
-    with_local_aws(workspace, options(STACKS[0]), |running| {
-        let mut others = Counts::default();
-        let waited = std::thread::scope(|scope| {
-            let label = "End-to-end tests that wait, beside the others (pytest)";
-            let suite = Suite::new(label, [&WAITING_TESTS[..], &CLOSING_TESTS]);
-            let aside = scope.spawn(move || run_pytest(workspace, waiting, &suite, Output::AtTheEnd));
-            let elsewhere = WAITING_TESTS.iter().chain(&[NATIVE_TESTS[0], BURST]).flat_map(|file| ["--ignore", file]);
-            let suite = Suite::new("End-to-end tests (pytest)", [&["tests"][..]]).with(elsewhere);
-            others += run_pytest(workspace, running, &suite, Output::Terminal)?;
-            let native = local_aws::up(workspace, &Options { port: running.state.port, ..options(STACKS[1]) })?;
-            let label = "End-to-end tests where Step Functions calls the models (pytest)";
-            let suite = Suite::new(label, [&NATIVE_TESTS[..], &["--lambda-stack-name", STACKS[0].0]]);
-            others += run_pytest(workspace, &native, &suite, Output::Terminal)?;
-            aside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        *counts += others;
-        *counts += waited?;
-        logs_are_kept(others, running)
-    })
-}
-
-/// Fails if a test failed, which keeps the logs of the local AWS.
-fn logs_are_kept(counts: Counts, running: &Running) -> Result<()> {
-    if counts.failed > 0 {
-        bail!("the logs are in .sentry/{}", running.state.port);
-    }
-    Ok(())
 }
 
 fn options((stack_name, invocation): (&str, &str)) -> Options {

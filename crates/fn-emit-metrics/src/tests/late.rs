@@ -40,6 +40,13 @@ fn settles(output: &'static str) -> Rule {
         .then_output(|| UpdateItemOutput::builder().attributes("settledOutput", N("143".to_owned())).build())
 }
 
+/// The write for requests with the same id.
+fn tells() -> Rule {
+    mock!(Ledger::put_item)
+        .match_requests(|put| put.item().is_some_and(|item| item.contains_key("told")))
+        .then_output(|| PutItemOutput::builder().build())
+}
+
 fn counts(name: &'static str) -> Rule {
     mock!(Client::put_metric_data)
         .match_requests(move |input| others(input).contains(&format!("{name}{{}} 1")))
@@ -48,9 +55,10 @@ fn counts(name: &'static str) -> Rule {
 
 #[tokio::test]
 async fn a_late_settlement_charges_what_was_used_and_is_counted() {
-    let (metrics, ledger) = (counts("LateSettlements"), settles("143"));
-    let answer = emitter_with(&metrics, &[&ledger], &[]).emit(batch(&[unsettled(json!({}))]), now()).await;
+    let (metrics, ledger, told) = (counts("LateSettlements"), settles("143"), tells());
+    let answer = emitter_with(&metrics, &[&ledger, &told], &[]).emit(batch(&[unsettled(json!({}))]), now()).await;
     assert_eq!((answer, ledger.num_calls(), metrics.num_calls()), (BatchAnswer::default(), 1, 1));
+    assert_eq!(told.num_calls(), 1);
 }
 
 #[tokio::test]
@@ -70,7 +78,7 @@ async fn a_request_that_certainly_spent_nothing_is_released_late() {
 async fn a_late_settlement_after_the_holds_expiry_is_told_apart() {
     let (metrics, ledger) = (counts("UnsettledRequests"), settles("143"));
     let later = now() + chrono::TimeDelta::minutes(7);
-    emitter_with(&metrics, &[&ledger], &[]).emit(batch(&[unsettled(json!({}))]), later).await;
+    emitter_with(&metrics, &[&ledger, &tells()], &[]).emit(batch(&[unsettled(json!({}))]), later).await;
     assert_eq!(metrics.num_calls(), 1);
 }
 

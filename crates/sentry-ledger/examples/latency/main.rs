@@ -26,7 +26,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use capacity::Meter;
 use sentry_domain::{Reservation, ScopeLimit};
-use sentry_ledger::{Admission, Holder, Ledger};
+use sentry_ledger::{Admission, Holder, Ledger, Used};
 use support::{HOLD, ask, client, limit, noon, output, tables};
 
 // Calls of each kind that are measured with one client, and with many clients.
@@ -40,6 +40,8 @@ const WINDOWS: [usize; 2] = [1, 3];
 const AMPLE: u64 = 1_000_000_000;
 const TIGHT: u64 = 150;
 const TOKENS: u32 = 100;
+/// The text for repeated requests, as long as the sentry's.
+const TOLD: &str = r#"{"usage":{"inputTokens":100,"outputTokens":50,"cacheReadInputTokens":0,"cacheWriteInputTokens":0,"totalTokens":150},"cost":{"usd":"0.000050000","priced":true}}"#;
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
@@ -153,7 +155,10 @@ async fn latencies() {
                     let begun = Instant::now();
                     let reservation = approved(&ledger, &limits).await;
                     let reserved = begun.elapsed();
-                    ledger.settle(&reservation, Some(output(50)), noon()).await.unwrap();
+                    ledger
+                        .end(&reservation, Some(Used { amount: output(50), told: TOLD.to_owned() }), false, noon())
+                        .await
+                        .unwrap();
                     [reserved, begun.elapsed().checked_sub(reserved).unwrap()]
                 }
             })
@@ -187,7 +192,10 @@ async fn costs() {
             let admission = reserve(&ledger, &limits).await;
             let largest = capacity::largest(&client, &table).await;
             if let Admission::Approved { reservation, .. } = admission {
-                ledger.settle(&reservation, Some(output(50)), noon()).await.unwrap();
+                ledger
+                    .end(&reservation, Some(Used { amount: output(50), told: TOLD.to_owned() }), false, noon())
+                    .await
+                    .unwrap();
             }
             let bill = meter.take();
             let (calls, writes, reads) = (bill.calls(), bill.writes, bill.reads);

@@ -108,7 +108,7 @@ impl<'a> Traffic<'a> {
                 Ok(None)
             }
             Err(other) => {
-                assert!(matches!(other, Admission::Duplicate), "{other:?}");
+                assert!(matches!(other, Admission::Duplicate(_)), "{other:?}");
                 self.observer.run.borrow_mut().duplicates += 1;
                 Ok(None)
             }
@@ -382,6 +382,7 @@ impl<'a> Traffic<'a> {
             if function > 0 {
                 self.wait(RETRY_WAIT).await;
             }
+            let told = self.table.note();
             let each = |((key, change), place): (&(Key, Change), &Place<'a>)| {
                 let (key, change, place) = (key.clone(), change.clone(), place.clone());
                 async move {
@@ -395,7 +396,8 @@ impl<'a> Traffic<'a> {
                     Ok(())
                 }
             };
-            let all: Vec<Result<(), Unavailable>> = join_all(changes.iter().zip(&attempt.places).map(each)).await;
+            let all = join_all(changes.iter().zip(&attempt.places).map(each));
+            let (all, ()): (Vec<Result<(), Unavailable>>, ()) = join(all, told).await;
             if all.iter().all(Result::is_ok) {
                 self.observer.run.borrow_mut().settled.push(self.clock.now() - ended);
                 return;

@@ -132,7 +132,7 @@ async fn at_once(limits: &[ScopeLimit], share: u32, seed: u64) -> (Vec<Reservati
         match task.await.unwrap() {
             Admission::Approved { reservation, .. } => admitted.push(reservation),
             Admission::Denied { .. } => {}
-            Admission::Duplicate => panic!("a request is no duplicate of itself"),
+            Admission::Duplicate(_) => panic!("a request is no duplicate of itself"),
         }
     }
     (admitted, ledger, Ledger::new(plain, table, requests))

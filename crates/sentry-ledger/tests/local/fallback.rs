@@ -1,7 +1,7 @@
 //! One hold for one of two models, whatever happens in between.
 
 use sentry_domain::{Amount, Remedy, Reservation, ScopeLimit};
-use sentry_ledger::{Admission, Choice, Holder, Ledger};
+use sentry_ledger::{Admission, Choice, Earlier, Holder, Ledger};
 
 use crate::support::{HOLD, ask, figures_of, ledger, limit, noon, output};
 
@@ -55,7 +55,7 @@ async fn a_repeat_finds_the_hold_for_whichever_model_it_was() {
             assert_eq!(taken(either(&ledger, limits, "b", "run-2").await, Choice::Fallback), second);
         }
         assert_eq!(held(&ledger, &limits).await, [0, 60, 60], "{shards} shards");
-        assert_eq!(either(&ledger, &limits, "b", "run-3").await.0, Admission::Duplicate);
+        assert_eq!(either(&ledger, &limits, "b", "run-3").await.0, Admission::Duplicate(Earlier::InFlight));
     }
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use sentry_domain::{Amount, Enforcement, LimitWindow, Limits, Reservation, ScopeLimit, Window, WindowKind};
-use sentry_ledger::{Admission, Figures, Holder, Ledger, LedgerError};
+use sentry_ledger::{Admission, Earlier, Figures, Holder, Ledger, LedgerError, Used};
 
 use crate::support::{HOLD, approved, ask, at_once, figures_of, ledger, limit, noon, output, sweep};
 
@@ -50,17 +50,24 @@ async fn an_execution_that_asks_again_finds_its_own_hold() {
 async fn a_request_id_is_good_for_one_request_that_spends() {
     let (ledger, limits) = (ledger().await, [limit("model#m", 1_000, 1)]);
     let held = reservation(reserve(&ledger, &limits, "a", "run-1", noon()).await);
-    assert_eq!(reserve(&ledger, &limits, "a", "run-2", noon()).await, Admission::Duplicate);
+    assert_eq!(reserve(&ledger, &limits, "a", "run-2", noon()).await, Admission::Duplicate(Earlier::InFlight));
+    let used = |amount, told: &str| Used { amount, told: told.to_owned() };
     // The model never worked on the request, so its id may be used again. An answer without tokens is still an answer.
     ledger.release(&held, noon()).await.unwrap();
     let blocked = reservation(reserve(&ledger, &limits, "b", "run-2", noon()).await);
-    ledger.settle(&blocked, Some(Amount::ZERO), noon()).await.unwrap();
-    assert_eq!(reserve(&ledger, &limits, "b", "run-3", noon()).await, Admission::Duplicate);
+    ledger.end(&blocked, Some(used(Amount::ZERO, "nothing")), false, noon()).await.unwrap();
+    let settled = |told: Option<&str>| Admission::Duplicate(Earlier::Settled { told: told.map(str::to_owned) });
+    assert_eq!(reserve(&ledger, &limits, "b", "run-3", noon()).await, settled(Some("nothing")));
     let held = reservation(reserve(&ledger, &limits, "a", "run-3", noon()).await);
-    ledger.settle(&held, Some(output(5)), noon()).await.unwrap();
+    ledger.end(&held, Some(used(output(5), "five")), false, noon()).await.unwrap();
     let days_later = noon() + TimeDelta::hours(47);
-    assert_eq!(reserve(&ledger, &limits, "a", "run-4", days_later).await, Admission::Duplicate);
+    assert_eq!(reserve(&ledger, &limits, "a", "run-4", days_later).await, settled(Some("five")));
     assert_eq!(figures(&ledger, &held).await.settled.output, 5);
+    // Nobody settled this request. Its hold counts in full when it expires.
+    reservation(reserve(&ledger, &limits, "c", "run-5", noon()).await);
+    let before = noon() + HOLD - TimeDelta::seconds(1);
+    assert_eq!(reserve(&ledger, &limits, "c", "run-6", before).await, Admission::Duplicate(Earlier::InFlight));
+    assert_eq!(reserve(&ledger, &limits, "c", "run-6", noon() + HOLD).await, settled(None));
 }
 
 #[tokio::test]
@@ -264,7 +271,7 @@ async fn a_scope_with_several_windows_fits_into_all_or_is_charged_in_none() {
                 assert_eq!(budget.len(), 3);
                 Some((shortage.limit.window.name, shortage.limit.window.resets_at))
             }
-            Admission::Duplicate => panic!("no duplicate"),
+            Admission::Duplicate(_) => panic!("no duplicate"),
         }
     };
     let denied = |window: &str, resets_at: &str| Some((window.to_owned(), Some(at(resets_at))));

@@ -145,7 +145,7 @@ fn judge(setup: &Setup, world: &mut World, number: usize, look: &Look) {
             assert_eq!(setup.attempt(&ask, number, client).reservation(), found);
             if setup.burst { Phase::Over(End::Admitted) } else { Phase::Model }
         }
-        Step::Done(Admission::Duplicate) => Phase::Over(End::Duplicate),
+        Step::Done(Admission::Duplicate(_)) => Phase::Over(End::Duplicate),
         Step::Done(Admission::Denied { shortage, budget, .. }) => {
             let denial = denial(&ask, look, &shortage, &budget);
             if client.uncertain {
