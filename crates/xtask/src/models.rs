@@ -66,7 +66,7 @@ fn recognize(name: &str, text: &str) -> Result<Source> {
         return Ok(Source::Genai(genai::read(name, text)?));
     }
     if offer::is_offer(text) {
-        return Ok(Source::Offer(offer::read(text).with_context(|| name.to_owned())?));
+        return Ok(Source::Offer(offer::read(name, text)?));
     }
     if start.starts_with('{') {
         return Ok(Source::Litellm(litellm::read(name, text)?));

@@ -35,17 +35,17 @@ pub fn read(name: &str, content: &str) -> Result<Prices> {
         serde_json::from_str(content).with_context(|| format!("{name}: not genai-prices' data"))?;
     let lines = text::Lines::of(content);
     let mut known = Vec::new();
+    let at = |part: &RawValue| format!("{name}:{}", lines.line(part.get()));
     for raw in providers {
-        let provider: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get()).context("a provider")?;
+        let provider: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get()).with_context(|| at(raw))?;
         if provider.get("id").is_none_or(|id| id.get().trim_matches('"') != PROVIDER) {
             continue;
         }
         let models =
-            provider.get("models").with_context(|| format!("{name}: the provider {PROVIDER} has no models"))?;
-        let models: Vec<&RawValue> = serde_json::from_str(models.get())?;
+            provider.get("models").with_context(|| format!("{}: the provider {PROVIDER} has no models", at(raw)))?;
+        let models: Vec<&RawValue> = serde_json::from_str(models.get()).with_context(|| at(models))?;
         for row in models {
-            let line = lines.line(row.get());
-            known.extend(model(row.get()).with_context(|| format!("{name}:{line}"))?);
+            known.extend(model(row.get()).with_context(|| at(row))?);
         }
     }
     if known.is_empty() {

@@ -4,25 +4,31 @@
 //! tokens in `AmazonBedrockFoundationModels`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::{Context, Result, bail};
 use rust_decimal::Decimal;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::catalogue::{AWS, Files, Priced, places, rows};
+use super::text;
 
 /// Suffix of a model's name in a marketplace offer.
 const MARKETPLACE_SUFFIX: &str = " (Amazon Bedrock Edition)";
 
-/// The fields of an offer file that are read. A real file has more.
+/// The fields of an offer file that are read. A real file has more. Products, terms and price dimensions are parsed
+/// one by one, so that an error can name the line.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct File {
+struct File<'t> {
     offer_code: String,
     publication_date: String,
-    products: BTreeMap<String, Product>,
-    terms: Terms,
+    #[serde(borrow)]
+    products: BTreeMap<String, &'t RawValue>,
+    #[serde(borrow)]
+    terms: Terms<'t>,
 }
 
 #[derive(Deserialize)]
@@ -31,15 +37,16 @@ struct Product {
 }
 
 #[derive(Deserialize)]
-struct Terms {
-    #[serde(rename = "OnDemand", default)]
-    on_demand: BTreeMap<String, BTreeMap<String, Term>>,
+struct Terms<'t> {
+    #[serde(rename = "OnDemand", default, borrow)]
+    on_demand: BTreeMap<String, BTreeMap<String, &'t RawValue>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Term {
-    price_dimensions: BTreeMap<String, Dimension>,
+struct Term<'t> {
+    #[serde(borrow)]
+    price_dimensions: BTreeMap<String, &'t RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -59,8 +66,10 @@ pub struct Row {
     /// The catalogue's name of the price component: `input`, `output`, `cacheRead`, `cacheWrite5m`, or
     /// `cacheWrite1h`.
     pub component: &'static str,
-    /// Usage type, which identifies the row.
+    /// Usage type. In a marketplace offer, several products have the same.
     pub usagetype: String,
+    /// The file and the line of the price, such as `index.json:120`.
+    pub at: String,
     /// `1K tokens` or `1M tokens`.
     pub unit: String,
     /// Price of one unit, in dollars.
@@ -91,11 +100,17 @@ impl Row {
         let factor = match self.unit.as_str() {
             "1K tokens" => 1_000,
             "1M tokens" => 1,
-            other => bail!("{}: {other:?} is no unit of tokens", self.usagetype),
+            other => bail!("{self}: {other:?} is no unit of tokens"),
         };
-        let usd: Decimal =
-            self.usd.parse().with_context(|| format!("{}: {:?} is no price", self.usagetype, self.usd))?;
+        let usd: Decimal = self.usd.parse().with_context(|| format!("{self}: {:?} is no price", self.usd))?;
         Ok((usd * Decimal::from(factor)).normalize())
+    }
+}
+
+/// The place of the row, for error messages: file, line and usage type.
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.usagetype)
     }
 }
 
@@ -112,34 +127,43 @@ pub fn is_offer(text: &str) -> bool {
 /// Parses an offer file of one Region. Rows of other tiers and kinds are only counted.
 ///
 /// # Errors
-/// If `text` is not an offer file, or if it has two different prices for the same product and component. In that
-/// case, the error names the usage types.
-pub fn read(text: &str) -> Result<Offer> {
-    let file: File = serde_json::from_str(text).context("not an offer file of the AWS Price List")?;
-    let region = region(&file)?;
+/// If `content` is not an offer file, if a row is invalid, or if it has two different prices for the same product and
+/// component. The error of a row names the file and the line.
+pub fn read(name: &str, content: &str) -> Result<Offer> {
+    let file: File<'_> =
+        serde_json::from_str(content).with_context(|| format!("{name}: not an offer file of the AWS Price List"))?;
+    let lines = text::Lines::of(content);
+    let at = |part: &RawValue| format!("{name}:{}", lines.line(part.get()));
+    let mut products = Vec::new();
+    for (sku, product) in &file.products {
+        let Product { attributes } = serde_json::from_str(product.get()).with_context(|| at(product))?;
+        products.push((sku, attributes));
+    }
+    let region = region(products.iter().map(|(_, attributes)| attributes)).with_context(|| name.to_owned())?;
     let mut rows: Vec<Row> = Vec::new();
     let mut other_rows = 0;
-    for (sku, product) in &file.products {
-        let Some(row) = row(&product.attributes, &region) else {
+    for (sku, attributes) in products {
+        let Some(row) = row(&attributes, &region) else {
             other_rows += 1;
             continue;
         };
-        let terms = file.terms.on_demand.get(sku).into_iter().flat_map(BTreeMap::values);
-        for dimension in terms.flat_map(|term| term.price_dimensions.values()) {
-            let Some(usd) = dimension.price_per_unit.get("USD") else { continue };
-            let row = Row { unit: dimension.unit.clone(), usd: usd.clone(), ..row.clone() };
+        let mut dimensions: Vec<&RawValue> = Vec::new();
+        for term in file.terms.on_demand.get(sku).into_iter().flat_map(BTreeMap::values) {
+            let term: Term<'_> = serde_json::from_str(term.get()).with_context(|| at(term))?;
+            dimensions.extend(term.price_dimensions.into_values());
+        }
+        for dimension in dimensions {
+            let at = at(dimension);
+            let Dimension { unit, price_per_unit } =
+                serde_json::from_str(dimension.get()).with_context(|| format!("{at}: {}", row.usagetype))?;
+            let Some(usd) = price_per_unit.get("USD").cloned() else { continue };
+            let row = Row { at, unit, usd, ..row.clone() };
             let same = |other: &&Row| {
                 (&other.product, other.scope, other.component) == (&row.product, row.scope, row.component)
             };
             match rows.iter().find(same) {
                 Some(other) if other.per_million()? != row.per_million()? => {
-                    bail!(
-                        "{} has two prices for {}: {} and {}",
-                        row.product,
-                        row.component,
-                        other.usagetype,
-                        row.usagetype
-                    )
+                    bail!("{other}: {} has another price for {} in {row}", row.product, row.component)
                 }
                 Some(_) => {}
                 None => rows.push(row),
@@ -147,14 +171,14 @@ pub fn read(text: &str) -> Result<Offer> {
         }
     }
     rows.sort_by(|a, b| (&a.product, a.scope, a.component).cmp(&(&b.product, b.scope, b.component)));
-    let published = file.publication_date.get(..10).context("no publicationDate")?.to_owned();
+    let published = file.publication_date.get(..10).with_context(|| format!("{name}: no publicationDate"))?.to_owned();
     Ok(Offer { code: file.offer_code, published, region, other_rows, rows })
 }
 
-/// The Region of most products. Some products have no Region or another Region.
-fn region(file: &File) -> Result<String> {
+/// The Region of most products, from their attributes. Some products have no Region or another Region.
+fn region<'p>(products: impl Iterator<Item = &'p BTreeMap<String, String>>) -> Result<String> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for region in file.products.values().filter_map(|product| product.attributes.get("regionCode")) {
+    for region in products.filter_map(|attributes| attributes.get("regionCode")) {
         *counts.entry(region).or_default() += 1;
     }
     let most = counts.into_iter().max_by_key(|(_, count)| *count).context("no product has a regionCode")?;
@@ -178,8 +202,8 @@ fn row(attributes: &BTreeMap<String, String>, region: &str) -> Option<Row> {
         None => first_party(rest)?,
     };
     let product = get("model").or_else(|| get("servicename")?.strip_suffix(MARKETPLACE_SUFFIX))?.to_owned();
-    let (unit, usd) = (String::new(), String::new());
-    Some(Row { product, scope, component, usagetype: usagetype.to_owned(), unit, usd })
+    let (at, unit, usd) = (String::new(), String::new(), String::new());
+    Some(Row { product, scope, component, usagetype: usagetype.to_owned(), at, unit, usd })
 }
 
 /// Scope and component of `USE1-MP:USE1_<dimension>-Units`. `dimension` may have the older or the newer spelling.
@@ -247,14 +271,17 @@ pub fn take_over(files: &mut Files, offer: &Offer) -> Result<Vec<String>> {
         for (form, scope) in forms {
             let rows: Vec<&&Row> = told.iter().filter(|row| row.scope == scope).collect();
             let place = (form.to_owned(), Some(offer.region.clone()));
-            let base = known.get(&place).or_else(|| known.get(&(form.to_owned(), None))).cloned();
-            if let Some(priced) = priced(offer, &rows, base).with_context(|| model.clone())? {
+            // An earlier price of the offer is no base: its rest may have changed in the other source since.
+            let own = known.get(&place).filter(|priced| priced.source != AWS);
+            let general = || known.get(&(form.to_owned(), None));
+            let before = known.get(&place).or_else(general);
+            if let Some(priced) = priced(offer, &rows, own.or_else(general).or(before), before)? {
                 known.insert(place, priced);
             }
         }
         entry.prices = rows(&known);
         if let Some(extract) = files.extracts.get_mut(AWS) {
-            extract.extend(told.iter().map(|row| (row.usagetype.clone(), cited(offer, row))));
+            extract.extend(told.iter().map(|row| cited(offer, row)));
         }
     }
     let mut left_out = vec![format!("left out {} row(s) of {} that price other things", offer.other_rows, offer.code)];
@@ -265,22 +292,24 @@ pub fn take_over(files: &mut Files, offer: &Offer) -> Result<Vec<String>> {
     Ok(left_out)
 }
 
-/// The price from the rows. `None` if the input or the output rate is absent.
-fn priced(offer: &Offer, rows: &[&&Row], base: Option<Priced>) -> Result<Option<Priced>> {
+/// The price from the rows, with the other rates of `base`. `None` if the input or the output rate is absent. If the
+/// price is that of `before`, the verdict of the second source stays.
+fn priced(offer: &Offer, rows: &[&&Row], base: Option<&Priced>, before: Option<&Priced>) -> Result<Option<Priced>> {
     let has = |component| rows.iter().any(|row| row.component == component);
     if !(has("input") && has("output")) {
         return Ok(None);
     }
-    let mut document = base.as_ref().map_or(Ok(json!({})), |base| serde_json::to_value(base.price))?;
-    let before = document.clone();
+    let mut document = base.map_or(Ok(json!({})), |base| serde_json::to_value(base.price))?;
     for row in rows {
         if let Value::Object(document) = &mut document {
             document.insert(row.component.to_owned(), row.per_million()?.to_string().into());
         }
     }
-    let price: sentry_domain::Price = serde_json::from_value(document).context("no price can be made of its rows")?;
+    let price: sentry_domain::Price = serde_json::from_value(document).with_context(|| {
+        let rows: Vec<String> = rows.iter().map(|row| row.at.clone()).collect();
+        format!("{}: no price can be made of these rows", rows.join(", "))
+    })?;
     let all_told = serde_json::to_value(price)?.as_object().is_some_and(|all| all.keys().all(|name| has(name)));
-    let same = serde_json::from_value::<sentry_domain::Price>(before).is_ok_and(|before| before == price);
     let url = format!(
         "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/{}/current/{}/index.json",
         offer.code, offer.region
@@ -288,19 +317,21 @@ fn priced(offer: &Offer, rows: &[&&Row], base: Option<Priced>) -> Result<Option<
     Ok(Some(Priced {
         price,
         source: AWS.to_owned(),
-        rest: base.as_ref().filter(|_| !all_told).map(|base| base.rest.clone().unwrap_or_else(|| base.source.clone())),
+        rest: base.filter(|_| !all_told).map(|base| base.rest.clone().unwrap_or_else(|| base.source.clone())),
         url: Some(url),
         read: offer.published.parse().context("publicationDate is no day")?,
-        second: base.filter(|_| same).and_then(|base| base.second),
+        second: before.filter(|before| before.price == price).and_then(|before| before.second.clone()),
     }))
 }
 
-/// The row in the format of the extract.
-fn cited(offer: &Offer, row: &Row) -> Value {
-    json!({
+/// The row in the extract, with its key. A usage type would not do as the key, because several products share it.
+fn cited(offer: &Offer, row: &Row) -> (String, Value) {
+    let key = [offer.region.as_str(), row.product.as_str(), row.scope, row.component].join(" / ");
+    let cited = json!({
         "offer": offer.code, "region": offer.region, "published": offer.published, "product": row.product, "scope": row.scope,
-        "component": row.component, "unit": row.unit, "usd": row.usd,
-    })
+        "component": row.component, "usagetype": row.usagetype, "unit": row.unit, "usd": row.usd,
+    });
+    (key, cited)
 }
 
 #[cfg(test)]
