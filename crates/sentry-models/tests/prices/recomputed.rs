@@ -230,8 +230,14 @@ fn a_price_of_an_offer_is_recomputed_from_its_rows_and_the_rest_from_litellm() {
         let is = |row: &Value| row["product"] == product && row["scope"] == scope && row["component"] == component;
         sources.aws.iter().find(|(_, row)| is(row)).map(|(key, _)| key.clone()).unwrap()
     };
-    let (dearer, gone) = (row("Claude Haiku 4.5", "regional", "input"), row("Claude Haiku 4.5", "global", "output"));
-    sources.aws.get_mut(&dearer).unwrap()["usd"] = json!("1.2000000000");
+    let dearer = [
+        (row("Claude Haiku 4.5", "regional", "input"), "1.2000000000"),
+        (row("Nova Lite", "regional", "tiers.flex.output"), "0.0001300000"),
+    ];
+    let gone = row("Claude Haiku 4.5", "global", "output");
+    for (key, usd) in dearer {
+        sources.aws.get_mut(&key).unwrap()["usd"] = json!(usd);
+    }
     sources.aws.remove(&gone);
     sources.litellm.get_mut("us.anthropic.claude-haiku-4-5-20251001-v1:0").unwrap()["cache_read_input_token_cost"] =
         json!(1.2e-7);
@@ -241,7 +247,9 @@ fn a_price_of_an_offer_is_recomputed_from_its_rows_and_the_rest_from_litellm() {
     assert_eq!(
         wrong,
         [
+            "amazon.nova-lite-v1:0 in us-east-1 tiers.flex.output: 0.12, but its source has 0.13",
             "global.anthropic.claude-haiku-4-5-20251001-v1:0 in us-east-1 output: the offer has no row",
+            "us.amazon.nova-lite-v1:0 in us-east-1 tiers.flex.output: 0.12, but its source has 0.13",
             "us.anthropic.claude-haiku-4-5-20251001-v1:0 in us-east-1 cacheRead: 0.11, but its source has 0.12",
             "us.anthropic.claude-haiku-4-5-20251001-v1:0 in us-east-1 input: 1.1, but its source has 1.2",
         ]

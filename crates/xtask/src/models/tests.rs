@@ -143,6 +143,24 @@ fn an_offer_that_is_imported_again_takes_the_rest_from_the_rows_of_today() {
     assert!(shown.contains(&own.to_owned()), "{shown:#?}");
 }
 
+#[test]
+fn a_rate_that_a_later_offer_lacks_goes_with_its_row() {
+    let before = imported(&shipped(), &[("offer.json", FIRST_PARTY)]).files;
+    let without_flex = FIRST_PARTY.replace("output-tokens-flex", "output-tokens-batch");
+    let after = imported(&before, &[("offer.json", &without_flex)]).files;
+    assert_eq!(
+        changes(&before, &after),
+        [
+            "changed  amazon.nova-lite-v1:0 bare in us-east-1 tiers.flex.input: 0.025 -> gone",
+            "changed  amazon.nova-lite-v1:0 bare in us-east-1 tiers.flex.output: 0.12 -> gone",
+            "changed  amazon.nova-lite-v1:0 us in us-east-1 tiers.flex.input: 0.025 -> gone",
+            "changed  amazon.nova-lite-v1:0 us in us-east-1 tiers.flex.output: 0.12 -> gone",
+        ]
+    );
+    let rows = &after.texts().unwrap()["sources/aws.json"];
+    assert!(rows.contains("USE1-NovaLite-input-tokens") && !rows.contains("flex"), "{rows}");
+}
+
 /// The tests of `sentry-models` recompute the prices of these files from their sources. After a change of the import,
 /// run this test with `SENTRY_UPDATE_FILES=1`, then review the git diff.
 #[test]
@@ -159,7 +177,9 @@ fn the_import_of_all_kinds_of_files_writes_what_the_tests_of_the_catalogue_recom
         if std::env::var_os("SENTRY_UPDATE_FILES").is_some() {
             fs::write(&path, &text).unwrap();
         }
-        assert_eq!(fs::read_to_string(&path).unwrap_or_default(), text, "{} differs", path.display());
+        let file = fs::read_to_string(&path).unwrap_or_default();
+        let line = file.lines().zip(text.lines()).find(|(file, import)| file != import);
+        assert!(file == text, "{} differs, first in: {line:#?}", path.display());
     }
 }
 
