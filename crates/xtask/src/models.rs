@@ -81,7 +81,7 @@ struct Updated {
 }
 
 /// Applies all sources to the files. LiteLLM's rows come first, because AWS offers take precedence over them.
-/// genai-prices is only compared.
+/// genai-prices is only compared. Without a file of it, the rows of its last import are compared.
 fn update(mut files: Files, sources: &[Source], read: NaiveDate) -> Result<Updated> {
     let mut left_out = Vec::new();
     for source in sources {
@@ -98,6 +98,11 @@ fn update(mut files: Files, sources: &[Source], read: NaiveDate) -> Result<Updat
         if let Source::Genai(prices) = source {
             genai::compare(&mut files, prices)?;
         }
+    }
+    if !sources.iter().any(|source| matches!(source, Source::Genai(_)))
+        && let Some(prices) = genai::of_extract(&files)?
+    {
+        genai::compare(&mut files, &prices)?;
     }
     Ok(Updated { files, left_out })
 }

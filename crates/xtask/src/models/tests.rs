@@ -200,6 +200,22 @@ fn the_second_source_only_says_whether_it_agrees() {
 }
 
 #[test]
+fn a_changed_price_is_compared_with_the_last_rows_of_the_second_source() {
+    let before = imported(&shipped(), &[("litellm.json", LITELLM), ("genai-prices.json", GENAI)]).files;
+    let price = "\"output_cost_per_token\": 2.75e-06";
+    let dearer = LITELLM.replace(price, "\"output_cost_per_token\": 2.80e-06");
+    let after = imported(&before, &[("litellm.json", &dearer)]).files;
+    assert_eq!(
+        changes(&before, &after),
+        [
+            "changed  amazon.nova-2-lite-v1:0 us output: 2.75 -> 2.80",
+            "changed  amazon.nova-2-lite-v1:0 us second source: agrees -> differs: 0.33/2.75",
+        ]
+    );
+    assert_eq!(before.extracts["genai-prices"], after.extracts["genai-prices"]);
+}
+
+#[test]
 fn a_check_fails_only_if_a_known_value_would_change() {
     let workspace = Workspace::find().unwrap();
     let rows = workspace.root().join("crates/sentry-models/sources/litellm.json");
