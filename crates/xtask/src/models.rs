@@ -66,7 +66,7 @@ fn recognize(name: &str, text: &str) -> Result<Source> {
         return Ok(Source::Genai(genai::read(name, text)?));
     }
     if offer::is_offer(text) {
-        return Ok(Source::Offer(offer::read(text).with_context(|| name.to_owned())?));
+        return Ok(Source::Offer(offer::read(name, text)?));
     }
     if start.starts_with('{') {
         return Ok(Source::Litellm(litellm::read(name, text)?));
@@ -81,7 +81,7 @@ struct Updated {
 }
 
 /// Applies all sources to the files. LiteLLM's rows come first, because AWS offers take precedence over them.
-/// genai-prices is only compared.
+/// genai-prices is only compared. Without a file of it, the rows of its last import are compared.
 fn update(mut files: Files, sources: &[Source], read: NaiveDate) -> Result<Updated> {
     let mut left_out = Vec::new();
     for source in sources {
@@ -98,6 +98,11 @@ fn update(mut files: Files, sources: &[Source], read: NaiveDate) -> Result<Updat
         if let Source::Genai(prices) = source {
             genai::compare(&mut files, prices)?;
         }
+    }
+    if !sources.iter().any(|source| matches!(source, Source::Genai(_)))
+        && let Some(prices) = genai::of_extract(&files)?
+    {
+        genai::compare(&mut files, &prices)?;
     }
     Ok(Updated { files, left_out })
 }

@@ -275,7 +275,7 @@ fn sum(price: &Price) -> String {
 }
 
 /// Each rate of a price by its name, such as `longContext.rates.input`.
-fn components(price: &Price) -> BTreeMap<String, String> {
+pub fn components(price: &Price) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     flatten("", &serde_json::to_value(price).unwrap_or_default(), &mut all);
     all

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use rust_decimal::Decimal;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::catalogue::{Files, GENAI, places, rows};
 use super::text;
@@ -35,23 +35,42 @@ pub fn read(name: &str, content: &str) -> Result<Prices> {
         serde_json::from_str(content).with_context(|| format!("{name}: not genai-prices' data"))?;
     let lines = text::Lines::of(content);
     let mut known = Vec::new();
+    let at = |part: &RawValue| format!("{name}:{}", lines.line(part.get()));
     for raw in providers {
-        let provider: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get()).context("a provider")?;
+        let provider: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get()).with_context(|| at(raw))?;
         if provider.get("id").is_none_or(|id| id.get().trim_matches('"') != PROVIDER) {
             continue;
         }
         let models =
-            provider.get("models").with_context(|| format!("{name}: the provider {PROVIDER} has no models"))?;
-        let models: Vec<&RawValue> = serde_json::from_str(models.get())?;
+            provider.get("models").with_context(|| format!("{}: the provider {PROVIDER} has no models", at(raw)))?;
+        let models: Vec<&RawValue> = serde_json::from_str(models.get()).with_context(|| at(models))?;
         for row in models {
-            let line = lines.line(row.get());
-            known.extend(model(row.get()).with_context(|| format!("{name}:{line}"))?);
+            known.extend(model(row.get()).with_context(|| at(row))?);
         }
     }
     if known.is_empty() {
         bail!("{name}: genai-prices' data has the provider {PROVIDER}, this file does not");
     }
     Ok(Prices(known))
+}
+
+/// The rows of the last import, by the ids that they were compared for. `None` if there are none.
+///
+/// # Errors
+/// If a row in the extract is invalid.
+pub fn of_extract(files: &Files) -> Result<Option<Prices>> {
+    let mut known = Vec::new();
+    for (id, row) in files.extracts.get(GENAI).into_iter().flatten() {
+        let text =
+            |field: &str| row.get(field).and_then(Value::as_str).with_context(|| format!("{GENAI} {id} {field}"));
+        known.push(Known {
+            id: text("row")?.to_owned(),
+            matches: json!({"equals": id}),
+            input: text("input")?.parse().with_context(|| format!("{GENAI} {id} input"))?,
+            output: text("output")?.parse().with_context(|| format!("{GENAI} {id} output"))?,
+        });
+    }
+    Ok((!known.is_empty()).then_some(Prices(known)))
 }
 
 /// Parses a model. `None` if it has no prices for text tokens.
@@ -102,7 +121,7 @@ pub fn compare(files: &mut Files, prices: &Prices) -> Result<()> {
             if let Some(second) = second {
                 let Known { id: row, input, output, .. } = second;
                 let (input, output) = (input.to_string(), output.to_string());
-                used.insert(id.clone(), serde_json::json!({"row": row, "input": input, "output": output}));
+                used.insert(id.clone(), json!({"row": row, "input": input, "output": output}));
             }
             let rate = |text: String| text.parse::<Decimal>().unwrap_or_default();
             priced.second = second.map(|second| {

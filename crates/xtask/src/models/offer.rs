@@ -4,25 +4,31 @@
 //! tokens in `AmazonBedrockFoundationModels`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::{Context, Result, bail};
 use rust_decimal::Decimal;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::catalogue::{AWS, Files, Priced, places, rows};
+use super::catalogue::{AWS, Files, Priced, components, places, rows};
+use super::text;
 
 /// Suffix of a model's name in a marketplace offer.
 const MARKETPLACE_SUFFIX: &str = " (Amazon Bedrock Edition)";
 
-/// The fields of an offer file that are read. A real file has more.
+/// The fields of an offer file that are read. A real file has more. Products, terms and price dimensions are parsed
+/// one by one, so that an error can name the line.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct File {
+struct File<'t> {
     offer_code: String,
     publication_date: String,
-    products: BTreeMap<String, Product>,
-    terms: Terms,
+    #[serde(borrow)]
+    products: BTreeMap<String, &'t RawValue>,
+    #[serde(borrow)]
+    terms: Terms<'t>,
 }
 
 #[derive(Deserialize)]
@@ -31,15 +37,16 @@ struct Product {
 }
 
 #[derive(Deserialize)]
-struct Terms {
-    #[serde(rename = "OnDemand", default)]
-    on_demand: BTreeMap<String, BTreeMap<String, Term>>,
+struct Terms<'t> {
+    #[serde(rename = "OnDemand", default, borrow)]
+    on_demand: BTreeMap<String, BTreeMap<String, &'t RawValue>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Term {
-    price_dimensions: BTreeMap<String, Dimension>,
+struct Term<'t> {
+    #[serde(borrow)]
+    price_dimensions: BTreeMap<String, &'t RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -49,18 +56,22 @@ struct Dimension {
     price_per_unit: BTreeMap<String, String>,
 }
 
-/// An on-demand price in the standard tier, for one kind of token of one model.
+/// An on-demand price for one kind of token of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Name of the model in the offer.
     pub product: String,
     /// `regional` or `global`, the kind of endpoint.
     pub scope: &'static str,
+    /// `flex` or `priority`. Absent for the standard tier.
+    pub tier: Option<&'static str>,
     /// The catalogue's name of the price component: `input`, `output`, `cacheRead`, `cacheWrite5m`, or
     /// `cacheWrite1h`.
     pub component: &'static str,
-    /// Usage type, which identifies the row.
+    /// Usage type. In a marketplace offer, several products have the same.
     pub usagetype: String,
+    /// The file and the line of the price, such as `index.json:120`.
+    pub at: String,
     /// `1K tokens` or `1M tokens`.
     pub unit: String,
     /// Price of one unit, in dollars.
@@ -76,13 +87,24 @@ pub struct Offer {
     pub published: String,
     /// The Region of the prices.
     pub region: String,
-    /// Number of rows for other kinds of tokens, tiers, and endpoints.
+    /// Number of rows for other kinds of tokens, tiers, and endpoints, and of rows of a tier without both input and
+    /// output.
     pub other_rows: usize,
-    /// Sorted by product, scope, and component.
+    /// Sorted by product, scope, tier, and component.
     pub rows: Vec<Row>,
 }
 
 impl Row {
+    /// Identifies the price of the row in an offer.
+    fn key(&self) -> (&str, &str, Option<&str>, &str) {
+        (&self.product, self.scope, self.tier, self.component)
+    }
+
+    /// The path of the row's rate in a price, such as `input` or `tiers.flex.input`.
+    fn path(&self) -> String {
+        self.tier.map_or_else(|| self.component.to_owned(), |tier| format!("tiers.{tier}.{}", self.component))
+    }
+
     /// The price in dollars per million tokens, without trailing zeros.
     ///
     /// # Errors
@@ -91,11 +113,17 @@ impl Row {
         let factor = match self.unit.as_str() {
             "1K tokens" => 1_000,
             "1M tokens" => 1,
-            other => bail!("{}: {other:?} is no unit of tokens", self.usagetype),
+            other => bail!("{self}: {other:?} is no unit of tokens"),
         };
-        let usd: Decimal =
-            self.usd.parse().with_context(|| format!("{}: {:?} is no price", self.usagetype, self.usd))?;
+        let usd: Decimal = self.usd.parse().with_context(|| format!("{self}: {:?} is no price", self.usd))?;
         Ok((usd * Decimal::from(factor)).normalize())
+    }
+}
+
+/// The place of the row, for error messages: file, line and usage type.
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.usagetype)
     }
 }
 
@@ -109,81 +137,98 @@ pub fn is_offer(text: &str) -> bool {
     serde_json::from_str::<Head>(text).is_ok()
 }
 
-/// Parses an offer file of one Region. Rows of other tiers and kinds are only counted.
+/// Parses an offer file of one Region. Rows of other kinds are only counted.
 ///
 /// # Errors
-/// If `text` is not an offer file, or if it has two different prices for the same product and component. In that
-/// case, the error names the usage types.
-pub fn read(text: &str) -> Result<Offer> {
-    let file: File = serde_json::from_str(text).context("not an offer file of the AWS Price List")?;
-    let region = region(&file)?;
+/// If `content` is not an offer file, if a row is invalid, or if it has two different prices for the same product and
+/// component. The error of a row names the file and the line.
+pub fn read(name: &str, content: &str) -> Result<Offer> {
+    let file: File<'_> =
+        serde_json::from_str(content).with_context(|| format!("{name}: not an offer file of the AWS Price List"))?;
+    let lines = text::Lines::of(content);
+    let at = |part: &RawValue| format!("{name}:{}", lines.line(part.get()));
+    let mut products = Vec::new();
+    for (sku, product) in &file.products {
+        let Product { attributes } = serde_json::from_str(product.get()).with_context(|| at(product))?;
+        products.push((sku, attributes));
+    }
+    let region = region(products.iter().map(|(_, attributes)| attributes)).with_context(|| name.to_owned())?;
     let mut rows: Vec<Row> = Vec::new();
     let mut other_rows = 0;
-    for (sku, product) in &file.products {
-        let Some(row) = row(&product.attributes, &region) else {
+    for (sku, attributes) in products {
+        let Some(row) = row(&attributes, &region) else {
             other_rows += 1;
             continue;
         };
-        let terms = file.terms.on_demand.get(sku).into_iter().flat_map(BTreeMap::values);
-        for dimension in terms.flat_map(|term| term.price_dimensions.values()) {
-            let Some(usd) = dimension.price_per_unit.get("USD") else { continue };
-            let row = Row { unit: dimension.unit.clone(), usd: usd.clone(), ..row.clone() };
-            let same = |other: &&Row| {
-                (&other.product, other.scope, other.component) == (&row.product, row.scope, row.component)
-            };
-            match rows.iter().find(same) {
+        let mut dimensions: Vec<&RawValue> = Vec::new();
+        for term in file.terms.on_demand.get(sku).into_iter().flat_map(BTreeMap::values) {
+            let term: Term<'_> = serde_json::from_str(term.get()).with_context(|| at(term))?;
+            dimensions.extend(term.price_dimensions.into_values());
+        }
+        for dimension in dimensions {
+            let at = at(dimension);
+            let Dimension { unit, price_per_unit } =
+                serde_json::from_str(dimension.get()).with_context(|| format!("{at}: {}", row.usagetype))?;
+            let Some(usd) = price_per_unit.get("USD").cloned() else { continue };
+            let row = Row { at, unit, usd, ..row.clone() };
+            match rows.iter().find(|other| other.key() == row.key()) {
                 Some(other) if other.per_million()? != row.per_million()? => {
-                    bail!(
-                        "{} has two prices for {}: {} and {}",
-                        row.product,
-                        row.component,
-                        other.usagetype,
-                        row.usagetype
-                    )
+                    bail!("{other}: {} has another price for {} in {row}", row.product, row.component)
                 }
                 Some(_) => {}
                 None => rows.push(row),
             }
         }
     }
-    rows.sort_by(|a, b| (&a.product, a.scope, a.component).cmp(&(&b.product, b.scope, b.component)));
-    let published = file.publication_date.get(..10).context("no publicationDate")?.to_owned();
+    rows.sort_by(|a, b| a.key().cmp(&b.key()));
+    let all = rows.clone();
+    rows.retain(|row| {
+        let has = |component| all.iter().any(|other| other.key() == Row { component, ..row.clone() }.key());
+        row.tier.is_none() || has("input") && has("output")
+    });
+    other_rows += all.len() - rows.len();
+    let published = file.publication_date.get(..10).with_context(|| format!("{name}: no publicationDate"))?.to_owned();
     Ok(Offer { code: file.offer_code, published, region, other_rows, rows })
 }
 
-/// The Region of most products. Some products have no Region or another Region.
-fn region(file: &File) -> Result<String> {
+/// The Region of most products, from their attributes. Some products have no Region or another Region.
+fn region<'p>(products: impl Iterator<Item = &'p BTreeMap<String, String>>) -> Result<String> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for region in file.products.values().filter_map(|product| product.attributes.get("regionCode")) {
+    for region in products.filter_map(|attributes| attributes.get("regionCode")) {
         *counts.entry(region).or_default() += 1;
     }
     let most = counts.into_iter().max_by_key(|(_, count)| *count).context("no product has a regionCode")?;
     Ok(most.0.to_owned())
 }
 
-/// The row that `attributes` describe, without its price. `None` if it is not a standard on-demand price of text
-/// tokens in `region`.
+/// The row that `attributes` describe, without its price. `None` if it is not an on-demand price of text tokens in
+/// `region`.
 fn row(attributes: &BTreeMap<String, String>, region: &str) -> Option<Row> {
     let get = |name: &str| attributes.get(name).map(String::as_str);
     let usagetype = get("usagetype")?;
-    if get("regionCode").is_some_and(|other| other != region)
-        || get("service_tier").is_some_and(|tier| tier != "standard")
-    {
+    if get("regionCode").is_some_and(|other| other != region) {
         return None;
     }
     // A usage type begins with the short name of the Region, such as USE1.
     let (short, rest) = usagetype.split_once('-')?;
-    let (scope, component) = match rest.strip_prefix("MP:") {
+    let (scope, tier, component) = match rest.strip_prefix("MP:") {
         Some(dimension) => marketplace(dimension.strip_prefix(short)?.strip_prefix('_')?.strip_suffix("-Units")?)?,
         None => first_party(rest)?,
     };
+    if get("service_tier").is_some_and(|other| other != tier.unwrap_or("standard")) {
+        return None;
+    }
     let product = get("model").or_else(|| get("servicename")?.strip_suffix(MARKETPLACE_SUFFIX))?.to_owned();
-    let (unit, usd) = (String::new(), String::new());
-    Some(Row { product, scope, component, usagetype: usagetype.to_owned(), unit, usd })
+    let (at, unit, usd) = (String::new(), String::new(), String::new());
+    Some(Row { product, scope, tier, component, usagetype: usagetype.to_owned(), at, unit, usd })
 }
 
-/// Scope and component of `USE1-MP:USE1_<dimension>-Units`. `dimension` may have the older or the newer spelling.
-fn marketplace(dimension: &str) -> Option<(&'static str, &'static str)> {
+/// Scope, tier and component of a usage type.
+type Dimensions = (&'static str, Option<&'static str>, &'static str);
+
+/// The dimensions of `USE1-MP:USE1_<dimension>-Units`. `dimension` may have the older or the newer spelling. Only the
+/// newer one names the tier.
+fn marketplace(dimension: &str) -> Option<Dimensions> {
     let component = |name: &str| {
         Some(match name {
             "InputTokenCount" | "input_tokens" => "input",
@@ -194,20 +239,24 @@ fn marketplace(dimension: &str) -> Option<(&'static str, &'static str)> {
             _ => return None,
         })
     };
-    let newer = dimension.strip_suffix("_standard");
-    let name = newer.unwrap_or(dimension);
+    let tiers = [("_standard", None), ("_flex", Some("flex")), ("_priority", Some("priority"))];
+    let newer = tiers.iter().find_map(|(end, tier)| Some((dimension.strip_suffix(end)?, *tier)));
+    let (name, tier) = newer.unwrap_or((dimension, None));
     match name.strip_suffix(if newer.is_some() { "_global" } else { "_Global" }) {
-        Some(name) => Some(("global", component(name)?)),
-        None => Some(("regional", component(name)?)),
+        Some(name) => Some(("global", tier, component(name)?)),
+        None => Some(("regional", tier, component(name)?)),
     }
 }
 
-/// Scope and component of `USE1-<model>-<dimension>`. `-mantle-` rows belong to another endpoint and are ignored.
-fn first_party(rest: &str) -> Option<(&'static str, &'static str)> {
+/// The dimensions of `USE1-<model>-<dimension>`. `-mantle-` rows belong to another endpoint and are ignored.
+fn first_party(rest: &str) -> Option<Dimensions> {
     let (rest, scope) = match rest.strip_suffix("-cross-region-global") {
         Some(rest) => (rest, "global"),
         None => (rest, "regional"),
     };
+    let tiers = [("-flex", "flex"), ("-priority", "priority")];
+    let of_tier = tiers.iter().find_map(|(end, tier)| Some((rest.strip_suffix(end)?, Some(*tier))));
+    let (rest, tier) = of_tier.unwrap_or((rest, None));
     let dimensions = [
         ("-cache-read-input-token-count", "cacheRead"),
         ("-cache-write-input-token-count", "cacheWrite5m"),
@@ -216,14 +265,14 @@ fn first_party(rest: &str) -> Option<(&'static str, &'static str)> {
     ];
     let (model, component) =
         dimensions.iter().find_map(|(end, component)| Some((rest.strip_suffix(end)?, *component)))?;
-    (!model.ends_with("-mantle")).then_some((scope, component))
+    (!model.ends_with("-mantle")).then_some((scope, tier, component))
 }
 
 /// Writes the offer's prices into the files, for the Region of the offer. Returns messages about data that the
 /// catalogue cannot hold.
 ///
 /// The regional rate applies to a model's own id and to the profiles of the Region's groups. If the offer lacks a
-/// rate, it is taken from the previous price of the same form.
+/// rate, it is taken from the price of the same form in the other source. Prices of an earlier offer for the Region go.
 ///
 /// # Errors
 /// If a unit or an amount is unknown, or if the rates do not form a valid price.
@@ -234,12 +283,15 @@ pub fn take_over(files: &mut Files, offer: &Offer) -> Result<Vec<String>> {
     for model in models {
         let profile_only = files.is_profile_only(&model);
         let entry = files.entry(&model)?;
-        let Some(name) = entry.offer.as_ref().filter(|name| name.code == offer.code) else { continue };
+        let Some(name) = entry.offer.clone().filter(|name| name.code == offer.code) else { continue };
         let told: Vec<&Row> = offer.rows.iter().filter(|row| row.product == name.product).collect();
         used.push(name.product.clone());
-        let mut known = places(entry);
+        let before = places(entry);
         let has_form =
-            |form: &str| known.keys().any(|(own, _)| own == form) || entry.forms.iter().any(|own| own == form);
+            |form: &str| before.keys().any(|(own, _)| own == form) || entry.forms.iter().any(|own| own == form);
+        // Earlier prices of the offer go. They are no base of the new ones, because their rest may be old.
+        let mut known = before.clone();
+        known.retain(|(_, region), priced| priced.source != AWS || region.as_ref() != Some(&offer.region));
         let mut forms: Vec<(&str, &str)> = groups.iter().map(|group| (group.as_str(), "regional")).collect();
         forms.retain(|(group, _)| *group != "global");
         forms.extend([("bare", "regional"), ("global", "global")]);
@@ -247,14 +299,20 @@ pub fn take_over(files: &mut Files, offer: &Offer) -> Result<Vec<String>> {
         for (form, scope) in forms {
             let rows: Vec<&&Row> = told.iter().filter(|row| row.scope == scope).collect();
             let place = (form.to_owned(), Some(offer.region.clone()));
-            let base = known.get(&place).or_else(|| known.get(&(form.to_owned(), None))).cloned();
-            if let Some(priced) = priced(offer, &rows, base).with_context(|| model.clone())? {
+            let general = (form.to_owned(), None);
+            let base = known.get(&place).or_else(|| known.get(&general));
+            let earlier = before.get(&place).or_else(|| before.get(&general));
+            if let Some(priced) = priced(offer, &rows, base, earlier)? {
                 known.insert(place, priced);
             }
         }
         entry.prices = rows(&known);
         if let Some(extract) = files.extracts.get_mut(AWS) {
-            extract.extend(told.iter().map(|row| (row.usagetype.clone(), cited(offer, row))));
+            extract.retain(|_, row| {
+                let is = |field: &str, value: &str| row.get(field).and_then(Value::as_str) == Some(value);
+                !(is("offer", &offer.code) && is("region", &offer.region) && is("product", &name.product))
+            });
+            extract.extend(told.iter().map(|row| cited(offer, row)));
         }
     }
     let mut left_out = vec![format!("left out {} row(s) of {} that price other things", offer.other_rows, offer.code)];
@@ -265,22 +323,26 @@ pub fn take_over(files: &mut Files, offer: &Offer) -> Result<Vec<String>> {
     Ok(left_out)
 }
 
-/// The price from the rows. `None` if the input or the output rate is absent.
-fn priced(offer: &Offer, rows: &[&&Row], base: Option<Priced>) -> Result<Option<Priced>> {
-    let has = |component| rows.iter().any(|row| row.component == component);
+/// The price from the rows, with the other rates of `base`. `None` if the input or the output rate is absent. If the
+/// price is that of `earlier`, the verdict of the second source stays.
+fn priced(offer: &Offer, rows: &[&&Row], base: Option<&Priced>, earlier: Option<&Priced>) -> Result<Option<Priced>> {
+    let has = |path: &str| rows.iter().any(|row| row.path() == path);
     if !(has("input") && has("output")) {
         return Ok(None);
     }
-    let mut document = base.as_ref().map_or(Ok(json!({})), |base| serde_json::to_value(base.price))?;
-    let before = document.clone();
+    let mut document = base.map_or(Ok(json!({})), |base| serde_json::to_value(base.price))?;
     for row in rows {
-        if let Value::Object(document) = &mut document {
-            document.insert(row.component.to_owned(), row.per_million()?.to_string().into());
-        }
+        let rates = match row.tier {
+            None => &mut document,
+            Some(tier) => member(member(&mut document, "tiers")?, tier)?,
+        };
+        *member(rates, row.component)? = row.per_million()?.to_string().into();
     }
-    let price: sentry_domain::Price = serde_json::from_value(document).context("no price can be made of its rows")?;
-    let all_told = serde_json::to_value(price)?.as_object().is_some_and(|all| all.keys().all(|name| has(name)));
-    let same = serde_json::from_value::<sentry_domain::Price>(before).is_ok_and(|before| before == price);
+    let price: sentry_domain::Price = serde_json::from_value(document).with_context(|| {
+        let rows: Vec<String> = rows.iter().map(|row| row.at.clone()).collect();
+        format!("{}: no price can be made of these rows", rows.join(", "))
+    })?;
+    let all_told = components(&price).keys().all(|path| has(path));
     let url = format!(
         "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/{}/current/{}/index.json",
         offer.code, offer.region
@@ -288,19 +350,27 @@ fn priced(offer: &Offer, rows: &[&&Row], base: Option<Priced>) -> Result<Option<
     Ok(Some(Priced {
         price,
         source: AWS.to_owned(),
-        rest: base.as_ref().filter(|_| !all_told).map(|base| base.rest.clone().unwrap_or_else(|| base.source.clone())),
+        rest: base.filter(|_| !all_told).map(|base| base.rest.clone().unwrap_or_else(|| base.source.clone())),
         url: Some(url),
         read: offer.published.parse().context("publicationDate is no day")?,
-        second: base.filter(|_| same).and_then(|base| base.second),
+        second: earlier.filter(|earlier| earlier.price == price).and_then(|earlier| earlier.second.clone()),
     }))
 }
 
-/// The row in the format of the extract.
-fn cited(offer: &Offer, row: &Row) -> Value {
-    json!({
+/// The member `name` of an object. It is created as an empty object if it is absent.
+fn member<'v>(object: &'v mut Value, name: &str) -> Result<&'v mut Value> {
+    let object = object.as_object_mut().with_context(|| format!("{name}: no object"))?;
+    Ok(object.entry(name).or_insert_with(|| json!({})))
+}
+
+/// The row in the extract, with its key. A usage type would not do as the key, because several products share it.
+fn cited(offer: &Offer, row: &Row) -> (String, Value) {
+    let key = [offer.region.as_str(), row.product.as_str(), row.scope, &row.path()].join(" / ");
+    let cited = json!({
         "offer": offer.code, "region": offer.region, "published": offer.published, "product": row.product, "scope": row.scope,
-        "component": row.component, "unit": row.unit, "usd": row.usd,
-    })
+        "component": row.path(), "usagetype": row.usagetype, "unit": row.unit, "usd": row.usd,
+    });
+    (key, cited)
 }
 
 #[cfg(test)]
@@ -308,13 +378,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_standard_on_demand_prices_of_text_tokens_are_kept() {
+    fn only_on_demand_prices_of_text_tokens_are_kept() {
         for other in [
             "NovaLite-input-tokens-batch",
-            "NovaLite-input-tokens-flex",
+            "Nova2.0Lite-input-tokens-cross-region-global-batch",
             "NovaLite-input-tokens-custom-model",
             "NovaPro-input-tokens-latency-optimized",
             "openai.gpt-oss-120b-mantle-input-tokens",
+            "openai.gpt-oss-120b-mantle-input-tokens-flex",
             "NovaCanvas-T2I-1024-Standard",
         ] {
             assert_eq!(first_party(other), None, "{other}");
@@ -327,8 +398,14 @@ mod tests {
         ] {
             assert_eq!(marketplace(other), None, "{other}");
         }
-        assert_eq!(marketplace("input_tokens_global_standard"), Some(("global", "input")));
-        assert_eq!(marketplace("CacheWrite1hInputTokenCount_Global"), Some(("global", "cacheWrite1h")));
-        assert_eq!(first_party("Claude4.6Sonnet-output-tokens-cross-region-global"), Some(("global", "output")));
+        assert_eq!(marketplace("input_tokens_global_standard"), Some(("global", None, "input")));
+        assert_eq!(marketplace("output_tokens_priority"), Some(("regional", Some("priority"), "output")));
+        assert_eq!(marketplace("CacheWrite1hInputTokenCount_Global"), Some(("global", None, "cacheWrite1h")));
+        assert_eq!(first_party("Claude4.6Sonnet-output-tokens-cross-region-global"), Some(("global", None, "output")));
+        assert_eq!(first_party("Qwen3-32B-output-tokens-flex"), Some(("regional", Some("flex"), "output")));
+        assert_eq!(
+            first_party("Nova2.0Lite-input-tokens-priority-cross-region-global"),
+            Some(("global", Some("priority"), "input"))
+        );
     }
 }
