@@ -360,18 +360,12 @@ def _model(wrong, answer, sent):
     for name, value in model.items():
         wrong.text(value, f"model.{name}", r".+")
     wrong.of(model["modelMetric"] == answer["tags"].get("modelMetric"), "model.modelMetric", "is not tags.modelMetric")
-    if ":application-inference-profile/" in str(model["modelId"]):
-        wrong.of(
-            model["modelMetric"] == model["modelId"].rsplit("/", 1)[-1],
-            "model.modelMetric",
-            f"is not the bare id of {model['modelId']}",
-        )
-    else:
-        wrong.of(
-            model["modelMetric"] == model["modelId"],
-            "model.modelMetric",
-            f"{model['modelMetric']} is not {model['modelId']}",
-        )
+    # Of an ARN, the metrics have the id at its end.
+    wrong.of(
+        model["modelMetric"] == str(model["modelId"]).rsplit("/", 1)[-1],
+        "model.modelMetric",
+        f"{model['modelMetric']} is not the id of {model['modelId']}",
+    )
     if sent is not None:
         requested = sent.get("model", sent.get("modelId"))
         wrong.of(

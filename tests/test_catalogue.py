@@ -1,9 +1,17 @@
-"""Names that are refused before anything is spent, inference profiles, and models added to the catalogue table."""
+"""Names that are refused before anything is spent, ARNs, other Regions, inference profiles, and models added to the catalogue table."""
+
+import io
+import shlex
+import urllib.request
+import zipfile
+from collections import Counter
+from contextlib import contextmanager
 
 import pytest
 
+from catalogue_files import Catalogue, read
 from contract import check_error, check_succeeded
-from sentry_client import UNREACHABLE, document, number, unique
+from sentry_client import SOMEBODY, UNREACHABLE, document, number, unique
 
 COUNTS = {"input_tokens": 350, "output_tokens": 900}
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
@@ -96,6 +104,121 @@ def test_model_that_the_region_has_not_got(sentry):
     details, message = refused(sentry, "eu.anthropic.claude-haiku-4-5-20251001-v1:0")
     assert details["region"] == sentry.region and sentry.region in message
     assert "eu-*" in details["regions"]
+
+
+# ARNs of Amazon
+
+
+@pytest.mark.parametrize(
+    "arn, model_id",
+    [
+        ("arn:aws:bedrock:{region}::foundation-model/amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"),
+        (f"arn:aws:bedrock:{{region}}:{{account}}:inference-profile/{HAIKU}", HAIKU),
+    ],
+    ids=["of a foundation model", "of a cross-Region profile"],
+)
+def test_arn_of_amazon_is_called_as_it_is_and_shares_budget_and_price_of_its_id(sentry, arn, model_id):
+    arn = arn.format(region=sentry.region, account=sentry.account)
+    costs = []
+    for name in (arn, model_id):
+        sent = document(name, parameters={"max_tokens": 900}, **COUNTS)
+        answer = check_succeeded(sentry.ask(sent), sent)
+        assert answer["model"] == {"requested": name, "modelId": name, "modelMetric": model_id}
+        assert answer["budget"][0]["scope"] == f"model#{model_id}"
+        costs.append(answer["cost"])
+    assert costs[0] == costs[1] and costs[0]["priced"]
+
+
+# Other Regions
+
+
+COMMON = read("sentry-models", "catalogue", "common.json")
+# The forms of ids that can be called without a Region in the price's row.
+# Source: Amazon Bedrock User Guide, "Supported Regions and models for inference profiles".
+FORMS = {"eu-central-1": {"eu", "global", "bare"}, "us-gov-west-1": {"us-gov"}}
+# At least so many aliases resolve. In November 2026 they are 107 and 32.
+LEAST_RESOLVED = {"eu-central-1": 70, "us-gov-west-1": 20}
+
+
+class Abroad(Catalogue):
+    """The catalogue as it applies to calls from a Region of `FORMS`."""
+
+    def is_here(self, form):
+        return form in FORMS[self.region]
+
+    def aliases(self):
+        return [*COMMON["aliases"], *(alias for model in self.models.values() for alias in model.get("aliases", ()))]
+
+    def expected(self, alias):
+        """Returns the end of an alias, `resolved`, `retired` or `elsewhere`, and the id if it is resolved."""
+        meant = COMMON["aliases"].get(alias, alias)
+        name = self.heir(meant) if alias in COMMON["lasting"] else meant
+        if self.has_ended(name):
+            return "retired", None
+        if self.named(name):
+            found = self.callable(name)
+        else:
+            form, _, model = name.partition(".")
+            found = name if self.has_form(model, form) else None
+        return ("resolved", found) if found else ("elsewhere", None)
+
+
+@contextmanager
+def moved(sentry, region, folder):
+    """Runs `Validate And Tag` as in another Region inside the context.
+
+    Lambda itself sets `AWS_REGION`. So the function becomes a script that changes it and starts the real program. The Region gets
+    a catalogue table without items.
+    """
+    function = sentry.functions.get_function(FunctionName=sentry.function_name("ValidateAndTagFunction"))
+    with urllib.request.urlopen(function["Code"]["Location"], timeout=30) as location:
+        package = zipfile.ZipFile(io.BytesIO(location.read()))
+    program = folder / "bootstrap"
+    program.write_bytes(package.read("bootstrap"))
+    program.chmod(0o755)
+    dynamodb = sentry.session.client("dynamodb", region_name=region, endpoint_url=sentry.endpoint)
+    dynamodb.create_table(
+        TableName=sentry.catalogue.name,
+        AttributeDefinitions=sentry.catalogue.attribute_definitions,
+        KeySchema=sentry.catalogue.key_schema,
+        BillingMode="PAY_PER_REQUEST",
+    )
+    try:
+        script = f"#!/bin/sh\nAWS_REGION={region} exec {shlex.quote(str(program))}\n"
+        with sentry.replaced("ValidateAndTagFunction", script.encode()):
+            yield
+    finally:
+        dynamodb.delete_table(TableName=sentry.catalogue.name)
+
+
+def end_of(answer, sent, region):
+    """Returns the end of an alias as in `Abroad.expected`. Checks that a refusal has its reason."""
+    if "modelId" in answer["model"]:
+        check_error(answer, "BudgetExceeded", sent)
+        return "resolved", answer["model"]["modelId"]
+    details, message = check_error(answer, "UnknownModel", sent), answer["error"]["message"]
+    if "retired" in details:
+        assert details["replacement"] in message
+        return "retired", None
+    assert details["region"] == region and region in message and details["regions"]
+    return "elsewhere", None
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("region", FORMS)
+def test_every_alias_resolves_or_is_refused_with_the_reason_in_another_region(sentry, region, tmp_path, say):
+    """A limit of 0 denies the requests whose alias resolves, because the simulator is in the Region of the stack."""
+    center, there = unique("e2e-region"), Abroad(region)
+    sentry.set_limit(f"costCenter#{center}", {"requests": 0})
+    sent = {alias: document(alias, tags={"applicationId": SOMEBODY, "costCenter": center}) for alias in there.aliases()}
+    with moved(sentry, region, tmp_path):
+        done = sentry.execute_all(sent)
+    ends = {alias: end_of(done[alias]["output"], sent[alias], region) for alias in sent}
+    wrong = {alias: (end, there.expected(alias)) for alias, end in ends.items() if end != there.expected(alias)}
+    assert not wrong, wrong
+    counts = Counter(end for end, _ in ends.values())
+    say(f"{region}: {', '.join(f'{count} {end}' for end, count in sorted(counts.items()))}")
+    assert len(ends) >= 120 and counts["resolved"] >= LEAST_RESOLVED[region]
 
 
 # Application inference profiles

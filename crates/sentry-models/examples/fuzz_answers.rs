@@ -1,6 +1,8 @@
-//! Reads damaged answers. Panics if reading one of them panics or breaks a rule.
+//! Reads damaged answers, each as Bedrock sends it and with the names of Step Functions. Panics if reading one of them
+//! panics or breaks a rule.
 //!
-//! `cargo run -p sentry-models --features adapters --example fuzz_answers [INPUTS] [SEED]`
+//! `cargo run -p sentry-models --features adapters --example fuzz_answers [INPUTS] [SEED]` prints a row: inputs, seed,
+//! answers and errors of Bedrock's names, answers and errors of Step Functions' names, seconds.
 
 #[path = "../src/adapters/tests/reference.rs"]
 #[expect(dead_code, reason = "the models are the tests' own")]
@@ -12,7 +14,8 @@ use fastrand::Rng;
 use reference::answer;
 use sentry_contract::answer::StopReason;
 use sentry_domain::{CacheTtl, Charges};
-use sentry_models::adapters::{Effect, ModelFailure, Reply, normalize};
+use sentry_models::adapters::{Effect, ModelFailure, Reply, integration, normalize};
+use serde_json::Value;
 
 /// Fragments that damage JSON, or change it into other valid JSON.
 const PIECES: &[&str] = &[
@@ -52,17 +55,23 @@ fn main() {
     let (inputs, seed): (u64, u64) = (number(1_000_000), number(1));
     let mut rng = Rng::with_seed(seed);
     let start = Instant::now();
-    let mut answers: u64 = 0;
+    let (mut direct, mut native): (u64, u64) = (0, 0);
     for input in 0..inputs {
         let charges = Charges { cache: rng.choice(CacheTtl::ALL).copied(), ..Charges::default() };
-        let result = normalize(serde_json::from_slice(&damaged(&mut rng)).unwrap_or_default(), charges);
-        assert!(holds(&result), "input {input} of seed {seed} breaks the reading");
-        answers += u64::from(result.is_ok());
+        let body = damaged(&mut rng);
+        let result = normalize(serde_json::from_slice(&body).unwrap_or_default(), charges);
+        assert!(holds(&result), "input {input} of seed {seed} breaks the reading of Bedrock's names");
+        direct += u64::from(result.is_ok());
+        let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let result = integration::read(integration::pascal(value), charges);
+        assert!(holds(&result), "input {input} of seed {seed} breaks the reading of Step Functions' names");
+        native += u64::from(result.is_ok());
     }
     let seconds = start.elapsed().as_secs_f64();
     println!(
-        "{inputs} inputs in {seconds:.1} seconds, seed {seed}: {answers} answers, {} errors, no panic",
-        inputs - answers
+        "| {inputs} | {seed} | {direct} | {} | {native} | {} | {seconds:.1} |",
+        inputs.saturating_sub(direct),
+        inputs.saturating_sub(native)
     );
 }
 

@@ -40,6 +40,10 @@ const NATIVE_TESTS: [&str; 9] = [
     "tests/test_logs.py",
 ];
 
+/// Number of damaged answers that the adapters read. It is a quarter of the documented run, which takes 34 seconds of
+/// processor time.
+const DAMAGED_ANSWERS: &str = "250000";
+
 /// The test of a hundred processes at once. It runs alone, because it would delay every other test.
 const BURST: &str = "tests/test_hard_budget.py";
 /// Tests that run beside the others, each group on a local AWS of its own, whose functions it may change. Most of their
@@ -139,7 +143,11 @@ fn end_to_end(workspace: &Workspace, ledger: bool, pytest: &[String]) -> Counts 
         if ledger {
             *counts += ledger_tests(workspace, running.state.port);
         }
-        let without_ledger = without_ledger(workspace, running)?;
+        let examples = examples(workspace, running)?;
+        if ledger {
+            counts += damaged_answers(&examples);
+        }
+        let without_ledger = examples.join("without_ledger");
         if pytest.is_empty() {
             let burst = Suite::new("A hundred clients at once (pytest)", [&[BURST][..]]).comparing(&without_ledger);
             *counts += run_pytest(workspace, running, &burst, Output::Terminal)?;
@@ -221,15 +229,35 @@ fn options((stack_name, invocation): (&str, &str)) -> Options {
     }
 }
 
-/// Builds the function that decides without the ledger, for comparison. It is an example because it is never
-/// deployed. `cargo test` has already built it, unless only the end-to-end tests run.
-fn without_ledger(workspace: &Workspace, running: &Running) -> Result<PathBuf> {
+/// Builds the examples, and returns their folder. `cargo test` has already built them, unless only the end-to-end tests
+/// run. One is the function that decides without the ledger, for comparison. It is an example because it is never
+/// deployed.
+fn examples(workspace: &Workspace, running: &Running) -> Result<PathBuf> {
     let mut build = cargo(workspace);
     build.args(["build", "--quiet", "--workspace", "--examples"]);
     if !build.stdin(Stdio::null()).status().context("cargo could not be started")?.success() {
         bail!("the examples could not be built");
     }
-    Ok(running.binaries.join("examples/without_ledger"))
+    Ok(running.binaries.join("examples"))
+}
+
+/// Reads damaged answers of models with the example `fuzz_answers`, and shows the row that it prints.
+fn damaged_answers(examples: &Path) -> Counts {
+    let step = Step::start("Damaged answers of models (fuzz_answers)");
+    let output = match command::output(Command::new(examples.join("fuzz_answers")).arg(DAMAGED_ANSWERS)) {
+        Ok(output) => output,
+        Err(error) => {
+            step.failed(&format!("{error:#}"));
+            return Counts::one(false);
+        }
+    };
+    let counts = Counts::one(output.status.success());
+    finish(step, counts);
+    let text = checks::text_of(&output);
+    for row in text.lines().filter(|line| counts.failed > 0 || line.starts_with('|')) {
+        console::line(row);
+    }
+    counts
 }
 
 /// Arguments of a pytest run.
