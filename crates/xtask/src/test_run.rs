@@ -145,7 +145,7 @@ fn end_to_end(workspace: &Workspace, ledger: bool, pytest: &[String]) -> Counts 
         }
         let examples = examples(workspace, running)?;
         if ledger {
-            counts += damaged_answers(&examples);
+            *counts += damaged_answers(&examples);
         }
         let without_ledger = examples.join("without_ledger");
         if pytest.is_empty() {

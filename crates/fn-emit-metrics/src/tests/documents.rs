@@ -19,7 +19,7 @@ async fn stored(body: String, now: DateTime<Utc>) -> Value {
     let ledger = mock!(aws_sdk_dynamodb::Client::update_item)
         .then_output(|| aws_sdk_dynamodb::operation::update_item::UpdateItemOutput::builder().build());
     let sns = mock!(Sns::publish).then_output(|| PublishOutput::builder().build());
-    let answer = emitter_with(&cloudwatch, &[&ledger], &[&sns]).emit(batch(&[body]), now).await;
+    let answer = emitter_with(&cloudwatch, &[&ledger, &late::tells()], &[&sns]).emit(batch(&[body]), now).await;
     assert_eq!((answer, cloudwatch.num_calls()), (BatchAnswer::default(), 1));
     calls.lock().unwrap().remove(0)
 }

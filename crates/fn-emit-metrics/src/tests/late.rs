@@ -41,7 +41,7 @@ fn settles(output: &'static str) -> Rule {
 }
 
 /// The write for requests with the same id.
-fn tells() -> Rule {
+pub fn tells() -> Rule {
     mock!(Ledger::put_item)
         .match_requests(|put| put.item().is_some_and(|item| item.contains_key("told")))
         .then_output(|| PutItemOutput::builder().build())
@@ -93,7 +93,8 @@ async fn a_ledger_that_throttles_is_tried_again_for_forty_seconds_and_then_the_m
         .match_requests(|input| values(input).len() == 6)
         .then_output(|| PutMetricDataOutput::builder().build());
     let begun = tokio::time::Instant::now();
-    let answer = emitter_with(&plain, &[&throttled], &[]).emit(batch(&[unsettled(json!({})), fine]), now()).await;
+    let answer =
+        emitter_with(&plain, &[&throttled, &tells()], &[]).emit(batch(&[unsettled(json!({})), fine]), now()).await;
     let failed: Vec<_> = answer.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
     assert_eq!((failed, plain.num_calls(), metrics.num_calls()), (vec!["m0"], 1, 0));
     assert!(begun.elapsed().as_secs() <= 55, "{:?}", begun.elapsed());
