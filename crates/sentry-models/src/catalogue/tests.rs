@@ -252,7 +252,7 @@ fn a_price_is_that_of_the_form_and_of_the_region() {
 fn what_a_model_takes_is_known_by_its_rules() {
     let takes = |name: &str| resolve(name, HERE).unwrap().takes;
     assert_eq!(takes("claude-sonnet-4-5").sampling, Sampling::OneOfTemperatureTopP);
-    for name in ["claude-opus-4-7", "claude-sonnet-5", "claude-opus-5-5", "claude-haiku-5-5", "gpt-6-sol"] {
+    for name in ["claude-opus-4-7", "claude-sonnet-5", "claude-opus-5-5", "claude-haiku-5-5", "gpt-6-sol", "kimi-k3"] {
         assert_eq!(takes(name).sampling, Sampling::None, "{name}");
     }
     assert!(takes("claude-sonnet-4-5").prefill && !takes("claude-sonnet-4-6").prefill && takes("nova-lite").top_k);
@@ -269,6 +269,8 @@ fn what_a_model_takes_is_known_by_its_rules() {
         ("nova-2-lite", Some((Some(ReasoningStyle::NovaEffort), Thinking::Off, true))),
         ("gpt-oss-120b", Some((Some(ReasoningStyle::ReasoningEffort), Thinking::Always, false))),
         ("gpt-6-sol", Some((Some(ReasoningStyle::ReasoningObject), Thinking::On, true))),
+        ("kimi-k3", Some((Some(ReasoningStyle::ReasoningObject), Thinking::On, true))),
+        ("kimi-k3-1", Some((Some(ReasoningStyle::ReasoningObject), Thinking::On, true))),
         ("deepseek-r1", Some((None, Thinking::Always, false))),
         ("nova-lite", None),
     ] {
