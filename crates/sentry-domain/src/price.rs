@@ -75,6 +75,11 @@ impl Rates {
         }
     }
 
+    /// Sets the rate of cache writes of five minutes to the input rate if it is unknown.
+    fn with_writes_at_input(self) -> Self {
+        Self { cache_write_5m: self.cache_write_5m.or(Some(self.input)), ..self }
+    }
+
     fn less(self, discount: Discount) -> Self {
         let net = |rate: Option<Rate>| rate.map(|rate| rate.less(discount));
         Self {
@@ -176,6 +181,21 @@ impl Price {
             long_context: self.long_context.map(|long| LongContext { rates: long.rates.less(discount), ..long }),
             tiers: TierRates { flex: net(self.tiers.flex), priority: net(self.tiers.priority) },
             discount_percent: Some(discount),
+        }
+    }
+
+    /// The price of a model whose cache writes of five minutes cost the input rate. Rates that are known stay.
+    #[must_use]
+    pub fn with_writes_at_input(self) -> Self {
+        let Self { rates, long_context, tiers, discount_percent } = self;
+        Self {
+            rates: rates.with_writes_at_input(),
+            long_context: long_context.map(|long| LongContext { rates: long.rates.with_writes_at_input(), ..long }),
+            tiers: TierRates {
+                flex: tiers.flex.map(Rates::with_writes_at_input),
+                priority: tiers.priority.map(Rates::with_writes_at_input),
+            },
+            discount_percent,
         }
     }
 
@@ -419,6 +439,24 @@ mod tests {
         // 100,000 x (2.97 - 0.297).
         let net = sonnet().less("10".parse().unwrap());
         assert_eq!(saved(net, &usage(50, 900, 100_000, 0)).as_deref(), Some("0.267300000"));
+    }
+
+    #[test]
+    fn writes_at_the_input_rate_are_those_of_every_tier_and_length_and_known_rates_stay() {
+        let at_input = sonnet().with_writes_at_input();
+        assert_eq!((at_input.rates, at_input.long_context), (sonnet().rates, sonnet().long_context));
+        let written = |tier| at_input.cost(&TokenUsage { tier, ..usage(0, 0, 0, 1_000) });
+        assert_eq!(written(ServiceTier::Flex), Some(dollars("0.00165")));
+        assert_eq!(written(ServiceTier::Priority), Some(dollars("0.005775")));
+        let plain: Price = serde_json::from_str(
+            r#"{"input": "1", "output": "2", "longContext": {"above": 100, "rates": {"input": "3", "output": "4"}}}"#,
+        )
+        .unwrap();
+        let at_input = plain.with_writes_at_input();
+        assert_eq!(at_input.cost(&usage(0, 0, 0, 100)), Some(dollars("0.0001")));
+        assert_eq!(at_input.cost(&usage(0, 0, 0, 101)), Some(dollars("0.000303")));
+        // No source says that a write of an hour costs the same.
+        assert_eq!(at_input.cost(&TokenUsage { cache_write_1h: 1, ..usage(0, 0, 0, 1) }), None);
     }
 
     #[test]
