@@ -23,6 +23,13 @@ def fits(pattern, name):
     return len(name) >= len(pattern) and name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
+def cached_tokens(usage):
+    """Returns the cached tokens of a usage by kind."""
+    hour = sum(each["inputTokens"] for each in usage.get("cacheDetails", ()) if each["ttl"] == "1h")
+    written = usage["cacheWriteInputTokens"] - hour
+    return {"cacheRead": usage["cacheReadInputTokens"], "cacheWrite5m": written, "cacheWrite1h": hour}
+
+
 class Catalogue:
     """The catalogue as it applies to calls from one Region today."""
 
@@ -31,7 +38,9 @@ class Catalogue:
         self.today = datetime.now(UTC).date().isoformat()
         files = sorted((CRATES / "sentry-models" / "catalogue").glob("*.json"))
         providers = [read(file) for file in files if file.name != "common.json"]
-        self.groups = read("sentry-models", "catalogue", "common.json")["regionGroups"]
+        common = read("sentry-models", "catalogue", "common.json")
+        self.groups = common["regionGroups"]
+        self.writes_at_input = [pattern for rule in common["cacheWriteAtInput"] for pattern in rule["models"]]
         self.simulated = read("bedrock-sim", "data", "ids.json")
         self.providers = {each["provider"]: [model["model"] for model in each["models"]] for each in providers}
         self.models = {model["model"]: model for each in providers for model in each["models"]}
@@ -89,34 +98,43 @@ class Catalogue:
 
     def price(self, model_id):
         """Returns the price of an id, or None. A row that names the Region takes precedence over a row that does not."""
-        form, _, model = model_id.partition(".")
-        form, model = (form, model) if form in self.groups else ("bare", model_id)
+        model = self.foundation(model_id)
+        form = "bare" if model == model_id else model_id.partition(".")[0]
         rows = [row for row in self.models[model].get("prices", ()) if self.holds(model, row, form)]
         return min(rows, key=lambda row: "regions" not in row)["price"] if rows else None
 
-    def cost(self, model_id, usage):
-        """Returns the cost of an answer in dollars, or None if a rate is unknown.
-
-        Each kind of token has its own rate. The rates depend on the tier and the prompt length in `usage`.
-        """
+    def rates(self, model_id, usage):
+        """Returns the rates of each kind of token for the tier and the prompt length in `usage`."""
         price = self.price(model_id)
-        kinds = {
-            "input": usage["inputTokens"],
-            "output": usage["outputTokens"],
-            "cacheRead": usage["cacheReadInputTokens"],
-        }
-        kinds["cacheWrite1h"] = sum(
-            each["inputTokens"] for each in usage.get("cacheDetails", ()) if each["ttl"] == "1h"
-        )
-        kinds["cacheWrite5m"] = usage["cacheWriteInputTokens"] - kinds["cacheWrite1h"]
         long, rates = price.get("longContext"), price
         if "serviceTier" in usage:
             rates = price["tiers"][usage["serviceTier"]]
         elif long and usage["totalTokens"] - usage["outputTokens"] > long["above"]:
             rates = long["rates"]
+        if any(fits(pattern, self.foundation(model_id)) for pattern in self.writes_at_input):
+            rates = {"cacheWrite5m": rates["input"], **rates}
+        return rates
+
+    def foundation(self, model_id):
+        group, _, model = model_id.partition(".")
+        return model if group in self.groups else model_id
+
+    def cost(self, model_id, usage):
+        """Returns the cost of an answer in dollars. Each kind of token has its own rate. Fails if a rate is unknown."""
+        cached = cached_tokens(usage)
+        kinds = {"input": usage["inputTokens"], "output": usage["outputTokens"], **cached}
+        return self._sum(model_id, usage, kinds)
+
+    def saved(self, model_id, usage):
+        """Returns the dollars that the cache saved, or None if nothing was cached. Negative if it cost more."""
+        cached = cached_tokens(usage)
+        full = self._sum(model_id, usage, {"input": sum(cached.values())})
+        return full - self._sum(model_id, usage, cached) if any(cached.values()) else None
+
+    def _sum(self, model_id, usage, kinds):
+        rates = self.rates(model_id, usage)
         spent = {kind: tokens for kind, tokens in kinds.items() if tokens}
-        if not spent.keys() <= rates.keys():
-            return None
+        assert spent.keys() <= rates.keys(), f"{model_id} has no rate for one of {spent}"
         return sum((Decimal(rates[kind]) * tokens / MILLION for kind, tokens in spent.items()), Decimal(0))
 
     def takes(self, model):

@@ -92,7 +92,7 @@ def check_answer(answer, sent=None, *, unvalidated=False, unresolved=False, unse
         wrong.of(answer.get("statusCode") == 200, "statusCode", f"is {answer.get('statusCode')!r}")
         _output(wrong, answer.get("output"), sent)
         check_usage(answer.get("usage"), wrong)
-        check_cost(answer.get("cost"), wrong)
+        check_cost(answer.get("cost"), answer.get("usage"), wrong)
     elif outcome == "Invalid":
         wrong.keys(answer, "$", ("outcome", "statusCode", "tags", "error"), ("model",))
         _error(wrong, answer)
@@ -229,15 +229,23 @@ def check_usage(usage, wrong=None):
     assert wrong is not None or not mine, mine
 
 
-def check_cost(cost, wrong=None):
+def check_cost(cost, usage, wrong=None):
     mine = Complaints() if wrong is None else wrong
-    if mine.keys(cost, "cost", ("priced",), ("usd", "discountPercent")):
+    if mine.keys(cost, "cost", ("priced",), ("usd", "savedUsd", "discountPercent")):
         mine.of(type(cost["priced"]) is bool, "cost.priced", f"is {cost['priced']!r}")
         mine.of(
             ("usd" in cost) == (cost["priced"] is True), "cost", f"must have usd if and only if it is priced: {cost}"
         )
         if "usd" in cost:
             mine.text(cost["usd"], "cost.usd", USD)
+        cached = [(usage or {}).get(f"cache{kind}InputTokens") for kind in ("Read", "Write")]
+        mine.of(
+            ("savedUsd" in cost) == ("usd" in cost and any(cached)),
+            "cost",
+            f"must have savedUsd if and only if it is priced and {cached} tokens were cached: {cost}",
+        )
+        if "savedUsd" in cost:
+            mine.text(cost["savedUsd"], "cost.savedUsd", f"-?{USD}")
         if "discountPercent" in cost:
             mine.of("usd" in cost, "cost.discountPercent", "is there without dollars")
             mine.text(cost["discountPercent"], "cost.discountPercent", r"\d{1,2}(\.\d{1,2})?")

@@ -103,6 +103,16 @@ RESERVED: dict[str, Any] = {
         },
     ],
 }
+CACHED: dict[str, Any] = {
+    **SUCCEEDED,
+    "usage": {
+        **SUCCEEDED["usage"],
+        "inputTokens": 13,
+        "cacheWriteInputTokens": 8,
+        "cacheDetails": [{"ttl": "5m", "inputTokens": 8}],
+    },
+    "cost": {"usd": "0.000591000", "savedUsd": "-0.000002200", "priced": True},
+}
 CLAMPED: dict[str, Any] = {**SUCCEEDED, "degraded": {"action": "clamp", "from": 2048, "to": 143}}
 ANOTHER: dict[str, Any] = {
     **SUCCEEDED,
@@ -123,8 +133,8 @@ NOTICED: dict[str, Any] = {
 
 @pytest.mark.parametrize(
     "answer",
-    [SUCCEEDED, DENIED, RESERVED, CLAMPED, ANOTHER, NOTICED],
-    ids=["succeeded", "denied", "reserved", "clamped", "fallback", "with a notice"],
+    [SUCCEEDED, CACHED, DENIED, RESERVED, CLAMPED, ANOTHER, NOTICED],
+    ids=["succeeded", "cached", "denied", "reserved", "clamped", "fallback", "with a notice"],
 )
 def test_good_answer(answer):
     check_answer(answer)
@@ -207,6 +217,10 @@ BROKEN: dict[str, tuple[dict[str, Any], tuple[str | int, ...], Any]] = {
     "cost as a number": (SUCCEEDED, ("cost", "usd"), 0.0005888),
     "cost with an exponent": (SUCCEEDED, ("cost", "usd"), "5.888E-4"),
     "priced without a price": (SUCCEEDED, ("cost", "usd"), REMOVED),
+    "a saving without cached tokens": (SUCCEEDED, ("cost", "savedUsd"), "0.000000000"),
+    "cached tokens without a saving": (CACHED, ("cost", "savedUsd"), REMOVED),
+    "a saving as a number": (CACHED, ("cost", "savedUsd"), -0.0000022),
+    "a saving without a price": (CACHED, ("cost",), {"priced": False, "savedUsd": "-0.000002200"}),
     "stop reason that is no word": (SUCCEEDED, ("output", "stopReason"), "end turn"),
     "timestamp without microseconds": (SUCCEEDED, ("tags", "timestamp"), "2025-01-31T14:05:26Z"),
     "timestamp with an offset": (SUCCEEDED, ("tags", "timestamp"), "2025-01-31T14:05:26.854682+00:00"),

@@ -5,6 +5,7 @@ picodollar. Requests with features that it does not accept are refused before an
 """
 
 import copy
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,6 +17,7 @@ from budget_contract import entry_of
 from catalogue_files import Catalogue, read
 from contract import check_error, check_succeeded
 from sentry_client import document, text, unique
+from test_families import recorded, token
 
 pytestmark = pytest.mark.local
 
@@ -43,17 +45,15 @@ def to(model, *messages, tags=TAGS, **prompt):
 
 
 def served(sentry, sent):
-    """Returns the answer to a document. It must succeed at the catalogue's price. An unknown rate never means no cost."""
+    """Returns the answer to a document. It must succeed and be priced. Cost and saving are those of the catalogue's rates."""
     answer = sentry.ask(sent)
     answer.pop("notices", None)
     check_succeeded(answer, sent)
-    cost = CATALOGUE.cost(answer["model"]["modelId"], answer["usage"])
-    if cost is None:
-        assert answer["cost"] == {"priced": False}
-    else:
-        assert answer["cost"].keys() == {"priced", "usd"} and Decimal(answer["cost"]["usd"]) == cost, (
-            f"{answer['cost']} is not {cost}"
-        )
+    model_id, usage = answer["model"]["modelId"], answer["usage"]
+    saved = CATALOGUE.saved(model_id, usage)
+    expected = {"usd": CATALOGUE.cost(model_id, usage)} | ({} if saved is None else {"savedUsd": saved})
+    told = {name: Decimal(value) for name, value in answer["cost"].items() if name != "priced"}
+    assert answer["cost"]["priced"] and told == expected, f"{answer['cost']} is not {expected}"
     return answer
 
 
@@ -190,7 +190,7 @@ def test_parts_that_a_model_takes(sentry):
 
 
 def reasoning(name):
-    """Returns the field that makes a model think. A model that thinks by default needs none."""
+    """Returns the field that makes a model think. Empty if the model cannot be told how much to think."""
     style = taken(name)["reasoning"].get("style")
     if style is None:
         return {}
@@ -202,9 +202,20 @@ def thoughts(message):
 
 
 def test_thinking_goes_on_after_a_tool(sentry):
+    """The simulator thinks because the request says so. It needs a directive only for a model that no request can ask.
+
+    The number of tokens shows that the simulator understood the request: 8 for a low effort, at most 64 for a budget. A
+    model that thinks by default would use another number.
+    """
+
     def attempt(name):
-        messages = loop(sentry, name, 2, directives={"reasoning": 5}, **reasoning(name))
+        asked = reasoning(name)
+        directives = {"wanted_tokens": 5} | ({} if asked else {"reasoning": 5})
+        messages = loop(sentry, name, 2, directives=directives, **asked)
         assert thoughts(messages[1]) and thoughts(messages[3])
+        again = served(sentry, to(name, *messages[:3], tools=[TOOL], **asked))
+        spent = {"budgetTokens": 64, "effort": 8}[next(iter(asked["reasoning"]))] if asked else 5
+        assert again["usage"]["outputTokens"] == 5 + spent
 
     of_each(names(reasoning=False, tools=True), attempt)
 
@@ -212,13 +223,17 @@ def test_thinking_goes_on_after_a_tool(sentry):
 def test_caching(sentry):
     def attempt(name):
         messages = [said({"text": f"{unique('read-once')} {LONG}"}, POINT, {"text": text()})]
-        written = served(sentry, to(name, *messages))["usage"]
+        first = served(sentry, to(name, *messages))
+        written = first["usage"]
         assert (
             written["cacheWriteInputTokens"] >= taken(name)["cache"]["minTokens"]
             and written["cacheReadInputTokens"] == 0
         )
-        read = served(sentry, to(name, *messages))["usage"]
+        second = served(sentry, to(name, *messages))
+        read = second["usage"]
         assert (read["cacheReadInputTokens"], read["cacheWriteInputTokens"]) == (written["cacheWriteInputTokens"], 0)
+        # `served` compares both savings with the price row. A write saves nothing, and a read does.
+        assert Decimal(first["cost"]["savedUsd"]) <= 0 < Decimal(second["cost"]["savedUsd"])
 
     of_each(names(cache=False), attempt)
 
@@ -280,16 +295,48 @@ def test_each_lifetime_of_a_cache_costs_its_own_rate(sentry):
     # 100 x 1.10 + 2,000 x 1.375 + 3,000 x 2.20 + 50 x 5.50
     answer = served(sentry, sent)
     assert Decimal(answer["cost"]["usd"]) == Decimal("0.009735")
+    # 2,000 x (1.10 - 1.375) + 3,000 x (1.10 - 2.20)
+    assert Decimal(answer["cost"]["savedUsd"]) == Decimal("-0.00385")
     assert sorted((each["ttl"], each["inputTokens"]) for each in answer["usage"]["cacheDetails"]) == [
         ("1h", 3000),
         ("5m", 2000),
     ]
 
 
-def test_priority_costs_its_own_rate(sentry):
-    sent = to("deepseek-v3-2", said(text(input_tokens=1000, output_tokens=200)), serviceTier="priority")
-    # 1,000 x 1.085 + 200 x 3.2375
-    assert cost_of(sentry, sent) == Decimal("0.0017325")
+@pytest.mark.parametrize(
+    "tier, dollars",
+    [
+        ("flex", "0.000495"),  # 1,000 x 0.31 + 200 x 0.925
+        ("priority", "0.0017325"),  # 1,000 x 1.085 + 200 x 3.2375
+    ],
+)
+def test_tier_costs_its_own_rate(sentry, tier, dollars):
+    sent = to("deepseek-v3-2", said(text(input_tokens=1000, output_tokens=200)), serviceTier=tier)
+    assert cost_of(sentry, sent) == Decimal(dollars)
+
+
+@pytest.mark.parametrize(
+    "model, tier, usd, saved",
+    [
+        # 100 x 3.30 + 1,000 x 0.33 + 200 x 4.125 + 10 x 16.50, and 1,000 x 2.97 - 200 x 0.825
+        ("kimi-k3", "default", "0.00165", "0.002805"),
+        # 100 x 1.65 + 1,000 x 0.165 + 200 x 2.0625 + 10 x 8.25, and 1,000 x 1.485 - 200 x 0.4125
+        ("kimi-k3", "flex", "0.000825", "0.0014025"),
+        # 100 x 0.06 + 1,000 x 0.015 + 200 x 0.06 + 10 x 0.24, and 1,000 x 0.045
+        ("nova-lite", "default", "0.0000354", "0.000045"),
+    ],
+)
+def test_saving_is_the_difference_to_the_input_rate_of_the_tier(sentry, model, tier, usd, saved):
+    told = text(input_tokens=100, cache_read=1000, cache_write=200, output_tokens=10)
+    cost = served(sentry, to(model, said(told), serviceTier=tier))["cost"]
+    assert (Decimal(cost["usd"]), Decimal(cost["savedUsd"])) == (Decimal(usd), Decimal(saved))
+
+
+def test_saving_of_a_long_prompt(sentry):
+    told = text(input_tokens=100_000, cache_read=200_000, output_tokens=100)
+    cost = served(sentry, to("claude-haiku-5-5", said(told)))["cost"]
+    # 100,000 x 0.55 + 200,000 x 0.055 + 100 x 2.75, and 200,000 x 0.495
+    assert (Decimal(cost["usd"]), Decimal(cost["savedUsd"])) == (Decimal("0.066275"), Decimal("0.099"))
 
 
 # Reasoning
@@ -309,16 +356,27 @@ def thinking_loop(sentry, model, **prompt):
         ("claude-sonnet-5", {"reasoning": {"effort": "high"}}),
     ],
 )
-def test_changed_signature_is_refused_by_bedrock(sentry, model, prompt):
+@pytest.mark.parametrize(
+    "signature, reason", [("changed", "Invalid `signature`"), ("absent", "thinking.signature: Field required")]
+)
+def test_signature_arrives_as_it_is_and_the_model_needs_its_own(sentry, model, prompt, signature, reason):
     messages = thinking_loop(sentry, model, **prompt)
     forged = copy.deepcopy(messages)
     told = thoughts(forged[1])[0]["reasoningContent"]["reasoningText"]
-    told["signature"] = told["signature"][:-8] + "AAAAAAA="
+    own = told.pop("signature")
+    if signature == "changed":
+        told["signature"] = own[:-8] + "AAAAAAA="
     sent = to(model, *forged, tools=[TOOL], **prompt)
     details = check_error(sentry.ask(sent), "ModelRejectedRequest", sent)
-    assert "signature" in details["bedrockMessage"]
+    assert reason in details["bedrockMessage"]
     # The model accepts its own reasoning if it is unchanged.
     served(sentry, to(model, *messages, tools=[TOOL], **prompt))
+    bodies = recorded(sentry.bedrock_endpoint)
+    if bodies is None:
+        pytest.skip("the Bedrock simulator was not started with --record")
+    # The second turn of the loop, the forged one, and the unchanged one.
+    arrived = [thoughts(body["messages"][1]) for body in bodies[token(json.dumps(sent))[0]]]
+    assert arrived == [thoughts(messages[1]), thoughts(forged[1]), thoughts(messages[1])] and own
 
 
 @pytest.mark.parametrize(
@@ -436,6 +494,11 @@ BROKEN = {
     "amount of thinking": (to("deepseek-r1", reasoning={"effort": "low"}), "prompt.reasoning", "reasoning"),
     "thinking off": (to("claude-opus-5-5", reasoning={"off": True}), "prompt.reasoning.off", "reasoning"),
     "cache point": (to("gpt-oss-120b", said({"text": "Hi"}, POINT)), f"{FIRST}.content[1].cachePoint", "cachePoint"),
+    "cache point of a model that caches by itself": (
+        to("kimi-k3", said({"text": "Hi"}, POINT)),
+        f"{FIRST}.content[1].cachePoint",
+        "cachePoint",
+    ),
     "cache point of an hour": (
         to("nova-lite", said({"text": "Hi"}, HOUR)),
         f"{FIRST}.content[1].cachePoint.ttl",

@@ -33,7 +33,16 @@ def test_answer(sentry, name):
     assert answer["output"]["message"]["content"]
     check_usage(answer["usage"])
     if "cost" in answer:
-        check_cost(answer["cost"])
+        check_cost(answer["cost"], answer["usage"])
+
+
+@pytest.mark.local
+def test_saving_of_the_cache(sentry):
+    sent = entry(*ROUTES["anthropic"], input_tokens=100, cache_read=1000, cache_write=200, output_tokens=10)
+    answer = sentry.execute(sent, machine="ModelRouterArn")["output"]
+    # 100 x 1.10 + 1,000 x 0.11 + 200 x 1.375 + 10 x 5.50. The cache saved 1,000 x 0.99 - 200 x 0.275.
+    assert answer["cost"] == {"priced": True, "usd": "0.000550000", "savedUsd": "0.000935000"}
+    check_cost(answer["cost"], answer["usage"])
 
 
 @pytest.mark.local

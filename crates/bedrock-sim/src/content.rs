@@ -133,11 +133,7 @@ fn check_results(turns: &[Turn]) -> Result<(), ApiError> {
 
 /// Rejects Converse fields that the model does not support.
 fn check_model(prompt: &Prompt, model: Model<'_>) -> Result<(), ApiError> {
-    let refused = |field: &str| {
-        Err(ApiError::validation(format!(
-            "This model doesn't support the {field} field. Remove {field} and try again."
-        )))
-    };
+    let refused = |field: &str| Err(fields::unsupported(field));
     if !prompt.system.is_empty() && model.has(Rule::NoSystem) {
         return refused("system");
     }

@@ -56,6 +56,8 @@ pub enum Rule {
     NovaReasoning,
     /// The model accepts `reasoning: {effort}`.
     ReasoningObject,
+    /// The model ignores the field `reasoning_effort`. Without this rule, a model that accepts `reasoning` rejects it.
+    IgnoresReasoningEffort,
     /// The model returns its reasoning as `redactedContent`.
     ReasoningIsEncrypted,
     /// The model accepts the field `reasoning_effort`.
@@ -66,6 +68,8 @@ pub enum Rule {
     ReasonsAlways,
     /// The model accepts a `cachePoint`. The value of the rule is the minimum number of tokens in a cached prefix.
     Caches,
+    /// The model caches without being asked, and rejects the field `cachePoint`.
+    CachesImplicitly,
     /// The model rejects a `cachePoint` among the tools.
     NoCachedTools,
     /// The model rejects a cache lifetime of one hour.

@@ -21,6 +21,11 @@ pub fn malformed(detail: impl std::fmt::Display) -> ApiError {
     ApiError::validation(format!("Malformed input request: {detail}, please reformat your input and try again."))
 }
 
+/// A `ValidationException` for a Converse field that the model does not support.
+pub fn unsupported(field: &str) -> ApiError {
+    ApiError::validation(format!("This model doesn't support the {field} field. Remove {field} and try again."))
+}
+
 /// Sets a field if `object` is a JSON object. Does nothing for other values.
 pub fn set(object: &mut Value, name: &str, value: impl Into<Value>) {
     if let Some(object) = object.as_object_mut() {

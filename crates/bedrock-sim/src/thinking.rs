@@ -35,7 +35,7 @@ pub fn read(
         return nova(config, prompt, model);
     }
     if model.has(Rule::ReasoningObject) {
-        if extra.contains_key("reasoning_effort") {
+        if extra.contains_key("reasoning_effort") && !model.has(Rule::IgnoresReasoningEffort) {
             return Err(ApiError::model("Unknown parameter: 'reasoning_effort'."));
         }
         let effort = extra.get("reasoning").and_then(|reasoning| reasoning.get("effort")).and_then(Value::as_str);

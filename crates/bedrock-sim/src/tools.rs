@@ -7,7 +7,7 @@ use crate::{
     directives::Directives,
     error::ApiError,
     facts::Rule,
-    fields::Fields,
+    fields::{self, Fields},
     fingerprint::fingerprint,
     models::Model,
     prompt::{Prompt, Tools},
@@ -106,10 +106,7 @@ fn chosen(
     let (any, tool) = (choice.object("any")?, choice.object("tool")?);
     if let Some(kind) = any.map(|_| "any").or(tool.map(|_| "tool")) {
         if has(Rule::NoToolChoice) {
-            let field = format!("toolConfig.toolChoice.{kind}");
-            return Err(ApiError::validation(format!(
-                "This model doesn't support the {field} field. Remove {field} and try again."
-            )));
+            return Err(fields::unsupported(&format!("toolConfig.toolChoice.{kind}")));
         }
         if has(Rule::NoForcedTools) {
             return Err(ApiError::model("tool_choice: type \"tool\" and \"any\" are not supported for this model."));

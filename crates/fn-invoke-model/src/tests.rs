@@ -314,8 +314,9 @@ async fn a_thinking_models_tool_loop_goes_over_the_wire_and_each_cached_token_ha
     assert_eq!(sent["outputConfig"], json!({"textFormat": {"type": "json_schema", "structure": structure}}));
     let answer = &answer["answer"];
     assert_eq!(answer["output"]["message"]["content"], content);
-    // 10 x 3 + 100 x 15 + 1,000 x 0.3 + 100 x 3.75 + 200 x 6 = 3,405 millionths of a dollar.
-    assert_eq!(answer["cost"], json!({"usd": "0.003405000", "priced": true}));
+    // 10 x 3 + 100 x 15 + 1,000 x 0.3 + 100 x 3.75 + 200 x 6 = 3,405 millionths of a dollar. Without a cache, 1,300 x 3
+    // instead of 1,000 x 0.3 + 100 x 3.75 + 200 x 6: 2,025 millionths more.
+    assert_eq!(answer["cost"], json!({"usd": "0.003405000", "savedUsd": "0.002025000", "priced": true}));
     let details = json!([{"ttl": "5m", "inputTokens": 100}, {"ttl": "1h", "inputTokens": 200}]);
     assert_eq!((&answer["usage"]["cacheDetails"], &answer["usage"]["totalTokens"]), (&details, &json!(1_410)));
 }

@@ -165,6 +165,7 @@ fn thoughts_come_back_and_what_was_cached_costs_the_rate_of_its_lifetime() {
     let read = read(told);
     let thought = json!({"reasoningContent": {"reasoningText": {"text": "Hm.", "signature": "EqQB"}}});
     assert_eq!(read["answer"]["output"]["message"]["content"], json!([thought, {"text": "Hello."}]));
-    // 21 x 3 + 143 x 15 + 100 x 3.75 + 200 x 6 = 3,783 millionths of a dollar.
-    assert_eq!(read["answer"]["cost"], json!({"usd": "0.003783000", "priced": true}));
+    // 21 x 3 + 143 x 15 + 100 x 3.75 + 200 x 6 = 3,783 millionths of a dollar. The writes cost 675 millionths more than
+    // 300 x 3.
+    assert_eq!(read["answer"]["cost"], json!({"usd": "0.003783000", "savedUsd": "-0.000675000", "priced": true}));
 }

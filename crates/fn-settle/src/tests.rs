@@ -104,7 +104,7 @@ fn event(reservation: Value, ended: Value) -> Value {
 fn answered() -> Value {
     let usage = json!({"inputTokens": 350, "outputTokens": 900, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 120_000, "totalTokens": 121_250});
     let message = json!({"role": "assistant", "content": "the marked answer"});
-    let answer = json!({"output": {"message": message, "stopReason": "end_turn"}, "usage": usage, "cost": {"usd": "0.46455", "priced": true}});
+    let answer = json!({"output": {"message": message, "stopReason": "end_turn"}, "usage": usage, "cost": {"usd": "0.46455", "savedUsd": "-0.09", "priced": true}});
     json!({"sealed": {"answer": Sealed::new(&answer).unwrap(), "usage": usage}})
 }
 
@@ -129,7 +129,8 @@ async fn the_tokens_and_their_exact_price_take_the_place_of_the_hold() {
         "usd": {"limit": "1.00", "used": "0.46455", "reserved": "0.00", "remaining": "0.53545"},
     }]);
     assert_eq!((&settled["outcome"], &settled["statusCode"]), (&json!("Succeeded"), &json!(200)));
-    assert_eq!((&settled["budget"], &settled["cost"]["usd"]), (&budget, &json!("0.464550000")));
+    let cost = json!({"usd": "0.464550000", "savedUsd": "-0.090000000", "priced": true});
+    assert_eq!((&settled["budget"], &settled["cost"]), (&budget, &cost));
     assert_eq!(settled["output"]["message"]["content"], "the marked answer");
 }
 
@@ -180,17 +181,16 @@ async fn bedrocks_reason_reaches_the_client_and_not_the_message_for_the_metrics(
 
 #[tokio::test]
 async fn a_call_by_step_functions_is_read_and_priced() {
-    let rule = settles(&["143", "21"], item(&[("settledOutput", 143)]));
-    let usage = json!({"InputTokens": 21, "OutputTokens": 143, "TotalTokens": 164});
+    let rule = settles(&["143", "1021"], item(&[("settledOutput", 143)]));
+    let usage = json!({"InputTokens": 21, "OutputTokens": 143, "CacheReadInputTokens": 1_000, "TotalTokens": 1_164});
     let message = json!({"Message": {"Role": "assistant", "Content": [{"Text": "Hello."}]}});
     let result = json!({"Output": message, "StopReason": "malformed_tool_use", "Usage": usage});
     let ended = json!({"terms": {"rich": false}, "result": result});
     let answer =
         settle(&settler(&[&rule]), event(reservation(json!({"output": 5_000}), json!([])), ended)).await.unwrap();
-    assert_eq!(
-        (&answer["output"]["stopReason"], &answer["cost"]["usd"]),
-        (&json!("malformed_tool_use"), &json!("0.002208000"))
-    );
+    // 21 x 3 + 143 x 15 + 1,000 x 0.3 millionths of a dollar. The cache saved 1,000 x 2.7.
+    let cost = json!({"usd": "0.002508000", "savedUsd": "0.002700000", "priced": true});
+    assert_eq!((&answer["output"]["stopReason"], &answer["cost"]), (&json!("malformed_tool_use"), &cost));
 }
 
 #[tokio::test]

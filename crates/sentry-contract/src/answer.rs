@@ -1,6 +1,6 @@
 //! The documents that a client receives.
 
-use sentry_domain::{BudgetEntry, CacheTtl, Discount, Price, ServiceTier, TokenUsage, Usd};
+use sentry_domain::{BudgetEntry, CacheTtl, Discount, Price, ServiceTier, TokenUsage, Usd, UsdDifference};
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
@@ -78,9 +78,12 @@ pub struct Cost {
     /// Exact dollars. Absent if the model, or a kind of token that it used, has no known price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usd: Option<Usd>,
+    /// The saving by the prompt cache, compared with the input rate. Absent if nothing was cached, or if `usd` is absent.
+    #[serde(default, rename = "savedUsd", skip_serializing_if = "Option::is_none")]
+    pub saved: Option<UsdDifference>,
     /// `true` if `usd` is present.
     pub priced: bool,
-    /// The account's discount, which is already subtracted from `usd`. Absent if there is none.
+    /// The account's discount, of which `usd` and `saved` are net. Absent if there is none.
     #[serde(default, rename = "discountPercent", skip_serializing_if = "Option::is_none")]
     pub discount: Option<Discount>,
 }
@@ -90,8 +93,13 @@ impl Cost {
     #[must_use]
     pub fn of(usage: &TokenUsage, price: Option<&Price>) -> Self {
         let usd = price.and_then(|price| price.cost(usage));
-        let discount = price.filter(|_| usd.is_some()).and_then(|price| price.discount_percent);
-        Self { priced: usd.is_some(), usd, discount }
+        let price = price.filter(|_| usd.is_some());
+        Self {
+            priced: usd.is_some(),
+            usd,
+            saved: price.and_then(|price| price.saved_by_cache(usage)),
+            discount: price.and_then(|price| price.discount_percent),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub use budget::{Amount, Limits, PerUnit, Unit};
 pub use budget_entry::{BudgetEntry, Dollars, Headroom};
 pub use hash::fnv1a;
 pub use limit::{Enforcement, LimitWindow, MOST_BUDGET_TAGS, MOST_SCOPES, MOST_WINDOWS, Remedy, ScopeLimit};
-pub use money::{Discount, Usd};
+pub use money::{Discount, Usd, UsdDifference};
 pub use price::{Charges, Price, Rates};
 pub use reservation::{Reservation, ReservedScope};
 pub use tokens::{CacheTtl, ServiceTier, TokenUsage};

@@ -44,6 +44,12 @@ impl Usd {
         Self(self.0.saturating_sub(other.0))
     }
 
+    /// The difference to `other`. It is negative if `other` is larger.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> UsdDifference {
+        UsdDifference { size: Self(self.0.abs_diff(other.0)), is_negative: self.0 < other.0 }
+    }
+
     /// Decimal dollars with at least `decimals` decimals, or more if the amount has more.
     #[must_use]
     pub fn with_decimals(self, decimals: usize) -> String {
@@ -107,6 +113,45 @@ impl<'de> Deserialize<'de> for Usd {
 }
 
 impl Serialize for Usd {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// An exact difference of two amounts of US dollars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsdDifference {
+    size: Usd,
+    /// `false` if `size` is zero.
+    is_negative: bool,
+}
+
+/// The amount, after a `-` if the difference is negative.
+impl fmt::Display for UsdDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.is_negative { "-" } else { "" };
+        write!(f, "{sign}{}", self.size)
+    }
+}
+
+impl FromStr for UsdDifference {
+    type Err = InvalidUsd;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUsd> {
+        let positive = text.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
+        let size: Usd = positive.unwrap_or(text).parse()?;
+        Ok(Self { size, is_negative: positive.is_some() && size != Usd::ZERO })
+    }
+}
+
+impl<'de> Deserialize<'de> for UsdDifference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for UsdDifference {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -274,6 +319,19 @@ mod tests {
     }
 
     #[test]
+    fn a_difference_has_a_sign_only_if_it_is_negative() {
+        let difference = |one, other| Usd::from_picodollars(one).minus(Usd::from_picodollars(other)).to_string();
+        assert_eq!(difference(588_800_000, 0), "0.000588800");
+        assert_eq!(difference(0, 8_750), "-0.00000000875");
+        assert_eq!(difference(7, 7), "0.000000000");
+        let read = |text: &str| text.parse::<UsdDifference>().map(|difference| difference.to_string()).ok();
+        assert_eq!(read("-0").as_deref(), Some("0.000000000"));
+        for text in ["", "-", "--1", "--0", "+-1", "- 1", "-ten"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_affordable_can_be_paid_and_one_more_cannot() {
         let (rate, budget) = ("0.80".parse::<Rate>().unwrap(), Usd::from_picodollars(8_000_001));
         let tokens = rate.affordable(budget);
@@ -311,6 +369,13 @@ mod tests {
         fn every_amount_is_read_back(picodollars in 0_u128..9_000_000_000_000_000_000_000) {
             let amount = Usd::from_picodollars(picodollars);
             prop_assert_eq!(amount.to_string().parse::<Usd>().unwrap(), amount);
+        }
+
+        #[test]
+        fn every_difference_is_read_back(one in 0_u128..9_000_000_000_000_000_000, other in 0_u128..9_000_000_000_000_000_000) {
+            let difference = Usd::from_picodollars(one).minus(Usd::from_picodollars(other));
+            prop_assert_eq!(difference.to_string().parse::<UsdDifference>().unwrap(), difference);
+            prop_assert_eq!(difference.to_string().starts_with('-'), one < other);
         }
 
         #[test]

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::money::{Discount, Rate, Usd};
+use crate::money::{Discount, Rate, Usd, UsdDifference};
 use crate::tokens::{CacheTtl, ServiceTier, TokenUsage};
 
 /// Dollars per million tokens of each kind. An unknown rate is absent.
@@ -73,6 +73,11 @@ impl Rates {
             cache_write_1h: self.cache_write_1h.filter(|_| longest == Some(CacheTtl::OneHour)),
             ..self
         }
+    }
+
+    /// Sets the rate of cache writes of five minutes to the input rate if it is unknown.
+    fn with_writes_at_input(self) -> Self {
+        Self { cache_write_5m: self.cache_write_5m.or(Some(self.input)), ..self }
     }
 
     fn less(self, discount: Discount) -> Self {
@@ -179,6 +184,21 @@ impl Price {
         }
     }
 
+    /// The price of a model whose cache writes of five minutes cost the input rate. Rates that are known stay.
+    #[must_use]
+    pub fn with_writes_at_input(self) -> Self {
+        let Self { rates, long_context, tiers, discount_percent } = self;
+        Self {
+            rates: rates.with_writes_at_input(),
+            long_context: long_context.map(|long| LongContext { rates: long.rates.with_writes_at_input(), ..long }),
+            tiers: TierRates {
+                flex: tiers.flex.map(Rates::with_writes_at_input),
+                priority: tiers.priority.map(Rates::with_writes_at_input),
+            },
+            discount_percent,
+        }
+    }
+
     /// The price of a request with `charges`, without the rates of tiers that cannot process it. `None` if the
     /// requested tier has no known rates.
     #[must_use]
@@ -198,6 +218,19 @@ impl Price {
     #[must_use]
     pub fn cost(&self, usage: &TokenUsage) -> Option<Usd> {
         self.applied(usage)?.cost(usage)
+    }
+
+    /// The saving by the prompt cache in one call that used `usage`: the cost of the cached tokens at the input rate of
+    /// the call's prompt length and tier, minus their actual cost. It is negative if cache writes cost more than cache
+    /// reads saved.
+    ///
+    /// `None` if the call read and wrote no cached tokens, or if a needed rate is unknown.
+    #[must_use]
+    pub fn saved_by_cache(&self, usage: &TokenUsage) -> Option<UsdDifference> {
+        let rates = self.applied(usage)?;
+        let cached = TokenUsage { input: 0, output: 0, ..*usage };
+        let cost = rates.cost(&cached)?;
+        (cached.read() > 0).then(|| rates.input.times(cached.read()).minus(cost))
     }
 
     /// The cost of one call that used `usage`. If a needed rate is unknown, all prompt tokens cost the highest known
@@ -382,6 +415,51 @@ mod tests {
     }
 
     #[test]
+    fn the_cache_saves_the_difference_to_the_input_rate_that_applied() {
+        let saved = |price: Price, usage: &TokenUsage| price.saved_by_cache(usage).map(|saved| saved.to_string());
+        let both = TokenUsage { cache_write_1h: 4_000, ..usage(10, 20, 0, 10_000) };
+        let priority = TokenUsage { tier: ServiceTier::Priority, ..usage(10, 20, 1_000, 0) };
+        for (usage, expected) in [
+            // 100,000 x (3.30 - 0.33), in millionths.
+            (usage(50, 900, 100_000, 0), Some("0.297000000")),
+            // 100,000 x (3.30 - 4.125).
+            (usage(50, 900, 0, 100_000), Some("-0.082500000")),
+            // 6,000 x (3.30 - 4.125) + 4,000 x (3.30 - 6.60).
+            (both, Some("-0.018150000")),
+            // 50,001 x (6.60 - 0.66): the prompt is long.
+            (usage(150_000, 0, 50_001, 0), Some("0.297005940")),
+            // 1,000 x (5.775 - 0.5775).
+            (priority, Some("0.005197500")),
+            (usage(50, 900, 0, 0), None),
+            (TokenUsage { tier: ServiceTier::Priority, ..usage(0, 0, 1_000, 1) }, None),
+            (TokenUsage { tier: ServiceTier::Reserved, ..usage(0, 0, 1, 0) }, None),
+        ] {
+            assert_eq!(saved(sonnet(), &usage).as_deref(), expected, "{usage:?}");
+        }
+        // 100,000 x (2.97 - 0.297).
+        let net = sonnet().less("10".parse().unwrap());
+        assert_eq!(saved(net, &usage(50, 900, 100_000, 0)).as_deref(), Some("0.267300000"));
+    }
+
+    #[test]
+    fn writes_at_the_input_rate_are_those_of_every_tier_and_length_and_known_rates_stay() {
+        let at_input = sonnet().with_writes_at_input();
+        assert_eq!((at_input.rates, at_input.long_context), (sonnet().rates, sonnet().long_context));
+        let written = |tier| at_input.cost(&TokenUsage { tier, ..usage(0, 0, 0, 1_000) });
+        assert_eq!(written(ServiceTier::Flex), Some(dollars("0.00165")));
+        assert_eq!(written(ServiceTier::Priority), Some(dollars("0.005775")));
+        let plain: Price = serde_json::from_str(
+            r#"{"input": "1", "output": "2", "longContext": {"above": 100, "rates": {"input": "3", "output": "4"}}}"#,
+        )
+        .unwrap();
+        let at_input = plain.with_writes_at_input();
+        assert_eq!(at_input.cost(&usage(0, 0, 0, 100)), Some(dollars("0.0001")));
+        assert_eq!(at_input.cost(&usage(0, 0, 0, 101)), Some(dollars("0.000303")));
+        // No source says that a write of an hour costs the same.
+        assert_eq!(at_input.cost(&TokenUsage { cache_write_1h: 1, ..usage(0, 0, 0, 1) }), None);
+    }
+
+    #[test]
     fn many_calls_together_are_no_long_prompt() {
         assert_eq!(sonnet().cost_of_many(&usage(1_000_000, 0, 0, 0)), dollars("3.30"));
     }
@@ -420,6 +498,21 @@ mod tests {
             let call = TokenUsage { input, output, cache_read, cache_write: write_5m + write_1h, cache_write_1h: write_1h, tier };
             let hold = sonnet().most(call.read(), output, Charges { tier: asked, cache });
             prop_assert!(sonnet().cost(&call).unwrap_or_default() <= hold);
+        }
+
+        #[test]
+        fn a_cost_and_its_saving_are_the_cost_without_a_cache(
+            [input, cache_read, write_5m, write_1h] in prop::array::uniform4(prop_oneof![Just(0_u64), 0..100_000_u64]),
+            output in 0_u64..100_000,
+            tier in prop::sample::select(ServiceTier::ALL),
+            percent in 0_u16..100,
+        ) {
+            let price = sonnet().less(percent.to_string().parse().unwrap());
+            let call = TokenUsage { input, output, cache_read, cache_write: write_5m + write_1h, cache_write_1h: write_1h, tier };
+            let without = TokenUsage { tier, ..usage(call.read(), output, 0, 0) };
+            let expected = price.cost(&call).filter(|_| call.read() > input);
+            let expected = expected.zip(price.cost(&without)).map(|(cost, full)| full.minus(cost));
+            prop_assert_eq!(price.saved_by_cache(&call), expected);
         }
 
         #[test]

@@ -153,7 +153,9 @@ impl Catalogue {
         let (entry, form) = (self.entry_of(id)?, ids::form(id));
         let rows = || entry.prices.iter().filter(|row| self.row_holds(entry, row, form, region));
         let row = rows().find(|row| !row.regions.is_empty()).or_else(|| rows().next())?;
-        Some(row.price.less(self.discount))
+        let at_input = self.common.cache_write_at_input.iter().any(|fact| fact.fits(&entry.model));
+        let price = if at_input { row.price.with_writes_at_input() } else { row.price };
+        Some(price.less(self.discount))
     }
 
     /// The `max_tokens` of a request to `model_id` that does not set it, in tokens.

@@ -99,6 +99,9 @@ impl Reader<'_> {
     }
 
     fn check(self) -> Result<Vec<CachePoint>, ApiError> {
+        if !self.points.is_empty() && self.has(Rule::CachesImplicitly) {
+            return Err(fields::unsupported("cachePoint"));
+        }
         let is_listed = self.model.is_some_and(|model| facts::of(model.base).is_some());
         if !self.points.is_empty() && is_listed && !self.has(Rule::Caches) {
             // Sources: strands-agents/harness-sdk pull request 1807 (AccessDeniedException), BerriAI/litellm pull

@@ -10,6 +10,8 @@ const OPUS_5_5: &str = "/model/us.anthropic.claude-opus-5-5/converse";
 const SONNET_5_5: &str = "/model/us.anthropic.claude-sonnet-5-5/converse";
 const NOVA_2: &str = "/model/us.amazon.nova-2-lite-v1:0/converse";
 const GPT: &str = "/model/us.openai.gpt-6-sol/converse";
+const KIMI_K3: &str = "/model/us.moonshotai.kimi-k3/converse";
+const KIMI_K3_1: &str = "/model/us.moonshotai.kimi-k3.1/converse";
 const GPT_OSS: &str = "/model/openai.gpt-oss-120b-1:0/converse";
 
 fn with(mut body: Value, fields: Value) -> Value {
@@ -41,6 +43,9 @@ async fn each_family_thinks_in_its_own_words_and_thoughts_are_output() {
         (GPT, extra(json!({"reasoning": {"effort": "high"}})), Some("encrypted")),
         (GPT, extra(json!({"reasoning": {"effort": "none"}})), None),
         (GPT_OSS, extra(json!({"reasoning_effort": "low"})), Some("plain")),
+        (KIMI_K3, json!({}), Some("encrypted")),
+        (KIMI_K3, extra(json!({"reasoning": {"effort": "none"}})), None),
+        (KIMI_K3_1, extra(json!({"reasoning": {"effort": "low"}})), Some("encrypted")),
     ] {
         let answer = server.post(path, with(messages("Hi [[sim wanted-tokens=5]]"), fields.clone())).await.json();
         let thoughts = &answer["output"]["message"]["content"][0]["reasoningContent"];
@@ -56,6 +61,19 @@ async fn each_family_thinks_in_its_own_words_and_thoughts_are_output() {
         assert_eq!(form, first, "{path} {fields}: {answer}");
         assert_eq!(answer["usage"]["outputTokens"].as_u64().unwrap() > 5, first.is_some(), "{path} {fields}");
     }
+}
+
+#[tokio::test]
+async fn kimi_k3_ignores_the_words_of_other_models() {
+    let server = Server::start(&[]).await;
+    let words = async |fields: Value| {
+        let body = with(messages("Hi [[sim wanted-tokens=5]]"), extra(fields));
+        server.post(KIMI_K3, body).await.json()["usage"]["outputTokens"].as_u64().unwrap()
+    };
+    let unasked = words(json!({})).await;
+    assert_eq!(words(json!({"reasoning_effort": "none"})).await, unasked);
+    assert_eq!(words(json!({"thinking": {"type": "disabled"}})).await, unasked);
+    assert!(words(json!({"reasoning": {"effort": "low"}})).await < unasked);
 }
 
 #[tokio::test]

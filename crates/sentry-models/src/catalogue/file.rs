@@ -24,6 +24,9 @@ pub struct Common {
     /// The models whose prompts Bedrock's `CountTokens` counts.
     #[serde(default)]
     pub count_tokens: Vec<Sourced>,
+    /// The models whose cache writes of five minutes cost their input rate if no price row has a rate for them.
+    #[serde(default)]
+    pub cache_write_at_input: Vec<Sourced>,
     /// Rules for the tokens of a picture, for models with a published rule.
     #[serde(default)]
     pub pictures: Vec<PicturesEntry>,

@@ -92,10 +92,12 @@ impl Catalogue {
 
     fn check_patterns(&self) -> Result<(), InvalidEntry> {
         let counted = self.common.count_tokens.iter().flat_map(|fact| &fact.models).map(|it| ("countTokens", it));
+        let writes = self.common.cache_write_at_input.iter().flat_map(|fact| &fact.models);
+        let writes = writes.map(|it| ("cacheWriteAtInput", it));
         let pictures = self.common.pictures.iter().flat_map(|entry| &entry.patterns).map(|it| ("pictures", it));
         let takes = self.takes.iter().flat_map(|rule| &rule.models).map(|it| ("takes", it));
         let profiles = self.profile_only.iter().flat_map(|fact| &fact.models).map(|it| ("profileOnly", it));
-        for (section, pattern) in counted.chain(pictures).chain(takes).chain(profiles) {
+        for (section, pattern) in counted.chain(writes).chain(pictures).chain(takes).chain(profiles) {
             let example = pattern.replace('*', "x");
             if self.family_of(&example).is_none() || ids::without_region_group(pattern) != pattern {
                 let problem = "is no pattern of model ids, without a Region group, of a known family";

@@ -249,10 +249,24 @@ fn a_price_is_that_of_the_form_and_of_the_region() {
 }
 
 #[test]
+fn cache_writes_of_nova_cost_the_input_rate_and_no_other_model_has_a_rate_that_no_row_has() {
+    let price = |id: &str| bundled().price(id, HERE).unwrap();
+    let pro = price("us.amazon.nova-pro-v1:0");
+    for rates in [Some(pro.rates), pro.tiers.flex, pro.tiers.priority] {
+        let rates = rates.unwrap();
+        assert_eq!((rates.cache_write_5m, rates.cache_write_1h), (Some(rates.input), None));
+    }
+    let net = bundled().with_discount("10".parse().unwrap()).price("global.amazon.nova-2-lite-v1:0", HERE).unwrap();
+    assert_eq!(net.rates.cache_write_5m.unwrap().to_string(), "0.27");
+    assert_eq!(price("us.openai.gpt-5.5").rates.cache_write_5m, None);
+    assert_eq!(price("us.amazon.nova-lite-v1:0").rates.cache_write_5m.unwrap().to_string(), "0.06");
+}
+
+#[test]
 fn what_a_model_takes_is_known_by_its_rules() {
     let takes = |name: &str| resolve(name, HERE).unwrap().takes;
     assert_eq!(takes("claude-sonnet-4-5").sampling, Sampling::OneOfTemperatureTopP);
-    for name in ["claude-opus-4-7", "claude-sonnet-5", "claude-opus-5-5", "claude-haiku-5-5", "gpt-6-sol"] {
+    for name in ["claude-opus-4-7", "claude-sonnet-5", "claude-opus-5-5", "claude-haiku-5-5", "gpt-6-sol", "kimi-k3"] {
         assert_eq!(takes(name).sampling, Sampling::None, "{name}");
     }
     assert!(takes("claude-sonnet-4-5").prefill && !takes("claude-sonnet-4-6").prefill && takes("nova-lite").top_k);
@@ -269,6 +283,8 @@ fn what_a_model_takes_is_known_by_its_rules() {
         ("nova-2-lite", Some((Some(ReasoningStyle::NovaEffort), Thinking::Off, true))),
         ("gpt-oss-120b", Some((Some(ReasoningStyle::ReasoningEffort), Thinking::Always, false))),
         ("gpt-6-sol", Some((Some(ReasoningStyle::ReasoningObject), Thinking::On, true))),
+        ("kimi-k3", Some((Some(ReasoningStyle::ReasoningObject), Thinking::On, true))),
+        ("kimi-k3-1", Some((Some(ReasoningStyle::ReasoningObject), Thinking::On, true))),
         ("deepseek-r1", Some((None, Thinking::Always, false))),
         ("nova-lite", None),
     ] {
