@@ -139,7 +139,7 @@ async fn a_request_with_the_same_id_is_told_the_usage_and_the_cost_and_no_text()
     let rule = settles(&[], item(&[("settledOutput", 900)]));
     let told = tells(|told| {
         told["usage"]["totalTokens"] == 121_250
-            && told["cost"] == json!({"usd": "0.464550000", "priced": true})
+            && told["cost"]["usd"] == "0.464550000"
             && !told.to_string().contains("marked")
     });
     let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&rule, &told]);
