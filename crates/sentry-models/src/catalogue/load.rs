@@ -104,7 +104,9 @@ impl Catalogue {
                 return Err(InvalidEntry::new(pattern, section, problem));
             }
         }
-        match self.common.pictures.iter().find(|entry| entry.source.is_empty()) {
+        let pictures = self.common.pictures.iter().map(|entry| &entry.source);
+        match pictures.chain(self.common.cache_write_at_input.iter().map(|fact| &fact.source)).find(|it| it.is_empty())
+        {
             Some(_) => Err(InvalidEntry::new("", "source", "must be the page that the rule is from")),
             None => Ok(()),
         }

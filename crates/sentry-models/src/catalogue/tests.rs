@@ -464,6 +464,8 @@ fn a_wrong_entry_is_named_with_its_field() {
         (parse(r#", "aliases": {"sales": "other.model"}"#, ""), "sales", "aliases"),
         (parse(r#", "lasting": ["sales"]"#, ""), "sales", "lasting"),
         (parse(r#", "countTokens": [{"models": ["amce.*"], "source": "x"}]"#, ""), "amce.*", "countTokens"),
+        (parse(r#", "cacheWriteAtInput": [{"models": ["amce.*"], "source": "x"}]"#, ""), "amce.*", "cacheWriteAtInput"),
+        (parse(r#", "cacheWriteAtInput": [{"models": ["acme.*"], "source": ""}]"#, ""), "", "source"),
     ];
     for (result, entry, field) in cases {
         let error = result.unwrap_err();
