@@ -22,6 +22,13 @@ The engine does work that grows with the number of requests. After a few thousan
   execution. Only the newest executions are kept. Upstream fault: `_start_sync_execution` never removes its record.
 - Python's collector of reference cycles visits all objects while all threads wait. It runs less often.
 
+The engine does work for every execution environment that it keeps, although most of them are idle. With five hundred of them,
+this takes more than half of its time:
+
+- For each environment, one thread looks ten times a second if its server must stop, and another one if an event has come.
+  They look every few seconds. An event wakes its thread at once, and a stop wakes the server.
+- For each invocation, a thread looks twenty times a second if the process has ended. It looks five times a second.
+
 The engine repeats work for every state:
 
 - `_invoke_resource_with_timeout` starts a new thread for every task with a time limit. Idle threads are reused.
@@ -44,10 +51,13 @@ import copy
 import gc
 import inspect
 import os
+import queue
+import socket
 import sys
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -57,6 +67,11 @@ from engine_trace import FILE_VARIABLE, trace
 
 START_SLEEP_SECONDS = 0.15
 EVICTION_SECONDS = 60
+# How long the threads of an idle execution environment wait: the engine's own and the changed time.
+ENGINE_IDLE_SECONDS = 0.1
+IDLE_SECONDS = 5.0
+# How often a running invocation looks for its process.
+PROCESS_SECONDS = 0.2
 # More tasks than ever wait at once: the engine itself runs about 570 functions.
 MOST_THREADS = 2_000
 # More than run at once, so that a test still finds the history of the execution that it has just seen end.
@@ -66,12 +81,12 @@ COLLECTED_AFTER = (50_000, 50, 100)
 LOG_WAIT_DEFAULTS = (0.050, 0.005, 0.250)
 
 
-def remove_start_sleep(function: FunctionType) -> None:
-    """Replaces the one 0.15 among the constants of `function` with 0.0."""
+def replace_seconds(function: FunctionType, old: float, new: float) -> None:
+    """Replaces the constant `old` of `function`, which must be there once, with `new`."""
     constants = function.__code__.co_consts
-    if constants.count(START_SLEEP_SECONDS) != 1:
-        raise RuntimeError(f"{function.__qualname__} no longer has the one sleep of {START_SLEEP_SECONDS} s")
-    replaced = tuple(0.0 if value == START_SLEEP_SECONDS else value for value in constants)
+    if constants.count(old) != 1:
+        raise RuntimeError(f"{function.__qualname__} no longer has the one time of {old} s")
+    replaced = tuple(new if value == old else value for value in constants)
     function.__code__ = function.__code__.replace(co_consts=replaced)
 
 
@@ -82,16 +97,38 @@ def remove_log_wait(function: FunctionType) -> None:
     function.__defaults__ = (0.0, *LOG_WAIT_DEFAULTS[1:])
 
 
-def remove_packet_wait(worker: Any) -> None:
-    """Sets TCP_NODELAY on the connections of the Runtime API that `worker` serves."""
-    build = worker._build_handler_class
+class Events:
+    """The events of an execution environment. Waits longer than the engine does if there is none."""
 
-    def without_delay(*args: Any) -> Any:
-        handler = build(*args)
+    def __init__(self, events: queue.Queue[Any]) -> None:
+        self._events = events
+
+    def get(self, timeout: float) -> Any:
+        """The next event. Raises `queue.Empty` after a while, as a queue does."""
+        if timeout != ENGINE_IDLE_SECONDS:
+            raise RuntimeError(f"the engine no longer waits {ENGINE_IDLE_SECONDS} s for an event")
+        return self._events.get(timeout=IDLE_SECONDS)
+
+
+def change_runtime_api(worker: Any) -> None:
+    """Sets TCP_NODELAY on the connections of the Runtime API that `worker` serves, and lets its idle threads wait longer."""
+    build, stop = worker._build_handler_class, worker._shutdown_server
+
+    def build_changed(self: Any, generation: int, pending: queue.Queue[Any]) -> Any:
+        handler = build(self, generation, Events(pending))
         handler.disable_nagle_algorithm = True
         return handler
 
-    worker._build_handler_class = without_delay
+    def stop_at_once(self: Any) -> None:
+        if self._server is not None:
+            # The attribute that the server reads. A connection wakes it.
+            self._server._BaseServer__shutdown_request = True
+            with suppress(OSError):
+                socket.create_connection(self._server.server_address).close()
+        stop(self)
+
+    replace_seconds(worker._spawn, ENGINE_IDLE_SECONDS, IDLE_SECONDS)
+    worker._build_handler_class, worker._shutdown_server = build_changed, stop_at_once
 
 
 def remove_growing_work(cloudwatch: Any) -> None:
@@ -223,11 +260,14 @@ def remove_waits() -> None:
     if not isinstance(stepfunctions.ThreadPoolExecutor, type):
         raise RuntimeError("the engine no longer runs tasks in a ThreadPoolExecutor")
     stepfunctions.ThreadPoolExecutor = IdleThreads
-    remove_start_sleep(stepfunctions._run_execution)
+    replace_seconds(stepfunctions._run_execution, START_SLEEP_SECONDS, 0.0)
     forget_executions(stepfunctions)
     gc.set_threshold(*COLLECTED_AFTER)
     remove_log_wait(lambda_runtime.Worker._drain_stderr_bounded)
-    remove_packet_wait(lambda_runtime.ProvidedWorker)
+    change_runtime_api(lambda_runtime.ProvidedWorker)
+    if not isinstance(lambda_runtime._PROVIDED_POLL, float):
+        raise RuntimeError("the engine no longer looks for a process at an interval")
+    lambda_runtime._PROVIDED_POLL = PROCESS_SECONDS
 
 
 def add_missing() -> None:

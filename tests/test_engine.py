@@ -1,6 +1,8 @@
 """The changes to the engine of the local AWS (local/engine.py). Needs no endpoint."""
 
 import inspect
+import queue
+import socketserver
 import sys
 import threading
 import time
@@ -11,7 +13,17 @@ import jsonata
 import pytest
 
 from articles_trace import by_state, covered, in_turn, own, way
-from engine import KEPT_EXECUTIONS, IdleThreads, find_metrics_by_key, forget_executions, parse_once, replace_text
+from engine import (
+    IDLE_SECONDS,
+    KEPT_EXECUTIONS,
+    Events,
+    IdleThreads,
+    change_runtime_api,
+    find_metrics_by_key,
+    forget_executions,
+    parse_once,
+    replace_text,
+)
 
 # Each expression reads $n or $list. It uses a feature that can fail if threads share its syntax tree: variables, functions that
 # are made at run time, partial application (which parses), sorting, regular expressions.
@@ -216,3 +228,41 @@ def test_a_metric_is_found_by_its_key_and_all_without_dimensions():
 def test_a_text_that_is_no_longer_there_ends_the_start():
     with pytest.raises(RuntimeError, match="no longer has the one text"):
         replace_text(inspect.getmodule(parse_once), "parse_once", "this text", "another")
+
+
+def test_server_of_an_idle_environment_stops_at_once():
+    class Worker:
+        def __init__(self):
+            self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+            threading.Thread(target=self._server.serve_forever, args=(self._spawn(),), daemon=True).start()
+
+        def _spawn(self):
+            return 0.1
+
+        def _build_handler_class(self, generation, pending):
+            return SimpleNamespace(pending=pending)
+
+        def _shutdown_server(self):
+            self._server.shutdown()
+            self._server.server_close()
+
+    change_runtime_api(Worker)
+    worker = Worker()
+    assert worker._spawn() == IDLE_SECONDS
+    handler = worker._build_handler_class(1, queue.Queue())
+    assert handler.disable_nagle_algorithm and isinstance(handler.pending, Events)
+    # The thread is in the middle of its wait.
+    time.sleep(0.2)
+    begun = time.monotonic()
+    worker._shutdown_server()
+    assert time.monotonic() - begun < IDLE_SECONDS / 2
+
+
+def test_event_wakes_an_idle_environment_at_once():
+    events: queue.Queue[str] = queue.Queue()
+    begun = time.monotonic()
+    threading.Timer(0.2, events.put, ["an event"]).start()
+    assert Events(events).get(timeout=0.1) == "an event"
+    assert 0.2 <= time.monotonic() - begun < IDLE_SECONDS / 2
+    with pytest.raises(RuntimeError, match="no longer waits"):
+        Events(events).get(timeout=1)
