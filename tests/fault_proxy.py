@@ -5,6 +5,7 @@ before the proxy passes the call on, or after the service has answered and befor
 """
 
 import http.client
+import multiprocessing
 import os
 import random
 import signal
@@ -13,8 +14,10 @@ import struct
 import sys
 import threading
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -141,7 +144,8 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         done = True
         if kind == "kill":
-            caller = process_behind(self.client_address[1], self.server.server_address[1])
+            ports = self.client_address[1], self.server.server_address[1]
+            caller = finder().submit(process_behind, *ports).result()
             done = caller is not None
             if done:
                 os.kill(caller, signal.SIGKILL)
@@ -159,11 +163,18 @@ def operation_of(path, headers):
     return target.rsplit(".", 1)[-1] if target else path.rstrip("/").rsplit("/", 1)[-1]
 
 
+@cache
+def finder():
+    """A process that looks for callers. A thread of this process would wait for the other threads after each file that it reads,
+    for seconds in all, and the caller would have given up by then."""
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+
+
 def process_behind(client_port, server_port):
     """Returns the id of the function's process at the other end of a connection, or None if the process has ended.
 
-    Searches only the processes that have the proxy's address in their environment, because hundreds of functions can run. The
-    caller would give up before the open files of all of them are read.
+    Searches only the processes that have the proxy's address in their environment, because hundreds of functions can run, and
+    each has many open files.
     """
     socket_name = socket_of(client_port, server_port) if sys.platform == "linux" else None
     address = url(server_port)

@@ -53,7 +53,7 @@ class Lane:
         ]:
             sentry.set_limit(scope, {"output": CAPACITY * TOKENS})
             self.scopes.append(scope)
-        self.answers, self.full = [], False
+        self.answers, self.full, self.running = [], False, True
         self.breaches, self.latest = [], 0.0
 
     def ask(self, request_id=None):
@@ -172,11 +172,12 @@ class Campaign:
                 clients = [pool.submit(lane.client, self.plan, self._wanted) for _ in range(CLIENTS)]
             for client in clients:
                 client.result()
+            lane.running = False
             number += 1
 
     def _watch(self):
         while not self._over.is_set():
-            for lane in self.lanes[-2 * LANES :]:
+            for lane in [lane for lane in self.lanes if lane.running]:
                 lane.watch()
             self._over.wait(POLL_SECONDS)
 
@@ -190,10 +191,12 @@ class Campaign:
     @staticmethod
     def _fill(lane):
         """Uses the rest of a lane's budget."""
+        lane.running = True
         lane.before = lane.most_settled()
         lane.codes = [lane.ask() for _ in range((CAPACITY * TOKENS - lane.before) // TOKENS)]
         lane.last = lane.ask()
         lane.watch()
+        lane.running = False
 
     def table(self):
         """Yields the faults that have happened, one line for each step, and the totals."""

@@ -44,25 +44,29 @@ const NATIVE_TESTS: [&str; 9] = [
 /// processor time.
 const DAMAGED_ANSWERS: &str = "250000";
 
-/// The test of a hundred processes at once. It runs alone, because it would delay every other test.
-const BURST: &str = "tests/test_hard_budget.py";
+/// Tests that run alone, because they need both processors: a hundred clients at once, and a campaign of crashes that
+/// must happen before the caller gives up. They would also delay every other test.
+const ALONE: [&str; 2] = ["tests/test_hard_budget.py", "tests/test_crash_campaign.py"];
 /// Tests that run beside the others, each group on a local AWS of its own, whose functions it may change. Most of their
 /// time they wait: for timeouts, retries, and holds that expire. The groups take about as long as the tests that are in
 /// no group.
 const ASIDE: [Aside; 3] = [
     Aside {
-        label: "Crashes, alerts and repeated requests, beside the others (pytest)",
+        label: "Alerts, repeated requests, sizes and scopes, beside the others (pytest)",
         files: &[
-            "tests/test_crash_campaign.py",
             "tests/test_alerts.py",
             "tests/test_degrading.py",
             "tests/test_duplicates.py",
+            "tests/test_late_settlement.py",
+            "tests/test_ledger.py",
+            "tests/test_scopes.py",
+            "tests/test_sizes.py",
         ],
         native: false,
     },
     Aside {
-        label: "Outages, crashes at each step and late settlements, beside the others (pytest)",
-        files: &["tests/test_outages.py", "tests/test_crash_steps.py", "tests/test_late_settlement.py"],
+        label: "Outages and crashes at each step, beside the others (pytest)",
+        files: &["tests/test_outages.py", "tests/test_crash_steps.py"],
         native: false,
     },
     Aside { label: "Models, beside the others (pytest)", files: &["tests/test_models.py"], native: true },
@@ -149,8 +153,8 @@ fn end_to_end(workspace: &Workspace, ledger: bool, pytest: &[String]) -> Counts 
         }
         let without_ledger = examples.join("without_ledger");
         if pytest.is_empty() {
-            let burst = Suite::new("A hundred clients at once (pytest)", [&[BURST][..]]).comparing(&without_ledger);
-            *counts += run_pytest(workspace, running, &burst, Output::Terminal)?;
+            let alone = Suite::new("A hundred clients at once, and hundreds of crashes (pytest)", [&ALONE[..]]);
+            *counts += run_pytest(workspace, running, &alone.comparing(&without_ledger), Output::Terminal)?;
             side_by_side(workspace, label, running, counts)
         } else {
             let suite = Suite::new(label, [&["tests", "--ignore", NATIVE_TESTS[0]][..]]);
@@ -165,7 +169,7 @@ fn end_to_end(workspace: &Workspace, ledger: bool, pytest: &[String]) -> Counts 
 fn side_by_side(workspace: &Workspace, label: &'static str, running: &Running, counts: &mut Counts) -> Result<()> {
     std::thread::scope(|scope| {
         let aside: Vec<_> = ASIDE.iter().map(|group| scope.spawn(|| run_aside(workspace, group))).collect();
-        let elsewhere = ASIDE.iter().flat_map(|group| group.files).chain(&[NATIVE_TESTS[0], BURST]);
+        let elsewhere = ASIDE.iter().flat_map(|group| group.files).chain(&ALONE).chain(&NATIVE_TESTS[..1]);
         let suite = Suite::new(label, [&["tests"][..]]).with(elsewhere.flat_map(|file| ["--ignore", file]));
         let others = run_pytest(workspace, running, &suite, Output::Terminal);
         for group in aside {
