@@ -31,7 +31,12 @@ pub enum Task {
     /// Write the state machines from their sources in statemachines/source
     States(StatesArgs),
     /// Update the model catalogue from public data, or compare it with newer data
-    Models(ModelsArgs),
+    #[command(disable_help_flag = true)]
+    Models {
+        /// Arguments of models-import
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 #[derive(Args)]
@@ -145,33 +150,6 @@ impl BenchArgs {
     pub fn includes(&self, part: BenchPart) -> bool {
         self.part == part || self.part == BenchPart::All
     }
-}
-
-#[derive(Args)]
-#[command(
-    after_help = "The files are public:\n  https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonBedrock/current/us-east-1/index.json\n  https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonBedrockFoundationModels/current/us-east-1/index.json\n  https://raw.githubusercontent.com/BerriAI/litellm/main/model_prices_and_context_window.json\n  https://raw.githubusercontent.com/pydantic/genai-prices/main/prices/data.json"
-)]
-pub struct ModelsArgs {
-    #[command(subcommand)]
-    pub task: ModelsTask,
-}
-
-#[derive(Subcommand)]
-pub enum ModelsTask {
-    /// Write prices, limits, and end dates into the catalogue's files, and show the changes
-    Import(ModelsFiles),
-    /// Only show the changes. Fails if a known value would change
-    Check(ModelsFiles),
-}
-
-#[derive(Args)]
-pub struct ModelsFiles {
-    /// Offer files of the AWS Price List, LiteLLM's model map, or genai-prices' data.json
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-    /// Date on which the files were downloaded [default: today]
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    pub read: Option<chrono::NaiveDate>,
 }
 
 fn name_and_value(text: &str) -> Result<String, String> {

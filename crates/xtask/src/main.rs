@@ -11,9 +11,9 @@ mod counts;
 mod demo;
 mod environment;
 mod local_aws;
-mod models;
 mod network;
 mod processes;
+mod programs;
 mod python_env;
 mod state;
 mod states;
@@ -46,6 +46,6 @@ fn run() -> anyhow::Result<ExitCode> {
         cli::Task::Bench(args) => bench::run(&workspace, &args),
         cli::Task::Cost => cost::run(&workspace),
         cli::Task::States(args) => states::run(&workspace, &args),
-        cli::Task::Models(args) => models::run(&workspace, &args),
+        cli::Task::Models { arguments } => programs::run(&workspace, "models-import", &arguments),
     }
 }

@@ -4,18 +4,18 @@
 use std::path::Path;
 
 use super::*;
-use crate::cli::ModelsFiles;
+use crate::cli::Downloads;
 
 const COMMON: &str = sentry_models::catalogue::COMMON;
-const LITELLM: &str = include_str!("../../fixtures/models/litellm.json");
-const GENAI: &str = include_str!("../../fixtures/models/genai-prices.json");
-const FIRST_PARTY: &str = include_str!("../../fixtures/models/AmazonBedrock.json");
-const MARKETPLACE: &str = include_str!("../../fixtures/models/AmazonBedrockFoundationModels.json");
+const LITELLM: &str = include_str!("../fixtures/litellm.json");
+const GENAI: &str = include_str!("../fixtures/genai-prices.json");
+const FIRST_PARTY: &str = include_str!("../fixtures/AmazonBedrock.json");
+const MARKETPLACE: &str = include_str!("../fixtures/AmazonBedrockFoundationModels.json");
 
 fn shipped() -> Files {
     let texts = [
-        ("amazon.json".to_owned(), include_str!("../../fixtures/models/amazon.json").to_owned()),
-        ("anthropic.json".to_owned(), include_str!("../../fixtures/models/anthropic.json").to_owned()),
+        ("amazon.json".to_owned(), include_str!("../fixtures/amazon.json").to_owned()),
+        ("anthropic.json".to_owned(), include_str!("../fixtures/anthropic.json").to_owned()),
     ];
     Files::parse(Path::new("unused"), COMMON, &texts).unwrap()
 }
@@ -217,16 +217,15 @@ fn a_changed_price_is_compared_with_the_last_rows_of_the_second_source() {
 
 #[test]
 fn a_check_fails_only_if_a_known_value_would_change() {
-    let workspace = Workspace::find().unwrap();
-    let rows = workspace.root().join("crates/sentry-models/sources/litellm.json");
+    let rows = models_crate().join("sources/litellm.json");
     let checked = |file: &Path| {
         let files = vec![file.to_owned()];
-        run(&workspace, &ModelsArgs { task: ModelsTask::Check(ModelsFiles { files, read: None }) }).unwrap()
+        run(&models_crate(), &Task::Check(Downloads { files, read: None })).unwrap()
     };
     assert_eq!(checked(&rows), ExitCode::SUCCESS, "the rows that the catalogue was made of");
 
     let rows: serde_json::Value = serde_json::from_str(&fs::read_to_string(&rows).unwrap()).unwrap();
-    let changed = std::env::temp_dir().join(format!("xtask-models-{}.json", std::process::id()));
+    let changed = std::env::temp_dir().join(format!("models-import-{}.json", std::process::id()));
     let mut with_new = rows.clone();
     with_new["us.amazon.nova-9-lite-v1:0"] = rows["us.amazon.nova-lite-v1:0"].clone();
     fs::write(&changed, with_new.to_string()).unwrap();

@@ -1,9 +1,7 @@
-//! `models`: updates the catalogue's files from public data, or compares them with that data.
-//!
-//! It recognizes three kinds of files by their content: an offer file of the AWS Price List, LiteLLM's model map
-//! (`model_prices_and_context_window.json`), and genai-prices' `data.json`.
+#![doc = include_str!("../README.md")]
 
 mod catalogue;
+mod cli;
 mod genai;
 mod layout;
 mod litellm;
@@ -11,15 +9,15 @@ mod offer;
 mod text;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use chrono::{NaiveDate, Utc};
+use clap::Parser;
 
-use crate::cli::{ModelsArgs, ModelsTask};
-use crate::console;
-use crate::workspace::Workspace;
 use catalogue::{Change, Files};
+use cli::{Cli, Task};
 
 /// A parsed source file.
 enum Source {
@@ -28,17 +26,34 @@ enum Source {
     Genai(genai::Prices),
 }
 
-/// Runs `models import` or `models check`.
+fn main() -> ExitCode {
+    match run(&models_crate(), &Cli::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The crate with the catalogue's files, in the checkout in which `cargo` runs this program.
+fn models_crate() -> PathBuf {
+    let own =
+        std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    own.join("../sentry-models")
+}
+
+/// Imports the files, or only compares them, with the catalogue in the crate `models`.
 ///
 /// # Errors
 /// If a file cannot be read or written, or if a row in a file is invalid. The error names the file and the line.
-pub fn run(workspace: &Workspace, args: &ModelsArgs) -> Result<ExitCode> {
-    let (args, write) = match &args.task {
-        ModelsTask::Import(args) => (args, true),
-        ModelsTask::Check(args) => (args, false),
+fn run(models: &Path, task: &Task) -> Result<ExitCode> {
+    let (args, write) = match task {
+        Task::Import(args) => (args, true),
+        Task::Check(args) => (args, false),
     };
     let today = Utc::now().date_naive();
-    let shipped = Files::open(&workspace.root().join("crates/sentry-models"))?;
+    let shipped = Files::open(models)?;
     let mut sources = Vec::new();
     for path in &args.files {
         let name = path.display().to_string();
@@ -48,9 +63,9 @@ pub fn run(workspace: &Workspace, args: &ModelsArgs) -> Result<ExitCode> {
     let updated = update(shipped.clone(), &sources, args.read.unwrap_or(today))?;
     let changes = shipped.changes(&updated.files, today);
     for line in updated.left_out.iter().chain(changes.iter().map(|change| &change.line)) {
-        console::line(line);
+        eprintln!("{line}");
     }
-    console::line(&format!("{} change(s)", changes.len()));
+    eprintln!("{} change(s)", changes.len());
     if write {
         updated.files.save()?;
         return Ok(ExitCode::SUCCESS);
