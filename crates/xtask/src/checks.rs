@@ -26,16 +26,31 @@ pub fn run(workspace: &Workspace, args: &LintArgs) -> ExitCode {
     if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs every check except `sam build`.
-pub fn all(workspace: &Workspace) -> Counts {
-    let mut counts = of_rust(workspace);
-    counts += of_python(workspace);
+/// Runs every check except `sam build`. The checks of Rust compile, so the others run beside them.
+fn all(workspace: &Workspace) -> Counts {
+    beside_each_other(|| of_rust(workspace), || without_compiler(workspace))
+}
+
+/// Runs both functions at the same time, and adds up what they count.
+pub fn beside_each_other(first: impl FnOnce() -> Counts, second: impl FnOnce() -> Counts + Send) -> Counts {
+    std::thread::scope(|scope| {
+        let second = scope.spawn(second);
+        let mut counts = first();
+        counts += second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        counts
+    })
+}
+
+/// Runs the checks of the Python programs, the dependencies, the template and the state machines.
+pub fn without_compiler(workspace: &Workspace) -> Counts {
+    let mut counts = of_python(workspace);
     counts += of_dependencies(workspace);
     counts += of_template(workspace);
     counts
 }
 
-fn of_rust(workspace: &Workspace) -> Counts {
+/// Runs rustfmt and clippy.
+pub fn of_rust(workspace: &Workspace) -> Counts {
     let mut format = cargo(workspace);
     format.args(["fmt", "--all", "--check"]);
     let mut counts = check("Formatting (cargo fmt --check)", &mut format);

@@ -1,16 +1,20 @@
 //! Progress of the tasks. It goes to stderr, because stdout is for results.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::cell::Cell;
 use std::io::{IsTerminal, stderr};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// Time between two lines about the progress of a step that writes to a file.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
-/// Writes one line to stderr.
+/// The spinners and progress bars of all steps, one below the other, because steps run beside each other.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Writes one line to stderr, above the progress bars.
 pub fn line(text: &str) {
-    eprintln!("{text}");
+    BARS.suspend(|| eprintln!("{text}"));
 }
 
 /// A unit of work. A spinner shows it while it runs, and a line shows its duration at the end.
@@ -28,7 +32,7 @@ impl Step {
     pub fn start(label: impl Into<String>) -> Self {
         let (label, started) = (label.into(), Instant::now());
         let (bar, told) = if stderr().is_terminal() {
-            (ProgressBar::new_spinner(), None)
+            (BARS.add(ProgressBar::new_spinner()), None)
         } else {
             line(&format!("→ {label}"));
             (ProgressBar::hidden(), Some(Cell::new(started)))
@@ -62,11 +66,6 @@ impl Step {
             let total = self.bar.length().map_or_else(String::new, |total| format!(" of {total}"));
             line(&format!("  {position}{total}: {what} ({})", seconds(self.started.elapsed())));
         }
-    }
-
-    /// Prints a permanent line above the progress bar.
-    pub fn say(&self, text: &str) {
-        self.bar.suspend(|| line(text));
     }
 
     /// Removes the progress bar, for a program that writes to the terminal itself.

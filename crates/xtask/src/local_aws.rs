@@ -58,8 +58,12 @@ pub struct Running {
 pub fn up(workspace: &Workspace, options: &Options) -> Result<Running> {
     let port = if options.port == 0 { free_port()? } else { options.port };
     let existing = find(workspace, port, &options.local)?;
-    let python = PythonEnv::ensure(workspace, Purpose::Local)?;
-    let binaries = cargo_build::build(workspace, options.profile)?;
+    let (python, binaries) = std::thread::scope(|scope| {
+        let python = scope.spawn(|| PythonEnv::ensure(workspace, Purpose::Local));
+        let binaries = cargo_build::build(workspace, options.profile);
+        (python.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), binaries)
+    });
+    let (python, binaries) = (python?, binaries?);
     let was_up = existing.is_some();
     let brought_up = start_and_deploy(workspace, options, existing, port, &python, &binaries);
     match brought_up {
@@ -218,7 +222,7 @@ fn deploy(
         bail!("{}", said.trim());
     }
     for line in said.lines() {
-        step.say(&format!("  {line}"));
+        console::line(&format!("  {line}"));
     }
     let outputs = serde_json::from_slice(&result.stdout).context("deploy.py printed no outputs")?;
     step.done();

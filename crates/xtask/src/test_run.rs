@@ -86,8 +86,12 @@ struct Aside {
 pub fn run(workspace: &Workspace, args: &TestArgs) -> ExitCode {
     let mut counts = Counts::default();
     if !args.end_to_end {
-        counts += checks::all(workspace);
-        counts += rust_tests(workspace);
+        let of_rust = || {
+            let mut counts = checks::of_rust(workspace);
+            counts += rust_tests(workspace);
+            counts
+        };
+        counts += checks::beside_each_other(of_rust, || checks::without_compiler(workspace));
     }
     counts += end_to_end(workspace, !args.end_to_end, &args.pytest);
     if counts.skipped > 0 {

@@ -1,6 +1,6 @@
 //! As many requests as fit are admitted, however many arrive at once.
 //!
-//! `SENTRY_TEST_REPETITIONS` is the number of runs of each case. `SENTRY_TEST_CASE` selects the cases whose name
+//! `SENTRY_TEST_REPETITIONS` is the number of runs of each case, 1 by default. `SENTRY_TEST_CASE` selects the cases whose name
 //! contains it.
 
 use std::sync::Arc;
@@ -99,7 +99,7 @@ async fn as_many_are_admitted_as_fit() {
         ("four scopes whose shards change", four(), true),
     ];
     let chosen = std::env::var("SENTRY_TEST_CASE").unwrap_or_default();
-    let repetitions: usize = std::env::var("SENTRY_TEST_REPETITIONS").map_or(2, |text| text.parse().unwrap());
+    let repetitions: usize = std::env::var("SENTRY_TEST_REPETITIONS").map_or(1, |text| text.parse().unwrap());
     println!("## Capacity for {CAPACITY}, {ARRIVALS} requests at once, {repetitions} times");
     println!(
         "| limits                                  | admitted, least | most | told to wait | after settling at half | used / limit | shards changed, least | seconds a run |"
