@@ -229,23 +229,25 @@ type Dimensions = (&'static str, Option<&'static str>, &'static str);
 /// The dimensions of `USE1-MP:USE1_<dimension>-Units`. `dimension` may have the older or the newer spelling. Only the
 /// newer one names the tier.
 fn marketplace(dimension: &str) -> Option<Dimensions> {
-    let component = |name: &str| {
-        Some(match name {
-            "InputTokenCount" | "input_tokens" => "input",
-            "OutputTokenCount" | "output_tokens" => "output",
-            "CacheReadInputTokenCount" | "cache_read_tokens" => "cacheRead",
-            "CacheWriteInputTokenCount" | "cache_write_tokens" | "cache_write_tokens_5m" => "cacheWrite5m",
-            "CacheWrite1hInputTokenCount" | "cache_write_tokens_1h" => "cacheWrite1h",
-            _ => return None,
-        })
-    };
     let tiers = [("_standard", None), ("_flex", Some("flex")), ("_priority", Some("priority"))];
     let newer = tiers.iter().find_map(|(end, tier)| Some((dimension.strip_suffix(end)?, *tier)));
     let (name, tier) = newer.unwrap_or((dimension, None));
     match name.strip_suffix(if newer.is_some() { "_global" } else { "_Global" }) {
-        Some(name) => Some(("global", tier, component(name)?)),
-        None => Some(("regional", tier, component(name)?)),
+        Some(name) => Some(("global", tier, marketplace_component(name)?)),
+        None => Some(("regional", tier, marketplace_component(name)?)),
     }
+}
+
+/// The price component of a dimension without its scope and tier, in the older or the newer spelling.
+fn marketplace_component(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "InputTokenCount" | "input_tokens" => "input",
+        "OutputTokenCount" | "output_tokens" => "output",
+        "CacheReadInputTokenCount" | "cache_read_tokens" => "cacheRead",
+        "CacheWriteInputTokenCount" | "cache_write_tokens" | "cache_write_tokens_5m" => "cacheWrite5m",
+        "CacheWrite1hInputTokenCount" | "cache_write_tokens_1h" => "cacheWrite1h",
+        _ => return None,
+    })
 }
 
 /// The dimensions of `USE1-<model>-<dimension>`. `-mantle-` rows belong to another endpoint and are ignored.

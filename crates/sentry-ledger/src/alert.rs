@@ -41,21 +41,27 @@ impl Watch {
     /// scope's own item.
     #[must_use]
     pub fn due(&self, key: &Key, used: Amount, alerted: &BTreeSet<u8>) -> Vec<Alert> {
-        let reached = |threshold: u8| {
-            self.limits.iter().find(|(unit, most)| *most > 0 && used.get(*unit) * 100 >= most * u128::from(threshold))
-        };
-        let alert = |threshold: u8, (unit, most): (Unit, u128)| Alert {
-            scope: key.scope.clone(),
-            window: self.window.clone(),
-            window_key: key.window.clone(),
-            resets_at: self.resets_at,
-            threshold,
-            unit,
-            limit: unit.written(most),
-            used: unit.written(used.get(unit)),
-        };
-        let due = self.alert_at.difference(alerted);
-        due.filter_map(|threshold| Some(alert(*threshold, reached(*threshold)?))).collect()
+        let mut due = Vec::new();
+        for &threshold in self.alert_at.difference(alerted) {
+            if let Some((unit, most)) = self.reached(threshold, used) {
+                due.push(Alert {
+                    scope: key.scope.clone(),
+                    window: self.window.clone(),
+                    window_key: key.window.clone(),
+                    resets_at: self.resets_at,
+                    threshold,
+                    unit,
+                    limit: unit.written(most),
+                    used: unit.written(used.get(unit)),
+                });
+            }
+        }
+        due
+    }
+
+    /// The first unit of which `used` has reached `threshold` percent, with its limit.
+    fn reached(&self, threshold: u8, used: Amount) -> Option<(Unit, u128)> {
+        self.limits.iter().find(|(unit, most)| *most > 0 && used.get(*unit) * 100 >= most * u128::from(threshold))
     }
 }
 

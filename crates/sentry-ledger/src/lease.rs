@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 
-use sentry_domain::{Amount, Limits, PerUnit, ScopeLimit, Unit};
+use sentry_domain::{Amount, Limits, PerUnit, ReservedScope, ScopeLimit, Unit};
 
 use crate::admission::Budget;
 use crate::alert::Watch;
@@ -136,6 +136,17 @@ pub struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
+    /// The scope in the reservation of a hold at this place.
+    #[must_use]
+    pub fn reserved(&self) -> ReservedScope {
+        ReservedScope {
+            limit: self.budget.limit.clone(),
+            seen: self.budget.seen,
+            usage_age_seconds: None,
+            shard: self.shard,
+        }
+    }
+
     /// The place in the scope's own item.
     #[must_use]
     pub const fn own(budget: Budget<'a>) -> Self {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Duration, Utc};
 use futures_util::future::try_join;
-use sentry_domain::{Alert, Amount, BudgetEntry, Enforcement, Remedy, Reservation, ReservedScope, ScopeLimit};
+use sentry_domain::{Alert, Amount, BudgetEntry, Enforcement, Remedy, Reservation, ScopeLimit};
 
 use crate::admission::{Ask, Budget, Shortage, Standing, Verdict};
 use crate::alert::{Watch, due_alerts};
@@ -486,12 +486,6 @@ impl Attempt<'_> {
     /// The reservation that describes the hold after it is taken.
     #[must_use]
     pub fn reservation(&self) -> Reservation {
-        let scope = |place: &Place<'_>| ReservedScope {
-            limit: place.budget.limit.clone(),
-            seen: place.budget.seen,
-            usage_age_seconds: None,
-            shard: place.shard,
-        };
         Reservation {
             request_id: self.holder.request_id.to_owned(),
             execution_id: self.holder.execution_id.to_owned(),
@@ -499,7 +493,7 @@ impl Attempt<'_> {
             hold: self.hold_amount(),
             held_at: self.now,
             expires_at: self.expires_at,
-            scopes: self.places.iter().map(scope).collect(),
+            scopes: self.places.iter().map(Place::reserved).collect(),
         }
     }
 }

@@ -9,7 +9,7 @@ mod pictures;
 mod resolved;
 mod takes;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{Days, NaiveDate};
 use sentry_contract::request::{Family, Model};
@@ -434,21 +434,26 @@ impl Catalogue {
 
     /// All Regions, or prefixes of Regions, from which the model can be called.
     fn regions_of(&self, entry: &Entry) -> Vec<String> {
-        let of_form = |form: &str| {
-            let form = if form == ids::BARE { ids::GLOBAL } else { form };
-            self.common.region_groups.get(form).cloned().unwrap_or_default()
-        };
-        let of_row = |row: &PriceRow| {
+        let mut regions = self.regions_of_forms(&entry.forms);
+        for row in &entry.prices {
             if row.regions.is_empty() {
-                row.r#for.iter().flat_map(|form| of_form(form)).collect()
+                regions.extend(self.regions_of_forms(&row.r#for));
             } else {
-                row.regions.clone()
+                regions.extend_from_slice(&row.regions);
             }
-        };
-        let mut regions: Vec<String> = entry.prices.iter().flat_map(of_row).collect();
-        regions.extend(entry.forms.iter().flat_map(|form| of_form(form)));
+        }
         regions.sort();
         regions.dedup();
+        regions
+    }
+
+    /// The Regions from which ids of these forms can be called. A bare id counts like a global one.
+    fn regions_of_forms<'a>(&self, forms: impl IntoIterator<Item = &'a String>) -> Vec<String> {
+        let mut regions = Vec::new();
+        for form in forms {
+            let group = if form == ids::BARE { ids::GLOBAL } else { form };
+            regions.extend(self.common.region_groups.get(group).into_iter().flatten().cloned());
+        }
         regions
     }
 
@@ -475,15 +480,16 @@ impl Catalogue {
 
     /// The profiles of the model that `region` can call. If there are none, all profiles of the model.
     fn profiles(&self, entry: &Entry, region: &str) -> Vec<String> {
-        let profiles = |here: bool| -> Vec<String> {
-            let of_entry = |form: &&str| {
-                entry.forms.iter().chain(entry.prices.iter().flat_map(|row| &row.r#for)).any(|own| own == form)
-            };
-            let forms = ids::REGION_GROUPS.into_iter().filter(of_entry);
-            let forms = forms.filter(|form| !here || self.has_form(entry, form, region));
-            forms.map(|form| ids::in_form(&entry.model, form)).collect()
-        };
-        Some(profiles(true)).filter(|own| !own.is_empty()).unwrap_or_else(|| profiles(false))
+        let forms: BTreeSet<&String> =
+            entry.forms.iter().chain(entry.prices.iter().flat_map(|row| &row.r#for)).collect();
+        let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
+        for form in ids::REGION_GROUPS {
+            if forms.iter().any(|own| *own == form) {
+                let profiles = if self.has_form(entry, form, region) { &mut here } else { &mut elsewhere };
+                profiles.push(ids::in_form(&entry.model, form));
+            }
+        }
+        if here.is_empty() { elsewhere } else { here }
     }
 }
 

@@ -155,16 +155,20 @@ pub fn source_of_profile<'a>(model_arns: impl IntoIterator<Item = &'a str>) -> O
     if models.iter().all(|(region, _)| *region == first_region) {
         return Some(model.to_owned());
     }
-    let group = |region: &str| match region.split('-').next() {
+    let group = group_of_region(first_region)?;
+    models.iter().all(|(region, _)| group_of_region(region) == Some(group)).then(|| in_form(model, group))
+}
+
+/// The Region group of the cross-Region profiles that `region` has, as far as its name tells.
+fn group_of_region(region: &str) -> Option<&'static str> {
+    match region.split('-').next() {
         Some("us") if region.starts_with("us-gov-") => Some("us-gov"),
         Some("us") => Some("us"),
         Some("eu") => Some("eu"),
         Some("ca") => Some("ca"),
         Some("ap") => Some("apac"),
         _ => None,
-    };
-    let group_of_first = group(first_region)?;
-    models.iter().all(|(region, _)| group(region) == Some(group_of_first)).then(|| in_form(model, group_of_first))
+    }
 }
 
 /// The Region, which may be empty, and the model in the ARN of a foundation model.
