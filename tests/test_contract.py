@@ -1,14 +1,17 @@
 """Tests the checker: it accepts the example of the contract and reports deviations. Needs no endpoint."""
 
 import copy
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from budget_contract import window_end
-from contract import check_answer
+from contract import CODES, check_answer
 
+ROOT = Path(__file__).resolve().parent.parent
 METRIC = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 SUCCEEDED: dict[str, Any] = {
     "outcome": "Succeeded",
@@ -295,3 +298,21 @@ def test_deviation_is_noticed(name):
         at[path[-1]] = value
     with pytest.raises(AssertionError, match="breaks the contract"):
         check_answer(broken)
+
+
+def test_codes_are_those_of_the_functions():
+    name = "sentry_contract__error__tests__the_table_of_codes_is_the_public_one.snap"
+    snapshot = (ROOT / "crates/sentry-contract/src/snapshots" / name).read_text(encoding="utf-8")
+    rows = [line.split() for line in snapshot.split("---")[2].strip().splitlines()]
+    assert {row[0]: (row[1], int(row[2]), row[3] == "true") for row in rows} == CODES
+
+
+def test_codes_are_those_of_the_document():
+    text = (ROOT / "docs/CONTRACT.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[A-Z][^|]*) \| (\w+) \| (\d{3}) \| (yes|no) \|", text, re.MULTILINE)
+    found = {
+        code: (outcome, int(status), retry == "yes")
+        for codes, outcome, status, retry in rows
+        for code in re.findall(r"`([A-Z]\w+)`", codes)
+    }
+    assert found == CODES

@@ -248,6 +248,16 @@ def test_who_finds_limits_and_who_counts_know_the_same_tags():
         assert with_globals(name)["Environment"]["Variables"]["SENTRY_BUDGET_TAGS"] == {"Ref": "BudgetTags"}
 
 
+def test_stack_declares_as_many_budget_tags_as_the_function_accepts():
+    source = (ROOT / "crates/sentry-domain/src/limit.rs").read_text(encoding="utf-8")
+    (most,) = re.findall(r"MOST_BUDGET_TAGS: usize = (\d+);", source)
+    parameter = TEMPLATE["Parameters"]["BudgetTags"]
+    names = [f"tag{number}" for number in range(int(most) + 1)]
+    assert re.search(parameter["AllowedPattern"], ",".join(names[:-1]))
+    assert not re.search(parameter["AllowedPattern"], ",".join(names))
+    assert f"Up to {most} " in parameter["Description"]
+
+
 def test_architecture_can_be_chosen():
     assert set(TEMPLATE["Parameters"]["Architecture"]["AllowedValues"]) == {"arm64", "x86_64"}
 

@@ -285,9 +285,8 @@ mod tests {
         assert_eq!(all.keys, ["application#default+costCenter#default+environment#default"]);
     }
 
-    #[test]
-    fn the_models_keys_come_in_the_contracts_order_and_once() {
-        let model = |requested: &str, id: &str, metric: &str| Model {
+    fn model(requested: &str, id: &str, metric: &str) -> Model {
+        Model {
             requested: requested.into(),
             model_id: id.into(),
             model_metric: metric.into(),
@@ -295,7 +294,22 @@ mod tests {
             family: Family::Nova,
             price: None,
             reasoning: None,
-        };
+        }
+    }
+
+    #[test]
+    fn a_budget_tag_cannot_have_the_name_of_another_scope() {
+        let mut sent = Tags::default();
+        sent.set(Tags::USER_ID, "Jo");
+        let of_model = ModelScopes::of(&model("sales", "arn", "p1"));
+        let of_tags = of_tags(&sent, &BudgetTags::default());
+        for kind in of_model.iter().chain(&of_tags).map(|scope| scope.kind.as_str()) {
+            assert!(kind.parse::<BudgetTags>().is_err(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn the_models_keys_come_in_the_contracts_order_and_once() {
         let scopes = ModelScopes::of(&model("sales", "arn", "p1"));
         let foundation = scopes.foundation.unwrap();
         assert_eq!(foundation.name, "foundation#amazon.nova-lite-v1:0");

@@ -94,9 +94,22 @@ fn unbounded(prompt: &Prompt, pictures_are_bounded: bool) -> Option<String> {
 
 /// The upper bound of the tokens of all texts and JSON, with the margins.
 fn written(prompt: &Prompt) -> u64 {
-    let said = prompt.system.iter().chain(prompt.messages.iter().map(|message| &message.content)).map(content);
-    let tools = prompt.tools.iter().map(tool);
-    let form = prompt.output_format.iter().map(output_format);
+    // Without `..`, so that the compiler asks for a new field. The model does not read the fields that are ignored here.
+    let Prompt {
+        system,
+        messages,
+        tools,
+        output_format: format,
+        parameters: _,
+        tool_choice: _,
+        guardrail: _,
+        service_tier: _,
+        reasoning: _,
+        additional_model_request_fields: _,
+    } = prompt;
+    let said = system.iter().chain(messages.iter().map(|message| &message.content)).map(content);
+    let tools = tools.iter().map(tool);
+    let form = format.iter().map(output_format);
     let instructions = if prompt.has_tools() { TOKENS_OF_TOOL_USE } else { 0 };
     said.chain(tools).chain(form).fold(TOKENS_A_REQUEST.saturating_add(instructions), u64::saturating_add)
 }

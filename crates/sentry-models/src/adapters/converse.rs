@@ -302,7 +302,19 @@ pub struct AnswerCacheDetail {
 
 /// Builds the Converse request of a checked call.
 pub fn request(call: Call<'_>, tags: &Tags) -> ConverseRequest {
-    let parameters = &call.prompt.parameters;
+    // Without `..`, so that the compiler asks for a new field. `call` has the parts of the fields that are ignored here.
+    let Prompt {
+        system: _,
+        messages: _,
+        parameters,
+        tools: _,
+        tool_choice: _,
+        guardrail,
+        service_tier,
+        reasoning: _,
+        output_format,
+        additional_model_request_fields: _,
+    } = call.prompt;
     let (system, messages) = conversation(&call.conversation);
     ConverseRequest {
         messages,
@@ -315,9 +327,9 @@ pub fn request(call: Call<'_>, tags: &Tags) -> ConverseRequest {
         },
         additional_model_request_fields: call.additional,
         tool_config: ToolConfig::of(call.prompt),
-        guardrail_config: call.prompt.guardrail.as_ref().map(GuardrailConfig::from),
-        service_tier: call.prompt.service_tier.map(|tier| Tier { r#type: tier }),
-        output_config: call.prompt.output_format.as_ref().map(OutputConfig::from),
+        guardrail_config: guardrail.as_ref().map(GuardrailConfig::from),
+        service_tier: service_tier.map(|tier| Tier { r#type: tier }),
+        output_config: output_format.as_ref().map(OutputConfig::from),
         request_metadata: metadata(tags),
     }
 }

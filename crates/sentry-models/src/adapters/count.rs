@@ -58,7 +58,20 @@ pub enum Counted {
 /// # Errors
 /// If the call fails for a reason other than the model.
 pub async fn count_tokens(client: &Client, model_id: &str, prompt: &Prompt) -> Result<Counted, ModelFailure> {
-    if prompt.output_format.is_some() {
+    // Without `..`, so that the compiler asks for a new field. The first four fields are sent.
+    let Prompt {
+        system: _,
+        messages: _,
+        tools: _,
+        tool_choice: _,
+        output_format,
+        parameters: _,
+        guardrail: _,
+        service_tier: _,
+        reasoning: _,
+        additional_model_request_fields: _,
+    } = prompt;
+    if output_format.is_some() {
         return Ok(Counted::Partly);
     }
     let (system, messages) = converse::conversation(&Conversation::of(prompt));

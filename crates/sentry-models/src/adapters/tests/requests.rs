@@ -7,6 +7,13 @@ use super::reference::MODELS;
 use super::{input, sent, user};
 
 #[test]
+fn every_family_has_a_model_in_these_tests() {
+    for family in Family::ALL {
+        assert!(MODELS.iter().any(|(of, _)| of == family), "{}", family.name());
+    }
+}
+
+#[test]
 fn a_plain_question_is_sent_with_max_tokens_and_nothing_else() {
     for (family, model_id) in MODELS {
         let body = json!({
