@@ -1152,8 +1152,19 @@ USED_NATIVELY = {"InputTokens": 1, "OutputTokens": 2, "TotalTokens": 3}
 def test_settlement_that_failed_is_queued_with_what_is_known(ended, told):
     """The message has the form that the queue's function reads. Unknown values are absent."""
     (catcher,) = task("Settle")["Catch"]
-    known = jsonata(catcher["Assign"], states={"input": ended}, admitted=ADMITTED)
-    body = jsonata(task("Queue Settlement")["Arguments"]["MessageBody"], admitted=ADMITTED, **known)
+    times = {"started": "2026-11-21T05:00:00.000Z", "decided": "2026-11-21T05:00:01.000Z"}
+    entered = {"State": {"EnteredTime": "2026-11-21T05:00:02.000Z"}}
+    known = jsonata(
+        catcher["Assign"], states={"input": ended, "context": entered}, admitted=ADMITTED, times=times
+    )
+    entered = {"State": {"EnteredTime": "2026-11-21T05:00:03.000Z"}}
+    message = task("Queue Settlement")["Arguments"]["MessageBody"]
+    body = jsonata(message, states={"context": entered}, admitted=ADMITTED, **known)
+    assert body.pop("times") == {
+        **times,
+        "ended": "2026-11-21T05:00:02.000Z",
+        "queued": "2026-11-21T05:00:03.000Z",
+    }
     settlement = body.pop("settlement")
     assert settlement == {
         "reservation": ADMITTED["reservation"],
