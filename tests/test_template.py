@@ -637,7 +637,10 @@ def test_usage_history_is_written_by_the_queues_function_and_read_by_reserve():
         for role, statement in (each.values for each in STATEMENTS)
         if pointed_at(statement["Resource"]) == "UsageTable"
     }
-    assert found == {"EmitMetricsRole": {"dynamodb:PutItem", "dynamodb:UpdateItem"}, "ReserveRole": {"dynamodb:Query"}}
+    assert found == {
+        "EmitMetricsRole": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:GetItem"},
+        "ReserveRole": {"dynamodb:Query"},
+    }
 
 
 @pytest.mark.parametrize("name", ["LedgerTable", "RequestsTable", "UsageTable"])
