@@ -1,7 +1,5 @@
 //! The audit record: the request's tags, its outcome and its usage. It contains no prompt and no answer.
 
-use std::io::Write;
-
 use sentry_contract::answer::{Cost, Degraded};
 use sentry_contract::request::{PriceSource, Tags};
 use sentry_contract::states::{MetricsModel, MetricsRecord, StepMilliseconds};
@@ -15,8 +13,19 @@ const VERSION: u8 = 1;
 /// Writes the line at every log level.
 pub fn write(record: &MetricsRecord) {
     let Ok(line) = serde_json::to_string(&line(record)) else { return };
+    put(&line);
+}
+
+#[cfg(not(test))]
+fn put(line: &str) {
+    use std::io::Write;
     // If the log cannot be written to, there is nowhere to report it.
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+fn put(line: &str) {
+    tests::LINES.with_borrow_mut(|lines| lines.push(line.to_owned()));
 }
 
 /// The fields of the line, with units in their names. Optional fields are omitted if a request does not have them.
@@ -150,9 +159,16 @@ fn line(record: &MetricsRecord) -> Line<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    use std::cell::RefCell;
+
     use super::*;
     use serde_json::{Value, json};
+
+    thread_local! {
+        /// The lines that the test of this thread has written.
+        pub static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    }
 
     fn written(record: Value) -> Value {
         serde_json::to_value(line(&serde_json::from_value(record).unwrap())).unwrap()

@@ -41,7 +41,8 @@ pub fn of(budget: &[RecordedEntry], at: DateTime<Utc>) -> Vec<Used> {
         for (limit, used) in amounts(&recorded.entry) {
             let percent = hundredths(used, limit);
             let forecast = past.map(|past| hundredths(used.saturating_mul(long), limit.saturating_mul(past)));
-            let found = scopes.entry(scope).or_insert_with(|| Used { scope: scope.clone(), at, used: 0, forecast: None });
+            let found =
+                scopes.entry(scope).or_insert_with(|| Used { scope: scope.clone(), at, used: 0, forecast: None });
             found.used = found.used.max(percent);
             found.forecast = found.forecast.max(forecast);
         }
@@ -170,7 +171,8 @@ mod tests {
             figure("other", "2026-11-21T12:00:01Z", 800),
         ];
         let data = data(figures.iter());
-        let shown: Vec<_> = data.iter().map(|datum| (datum.metric_name().unwrap(), datum.value().unwrap().to_string())).collect();
+        let shown: Vec<_> =
+            data.iter().map(|datum| (datum.metric_name().unwrap(), datum.value().unwrap().to_string())).collect();
         assert_eq!(shown, [("BudgetUsedPercent", "8".to_owned()), ("BudgetUsedPercent", "12.5".to_owned())]);
     }
 }

@@ -213,7 +213,10 @@ impl Round<'_> {
                 Some(kept)
             }
             Err(cause) => {
-                warn!(dimension = key.dimension, cause, "values of a metric's dimension are not known; they are `other`");
+                warn!(
+                    dimension = key.dimension,
+                    cause, "values of a metric's dimension are not known; they are `other`"
+                );
                 self.broken = true;
                 None
             }

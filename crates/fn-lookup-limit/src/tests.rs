@@ -47,7 +47,16 @@ fn malformed(key: &str) -> Item {
 fn model(names: [&str; 3]) -> Model {
     let [requested, model_id, model_metric] = names.map(str::to_owned);
     let foundation = Some("amazon.nova-lite-v1:0".to_owned());
-    Model { requested, model_id, model_metric, foundation, family: Family::Nova, price: None, price_source: PriceSource::Catalogue, reasoning: None }
+    Model {
+        requested,
+        model_id,
+        model_metric,
+        foundation,
+        family: Family::Nova,
+        price: None,
+        price_source: PriceSource::Catalogue,
+        reasoning: None,
+    }
 }
 
 async fn try_lookup(table: &LimitsTable, names: [&str; 3]) -> Result<LimitsFound, Failure> {

@@ -94,7 +94,10 @@ fn emitter_of_lists(cloudwatch: &Rule, history: &Rule, lists: &Lists, most: usiz
 
 fn of_application(application: &str, month: u32) -> String {
     let tags = json!({"applicationId": application, "costCenter": "support", "timestamp": format!("2026-{month:02}-21T05:00:00Z")});
-    record("Succeeded", json!({"executionId": format!("run of {application}"), "usage": usage()["usage"], "tags": tags}))
+    record(
+        "Succeeded",
+        json!({"executionId": format!("run of {application}"), "usage": usage()["usage"], "tags": tags}),
+    )
 }
 
 /// The five values of each datum of `TotalRequests`, with the sum of its values.
@@ -120,7 +123,8 @@ async fn ten_thousand_applications_make_no_more_combinations_than_the_ceiling_an
     let (cloudwatch, history) = (keeps(&calls), counts(&counted));
     // Two environments of the function take turns.
     let emitters = [0, 1].map(|_| emitter_of_lists(&cloudwatch, &history, &lists, 200));
-    let applications: Vec<String> = (0..10_000_u64).map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    let applications: Vec<String> =
+        (0..10_000_u64).map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
     for (turn, batch_of) in applications.chunks(100).enumerate() {
         let bodies: Vec<_> = batch_of.iter().map(|application| of_application(application, 11)).collect();
         assert_eq!(emitters[turn % 2].emit(batch(&bodies), now()).await, BatchAnswer::default());
@@ -133,6 +137,11 @@ async fn ten_thousand_applications_make_no_more_combinations_than_the_ceiling_an
     let counted = counted.lock().unwrap();
     assert_eq!(counted.len(), 10_000);
     assert!(applications.iter().all(|application| counted[application] == 1));
+    let lines = crate::audit::tests::LINES.take();
+    let of_line = |line: &String| {
+        serde_json::from_str::<Value>(line).unwrap()["tags"]["applicationId"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(lines.iter().map(of_line).collect::<Vec<_>>(), applications);
 }
 
 #[tokio::test]
@@ -144,7 +153,12 @@ async fn a_month_begins_with_an_empty_list() {
     emitter.emit(batch(&bodies), now()).await;
     // `b` is `other` in December, and `c` in November.
     let requests: BTreeMap<_, _> = requests(&calls).into_iter().map(|(five, count)| (five[3].clone(), count)).collect();
-    assert_eq!(requests, BTreeMap::from([("a", 2.0), ("b", 1.0), ("c", 1.0), ("other", 2.0)].map(|(name, count)| (name.to_owned(), count))));
+    assert_eq!(
+        requests,
+        BTreeMap::from(
+            [("a", 2.0), ("b", 1.0), ("c", 1.0), ("other", 2.0)].map(|(name, count)| (name.to_owned(), count))
+        )
+    );
     let days: BTreeSet<_> = lists.lock().unwrap().keys().map(|(_, day)| day.clone()).collect();
     assert_eq!(days, BTreeSet::from(["2026-11", "2026-12"].map(str::to_owned)));
 }
@@ -224,7 +238,12 @@ async fn durations_of_a_batch_are_one_datum_for_each_metric_and_minute() {
         .map(|datum| {
             let dimensions: Vec<_> = datum.dimensions().iter().map(|dimension| dimension.value().unwrap()).collect();
             let unit = datum.unit().unwrap().as_str();
-            format!("{} {dimensions:?} {:?} x {:?} {unit}", datum.metric_name().unwrap(), datum.values(), datum.counts())
+            format!(
+                "{} {dimensions:?} {:?} x {:?} {unit}",
+                datum.metric_name().unwrap(),
+                datum.values(),
+                datum.counts()
+            )
         })
         .collect();
     insta::assert_json_snapshot!("durations_of_a_batch", shown);

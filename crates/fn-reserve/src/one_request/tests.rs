@@ -14,7 +14,16 @@ fn price() -> Price {
 
 fn model() -> Model {
     let (requested, model_id, model_metric) = ("m".to_owned(), "m".to_owned(), "m".to_owned());
-    Model { requested, model_id, model_metric, foundation: None, family: Family::Nova, price: None, price_source: PriceSource::Catalogue, reasoning: None }
+    Model {
+        requested,
+        model_id,
+        model_metric,
+        foundation: None,
+        family: Family::Nova,
+        price: None,
+        price_source: PriceSource::Catalogue,
+        reasoning: None,
+    }
 }
 
 fn limit(scope: &str, more: Value) -> ScopeLimit {

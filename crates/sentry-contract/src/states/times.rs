@@ -116,8 +116,7 @@ mod tests {
         let times = json!({"started": "2026-11-21T05:00:00.100Z", "validated": "2026-11-21T05:00:00.103Z",
                            "gathered": "2026-11-21T05:00:00.115Z", "decided": "2026-11-21T05:00:00.125Z",
                            "ended": "2026-11-21T05:00:07Z", "finished": "2026-11-21T05:00:07.009999Z"});
-        let expected =
-            json!({"validate": 3, "gather": 12, "reserve": 10, "model": 6_875, "settle": 9, "decision": 25, "total": 6_909});
+        let expected = json!({"validate": 3, "gather": 12, "reserve": 10, "model": 6_875, "settle": 9, "decision": 25, "total": 6_909});
         assert_eq!(steps(times), expected);
     }
 
