@@ -1157,9 +1157,7 @@ def test_settlement_that_failed_is_queued_with_what_is_known(ended, told):
     (catcher,) = task("Settle")["Catch"]
     times = {"started": "2026-11-21T05:00:00.000Z", "decided": "2026-11-21T05:00:01.000Z"}
     entered = {"State": {"EnteredTime": "2026-11-21T05:00:02.000Z"}}
-    known = jsonata(
-        catcher["Assign"], states={"input": ended, "context": entered}, admitted=ADMITTED, times=times
-    )
+    known = jsonata(catcher["Assign"], states={"input": ended, "context": entered}, admitted=ADMITTED, times=times)
     entered = {"State": {"EnteredTime": "2026-11-21T05:00:03.000Z"}}
     message = task("Queue Settlement")["Arguments"]["MessageBody"]
     body = jsonata(message, states={"context": entered}, admitted=ADMITTED, **known)

@@ -4,7 +4,7 @@
 //! are kept. One more item has the combinations of the five dimensions, as the places of their values in these lists.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -42,7 +42,7 @@ pub struct MetricValues {
     client: Client,
     table: String,
     most: usize,
-    kept: Mutex<HashMap<Key, Kept>>,
+    kept: Mutex<HashMap<Key, Arc<Kept>>>,
 }
 
 /// A dimension in a month such as `2026-11`.
@@ -53,7 +53,7 @@ struct Key {
 }
 
 /// The places of the kept values, and the sum of their bytes.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Kept {
     places: HashMap<String, usize>,
     bytes: usize,
@@ -88,7 +88,7 @@ impl MetricValues {
         Round { values: self, begun: Instant::now(), broken: false }
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<Key, Kept>> {
+    fn kept(&self) -> MutexGuard<'_, HashMap<Key, Arc<Kept>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -206,10 +206,11 @@ impl Round<'_> {
         !self.broken && self.begun.elapsed() < PATIENCE
     }
 
-    fn remember(&mut self, key: &Key, found: Result<Kept, String>) -> Option<Kept> {
+    fn remember(&mut self, key: &Key, found: Result<Kept, String>) -> Option<Arc<Kept>> {
         match found {
             Ok(kept) => {
-                self.values.kept().insert(key.clone(), kept.clone());
+                let kept = Arc::new(kept);
+                self.values.kept().insert(key.clone(), Arc::clone(&kept));
                 Some(kept)
             }
             Err(cause) => {
