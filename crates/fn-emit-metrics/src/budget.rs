@@ -19,7 +19,7 @@ const FORECAST_FROM_PERCENT: u128 = 5;
 /// The state of a scope after one request, in hundredths of a percent. Each is the highest over the scope's windows and
 /// units.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Used {
+pub struct ScopeUsage {
     /// The scope, as the metric shows it.
     pub scope: String,
     /// The time of the figures.
@@ -33,8 +33,8 @@ pub struct Used {
 
 /// The state of each scope in `budget`, whose figures are of `at`. A limit of 0 has no percentage, and neither has a
 /// limit of requests in flight.
-pub fn of(budget: &[RecordedEntry], at: DateTime<Utc>) -> Vec<Used> {
-    let mut scopes: BTreeMap<&str, Used> = BTreeMap::new();
+pub fn of(budget: &[RecordedEntry], at: DateTime<Utc>) -> Vec<ScopeUsage> {
+    let mut scopes: BTreeMap<&str, ScopeUsage> = BTreeMap::new();
     for recorded in budget {
         let scope = &recorded.entry.scope;
         let (long, past) = recorded.window(at);
@@ -42,7 +42,7 @@ pub fn of(budget: &[RecordedEntry], at: DateTime<Utc>) -> Vec<Used> {
             let percent = hundredths(used, limit);
             let forecast = past.map(|past| hundredths(used.saturating_mul(long), limit.saturating_mul(past)));
             let found =
-                scopes.entry(scope).or_insert_with(|| Used { scope: scope.clone(), at, used: 0, forecast: None });
+                scopes.entry(scope).or_insert_with(|| ScopeUsage { scope: scope.clone(), at, used: 0, forecast: None });
             found.used = found.used.max(percent);
             found.forecast = found.forecast.max(forecast);
         }
@@ -79,8 +79,8 @@ fn hundredths(used: u128, limit: u128) -> u128 {
 
 /// `BudgetUsedPercent` and `BudgetForecastPercent`: for each scope the latest figures of a batch. `other` is many scopes,
 /// so it has their highest figures.
-pub fn data<'a>(figures: impl Iterator<Item = &'a Used>) -> Vec<MetricDatum> {
-    let mut latest: BTreeMap<&str, Used> = BTreeMap::new();
+pub fn data<'a>(figures: impl Iterator<Item = &'a ScopeUsage>) -> Vec<MetricDatum> {
+    let mut latest: BTreeMap<&str, ScopeUsage> = BTreeMap::new();
     for figure in figures {
         let found = latest.entry(&figure.scope).or_insert_with(|| figure.clone());
         if figure.scope == OTHER {
@@ -92,7 +92,7 @@ pub fn data<'a>(figures: impl Iterator<Item = &'a Used>) -> Vec<MetricDatum> {
         }
     }
     let mut data = Vec::new();
-    for (scope, Used { at, used, forecast, .. }) in latest {
+    for (scope, ScopeUsage { at, used, forecast, .. }) in latest {
         let put = |name, hundredths| {
             let dimensions = vec![dimension("Scope", scope)];
             datum(name, percent(hundredths), StandardUnit::Percent, dimensions, time(at))
@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_batch_has_the_latest_figures_of_a_scope_and_the_highest_of_the_others() {
-        let figure = |scope: &str, at, used| Used { scope: scope.to_owned(), at: instant(at), used, forecast: None };
+        let figure =
+            |scope: &str, at, used| ScopeUsage { scope: scope.to_owned(), at: instant(at), used, forecast: None };
         let figures = [
             figure("user#jo", "2026-11-21T12:00:02Z", 1_250),
             figure("user#jo", "2026-11-21T12:00:01Z", 9_000),

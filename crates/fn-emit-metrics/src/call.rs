@@ -27,7 +27,7 @@ pub struct Ready {
     /// The metrics of this message alone.
     pub metrics: Vec<MetricDatum>,
     /// The scopes' usage after the request. One call has one figure for each scope.
-    pub used: Vec<budget::Used>,
+    pub used: Vec<budget::ScopeUsage>,
     /// The durations of the request. One call has one datum for each metric and minute.
     pub durations: Vec<(Series, u64)>,
 }

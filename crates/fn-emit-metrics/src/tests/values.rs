@@ -100,14 +100,15 @@ fn of_application(application: &str, month: u32) -> String {
     )
 }
 
-/// The five values of each datum of `TotalRequests`, with the sum of its values.
-fn requests(calls: &Calls) -> BTreeMap<Vec<String>, f64> {
+/// The five values of each datum of `TotalRequests`, with the number of requests. Each datum is one request.
+fn requests(calls: &Calls) -> BTreeMap<Vec<String>, u64> {
     let mut found = BTreeMap::new();
     for call in calls.lock().unwrap().iter() {
         assert!(call.metric_data().len() <= 1_000);
         for datum in call.metric_data().iter().filter(|datum| datum.metric_name() == Some("TotalRequests")) {
             let values = datum.dimensions().iter().map(|dimension| dimension.value().unwrap().to_owned()).collect();
-            *found.entry(values).or_default() += datum.value().unwrap();
+            assert_eq!(datum.value(), Some(1.0));
+            *found.entry(values).or_default() += 1;
         }
     }
     found
@@ -132,8 +133,8 @@ async fn ten_thousand_applications_make_no_more_combinations_than_the_ceiling_an
     let requests = requests(&calls);
     let (others, kept): (Vec<_>, Vec<_>) = requests.iter().partition(|(five, _)| five[3] == "other");
     assert_eq!((kept.len(), others.len()), (200, 1));
-    assert!(kept.iter().all(|(five, count)| applications[..200].contains(&five[3]) && **count == 1.0));
-    assert_eq!(requests.values().sum::<f64>(), 10_000.0);
+    assert!(kept.iter().all(|(five, count)| applications[..200].contains(&five[3]) && **count == 1));
+    assert_eq!(requests.values().sum::<u64>(), 10_000);
     let counted = counted.lock().unwrap();
     assert_eq!(counted.len(), 10_000);
     assert!(applications.iter().all(|application| counted[application] == 1));
@@ -155,9 +156,7 @@ async fn a_month_begins_with_an_empty_list() {
     let requests: BTreeMap<_, _> = requests(&calls).into_iter().map(|(five, count)| (five[3].clone(), count)).collect();
     assert_eq!(
         requests,
-        BTreeMap::from(
-            [("a", 2.0), ("b", 1.0), ("c", 1.0), ("other", 2.0)].map(|(name, count)| (name.to_owned(), count))
-        )
+        BTreeMap::from([("a", 2), ("b", 1), ("c", 1), ("other", 2)].map(|(name, count)| (name.to_owned(), count)))
     );
     let days: BTreeSet<_> = lists.lock().unwrap().keys().map(|(_, day)| day.clone()).collect();
     assert_eq!(days, BTreeSet::from(["2026-11", "2026-12"].map(str::to_owned)));
@@ -181,7 +180,7 @@ async fn combinations_have_a_ceiling_too() {
     emitter.emit(batch(&bodies), now()).await;
     let requests = requests(&calls);
     assert_eq!(requests.len(), 3 * 5 + 1);
-    assert_eq!(requests[&vec!["other".to_owned(); 5]], 12.0);
+    assert_eq!(requests[&vec!["other".to_owned(); 5]], 12);
 }
 
 #[tokio::test]
