@@ -247,3 +247,26 @@ async fn durations_of_a_batch_are_one_datum_for_each_metric_and_minute() {
         .collect();
     insta::assert_json_snapshot!("durations_of_a_batch", shown);
 }
+
+#[tokio::test]
+async fn a_batch_with_more_data_than_a_call_takes_is_several_calls() {
+    let (lists, calls) = (Lists::default(), Calls::default());
+    let scopes: Vec<String> = (0..1_200).map(|user| format!("user#{user}")).collect();
+    let known = scopes.iter().map(|scope| AttributeValue::S(scope.clone())).collect();
+    lists.lock().unwrap().insert(("metric-values#Scope".to_owned(), "2026-11".to_owned()), known);
+    let emitter = emitter_of_lists(&keeps(&calls), &counts(&Counted::default()), &lists, 2_000);
+    let units = json!({"limit": 100, "used": 10, "reserved": 0, "remaining": 90});
+    let of_scopes = |scopes: &[String]| {
+        let entry = |scope| json!({"scope": scope, "window": "total", "source": "user", "output": units});
+        let budget: Vec<_> = scopes.iter().map(entry).collect();
+        record("Succeeded", json!({"executionId": scopes[0], "budget": budget}))
+    };
+    let bodies: Vec<_> = scopes.chunks(20).map(of_scopes).collect();
+    assert_eq!(emitter.emit(batch(&bodies), now()).await, BatchAnswer::default());
+    // `requests` checks the size of each call.
+    assert_eq!(requests(&calls).into_values().sum::<u64>(), 60);
+    let calls = calls.lock().unwrap();
+    let found: BTreeSet<_> = calls.iter().flat_map(others).collect();
+    assert_eq!(found.len(), 1_200);
+    assert!(calls.len() > 1);
+}
