@@ -317,9 +317,12 @@ class Sentry:
                 return found
             time.sleep(0.3 if self.local else 5)
 
-    def metric_applications(self):
-        """Returns all values of the dimension Application in the sentry's namespace."""
-        pages = self.cloudwatch.get_paginator("list_metrics").paginate(Namespace="GenAIRateLimiting")
+    def metric_applications(self, **dimensions):
+        """Returns the values of the dimension Application in the sentry's namespace, of metrics with these dimensions."""
+        described = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+        pages = self.cloudwatch.get_paginator("list_metrics").paginate(
+            Namespace="GenAIRateLimiting", Dimensions=described
+        )
         return {
             dimension["Value"]
             for page in pages
@@ -327,6 +330,11 @@ class Sentry:
             for dimension in metric["Dimensions"]
             if dimension["Name"] == "Application"
         }
+
+    def forget_metric_values(self, month):
+        """Deletes the lists of the dimension values that metrics keep in a month."""
+        for name in ("Model", "ModelId", "CostCenter", "Application", "Environment", "Combination"):
+            self.usage.delete_item(Key={"scope": f"metric-values#{name}", "day": month})
 
     def metric_total(self, name, **dimensions):
         """Returns the sum of another metric of the sentry with exactly these dimensions."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from audit_record import problems, records
 from contract import check_error, check_succeeded
 from sentry_client import CANARY, UNREACHABLE, document, text
 
@@ -93,3 +94,11 @@ def test_no_text_in_the_log_files(request, sentry, texts):
                 found.append(f"{path}:{number}: …{line[max(0, line.index(piece) - SHOWN) :][: 2 * SHOWN]}…")
     assert files, f"there are no logs in {directory}"
     assert not found, "\n".join(found[:10])
+
+
+def test_every_audit_record_of_the_run_has_the_documented_form(sentry, texts):
+    group = sentry.resources("AWS::Logs::LogGroup")["EmitMetricsLogGroup"]
+    written = records(sentry.log_events([group]))
+    assert {record["outcome"] for record in written} >= {"Succeeded", "Denied"}
+    found = [(record["tags"].get("requestId"), problem) for record in written for problem in problems(record)]
+    assert not found, found[:10]

@@ -647,7 +647,10 @@ def test_usage_history_is_written_by_the_queues_function_and_read_by_reserve():
         for role, statement in (each.values for each in STATEMENTS)
         if pointed_at(statement["Resource"]) == "UsageTable"
     }
-    assert found == {"EmitMetricsRole": {"dynamodb:PutItem", "dynamodb:UpdateItem"}, "ReserveRole": {"dynamodb:Query"}}
+    assert found == {
+        "EmitMetricsRole": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:GetItem"},
+        "ReserveRole": {"dynamodb:Query"},
+    }
 
 
 @pytest.mark.parametrize("name", ["LedgerTable", "RequestsTable", "UsageTable"])
@@ -1162,8 +1165,17 @@ USED_NATIVELY = {"InputTokens": 1, "OutputTokens": 2, "TotalTokens": 3}
 def test_settlement_that_failed_is_queued_with_what_is_known(ended, told):
     """The message has the form that the queue's function reads. Unknown values are absent."""
     (catcher,) = task("Settle")["Catch"]
-    known = jsonata(catcher["Assign"], states={"input": ended}, admitted=ADMITTED)
-    body = jsonata(task("Queue Settlement")["Arguments"]["MessageBody"], admitted=ADMITTED, **known)
+    times = {"started": "2026-11-21T05:00:00.000Z", "decided": "2026-11-21T05:00:01.000Z"}
+    entered = {"State": {"EnteredTime": "2026-11-21T05:00:02.000Z"}}
+    known = jsonata(catcher["Assign"], states={"input": ended, "context": entered}, admitted=ADMITTED, times=times)
+    entered = {"State": {"EnteredTime": "2026-11-21T05:00:03.000Z"}}
+    message = task("Queue Settlement")["Arguments"]["MessageBody"]
+    body = jsonata(message, states={"context": entered}, admitted=ADMITTED, **known)
+    assert body.pop("times") == {
+        **times,
+        "ended": "2026-11-21T05:00:02.000Z",
+        "queued": "2026-11-21T05:00:03.000Z",
+    }
     settlement = body.pop("settlement")
     assert settlement == {
         "reservation": ADMITTED["reservation"],

@@ -1,34 +1,63 @@
 //! The audit record: the request's tags, its outcome and its usage. It contains no prompt and no answer.
 
-use std::io::Write;
-
-use sentry_contract::answer::Degraded;
-use sentry_contract::request::Tags;
-use sentry_contract::states::MetricsRecord;
+use sentry_contract::answer::{Cost, Degraded};
+use sentry_contract::request::{PriceSource, Tags};
+use sentry_contract::states::{MetricsModel, MetricsRecord, StepMilliseconds};
 use sentry_contract::{ErrorBody, ErrorCode, Outcome};
-use sentry_domain::Usd;
+use sentry_domain::{BudgetEntry, Usd, UsdDifference};
 use serde::Serialize;
+
+/// The version of the record. It changes only if the meaning of a field changes.
+const VERSION: u8 = 1;
 
 /// Writes the line at every log level.
 pub fn write(record: &MetricsRecord) {
     let Ok(line) = serde_json::to_string(&line(record)) else { return };
+    put(&line);
+}
+
+#[cfg(not(test))]
+fn put(line: &str) {
+    use std::io::Write;
     // If the log cannot be written to, there is nowhere to report it.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// The fields of the line, with units in their names. From the hold on, fields that a request does not have are
-/// omitted.
+#[cfg(test)]
+fn put(line: &str) {
+    tests::LINES.with_borrow_mut(|lines| lines.push(line.to_owned()));
+}
+
+/// The fields of the line, with units in their names. Optional fields are omitted if a request does not have them.
+/// `docs/AUDIT.md` describes each field.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     level: &'static str,
     message: &'static str,
+    v: u8,
     timestamp: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    execution_id: Option<&'a str>,
     outcome: Outcome,
     code: Option<ErrorCode>,
     model: &'a str,
     model_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_metric: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    foundation: Option<&'a str>,
+    usage: UsageKnown,
     input_tokens: u64,
     output_tokens: u64,
+    cache_read_tokens: u64,
+    cache_write_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priced: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<Usd>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saved_usd: Option<UsdDifference>,
+    price_source: &'static str,
     tags: &'a Tags,
     #[serde(skip_serializing_if = "Option::is_none")]
     held_input_tokens: Option<u64>,
@@ -49,21 +78,68 @@ struct Line<'a> {
     /// Denials that limits in `observe` mode would have made. The objects are those of the answer.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     would_deny: &'a [ErrorBody],
+    budget: Vec<&'a BudgetEntry>,
+    #[serde(skip_serializing_if = "StepMilliseconds::is_empty")]
+    steps_ms: StepMilliseconds,
+}
+
+/// Whether the tokens of the line are those that the model used.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum UsageKnown {
+    /// The model reported the tokens.
+    Known,
+    /// The model may have used tokens, but nobody knows how many.
+    Unknown,
+    /// The model certainly used nothing.
+    Nothing,
+}
+
+impl UsageKnown {
+    fn of(record: &MetricsRecord) -> Self {
+        let late = record.settlement.as_ref().is_some_and(|late| late.nothing_spent);
+        match record.usage {
+            Some(_) => Self::Known,
+            None if late || record.nothing_spent || record.outcome == Outcome::Denied => Self::Nothing,
+            None => Self::Unknown,
+        }
+    }
+}
+
+const fn price_source(model: &MetricsModel) -> &'static str {
+    match (model.price, model.price_source) {
+        (None, _) => "none",
+        (Some(_), PriceSource::Catalogue) => "catalogue",
+        (Some(_), PriceSource::CatalogueTable) => "catalogueTable",
+    }
 }
 
 fn line(record: &MetricsRecord) -> Line<'_> {
     let tokens = record.usage.map(|usage| usage.tokens).unwrap_or_default();
     let lowered = record.degraded.as_ref().and_then(Degraded::lowered);
+    let cost = record.usage.map(|usage| Cost::of(&usage.tokens, record.model.price.as_ref()));
+    let execution_of_settlement = record.settlement.as_ref().map(|late| late.reservation.execution_id.as_str());
     Line {
         level: "INFO",
         message: "request",
+        v: VERSION,
         timestamp: record.tags.get(Tags::TIMESTAMP),
+        execution_id: record.execution_id.as_deref().or(execution_of_settlement),
         outcome: record.outcome,
         code: record.code,
         model: &record.model.requested,
         model_id: &record.model.model_id,
+        model_metric: record.model.model_metric.as_deref(),
+        foundation: record.model.foundation.as_deref(),
+        usage: UsageKnown::of(record),
         input_tokens: tokens.read(),
         output_tokens: tokens.output,
+        cache_read_tokens: tokens.cache_read,
+        cache_write_tokens: tokens.cache_write,
+        priced: cost.as_ref().map(|cost| cost.priced),
+        cost_usd: cost.as_ref().and_then(|cost| cost.usd),
+        saved_usd: cost.and_then(|cost| cost.saved),
+        price_source: price_source(&record.model),
         tags: &record.tags,
         held_input_tokens: record.hold.map(|hold| hold.input),
         held_output_tokens: record.hold.map(|hold| hold.output),
@@ -77,13 +153,22 @@ fn line(record: &MetricsRecord) -> Line<'_> {
         degraded_to_tokens: lowered.map(|lowered| lowered.to),
         settled_late: record.settlement.is_some(),
         would_deny: &record.would_deny,
+        budget: record.budget.iter().map(|recorded| &recorded.entry).collect(),
+        steps_ms: record.times.milliseconds(),
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    use std::cell::RefCell;
+
     use super::*;
     use serde_json::{Value, json};
+
+    thread_local! {
+        /// The lines that the test of this thread has written.
+        pub static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    }
 
     fn written(record: Value) -> Value {
         serde_json::to_value(line(&serde_json::from_value(record).unwrap())).unwrap()
@@ -95,7 +180,9 @@ mod tests {
             "executionId": "arn:aws:states:us-east-1:111122223333:express:limiter:name:0f0e",
             "tags": {"applicationId": "helper", "costCenter": "support", "team": "blue", "requestId": "r1",
                      "timestamp": "2026-11-21T05:00:00.123456Z", "modelMetric": "amazon.nova-lite-v1:0"},
-            "model": {"requested": "nova-lite", "modelId": "amazon.nova-lite-v1:0", "modelMetric": "amazon.nova-lite-v1:0"}
+            "model": {"requested": "nova-lite", "modelId": "amazon.nova-lite-v1:0", "modelMetric": "amazon.nova-lite-v1:0",
+                      "foundation": "amazon.nova-lite-v1:0",
+                      "price": {"input": "0.06", "output": "0.24", "cacheRead": "0.015", "cacheWrite5m": "0.06"}}
         });
         record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         written(record)
@@ -105,9 +192,19 @@ mod tests {
     fn the_line_tells_who_what_how_and_how_much() {
         let hold = json!({"input": 120, "output": 300, "usd": "0.0000792", "requests": 1, "inFlight": 1});
         let usage = json!({"inputTokens": 2, "outputTokens": 3, "cacheReadInputTokens": 4, "cacheWriteInputTokens": 5, "totalTokens": 14});
-        let answered = json!({"outcome": "Succeeded", "usage": usage, "hold": hold});
+        let times = json!({"started": "2026-11-21T05:00:00.120Z", "validated": "2026-11-21T05:00:00.123Z", "gathered": "2026-11-21T05:00:00.135Z",
+                           "decided": "2026-11-21T05:00:00.145Z", "ended": "2026-11-21T05:00:00.957Z", "finished": "2026-11-21T05:00:00.966Z"});
+        let units = json!({"limit": 5_000, "used": 3, "reserved": 0, "remaining": 4_997});
+        let entry = json!({"scope": "costCenter#support", "window": "2026-11", "resetsAt": "2026-12-01T00:00:00Z", "source": "costCenter",
+                           "output": units, "startsAt": "2026-11-01T00:00:00Z"});
+        let answered = json!({"outcome": "Succeeded", "usage": usage, "hold": hold, "times": times, "budget": [entry]});
         insta::assert_json_snapshot!("answered", line_of(answered));
-        let denied = json!({"outcome": "Denied", "code": "BudgetExceeded", "nothingSpent": true});
+        let early = json!({"started": "2026-11-21T05:00:00.120Z", "validated": "2026-11-21T05:00:00.123Z", "gathered": "2026-11-21T05:00:00.135Z",
+                           "decided": "2026-11-21T05:00:00.145Z"});
+        let dollars = json!({"limit": "10.00", "used": "9.999999", "reserved": "0.00", "remaining": "0.000001"});
+        let full = json!({"scope": "costCenter#support", "window": "total", "source": "default", "usd": dollars, "enforce": "observe",
+                          "usageAgeSeconds": 12});
+        let denied = json!({"outcome": "Denied", "code": "BudgetExceeded", "nothingSpent": true, "times": early, "budget": [full]});
         insta::assert_json_snapshot!("denied", line_of(denied));
         let clamp = json!({"action": "clamp", "from": 2048, "to": 300});
         let failed = json!({"outcome": "InvocationFailed", "code": "ModelTimeout", "hold": hold, "degraded": clamp});

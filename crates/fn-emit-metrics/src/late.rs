@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sentry_contract::answer::Spent;
-use sentry_contract::states::{CancelInput, LateSettlement, MetricsRecord};
+use sentry_contract::states::{CancelInput, LateSettlement, MetricsRecord, RecordedEntry};
 use sentry_domain::{Amount, ScopeLimit};
 use sentry_lambda::cause;
 use sentry_ledger::{Holder, Ledger, LedgerError, Settled, Used};
@@ -46,8 +46,8 @@ impl LateSettlements {
         Self { ledger }
     }
 
-    /// Makes the settlements and cancellations in `left`, and adds the alerts that are due after a settlement to its
-    /// record. Retries for 40 seconds if the ledger throttles or fails. `now` is the time of the call. Returns `true`
+    /// Makes the settlements and cancellations in `left`, and adds the budget and the alerts that are due after a
+    /// settlement to its record. Retries for 40 seconds if the ledger throttles or fails. `now` is the time of the call. Returns `true`
     /// for each one that is done.
     pub(crate) async fn finish(&self, left: &mut [Left<'_>], now: DateTime<Utc>) -> Vec<bool> {
         let begun = Instant::now();
@@ -86,7 +86,9 @@ impl LateSettlements {
     async fn settle_one(&self, record: &mut MetricsRecord, now: DateTime<Utc>) -> bool {
         let Some(settlement) = &record.settlement else { return true };
         match self.end(settlement, record, now).await {
-            Ok(Settled { alerts, .. }) => {
+            Ok(Settled { alerts, budget }) => {
+                let limits = settlement.reservation.scopes.iter().map(|scope| &scope.limit);
+                record.budget = RecordedEntry::all(&budget, limits);
                 record.alerts = alerts;
                 true
             }

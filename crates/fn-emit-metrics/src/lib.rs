@@ -2,14 +2,19 @@
 
 mod alerts;
 mod audit;
+mod budget;
+mod call;
 mod history;
 mod late;
+mod latency;
 mod metrics;
 mod notice;
+mod values;
 
 pub use alerts::Alerts;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::types::MetricDatum;
+use call::Ready;
 use chrono::{DateTime, Utc};
 pub use history::UsageHistory;
 pub use late::LateSettlements;
@@ -17,10 +22,12 @@ use late::Left;
 use metrics::NoTimestamp;
 use sentry_contract::METRIC_NAMESPACE;
 use sentry_contract::states::{MetricsRecord, QueuedTask};
+use sentry_domain::Alert;
 use sentry_lambda::cause;
 use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
 use tracing::error;
+pub use values::MetricValues;
 
 /// Messages of the metrics queue, as Lambda's event source mapping sends them.
 #[derive(Debug, Deserialize)]
@@ -56,6 +63,9 @@ pub struct ItemFailure {
     pub item_identifier: String,
 }
 
+/// The dimension of metrics that concern a budget.
+const SCOPE: &str = "Scope";
+
 /// Makes late settlements, counts requests in the usage history, publishes alerts, stores metrics and writes audit
 /// lines.
 #[derive(Debug)]
@@ -64,13 +74,21 @@ pub struct Emitter {
     late: LateSettlements,
     history: UsageHistory,
     alerts: Alerts,
+    values: MetricValues,
 }
 
 impl Emitter {
-    /// Stores metrics through `client`, settles through `late`, counts in `history` and publishes through `alerts`.
+    /// Stores metrics with the dimension values of `values` through `client`, settles through `late`, counts in `history`
+    /// and publishes through `alerts`.
     #[must_use]
-    pub const fn new(client: Client, late: LateSettlements, history: UsageHistory, alerts: Alerts) -> Self {
-        Self { client, late, history, alerts }
+    pub const fn new(
+        client: Client,
+        late: LateSettlements,
+        history: UsageHistory,
+        alerts: Alerts,
+        values: MetricValues,
+    ) -> Self {
+        Self { client, late, history, alerts, values }
     }
 
     /// Processes a batch that is read at `now`. It makes the late settlements and cancellations, counts the requests in
@@ -85,7 +103,7 @@ impl Emitter {
         let mut failed = Vec::new();
         let (mut understood, mut swept, mut given_up) = (Vec::new(), Vec::new(), Vec::new());
         for Message { message_id, body } in batch.records {
-            match read(&body, now) {
+            match read(&body) {
                 Ok(Understood::Request(request)) => understood.push((message_id, *request)),
                 Ok(Understood::Task(QueuedTask::Alerts(alerts))) => swept.push((message_id, alerts)),
                 Ok(Understood::Task(QueuedTask::Cancellation(input))) => given_up.push((message_id, input)),
@@ -111,30 +129,28 @@ impl Emitter {
         let counted = self.history.count(records, now).await;
         let mut ready = Vec::new();
         let mut round = self.alerts.round(now);
-        for ((message_id, Request { record, mut metrics }), counted) in settled.into_iter().zip(counted) {
-            let published = round.publish(&record.alerts).await;
+        let mut values = self.values.round();
+        for ((message_id, request), counted) in settled.into_iter().zip(counted) {
+            let published = round.publish(&request.record.alerts).await;
             let (Some(published), true) = (published, counted) else {
                 failed.push(message_id);
                 continue;
             };
-            // Alerts are counted at the time of the request that caused them.
-            let at = metrics.first().and_then(MetricDatum::timestamp).copied();
-            metrics
-                .extend(published.iter().zip(at.into_iter().cycle()).map(|(alert, at)| metrics::published(alert, at)));
-            ready.push((message_id, Ready { record: Some(record), metrics }));
+            ready.push((message_id, of_request(request, &published, &mut values, now).await));
         }
         for (message_id, alerts) in swept {
             let Some(published) = round.publish(&alerts).await else {
                 failed.push(message_id);
                 continue;
             };
-            let at = metrics::time(now);
-            let metrics: Vec<_> = published.iter().map(|alert| metrics::published(alert, at)).collect();
+            let metrics = of_alerts(&published, &mut values, now).await;
             if !metrics.is_empty() {
-                ready.push((message_id, Ready { record: None, metrics }));
+                ready.push((message_id, Ready { metrics, ..Ready::default() }));
             }
         }
-        failed.extend(self.store_all(ready).await);
+        for group in call::groups(ready) {
+            failed.extend(self.store_all(group).await);
+        }
         BatchAnswer { batch_item_failures: failed.into_iter().map(|id| ItemFailure { item_identifier: id }).collect() }
     }
 
@@ -158,7 +174,7 @@ impl Emitter {
     /// Stores the metrics of `requests` with one call, then writes their audit lines. Returns `true` if CloudWatch
     /// stored them.
     async fn store(&self, requests: impl IntoIterator<Item = &Ready> + Clone) -> bool {
-        let data = requests.clone().into_iter().flat_map(|request| request.metrics.iter().cloned()).collect();
+        let data = call::data(requests.clone().into_iter().collect::<Vec<_>>().into_iter());
         let put = self.client.put_metric_data().namespace(METRIC_NAMESPACE).set_metric_data(Some(data)).send();
         match put.await {
             Ok(_) => {
@@ -188,14 +204,39 @@ enum Understood {
 #[derive(Debug)]
 struct Request {
     record: MetricsRecord,
-    metrics: Vec<MetricDatum>,
+    /// The time at which the request was validated.
+    at: DateTime<Utc>,
 }
 
-/// A message whose metrics and audit line remain to be written. Messages of the sweep have no audit line.
-#[derive(Debug)]
-struct Ready {
-    record: Option<MetricsRecord>,
-    metrics: Vec<MetricDatum>,
+/// The metrics of a request whose alerts in `published` were published. Alerts are counted at the time of the request that
+/// caused them.
+async fn of_request(
+    Request { record, at }: Request,
+    published: &[Alert],
+    values: &mut values::Round<'_>,
+    now: DateTime<Utc>,
+) -> Ready {
+    let five = values.combination(at, metrics::five(&record)).await;
+    let mut metrics = metrics::of(&record, &five, at, now);
+    metrics.extend(of_alerts(published, values, at).await);
+    // A late settlement has the figures of now.
+    let figures_at = record.times.last().filter(|_| record.settlement.is_none()).unwrap_or(now);
+    let mut used = budget::of(&record.budget, figures_at);
+    for used in &mut used {
+        used.scope = values.shown(SCOPE, at, metrics::accepted(&used.scope)).await;
+    }
+    let [_, model_id, ..] = &five;
+    let durations = latency::of(&record, model_id, at);
+    Ready { metrics, used, durations, record: Some(record) }
+}
+
+async fn of_alerts(published: &[Alert], values: &mut values::Round<'_>, at: DateTime<Utc>) -> Vec<MetricDatum> {
+    let mut metrics = Vec::new();
+    for alert in published {
+        let scope = values.shown(SCOPE, at, metrics::accepted(&alert.scope)).await;
+        metrics.push(metrics::published(alert, &scope, metrics::time(at)));
+    }
+    metrics
 }
 
 /// A message that no version of the sentry sends. Its content is left out, because logs have no texts of requests.
@@ -207,13 +248,13 @@ enum UnreadableMessage {
     Timestamp(#[from] NoTimestamp),
 }
 
-fn read(body: &str, now: DateTime<Utc>) -> Result<Understood, UnreadableMessage> {
+fn read(body: &str) -> Result<Understood, UnreadableMessage> {
     if let Ok(task) = serde_json::from_str(body) {
         return Ok(Understood::Task(task));
     }
     let record: MetricsRecord = serde_json::from_str(body).map_err(UnreadableMessage::Syntax)?;
-    let metrics = metrics::of(&record, now)?;
-    Ok(Understood::Request(Box::new(Request { record, metrics })))
+    let at = metrics::instant(&record)?;
+    Ok(Understood::Request(Box::new(Request { record, at })))
 }
 
 #[cfg(test)]

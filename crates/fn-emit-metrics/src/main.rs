@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use fn_emit_metrics::{Alerts, Batch, Emitter, LateSettlements, UsageHistory};
+use fn_emit_metrics::{Alerts, Batch, Emitter, LateSettlements, MetricValues, UsageHistory};
 use sentry_history::History;
 use sentry_lambda::{StartError, env};
 use sentry_ledger::Ledger;
@@ -19,12 +19,14 @@ async fn main() -> Result<(), StartError> {
     let topic_arn = env::required("SENTRY_ALERT_TOPIC_ARN")?;
     let usage = env::required("SENTRY_USAGE_TABLE")?;
     let history_days: u16 = env::parsed("SENTRY_HISTORY_DAYS", "a whole number of days")?;
+    let most_values: usize = env::parsed("SENTRY_METRIC_VALUES", "a whole number of values")?;
     let budget_tags = std::env::var("SENTRY_BUDGET_TAGS").unwrap_or_default();
     let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
     let (dynamodb, sns) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_sns::Client::new(&config));
     let ledger = Ledger::new(dynamodb.clone(), table, requests);
     let (late, alerts) = (LateSettlements::new(ledger.clone()), Alerts::new(ledger, sns, topic_arn));
+    let values = MetricValues::new(dynamodb.clone(), usage.clone(), most_values);
     let history = UsageHistory::new(History::new(dynamodb, usage).keeping(history_days), &budget_tags);
-    let emitter = &Emitter::new(aws_sdk_cloudwatch::Client::new(&config), late, history, alerts);
+    let emitter = &Emitter::new(aws_sdk_cloudwatch::Client::new(&config), late, history, alerts, values);
     sentry_lambda::run(move |batch: Batch| async move { Ok(emitter.emit(batch, Utc::now()).await) }).await
 }

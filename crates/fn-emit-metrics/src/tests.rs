@@ -4,6 +4,7 @@ mod alerts;
 mod documents;
 mod history;
 mod late;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +19,7 @@ use sentry_ledger::Ledger;
 use serde_json::{Value, json};
 use test_support::mock_client;
 
-use crate::{Alerts, Batch, BatchAnswer, Emitter, LateSettlements, UsageHistory};
+use crate::{Alerts, Batch, BatchAnswer, Emitter, LateSettlements, MetricValues, UsageHistory};
 
 /// The time at which batches are read, in seconds since 1970.
 const NOW: i64 = 1_795_237_200;
@@ -43,7 +44,8 @@ fn emitter_of(cloudwatch: &Rule, ledger: &[&Rule], history: &Rule, sns: &[&Rule]
     let sns = mock_client!(aws_sdk_sns, RuleMode::MatchAny, sns);
     let cloudwatch = mock_client!(aws_sdk_cloudwatch, RuleMode::MatchAny, &[cloudwatch]);
     let (late, alerts) = (LateSettlements::new(ledger.clone()), Alerts::new(ledger, sns, "topic".to_owned()));
-    Emitter::new(cloudwatch, late, UsageHistory::new(history, "run, project"), alerts)
+    let values = MetricValues::new(values::table(), "usage".to_owned(), 200);
+    Emitter::new(cloudwatch, late, UsageHistory::new(history, "run, project"), alerts, values)
 }
 
 fn emitter(rule: &Rule) -> Emitter {

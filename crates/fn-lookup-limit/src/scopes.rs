@@ -188,7 +188,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
-    use sentry_contract::request::Family;
+    use sentry_contract::request::{Family, PriceSource};
 
     use super::*;
 
@@ -293,6 +293,7 @@ mod tests {
             foundation: (id != "x").then(|| "amazon.nova-lite-v1:0".into()),
             family: Family::Nova,
             price: None,
+            price_source: PriceSource::Catalogue,
             reasoning: None,
         }
     }

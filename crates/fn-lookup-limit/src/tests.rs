@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::error::ProvisionedThroughputExceededException;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_smithy_mocks::{Rule, RuleMode, mock};
 use chrono::{DateTime, Utc};
-use sentry_contract::request::{Fallback, Family, Model, Tags};
+use sentry_contract::request::{Fallback, Family, Model, PriceSource, Tags};
 use sentry_contract::states::{LimitsFound, LookupLimitInput};
 use sentry_lambda::Failure;
 use serde_json::{Value, json};
@@ -47,7 +47,16 @@ fn malformed(key: &str) -> Item {
 fn model(names: [&str; 3]) -> Model {
     let [requested, model_id, model_metric] = names.map(str::to_owned);
     let foundation = Some("amazon.nova-lite-v1:0".to_owned());
-    Model { requested, model_id, model_metric, foundation, family: Family::Nova, price: None, reasoning: None }
+    Model {
+        requested,
+        model_id,
+        model_metric,
+        foundation,
+        family: Family::Nova,
+        price: None,
+        price_source: PriceSource::Catalogue,
+        reasoning: None,
+    }
 }
 
 async fn try_lookup(table: &LimitsTable, names: [&str; 3]) -> Result<LimitsFound, Failure> {

@@ -49,7 +49,7 @@ impl Reader {
         match event {
             ReadEvent::Call(call) => Read::Call(self.call(*call)),
             ReadEvent::Admitted(input) => {
-                let SettleInput { admitted, ended } = *input;
+                let SettleInput { admitted, ended, .. } = *input;
                 let conclusion = Conclusion::of(ended, &admitted.model, self.timeout);
                 Read::Document(Box::new(conclusion.document(&admitted, Vec::new())))
             }

@@ -8,7 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sentry_contract::answer::{Degraded, FinalAnswer, Lowered};
 use sentry_contract::request::{Model, Tags};
 use sentry_contract::states::{
-    Admitted, Decision, Gathered, LimitsFound, MetricsRecord, Notes, RequestLimits, ReserveInput,
+    Admitted, Decision, Gathered, LimitsFound, MetricsRecord, Notes, RecordedEntry, RequestLimits, ReserveInput,
+    StepTimes,
 };
 use sentry_contract::usage::UsageSeries;
 use sentry_contract::{ErrorBody, ErrorCode, Outcome};
@@ -187,9 +188,10 @@ fn denied(input: &ReserveInput, error: ErrorBody, budget: Vec<BudgetEntry>, aler
         .with_notices(request.notices.clone());
     let record = (answer.outcome == Outcome::Denied).then(|| {
         let limits = match &input.gathered.1 {
-            Gathered::Available(LimitsFound::Found { limits }) => MetricsRecord::scopes_of(limits.wanted()),
+            Gathered::Available(LimitsFound::Found { limits }) => limits.wanted().collect(),
             _ => Vec::new(),
         };
+        let limits = limits.iter().copied();
         Box::new(MetricsRecord {
             execution_id: Some(input.execution_id.clone()),
             outcome: answer.outcome,
@@ -197,13 +199,16 @@ fn denied(input: &ReserveInput, error: ErrorBody, budget: Vec<BudgetEntry>, aler
             model: (&request.model).into(),
             usage: None,
             code: answer.error.as_ref().map(|error| error.code),
-            scopes: limits,
+            scopes: MetricsRecord::scopes_of(limits.clone()),
             nothing_spent: true,
             hold: None,
             degraded: None,
             would_deny: Vec::new(),
             alerts,
             settlement: None,
+            budget: RecordedEntry::all(answer.budget.as_deref().unwrap_or_default(), limits),
+            // The workflow adds the times.
+            times: StepTimes::default(),
         })
     });
     Decision::Denied { approved: false, answer: Box::new(answer), record }

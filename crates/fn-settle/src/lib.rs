@@ -2,12 +2,12 @@
 
 mod queue;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sentry_contract::ErrorCode;
 use sentry_contract::answer::{FinalAnswer, Spent};
-use sentry_contract::states::{Admitted, CancelInput, SettleEvent, SettleInput};
+use sentry_contract::states::{Admitted, CancelInput, SettleEvent, SettleInput, StepTimes};
 use sentry_domain::{Amount, ScopeLimit};
 use sentry_lambda::Failure;
 use sentry_ledger::{Holder, Ledger, LedgerError, Settled, Used};
@@ -54,12 +54,15 @@ impl Settler {
     }
 
     async fn end(&self, input: SettleInput, now: DateTime<Utc>) -> Result<Ending, Failure> {
-        let SettleInput { admitted, ended } = input;
+        let begun = Instant::now();
+        let SettleInput { admitted, ended, times } = input;
         let conclusion = Conclusion::of(ended, &admitted.model, self.timeout);
         let settled = self.charge(&admitted, &conclusion, now).await;
         let settled = settled.map_err(|error| Failure::caused(ErrorCode::LedgerUnavailable, &error))?;
         let document = conclusion.document(&admitted, settled.budget);
-        let record = conclusion.record(&admitted, &document, settled.alerts);
+        let elapsed = TimeDelta::from_std(begun.elapsed()).unwrap_or_default();
+        let times = StepTimes { finished: Some(now + elapsed), ..times };
+        let record = conclusion.record(&admitted, &document, settled.alerts, times);
         self.queue.send(&record).await?;
         Ok(Ending::Document(Box::new(document)))
     }

@@ -110,6 +110,25 @@ pub enum ReasoningStyle {
     ReasoningObject,
 }
 
+/// The place that the price of a model is from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PriceSource {
+    /// The catalogue that is a part of the sentry.
+    #[default]
+    Catalogue,
+    /// An item of the catalogue table, which the administrator wrote.
+    CatalogueTable,
+}
+
+impl PriceSource {
+    /// `true` for a price of the sentry's own catalogue. Documents leave it out.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The model of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -129,6 +148,9 @@ pub struct Model {
     /// without a price here is unpriced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// The place that `price` is from. It says nothing if there is no price.
+    #[serde(default, skip_serializing_if = "PriceSource::is_default")]
+    pub price_source: PriceSource,
     /// The form in which the model expects the amount of reasoning. Absent if the model accepts none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<ReasoningStyle>,

@@ -126,6 +126,20 @@ pub struct UsdDifference {
     is_negative: bool,
 }
 
+impl UsdDifference {
+    /// The amount without its sign.
+    #[must_use]
+    pub const fn size(self) -> Usd {
+        self.size
+    }
+
+    /// `true` if the difference is below zero.
+    #[must_use]
+    pub const fn is_negative(self) -> bool {
+        self.is_negative
+    }
+}
+
 /// The amount, after a `-` if the difference is negative.
 impl fmt::Display for UsdDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -29,6 +29,11 @@ pub mod attribute {
     pub const CACHE_WRITE: &str = "cacheWrite";
     /// Cost of these tokens in picodollars, as the ledger settles it.
     pub const PICODOLLARS: &str = "picodollars";
+    /// Picodollars that the prompt cache saved in calls where it saved something.
+    pub const SAVED_PICODOLLARS: &str = "savedPicodollars";
+    /// Picodollars that the prompt cache cost in calls where its writes cost more than its reads saved. The net saving
+    /// is [`SAVED_PICODOLLARS`] minus this.
+    pub const LOST_PICODOLLARS: &str = "lostPicodollars";
     /// Settled requests with tokens whose price is not known exactly.
     pub const UNPRICED: &str = "unpriced";
     /// Input tokens that the settled requests held.
@@ -90,6 +95,10 @@ impl Sums {
             self.add(of::PICODOLLARS, Amount::of(&tokens, price).usd.picodollars());
             if price.and_then(|price| price.cost(&tokens)).is_none() {
                 self.add(of::UNPRICED, 1_u64);
+            }
+            if let Some(saved) = price.and_then(|price| price.saved_by_cache(&tokens)) {
+                let attribute = if saved.is_negative() { of::LOST_PICODOLLARS } else { of::SAVED_PICODOLLARS };
+                self.add(attribute, saved.size().picodollars());
             }
             self.hold(&hold, [of::HELD_INPUT, of::HELD_OUTPUT, of::HELD_PICODOLLARS]);
         } else if !nothing {
@@ -181,11 +190,21 @@ mod tests {
                 ("cacheRead", 7),
                 ("cacheWrite", 120_000),
                 ("picodollars", 464_552_100_000),
+                // 120,000 written tokens cost 0.75 more than the input rate, and 7 read tokens cost 2.70 less.
+                ("lostPicodollars", 89_981_100_000),
                 ("heldInput", 121_000),
                 ("heldOutput", 2_000),
                 ("heldPicodollars", 500_000_000_000),
             ],
         );
+    }
+
+    #[test]
+    fn a_cache_that_pays_counts_its_saving() {
+        let usage = json!({"inputTokens": 1, "outputTokens": 2, "cacheReadInputTokens": 1_000, "cacheWriteInputTokens": 100, "totalTokens": 3});
+        let sums = Sums::of(&crate::decided::tests::record(json!({"usage": usage})));
+        // 1,000 tokens at 3.00 - 0.30, less 100 tokens at 3.75 - 3.00, in dollars per million.
+        assert_eq!((sums.get("savedPicodollars"), sums.get("lostPicodollars")), (2_625_000_000, 0));
     }
 
     #[test]

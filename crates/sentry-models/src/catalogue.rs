@@ -12,7 +12,7 @@ mod takes;
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{Days, NaiveDate};
-use sentry_contract::request::{Family, Model};
+use sentry_contract::request::{Family, Model, PriceSource};
 use sentry_domain::{Discount, Price, ServiceTier};
 
 pub use self::addition::{Addition, AdditionError};
@@ -249,6 +249,7 @@ impl Catalogue {
                 foundation: ids::foundation_of(&model_id),
                 family,
                 price: self.price(id, here.region),
+                price_source: PriceSource::Catalogue,
                 reasoning: thinks.and_then(|reasoning| reasoning.style),
                 model_id: model_id.clone(),
             },
@@ -275,7 +276,9 @@ impl Catalogue {
     fn overlay(&self, resolved: &mut Resolved, item: &ModelItem) {
         let Resolved { model, limits, takes, .. } = resolved;
         model.family = item.family.unwrap_or(model.family);
-        model.price = item.price.map(|price| price.less(self.discount)).or(model.price);
+        if let Some(price) = item.price {
+            (model.price, model.price_source) = (Some(price.less(self.discount)), PriceSource::CatalogueTable);
+        }
         limits.context_window = item.context_window.or(limits.context_window);
         limits.output = item.output_limit.or(limits.output);
         limits.picture = item.picture.or(limits.picture);

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use sentry_contract::ErrorCode;
-use sentry_contract::request::Family;
+use sentry_contract::request::{Family, PriceSource};
 use sentry_domain::{Charges, Price};
 use serde_json::{Value, json};
 
@@ -14,7 +14,16 @@ fn price() -> Price {
 
 fn model() -> Model {
     let (requested, model_id, model_metric) = ("m".to_owned(), "m".to_owned(), "m".to_owned());
-    Model { requested, model_id, model_metric, foundation: None, family: Family::Nova, price: None, reasoning: None }
+    Model {
+        requested,
+        model_id,
+        model_metric,
+        foundation: None,
+        family: Family::Nova,
+        price: None,
+        price_source: PriceSource::Catalogue,
+        reasoning: None,
+    }
 }
 
 fn limit(scope: &str, more: Value) -> ScopeLimit {

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::AttributeValue::{M, N, S};
 use aws_sdk_dynamodb::types::error::ProvisionedThroughputExceededException;
 use aws_smithy_mocks::{Rule, RuleMode, mock};
-use sentry_contract::request::Family;
+use sentry_contract::request::{Family, PriceSource};
 use test_support::mock_client;
 
 use super::*;
@@ -128,6 +128,8 @@ async fn an_admins_item_wins_over_the_bundled_entry_field_by_field() {
     let found = resolver(&aws).resolve("nova-lite", today(), Instant::now()).await.unwrap().unwrap();
     assert_eq!((found.limits.context_window, found.limits.output), (Some(123_456), bundled.limits.output));
     assert_ne!(found.model.price, bundled.model.price);
+    let sources = (found.model.price_source, bundled.model.price_source);
+    assert_eq!(sources, (PriceSource::CatalogueTable, PriceSource::Catalogue));
     assert_eq!(serde_json::to_value(found.model.price).unwrap(), json!({"input": "1.00", "output": "2.00"}));
 }
 

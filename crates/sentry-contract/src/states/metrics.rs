@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use sentry_domain::{Alert, Amount, Price, Reservation, ScopeLimit};
+use chrono::{DateTime, Utc};
+use sentry_domain::{Alert, Amount, BudgetEntry, Price, Reservation, ScopeLimit};
 use serde::{Deserialize, Serialize};
 
-use super::CancelInput;
+use super::{CancelInput, StepTimes};
 use crate::answer::{Degraded, Usage};
 use crate::error::{ErrorBody, ErrorCode, Outcome};
-use crate::request::{Model, Tags};
+use crate::request::{Model, PriceSource, Tags};
 
 /// The message that is queued for every request that reached the budget decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +53,40 @@ pub struct MetricsRecord {
     /// The settlement that `Settle` could not make. The queue's function makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settlement: Option<LateSettlement>,
+    /// The `budget` of the answer. Empty if no figure is known, and in messages of versions without the audit record v1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budget: Vec<RecordedEntry>,
+    /// The times of the request's steps.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub times: StepTimes,
+}
+
+fn is_default(times: &StepTimes) -> bool {
+    *times == StepTimes::default()
+}
+
+/// An entry of the answer's `budget`, with the start of its window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordedEntry {
+    /// The entry, exactly as in the answer.
+    #[serde(flatten)]
+    pub entry: BudgetEntry,
+    /// The first instant of the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<DateTime<Utc>>,
+}
+
+impl RecordedEntry {
+    /// Each of `entries`, with the start of its window in `limits`.
+    pub fn all<'a>(entries: &[BudgetEntry], limits: impl Iterator<Item = &'a ScopeLimit> + Clone) -> Vec<Self> {
+        let start = |entry: &BudgetEntry| {
+            let mut limits = limits.clone();
+            let limit = limits.find(|limit| limit.scope == entry.scope && limit.window.name == entry.window);
+            limit.map(|limit| limit.window.start)
+        };
+        entries.iter().map(|entry| Self { starts_at: start(entry), entry: entry.clone() }).collect()
+    }
 }
 
 impl MetricsRecord {
@@ -105,6 +140,9 @@ pub struct MetricsModel {
     /// The price of the request on this model; absent if no price is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// The place that `price` is from.
+    #[serde(default, skip_serializing_if = "PriceSource::is_default")]
+    pub price_source: PriceSource,
 }
 
 impl From<&Model> for MetricsModel {
@@ -115,6 +153,7 @@ impl From<&Model> for MetricsModel {
             model_metric: Some(model.model_metric.clone()),
             foundation: model.foundation.clone(),
             price: model.price,
+            price_source: model.price_source,
         }
     }
 }

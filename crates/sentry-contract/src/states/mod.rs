@@ -5,6 +5,7 @@ mod limits;
 mod metrics;
 mod reserve;
 mod settle;
+mod times;
 mod validate;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -15,9 +16,10 @@ pub use call::{
     PreparedCall, ReadAnswerInput, SealedAnswer, Target,
 };
 pub use limits::{LimitsFound, LookupLimitInput, RequestLimits};
-pub use metrics::{LateSettlement, MetricsModel, MetricsRecord, QueuedTask};
+pub use metrics::{LateSettlement, MetricsModel, MetricsRecord, QueuedTask, RecordedEntry};
 pub use reserve::{Admitted, Decision, Notes, ReserveInput};
 pub use settle::{CancelInput, Ended, SettleEvent, SettleInput};
+pub use times::{StepMilliseconds, StepTimes};
 pub use validate::{CountTokensInput, TokenCount, Validated};
 
 /// A value, or the error of the function that should have returned it.

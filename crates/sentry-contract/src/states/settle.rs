@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Admitted, AnswerTerms, CallFailure, RequestLimits, SealedAnswer};
+use super::{Admitted, AnswerTerms, CallFailure, RequestLimits, SealedAnswer, StepTimes};
 
 /// Input of `Settle`, and of `Read Answer` after a `Settle` that failed.
 #[derive(Clone, Debug, Deserialize)]
@@ -14,6 +14,9 @@ pub struct SettleInput {
     pub admitted: Admitted,
     /// The end of the model call.
     pub ended: Ended,
+    /// The times of the request so far. Absent from versions without the audit record v1.
+    #[serde(default)]
+    pub times: StepTimes,
 }
 
 /// The end of a model call. It has one of `sealed`, `failure` and, after a call by Step Functions, `result` or `error`.

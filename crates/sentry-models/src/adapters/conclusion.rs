@@ -6,7 +6,8 @@ use sentry_contract::answer::FinalAnswer;
 use sentry_contract::request::Model;
 use sentry_contract::sizes::{MAX_PAYLOAD_BYTES, payload_bytes};
 use sentry_contract::states::{
-    Admitted, AnswerTerms, CallFailure, Carried, Ended, MetricsRecord, ModelAnswer, SealedAnswer,
+    Admitted, AnswerTerms, CallFailure, Carried, Ended, MetricsRecord, ModelAnswer, RecordedEntry, SealedAnswer,
+    StepTimes,
 };
 use sentry_contract::{ErrorBody, ErrorCode, Outcome};
 use sentry_domain::{Alert, BudgetEntry, TokenUsage};
@@ -91,10 +92,18 @@ impl Conclusion {
         }
     }
 
-    /// The message for the metrics queue about a request that was settled and answered with `document`.
+    /// The message for the metrics queue about a request that was settled and answered with `document`. `times` are
+    /// those of its steps.
     #[must_use]
-    pub fn record(&self, admitted: &Admitted, document: &FinalAnswer, alerts: Vec<Alert>) -> MetricsRecord {
+    pub fn record(
+        &self,
+        admitted: &Admitted,
+        document: &FinalAnswer,
+        alerts: Vec<Alert>,
+        times: StepTimes,
+    ) -> MetricsRecord {
         let reservation = &admitted.reservation;
+        let limits = reservation.scopes.iter().map(|scope| &scope.limit);
         MetricsRecord {
             execution_id: Some(reservation.execution_id.clone()),
             outcome: document.outcome,
@@ -102,13 +111,15 @@ impl Conclusion {
             model: (&admitted.model).into(),
             usage: self.usage().map(Into::into),
             code: document.error.as_ref().map(|error| error.code),
-            scopes: MetricsRecord::scopes_of(reservation.scopes.iter().map(|scope| &scope.limit)),
+            scopes: MetricsRecord::scopes_of(limits.clone()),
             nothing_spent: self.nothing_spent(),
             hold: Some(reservation.hold),
             degraded: admitted.notes.degraded.clone(),
             would_deny: admitted.notes.would_deny.clone(),
             alerts,
             settlement: None,
+            budget: RecordedEntry::all(document.budget.as_deref().unwrap_or_default(), limits),
+            times,
         }
     }
 }
