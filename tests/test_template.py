@@ -45,6 +45,7 @@ MACHINES = {
 # Actions without resource-level permissions, by the service authorization reference.
 WITHOUT_RESOURCE = {
     "cloudwatch:GetMetricData",
+    "cloudwatch:ListMetrics",
     "cloudwatch:PutMetricData",
     "xray:PutTraceSegments",
     "xray:PutTelemetryRecords",
@@ -106,9 +107,16 @@ A_FUNCTION_MAY = {
         "dynamodb:UpdateItem",
         "sqs:SendMessage",
     },
+    "WatchUsageFunction": {
+        "cloudwatch:ListMetrics",
+        "cloudwatch:GetMetricData",
+        "cloudwatch:PutMetricData",
+        "dynamodb:Query",
+        "dynamodb:UpdateItem",
+    },
 }
 # No state runs these functions. The queue and the schedule start them.
-WITHOUT_STATE = {"EmitMetricsFunction", "SweepHoldsFunction"}
+WITHOUT_STATE = {"EmitMetricsFunction", "SweepHoldsFunction", "WatchUsageFunction"}
 # These states may be retried after every error, because their functions are idempotent.
 IDEMPOTENT = {"Reserve", "Settle", "Cancel Reservation"}
 # The functions of these states call nothing. So they may run several times, and may run on after their state has timed out.
@@ -370,6 +378,14 @@ def test_expired_holds_are_looked_for_every_minute():
     assert event["Properties"]["Schedule"] == "rate(1 minute)"
     assert event["Properties"].get("Enabled", True) is True
     assert with_globals("SweepHoldsFunction")["Timeout"] < 60
+
+
+def test_usage_round_the_sentry_is_looked_for_regularly():
+    (event,) = FUNCTIONS["WatchUsageFunction"]["Events"].values()
+    assert event["Type"] == "Schedule"
+    assert event["Properties"]["Schedule"] == {"Fn::Sub": "rate(${WatchUsageEvery})"}
+    assert TEMPLATE["Parameters"]["WatchUsageEvery"]["Default"] == "1 minute"
+    assert with_globals("WatchUsageFunction")["Timeout"] < 60
 
 
 def test_log_retention_can_be_chosen():
@@ -637,7 +653,11 @@ def test_usage_history_is_written_by_the_queues_function_and_read_by_reserve():
         for role, statement in (each.values for each in STATEMENTS)
         if pointed_at(statement["Resource"]) == "UsageTable"
     }
-    assert found == {"EmitMetricsRole": {"dynamodb:PutItem", "dynamodb:UpdateItem"}, "ReserveRole": {"dynamodb:Query"}}
+    assert found == {
+        "EmitMetricsRole": {"dynamodb:PutItem", "dynamodb:UpdateItem"},
+        "ReserveRole": {"dynamodb:Query"},
+        "WatchUsageRole": {"dynamodb:Query", "dynamodb:UpdateItem"},
+    }
 
 
 @pytest.mark.parametrize("name", ["LedgerTable", "RequestsTable", "UsageTable"])

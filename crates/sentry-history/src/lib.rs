@@ -7,6 +7,7 @@ mod record;
 mod scopes;
 mod spent;
 mod sums;
+mod ungoverned;
 
 use aws_sdk_dynamodb::Client;
 
@@ -15,6 +16,7 @@ pub use error::HistoryError;
 pub use record::{Recorded, Report};
 pub use spent::Day;
 pub use sums::{Sums, attribute};
+pub use ungoverned::{Tokens, Ungoverned};
 
 /// Partition key of the table: a scope, or the marker of a decision.
 pub const SCOPE: &str = "scope";
