@@ -105,6 +105,7 @@ A_FUNCTION_MAY = {
         "dynamodb:GetItem",
         "dynamodb:BatchGetItem",
         "dynamodb:UpdateItem",
+        "dynamodb:DeleteItem",
         "sqs:SendMessage",
     },
     "WatchUsageFunction": {
@@ -656,6 +657,7 @@ def test_usage_history_is_written_by_the_queues_function_and_read_by_reserve():
     assert found == {
         "EmitMetricsRole": {"dynamodb:PutItem", "dynamodb:UpdateItem"},
         "ReserveRole": {"dynamodb:Query"},
+        "SweepHoldsRole": {"dynamodb:Query", "dynamodb:DeleteItem"},
         "WatchUsageRole": {"dynamodb:Query", "dynamodb:UpdateItem"},
     }
 
@@ -678,7 +680,15 @@ def test_what_is_over_is_deleted(name):
             },
         ),
         ("SettleFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_REQUESTS_TABLE": "RequestsTable"}),
-        ("SweepHoldsFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_METRICS_QUEUE_URL": "MetricsQueue"}),
+        (
+            "SweepHoldsFunction",
+            {
+                "SENTRY_LEDGER_TABLE": "LedgerTable",
+                "SENTRY_METRICS_QUEUE_URL": "MetricsQueue",
+                "SENTRY_USAGE_TABLE": "UsageTable",
+                "SENTRY_LIMITS_TABLE": "LimitsTable",
+            },
+        ),
         (
             "EmitMetricsFunction",
             {

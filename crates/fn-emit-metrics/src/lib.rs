@@ -6,6 +6,7 @@ mod history;
 mod late;
 mod metrics;
 mod notice;
+mod responses;
 
 pub use alerts::Alerts;
 use aws_sdk_cloudwatch::Client;
@@ -88,6 +89,7 @@ impl Emitter {
             match read(&body, now) {
                 Ok(Understood::Request(request)) => understood.push((message_id, *request)),
                 Ok(Understood::Task(QueuedTask::Alerts(alerts))) => swept.push((message_id, alerts)),
+                Ok(Understood::Task(QueuedTask::Responses(ended))) => ended.iter().for_each(responses::write),
                 Ok(Understood::Task(QueuedTask::Cancellation(input))) => given_up.push((message_id, input)),
                 Err(problem) => {
                     error!(message_id, %problem, "a message of the metrics queue cannot be read");

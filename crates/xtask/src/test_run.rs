@@ -60,6 +60,7 @@ const ASIDE: [Aside; 3] = [
             "tests/test_duplicates.py",
             "tests/test_late_settlement.py",
             "tests/test_ledger.py",
+            "tests/test_responses.py",
             "tests/test_scopes.py",
             "tests/test_sizes.py",
             "tests/test_ungoverned.py",

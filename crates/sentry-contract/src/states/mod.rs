@@ -4,6 +4,7 @@ mod call;
 mod limits;
 mod metrics;
 mod reserve;
+mod responses;
 mod settle;
 mod validate;
 
@@ -17,6 +18,7 @@ pub use call::{
 pub use limits::{LimitsFound, LookupLimitInput, RequestLimits};
 pub use metrics::{LateSettlement, MetricsModel, MetricsRecord, QueuedTask};
 pub use reserve::{Admitted, Decision, Notes, ReserveInput};
+pub use responses::{EndReason, Ending, ResponseChange};
 pub use settle::{CancelInput, Ended, SettleEvent, SettleInput};
 pub use validate::{CountTokensInput, TokenCount, Validated};
 
