@@ -111,22 +111,25 @@ fn place(namespace: &str, metric: &Metric) -> Option<(usize, &'static str, &'sta
 pub async fn active(client: &Client) -> Result<Vec<Asked>, CloudWatchError> {
     let mut found = Vec::new();
     for namespace in [NAMESPACE, MANTLE_NAMESPACE] {
-        let mut token = None;
-        for page in 0.. {
-            if page == MOST_PAGES {
-                return Err(CloudWatchError::Endless);
-            }
-            let list = client.list_metrics().namespace(namespace).recently_active(RecentlyActive::Pt3H);
-            let list = list.set_next_token(token).send().await;
-            let list = list.map_err(|error| CloudWatchError::Call(cause(&error)))?;
-            found.extend(list.metrics().iter().filter_map(|metric| asked(namespace, metric)));
-            token = list.next_token().map(str::to_owned);
-            if token.is_none() {
-                break;
-            }
-        }
+        found.extend(active_in(client, namespace).await?);
     }
     Ok(found)
+}
+
+async fn active_in(client: &Client, namespace: &'static str) -> Result<Vec<Asked>, CloudWatchError> {
+    let mut found = Vec::new();
+    let mut token = None;
+    for _ in 0..MOST_PAGES {
+        let list = client.list_metrics().namespace(namespace).recently_active(RecentlyActive::Pt3H);
+        let list = list.set_next_token(token).send().await;
+        let list = list.map_err(|error| CloudWatchError::Call(cause(&error)))?;
+        found.extend(list.metrics().iter().filter_map(|metric| asked(namespace, metric)));
+        token = list.next_token().map(str::to_owned);
+        if token.is_none() {
+            return Ok(found);
+        }
+    }
+    Err(CloudWatchError::Endless)
 }
 
 fn asked(namespace: &'static str, metric: &Metric) -> Option<Asked> {
@@ -167,17 +170,37 @@ pub async fn counted(
     start: DateTime<Utc>,
     end: DateTime<Utc>,
 ) -> Result<Counted, CloudWatchError> {
-    let mut counted = Counted::default();
-    let mut tokens: BTreeMap<&str, BTreeMap<i64, [u64; PLACES]>> = BTreeMap::new();
+    let mut sums = Sums::default();
     for some in asked.chunks(MOST_QUERIES) {
-        let mut statuses: HashMap<usize, Option<StatusCode>> = HashMap::new();
-        let queries: Vec<MetricDataQuery> = some.iter().enumerate().map(|(index, asked)| query(index, asked)).collect();
+        sums.read(client, some, start, end).await?;
+    }
+    Ok(sums.counted())
+}
+
+/// The points so far.
+#[derive(Debug, Default)]
+struct Sums {
+    /// The token metrics of each model, by the second since 1970 at which their minute begins.
+    models: BTreeMap<String, BTreeMap<i64, [u64; PLACES]>>,
+    ages: BTreeMap<i64, u64>,
+    dead_letters: BTreeMap<i64, u64>,
+}
+
+impl Sums {
+    /// Adds all pages of one call.
+    async fn read(
+        &mut self,
+        client: &Client,
+        asked: &[Asked],
+        start: DateTime<Utc>,
+        end: DateTime<Utc>,
+    ) -> Result<(), CloudWatchError> {
+        let queries: Vec<MetricDataQuery> =
+            asked.iter().enumerate().map(|(index, asked)| query(index, asked)).collect();
+        let mut statuses: HashMap<usize, StatusCode> = HashMap::new();
         let mut token = None;
-        for page in 0.. {
-            if page == MOST_PAGES {
-                return Err(CloudWatchError::Endless);
-            }
-            let answer = client
+        for _ in 0..MOST_PAGES {
+            let page = client
                 .get_metric_data()
                 .set_metric_data_queries(Some(queries.clone()))
                 .start_time(SdkDateTime::from_secs(start.timestamp()))
@@ -187,38 +210,52 @@ pub async fn counted(
                 .send()
                 .await
                 .map_err(|error| CloudWatchError::Call(cause(&error)))?;
-            for result in answer.metric_data_results() {
-                let index = result.id().and_then(|id| id.strip_prefix('q')?.parse::<usize>().ok());
-                let Some((index, asked)) = index.and_then(|index| Some((index, some.get(index)?))) else { continue };
-                // The status on the last page is final. Pages before it have `PartialData`.
-                statuses.insert(index, result.status_code().cloned());
-                for (second, value) in points(asked, result)? {
-                    match &asked.subject {
-                        Subject::Model(model, place) => {
-                            let minute = tokens.entry(model).or_default().entry(second).or_default();
-                            if let Some(sum) = minute.get_mut(*place) {
-                                *sum = sum.saturating_add(value);
-                            }
-                        }
-                        Subject::Age => drop(counted.ages.insert(second, value)),
-                        Subject::DeadLetters => drop(counted.dead_letters.insert(second, value)),
+            for result in page.metric_data_results() {
+                self.add(asked, result, &mut statuses)?;
+            }
+            token = page.next_token().map(str::to_owned);
+            if token.is_none() {
+                return asked.iter().enumerate().try_for_each(|(index, asked)| complete(asked, statuses.get(&index)));
+            }
+        }
+        Err(CloudWatchError::Endless)
+    }
+
+    /// Adds the points of one result. The status on the last page of a query is final. Pages before it have
+    /// `PartialData`.
+    fn add(
+        &mut self,
+        asked: &[Asked],
+        result: &MetricDataResult,
+        statuses: &mut HashMap<usize, StatusCode>,
+    ) -> Result<(), CloudWatchError> {
+        let index = result.id().and_then(|id| id.strip_prefix('q')?.parse::<usize>().ok());
+        let Some((index, asked)) = index.and_then(|index| Some((index, asked.get(index)?))) else { return Ok(()) };
+        if let Some(status) = result.status_code() {
+            statuses.insert(index, status.clone());
+        }
+        for (second, value) in points(asked, result)? {
+            match &asked.subject {
+                Subject::Model(model, place) => {
+                    let minute = self.models.entry(model.clone()).or_default().entry(second).or_default();
+                    if let Some(sum) = minute.get_mut(*place) {
+                        *sum = sum.saturating_add(value);
                     }
                 }
-            }
-            token = answer.next_token().map(str::to_owned);
-            if token.is_none() {
-                break;
+                Subject::Age => drop(self.ages.insert(second, value)),
+                Subject::DeadLetters => drop(self.dead_letters.insert(second, value)),
             }
         }
-        for (index, asked) in some.iter().enumerate() {
-            complete(asked, statuses.get(&index))?;
-        }
+        Ok(())
     }
-    for (model, minutes) in tokens {
-        let minutes = minutes.iter().map(|(second, places)| (*second, sum(places)));
-        counted.models.insert(model.to_owned(), minutes.collect());
+
+    fn counted(self) -> Counted {
+        let tokens = |minutes: BTreeMap<i64, [u64; PLACES]>| {
+            minutes.iter().map(|(second, places)| (*second, sum(places))).collect()
+        };
+        let models = self.models.into_iter().map(|(model, minutes)| (model, tokens(minutes))).collect();
+        Counted { models, ages: self.ages, dead_letters: self.dead_letters }
     }
-    Ok(counted)
 }
 
 fn query(index: usize, asked: &Asked) -> MetricDataQuery {
@@ -239,11 +276,11 @@ fn points(asked: &Asked, result: &MetricDataResult) -> Result<Vec<(i64, u64)>, C
     points.map(|(at, value)| Ok((at.secs(), count(*value).ok_or_else(no_count)?))).collect()
 }
 
-fn complete(asked: &Asked, status: Option<&Option<StatusCode>>) -> Result<(), CloudWatchError> {
+fn complete(asked: &Asked, status: Option<&StatusCode>) -> Result<(), CloudWatchError> {
     match status {
-        Some(Some(StatusCode::Complete)) => Ok(()),
+        Some(StatusCode::Complete) => Ok(()),
         status => {
-            let status = status.and_then(Option::as_ref).map_or("missing", StatusCode::as_str).to_owned();
+            let status = status.map_or("missing", StatusCode::as_str).to_owned();
             Err(CloudWatchError::Incomplete { metric: asked.name.to_owned(), status })
         }
     }

@@ -42,7 +42,7 @@ impl Facts {
         if self.at < last.seen_at.saturating_add(settled_after.num_seconds()) {
             return None;
         }
-        let governed = self.governed.with(self.from_the_day_before(), u64::saturating_add);
+        let governed = self.governed.with(self.of_the_day_before(), u64::saturating_add);
         let rest = last.seen.with(governed, u64::saturating_sub);
         let tokens = last.tokens.with(rest, u64::max);
         let changes = tokens != last.tokens || self.counted != last.seen;
@@ -51,7 +51,7 @@ impl Facts {
 
     /// An upper bound of the governed tokens that CloudWatch counts for this day and the history for the day before:
     /// the tokens that the day before has too many in the history, but not more than this day has after midnight.
-    fn from_the_day_before(&self) -> Tokens {
+    fn of_the_day_before(&self) -> Tokens {
         let before = self.figures_before.unwrap_or_default();
         let explained = self.governed_before.with(before.tokens, u64::saturating_add);
         let surplus = explained.with(before.seen, u64::saturating_sub);

@@ -296,9 +296,9 @@ fn a_response_that_cannot_be_understood_is_named_by_its_path() {
     assert!(parse("p1", &item(&[at.clone(), set.clone()])).is_ok());
     let set_to = |unit, value| ("set", map([(unit, number(value))]));
     let cases = [
-        (item(&[at.clone()]), "respond"),
+        (item(std::slice::from_ref(&at)), "respond"),
         (item(&[at.clone(), set.clone(), fallback.clone()]), "respond"),
-        (item(&[set.clone()]), "respond.at"),
+        (item(std::slice::from_ref(&set)), "respond.at"),
         (item(&[("at", number("0")), fallback.clone()]), "respond.at"),
         (item(&[("at", number("101")), fallback.clone()]), "respond.at"),
         (item(&[("at", text("90")), fallback.clone()]), "respond.at"),
