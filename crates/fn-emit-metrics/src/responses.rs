@@ -103,8 +103,12 @@ fn line(change: &ResponseChange) -> Line<'_> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
+    use aws_sdk_dynamodb::types::AttributeValue::{N, S};
+    use aws_smithy_mocks::{RuleMode, mock};
     use sentry_contract::states::Ending;
     use serde_json::{Value, json};
+    use test_support::{at, mock_client};
 
     use super::*;
 
@@ -117,6 +121,41 @@ mod tests {
         }))
         .unwrap();
         ResponseChange::set_by(&alert, "2026-11-21T12:00:00Z".parse().unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_response_that_is_remembered_again_keeps_its_first_time() {
+        let first = change(json!({"set": {"output": 950}}));
+        let text = serde_json::to_string(&first).unwrap();
+        let table = mock!(aws_sdk_dynamodb::Client::update_item)
+            .match_requests(|update| {
+                let expected = "SET #response = if_not_exists(#response, :response), #expires = :expires";
+                // Seven days after the window: 2026-12-08.
+                update.update_expression() == Some(expected)
+                    && update.key().unwrap()["day"] == S("2026-11 costCenter#a".into())
+                    && update.expression_attribute_values().unwrap()[":expires"] == N("1796688000".into())
+            })
+            .then_output(move || {
+                let item = [("response".to_owned(), S(text.clone()))].into();
+                UpdateItemOutput::builder().set_attributes(Some(item)).build()
+            });
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&table]);
+        let history = History::new(client, "usage".into());
+        let alert = |response| Alert {
+            scope: first.scope.clone(),
+            window: first.window.clone(),
+            window_key: first.window_key.clone(),
+            resets_at: first.resets_at,
+            threshold: first.at,
+            unit: first.unit,
+            limit: "1000".into(),
+            used: "950".into(),
+            response,
+        };
+        let later = at("2026-11-21T13:00:00Z");
+        let again = remember(&history, &alert(Some(first.response.clone())), later).await.unwrap();
+        assert_eq!(again, Some(first.clone()));
+        assert_eq!((remember(&history, &alert(None), later).await.unwrap(), table.num_calls()), (None, 1));
     }
 
     #[test]

@@ -166,6 +166,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_alert_of_a_response_has_it_and_refers_to_the_limits_before() {
+        let limits = Limits { output: Some(1_000), ..Limits::default() };
+        let mut limit = test_support::limit("costCenter#c", limits, 1);
+        limit.alert_at = vec![50, 100];
+        let set = Reaction::Set(Limits { output: Some(950), ..Limits::default() });
+        let limit = limit.responding(90, set);
+        let then = limit.respond.as_ref().unwrap().then.as_ref().unwrap();
+        let used = |output| Amount { output, ..Amount::ZERO };
+        for limit in [&limit, then] {
+            let due = due_alerts(limit, used(960), &BTreeSet::from([50]));
+            assert_eq!(due.iter().map(|alert| alert.threshold).collect::<Vec<_>>(), [90]);
+            let alert = due.first().unwrap();
+            assert_eq!((alert.limit.as_str(), alert.used.as_str()), ("1000", "960"));
+            let response = AlertResponse { item: "costCenter#c".into(), before: limits, reaction: set };
+            assert_eq!(alert.response, Some(response));
+            assert_eq!(due_alerts(limit, used(1_000), &BTreeSet::from([50, 90])).first().unwrap().response, None);
+        }
+    }
+
+    #[test]
     fn a_watch_is_read_back_as_it_was_written() {
         let limits = Limits { output: Some(5_000), usd: Some(Usd::from_picodollars(7)), ..Limits::default() };
         let month = Watch {
