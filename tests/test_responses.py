@@ -89,7 +89,9 @@ def test_limit_goes_to_the_stated_value_until_it_is_taken_back(center, record):
     details = check_error(center.ask(LOWER - 900 + 1), "BudgetExceeded")
     assert (details["scope"], details["remaining"], details["needed"]) == (center.scope, 40, 41)
     answer = check_succeeded(center.ask(10))
-    assert {"limit": LOWER, "used": 910, "reserved": 0, "remaining": 30} in [entry["output"] for entry in answer["budget"] if "output" in entry]
+    assert {"limit": LOWER, "used": 910, "reserved": 0, "remaining": 30} in [
+        entry["output"] for entry in answer["budget"] if "output" in entry
+    ]
     (line,) = record.of(center.scope, 1)
     told = {name: line[name] for name in ("v", "change", "item", "at", "unit", "used", "by")}
     assert told == {
@@ -141,7 +143,9 @@ def test_new_window_has_the_whole_limit_again(center, record):
 def test_requests_that_reach_it_together_set_it_once(sentry, center, record, attributes):
     center.limit(output=2000, respond={"at": 30, "set": {"output": 1900}}, **attributes)
     tags = {"applicationId": "e2e-respond", "costCenter": center.scope.removeprefix("costCenter#")}
-    sized = {n: document(tags=tags, parameters={"max_tokens": 100}, input_tokens=10, output_tokens=100) for n in range(10)}
+    sized = {
+        n: document(tags=tags, parameters={"max_tokens": 100}, input_tokens=10, output_tokens=100) for n in range(10)
+    }
     for each in sentry.execute_all(sized, parallel=10).values():
         check_succeeded(each["output"])
     assert [line["change"] for line in record.of(center.scope, 1)] == ["set"]
