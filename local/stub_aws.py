@@ -75,6 +75,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send(CBOR, cbor2.dumps(metric_data(cbor2.loads(body))))
         elif self.path.endswith("/PutMetricData"):
             self.send(CBOR, cbor2.dumps({}))
+        elif self.path.endswith("/ListMetrics"):
+            self.send(CBOR, cbor2.dumps({"Metrics": []}))
         elif self.path.endswith("/converse"):
             self.send(JSON, json.dumps(CONVERSED).encode())
         elif self.path.endswith("/count-tokens"):

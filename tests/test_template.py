@@ -45,6 +45,7 @@ MACHINES = {
 # Actions without resource-level permissions, by the service authorization reference.
 WITHOUT_RESOURCE = {
     "cloudwatch:GetMetricData",
+    "cloudwatch:ListMetrics",
     "cloudwatch:PutMetricData",
     "xray:PutTraceSegments",
     "xray:PutTelemetryRecords",
@@ -104,11 +105,19 @@ A_FUNCTION_MAY = {
         "dynamodb:GetItem",
         "dynamodb:BatchGetItem",
         "dynamodb:UpdateItem",
+        "dynamodb:DeleteItem",
         "sqs:SendMessage",
+    },
+    "WatchUsageFunction": {
+        "cloudwatch:ListMetrics",
+        "cloudwatch:GetMetricData",
+        "cloudwatch:PutMetricData",
+        "dynamodb:Query",
+        "dynamodb:UpdateItem",
     },
 }
 # No state runs these functions. The queue and the schedule start them.
-WITHOUT_STATE = {"EmitMetricsFunction", "SweepHoldsFunction"}
+WITHOUT_STATE = {"EmitMetricsFunction", "SweepHoldsFunction", "WatchUsageFunction"}
 # These states may be retried after every error, because their functions are idempotent.
 IDEMPOTENT = {"Reserve", "Settle", "Cancel Reservation"}
 # The functions of these states call nothing. So they may run several times, and may run on after their state has timed out.
@@ -382,6 +391,14 @@ def test_expired_holds_are_looked_for_every_minute():
     assert with_globals("SweepHoldsFunction")["Timeout"] < 60
 
 
+def test_usage_round_the_sentry_is_looked_for_regularly():
+    (event,) = FUNCTIONS["WatchUsageFunction"]["Events"].values()
+    assert event["Type"] == "Schedule"
+    assert event["Properties"]["Schedule"] == {"Fn::Sub": "rate(${WatchUsageEvery})"}
+    assert TEMPLATE["Parameters"]["WatchUsageEvery"]["Default"] == "1 minute"
+    assert with_globals("WatchUsageFunction")["Timeout"] < 60
+
+
 def test_log_retention_can_be_chosen():
     assert "LogRetentionDays" in TEMPLATE["Parameters"]
 
@@ -650,6 +667,8 @@ def test_usage_history_is_written_by_the_queues_function_and_read_by_reserve():
     assert found == {
         "EmitMetricsRole": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:GetItem"},
         "ReserveRole": {"dynamodb:Query"},
+        "SweepHoldsRole": {"dynamodb:Query", "dynamodb:DeleteItem"},
+        "WatchUsageRole": {"dynamodb:Query", "dynamodb:UpdateItem"},
     }
 
 
@@ -671,7 +690,15 @@ def test_what_is_over_is_deleted(name):
             },
         ),
         ("SettleFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_REQUESTS_TABLE": "RequestsTable"}),
-        ("SweepHoldsFunction", {"SENTRY_LEDGER_TABLE": "LedgerTable", "SENTRY_METRICS_QUEUE_URL": "MetricsQueue"}),
+        (
+            "SweepHoldsFunction",
+            {
+                "SENTRY_LEDGER_TABLE": "LedgerTable",
+                "SENTRY_METRICS_QUEUE_URL": "MetricsQueue",
+                "SENTRY_USAGE_TABLE": "UsageTable",
+                "SENTRY_LIMITS_TABLE": "LimitsTable",
+            },
+        ),
         (
             "EmitMetricsFunction",
             {

@@ -4,13 +4,15 @@ use std::collections::HashSet;
 
 use aws_sdk_sns::Client as Sns;
 use chrono::{DateTime, TimeDelta, Utc};
+use sentry_contract::states::ResponseChange;
 use sentry_domain::Alert;
+use sentry_history::{History, HistoryError};
 use sentry_lambda::cause;
 use sentry_ledger::{Claim, Ledger, LedgerError};
 use thiserror::Error;
 use tracing::{error, warn};
 
-use crate::notice;
+use crate::{notice, responses};
 
 /// Duration of a claim. It is longer than an invocation (75 s), so no other invocation publishes while the claimer is
 /// alive. It is shorter than the time until the queue delivers the message again (750 s), so the next invocation can
@@ -23,6 +25,8 @@ pub struct Alerts {
     ledger: Ledger,
     sns: Sns,
     topic_arn: String,
+    /// The table that remembers automated responses. `None` if no limit has one.
+    history: Option<History>,
 }
 
 /// The reason why an alert is not published and must be retried.
@@ -32,13 +36,21 @@ enum AlertError {
     Claim(#[from] LedgerError),
     #[error("SNS did not take it: {0}")]
     Publish(String),
+    #[error("its automated response cannot be remembered: {}", cause(.0))]
+    Response(#[from] HistoryError),
 }
 
 impl Alerts {
     /// Publishes to the topic `topic_arn` the alerts that `ledger` does not know as published.
     #[must_use]
     pub const fn new(ledger: Ledger, sns: Sns, topic_arn: String) -> Self {
-        Self { ledger, sns, topic_arn }
+        Self { ledger, sns, topic_arn, history: None }
+    }
+
+    /// The same, but automated responses that alerts set are remembered in `history`.
+    #[must_use]
+    pub fn remembering(self, history: History) -> Self {
+        Self { history: Some(history), ..self }
     }
 
     /// Starts publishing the alerts of a batch that is read at `now`.
@@ -57,14 +69,30 @@ impl Alerts {
                 return Ok(false);
             }
         };
-        if let Err(error) = self.send(alert).await {
-            let given_back = self.ledger.give_back_alert(alert, claimed).await;
-            note(alert, given_back, "a claim is not given back; it lapses by itself");
-            return Err(error);
+        let response = match self.tell(alert, now).await {
+            Ok(response) => response,
+            Err(error) => {
+                let given_back = self.ledger.give_back_alert(alert, claimed).await;
+                note(alert, given_back, "a claim is not given back; it lapses by itself");
+                return Err(error);
+            }
+        };
+        if let Some(response) = response {
+            responses::write(&response);
         }
         // If the message were reported, the alert would certainly be published again.
         note(alert, self.ledger.alert_is_sent(alert).await, "an alert is published, but not marked as such");
         Ok(true)
+    }
+
+    /// Remembers the response that `alert` sets, then publishes the alert. Returns the response.
+    async fn tell(&self, alert: &Alert, now: DateTime<Utc>) -> Result<Option<ResponseChange>, AlertError> {
+        let response = match &self.history {
+            Some(history) => responses::remember(history, alert, now).await?,
+            None => ResponseChange::set_by(alert, now),
+        };
+        self.send(alert).await?;
+        Ok(response)
     }
 
     async fn send(&self, alert: &Alert) -> Result<(), AlertError> {

@@ -9,6 +9,7 @@ mod late;
 mod latency;
 mod metrics;
 mod notice;
+mod responses;
 mod values;
 
 pub use alerts::Alerts;
@@ -106,6 +107,7 @@ impl Emitter {
             match read(&body) {
                 Ok(Understood::Request(request)) => understood.push((message_id, *request)),
                 Ok(Understood::Task(QueuedTask::Alerts(alerts))) => swept.push((message_id, alerts)),
+                Ok(Understood::Task(QueuedTask::Responses(ended))) => ended.iter().for_each(responses::write),
                 Ok(Understood::Task(QueuedTask::Cancellation(input))) => given_up.push((message_id, input)),
                 Err(problem) => {
                     error!(message_id, %problem, "a message of the metrics queue cannot be read");

@@ -24,9 +24,11 @@ async fn main() -> Result<(), StartError> {
     let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
     let (dynamodb, sns) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_sns::Client::new(&config));
     let ledger = Ledger::new(dynamodb.clone(), table, requests);
-    let (late, alerts) = (LateSettlements::new(ledger.clone()), Alerts::new(ledger, sns, topic_arn));
     let values = MetricValues::new(dynamodb.clone(), usage.clone(), most_values);
-    let history = UsageHistory::new(History::new(dynamodb, usage).keeping(history_days), &budget_tags);
+    let history = History::new(dynamodb, usage).keeping(history_days);
+    let late = LateSettlements::new(ledger.clone());
+    let alerts = Alerts::new(ledger, sns, topic_arn).remembering(history.clone());
+    let history = UsageHistory::new(history, &budget_tags);
     let emitter = &Emitter::new(aws_sdk_cloudwatch::Client::new(&config), late, history, alerts, values);
     sentry_lambda::run(move |batch: Batch| async move { Ok(emitter.emit(batch, Utc::now()).await) }).await
 }

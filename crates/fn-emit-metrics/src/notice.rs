@@ -1,7 +1,7 @@
 //! The text of an alert for the topic's subscribers.
 
 use chrono::SecondsFormat;
-use sentry_domain::Alert;
+use sentry_domain::{Action, Alert, AlertResponse, Reaction};
 use serde_json::{Value, json};
 
 /// Longest subject, in characters. SNS accepts subjects of less than 100 characters.
@@ -17,7 +17,7 @@ pub fn subject(alert: &Alert) -> String {
 
 /// The message: fields for machines, and `text` for people.
 pub fn message(alert: &Alert) -> Value {
-    json!({
+    let mut message = json!({
         "scope": alert.scope,
         "window": alert.window,
         "resetsAt": alert.resets_at,
@@ -26,7 +26,11 @@ pub fn message(alert: &Alert) -> Value {
         "limit": alert.limit,
         "used": alert.used,
         "text": text(alert),
-    })
+    });
+    if let (Some(response), Some(fields)) = (&alert.response, message.as_object_mut()) {
+        fields.insert("response".to_owned(), json!(response.reaction));
+    }
+    message
 }
 
 fn text(alert: &Alert) -> String {
@@ -36,7 +40,25 @@ fn text(alert: &Alert) -> String {
         || "The budget does not reset.".to_owned(),
         |at| format!("The budget resets at {}.", at.to_rfc3339_opts(SecondsFormat::Secs, true)),
     );
-    format!("{scope} has reached {threshold}% of its limit for {window}: {used} of {limit} {unit} are used. {resets}")
+    let response = alert.response.as_ref().map(effect).unwrap_or_default();
+    format!(
+        "{scope} has reached {threshold}% of its limit for {window}: {used} of {limit} {unit} are used. {resets}{response}"
+    )
+}
+
+/// A sentence about an automated response, with a space before it.
+fn effect(response: &AlertResponse) -> String {
+    let change = match response.reaction {
+        Reaction::Set(limits) => {
+            let of = limits.iter().map(|(unit, most)| format!("{} {}", unit.written(most), unit.noun()));
+            format!("the limit is {}", of.collect::<Vec<_>>().join(", "))
+        }
+        Reaction::Action(Action::Fallback) => "the fallback of the model answers".to_owned(),
+    };
+    format!(
+        " From now on {change}, until the window ends or an admin removes `respond` from the limits item {}.",
+        response.item
+    )
 }
 
 #[cfg(test)]
@@ -71,5 +93,20 @@ mod tests {
         let message = message(&endless);
         assert_eq!(message["resetsAt"], Value::Null);
         assert!(message["text"].as_str().unwrap().ends_with("are used. The budget does not reset."));
+    }
+
+    #[test]
+    fn a_message_says_which_response_is_set() {
+        let response = |reaction: Value| {
+            let mut response = json!({"item": "costCenter#default", "before": {"output": 1_000}});
+            response.as_object_mut().unwrap().extend(reaction.as_object().unwrap().clone());
+            message(&Alert { response: serde_json::from_value(response).unwrap(), ..alert("costCenter#support") })
+        };
+        let set = response(json!({"set": {"output": 950, "usd": "2.500000000"}}));
+        assert_eq!(set["response"], json!({"set": {"output": 950, "usd": "2.500000000"}}));
+        let text = set["text"].as_str().unwrap();
+        assert!(text.contains("From now on the limit is 950 output tokens, 2.50 US dollars, until"), "{text}");
+        let fallback = response(json!({"action": "fallback"}));
+        assert!(fallback["text"].as_str().unwrap().contains("the fallback of the model answers"));
     }
 }

@@ -6,13 +6,12 @@ use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, StatusCode};
 use chrono::Utc;
+use sentry_contract::bedrock_metrics::{MODEL_ID, NAMESPACE, TOKENS as METRICS};
 use sentry_contract::usage::{Bucket, UsageSeries};
 use sentry_domain::{TokenUsage, UsageGrid};
 use sentry_lambda::cause;
 use thiserror::Error;
 
-/// Namespace of Bedrock's own metrics.
-const NAMESPACE: &str = "AWS/Bedrock";
 /// The step of the grid, see `sentry_domain::usage_grid::STEP_SECONDS`.
 const PERIOD_SECONDS: i32 = 900;
 /// Maximum number of pages that are read. Six metrics over the longest span have fewer than 19,000 points, and a page
@@ -20,16 +19,6 @@ const PERIOD_SECONDS: i32 = 900;
 ///
 /// Source: Amazon CloudWatch API Reference, `GetMetricData`.
 const MOST_PAGES: usize = 10;
-
-/// The metrics, each with the id of its query.
-const METRICS: [(&str, &str); 6] = [
-    ("input", "InputTokenCount"),
-    ("output", "OutputTokenCount"),
-    ("cacheRead", "CacheReadInputTokens"),
-    ("cacheReadCount", "CacheReadInputTokenCount"),
-    ("cacheWrite", "CacheWriteInputTokens"),
-    ("cacheWriteCount", "CacheWriteInputTokenCount"),
-];
 
 /// The reason why CloudWatch's answer cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -89,7 +78,7 @@ pub async fn series(
 }
 
 fn query(id: &str, metric: &str, model: &str) -> MetricDataQuery {
-    let dimension = Dimension::builder().name("ModelId").value(model).build();
+    let dimension = Dimension::builder().name(MODEL_ID).value(model).build();
     let metric = Metric::builder().namespace(NAMESPACE).metric_name(metric).dimensions(dimension).build();
     let stat = MetricStat::builder().metric(metric).period(PERIOD_SECONDS).stat("Sum").build();
     MetricDataQuery::builder().id(id).metric_stat(stat).return_data(true).build()

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_domain::{Enforcement, Limits, Remedy, Unit, Usd, Window, WindowKind};
+use sentry_domain::{Action, Enforcement, Limits, Reaction, Remedy, Unit, Usd, Window, WindowKind};
 use thiserror::Error;
 
 use self::map::{Fault, Map};
@@ -23,11 +23,13 @@ const SETTINGS: [&str; 6] = ["perRequest", "enforce", "stopped", "shared", "shar
 /// The settings beside `limits` that its entries inherit. An entry can set its own.
 const INHERITED: [&str; 2] = ["timeZone", "alertAt"];
 /// The settings of an entry of `limits`. An item in the short form has these settings itself.
-const ENTRY: [&str; 7] = ["limit", "window", "timeZone", "alertAt", "from", "until", "raise"];
+const ENTRY: [&str; 8] = ["limit", "window", "timeZone", "alertAt", "respond", "from", "until", "raise"];
 /// The units that `limit` can limit.
 const UNITS: [Unit; 5] = Unit::ALL;
 /// The units that `perRequest` can limit.
 const UNITS_OF_A_REQUEST: [Unit; 3] = [Unit::Input, Unit::Output, Unit::Usd];
+/// The units that an automated response can lower. Requests in flight belong to no window.
+const UNITS_OF_A_RESPONSE: [Unit; 4] = [Unit::Input, Unit::Output, Unit::Usd, Unit::Requests];
 /// Largest limit on a count. Numbers in a state machine are floats, which are exact up to 2^53.
 const MOST_COUNT: u64 = 1 << 53;
 /// Maximum number of items that a scope is spread over.
@@ -66,6 +68,8 @@ pub struct Entry {
     raise: Option<Raise>,
     /// Percentages of a limit, ascending.
     alert_at: Vec<u8>,
+    /// The automated response, and the percentage that sets it.
+    respond: Option<(u8, Reaction)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +96,8 @@ pub struct InForce {
     pub limits: Limits,
     /// Percentages of a limit, ascending.
     pub alert_at: Vec<u8>,
+    /// The automated response, and the percentage that sets it.
+    pub respond: Option<(u8, Reaction)>,
 }
 
 /// The part of an item that is not understood.
@@ -145,9 +151,9 @@ impl Entry {
         let in_window = Limits { in_flight: None, ..limits };
         let in_flight = Limits { in_flight: limits.in_flight, ..Limits::default() };
         let alert_at = self.alert_at.clone();
-        // Requests in flight are never spent, so they reach no alert threshold.
-        let of_moment = InForce { window: Window::in_flight(), limits: in_flight, alert_at: Vec::new() };
-        let all = [InForce { window, limits: in_window, alert_at }, of_moment];
+        // Requests in flight are never spent, so they reach no alert threshold and set no response.
+        let of_moment = InForce { window: Window::in_flight(), limits: in_flight, alert_at: Vec::new(), respond: None };
+        let all = [InForce { window, limits: in_window, alert_at, respond: self.respond }, of_moment];
         all.into_iter().filter(|window| !window.limits.is_empty())
     }
 
@@ -204,6 +210,7 @@ fn settings(item: &Item, of_all_values: bool) -> Result<Settings, Fault> {
 }
 
 const EXAMPLE: &str = "{\"input\": 1000000, \"output\": 3000000}";
+const EXAMPLE_OF_A_RESPONSE: &str = "{\"at\": 90, \"set\": {\"output\": 1000}}";
 const EXAMPLE_OF_A_REQUEST: &str = "{\"output\": 4000, \"usd\": 0.5}";
 
 /// The entries of `limits`, or the single entry of the short form. A `stopped` item needs none.
@@ -271,6 +278,7 @@ fn entry(map: &Map<'_>, item: Option<&Map<'_>>) -> Result<Entry, Fault> {
     let raise = map.get("raise").map(|value| {
         raise(&value.map("{\"limit\": {\"usd\": 800}, \"until\": \"2026-12-01T00:00:00Z\"}")?, &entry_limits)
     });
+    let respond = map.get("respond").map(|value| respond(&value.map(EXAMPLE_OF_A_RESPONSE)?, &entry_limits));
     Ok(Entry {
         span,
         zone: zone.transpose()?.unwrap_or(Tz::UTC),
@@ -279,7 +287,34 @@ fn entry(map: &Map<'_>, item: Option<&Map<'_>>) -> Result<Entry, Fault> {
         limits: entry_limits,
         raise: raise.transpose()?,
         alert_at,
+        respond: respond.transpose()?,
     })
+}
+
+/// Parses an automated response to `limited`, the limits of the entry.
+fn respond(map: &Map<'_>, limited: &Limits) -> Result<(u8, Reaction), Fault> {
+    map.only(&["at", "set", "action"], "is no setting of a response")?;
+    let at = map.get("at").ok_or_else(|| map.fault("at", "is missing: the percentage that sets the response"))?;
+    let at = u8::try_from(at.count(1, 100)?).map_err(|_| at.fault("must be a whole number from 1 to 100"))?;
+    let reaction = match (map.get("set"), map.get("action")) {
+        (Some(set), None) => Reaction::Set(lowered(&set.map(EXAMPLE)?, limited)?),
+        (None, Some(action)) => Reaction::Action(action.one_of(&[("fallback", Action::Fallback)])?),
+        _ => return Err(map.itself("must have one of set and action".to_owned())),
+    };
+    Ok((at, reaction))
+}
+
+/// Parses limits that are lower than `limited`, and limit nothing else.
+fn lowered(map: &Map<'_>, limited: &Limits) -> Result<Limits, Fault> {
+    let set = limits(map, &UNITS_OF_A_RESPONSE)?;
+    for (unit, most) in set.iter() {
+        match limited.get(unit) {
+            None => return Err(map.fault(unit.name(), "is not limited, so it cannot be lowered")),
+            Some(limit) if most >= limit => return Err(map.fault(unit.name(), "is not lower than the limit")),
+            Some(_) => {}
+        }
+    }
+    Ok(set)
 }
 
 fn raise(map: &Map<'_>, raised: &Limits) -> Result<Raise, Fault> {

@@ -120,7 +120,7 @@ fn found(
     // A shared item replaces the name of its scope, so the limits need sorting again.
     limits.tags.sort_by(|one, other| one.scope.cmp(&other.scope));
     if let Some(of_fallback) = of_fallback
-        && limits.wanted().any(|limit| limit.allows(Remedy::Fallback))
+        && limits.wanted().any(|limit| limit.allows(Remedy::Fallback) || limit.may_respond_by_fallback())
         && let Ok(fallback) = all_of(of_fallback.iter(), items)
         && fallback.iter().all(|found| found.settings.stopped.is_none())
     {
@@ -160,18 +160,25 @@ impl Understood<'_> {
     fn limits(&self, now: DateTime<Utc>) -> Vec<ScopeLimit> {
         let Settings { per_request, enforce, shards, when_exceeded, .. } = &self.settings;
         let windows = self.settings.in_force(now).into_iter().enumerate();
-        let limits = windows.map(|(position, window)| ScopeLimit {
-            scope: self.name().to_owned(),
-            source: self.scope.source(self.key).to_owned(),
-            item: self.key.to_owned(),
-            window: LimitWindow::from(&window.window),
-            limits: window.limits,
-            // `perRequest` applies to a request once, so only the first window has it.
-            per_request: if position == 0 { *per_request } else { Limits::default() },
-            enforce: *enforce,
-            alert_at: window.alert_at,
-            shards: *shards,
-            when_exceeded: when_exceeded.clone(),
+        let limits = windows.map(|(position, window)| {
+            let limit = ScopeLimit {
+                scope: self.name().to_owned(),
+                source: self.scope.source(self.key).to_owned(),
+                item: self.key.to_owned(),
+                window: LimitWindow::from(&window.window),
+                limits: window.limits,
+                // `perRequest` applies to a request once, so only the first window has it.
+                per_request: if position == 0 { *per_request } else { Limits::default() },
+                enforce: *enforce,
+                alert_at: window.alert_at,
+                shards: *shards,
+                when_exceeded: when_exceeded.clone(),
+                respond: None,
+            };
+            match window.respond {
+                Some((at, reaction)) => limit.responding(at, reaction),
+                None => limit,
+            }
         });
         limits.collect()
     }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod queue;
+mod responses;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 use tracing::{error, info};
 
 pub use queue::AlertQueue;
+pub use responses::Responses;
 
 /// Pause before the second pass. The schedule runs every minute, and the second pass handles items that become due in
 /// its second half.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use fn_sweep_holds::{AlertQueue, sweep};
+use fn_sweep_holds::{AlertQueue, Responses, sweep};
+use sentry_history::History;
 use sentry_lambda::{StartError, env};
 use sentry_ledger::Ledger;
 use serde::de::IgnoredAny;
@@ -17,8 +18,16 @@ const OPERATION: Duration = Duration::from_secs(8);
 async fn main() -> Result<(), StartError> {
     let (table, requests) = (env::required("SENTRY_LEDGER_TABLE")?, String::new());
     let queue = env::required("SENTRY_METRICS_QUEUE_URL")?;
+    let (usage, limits) = (env::required("SENTRY_USAGE_TABLE")?, env::required("SENTRY_LIMITS_TABLE")?);
     let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
-    let ledger = &Ledger::new(aws_sdk_dynamodb::Client::new(&config), table, requests);
+    let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+    let responses = &Responses::new(History::new(dynamodb.clone(), usage), dynamodb.clone(), limits);
+    let ledger = &Ledger::new(dynamodb, table, requests);
     let queue = &AlertQueue::new(aws_sdk_sqs::Client::new(&config), queue);
-    sentry_lambda::run(move |_event: IgnoredAny| sweep(ledger, queue, Utc::now)).await
+    sentry_lambda::run(move |_event: IgnoredAny| async move {
+        let ended = responses.end(queue, Utc::now()).await;
+        let report = sweep(ledger, queue, Utc::now).await?;
+        ended.map(|_| report)
+    })
+    .await
 }

@@ -3,7 +3,7 @@
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::send_message::SendMessageError;
-use sentry_contract::states::QueuedTask;
+use sentry_contract::states::{QueuedTask, ResponseChange};
 use sentry_domain::Alert;
 use sentry_lambda::cause;
 use thiserror::Error as ThisError;
@@ -11,11 +11,11 @@ use thiserror::Error as ThisError;
 /// Maximum number of alerts in a message. At about 300 bytes each, they are far below SQS's size limit.
 const ALERTS_A_MESSAGE: usize = 100;
 
-/// SQS did not accept all alerts.
+/// SQS did not accept all messages.
 #[derive(Debug, ThisError)]
 pub(crate) enum SendError {
-    #[error("an alert cannot be written")]
-    Alert(#[from] serde_json::Error),
+    #[error("a message cannot be written")]
+    Message(#[from] serde_json::Error),
     #[error("SQS: {}", cause(.0))]
     Queue(Box<SdkError<SendMessageError>>),
 }
@@ -40,10 +40,22 @@ impl AlertQueue {
     /// If SQS does not accept all of them.
     pub(crate) async fn send(&self, alerts: &[Alert]) -> Result<(), SendError> {
         for some in alerts.chunks(ALERTS_A_MESSAGE) {
-            let body = serde_json::to_string(&QueuedTask::Alerts(some.to_vec()))?;
-            let sent = self.client.send_message().queue_url(&self.url).message_body(body).send().await;
-            sent.map_err(|error| SendError::Queue(Box::new(error)))?;
+            self.put(&QueuedTask::Alerts(some.to_vec())).await?;
         }
         Ok(())
+    }
+
+    /// Queues automated responses that have ended.
+    ///
+    /// # Errors
+    /// If SQS does not accept them.
+    pub(crate) async fn send_responses(&self, ended: &[ResponseChange]) -> Result<(), SendError> {
+        self.put(&QueuedTask::Responses(ended.to_vec())).await
+    }
+
+    async fn put(&self, task: &QueuedTask) -> Result<(), SendError> {
+        let body = serde_json::to_string(task)?;
+        let sent = self.client.send_message().queue_url(&self.url).message_body(body).send().await;
+        sent.map(drop).map_err(|error| SendError::Queue(Box::new(error)))
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod answer;
+pub mod bedrock_metrics;
 pub mod content;
 pub mod error;
 pub mod notice;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Unit;
+use crate::response::AlertResponse;
 
 /// A threshold of `alertAt` that a scope has reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,4 +27,7 @@ pub struct Alert {
     pub limit: String,
     /// The amount of `unit` that is used, in the format of answers.
     pub used: String,
+    /// The automated response that is set with the alert; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<AlertResponse>,
 }

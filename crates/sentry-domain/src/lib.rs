@@ -8,6 +8,7 @@ pub mod limit;
 pub mod money;
 pub mod price;
 pub mod reservation;
+pub mod response;
 pub mod tokens;
 pub mod usage_grid;
 pub mod window;
@@ -20,6 +21,7 @@ pub use limit::{Enforcement, LimitWindow, MOST_BUDGET_TAGS, MOST_SCOPES, MOST_WI
 pub use money::{Discount, Usd, UsdDifference};
 pub use price::{Charges, Price, Rates};
 pub use reservation::{Reservation, ReservedScope};
+pub use response::{Action, AlertResponse, Reaction, Response};
 pub use tokens::{CacheTtl, ServiceTier, TokenUsage};
 pub use usage_grid::UsageGrid;
 pub use window::{Window, WindowKind};

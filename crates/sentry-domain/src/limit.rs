@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Limits;
+use crate::response::Response;
 use crate::window::Window;
 
 /// The window of a limit that a request falls into.
@@ -74,6 +75,9 @@ pub struct ScopeLimit {
     /// denied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub when_exceeded: Vec<Remedy>,
+    /// The automated response; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub respond: Option<Box<Response>>,
 }
 
 const fn one() -> u16 {

@@ -4,17 +4,21 @@ mod decided;
 mod error;
 mod pack;
 mod record;
+mod responses;
 mod scopes;
 mod spent;
 mod sums;
+mod ungoverned;
 
 use aws_sdk_dynamodb::Client;
 
 pub use decided::{Decided, MARKED_DAYS, NoInstant};
 pub use error::HistoryError;
 pub use record::{Recorded, Report};
+pub use responses::Remembered;
 pub use spent::Day;
 pub use sums::{Sums, attribute};
+pub use ungoverned::{Tokens, Ungoverned};
 
 /// Partition key of the table: a scope, or the marker of a decision.
 pub const SCOPE: &str = "scope";

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Put, TransactWriteItem, Update};
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use tokio::time::{Instant, sleep};
 
 use crate::decided::Decided;
@@ -175,7 +175,7 @@ impl History {
     }
 
     fn addition(&self, scope: &str, day: NaiveDate, sums: &Sums) -> Result<TransactWriteItem, BuildError> {
-        let expires_at = day.and_time(NaiveTime::MIN).and_utc() + TimeDelta::days(1 + i64::from(self.kept_days));
+        let expires_at = self.kept_until(day);
         let mut update = Update::builder()
             .table_name(&self.table)
             .key(SCOPE, AttributeValue::S(scope.to_owned()))
@@ -205,7 +205,7 @@ impl Report {
     }
 }
 
-fn number(number: impl ToString) -> AttributeValue {
+pub fn number(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 

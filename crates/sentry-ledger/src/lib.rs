@@ -13,6 +13,7 @@ mod key;
 mod lease;
 mod mark;
 mod reserve;
+mod response;
 mod scope_items;
 mod settle;
 mod store;

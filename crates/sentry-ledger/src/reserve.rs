@@ -14,6 +14,7 @@ use crate::holder::Holder;
 use crate::item::{Hold, Item};
 use crate::key::{Key, delete_after};
 use crate::lease::{self, Groups, Place};
+use crate::response;
 use crate::scope_items::ScopeItems;
 use crate::settle::expiries;
 use crate::store::{Earlier, Ledger, LedgerError, ROUNDS, Registered, Written, pause};
@@ -87,6 +88,8 @@ pub struct Attempt<'a> {
     pub expires_at: DateTime<Utc>,
     /// The most output tokens that the model may write.
     pub max_tokens: u32,
+    /// `true` if a fallback can answer the request instead.
+    pub falls_back: bool,
     /// Each budget, and the item to hold in.
     pub places: Vec<Place<'a>>,
     /// The shortages of the limits that only observe.
@@ -134,7 +137,7 @@ impl Ledger {
     ) -> Result<(Admission, Choice), LedgerError> {
         let owner = holder.owner();
         let now = DateTime::from_timestamp_millis(now.timestamp_millis()).unwrap_or(now);
-        let wanted = Attempt::new(holder, ask, now, hold_for);
+        let wanted = Attempt { falls_back: fallback.is_some(), ..Attempt::new(holder, ask, now, hold_for) };
         // Placing the hold adds no latency, because it runs while the request is registered.
         let (registered, wanted) = try_join(
             self.register(holder.request_id, &owner, now, now + hold_for),
@@ -200,7 +203,7 @@ impl Ledger {
     }
 
     /// Chooses the shards by the scopes' own items. Begins own items that have counted nothing yet with the usage of
-    /// their scopes so far. Spreads a scope over more shards if its own item has too many holds, or if requests
+    /// their scopes so far. Replaces the limits whose automated response is in force. Spreads a scope over more shards if its own item has too many holds, or if requests
     /// conflict (`is_hot`).
     async fn placed<'a>(&self, mut attempt: Attempt<'a>, is_hot: bool) -> Result<Attempt<'a>, LedgerError> {
         let keys: Vec<Key> = attempt.places.iter().map(Place::own_key).collect();
@@ -217,6 +220,8 @@ impl Ledger {
             let limit = place.budget.limit;
             let own = found.remove(key).unwrap_or_default();
             let own = if own.begun { own } else { self.begin(limit, key, own, attempt.now).await? };
+            let limit = response::in_force(&place.budget, &own, attempt.falls_back);
+            place.budget.limit = limit;
             let (wide, supported) = (lease::spread(limit, own.spread), place.supported(&own, &hold));
             let by_size = lease::grown(limit, own.spread, own.holds.len(), now_ms).filter(|_| wide == 1);
             let by_heat =
@@ -310,7 +315,8 @@ impl<'a> Attempt<'a> {
     pub fn new(holder: Holder<'a>, ask: &'a Ask<'a>, now: DateTime<Utc>, hold_for: Duration) -> Self {
         let places = ask.budgets.iter().map(|budget| Place::own(*budget)).collect();
         let max_tokens = ask.max_tokens;
-        Self { holder, ask, now, expires_at: now + hold_for, max_tokens, places, would_deny: Vec::new() }
+        let expires_at = now + hold_for;
+        Self { holder, ask, now, expires_at, max_tokens, falls_back: false, places, would_deny: Vec::new() }
     }
 }
 

@@ -32,5 +32,6 @@ pub fn limit(scope: &str, limits: Limits, shards: u16) -> ScopeLimit {
         alert_at: vec![],
         shards,
         when_exceeded: vec![],
+        respond: None,
     }
 }

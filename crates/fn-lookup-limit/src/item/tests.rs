@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, L, M, N, Null, S};
 use chrono_tz::Tz;
 use proptest::prelude::*;
 use sentry_contract::ErrorBody;
-use sentry_domain::{Enforcement, Limits, Remedy, Usd, WindowKind};
+use sentry_domain::{Action, Enforcement, Limits, Reaction, Remedy, Usd, WindowKind};
 use test_support::at;
 
 use super::{Entry, Item, Settings, Span};
@@ -67,7 +67,7 @@ fn malformed_field(item: &Item) -> String {
 }
 
 fn entry(span: Span, limits: Limits) -> Entry {
-    Entry { span, zone: Tz::UTC, from: None, until: None, limits, raise: None, alert_at: Vec::new() }
+    Entry { span, zone: Tz::UTC, from: None, until: None, limits, raise: None, alert_at: Vec::new(), respond: None }
 }
 
 /// Name and limits of every window that is in force.
@@ -97,6 +97,10 @@ fn every_setting_is_read() {
         ("window".to_owned(), text("week")),
         ("timeZone".to_owned(), text("Asia/Kathmandu")),
         ("alertAt".to_owned(), list(&["100", "50", "8E+1"])),
+        (
+            "respond".to_owned(),
+            map([("at", number("90")), ("set", map([("usd", number("100")), ("input", number("0"))]))]),
+        ),
         ("from".to_owned(), text("2026-11-01T00:00:00+05:45")),
         ("until".to_owned(), text("2026-12-01T00:00:00.000Z")),
         ("shards".to_owned(), number("256")),
@@ -114,6 +118,7 @@ fn every_setting_is_read() {
         from: Some(at("2026-10-31T18:15:00Z")),
         until: Some(at("2026-12-01T00:00:00Z")),
         alert_at: vec![50, 80, 100],
+        respond: Some((90, Reaction::Set(Limits { input: Some(0), usd: usd("100"), ..Limits::default() }))),
         ..entry(Span::Calendar(WindowKind::Week), limits)
     };
     let expected = Settings {
@@ -253,6 +258,63 @@ fn a_limit_that_cannot_be_understood_is_named_by_its_field() {
     for (item, field) in cases {
         assert_eq!(malformed_field(&item), field, "{item:?}");
     }
+}
+
+#[test]
+fn a_response_is_read_and_belongs_to_its_window() {
+    let respond = |at, change: (&'static str, AttributeValue)| map([("at", number(at)), change]);
+    let items = windows([
+        map([
+            ("window", text("day")),
+            ("limit", map([("output", number("1000")), ("inFlight", number("2"))])),
+            ("respond", respond("90", ("set", map([("output", number("950"))])))),
+        ]),
+        map([
+            ("window", text("month")),
+            ("limit", map([("output", number("9000"))])),
+            ("respond", respond("100", ("action", text("fallback")))),
+        ]),
+    ]);
+    let found = parse("p1", &items).unwrap().in_force(at("2026-11-21T12:00:00Z"));
+    let set = Reaction::Set(output(950));
+    let expected = [Some((90, set)), None, Some((100, Reaction::Action(Action::Fallback)))];
+    assert_eq!(found.iter().map(|window| window.respond).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_response_that_cannot_be_understood_is_named_by_its_path() {
+    let item = |fields: &[(&'static str, AttributeValue)]| {
+        let mut item = limit("output", number("1000"));
+        item.insert(
+            "respond".to_owned(),
+            M(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()),
+        );
+        item
+    };
+    let (at, set) = (("at", number("90")), ("set", map([("output", number("950"))])));
+    let fallback = ("action", text("fallback"));
+    assert!(parse("p1", &item(&[at.clone(), set.clone()])).is_ok());
+    let set_to = |unit, value| ("set", map([(unit, number(value))]));
+    let cases = [
+        (item(std::slice::from_ref(&at)), "respond"),
+        (item(&[at.clone(), set.clone(), fallback.clone()]), "respond"),
+        (item(std::slice::from_ref(&set)), "respond.at"),
+        (item(&[("at", number("0")), fallback.clone()]), "respond.at"),
+        (item(&[("at", number("101")), fallback.clone()]), "respond.at"),
+        (item(&[("at", text("90")), fallback.clone()]), "respond.at"),
+        (item(&[at.clone(), ("action", text("stop"))]), "respond.action"),
+        (item(&[at.clone(), ("set", number("950"))]), "respond.set"),
+        (item(&[at.clone(), set_to("output", "1000")]), "respond.set.output"),
+        (item(&[at.clone(), set_to("input", "5")]), "respond.set.input"),
+        (item(&[at.clone(), set_to("inFlight", "1")]), "respond.set.inFlight"),
+        (item(&[at.clone(), fallback.clone(), ("until", text(NOON))]), "respond.until"),
+    ];
+    for (item, field) in cases {
+        assert_eq!(malformed_field(&item), field, "{item:?}");
+    }
+    let mut beside = windows([window("day", "5")]);
+    beside.insert("respond".to_owned(), map([at, fallback]));
+    assert_eq!(malformed_field(&beside), "respond");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sentry_domain::{Alert, Amount, BudgetEntry, Price, Reservation, ScopeLimit};
 use serde::{Deserialize, Serialize};
 
-use super::{CancelInput, StepTimes};
+use super::{CancelInput, ResponseChange, StepTimes};
 use crate::answer::{Degraded, Usage};
 use crate::error::{ErrorBody, ErrorCode, Outcome};
 use crate::request::{Model, PriceSource, Tags};
@@ -98,12 +98,15 @@ impl MetricsRecord {
     }
 }
 
-/// The messages of the queue that do not belong to a decided request: `{"alerts": […]}` and `{"cancellation": {…}}`.
+/// The messages of the queue that do not belong to a decided request: `{"alerts": […]}`, `{"responses": […]}` and
+/// `{"cancellation": {…}}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum QueuedTask {
     /// Alerts that are due because an expired hold was settled, not because a request ended.
     Alerts(Vec<Alert>),
+    /// Automated responses that have ended.
+    Responses(Vec<ResponseChange>),
     /// A cancellation that `Cancel Reservation` could not make.
     Cancellation(Box<CancelInput>),
 }

@@ -4,6 +4,7 @@ mod call;
 mod limits;
 mod metrics;
 mod reserve;
+mod responses;
 mod settle;
 mod times;
 mod validate;
@@ -18,6 +19,7 @@ pub use call::{
 pub use limits::{LimitsFound, LookupLimitInput, RequestLimits};
 pub use metrics::{LateSettlement, MetricsModel, MetricsRecord, QueuedTask, RecordedEntry};
 pub use reserve::{Admitted, Decision, Notes, ReserveInput};
+pub use responses::{EndReason, Ending, ResponseChange};
 pub use settle::{CancelInput, Ended, SettleEvent, SettleInput};
 pub use times::{StepMilliseconds, StepTimes};
 pub use validate::{CountTokensInput, TokenCount, Validated};

@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::error::ErrorMetadata;
 use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsInput, TransactWriteItemsOutput};
 use aws_sdk_dynamodb::types::error::TransactionCanceledException;
 use aws_smithy_mocks::{Rule, RuleMode, mock};
+use chrono::TimeDelta;
 use serde_json::json;
 use test_support::{at, attributes, mock_client, update};
 

@@ -39,6 +39,7 @@ fn watch() -> Watch {
         limits: limits(),
         resets_at: DateTime::from_timestamp(1_796_083_200, 0),
         window: "2026-11".into(),
+        respond: None,
     }
 }
 

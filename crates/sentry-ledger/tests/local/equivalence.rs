@@ -111,7 +111,7 @@ fn hold(amount: Amount) -> Hold {
 /// Alert thresholds for these limits, or `None`.
 fn watch(limits: &Limits) -> Option<Watch> {
     let alert_at = [50, 80].into();
-    let watch = Watch { alert_at, limits: *limits, resets_at: None, window: "2026-11".to_owned() };
+    let watch = Watch { alert_at, limits: *limits, resets_at: None, window: "2026-11".to_owned(), respond: None };
     limits.output.is_some_and(|output| output % 2 == 0).then_some(watch)
 }
 

@@ -164,6 +164,7 @@ impl Setup {
             now: at(client.since),
             expires_at: at(client.since + self.hold_ticks),
             max_tokens: client.max_tokens,
+            falls_back: false,
             places: ask.budgets.iter().zip(&client.places).map(place).collect(),
             would_deny: vec![],
         }
