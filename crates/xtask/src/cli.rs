@@ -29,14 +29,16 @@ pub enum Task {
     /// and the native mode
     Cost,
     /// Write the state machines from their sources in statemachines/source
-    States(StatesArgs),
+    States(WrittenArgs),
+    /// Write the dashboard of dashboards/overview.yaml into template.yaml
+    Dashboard(WrittenArgs),
     /// Update the model catalogue from public data, or compare it with newer data
     Models(ModelsArgs),
 }
 
 #[derive(Args)]
-pub struct StatesArgs {
-    /// Only compare. Fails if a state machine differs from its sources
+pub struct WrittenArgs {
+    /// Only compare. Fails if a written file differs from its sources
     #[arg(long)]
     pub check: bool,
 }

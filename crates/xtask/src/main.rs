@@ -8,6 +8,7 @@ mod command;
 mod console;
 mod cost;
 mod counts;
+mod dashboard;
 mod demo;
 mod environment;
 mod local_aws;
@@ -46,6 +47,7 @@ fn run() -> anyhow::Result<ExitCode> {
         cli::Task::Bench(args) => bench::run(&workspace, &args),
         cli::Task::Cost => cost::run(&workspace),
         cli::Task::States(args) => states::run(&workspace, &args),
+        cli::Task::Dashboard(args) => dashboard::run(&workspace, &args),
         cli::Task::Models(args) => models::run(&workspace, &args),
     }
 }
