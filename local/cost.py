@@ -57,9 +57,7 @@ def slower(counts: Counts) -> Counts:
     )
 
 
-def report(
-    counts: dict[str, dict[str, Counts]], templated: dict[str, Deployed], template: templates.Template
-) -> bool:
+def report(counts: dict[str, dict[str, Counts]], templated: dict[str, Deployed], template: templates.Template) -> bool:
     """Prints the whole report. Returns True if the targets are met."""
     approved = {mode: bill(each["approved"], templated[mode], LOAD) for mode, each in counts.items()}
     print(

@@ -21,7 +21,7 @@ import sam_template as templates
 BEGIN = "      # Begin of the dashboard. `cargo xtask dashboard` writes it from dashboards/overview.yaml."
 END = "      # End of the dashboard."
 # The metric whose dimensions fill the drop-downs. Every decided request publishes it.
-CHOICES = "{GenAIRateLimiting,Application,CostCenter,Environment,Model,ModelId} MetricName=\"TotalRequests\""
+CHOICES = '{GenAIRateLimiting,Application,CostCenter,Environment,Model,ModelId} MetricName="TotalRequests"'
 ALARM_TYPES = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 LAMBDA = "AWS/Lambda"
 # The properties of a series that the widget has in the same form.
@@ -62,7 +62,8 @@ def series(source: Source, entry: dict[str, Any]) -> Iterator[list[Any]]:
     elif "metric" in entry:
         yield [*entry["metric"], rendering]
     elif "query" in entry or "math" in entry:
-        yield [{"expression": source.named(entry.get("query", entry.get("math"))), **rendering}]
+        text = entry["query"] if "query" in entry else entry["math"]
+        yield [{"expression": source.named(text), **rendering}]
     else:
         raise SourceError(f"a series has no query, math, metric or functions: {entry}")
 
@@ -76,12 +77,16 @@ def graph(source: Source, widget: dict[str, Any]) -> dict[str, Any]:
         "view": view,
         "period": widget.get("period_seconds", source.document["period_seconds"]),
     }
+    axis = dict(widget.get("axis", {}))
     if view == "timeSeries":
         properties["stacked"] = widget.get("stacked", False)
+    if widget.get("stacked"):
+        # Stacked graphs show sums, and a sum needs the time that it is over.
+        axis["label"] = f"in {properties['period'] // 60} minutes"
     if widget.get("whole_range"):
         properties["setPeriodToTimeRange"] = True
-    if "axis" in widget:
-        properties["yAxis"] = {"left": widget["axis"]}
+    if axis:
+        properties["yAxis"] = {"left": axis}
     if "bands" in widget:
         properties["annotations"] = {"horizontal": widget["bands"]}
     properties["metrics"] = [metric for entry in widget["series"] for metric in series(source, entry)]
@@ -169,7 +174,7 @@ def alarms(source: Source) -> tuple[str, list[str]]:
 def block(source: Source) -> str:
     """The lines of the template between the two comments."""
     listed, variables = alarms(source)
-    lines = ["{", f'"start": {json.dumps(source.document["start"])},', '"periodOverride": "auto",', '"variables": [']
+    lines = ["{", f'"start": {json.dumps(source.document["start"])},', '"periodOverride": "inherit",', '"variables": [']
     lines += joined([variable(entry) for entry in source.document["variables"]])
     lines += ["],", '"widgets": [']
     lines += joined(list(widgets(source)))

@@ -13,7 +13,8 @@ REQUEST = frozenset({"Application", "CostCenter", "Environment", "Model", "Model
 # The metrics of the sentry, each with the names of its dimensions.
 PUBLISHED: dict[str, frozenset[str]] = {
     **dict.fromkeys(
-        ["TotalRequests", "RateLimitApproved", "RateLimitDenied", "InvocationFailed", "InputTokens", "OutputTokens"], REQUEST
+        ["TotalRequests", "RateLimitApproved", "RateLimitDenied", "InvocationFailed", "InputTokens", "OutputTokens"],
+        REQUEST,
     ),
     "CostUsd": REQUEST,
     "Denials": frozenset({"Code"}),
@@ -108,14 +109,26 @@ def names_in_math(expression: str) -> set[str]:
     called = {id(node.func): node.func for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for function in called.values():
         assert isinstance(function, ast.Name) and function.id in MATH_FUNCTIONS, expression
-    allowed = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Constant, ast.Load, ast.operator, ast.unaryop)
+    allowed = (
+        ast.Expression,
+        ast.BinOp,
+        ast.UnaryOp,
+        ast.Call,
+        ast.Name,
+        ast.Constant,
+        ast.Load,
+        ast.operator,
+        ast.unaryop,
+    )
     assert all(isinstance(node, allowed) for node in ast.walk(tree)), expression
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in called}
 
 
 def check(query: Query) -> None:
     """Asserts that the metric is published with exactly these dimensions, and that the query uses only these."""
-    known: Any = PUBLISHED.get(query.metric) if query.namespace == NAMESPACE else OF_AWS.get((query.namespace, query.metric))
+    known: Any = (
+        PUBLISHED.get(query.metric) if query.namespace == NAMESPACE else OF_AWS.get((query.namespace, query.metric))
+    )
     assert known is not None, f"nothing publishes {query.namespace} {query.metric}"
     assert query.dimensions == known, query
     assert query.used <= query.dimensions, query

@@ -45,7 +45,7 @@ SERIES: dict[str, tuple[str, Any, int, int, int, str, str]] = {
     "BudgetUsedUpAlarm": ("BudgetUsedPercent", 100, PER_FIVE_MINUTES, 1, 1, "ignore", "FullObservability"),
     "BudgetForecastAlarm": ("BudgetForecastPercent", 100, PER_FIVE_MINUTES, 3, 6, "ignore", "FullObservability"),
     "ModelFailuresAlarm": ("InvocationFailed", 0.2, PER_FIVE_MINUTES, 2, 3, "notBreaching", "FullObservability"),
-    "UngovernedSpendAlarm": ("UngovernedTokens", 0, PER_FIVE_MINUTES, 1, 1, "notBreaching", "FullObservability"),
+    "UngovernedUsageAlarm": ("UngovernedTokens", 0, PER_FIVE_MINUTES, 1, 1, "notBreaching", "FullObservability"),
     "ProfileInvocationsAlarm": (
         "Invocations",
         {"Ref": "ProfileInvocationsPerHour"},
@@ -167,7 +167,9 @@ def test_an_alarm_notifies_unless_a_composite_alarm_does(name):
 def test_alarm_with_a_condition_has_a_name_of_its_own(name):
     """The dashboard refers to it by name, because a stack may not have it."""
     words = re.findall("[A-Z][a-z]+", name.removesuffix("Alarm"))
-    assert EVERY[name]["AlarmName"] == {"Fn::Sub": "-".join(["${AWS::StackName}", *words]).lower().replace("${aws::stackname}", "${AWS::StackName}")}
+    assert EVERY[name]["AlarmName"] == {
+        "Fn::Sub": "-".join(["${AWS::StackName}", *words]).lower().replace("${aws::stackname}", "${AWS::StackName}")
+    }
 
 
 def test_services_may_publish_to_the_topic_of_alarms_and_use_its_key():

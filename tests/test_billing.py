@@ -46,7 +46,9 @@ def test_the_stack_of_the_sentry_gives_the_template_its_parameters(stack, of):
     assert "Condition" in RESOURCES[stack]
 
 
-@pytest.mark.parametrize("name", ["CostAllocationTag", "MonthlyBudgetUsd", "BudgetActionApproval", "AnomalyThresholdUsd"])
+@pytest.mark.parametrize(
+    "name", ["CostAllocationTag", "MonthlyBudgetUsd", "BudgetActionApproval", "AnomalyThresholdUsd"]
+)
 def test_both_templates_have_the_same_parameter(name):
     def settings(of):
         return {key: value for key, value in of["Parameters"][name].items() if key != "Description"}

@@ -33,7 +33,9 @@ VARIABLE = {"type", "pattern", "inputType", "id", "label", "defaultValue", "visi
 COLUMNS, MOST_WIDGETS, MOST_METRICS, MOST_METRICS_IN_ALL = 24, 500, 500, 2500
 # The functions and the alarms of the widgets are written by the generator from the template.
 ALARMS = {
-    name for name, body in RESOURCES.items() if body["Type"] in {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"}
+    name
+    for name, body in RESOURCES.items()
+    if body["Type"] in {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"}
 }
 
 
@@ -266,5 +268,9 @@ def test_the_deployed_dashboard_is_that_of_the_template(sentry):
         widget["properties"].get("title") for widget in WIDGETS
     ]
     (alarms,) = [each["properties"]["alarms"] for each in found["widgets"] if each["type"] == "alarm"]
-    deployed = {alarm["AlarmArn"] for page in client.get_paginator("describe_alarms").paginate() for alarm in page["MetricAlarms"]}
+    deployed = {
+        alarm["AlarmArn"]
+        for page in client.get_paginator("describe_alarms").paginate()
+        for alarm in page["MetricAlarms"]
+    }
     assert set(alarms) & deployed and not [arn for arn in alarms if "<" in arn]
