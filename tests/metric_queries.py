@@ -49,11 +49,15 @@ NAMESPACE = "GenAIRateLimiting"
 MATH_FUNCTIONS = {"SUM", "FILL", "MAX", "MIN", "AVG", "IF"}
 STATISTIC = re.compile(r"Sum|Average|Minimum|Maximum|SampleCount|p\d{1,2}(\.\d+)?")
 
+NAME = r'(?:"\w+"|\w+)'
+# The words of the sentry's metrics and dimensions that Metrics Insights reserves, so that they need double quotes.
+# Source: Amazon CloudWatch user guide, "Reserved keywords", read in November 2026.
+RESERVED = {"scope", "action", "threshold"}
 INSIGHTS = re.compile(
     r"SELECT (?P<function>AVG|COUNT|MAX|MIN|SUM)\((?P<metric>\w+)\)"
-    r' FROM SCHEMA\((?P<namespace>"[\w/]+"|\w+)(?P<dimensions>(?:, \w+)*)\)'
-    r"(?: WHERE (?P<where>\w+ !?= '[^']+'(?: AND \w+ !?= '[^']+')*))?"
-    r"(?: GROUP BY (?P<group>\w+(?:, \w+)*))?"
+    rf' FROM SCHEMA\((?P<namespace>"[\w/]+"|\w+)(?P<dimensions>(?:, {NAME})*)\)'
+    rf"(?: WHERE (?P<where>{NAME} !?= '[^']+'(?: AND {NAME} !?= '[^']+')*))?"
+    rf"(?: GROUP BY (?P<group>{NAME}(?:, {NAME})*))?"
     r"(?: ORDER BY (?P<order>AVG|COUNT|MAX|MIN|SUM)\(\)(?: ASC| DESC)?)?"
     r"(?: LIMIT (?P<limit>\d+))?"
 )
@@ -82,7 +86,9 @@ def insights(text: str) -> Query:
     # A name with characters other than letters, digits and _ needs double quotes.
     assert namespace.startswith('"') == bool(re.search(r"\W", namespace.strip('"'))), namespace
     assert found["order"] in (None, found["function"]), "ORDER BY has the function of SELECT"
-    used = re.findall(r"(\w+) !?= '", found["where"] or "") + re.findall(r"\w+", found["group"] or "")
+    unquoted = re.sub(r"'[^']*'|\"[^\"]*\"", "", text).lower()
+    assert not RESERVED & set(re.findall(r"\w+", unquoted)), f"a reserved word needs double quotes: {text}"
+    used = re.findall(r"(\w+)\"? !?= '", found["where"] or "") + re.findall(r"\w+", found["group"] or "")
     return Query(
         namespace.strip('"'),
         found["metric"],
