@@ -42,7 +42,7 @@ PER_HOUR, PER_FIVE_MINUTES = 3600, 300
 # Alarms on queries: metric, threshold, seconds of a period, values that decide, of how many, missing data, and condition.
 SERIES: dict[str, tuple[str, Any, int, int, int, str, str]] = {
     "BudgetNearlyUsedAlarm": ("BudgetUsedPercent", 80, PER_FIVE_MINUTES, 1, 1, "ignore", "FullObservability"),
-    "BudgetUsedUpAlarm": ("BudgetUsedPercent", 95, PER_FIVE_MINUTES, 1, 1, "ignore", "FullObservability"),
+    "BudgetUsedUpAlarm": ("BudgetUsedPercent", 99, PER_FIVE_MINUTES, 1, 1, "ignore", "FullObservability"),
     "BudgetForecastAlarm": ("BudgetForecastPercent", 100, PER_FIVE_MINUTES, 3, 6, "ignore", "FullObservability"),
     "ModelFailuresAlarm": ("InvocationFailed", 0.2, PER_FIVE_MINUTES, 2, 3, "notBreaching", "FullObservability"),
     "UngovernedUsageAlarm": ("UngovernedTokens", 0, PER_FIVE_MINUTES, 1, 1, "notBreaching", "FullObservability"),
@@ -107,8 +107,7 @@ def test_alarm_on_a_query_has_its_threshold_and_its_time(name):
         RESOURCES[name]["Condition"],
     )
     assert query["ReturnData"] is True
-    reached = {"BudgetNearlyUsedAlarm", "BudgetUsedUpAlarm"}
-    expected = "GreaterThanOrEqualToThreshold" if name in reached else "GreaterThanThreshold"
+    expected = "GreaterThanOrEqualToThreshold" if name == "BudgetNearlyUsedAlarm" else "GreaterThanThreshold"
     assert alarm["ComparisonOperator"] == expected
 
 
