@@ -112,7 +112,9 @@ def widgets(source: Source) -> Iterator[dict[str, Any]]:
     y = 0
     for row in source.document["rows"]:
         x = 0
-        for widget in row["widgets"]:
+        of_the_row = {key: row[key] for key in ("period_seconds",) if key in row}
+        for each in row["widgets"]:
+            widget = of_the_row | each
             kind, properties = contents(source, widget)
             place = {"x": x, "y": y, "width": widget["width"], "height": row["height"]}
             yield {"type": kind, **place, "properties": properties}
