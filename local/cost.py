@@ -17,6 +17,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 import cost_prices as prices
+import cost_watching as watching
 import sam_template as templates
 from cost_counts import counted
 from cost_rows import Bill, Counts, Load, bill
@@ -25,6 +26,8 @@ from cost_template import Deployed, deployed
 from deploy import say
 
 LOAD = Load(requests=100_000, model_ms=35_000)
+# Eight models, and twelve applications that use two models each. Each has a limit, as have four cost centers and three environments.
+WATCHED = watching.Watched(requests=LOAD.requests, combinations=24, scopes=27, models=8)
 # For each way to call the models: the target in dollars, and the title of its column.
 MODES = {"lambda": (Decimal("12.00"), "by function"), "native": (Decimal("6.00"), "natively")}
 SLOWER = 10
@@ -54,7 +57,7 @@ def slower(counts: Counts) -> Counts:
     )
 
 
-def report(counts: dict[str, dict[str, Counts]], templated: dict[str, Deployed]) -> bool:
+def report(counts: dict[str, dict[str, Counts]], templated: dict[str, Deployed], template: templates.Template) -> bool:
     """Prints the whole report. Returns True if the targets are met."""
     approved = {mode: bill(each["approved"], templated[mode], LOAD) for mode, each in counts.items()}
     print(
@@ -75,6 +78,8 @@ def report(counts: dict[str, dict[str, Counts]], templated: dict[str, Deployed])
     print(
         "Not in the sums: tokens; what a month costs without a request (metrics, alarms, idle polls of the queue, backups, keys)."
     )
+    print(f"\nWatching, a month of {WATCHED.requests:,} requests, without free tiers:\n")
+    print("\n".join(watching.table(watching.month(template, WATCHED))))
     print("\nThe same arithmetic for the published workflows, 100,000 requests:")
     print(
         f"Standard, {prices.PUBLISHED_TRANSITIONS} transitions less {prices.FREE_TRANSITIONS:,} free ones: ${prices.cents(prices.published_standard())}"
@@ -108,7 +113,7 @@ def main() -> int:
     except (NotCounted, ClientError, BotoCoreError, OSError, KeyError) as error:
         say(f"counting failed: {error!r}")
         return 1
-    return 0 if report(counts, templated) else 1
+    return 0 if report(counts, templated, template) else 1
 
 
 if __name__ == "__main__":

@@ -32,6 +32,16 @@ PRICES = {
     "metric requested": Decimal("0.01") / 1000,
     "PutMetricData call": Decimal("0.01") / 1000,
     "log GB": Decimal("0.50"),
+    # What a month costs without a request. These prices are those of the pricing pages of CloudWatch and KMS, as published in
+    # secondary sources in 2026. They were not compared with the price list.
+    "custom metric": Decimal("0.30"),
+    "alarm": Decimal("0.10"),
+    # A query is charged for each metric that it reads.
+    "metric of a query alarm": Decimal("0.10"),
+    "composite alarm": Decimal("0.50"),
+    "dashboard": Decimal("3.00"),
+    "log GB queried": Decimal("0.005"),
+    "encryption key": Decimal("1.00"),
     # X-Ray, https://aws.amazon.com/xray/pricing/
     "trace": Decimal("5.00") / MILLION,
 }

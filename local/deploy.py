@@ -133,7 +133,7 @@ def engine_supports(resource_type: str) -> bool:
 def prepare(options: Options) -> Template:
     """The template in a form that the local AWS can deploy."""
     template = templates.load(options.template)
-    for note in templates.drop_unsupported(template, engine_supports):
+    for note in templates.drop_unsupported(template, engine_supports, options.parameters):
         say(f"left out on the local AWS: {note}")
     artifacts = Artifacts(options.endpoint)
     for name, body in templates.of_type(template, SERVERLESS_FUNCTION).items():

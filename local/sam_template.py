@@ -75,6 +75,34 @@ def _function_references(key: str, value: Any) -> set[str]:
     return set()
 
 
+class Conditions:
+    """Evaluates the template's conditions under given parameters. All other parameters have their defaults."""
+
+    def __init__(self, template: Template, parameters: dict[str, str]) -> None:
+        defaults = {name: str(each.get("Default", "")) for name, each in template.get("Parameters", {}).items()}
+        self._parameters = defaults | parameters
+        self._conditions: dict[str, Any] = template.get("Conditions", {})
+
+    def holds(self, name: str) -> bool:
+        """True if the condition holds. A condition that cannot be evaluated counts as true."""
+        return bool(self._value(self._conditions.get(name, True)))
+
+    def _value(self, node: Any) -> Any:
+        if not isinstance(node, dict) or len(node) != 1:
+            return node
+        ((kind, content),) = node.items()
+        if kind in ("Ref", "Condition"):
+            return self._parameters.get(content, node) if kind == "Ref" else self.holds(content)
+        if kind == "Fn::Not":
+            return not self._value(content[0])
+        if kind in ("Fn::And", "Fn::Or"):
+            return (all if kind == "Fn::And" else any)(self._value(each) for each in content)
+        if kind == "Fn::Equals":
+            left, right = map(self._value, content)
+            return str(left) == str(right)
+        return node
+
+
 def unsupported_reason(body: dict[str, Any], is_supported: Callable[[str], bool]) -> str | None:
     """The reason why the engine does not support this resource, or None."""
     resource_type = str(body.get("Type"))
@@ -84,24 +112,31 @@ def unsupported_reason(body: dict[str, Any], is_supported: Callable[[str], bool]
         return f"the engine has no {resource_type}"
     if resource_type == "AWS::CloudWatch::Alarm" and "Metrics" in body.get("Properties", {}):
         return "the engine has no alarms on metric math"
+    if resource_type == "AWS::CloudFormation::Stack":
+        return "the local AWS deploys no nested templates"
     return None
 
 
-def drop_unsupported(template: Template, is_supported: Callable[[str], bool]) -> list[str]:
-    """Removes resources that the engine does not support, and resources that refer to them. Returns a note for each.
+def drop_unsupported(
+    template: Template, is_supported: Callable[[str], bool], parameters: dict[str, str] | None = None
+) -> list[str]:
+    """Removes resources that the engine does not support, and resources that refer to them. Returns a note for each
+    that the stack would have under these parameters.
 
     # Raises
     TemplateError, if a function or a state machine would be removed.
     """
     resources: dict[str, Any] = template["Resources"]
     reasons = {name: reason for name, body in resources.items() if (reason := unsupported_reason(body, is_supported))}
+    conditions = Conditions(template, parameters or {})
     notes: list[str] = []
     while reasons:
         name, reason = reasons.popitem()
         body = resources.pop(name)
         if body["Type"] in ESSENTIAL:
             raise TemplateError(f"{name} cannot be deployed on the local AWS: {reason}")
-        notes.append(f"{name} ({body['Type']}): {reason}")
+        if "Condition" not in body or conditions.holds(body["Condition"]):
+            notes.append(f"{name} ({body['Type']}): {reason}")
         for other, other_body in resources.items():
             _forget_dependency(other_body, name)
             if other not in reasons and name in references(other_body):

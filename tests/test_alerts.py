@@ -17,9 +17,9 @@ SWEPT_SECONDS = 120
 
 
 class Subscriber:
-    """A queue that receives every alert of the stack."""
+    """A queue that receives every alert of the stack, or those that match a filter policy."""
 
-    def __init__(self, sentry):
+    def __init__(self, sentry, policy=None):
         self._sentry, self._heard = sentry, []
         self._queue = sentry.queues.create_queue(QueueName=unique("e2e-alerts"))["QueueUrl"]
         attributes = sentry.queues.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["QueueArn"])["Attributes"]
@@ -29,6 +29,7 @@ class Subscriber:
             Protocol="sqs",
             Endpoint=attributes["QueueArn"],
             ReturnSubscriptionArn=True,
+            Attributes={"FilterPolicy": json.dumps(policy)} if policy else {},
         )
         self._subscription = subscribed["SubscriptionArn"]
 
@@ -42,7 +43,9 @@ class Subscriber:
             QueueUrl=self._queue, MaxNumberOfMessages=10, WaitTimeSeconds=0
         ).get("Messages"):
             for message in messages:
-                self._heard.append(json.loads(json.loads(message["Body"])["Message"]))
+                envelope = json.loads(message["Body"])
+                attributes = {name: each["Value"] for name, each in envelope.get("MessageAttributes", {}).items()}
+                self._heard.append(json.loads(envelope["Message"]) | {"attributes": attributes})
                 self._sentry.queues.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
         return sorted((alert for alert in self._heard if alert["scope"] == scope), key=lambda alert: alert["threshold"])
 
@@ -112,6 +115,22 @@ def test_what_an_alert_says(sentry, subscriber, watched):
         "used": "900",
     }
     assert scope in alert["text"] and "80%" in alert["text"]
+    assert alert["content"]["description"] == alert["text"]
+    kind = scope.split("#")[0]
+    assert alert["attributes"] == {"scope": scope, "scopeKind": kind, "unit": "output", "threshold": "80"}
+
+
+def test_a_filter_policy_chooses_the_scopes_of_an_owner(sentry, watched):
+    """The owner of another budget gets no message of this one."""
+    scope, sized = watched([50])
+    owners = Subscriber(sentry, {"scope": [scope]}), Subscriber(sentry, {"scope": ["costCenter#another"]})
+    try:
+        check_succeeded(sentry.ask(sized(600)))
+        assert owners[0].settled(scope, 1, quiet=1) == [50]
+        assert owners[1].settled(scope, 0, quiet=0) == []
+    finally:
+        for owner in owners:
+            owner.close()
 
 
 def test_one_request_may_reach_several(sentry, subscriber, watched):

@@ -6,10 +6,18 @@ from typing import Any
 import pytest
 
 import cost_prices as prices
+import cost_watching as watching
+import sam_template
+from cost import WATCHED
 from cost_counts import units
 from cost_rows import Counts, Load, bill
 from cost_template import Deployed, Values
 from counting_proxy import Call
+from metric_queries import PUBLISHED, REQUEST
+from test_alarms import SERIES
+from test_template import RESOURCES, ROOT
+
+TEMPLATE_FILE = sam_template.load(ROOT / "template.yaml")
 
 DAY = Load(requests=100_000, model_ms=35_000)
 TEMPLATE = Deployed(
@@ -174,3 +182,27 @@ def test_a_new_item_has_the_size_that_is_sent_and_an_old_one_the_size_that_it_ha
 def test_the_parts_of_a_key_may_come_in_any_order():
     key = {"window": {"S": "2026-11"}, "scope": {"S": "a"}}
     assert units([call("UpdateItem", TableName="ledger", Key=key)], {("ledger", "a", "2026-11"): 4900}) == (5, 0)
+
+
+def test_the_metrics_that_are_paid_are_those_that_are_published():
+    """The numbers of metrics per combination, scope and model follow from the dimensions of the metrics."""
+    sizes = {REQUEST: watching.OF_A_COMBINATION, frozenset({"Scope"}): watching.OF_A_SCOPE}
+    sizes[frozenset({"ModelId"})] = watching.OF_A_MODEL
+    for dimensions, expected in sizes.items():
+        assert sum(each == dimensions for each in PUBLISHED.values()) == expected
+    steps, degradations, codes = 5, 2, 5
+    assert sum(not each for each in PUBLISHED.values()) + steps + degradations + codes == watching.OF_THE_STACK
+
+
+def test_the_alarms_on_queries_are_paid_by_the_metrics_that_they_read():
+    """Doubling one of the numbers adds the metrics of the alarms that read it."""
+    full = [name for name in SERIES if RESOURCES[name]["Condition"] == "FullObservability"]
+    read = [PUBLISHED[SERIES[name][0]] for name in full]
+    expected = read.count(frozenset({"Scope"})) * 27 + read.count(REQUEST) * 24 + read.count(frozenset({"ModelId"})) * 8
+    (row,) = [each for each in watching.month(TEMPLATE_FILE, WATCHED) if "alarms on queries" in each.item]
+    assert row.dollars == expected * prices.PRICES["metric of a query alarm"]
+
+
+def test_the_operations_guide_has_the_table_of_watching():
+    text = (ROOT / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
+    assert "\n".join(watching.table(watching.month(TEMPLATE_FILE, WATCHED))) in text

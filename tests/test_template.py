@@ -144,6 +144,10 @@ CONTRACT_PARAMETERS = {
     "ModelInvocation": "lambda",
     "InvokeConcurrency": 0,
     "HistoryDays": 400,
+    "Observability": "basic",
+    "AlertEmail": "",
+    "MonthlyBudgetUsd": 0,
+    "AnomalyThresholdUsd": 0,
 }
 
 
@@ -234,6 +238,7 @@ def actions_of(role):
         "LedgerTableName",
         "UsageTableName",
         "BudgetAlertTopicArn",
+        "DashboardName",
     ],
 )
 def test_output_of_the_contract(output):
@@ -718,13 +723,6 @@ def test_function_knows_the_ledger(name, variables):
 @pytest.mark.parametrize("name", of_type("AWS::SNS::Topic"))
 def test_topic_is_encrypted(name):
     assert of_type("AWS::SNS::Topic")[name]["KmsMasterKeyId"]
-
-
-@pytest.mark.parametrize("name", of_type("AWS::CloudWatch::Alarm"))
-def test_alarm_says_what_is_wrong_and_goes_to_the_chosen_topic(name):
-    alarm = of_type("AWS::CloudWatch::Alarm")[name]
-    assert alarm["AlarmDescription"]
-    assert alarm["AlarmActions"] == {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
 
 
 @pytest.mark.parametrize("name", of_type("AWS::SQS::Queue"))

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use aws_sdk_sns::Client as Sns;
+use aws_sdk_sns::error::BuildError;
 use chrono::{DateTime, TimeDelta, Utc};
 use sentry_contract::states::ResponseChange;
 use sentry_domain::Alert;
@@ -34,6 +35,8 @@ pub struct Alerts {
 enum AlertError {
     #[error("it cannot be claimed in the ledger: {}", cause(.0))]
     Claim(#[from] LedgerError),
+    #[error("its attributes cannot be built: {0}")]
+    Attributes(#[from] BuildError),
     #[error("SNS did not take it: {0}")]
     Publish(String),
     #[error("its automated response cannot be remembered: {}", cause(.0))]
@@ -96,7 +99,10 @@ impl Alerts {
     }
 
     async fn send(&self, alert: &Alert) -> Result<(), AlertError> {
-        let publish = self.sns.publish().topic_arn(&self.topic_arn).subject(notice::subject(alert));
+        let mut publish = self.sns.publish().topic_arn(&self.topic_arn).subject(notice::subject(alert));
+        for (name, value) in notice::attributes(alert)? {
+            publish = publish.message_attributes(name, value);
+        }
         let sent = publish.message(notice::message(alert).to_string()).send().await;
         sent.map(drop).map_err(|error| AlertError::Publish(cause(&error)))
     }

@@ -1,5 +1,7 @@
 //! The text of an alert for the topic's subscribers.
 
+use aws_sdk_sns::error::BuildError;
+use aws_sdk_sns::types::MessageAttributeValue;
 use chrono::SecondsFormat;
 use sentry_domain::{Action, Alert, AlertResponse, Reaction};
 use serde_json::{Value, json};
@@ -15,9 +17,45 @@ pub fn subject(alert: &Alert) -> String {
     subject.chars().map(plain).take(SUBJECT_CHARS).collect()
 }
 
-/// The message: fields for machines, and `text` for people.
+/// The attributes of the message, for the filter policies of subscriptions: `scope`, `scopeKind` (such as `costCenter`, or
+/// `application+environment`), `unit` and `threshold`.
+///
+/// # Errors
+/// The builder of the SDK returns an error for an attribute without a type. Each of these has a type.
+pub fn attributes(alert: &Alert) -> Result<[(&'static str, MessageAttributeValue); 4], BuildError> {
+    Ok([
+        ("scope", attribute("String", &alert.scope)?),
+        ("scopeKind", attribute("String", &kind(&alert.scope))?),
+        ("unit", attribute("String", alert.unit.name())?),
+        ("threshold", attribute("Number", &alert.threshold.to_string())?),
+    ])
+}
+
+fn attribute(data_type: &str, value: &str) -> Result<MessageAttributeValue, BuildError> {
+    MessageAttributeValue::builder().data_type(data_type).string_value(value).build()
+}
+
+/// The kind of a scope: `costCenter` of `costCenter#support`. The kinds of a combination are joined by `+`. SNS accepts no empty
+/// attribute, so a scope without a kind is its own kind.
+fn kind(scope: &str) -> String {
+    let kinds: Vec<_> = scope.split('+').filter_map(|part| part.split_once('#')).map(|(kind, _)| kind).collect();
+    if kinds.is_empty() { scope.to_owned() } else { kinds.join("+") }
+}
+
+/// The message: fields for machines, `text` for people, and the fields of a custom notification, with which Amazon Q
+/// Developer in chat applications shows it in a channel. Notifications with the same `threadId` are one thread.
+/// Source: Amazon Q Developer in chat applications administrator guide, "Custom notifications", read in November 2026.
 pub fn message(alert: &Alert) -> Value {
     let mut message = json!({
+        "version": "1.0",
+        "source": "custom",
+        "content": {
+            "textType": "client-markdown",
+            "title": subject(alert),
+            "description": text(alert),
+            "nextSteps": ["If the use is right, raise the limit. The change applies from the next request."],
+        },
+        "metadata": { "threadId": format!("{}@{}", alert.scope, alert.window_key) },
         "scope": alert.scope,
         "window": alert.window,
         "resetsAt": alert.resets_at,
@@ -81,12 +119,39 @@ mod tests {
     }
 
     #[test]
+    fn attributes_name_the_scope_its_kind_the_unit_and_the_threshold() {
+        let of = |scope: &str| {
+            attributes(&alert(scope)).unwrap().map(|(name, value)| {
+                (name, value.data_type().to_owned(), value.string_value().unwrap_or_default().to_owned())
+            })
+        };
+        let expected = [
+            ("scope", "String", "costCenter#support"),
+            ("scopeKind", "String", "costCenter"),
+            ("unit", "String", "usd"),
+            ("threshold", "Number", "80"),
+        ];
+        assert_eq!(
+            of("costCenter#support"),
+            expected.map(|(name, kind, value)| (name, kind.to_owned(), value.to_owned()))
+        );
+        assert_eq!(of("application#a+b+environment#production")[1].2, "application+environment");
+    }
+
+    #[test]
     fn a_message_has_fields_for_machines_and_a_sentence_for_people() {
+        let text = "costCenter#support has reached 80% of its limit for 2026-11: 80.125 of 100.00 US dollars are used. \
+                    The budget resets at 2026-12-01T00:00:00Z.";
         let expected = json!({
+            "version": "1.0", "source": "custom",
+            "content": {
+                "textType": "client-markdown", "title": "Budget alert: 80% of costCenter#support", "description": text,
+                "nextSteps": ["If the use is right, raise the limit. The change applies from the next request."]
+            },
+            "metadata": {"threadId": "costCenter#support@2026-11@UTC"},
             "scope": "costCenter#support", "window": "2026-11", "resetsAt": "2026-12-01T00:00:00Z",
             "threshold": 80, "unit": "usd", "limit": "100.00", "used": "80.125",
-            "text": "costCenter#support has reached 80% of its limit for 2026-11: 80.125 of 100.00 US dollars are used. \
-                     The budget resets at 2026-12-01T00:00:00Z."
+            "text": text
         });
         assert_eq!(message(&alert("costCenter#support")), expected);
         let endless = Alert { resets_at: None, window: "total".to_owned(), ..alert("costCenter#support") };

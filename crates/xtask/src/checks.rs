@@ -5,6 +5,7 @@ use crate::cli::LintArgs;
 use crate::command;
 use crate::console::{self, Step};
 use crate::counts::{Counts, summary};
+use crate::dashboard;
 use crate::local_aws;
 use crate::python_env::{Purpose, PythonEnv};
 use crate::states;
@@ -15,6 +16,9 @@ use std::process::{Command, ExitCode, Output};
 /// Part of cargo-deny's message when it cannot download the advisory database (a repository on GitHub).
 const NO_DATABASE: &str = "failed to fetch advisory database";
 const SHOWN_LINES: usize = 60;
+/// The templates, relative to the root of the workspace.
+const TEMPLATES: [&str; 4] =
+    ["template.yaml", "templates/close-ways-round.yaml", "templates/billing.yaml", "templates/cost-export.yaml"];
 
 /// Runs `cargo xtask lint` and prints the counts. A failed check is an exit code.
 pub fn run(workspace: &Workspace, args: &LintArgs) -> ExitCode {
@@ -114,7 +118,7 @@ fn of_template(workspace: &Workspace) -> Counts {
         Err(error) => return could_not_run("The template checks", &error),
     };
     let mut cfn_lint = Command::new(python.program("cfn-lint"));
-    cfn_lint.current_dir(workspace.root()).args(["template.yaml", "templates/close-ways-round.yaml"]);
+    cfn_lint.current_dir(workspace.root()).args(TEMPLATES);
     let mut counts = check("Template (cfn-lint)", &mut cfn_lint);
     let mut validate = sam(workspace, &python);
     validate.args(["validate", "--lint", "--template", "template.yaml"]);
@@ -123,6 +127,8 @@ fn of_template(workspace: &Workspace) -> Counts {
     machines.arg(workspace.template());
     let mut written = states::command(workspace, &python, true);
     counts += check("State machines are what their sources say", &mut written);
+    let mut written = dashboard::command(workspace, &python, true);
+    counts += check("The dashboard is what its source says", &mut written);
     counts += check("State machines (schema, targets, JSONata, placeholders)", &mut machines);
     counts
 }

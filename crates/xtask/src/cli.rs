@@ -29,7 +29,9 @@ pub enum Task {
     /// and the native mode
     Cost,
     /// Write the state machines from their sources in statemachines/source
-    States(StatesArgs),
+    States(WrittenArgs),
+    /// Write the dashboard of dashboards/overview.yaml into template.yaml
+    Dashboard(WrittenArgs),
     /// Update the model catalogue from public data, or compare it with newer data
     #[command(disable_help_flag = true)]
     Models {
@@ -40,8 +42,8 @@ pub enum Task {
 }
 
 #[derive(Args)]
-pub struct StatesArgs {
-    /// Only compare. Fails if a state machine differs from its sources
+pub struct WrittenArgs {
+    /// Only compare. Fails if a written file differs from its sources
     #[arg(long)]
     pub check: bool,
 }

@@ -8,6 +8,7 @@ mod command;
 mod console;
 mod cost;
 mod counts;
+mod dashboard;
 mod demo;
 mod environment;
 mod local_aws;
@@ -47,5 +48,6 @@ fn run() -> anyhow::Result<ExitCode> {
         cli::Task::Cost => cost::run(&workspace),
         cli::Task::States(args) => states::run(&workspace, &args),
         cli::Task::Models { arguments } => programs::run(&workspace, "models-import", &arguments),
+        cli::Task::Dashboard(args) => dashboard::run(&workspace, &args),
     }
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask states`: writes both state machines from their common sources.
 
-use crate::cli::StatesArgs;
+use crate::cli::WrittenArgs;
 use crate::python_env::{Purpose, PythonEnv};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 ///
 /// # Errors
 /// If Python cannot be started. A difference is an exit code.
-pub fn run(workspace: &Workspace, args: &StatesArgs) -> Result<ExitCode> {
+pub fn run(workspace: &Workspace, args: &WrittenArgs) -> Result<ExitCode> {
     let python = PythonEnv::ensure(workspace, Purpose::Local)?;
     let status = command(workspace, &python, args.check).status().context("state_machines.py could not be started")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::error::{
     ConditionalCheckFailedException, InternalServerError, TransactionConflictException,
 };
 use aws_sdk_sns::Client as Sns;
-use aws_sdk_sns::operation::publish::{PublishError, PublishOutput};
+use aws_sdk_sns::operation::publish::{PublishError, PublishInput, PublishOutput};
 use aws_sdk_sns::types::error::InternalErrorException;
 use aws_smithy_mocks::{MockResponse, Rule, mock};
 
@@ -147,6 +147,10 @@ async fn an_alert_is_claimed_published_marked_and_counted_in_this_order() {
     assert!(again.is_empty());
 }
 
+fn attribute<'a>(input: &'a PublishInput, name: &str) -> Option<&'a str> {
+    input.message_attributes()?.get(name)?.string_value()
+}
+
 #[tokio::test]
 async fn a_published_alert_is_a_message_to_the_topic_and_a_metric() {
     let steps = Steps::default();
@@ -156,6 +160,10 @@ async fn a_published_alert_is_a_message_to_the_topic_and_a_metric() {
             input.topic_arn() == Some("topic")
                 && input.subject() == Some("Budget alert: 80% of costCenter#support")
                 && message["used"] == "812"
+                && message["content"]["title"] == "Budget alert: 80% of costCenter#support"
+                && attribute(input, "scope") == Some("costCenter#support")
+                && attribute(input, "scopeKind") == Some("costCenter")
+                && attribute(input, "threshold") == Some("80")
         })
         .then_output(|| PublishOutput::builder().build());
     let cloudwatch = mock!(Client::put_metric_data)
