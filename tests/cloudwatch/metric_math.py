@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 
 from .refused import Refused
 from .store import Grid, Series
@@ -182,6 +183,7 @@ class Parser:
         return tuple(items)
 
 
+@cache
 def parse(text: str) -> Node:
     """Parses an expression.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from .refused import Refused
@@ -194,6 +195,7 @@ class Parser:
         return int(number)
 
 
+@cache
 def parse(text: str) -> Query:
     """Parses a query.
 
@@ -216,7 +218,7 @@ def evaluate(text: str, store: Store, grid: Grid) -> Series | list[Series]:
     query = parse(text)
     if grid.period < LEAST_PERIOD:
         raise Refused("Metrics Insights has no periods below a minute")
-    metrics = [metric for metric in store.metrics(since=store.now - WINDOW) if query.matches(metric)]
+    metrics = store.metrics(since=store.now - WINDOW, matching=query.matches)
     if len(metrics) > MOST_METRICS:
         raise Refused(f"{text!r} matches {len(metrics)} metrics; AWS processes {MOST_METRICS} of them")
     groups: dict[tuple[str, ...], dict[int, list[Observations]]] = {}

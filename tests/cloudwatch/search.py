@@ -191,7 +191,7 @@ def find(text: str, store: Store) -> list[Metric]:
     Refused, if there are more than a graph shows, because nobody knows which of them it would show.
     """
     search = parse(text)
-    found = [metric for metric in store.metrics(since=store.now - WINDOW) if search.matches(metric)]
+    found = store.metrics(since=store.now - WINDOW, matching=search.matches)
     if len(found) > MOST_SERIES:
         raise Refused(f"{text!r} finds {len(found)} metrics; a graph shows {MOST_SERIES}")
     return found

@@ -5,9 +5,10 @@ Source: Amazon CloudWatch User Guide, "Metrics concepts" (cloudwatch_concepts.ht
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -120,10 +121,11 @@ class Store:
         self._data.setdefault(metric, []).append(observations)
         self._sorted = False
 
-    def metrics(self, since: float | None = None) -> list[Metric]:
-        """All metrics in alphabetical order, or those with data at or after `since` and before now."""
+    def metrics(self, since: float = -math.inf, matching: Callable[[Metric], bool] = lambda _: True) -> list[Metric]:
+        """The metrics in alphabetical order that match and have data at or after `since` and before now."""
         self._sort()
-        return sorted(metric for metric, data in self._data.items() if since is None or self._has_data(data, since))
+        found = (metric for metric in self._data if matching(metric))
+        return sorted(metric for metric in found if self._has_data(self._data[metric], since))
 
     def _has_data(self, data: list[Observations], since: float) -> bool:
         first = bisect_left(data, since, key=lambda each: each.time)
