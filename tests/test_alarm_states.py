@@ -20,7 +20,7 @@ TROUBLE = range(60, 90)
 END = TROUBLE.stop + 300
 TYPES = (alarms.METRIC_ALARM, alarms.COMPOSITE_ALARM)
 
-WANTED = {
+WANTED: dict[str, dict[str, object]] = {
     "basic": {"AlarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms"},
     "full": {
         "AlarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms",

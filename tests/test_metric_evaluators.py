@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime
+from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
@@ -260,14 +261,19 @@ def test_queries_without_groups(balancers, query, expected):
     ],
 )
 def test_groups_order_and_limit(balancers, clauses, expected):
-    found = metrics_insights.evaluate(f"SELECT SUM(RequestCount) {SOURCE} {clauses}", balancers, GRID)
+    found = grouped(f"SELECT SUM(RequestCount) {SOURCE} {clauses}", balancers)
     assert [(each.label, listed(each)[:2]) for each in found] == expected
 
 
+def grouped(query, store, grid=GRID):
+    """The series of a query with GROUP BY."""
+    found = metrics_insights.evaluate(query, store, grid)
+    assert isinstance(found, list)
+    return found
+
+
 def test_a_metric_without_the_dimension_of_the_group_is_other(balancers):
-    found = metrics_insights.evaluate(
-        'SELECT SUM(RequestCount) FROM "AWS/ApplicationELB" GROUP BY LoadBalancer', balancers, GRID
-    )
+    found = grouped('SELECT SUM(RequestCount) FROM "AWS/ApplicationELB" GROUP BY LoadBalancer', balancers)
     assert [(each.label, listed(each)[0]) for each in found] == [
         ("Other", 1000),
         ("app/load-balancer-1", 22),
@@ -310,7 +316,9 @@ def test_metrics_insights_sees_two_weeks():
     for day in range(20):
         store.put(metric, START + day * DAY, 1)
     grid = Grid.aligned(START, START + 20 * DAY, 3600)
-    assert len(metrics_insights.evaluate("SELECT SUM(m) FROM N", store, grid).values) == 14
+    found = metrics_insights.evaluate("SELECT SUM(m) FROM N", store, grid)
+    assert isinstance(found, Series)
+    assert len(found.values) == 14
 
 
 def many(count):
@@ -325,7 +333,7 @@ def test_more_than_500_series_need_an_order():
     grid = Grid(START, START + 60, 60)
     with pytest.raises(Refused, match="501 series"):
         metrics_insights.evaluate("SELECT SUM(m) FROM N GROUP BY a", store, grid)
-    found = metrics_insights.evaluate("SELECT SUM(m) FROM N GROUP BY a ORDER BY SUM() DESC", store, grid)
+    found = grouped("SELECT SUM(m) FROM N GROUP BY a ORDER BY SUM() DESC", store, grid)
     assert len(found) == 500
     assert found[0].label == "v00500"
     with pytest.raises(Refused, match="501 metrics"):
@@ -497,7 +505,7 @@ def test_what_a_graph_cannot_have_is_refused(lambdas, metrics):
 
 def test_metric_data_queries(lambdas):
     metric = {"Namespace": "AWS/Lambda", "MetricName": "Errors", "Dimensions": [{"Name": "FunctionName", "Value": "a"}]}
-    requests = [
+    requests: list[dict[str, Any]] = [
         {"Id": "m1", "MetricStat": {"Metric": metric, "Period": 300, "Stat": "Sum"}, "ReturnData": False},
         {"Id": "e1", "Expression": "m1 * 2", "Label": "twice"},
     ]
