@@ -13,6 +13,15 @@ from typing import Any
 from .refused import Refused
 
 SUB_PART = re.compile(r"\$\{(!?)([^}]+)\}")
+# The resource types whose Ref is the name that a property can set.
+NAMES = {
+    "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::CloudWatch::CompositeAlarm": "AlarmName",
+    "AWS::CloudWatch::Dashboard": "DashboardName",
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::Serverless::Function": "FunctionName",
+}
 REGION, ACCOUNT = "us-east-1", "123456789012"
 
 
@@ -71,7 +80,7 @@ class Stack:
         if not self.has(logical):
             raise Refused(f"the stack has no {logical}")
         body = self.template["Resources"][logical]
-        own = body.get("Properties", {}).get("AlarmName")
+        own = body.get("Properties", {}).get(NAMES.get(body["Type"], ""))
         if own is not None:
             return self.resolve(own)
         if "Topic" in body["Type"] or "StateMachine" in body["Type"]:
