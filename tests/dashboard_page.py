@@ -41,28 +41,48 @@ def of_template(path: Path) -> tuple[dict[str, Any], Stack]:
 
 def of_endpoint(
     endpoint: str, name: str, start: float, end: float
-) -> tuple[dict[str, Any], Store, list[logs_insights.Event]]:
-    """The dashboard, the metric data and the log events of a stack on the local AWS."""
+) -> tuple[dict[str, Any], Store, list[logs_insights.Event], list[alarms.Alarm]]:
+    """The dashboard, the metric data, the log events and the alarms of a stack on the local AWS."""
     session = boto3.Session("test", "test", region_name="us-east-1")
     cloudwatch = session.client("cloudwatch", endpoint_url=endpoint)
     logs = session.client("logs", endpoint_url=endpoint)
     body = json.loads(cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"])
-    store = from_cloudwatch(cloudwatch, NAMESPACES, start, end, end)
+    store = from_cloudwatch(cloudwatch, NAMESPACES, start, end, end, period=1)
     pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix="/aws/lambda/")
     groups = [group["logGroupName"] for page in pages for group in page["logGroups"]]
     events = [
         event for group in groups for event in logs_insights.events_of(logs, group, int(start * 1000), int(end * 1000))
     ]
-    return body, store, events
+    return body, store, events, of_cloudwatch(cloudwatch)
 
 
-def states_of(stack: Stack, store: Store, end: int) -> dict[str, str]:
-    """The states of the alarms of a stack at the end of the data."""
+def of_stack(stack: Stack) -> list[alarms.Alarm]:
+    """The alarms of a stack."""
     found: list[alarms.Alarm] = []
     for name, body in stack.resources(alarms.METRIC_ALARM).items():
         found.append(alarms.metric_alarm(stack.ref(name), body))
     for name, body in stack.resources(alarms.COMPOSITE_ALARM).items():
         found.append(alarms.composite_alarm(stack.ref(name), body))
+    return found
+
+
+def of_cloudwatch(client: Any) -> list[alarms.Alarm]:
+    """The alarms that the local AWS has. It does not evaluate them itself."""
+    found: list[alarms.Alarm] = []
+    for page in client.get_paginator("describe_alarms").paginate(AlarmTypes=["MetricAlarm", "CompositeAlarm"]):
+        for body in page.get("MetricAlarms", []):
+            found.append(alarms.metric_alarm(body["AlarmName"], _given(body, alarms.METRIC_PROPERTIES)))
+        for body in page.get("CompositeAlarms", []):
+            found.append(alarms.composite_alarm(body["AlarmName"], _given(body, alarms.COMPOSITE_PROPERTIES)))
+    return found
+
+
+def _given(body: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key in names and value not in (None, "", [])}
+
+
+def states_of(found: list[alarms.Alarm], store: Store, end: int) -> dict[str, str]:
+    """The states of alarms at the end of the data."""
     alarms.run(found, store, end - ALARM_HOURS * 3600, end)
     return {alarm.name: alarm.state for alarm in found}
 
@@ -80,15 +100,15 @@ def main() -> None:
     start, _ = dashboards.time_range(body, end)
     if arguments.days:
         start = end - arguments.days * 86_400
-    states: dict[str, str] = {}
     if arguments.endpoint:
-        body, store, events = of_endpoint(arguments.endpoint, arguments.dashboard, start, end)
+        body, store, events, watched = of_endpoint(arguments.endpoint, arguments.dashboard, start, end)
     else:
         sent = sample_requests.requests()
         store, events = sample_requests.metric_data(sent), sample_requests.events(sent)
         sample_requests.put_healthy(store, stack)
-        states = states_of(stack, store, sample_requests.END)
+        watched = of_stack(stack)
     try:
+        states = states_of(watched, store, int(end) // 60 * 60)
         shown = dashboards.chosen(body, store)
         text = render.page(
             dashboards.widgets(shown, start, end), store, events, start, end, title=stack.name, states=states

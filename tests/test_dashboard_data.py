@@ -9,6 +9,7 @@ import math
 import re
 from collections import defaultdict
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ STACK = Stack(TEMPLATE)
 RANGES = {"a day": (86_400, 300), "ten days": (10 * 86_400, 3600)}
 
 # A small dashboard with each kind of widget and view, which is tested even if the template has none.
-SMALL = {
+SMALL: dict[str, Any] = {
     "start": "-P1D",
     "variables": [
         {

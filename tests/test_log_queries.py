@@ -6,6 +6,7 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import sample_requests as sample
-from cloudwatch.logs_insights import Event, run
+from cloudwatch.logs_insights import Event, Row, run
 from cloudwatch.stack import Stack
 from test_template import TEMPLATE
 
@@ -117,7 +118,7 @@ def denials_by_code_and_cost_center(rows):
 
 
 def tokens_by_model_and_outcome(rows):
-    expected = {}
+    expected: dict[tuple[str, str], dict[str, int]] = {}
     for each in SENT:
         row = expected.setdefault((each.model_id, each.outcome), {"input": 0, "output": 0, "requests": 0})
         row["input"] += each.input_tokens
@@ -184,7 +185,7 @@ DOCUMENTED = {
     "count(*) as failures": failures_of_functions,
 }
 # The name of each saved query of the template after its last slash, and the check of its rows.
-SAVED_CHECKS = {}
+SAVED_CHECKS: dict[str, Callable[[list[Row]], None]] = {}
 
 
 @pytest.mark.parametrize("query", documented())

@@ -193,28 +193,31 @@ def _percentile(percent: float, found: list[Observations]) -> float:
     return values[max(int(rank), 1) - 1]
 
 
-def from_cloudwatch(client: Any, namespaces: Iterable[str], start: float, end: float, now: float) -> Store:
-    """Copies the data of all metrics of the namespaces from CloudWatch, minute by minute.
+def from_cloudwatch(
+    client: Any, namespaces: Iterable[str], start: float, end: float, now: float, period: int = 60
+) -> Store:
+    """Copies the data of all metrics of the namespaces from CloudWatch, in steps of `period` seconds.
 
-    Only statistic sets arrive, so a percentile needs minutes with equal values.
+    Up to three values in a step are exact. More become a statistic set, which has no percentiles. The local AWS keeps each second,
+    so with a period of 1 nearly all values are exact.
     """
     store = Store(now)
     for namespace in namespaces:
         pages = client.get_paginator("list_metrics").paginate(Namespace=namespace)
         metrics = [_metric_of(each) for page in pages for each in page["Metrics"]]
         for first in range(0, len(metrics), METRICS_A_CALL):
-            _copy(client, store, metrics[first : first + METRICS_A_CALL], start, end)
+            _copy(client, store, metrics[first : first + METRICS_A_CALL], start, end, period)
     return store
 
 
 STATISTICS = ("Sum", "SampleCount", "Minimum", "Maximum")
 
 
-def _copy(client: Any, store: Store, metrics: list[Metric], start: float, end: float) -> None:
+def _copy(client: Any, store: Store, metrics: list[Metric], start: float, end: float, period: int) -> None:
     queries = [
         {
             "Id": f"m{number}_{stat.lower()}",
-            "MetricStat": {"Metric": _request_of(metric), "Period": 60, "Stat": stat},
+            "MetricStat": {"Metric": _request_of(metric), "Period": period, "Stat": stat},
         }
         for number, metric in enumerate(metrics)
         for stat in STATISTICS
@@ -234,7 +237,20 @@ def _copy(client: Any, store: Store, metrics: list[Metric], start: float, end: f
     for number, metric in enumerate(metrics):
         total, count, least, most = (found.get(f"m{number}_{stat.lower()}", {}) for stat in STATISTICS)
         for time in total:
-            store.put_set(metric, time, total[time], count[time], least[time], most[time])
+            _put(store, metric, time, (total[time], count[time], least[time], most[time]))
+
+
+def _put(store: Store, metric: Metric, time: float, found: tuple[float, float, float, float]) -> None:
+    """Adds what CloudWatch says of a step. Three values follow from their sum, minimum and maximum."""
+    total, count, least, most = found
+    if count == 1:
+        store.put(metric, time, total)
+    elif count == 2:
+        store.put(metric, time, least, most)
+    elif count == 3:
+        store.put(metric, time, least, total - least - most, most)
+    else:
+        store.put_set(metric, time, total, count, least, most)
 
 
 def _metric_of(listed: dict[str, Any]) -> Metric:
