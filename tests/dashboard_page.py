@@ -47,7 +47,7 @@ def of_endpoint(
     cloudwatch = session.client("cloudwatch", endpoint_url=endpoint)
     logs = session.client("logs", endpoint_url=endpoint)
     body = json.loads(cloudwatch.get_dashboard(DashboardName=name)["DashboardBody"])
-    store = from_cloudwatch(cloudwatch, NAMESPACES, start, end, end, period=1)
+    store = from_cloudwatch(cloudwatch, NAMESPACES, start, end, end)
     pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix="/aws/lambda/")
     groups = [group["logGroupName"] for page in pages for group in page["logGroups"]]
     events = [

@@ -517,13 +517,13 @@ def test_data_come_from_cloudwatch():
     """The store has the same sums as CloudWatch's answers, here of a client that answers as the API reference says."""
     time = datetime.fromtimestamp(START, UTC)
     listing = [{"Metrics": [{"Namespace": "N", "MetricName": "m", "Dimensions": [{"Name": "a", "Value": "b"}]}]}]
-    answers = {"sum": 7.0, "samplecount": 2.0, "minimum": 3.0, "maximum": 4.0}
+    answers = {"Sum": 7.0, "SampleCount": 2.0, "Minimum": 3.0, "Maximum": 4.0, "p95": 3.9}
     asked = []
 
     def get_metric_data(**request):
         asked.extend(request["MetricDataQueries"])
         results = [
-            {"Id": query["Id"], "Timestamps": [time], "Values": [answers[query["Id"].split("_")[1]]]}
+            {"Id": query["Id"], "Timestamps": [time], "Values": [answers[query["MetricStat"]["Stat"]]]}
             for query in request["MetricDataQueries"]
         ]
         return [{"MetricDataResults": results}]
@@ -536,9 +536,8 @@ def test_data_come_from_cloudwatch():
     assert {query["MetricStat"]["Stat"] for query in asked} == {"Sum", "SampleCount", "Minimum", "Maximum"}
     metric = Metric.of("N", "m", {"a": "b"})
     assert store.metrics() == [metric]
-    assert [store.series(metric, stat, GRID).latest for stat in ("Sum", "Average", "Minimum", "Maximum")] == [
-        7,
-        3.5,
-        3,
-        4,
-    ]
+    wanted = ("Sum", "Average", "Minimum", "Maximum")
+    assert [store.series(metric, stat, GRID).latest for stat in wanted] == [7, 3.5, 3, 4]
+    # A percentile is CloudWatch's own.
+    assert store.series(metric, "p95", GRID).latest == 3.9
+    assert asked[-1]["MetricStat"]["Period"] == GRID.period

@@ -99,11 +99,18 @@ class Series:
         return self.values[max(self.values)] if self.values else None
 
 
-class Store:
-    """Metric data in memory. `now` is the time of every query, in seconds since 1970."""
+# Asks CloudWatch for one statistic of one metric: the values by the beginning of each period.
+Ask = Callable[[Metric, str, Grid], dict[int, float]]
 
-    def __init__(self, now: float) -> None:
-        self.now = now
+
+class Store:
+    """Metric data in memory. `now` is the time of every query, in seconds since 1970.
+
+    With `ask`, the percentiles of metrics come from CloudWatch, because statistic sets have none.
+    """
+
+    def __init__(self, now: float, ask: Ask | None = None) -> None:
+        self.now, self.ask = now, ask
         self._data: dict[Metric, list[Observations]] = {}
         self._sorted = True
 
@@ -154,6 +161,8 @@ class Store:
 
     def series(self, metric: Metric, stat: str, grid: Grid) -> Series:
         """One statistic of one metric in each period that has data."""
+        if self.ask is not None and PERCENTILE.fullmatch(stat):
+            return Series(self.ask(metric, stat, grid), grid, label=metric.name, metric=metric)
         values = {time: statistic(stat, found) for time, found in self.buckets(metric, grid).items()}
         return Series(values, grid, label=metric.name, metric=metric)
 
@@ -193,35 +202,47 @@ def _percentile(percent: float, found: list[Observations]) -> float:
     return values[max(int(rank), 1) - 1]
 
 
-def from_cloudwatch(
-    client: Any, namespaces: Iterable[str], start: float, end: float, now: float, period: int = 60
-) -> Store:
-    """Copies the data of all metrics of the namespaces from CloudWatch, in steps of `period` seconds.
+def from_cloudwatch(client: Any, namespaces: Iterable[str], start: float, end: float, now: float) -> Store:
+    """Copies the data of all metrics of the namespaces from CloudWatch, minute by minute.
 
-    Up to three values in a step are exact. More become a statistic set, which has no percentiles. The local AWS keeps each second,
-    so with a period of 1 nearly all values are exact.
+    Percentiles are not copied. The store asks CloudWatch for each when it is needed.
     """
-    store = Store(now)
+
+    def ask(metric: Metric, stat: str, grid: Grid) -> dict[int, float]:
+        stat_of = {"Metric": _request_of(metric), "Period": grid.period, "Stat": stat}
+        found = _answers(client, [{"Id": "m", "MetricStat": stat_of}], grid.start, grid.end)
+        return {int(time): value for time, value in found.get("m", {}).items()}
+
+    store = Store(now, ask)
     for namespace in namespaces:
         pages = client.get_paginator("list_metrics").paginate(Namespace=namespace)
         metrics = [_metric_of(each) for page in pages for each in page["Metrics"]]
         for first in range(0, len(metrics), METRICS_A_CALL):
-            _copy(client, store, metrics[first : first + METRICS_A_CALL], start, end, period)
+            _copy(client, store, metrics[first : first + METRICS_A_CALL], start, end)
     return store
 
 
 STATISTICS = ("Sum", "SampleCount", "Minimum", "Maximum")
 
 
-def _copy(client: Any, store: Store, metrics: list[Metric], start: float, end: float, period: int) -> None:
+def _copy(client: Any, store: Store, metrics: list[Metric], start: float, end: float) -> None:
     queries = [
         {
             "Id": f"m{number}_{stat.lower()}",
-            "MetricStat": {"Metric": _request_of(metric), "Period": period, "Stat": stat},
+            "MetricStat": {"Metric": _request_of(metric), "Period": 60, "Stat": stat},
         }
         for number, metric in enumerate(metrics)
         for stat in STATISTICS
     ]
+    found = _answers(client, queries, start, end)
+    for number, metric in enumerate(metrics):
+        total, count, least, most = (found.get(f"m{number}_{stat.lower()}", {}) for stat in STATISTICS)
+        for time in total:
+            store.put_set(metric, time, total[time], count[time], least[time], most[time])
+
+
+def _answers(client: Any, queries: list[dict[str, Any]], start: float, end: float) -> dict[str, dict[float, float]]:
+    """The values of each query by their times."""
     pages = client.get_paginator("get_metric_data").paginate(
         MetricDataQueries=queries,
         StartTime=datetime.fromtimestamp(start, UTC),
@@ -234,23 +255,7 @@ def _copy(client: Any, store: Store, metrics: list[Metric], start: float, end: f
             # The API reference of MetricDataResult: both lists have the same order and length.
             for position, time in enumerate(result["Timestamps"]):
                 points[time.timestamp()] = result["Values"][position]
-    for number, metric in enumerate(metrics):
-        total, count, least, most = (found.get(f"m{number}_{stat.lower()}", {}) for stat in STATISTICS)
-        for time in total:
-            _put(store, metric, time, (total[time], count[time], least[time], most[time]))
-
-
-def _put(store: Store, metric: Metric, time: float, found: tuple[float, float, float, float]) -> None:
-    """Adds what CloudWatch says of a step. Three values follow from their sum, minimum and maximum."""
-    total, count, least, most = found
-    if count == 1:
-        store.put(metric, time, total)
-    elif count == 2:
-        store.put(metric, time, least, most)
-    elif count == 3:
-        store.put(metric, time, least, total - least - most, most)
-    else:
-        store.put_set(metric, time, total, count, least, most)
+    return found
 
 
 def _metric_of(listed: dict[str, Any]) -> Metric:
