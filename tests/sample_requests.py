@@ -83,6 +83,11 @@ class Request:
         return APPLICATIONS[self.application][1]
 
     @property
+    def is_priced(self) -> bool:
+        """True if the usage is known, and so its cost."""
+        return self.outcome == "Succeeded"
+
+    @property
     def scopes(self) -> list[str]:
         return [scope for scope in (f"costCenter#{self.cost_center}", f"model#{self.model_id}") if scope in LIMITS]
 
@@ -192,11 +197,10 @@ def audit_line(request: Request) -> dict[str, Any]:
             "timestamp": moment,
             "modelMetric": request.model_id,
         },
-        "priced": True,
-        "price_source": "catalogue",
-        "cost_usd": f"{request.dollars:f}",
         "steps_ms": request.steps,
     }
+    if request.is_priced:
+        line |= {"priced": True, "cost_usd": f"{request.dollars:f}", "price_source": "catalogue"}
     if request.outcome != "Denied":
         line["held_input_tokens"] = request.held_tokens - 1000
         line["held_output_tokens"] = 1000
@@ -234,7 +238,6 @@ def _put_request(store: Store, request: Request) -> None:
     put("InvocationFailed", request.outcome == "InvocationFailed", **request.dimensions)
     put("InputTokens", request.input_tokens, **request.dimensions)
     put("OutputTokens", request.output_tokens, **request.dimensions)
-    put("CostUsd", float(request.dollars), **request.dimensions)
     put("DecisionLatency", request.steps["decision"])
     for step in STEPS:
         if step in request.steps:
@@ -244,14 +247,16 @@ def _put_request(store: Store, request: Request) -> None:
         put("BudgetForecastPercent", request.forecast[scope], Scope=scope)
     if approved:
         put("StepLatency", request.steps["model"], Step="model")
+    else:
+        put("Denials", 1, Code=str(request.code))
+    if request.is_priced:
+        put("CostUsd", float(request.dollars), **request.dimensions)
         put("ModelLatency", request.steps["model"], ModelId=request.model_id)
         put("HeldTokens", request.held_tokens)
         put("UsedTokens", request.input_tokens + request.output_tokens)
         for name, tokens in (("InputTokenCount", request.input_tokens), ("OutputTokenCount", request.output_tokens)):
             store.put(Metric.of("AWS/Bedrock", name, {"ModelId": request.model_id}), request.time, tokens)
         store.put(Metric.of("AWS/Bedrock", "Invocations", {"ModelId": request.model_id}), request.time, 1)
-    else:
-        put("Denials", 1, Code=str(request.code))
     if request.number % 97 == 5:
         put("Degradations", 1, Action="clamp")
 

@@ -104,16 +104,17 @@ CAUSES = {
     "BudgetNearlyUsedAlarm": Cause(
         metric(SENTRY, "BudgetUsedPercent", Scope="costCenter#support"), (79, 80, 99), 12, every=10
     ),
+    # The sentry denies what does not fit, so the settled usage of a budget that is used up stays a little below its limit.
     "BudgetUsedUpAlarm": Cause(
         metric(SENTRY, "BudgetUsedPercent", Scope="costCenter#support"),
-        (85, 100),
+        (85, 99.5),
         12,
         every=10,
         also=("BudgetNearlyUsedAlarm",),
     ),
     "BudgetForecastAlarm": Cause(metric(SENTRY, "BudgetForecastPercent", Scope="costCenter#support"), 140, 60, every=5),
     "ModelFailuresAlarm": Cause(of_requests("InvocationFailed"), 1, 0),
-    "UngovernedSpendAlarm": Cause(metric(SENTRY, "UngovernedTokens", ModelId="us.amazon.nova-lite-v1:0"), 500),
+    "UngovernedUsageAlarm": Cause(metric(SENTRY, "UngovernedTokens", ModelId="us.amazon.nova-lite-v1:0"), 500),
     "ProfileInvocationsAlarm": Cause(metric("AWS/Bedrock", "Invocations", ModelId="abc123"), 10, 1),
     "ProfileInputTokensAlarm": Cause(metric("AWS/Bedrock", "InputTokenCount", ModelId="abc123"), 9_000, 100),
     "ProfileOutputTokensAlarm": Cause(metric("AWS/Bedrock", "OutputTokenCount", ModelId="abc123"), 9_000, 100),
