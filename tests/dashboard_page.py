@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from cloudwatch import alarms, dashboards, logs_insights, render
 from cloudwatch.refused import Refused
 from cloudwatch.stack import Stack
 from cloudwatch.store import Store, from_cloudwatch
+from month_folder import Month
 from test_template import Loader
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,20 +31,46 @@ NAMESPACES = ("GenAIRateLimiting", "AWS/Bedrock", "AWS/BedrockMantle", "AWS/Lamb
 ALARM_HOURS = 6
 
 
-def of_template(path: Path) -> tuple[dict[str, Any], Stack]:
-    """The dashboard and the stack of a template with its default parameters."""
-    stack = Stack(yaml.load(path.read_text(encoding="utf-8"), Loader))
-    found = stack.resources("AWS::CloudWatch::Dashboard")
+@dataclass
+class Shown:
+    """What a page shows. `end` is the end of the range, in seconds since 1970."""
+
+    body: dict[str, Any]
+    store: Store
+    events: list[logs_insights.Event]
+    alarms: list[alarms.Alarm]
+    end: float
+
+
+def body_of(stack: Stack) -> dict[str, Any]:
+    """The dashboard of a stack."""
+    found = list(stack.resources("AWS::CloudWatch::Dashboard").values())
     if len(found) != 1:
-        sys.exit(f"{path} has {len(found)} dashboards")
-    (properties,) = found.values()
-    return json.loads(properties["DashboardBody"]), stack
+        sys.exit(f"the template has {len(found)} dashboards")
+    body: dict[str, Any] = json.loads(found[0]["DashboardBody"])
+    return body
 
 
-def of_endpoint(
-    endpoint: str, name: str, start: float, end: float
-) -> tuple[dict[str, Any], Store, list[logs_insights.Event], list[alarms.Alarm]]:
+def of_sample(template: dict[str, Any]) -> Shown:
+    """The dashboard of a template with made-up requests."""
+    stack = Stack(template)
+    sent = sample_requests.requests()
+    store = sample_requests.metric_data(sent)
+    sample_requests.put_healthy(store, stack)
+    return Shown(body_of(stack), store, sample_requests.events(sent), of_stack(stack), sample_requests.END)
+
+
+def of_month(template: dict[str, Any], folder: Path) -> Shown:
+    """The dashboard of a template with the data of a simulated month."""
+    month = Month(folder)
+    stack = Stack(template, name=month.stack_name)
+    return Shown(body_of(stack), month.store, month.events, of_stack(stack), month.end)
+
+
+def of_endpoint(endpoint: str, name: str, days: float) -> Shown:
     """The dashboard, the metric data, the log events and the alarms of a stack on the local AWS."""
+    end = time.time()
+    start = end - days * 86_400
     session = boto3.Session("test", "test", region_name="us-east-1")
     cloudwatch = session.client("cloudwatch", endpoint_url=endpoint)
     logs = session.client("logs", endpoint_url=endpoint)
@@ -53,7 +81,7 @@ def of_endpoint(
     events = [
         event for group in groups for event in logs_insights.events_of(logs, group, int(start * 1000), int(end * 1000))
     ]
-    return body, store, events, of_cloudwatch(cloudwatch)
+    return Shown(body, store, events, of_cloudwatch(cloudwatch), end)
 
 
 def of_stack(stack: Stack) -> list[alarms.Alarm]:
@@ -87,32 +115,33 @@ def states_of(found: list[alarms.Alarm], store: Store, end: int) -> dict[str, st
     return {alarm.name: alarm.state for alarm in found}
 
 
+def html(shown: Shown, days: float) -> str:
+    """The page of a dashboard for the last days of its data."""
+    start = shown.end - days * 86_400
+    states = states_of(shown.alarms, shown.store, int(shown.end) // 60 * 60)
+    body = dashboards.chosen(shown.body, shown.store)
+    widgets = dashboards.widgets(body, start, shown.end)
+    return render.page(widgets, shown.store, shown.events, start, shown.end, title="Dashboard", states=states)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", type=Path, help="the HTML file to write")
     parser.add_argument("--template", type=Path, default=ROOT / "template.yaml")
-    parser.add_argument("--endpoint", help="URL of the local AWS; without it, the data are made up")
+    parser.add_argument("--month", type=Path, help="the folder of a simulated month")
+    parser.add_argument("--endpoint", help="URL of the local AWS")
     parser.add_argument("--dashboard", default="cost-sentry", help="name of the dashboard on the local AWS")
-    parser.add_argument("--days", type=float, help="range; the default is that of the dashboard")
+    parser.add_argument("--days", type=float, default=1.0, help="days before the end of the data; 1 is the default")
     arguments = parser.parse_args()
-    body, stack = of_template(arguments.template)
-    end: float = time.time() if arguments.endpoint else sample_requests.END
-    start, _ = dashboards.time_range(body, end)
-    if arguments.days:
-        start = end - arguments.days * 86_400
+    template = yaml.load(arguments.template.read_text(encoding="utf-8"), Loader)
     if arguments.endpoint:
-        body, store, events, watched = of_endpoint(arguments.endpoint, arguments.dashboard, start, end)
+        shown = of_endpoint(arguments.endpoint, arguments.dashboard, arguments.days)
+    elif arguments.month:
+        shown = of_month(template, arguments.month)
     else:
-        sent = sample_requests.requests()
-        store, events = sample_requests.metric_data(sent), sample_requests.events(sent)
-        sample_requests.put_healthy(store, stack)
-        watched = of_stack(stack)
+        shown = of_sample(template)
     try:
-        states = states_of(watched, store, int(end) // 60 * 60)
-        shown = dashboards.chosen(body, store)
-        text = render.page(
-            dashboards.widgets(shown, start, end), store, events, start, end, title=stack.name, states=states
-        )
+        text = html(shown, arguments.days)
     except Refused as error:
         sys.exit(f"the dashboard cannot be drawn: {error}")
     arguments.page.write_text(text, encoding="utf-8")

@@ -83,9 +83,14 @@ class Request:
         return APPLICATIONS[self.application][1]
 
     @property
-    def is_priced(self) -> bool:
-        """True if the usage is known, and so its cost."""
+    def knows_usage(self) -> bool:
+        """True if the model answered, so that its usage is known."""
         return self.outcome == "Succeeded"
+
+    @property
+    def is_priced(self) -> bool:
+        """True if the cost is known. All models of the sample have a price."""
+        return self.knows_usage
 
     @property
     def scopes(self) -> list[str]:
@@ -200,7 +205,7 @@ def audit_line(request: Request) -> dict[str, Any]:
         "steps_ms": request.steps,
     }
     if request.is_priced:
-        line |= {"priced": True, "cost_usd": f"{request.dollars:f}", "price_source": "catalogue"}
+        line |= {"usage": "known", "priced": True, "cost_usd": f"{request.dollars:f}", "price_source": "catalogue"}
     if request.outcome != "Denied":
         line["held_input_tokens"] = request.held_tokens - 1000
         line["held_output_tokens"] = 1000
