@@ -64,7 +64,7 @@ def of_month(template: dict[str, Any], folder: Path) -> Shown:
     """The dashboard of a template with the data of a simulated month."""
     month = Month(folder)
     stack = Stack(template, name=month.stack_name)
-    return Shown(body_of(stack), month.store, month.events, of_stack(stack), month.end)
+    return Shown(body_of(stack), month.store, month.events, with_data(of_stack(stack), month.store), month.end)
 
 
 def of_endpoint(endpoint: str, name: str, days: float) -> Shown:
@@ -81,7 +81,7 @@ def of_endpoint(endpoint: str, name: str, days: float) -> Shown:
     events = [
         event for group in groups for event in logs_insights.events_of(logs, group, int(start * 1000), int(end * 1000))
     ]
-    return Shown(body, store, events, of_cloudwatch(cloudwatch), end)
+    return Shown(body, store, events, with_data(of_cloudwatch(cloudwatch), store), end)
 
 
 def of_stack(stack: Stack) -> list[alarms.Alarm]:
@@ -92,6 +92,23 @@ def of_stack(stack: Stack) -> list[alarms.Alarm]:
     for name, body in stack.resources(alarms.COMPOSITE_ALARM).items():
         found.append(alarms.composite_alarm(stack.ref(name), body))
     return found
+
+
+def with_data(found: list[alarms.Alarm], store: Store) -> list[alarms.Alarm]:
+    """The alarms on namespaces of which there are data, and the composite alarms of these alarms only.
+
+    The local AWS publishes no metrics of Lambda, Step Functions and SQS, so the state of the other alarms is not known.
+    """
+    namespaces = {metric.namespace for metric in store.metrics()}
+    metric_alarms = [
+        alarm
+        for alarm in found
+        if isinstance(alarm, alarms.MetricAlarm)
+        and all(query.metric is None or query.metric.namespace in namespaces for query in alarm.queries)
+    ]
+    names = {alarm.name for alarm in metric_alarms}
+    composites = [alarm for alarm in found if isinstance(alarm, alarms.CompositeAlarm) and set(alarm.members) <= names]
+    return [*metric_alarms, *composites]
 
 
 def of_cloudwatch(client: Any) -> list[alarms.Alarm]:
@@ -115,12 +132,12 @@ def states_of(found: list[alarms.Alarm], store: Store, end: int) -> dict[str, st
     return {alarm.name: alarm.state for alarm in found}
 
 
-def html(shown: Shown, days: float) -> str:
+def html(shown: Shown, days: float, period: int | None) -> str:
     """The page of a dashboard for the last days of its data."""
     start = shown.end - days * 86_400
     states = states_of(shown.alarms, shown.store, int(shown.end) // 60 * 60)
     body = dashboards.chosen(shown.body, shown.store)
-    widgets = dashboards.widgets(body, start, shown.end)
+    widgets = dashboards.widgets(body, start, shown.end, period)
     return render.page(widgets, shown.store, shown.events, start, shown.end, title="Dashboard", states=states)
 
 
@@ -132,6 +149,7 @@ def main() -> None:
     parser.add_argument("--endpoint", help="URL of the local AWS")
     parser.add_argument("--dashboard", default="cost-sentry", help="name of the dashboard on the local AWS")
     parser.add_argument("--days", type=float, default=1.0, help="days before the end of the data; 1 is the default")
+    parser.add_argument("--period", type=int, help="seconds that override the period of all graphs")
     arguments = parser.parse_args()
     template = yaml.load(arguments.template.read_text(encoding="utf-8"), Loader)
     if arguments.endpoint:
@@ -141,7 +159,7 @@ def main() -> None:
     else:
         shown = of_sample(template)
     try:
-        text = html(shown, arguments.days)
+        text = html(shown, arguments.days, arguments.period)
     except Refused as error:
         sys.exit(f"the dashboard cannot be drawn: {error}")
     arguments.page.write_text(text, encoding="utf-8")

@@ -63,13 +63,17 @@ class Widget:
         return logs_insights.run(self.properties["query"], inside)
 
 
-def widgets(body: Mapping[str, Any], start: float | None = None, end: float | None = None) -> list[Widget]:
+def widgets(
+    body: Mapping[str, Any], start: float | None = None, end: float | None = None, period: int | None = None
+) -> list[Widget]:
     """The widgets of a dashboard, from the top left to the bottom right.
 
-    With a range, their periods adapt to it, unless the dashboard has the `periodOverride` `inherit`.
+    With a range, their periods adapt to it, unless the dashboard has the `periodOverride` `inherit`. `period` overrides all
+    periods, as a viewer can do in the console.
     """
-    adapts = start is not None and end is not None and body.get("periodOverride", "auto") == "auto"
-    period = automatic_period(end - start) if adapts and start is not None and end is not None else None
+    adapts = period is None and body.get("periodOverride", "auto") == "auto"
+    if adapts and start is not None and end is not None:
+        period = automatic_period(end - start)
     found = [_widget(each, period) for each in body["widgets"]]
     if len(found) > MOST_WIDGETS:
         raise Refused(f"a dashboard has at most {MOST_WIDGETS} widgets, not {len(found)}")

@@ -52,6 +52,7 @@ th { color: var(--soft); font-weight: 600; } td.number { text-align: right; font
 .alarms span { color: #fff; border-radius: 4px; padding: 1px 7px; font-size: 11.5px; }
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif; } svg text.strong { fill: var(--ink); font-weight: 600; }
 svg .axis { stroke: var(--line); }
+@media (max-width: 800px) { .grid { display: block; } .card { margin-bottom: 10px; } .card svg { min-height: 170px; } }
 """
 
 
