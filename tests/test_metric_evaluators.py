@@ -197,6 +197,13 @@ def test_minutes_are_kept_for_fifteen_days():
     assert store.series(metric, "Sum", Grid(START, START + 300, 300)).values == {START: 1}
 
 
+def test_the_future_has_no_data():
+    store, metric = Store(START + 600), Metric.of("N", "m")
+    for time in (START, START + 599, START + 600):
+        store.put(metric, time, 1)
+    assert store.series(metric, "Sum", GRID).values == {START: 1, START + 300: 1}
+
+
 # ---- Metrics Insights: "Metrics Insights query components and syntax"
 
 BALANCERS = {
