@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -23,7 +24,7 @@ SAVED = "AWS::Logs::QueryDefinition"
 SENT = sample.requests()
 # The id that the queries of the documentation name belongs to a request of the sample.
 EXAMPLE = "cfc6420c-bfd2-4895-99c5-fabc318fcc48"
-CHOSEN = SENT[1234]
+CHOSEN = next(each for each in SENT[1234:] if each.is_priced)
 
 
 def line(time, group, **fields):
@@ -184,8 +185,66 @@ DOCUMENTED = {
     "would_deny.0.code": observed,
     "count(*) as failures": failures_of_functions,
 }
+
+
+def spend_by_cost_center(rows):
+    expected: dict[str, dict[str, Decimal | int]] = {}
+    for each in SENT:
+        row = expected.setdefault(each.cost_center, {"usd": Decimal(0), "input": 0, "output": 0, "requests": 0})
+        row["usd"] += each.dollars if each.is_priced else 0
+        row["input"] += each.input_tokens
+        row["output"] += each.output_tokens
+        row["requests"] += 1
+    assert {row["tags.costCenter"]: without(row, "tags.costCenter") for row in rows} == expected
+    assert [row["usd"] for row in rows] == sorted((row["usd"] for row in rows), reverse=True)
+
+
+def top_applications(rows):
+    expected: dict[str, dict[str, Decimal | int]] = {}
+    for each in SENT:
+        if each.is_priced:
+            row = expected.setdefault(each.application, {"usd": Decimal(0), "output": 0, "requests": 0})
+            row["usd"] += each.dollars
+            row["output"] += each.output_tokens
+            row["requests"] += 1
+    ranked = sorted(expected, key=lambda name: expected[name]["usd"], reverse=True)
+    assert [row["tags.applicationId"] for row in rows] == ranked[:20]
+    assert {row["tags.applicationId"]: without(row, "tags.applicationId") for row in rows} == expected
+
+
+def slowest_steps(rows):
+    steps = ("validate", "gather", "reserve", "model", "settle")
+    expected = {}
+    for model_id in {each.model_id for each in SENT}:
+        sent = [each for each in SENT if each.model_id == model_id]
+        row = {"requests": len(sent), "slowest": max(each.steps["total"] for each in sent)}
+        for step in steps:
+            values = sorted(each.steps[step] for each in sent if step in each.steps)
+            row[step] = values[max(math.ceil(len(values) * 0.99), 1) - 1]
+        expected[model_id] = row
+    assert {row["model_id"]: without(row, "model_id") for row in rows} == expected
+    assert [row["slowest"] for row in rows] == sorted((row["slowest"] for row in rows), reverse=True)
+
+
+def story(rows):
+    one_request(rows)
+    (row,) = rows
+    assert row["execution_id"] == sample.audit_line(CHOSEN)["execution_id"]
+    assert row["cost_usd"] == f"{CHOSEN.dollars:f}"
+    for step in ("decision", "model", "total"):
+        assert row[f"steps_ms.{step}"] == CHOSEN.steps[step]
+
+
 # The name of each saved query of the template after its last slash, and the check of its rows.
-SAVED_CHECKS: dict[str, Callable[[list[Row]], None]] = {}
+SAVED_CHECKS: dict[str, Callable[[list[Row]], None]] = {
+    "Denials by reason": denials_by_code_and_cost_center,
+    "Spend by cost center": spend_by_cost_center,
+    "Top applications": top_applications,
+    "Slowest steps": slowest_steps,
+    "One request's story": story,
+}
+# What a reader replaces in a saved query by the id of a request.
+PLACEHOLDER = "REQUEST-ID"
 
 
 @pytest.mark.parametrize("query", documented())
@@ -204,7 +263,7 @@ def test_a_saved_query_finds_what_it_says(name):
     body = saved()[name]
     groups = set(body.get("LogGroupNames", [])) or {event.group for event in EVENTS}
     assert groups <= {event.group for event in EVENTS}, "the log groups of the query exist"
-    query = body["QueryString"]
+    query = body["QueryString"].replace(PLACEHOLDER, EXAMPLE)
     SAVED_CHECKS[name.rpartition("/")[2]](run(query, [event for event in EVENTS if event.group in groups]).rows)
 
 
