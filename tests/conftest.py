@@ -22,13 +22,13 @@ def pytest_addoption(parser):
     group.addoption("--bedrock-endpoint", help="URL of the Bedrock simulator")
     group.addoption("--log-dir", help="directory with the logs of the local AWS, searched for prompt and answer texts")
     group.addoption("--region", help="AWS Region of the stack")
-    group.addoption("--month", help="the folder of a simulated month (`cargo xtask month`), for its dashboard")
     group.addoption(
         "--without-ledger",
         help="the program that decides by CloudWatch alone, for comparison (example `without_ledger` of fn-reserve)",
     )
     group.addoption("--repetitions", type=int, default=1, help="how often a hundred clients meet a budget for ten")
     group.addoption("--faults", type=int, default=300, help="faults of the crash campaign, at least")
+    group.addoption("--month", help="the folder of a simulated month (`cargo xtask month`), for its dashboard")
 
 
 def pytest_collection_modifyitems(config, items):
