@@ -51,9 +51,14 @@ def body_of(stack: Stack) -> dict[str, Any]:
     return body
 
 
+def everything(template: dict[str, Any]) -> dict[str, str]:
+    """The parameters of a stack that has all alarms."""
+    return {"Observability": "full"} if "Observability" in template["Parameters"] else {}
+
+
 def of_sample(template: dict[str, Any]) -> Shown:
     """The dashboard of a template with made-up requests."""
-    stack = Stack(template)
+    stack = Stack(template, everything(template))
     sent = sample_requests.requests()
     store = sample_requests.metric_data(sent)
     sample_requests.put_healthy(store, stack)
@@ -63,7 +68,7 @@ def of_sample(template: dict[str, Any]) -> Shown:
 def of_month(template: dict[str, Any], folder: Path) -> Shown:
     """The dashboard of a template with the data of a simulated month."""
     month = Month(folder)
-    stack = Stack(template, name=month.stack_name)
+    stack = Stack(template, everything(template), name=month.stack_name)
     return Shown(body_of(stack), month.store, month.events, with_data(of_stack(stack), month.store), month.end)
 
 

@@ -570,6 +570,11 @@ def test_a_budget_at_its_limit_is_red():
     assert half == (render.COLORS[0], "50")
 
 
+def test_alarms_in_alarm_come_first():
+    text = render._alarms([f"arn:aws:cloudwatch:us-east-1:1:alarm:{name}" for name in "abc"], {"a": "OK", "b": "ALARM"})
+    assert re.findall(r'title="(\w+)">(\w)<', text) == [("ALARM", "b"), ("OK", "a"), ("INSUFFICIENT_DATA", "c")]
+
+
 def test_markdown():
     assert render.markdown("# A\n- **b** [c](https://d.e) `<f>`") == (
         '<h1>A</h1><p>• <b>b</b> <a href="https://d.e">c</a> <code>&lt;f&gt;</code></p>'

@@ -185,9 +185,10 @@ def _log(widget: Widget, result: Result) -> str:
 
 
 def _alarms(arns: Iterable[str], states: Mapping[str, str]) -> str:
+    """One chip an alarm. Those in alarm come first."""
+    names = [arn.rpartition(":alarm:")[2] for arn in arns]
     chips = []
-    for arn in arns:
-        name = arn.rpartition(":alarm:")[2]
+    for name in sorted(names, key=lambda each: states.get(each) != "ALARM"):
         state = states.get(name, "INSUFFICIENT_DATA")
         chips.append(f'<span style="background:{ALARM_COLORS[state]}" title="{state}">{html.escape(name)}</span>')
     return f'<div class="alarms">{"".join(chips)}</div>'
@@ -333,7 +334,7 @@ def _bar_chart(
     width, height = size or (420, 240)
     count = min(len(names), MOST_BARS)
     longest = max(len(name) for name in names[:count])
-    left, thick = min(width * 0.55, longest * LETTER + 12), min((height - 4) / count, 30)
+    left, thick = min(width * 0.55, longest * LETTER + 12), min((height - 4) / count, 38)
     most = max([*values, *(band.value * 1.15 for band in bands), 1e-9])
     scale = (width - left - 96) / most
     parts = []
