@@ -4,6 +4,7 @@ mod decided;
 mod error;
 mod pack;
 mod record;
+mod scan;
 mod scopes;
 mod spent;
 mod sums;
@@ -13,6 +14,7 @@ use aws_sdk_dynamodb::Client;
 pub use decided::{Decided, MARKED_DAYS, NoInstant};
 pub use error::HistoryError;
 pub use record::{Recorded, Report};
+pub use scan::AllDays;
 pub use spent::Day;
 pub use sums::{Sums, attribute};
 

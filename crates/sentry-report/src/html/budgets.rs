@@ -1,0 +1,165 @@
+//! The cards of the budgets.
+
+use chrono::{DateTime, NaiveTime, Utc};
+use sentry_domain::Unit;
+
+use super::{Name, instant};
+use crate::budget::{Budget, BudgetUnit, Lasts, Status};
+use crate::chart::place;
+use crate::report::Report;
+use crate::text;
+
+/// The most budgets in the page.
+const MOST_CARDS: usize = 24;
+/// Width and height of the picture of a pace.
+const WIDTH: u128 = 1_000;
+const HEIGHT: u128 = 200;
+
+/// A budget.
+pub struct Card {
+    pub scope: Name,
+    pub window: String,
+    /// The class of its state.
+    pub class: &'static str,
+    pub state: &'static str,
+    pub meters: Vec<Meter>,
+    pub resets: String,
+    pub item: Option<Name>,
+    pub note: Option<String>,
+    pub pace: Option<Picture>,
+}
+
+/// A limited unit.
+pub struct Meter {
+    pub class: &'static str,
+    pub noun: &'static str,
+    pub used: String,
+    pub limit: String,
+    pub percent: String,
+    /// The used part and the elapsed part of the window, in percent, at most 100.
+    pub width: String,
+    pub elapsed: Option<String>,
+    pub lasts: String,
+}
+
+/// The usage since the window's start, and the line of an even pace to the limit.
+pub struct Picture {
+    pub width: u128,
+    pub height: u128,
+    pub used: String,
+    pub area: String,
+    /// Height of the limit from the top.
+    pub limit: u128,
+    pub noun: &'static str,
+}
+
+/// The cards, and a sentence about those that are left out.
+pub fn cards(report: &Report) -> (Option<Vec<Card>>, Option<String>) {
+    let Some(budgets) = &report.budgets else { return (None, None) };
+    let cards = budgets.iter().take(MOST_CARDS).map(|budget| Card::of(budget, report.generated)).collect();
+    let left = budgets.len().saturating_sub(MOST_CARDS);
+    let sentence = || format!("{} more. The JSON of this report has all.", text::some(left as u64, "budget", "budgets"));
+    (Some(cards), (left > 0).then(sentence))
+}
+
+impl Card {
+    fn of(budget: &Budget, now: DateTime<Utc>) -> Self {
+        let (class, state) = words(budget.status());
+        Self {
+            scope: Name::of(&budget.scope),
+            window: budget.window.clone(),
+            class,
+            state,
+            meters: budget.units.iter().map(Meter::of).collect(),
+            resets: budget.resets_at.map_or_else(|| "never resets".to_owned(), |at| format!("resets {}", instant(at))),
+            item: (budget.item != budget.scope).then(|| Name::of(&budget.item)),
+            note: note(budget),
+            pace: Picture::of(budget, now),
+        }
+    }
+}
+
+fn note(budget: &Budget) -> Option<String> {
+    let observes = budget.only_observes.then(|| "This limit only observes. It denies nothing.".to_owned());
+    let unknown = budget.unknown.as_ref().map(|reason| format!("Its usage is unknown: {reason}"));
+    let notes: Vec<String> = observes.into_iter().chain(unknown).collect();
+    (!notes.is_empty()).then(|| notes.join(" "))
+}
+
+const fn words(status: Status) -> (&'static str, &'static str) {
+    match status {
+        Status::UsedUp => ("spent", "used up"),
+        Status::AheadOfPace => ("near", "ahead of pace"),
+        Status::Unknown => ("unknown", "unknown"),
+        Status::NoPace => ("none", "no pace"),
+        Status::OnPace => ("fine", "on pace"),
+    }
+}
+
+impl Meter {
+    fn of(unit: &BudgetUnit) -> Self {
+        let dollars = |text: &str| text.parse().map_or_else(|_| text.to_owned(), text::dollars);
+        let written = |plain: u128, text: &str| if unit.unit == Unit::Usd { dollars(text) } else { text::count(plain) };
+        let floor = if unit.is_floor { "+" } else { "" };
+        let used = unit.used.as_ref().map(|used| format!("{}{floor}", written(unit.used_plain, used)));
+        let percent = unit.used_percent.map(|percent| format!("{}.{} %{floor}", percent.0 / 10, percent.0 % 10));
+        Self {
+            class: words(unit.status).0,
+            noun: unit.unit.noun(),
+            used: used.unwrap_or_else(|| "unknown".to_owned()),
+            limit: written(unit.limit_plain, &unit.limit),
+            percent: percent.unwrap_or_else(|| if unit.used.is_none() { "unknown".to_owned() } else { "\u{2013}".to_owned() }),
+            width: place(unit.used_plain.min(unit.limit_plain), unit.limit_plain),
+            elapsed: unit.elapsed_percent.map(|elapsed| place(elapsed.0.into(), 1_000)),
+            lasts: lasts(&unit.lasts),
+        }
+    }
+}
+
+fn lasts(lasts: &Lasts) -> String {
+    match lasts {
+        Lasts::No => "used up".to_owned(),
+        Lasts::Until { at } => format!("lasts until {} at this pace", instant(*at)),
+        Lasts::Window => "lasts until the window ends at this pace".to_owned(),
+        Lasts::NoPace => "no pace to go by".to_owned(),
+        Lasts::Unknown => "nobody knows how long it lasts".to_owned(),
+    }
+}
+
+impl Picture {
+    /// The picture of the tightest unit. `None` if its usage is unknown, if nothing is used, or if the window never ends.
+    fn of(budget: &Budget, now: DateTime<Utc>) -> Option<Self> {
+        let unit = budget.tightest().filter(|unit| unit.used.is_some() && unit.used_plain > 0)?;
+        let top = unit.limit_plain.max(unit.used_plain);
+        let end = budget.resets_at?;
+        let length = u128::try_from((end - budget.start).num_seconds()).ok().filter(|length| *length > 0)?;
+        // A window of a day or less has no line between days of the history.
+        if length <= 2 * 86_400 {
+            return None;
+        }
+        let across = |at: DateTime<Utc>| {
+            u128::try_from((at - budget.start).num_seconds()).unwrap_or_default().min(length) * WIDTH / length
+        };
+        let mut sum = 0_u128;
+        let mut points = vec![format!("0,{HEIGHT}")];
+        let mut last = 0;
+        for (day, amount) in &budget.daily {
+            let begin = across(day.and_time(NaiveTime::MIN).and_utc());
+            points.push(format!("{begin},{}", HEIGHT - sum * HEIGHT / top));
+            sum += amount.get(unit.unit);
+            last = across((day.and_time(NaiveTime::MIN).and_utc() + chrono::Days::new(1)).min(now));
+            points.push(format!("{last},{}", HEIGHT - sum.min(top) * HEIGHT / top));
+        }
+        let today = across(now.min(end)).max(last);
+        points.push(format!("{today},{}", HEIGHT - sum.min(top) * HEIGHT / top));
+        let used = points.join(" ");
+        Some(Self {
+            width: WIDTH,
+            height: HEIGHT,
+            area: format!("{used} {today},{HEIGHT}"),
+            used,
+            limit: HEIGHT - unit.limit_plain * HEIGHT / top,
+            noun: unit.unit.noun(),
+        })
+    }
+}
