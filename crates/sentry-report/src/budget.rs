@@ -115,11 +115,8 @@ impl Budget {
             Reading::Known(days) => (days.as_slice(), None),
             Reading::Unknown(reason) => (&[][..], Some(reason.clone())),
         };
-        let counted: Vec<(NaiveDate, Amount)> = days
-            .iter()
-            .filter(|day| begins_in(day.day, start, end))
-            .map(|day| (day.day, day.sums.spent()))
-            .collect();
+        let counted: Vec<(NaiveDate, Amount)> =
+            days.iter().filter(|day| begins_in(day.day, start, end)).map(|day| (day.day, day.sums.spent())).collect();
         let used: Amount = counted.iter().map(|(_, amount)| *amount).sum();
         // A UTC day that the window cuts belongs partly to it. The history cannot tell which part.
         let is_cut = days.iter().any(|day| is_cut(day.day, start, end) && day.sums.spent() != Amount::ZERO);
@@ -277,7 +274,10 @@ mod tests {
         let unit = |limit| budget(&november(), limit, days(), "2026-11-11T00:00:00Z").units.remove(0);
         let thousand = unit(1_000);
         assert_eq!(thousand.lasts, Lasts::Until { at: at("2026-11-17T16:00:00Z") });
-        assert_eq!((thousand.status, thousand.used_percent, thousand.elapsed_percent), (Status::AheadOfPace, Some(Pace(600)), Some(Pace(333))));
+        assert_eq!(
+            (thousand.status, thousand.used_percent, thousand.elapsed_percent),
+            (Status::AheadOfPace, Some(Pace(600)), Some(Pace(333)))
+        );
         // 60 tokens a day for 30 days are 1,800.
         assert_eq!((unit(1_800).lasts, unit(1_800).status), (Lasts::Window, Status::OnPace));
         assert_eq!((unit(600).lasts, unit(600).status), (Lasts::No, Status::UsedUp));

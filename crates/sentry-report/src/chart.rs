@@ -124,11 +124,7 @@ fn of_day(group: &Group, position: usize) -> u128 {
 fn series(report: &Report) -> Vec<Series> {
     let named = (1..).zip(report.groups.iter().take(SERIES)).filter(|(_, group)| group.figures.spend.usd > Usd::ZERO);
     let mut series: Vec<Series> = named
-        .map(|(number, group)| Series {
-            number,
-            name: group.name.clone(),
-            amount: text::spend(&group.figures.spend),
-        })
+        .map(|(number, group)| Series { number, name: group.name.clone(), amount: text::spend(&group.figures.spend) })
         .collect();
     let shown: Usd = report.groups.iter().take(SERIES).map(|group| group.figures.spend.usd).sum();
     let others = report.total.spend.usd.saturating_sub(shown);

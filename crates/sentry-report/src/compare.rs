@@ -127,7 +127,8 @@ impl Comparison {
         let total_bill: Usd = bill.lines.iter().map(|line| line.usd).sum();
         let ungoverned = sides.ungoverned_cost(None);
         let changed: Vec<Reason> = sides.changes.iter().map(PriceChange::of_all).collect();
-        let total = sides.compared(String::new(), all, total_bill, [changed, sides.ungoverned_reason(ungoverned)].concat());
+        let total =
+            sides.compared(String::new(), all, total_bill, [changed, sides.ungoverned_reason(ungoverned)].concat());
         Self {
             tag_key: bill.tag_key.clone(),
             billed_until: bill.until(),
@@ -224,7 +225,11 @@ impl<'i> Sides<'i> {
         let costs = ids.iter().map(|id| {
             let sums = sum(self.input.days(&format!("{UNGOVERNED}#{id}")), day, day);
             let count = |name: &str| u64::try_from(sums.get(name)).unwrap_or(u64::MAX);
-            let tokens = TokenUsage { input: count(attribute::INPUT), output: count(attribute::OUTPUT), ..TokenUsage::default() };
+            let tokens = TokenUsage {
+                input: count(attribute::INPUT),
+                output: count(attribute::OUTPUT),
+                ..TokenUsage::default()
+            };
             self.input.prices.get(id).map_or(0, |price| signed(price.cost_of_many(&tokens)))
         });
         costs.sum()
@@ -249,7 +254,13 @@ impl<'i> Sides<'i> {
     /// The rows by group. Only what the sentry knows by tag or by model can be compared.
     fn rows(&self, groups: &BTreeMap<String, &[Day]>, ungoverned: Picodollars) -> Vec<Compared> {
         let grouping = &self.input.grouping;
-        if grouping.kind() == "model" { self.rows_of_models() } else if self.is_of_the_tag() { self.rows_of_tags(groups, ungoverned) } else { Vec::new() }
+        if grouping.kind() == "model" {
+            self.rows_of_models()
+        } else if self.is_of_the_tag() {
+            self.rows_of_tags(groups, ungoverned)
+        } else {
+            Vec::new()
+        }
     }
 
     /// `true` if the values of the cost-allocation tag are the groups: `costCenter`, or `applicationId` for
@@ -319,11 +330,19 @@ impl<'i> Sides<'i> {
         let unknown = signed(Usd::from_picodollars(billed_days.get(attribute::UNKNOWN_PICODOLLARS)));
         if rest > 0 && unknown > 0 {
             let part = rest.min(unknown);
-            reasons.push(reason(ReasonKind::UnknownUsage, part, "requests whose usage nobody knows are counted in full".to_owned()));
+            reasons.push(reason(
+                ReasonKind::UnknownUsage,
+                part,
+                "requests whose usage nobody knows are counted in full".to_owned(),
+            ));
             rest -= part;
         }
         if rest < 0 && unpriced {
-            reasons.push(reason(ReasonKind::Unpriced, rest, "requests without a known price are not in the ledger's dollars".to_owned()));
+            reasons.push(reason(
+                ReasonKind::Unpriced,
+                rest,
+                "requests without a known price are not in the ledger's dollars".to_owned(),
+            ));
             rest = 0;
         }
         reasons.extend(self.remainder(rest));
@@ -397,7 +416,10 @@ fn tolerance(amount: Picodollars) -> Picodollars {
 }
 
 /// `true` if both pairs have nearly the same quotient.
-fn same_ratio((bill, ledger): (Picodollars, Picodollars), (other_bill, other_ledger): (Picodollars, Picodollars)) -> bool {
+fn same_ratio(
+    (bill, ledger): (Picodollars, Picodollars),
+    (other_bill, other_ledger): (Picodollars, Picodollars),
+) -> bool {
     // The bill that the other day would have with this day's factor.
     let expected = bill.checked_mul(other_ledger).and_then(|product| product.checked_div(ledger));
     expected.is_some_and(|expected| (other_bill - expected).abs() <= tolerance(expected).max(ROUNDING * 10))

@@ -87,7 +87,9 @@ fn line(report: &Report, name: &str, figures: &Figures, before: &str, compared: 
     fields.join(",")
 }
 
-fn field(text: &str) -> String {
+/// A field: quoted if it must be, and never a formula.
+#[must_use]
+pub fn field(text: &str) -> String {
     let runs = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let text = if runs { format!("'{text}") } else { text.to_owned() };
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
@@ -99,7 +101,13 @@ mod tests {
 
     #[test]
     fn a_name_is_quoted_and_is_never_a_formula() {
-        let cases = [("plain", "plain"), ("a,b", "\"a,b\""), ("a\"b", "\"a\"\"b\""), ("=1+1", "'=1+1"), ("-a\nb", "\"'-a\nb\"")];
+        let cases = [
+            ("plain", "plain"),
+            ("a,b", "\"a,b\""),
+            ("a\"b", "\"a\"\"b\""),
+            ("=1+1", "'=1+1"),
+            ("-a\nb", "\"'-a\nb\""),
+        ];
         for (name, expected) in cases {
             assert_eq!(field(name), expected);
         }

@@ -49,7 +49,12 @@ impl Forecast {
     /// multiplied by the square root of the days that are left. If days are independent of each other, about two of
     /// three months end in the range.
     #[must_use]
-    pub fn of<'d>(days: impl IntoIterator<Item = &'d Day> + Clone, month: Month, today: NaiveDate, is_floor: bool) -> Self {
+    pub fn of<'d>(
+        days: impl IntoIterator<Item = &'d Day> + Clone,
+        month: Month,
+        today: NaiveDate,
+        is_floor: bool,
+    ) -> Self {
         if month.last() < today {
             return Self::Over;
         }

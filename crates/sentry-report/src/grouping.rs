@@ -13,7 +13,9 @@ pub struct Grouping(String);
 
 /// The error for a text that cannot be the kind of a scope.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is no grouping: one of costCenter, application, environment, model, foundation, user, or the name of a tag in BudgetTags")]
+#[error(
+    "{0:?} is no grouping: one of costCenter, application, environment, model, foundation, user, or the name of a tag in BudgetTags"
+)]
 pub struct InvalidGrouping(String);
 
 impl Grouping {

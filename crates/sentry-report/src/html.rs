@@ -162,7 +162,8 @@ fn floor(total: &Figures) -> Option<String> {
         reasons.push(format!("{requests} not known exactly"));
     }
     if total.unreadable_days > 0 {
-        reasons.push(format!("{} cannot be read", text::some(total.unreadable_days, "day of a group", "days of groups")));
+        reasons
+            .push(format!("{} cannot be read", text::some(total.unreadable_days, "day of a group", "days of groups")));
     }
     (!reasons.is_empty()).then(|| {
         format!("An amount with + is a floor: the true amount is at least this, and {}.", reasons.join(", and "))
@@ -182,8 +183,16 @@ fn tiles(report: &Report) -> Vec<Tile> {
             value: text::count(total.requests),
             hint: format!("{} approved", text::count(total.approved)),
         },
-        Tile { label: "Denied", value: text::count(total.denied), hint: format!("{} of the requests", share(total.denied)) },
-        Tile { label: "Failed", value: text::count(total.failed), hint: format!("{} of the requests", share(total.failed)) },
+        Tile {
+            label: "Denied",
+            value: text::count(total.denied),
+            hint: format!("{} of the requests", share(total.denied)),
+        },
+        Tile {
+            label: "Failed",
+            value: text::count(total.failed),
+            hint: format!("{} of the requests", share(total.failed)),
+        },
         Tile {
             label: "Tokens",
             value: text::short(total.tokens()),
@@ -216,9 +225,9 @@ fn expected(report: &Report) -> (String, String) {
 fn forecast(report: &Report) -> String {
     match &report.forecast {
         Forecast::Over => "The month is over, so there is no forecast.".to_owned(),
-        Forecast::NotEnoughDays { days, needed } => format!(
-            "No forecast: it needs {needed} full days, and the history has {days}."
-        ),
+        Forecast::NotEnoughDays { days, needed } => {
+            format!("No forecast: it needs {needed} full days, and the history has {days}.")
+        }
         Forecast::Expected { mean, days_left, .. } => format!(
             "Forecast: the spend so far, and {} for each of the {}, which is the mean of the last seven full days. The range is the \
              standard deviation of these days, times the square root of the days left. About two of three months end in it if days \
@@ -254,7 +263,10 @@ fn saved(total: &Figures) -> String {
     match total.saved {
         Saved::Nothing => "No token was read from a prompt cache.".to_owned(),
         Saved::Known { usd } => {
-            format!("{read} tokens were read from a prompt cache. Without it they would have cost {} more.", text::dollars(usd))
+            format!(
+                "{read} tokens were read from a prompt cache. Without it they would have cost {} more.",
+                text::dollars(usd)
+            )
         }
         Saved::Unknown => {
             format!("{read} tokens were read from a prompt cache. The history does not know what that saved.")

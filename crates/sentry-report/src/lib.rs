@@ -19,7 +19,7 @@ mod text;
 pub use bill::{Bill, Billed};
 pub use budget::{Budget, BudgetUnit, Lasts, Pace, Status};
 pub use compare::{Compared, Comparison, Reason, ReasonKind};
-pub use csv::csv;
+pub use csv::{csv, field as csv_field};
 pub use figures::{Figures, Saved, Spend};
 pub use forecast::{Forecast, MEAN_OF_DAYS};
 pub use grouping::{Grouping, InvalidGrouping, decoded};

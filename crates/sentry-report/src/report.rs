@@ -274,7 +274,8 @@ fn unknown(input: &Input) -> Vec<String> {
         sentences.push(format!("The budgets are unknown: {reason}"));
     }
     let malformed = input.malformed.iter();
-    sentences.extend(malformed.map(|(key, reason)| format!("The budget of the limits item {key} is unknown. {reason}")));
+    sentences
+        .extend(malformed.map(|(key, reason)| format!("The budget of the limits item {key} is unknown. {reason}")));
     if let Some(Reading::Unknown(reason)) = &input.bill {
         sentences.push(format!("The bill is unknown: {reason}"));
     }

@@ -15,6 +15,7 @@ mod models;
 mod network;
 mod processes;
 mod python_env;
+mod sentry;
 mod state;
 mod states;
 mod temporary;
@@ -47,5 +48,7 @@ fn run() -> anyhow::Result<ExitCode> {
         cli::Task::Cost => cost::run(&workspace),
         cli::Task::States(args) => states::run(&workspace, &args),
         cli::Task::Models(args) => models::run(&workspace, &args),
+        cli::Task::Report(args) => sentry::run(&workspace, &args, Some("report")),
+        cli::Task::Sentry(args) => sentry::run(&workspace, &args, None),
     }
 }

@@ -58,7 +58,8 @@ pub fn cards(report: &Report) -> (Option<Vec<Card>>, Option<String>) {
     let Some(budgets) = &report.budgets else { return (None, None) };
     let cards = budgets.iter().take(MOST_CARDS).map(|budget| Card::of(budget, report.generated)).collect();
     let left = budgets.len().saturating_sub(MOST_CARDS);
-    let sentence = || format!("{} more. The JSON of this report has all.", text::some(left as u64, "budget", "budgets"));
+    let sentence =
+        || format!("{} more. The JSON of this report has all.", text::some(left as u64, "budget", "budgets"));
     (Some(cards), (left > 0).then(sentence))
 }
 
@@ -108,7 +109,8 @@ impl Meter {
             noun: unit.unit.noun(),
             used: used.unwrap_or_else(|| "unknown".to_owned()),
             limit: written(unit.limit_plain, &unit.limit),
-            percent: percent.unwrap_or_else(|| if unit.used.is_none() { "unknown".to_owned() } else { "\u{2013}".to_owned() }),
+            percent: percent
+                .unwrap_or_else(|| if unit.used.is_none() { "unknown".to_owned() } else { "\u{2013}".to_owned() }),
             width: place(unit.used_plain.min(unit.limit_plain), unit.limit_plain),
             elapsed: unit.elapsed_percent.map(|elapsed| place(elapsed.0.into(), 1_000)),
             lasts: lasts(&unit.lasts),

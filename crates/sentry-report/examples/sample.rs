@@ -1,0 +1,20 @@
+//! Writes the page of a made-up month to standard output. The screenshots of the README of this crate are of it.
+//!
+//! `cargo run --package sentry-report --example sample -- [costCenter|model]`
+
+#[path = "../tests/report/sample.rs"]
+mod sample;
+
+use std::error::Error;
+use std::io::Write;
+
+use sentry_report::{Report, html};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut input = sample::input();
+    if let Some(grouping) = std::env::args().nth(1) {
+        input.grouping = grouping.parse()?;
+    }
+    std::io::stdout().write_all(html(&Report::of(&input))?.as_bytes())?;
+    Ok(())
+}

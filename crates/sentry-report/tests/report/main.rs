@@ -1,0 +1,2 @@
+//! The report of a made-up month, recomputed.
+mod sample;
