@@ -79,7 +79,7 @@ pub struct ReportArgs {
     /// The month, in UTC days [default: this month]
     #[arg(long, value_name = "YYYY-MM")]
     pub month: Option<Month>,
-    /// What to group by: costCenter, application, environment, model, foundation, user, or a tag of the parameter BudgetTags
+    /// What to group by: costCenter, application, environment, model, foundation, user, or a declared budget tag
     #[arg(long, value_name = "KEY", default_value = "costCenter")]
     pub by: Grouping,
     /// Form of the report [default: html, or that of --output]

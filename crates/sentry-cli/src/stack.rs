@@ -46,7 +46,7 @@ impl Stack {
         let client = aws_sdk_cloudformation::Client::new(&config);
         let answer = client.describe_stacks().stack_name(name).send().await;
         let answer = answer.map_err(|error| Failure::of_call(&doing, &error))?;
-        let stack = answer.stacks().first().ok_or_else(|| Failure::Refused(doing))?;
+        let stack = answer.stacks().first().ok_or(Failure::Refused(doing))?;
         let outputs = stack.outputs().iter();
         let outputs = outputs.filter_map(|output| Some((output.output_key.clone()?, output.output_value.clone()?)));
         let parameters = stack.parameters().iter();

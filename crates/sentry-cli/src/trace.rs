@@ -38,8 +38,15 @@ struct Story {
     mentions: Vec<Line>,
     /// Warnings and errors of the functions at its time.
     around: Vec<Line>,
-    /// The entry of the requests table. `None` if nobody knows the application, or if the table cannot be read.
-    ledger: Option<Option<Entry>>,
+    ledger: InLedger,
+}
+
+/// What the requests table has of a request.
+enum InLedger {
+    /// It was not looked up, because nobody knows the application.
+    NotLookedUp,
+    Nothing,
+    Has(Entry),
 }
 
 /// Runs the command.
@@ -53,7 +60,7 @@ pub async fn run(global: &Global, args: &TraceArgs) -> Result<(), Failure> {
     }
     let stack = Stack::find(global).await?;
     let story = story(&stack, args).await?;
-    if story.records.is_empty() && story.mentions.is_empty() && story.ledger.as_ref().is_none_or(Option::is_none) {
+    if story.records.is_empty() && story.mentions.is_empty() && !matches!(story.ledger, InLedger::Has(_)) {
         return Err(Failure::Refused(format!(
             "nothing is known about the request {id} in the last {} days: it may have been answered before the decision, its message may \
              still be in the queue, or --days and --application help",
@@ -180,18 +187,14 @@ async fn lines(
 }
 
 /// The ledger's entry. The application is that of the audit record, or that of the option.
-async fn ledger(
-    stack: &Stack,
-    args: &TraceArgs,
-    records: &[Value],
-    now: DateTime<Utc>,
-) -> Result<Option<Option<Entry>>, Failure> {
+async fn ledger(stack: &Stack, args: &TraceArgs, records: &[Value], now: DateTime<Utc>) -> Result<InLedger, Failure> {
     let of_record = records.iter().find_map(|record| record.get("tags")?.get(Tags::APPLICATION_ID)?.as_str());
-    let Some(application) = args.application.as_deref().or(of_record) else { return Ok(None) };
+    let Some(application) = args.application.as_deref().or(of_record) else { return Ok(InLedger::NotLookedUp) };
     let (table, requests) = (stack.output("LedgerTableName")?.to_owned(), stack.requests_table().await?);
     let ledger = Ledger::new(stack.dynamodb(), table, requests);
     let entry = ledger.entry(&request_key(application, &args.request_id), now).await;
-    entry.map(Some).map_err(|error| Failure::unreachable("the ledger cannot be read", &error))
+    let entry = entry.map_err(|error| Failure::unreachable("the ledger cannot be read", &error))?;
+    Ok(entry.map_or(InLedger::Nothing, InLedger::Has))
 }
 
 impl Story {
@@ -204,7 +207,10 @@ impl Story {
         json!({
             "requestId": id,
             "auditRecords": self.records,
-            "ledger": self.ledger.as_ref().map(|entry| entry.as_ref().map(entry_json)),
+            "ledger": match &self.ledger {
+                InLedger::Has(entry) => entry_json(entry),
+                InLedger::NotLookedUp | InLedger::Nothing => Value::Null,
+            },
             "logLines": lines(&self.mentions),
             "warningsAtItsTime": lines(&self.around),
         })
@@ -224,14 +230,15 @@ impl Story {
             }
         }
         text.push_str("\nledger\n");
-        text.push_str(match &self.ledger {
-            None => "  not looked up, because nobody knows the application; see --application\n",
-            Some(None) => "  no entry: the request was denied, used nothing, or is older than 48 hours\n",
-            Some(Some(_)) => "",
+        text.push_str(&match &self.ledger {
+            InLedger::NotLookedUp => {
+                "  not looked up, because nobody knows the application; see --application\n".to_owned()
+            }
+            InLedger::Nothing => {
+                "  no entry: the request was denied, used nothing, or is older than 48 hours\n".to_owned()
+            }
+            InLedger::Has(entry) => section("", &entry_json(entry)),
         });
-        if let Some(Some(entry)) = &self.ledger {
-            text.push_str(&section("", &entry_json(entry)));
-        }
         text.push_str(&listed("log lines that name it", &self.mentions));
         text.push_str(&listed(
             "warnings and errors of the functions at its time (also of other requests)",
@@ -313,8 +320,12 @@ mod tests {
     fn a_story_is_told_once_and_names_what_is_not_known() {
         let record =
             json!({"outcome": "Denied", "code": null, "tags": {"requestId": "r1"}, "budget": [{"scope": "user#jo"}]});
-        let story =
-            Story { records: vec![record.clone(), record], mentions: vec![], around: vec![], ledger: Some(None) };
+        let story = Story {
+            records: vec![record.clone(), record],
+            mentions: vec![],
+            around: vec![],
+            ledger: InLedger::Nothing,
+        };
         let expected = "request r1\n\naudit record\n  outcome         Denied\n  tags.requestId  r1\n  budget.0.scope  user#jo\n\nledger\n  no entry: the request was denied, used nothing, or is older than 48 hours\n\nlog lines that name it\n  none\n\nwarnings and errors of the functions at its time (also of other requests)\n  none\n";
         assert_eq!(story.told("r1"), expected);
         assert_eq!(story.json("r1")["auditRecords"].as_array().unwrap().len(), 2);

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --package sentry-report --example sample -- [costCenter|model]`
 
+// It belongs to the tests.
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 #[path = "../tests/report/sample.rs"]
 mod sample;
 

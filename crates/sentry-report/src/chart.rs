@@ -66,7 +66,7 @@ impl DayChart {
             return None;
         }
         let (top, step) = scale(highest.max(mean));
-        let month_days = u128::from(report.month.len());
+        let month_days = u128::from(report.month.length());
         let mut chart = Self {
             width: month_days * DAY_WIDTH,
             height: HEIGHT,
@@ -158,7 +158,7 @@ fn ticks(top: u128, step: u128) -> Vec<Label> {
 
 /// The first day and every fifth, in the middle of their bars.
 fn day_labels(report: &Report) -> Vec<Label> {
-    let length = report.month.len();
+    let length = report.month.length();
     let shown = report.month.days().filter(|day| day.day() == 1 || day.day() % 5 == 0);
     shown
         .map(|day| Label {

@@ -108,6 +108,40 @@ struct PriceChange {
     ids: Vec<String>,
 }
 
+/// Days after each other on which the bill is not the ledger's figure: the day, the bill, and the ledger.
+#[derive(Default)]
+struct Run {
+    days: Vec<(NaiveDate, Picodollars, Picodollars)>,
+    /// `true` if two days of it have the same factor.
+    has_factor: bool,
+}
+
+impl Run {
+    fn of(day: NaiveDate, bill: Picodollars, ledger: Picodollars) -> Self {
+        Self { days: vec![(day, bill, ledger)], has_factor: false }
+    }
+
+    /// Adds a day, if it has the factor of the days before. The price can change within the first day, which then has a
+    /// factor of its own.
+    fn takes(&mut self, day: NaiveDate, bill: Picodollars, ledger: Picodollars) -> bool {
+        let same = self.days.last().is_some_and(|last| same_ratio((last.1, last.2), (bill, ledger)));
+        let takes = same || self.days.len() < 2;
+        if takes {
+            self.days.push((day, bill, ledger));
+            self.has_factor |= same;
+        }
+        takes
+    }
+
+    /// The change of the price. `None` if no two days have the same factor, or if nothing is billed.
+    fn change(&self, name: &str, ids: &[String]) -> Option<PriceChange> {
+        let (from, until) = (self.days.first()?.0, self.days.last()?.0);
+        let (bill, ledger) = self.days.iter().fold((0, 0), |(bill, ledger), day| (bill + day.1, ledger + day.2));
+        let is_change = self.has_factor && bill > 0;
+        is_change.then(|| PriceChange { name: name.to_owned(), from, until, bill, ledger, ids: ids.to_vec() })
+    }
+}
+
 /// What is compared, with the figures that several groups need.
 struct Sides<'i> {
     input: &'i Input,
@@ -127,8 +161,7 @@ impl Comparison {
         let total_bill: Usd = bill.lines.iter().map(|line| line.usd).sum();
         let ungoverned = sides.ungoverned_cost(None);
         let changed: Vec<Reason> = sides.changes.iter().map(PriceChange::of_all).collect();
-        let total =
-            sides.compared(String::new(), all, total_bill, [changed, sides.ungoverned_reason(ungoverned)].concat());
+        let total = sides.compared(String::new(), all, total_bill, [changed, ungoverned_reason(ungoverned)].concat());
         Self {
             tag_key: bill.tag_key.clone(),
             billed_until: bill.until(),
@@ -167,7 +200,7 @@ impl<'i> Sides<'i> {
         let ids = of_models.into_keys().chain(round.map(str::to_owned));
         let until = bill.until().map(|until| until.min(last));
         let mut sides = Self { input, bill, last, until, names: by_id(&bill.models(), ids), changes: Vec::new() };
-        sides.changes = bill.models().into_iter().filter_map(|name| sides.price_change(name)).collect();
+        sides.changes = bill.models().into_iter().flat_map(|name| sides.price_changes(name)).collect();
         sides
     }
 
@@ -192,32 +225,24 @@ impl<'i> Sides<'i> {
         known
     }
 
-    /// A change of the price of the model `name`: a run of days on which the bill is not the ledger's figure, always by
-    /// the same factor, while it is on all other days.
-    fn price_change(&self, name: &str) -> Option<PriceChange> {
+    /// The changes of the price of the model `name`: runs of days on which the bill is not the ledger's figure, always by
+    /// the same factor.
+    fn price_changes(&self, name: &str) -> Vec<PriceChange> {
         let ids = self.ids_of(name);
-        let mut run: Vec<(NaiveDate, Picodollars, Picodollars)> = Vec::new();
-        let mut is_over = false;
+        let mut runs = vec![Run::default()];
         for day in self.input.month.days().take_while(|day| self.until.is_some_and(|until| *day <= until)) {
             let (ledger, unknown) = self.ledger(&ids, day);
             let bill = self.billed(name, day) - self.ungoverned_of(&ids, day);
             if ledger <= 0 {
                 continue;
             }
-            let is_equal = bill >= ledger - tolerance(ledger) && bill <= ledger + unknown + tolerance(ledger);
-            match (is_equal, run.last()) {
-                (true, None) => {}
-                (true, Some(_)) => is_over = true,
-                (false, _) if is_over => return None,
-                // The price can change within the first day, which then has a factor of its own.
-                (false, Some(last)) if run.len() > 1 && !same_ratio((last.1, last.2), (bill, ledger)) => return None,
-                (false, _) => run.push((day, bill, ledger)),
+            if bill >= ledger - tolerance(ledger) && bill <= ledger + unknown + tolerance(ledger) {
+                runs.push(Run::default());
+            } else if runs.last_mut().is_none_or(|run| !run.takes(day, bill, ledger)) {
+                runs.push(Run::of(day, bill, ledger));
             }
         }
-        let (from, until) = (run.first()?.0, run.last()?.0);
-        let (bill, ledger) = run.iter().fold((0, 0), |(bill, ledger), day| (bill + day.1, ledger + day.2));
-        // One day alone is no change of a price: the bill can have a part of it.
-        (bill > 0 && run.len() > 1).then(|| PriceChange { name: name.to_owned(), from, until, bill, ledger, ids })
+        runs.iter().filter_map(|run| run.change(name, &ids)).collect()
     }
 
     /// The cost of the tokens that went round the sentry to the models `ids` on `day`, at the catalogue's price.
@@ -246,11 +271,6 @@ impl<'i> Sides<'i> {
         days.map(|day| self.ungoverned_of(&ids, day)).sum()
     }
 
-    fn ungoverned_reason(&self, cost: Picodollars) -> Vec<Reason> {
-        let detail = "tokens that went round the sentry, at the catalogue's price".to_owned();
-        if cost == 0 { Vec::new() } else { vec![reason(ReasonKind::Ungoverned, -cost, detail)] }
-    }
-
     /// The rows by group. Only what the sentry knows by tag or by model can be compared.
     fn rows(&self, groups: &BTreeMap<String, &[Day]>, ungoverned: Picodollars) -> Vec<Compared> {
         let grouping = &self.input.grouping;
@@ -276,7 +296,7 @@ impl<'i> Sides<'i> {
             let days: Vec<Day> = ids.iter().flat_map(|id| self.input.days(&format!("model#{id}"))).cloned().collect();
             let lines = self.bill.lines.iter().filter(|line| line.model.as_deref() == Some(name));
             let changed = self.changes.iter().filter(|change| change.name == name).map(PriceChange::of_all).collect();
-            let around = self.ungoverned_reason(self.ungoverned_cost(Some(name)));
+            let around = ungoverned_reason(self.ungoverned_cost(Some(name)));
             self.compared(name.to_owned(), &days, lines.map(|line| line.usd).sum(), [changed, around].concat())
         });
         rows.collect()
@@ -299,7 +319,7 @@ impl<'i> Sides<'i> {
         }
         rows.extend(billed.into_iter().map(|(value, amount)| self.compared(value, &[], amount, Vec::new())));
         let changed = self.changes.iter().filter_map(|change| self.part_of_group(change, UNSPECIFIED));
-        let own: Vec<Reason> = changed.chain(self.ungoverned_reason(ungoverned)).collect();
+        let own: Vec<Reason> = changed.chain(ungoverned_reason(ungoverned)).collect();
         let mut rest = self.compared(String::new(), unspecified, without, own);
         move_untagged(&mut rows, &mut rest);
         rows.push(rest);
@@ -403,6 +423,11 @@ fn move_untagged(rows: &mut [Compared], rest: &mut Compared) {
 fn take_unexplained(row: &mut Compared) -> Option<Picodollars> {
     let position = row.reasons.iter().position(|reason| reason.reason == ReasonKind::Unexplained)?;
     Some(row.reasons.remove(position).picodollars)
+}
+
+fn ungoverned_reason(cost: Picodollars) -> Vec<Reason> {
+    let detail = "tokens that went round the sentry, at the catalogue's price".to_owned();
+    if cost == 0 { Vec::new() } else { vec![reason(ReasonKind::Ungoverned, -cost, detail)] }
 }
 
 fn reason(kind: ReasonKind, picodollars: Picodollars, detail: String) -> Reason {

@@ -57,7 +57,7 @@ fn compared<'r>(report: &'r Report, group: &str) -> Option<&'r Compared> {
 fn line(report: &Report, name: &str, figures: &Figures, before: &str, compared: Option<&Compared>) -> String {
     let saved = match figures.saved {
         Saved::Nothing => "0".to_owned(),
-        Saved::Known { usd } => usd.to_string(),
+        Saved::Known { usd, .. } => usd.to_string(),
         Saved::Unknown => String::new(),
     };
     let reasons = compared.map(|row| row.reasons.iter().map(|reason| format!("{:?} {}", reason.reason, reason.usd)));

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
 use sentry_domain::Usd;
-use sentry_history::{Sums, attribute};
+use sentry_history::{Day, Sums, attribute};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
+use crate::input::sum;
 use crate::text;
 
 /// Attribute with the picodollars that the prompt cache saved.
@@ -41,6 +43,9 @@ pub enum Saved {
     Known {
         /// The amount.
         usd: Usd,
+        /// `true` if the history has no amount for some of these tokens.
+        #[serde(rename = "isFloor")]
+        is_floor: bool,
     },
     /// Tokens were read from a cache, and the history has no amount for it.
     Unknown,
@@ -114,6 +119,18 @@ impl Figures {
         }
     }
 
+    /// The figures of the days from `first` to `last`, both included.
+    #[must_use]
+    pub(crate) fn of_days(days: &[Day], first: NaiveDate, last: NaiveDate, unreadable_days: u64) -> Self {
+        let mut figures = Self::of(&sum(days, first, last), unreadable_days);
+        let in_span = days.iter().filter(|day| (first..=last).contains(&day.day));
+        let is_unknown = |day: &Day| day.sums.get(attribute::CACHE_READ) > 0 && day.sums.get(SAVED_PICODOLLARS) == 0;
+        if let Saved::Known { is_floor, .. } = &mut figures.saved {
+            *is_floor = in_span.clone().any(is_unknown);
+        }
+        figures
+    }
+
     /// All tokens, of every kind.
     #[must_use]
     pub fn tokens(&self) -> u64 {
@@ -127,7 +144,7 @@ fn saved(picodollars: u128, cache_read: u64) -> Saved {
     match (picodollars, cache_read) {
         (0, 0) => Saved::Nothing,
         (0, _) => Saved::Unknown,
-        (amount, _) => Saved::Known { usd: Usd::from_picodollars(amount) },
+        (amount, _) => Saved::Known { usd: Usd::from_picodollars(amount), is_floor: false },
     }
 }
 

@@ -11,7 +11,7 @@ use self::budgets::Card;
 use self::compared::Beside;
 use self::groups::{Code, Row};
 use crate::chart::DayChart;
-use crate::figures::{Figures, Saved};
+use crate::figures::{Figures, Saved, Spend};
 use crate::forecast::Forecast;
 use crate::movers::{Mover, Movers};
 use crate::report::Report;
@@ -262,11 +262,9 @@ fn saved(total: &Figures) -> String {
     let read = text::count(total.cache_read_tokens);
     match total.saved {
         Saved::Nothing => "No token was read from a prompt cache.".to_owned(),
-        Saved::Known { usd } => {
-            format!(
-                "{read} tokens were read from a prompt cache. Without it they would have cost {} more.",
-                text::dollars(usd)
-            )
+        Saved::Known { usd, is_floor } => {
+            let saved = text::spend(&Spend { usd, is_floor });
+            format!("{read} tokens were read from a prompt cache. Without it they would have cost {saved} more.")
         }
         Saved::Unknown => {
             format!("{read} tokens were read from a prompt cache. The history does not know what that saved.")

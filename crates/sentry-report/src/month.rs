@@ -51,7 +51,7 @@ impl Month {
 
     /// The number of days.
     #[must_use]
-    pub fn len(self) -> u32 {
+    pub fn length(self) -> u32 {
         self.last().day()
     }
 
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_month_knows_its_days_and_its_neighbors() {
         let month = |text: &str| text.parse::<Month>().unwrap();
-        assert_eq!(month("2028-02").len(), 29);
+        assert_eq!(month("2028-02").length(), 29);
         assert_eq!(month("2026-12").next().to_string(), "2027-01");
         assert_eq!(month("2026-01").before().to_string(), "2025-12");
         assert_eq!(month("2026-11").days().count(), 30);

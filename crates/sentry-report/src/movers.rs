@@ -80,6 +80,7 @@ impl Spans {
 
 impl Movers {
     /// The changes of `groups` in `month`, compared with the month before. Only days that were over on `today` count.
+    #[must_use]
     pub fn of(groups: &BTreeMap<String, &[Day]>, month: Month, today: NaiveDate) -> Self {
         let Some(spans) = Spans::of(month, today) else { return Self::NoFullDay };
         if !groups.values().any(|days| days.iter().any(|day| month.before().has(day.day))) {

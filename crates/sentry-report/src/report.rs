@@ -127,7 +127,7 @@ impl Report {
         let groups = input.groups(&input.grouping);
         let unreadable = everything.keys().map(|value| input.unreadable_days(&all_grouping.scope(value))).sum();
         let through = input.last_day();
-        let total = Figures::of(&in_month(input, &all), unreadable);
+        let total = Figures::of_days(&all, input.month.first(), input.month.last(), unreadable);
         let today = input.now.date_naive();
         let movers = Movers::of(&groups, input.month, today);
         let listed = listed(input, &groups, through);
@@ -178,7 +178,7 @@ fn listed(input: &Input, groups: &BTreeMap<String, &[Day]>, through: Option<Naiv
 fn group(input: &Input, value: &str, days: &[Day], through: Option<NaiveDate>) -> Option<Group> {
     let scope = input.grouping.scope(value);
     let unreadable = input.unreadable_days(&scope);
-    let figures = Figures::of(&in_month(input, days), unreadable);
+    let figures = Figures::of_days(days, input.month.first(), input.month.last(), unreadable);
     let begun = input.month.days().take_while(|day| through.is_some_and(|through| *day <= through));
     let daily: Vec<Usd> = begun.map(|day| sum(days, day, day).spent().usd).collect();
     let today = input.now.date_naive();

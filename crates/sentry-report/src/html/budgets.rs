@@ -1,11 +1,12 @@
 //! The cards of the budgets.
 
 use chrono::{DateTime, NaiveTime, Utc};
-use sentry_domain::Unit;
+use sentry_domain::{Unit, Usd};
 
 use super::{Name, instant};
 use crate::budget::{Budget, BudgetUnit, Lasts, Status};
 use crate::chart::place;
+use crate::figures::Spend;
 use crate::report::Report;
 use crate::text;
 
@@ -92,29 +93,36 @@ const fn words(status: Status) -> (&'static str, &'static str) {
         Status::UsedUp => ("spent", "used up"),
         Status::AheadOfPace => ("near", "ahead of pace"),
         Status::Unknown => ("unknown", "unknown"),
-        Status::NoPace => ("none", "no pace"),
+        Status::NoPace => ("nopace", "no pace"),
         Status::OnPace => ("fine", "on pace"),
     }
 }
 
 impl Meter {
     fn of(unit: &BudgetUnit) -> Self {
-        let dollars = |text: &str| text.parse().map_or_else(|_| text.to_owned(), text::dollars);
-        let written = |plain: u128, text: &str| if unit.unit == Unit::Usd { dollars(text) } else { text::count(plain) };
         let floor = if unit.is_floor { "+" } else { "" };
-        let used = unit.used.as_ref().map(|used| format!("{}{floor}", written(unit.used_plain, used)));
+        let used = unit.used.as_ref().map(|_| written(unit.unit, unit.used_plain, unit.is_floor));
         let percent = unit.used_percent.map(|percent| format!("{}.{} %{floor}", percent.0 / 10, percent.0 % 10));
         Self {
             class: words(unit.status).0,
             noun: unit.unit.noun(),
             used: used.unwrap_or_else(|| "unknown".to_owned()),
-            limit: written(unit.limit_plain, &unit.limit),
+            limit: written(unit.unit, unit.limit_plain, false),
             percent: percent
                 .unwrap_or_else(|| if unit.used.is_none() { "unknown".to_owned() } else { "\u{2013}".to_owned() }),
             width: place(unit.used_plain.min(unit.limit_plain), unit.limit_plain),
             elapsed: unit.elapsed_percent.map(|elapsed| place(elapsed.0.into(), 1_000)),
             lasts: lasts(&unit.lasts),
         }
+    }
+}
+
+/// An amount of `unit`, a plain number, as a person reads it. A floor ends with `+`.
+fn written(unit: Unit, plain: u128, is_floor: bool) -> String {
+    match unit {
+        Unit::Usd => text::spend(&Spend { usd: Usd::from_picodollars(plain), is_floor }),
+        _ if is_floor => format!("{}+", text::count(plain)),
+        _ => text::count(plain),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Name;
 use crate::chart::{place, sparkline};
-use crate::figures::{Figures, Saved};
+use crate::figures::{Figures, Saved, Spend};
 use crate::report::{Group, Report};
 use crate::signed::signed;
 use crate::text;
@@ -51,7 +51,7 @@ impl Row {
             cached: text::short(figures.cache_read_tokens),
             saved: match figures.saved {
                 Saved::Nothing => "\u{2013}".to_owned(),
-                Saved::Known { usd } => text::dollars(usd),
+                Saved::Known { usd, is_floor } => text::spend(&Spend { usd, is_floor }),
                 Saved::Unknown => "unknown".to_owned(),
             },
             line: daily.and_then(|daily| sparkline(&daily)),
@@ -98,7 +98,7 @@ pub fn rows(report: &Report) -> (Vec<Row>, Option<String>) {
 
 /// A line of a table of error codes.
 pub struct Code {
-    pub code: String,
+    pub name: String,
     pub count: String,
     pub share: String,
     pub width: String,
@@ -112,7 +112,7 @@ pub fn codes(by_code: &BTreeMap<String, u64>, total: u64) -> Vec<Code> {
     counts.retain(|(_, count)| *count > 0);
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let lines = counts.into_iter().map(|(code, count)| Code {
-        code,
+        name: code,
         count: text::count(count),
         share: text::percent(count.into(), total.into()),
         width: place(count.into(), total.into()),
