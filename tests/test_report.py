@@ -81,7 +81,7 @@ def test_usage_and_report_have_the_figures_of_the_answer(run, spent):
 
 
 def test_the_story_of_a_request_has_its_record_and_its_ledger_entry(run, spent):
-    tags, answer = spent
+    tags, _ = spent
     story = json.loads(run("--output", "json", "trace", tags["requestId"]))
     record = story["auditRecords"][0]
     assert (record["outcome"], record["tags"]["requestId"]) == ("Succeeded", tags["requestId"])

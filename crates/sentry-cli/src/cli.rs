@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sentry_report::{Grouping, Month};
 
@@ -91,7 +91,10 @@ pub struct ReportArgs {
     /// Also ask Cost Explorer, and say why it differs. Costs $0.01 for each request to it: usually one, more for many groups
     #[arg(long)]
     pub trailing: bool,
-    /// Cost-allocation tag for --trailing [default: applicationId by application, environment by environment, else costCenter]
+    /// Make the report as of this moment. For simulated months: the days of the history up to it must be there
+    #[arg(long, hide = true, value_name = "INSTANT")]
+    pub now: Option<DateTime<Utc>>,
+    /// Cost-allocation tag for --trailing [default: application or environment if that is the grouping, else costCenter]
     #[arg(long, value_name = "KEY", requires = "trailing")]
     pub tag: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! `sentry report`: the report of a month.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sentry_domain::Price;
@@ -21,7 +21,7 @@ use crate::usage::print;
 /// If the stack or its history cannot be read, or the file cannot be written. What else cannot be read is unknown in the
 /// report.
 pub async fn run(global: &Global, args: &ReportArgs) -> Result<(), Failure> {
-    let now = Utc::now();
+    let now = args.now.unwrap_or_else(Utc::now);
     let month = args.month.unwrap_or_else(|| Month::of(now.date_naive()));
     if month.first() > now.date_naive() {
         return Err(Failure::Usage(format!("the month {month} has not begun")));
@@ -84,12 +84,14 @@ async fn input(stack: &Stack, args: &ReportArgs, month: Month, now: DateTime<Utc
             (known, Reading::Known(budgets))
         }
     };
+    let sources = if args.trailing { sources(stack, &by_scope).await } else { BTreeMap::new() };
     Ok(Input {
         stack: stack.name.clone(),
         now,
         month,
         grouping: args.by.clone(),
-        prices: prices(&by_scope, &catalogue, &stack.region),
+        prices: prices(&by_scope, &sources, &catalogue, &stack.region),
+        sources,
         history: by_scope,
         unreadable,
         shared: known.shared,
@@ -110,8 +112,7 @@ async fn bill(
         return None;
     }
     let tag = args.tag.clone().unwrap_or_else(|| match args.by.kind() {
-        "application" => "applicationId".to_owned(),
-        "environment" => "environment".to_owned(),
+        kind @ ("application" | "environment") => kind.to_owned(),
         _ => "costCenter".to_owned(),
     });
     Some(cost_explorer::bill(&stack.cost_explorer(), month, now.date_naive(), &tag).await)
@@ -126,8 +127,45 @@ fn unreadable(damaged: &[HistoryError]) -> Vec<(String, NaiveDate)> {
     items.collect()
 }
 
+/// The models of `days`, called through the sentry or round it.
+fn models(days: &DaysByScope) -> impl Iterator<Item = &str> {
+    let kinds = ["model", UNGOVERNED];
+    days.keys().filter_map(move |scope| {
+        let (kind, id) = scope.split_once('#')?;
+        (kinds.contains(&kind) && !id.contains('+')).then_some(id)
+    })
+}
+
+/// The foundation models of the application inference profiles among the models of `days`. A profile that Bedrock does not
+/// know any more is left out.
+async fn sources(stack: &Stack, days: &DaysByScope) -> BTreeMap<String, String> {
+    let client = stack.bedrock();
+    let mut sources = BTreeMap::new();
+    // The id of a model has a provider before a dot, and that of an application inference profile has no dot.
+    let profiles: BTreeSet<&str> = models(days).filter(|id| !id.contains('.')).collect();
+    for id in profiles {
+        let Ok(profile) = client.get_inference_profile().inference_profile_identifier(id).send().await else {
+            continue;
+        };
+        let arn = profile.models().first().and_then(|model| model.model_arn());
+        if let Some(model) = arn.and_then(|arn| arn.rsplit('/').next()) {
+            sources.insert(id.to_owned(), model.to_owned());
+        }
+    }
+    sources
+}
+
 /// The catalogue's prices of the models that were called round the sentry.
-fn prices(days: &DaysByScope, catalogue: &Catalogue, region: &str) -> BTreeMap<String, Price> {
+fn prices(
+    days: &DaysByScope,
+    sources: &BTreeMap<String, String>,
+    catalogue: &Catalogue,
+    region: &str,
+) -> BTreeMap<String, Price> {
     let models = days.keys().filter_map(|scope| scope.strip_prefix(UNGOVERNED)?.strip_prefix('#'));
-    models.filter_map(|model| Some((model.to_owned(), catalogue.price(model, region)?))).collect()
+    let priced = models.filter_map(|model| {
+        let source = sources.get(model).map_or(model, String::as_str);
+        Some((model.to_owned(), catalogue.price(source, region)?))
+    });
+    priced.collect()
 }

@@ -20,10 +20,12 @@ const OPERATION: Duration = Duration::from_mins(1);
 ///
 /// Source: AWS General Reference, "AWS Billing and Cost Management endpoints and quotas", read in November 2026.
 const COST_EXPLORER_REGION: &str = "us-east-1";
-/// Variable with the URL of another Cost Explorer. The SDKs give it precedence over `AWS_ENDPOINT_URL`.
+/// Variables with the URLs of another Cost Explorer and another Bedrock. They have precedence over `--endpoint-url`, because a
+/// local AWS has neither.
 ///
 /// Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints", read in November 2026.
 const COST_EXPLORER_URL: &str = "AWS_ENDPOINT_URL_COST_EXPLORER";
+const BEDROCK_URL: &str = "AWS_ENDPOINT_URL_BEDROCK";
 
 /// The stack.
 pub struct Stack {
@@ -87,6 +89,14 @@ impl Stack {
 
     pub fn logs(&self) -> aws_sdk_cloudwatchlogs::Client {
         aws_sdk_cloudwatchlogs::Client::new(&self.config)
+    }
+
+    pub fn bedrock(&self) -> aws_sdk_bedrock::Client {
+        let mut config = aws_sdk_bedrock::config::Builder::from(&self.config);
+        if let Ok(url) = std::env::var(BEDROCK_URL) {
+            config.set_endpoint_url(Some(url));
+        }
+        aws_sdk_bedrock::Client::from_conf(config.build())
     }
 
     pub fn cost_explorer(&self) -> aws_sdk_costexplorer::Client {

@@ -49,9 +49,15 @@ impl Bill {
 /// The bill has names such as `Nova Lite` and the ledger has ids such as `us.amazon.nova-lite-v1:0`. A name belongs to
 /// an id if its letters and digits are, in one piece, in those of the id. If several do, the longest name wins, so that
 /// `claude-sonnet-4-5` is not `Claude Sonnet 4`.
-pub fn by_id<'n>(names: &BTreeSet<&'n str>, ids: impl IntoIterator<Item = String>) -> BTreeMap<String, &'n str> {
+///
+/// An id of `sources` is that of an application inference profile. It has no letters of its model, so its source counts.
+pub fn by_id<'n>(
+    names: &BTreeSet<&'n str>,
+    ids: impl IntoIterator<Item = String>,
+    sources: &BTreeMap<String, String>,
+) -> BTreeMap<String, &'n str> {
     let matches = ids.into_iter().filter_map(|id| {
-        let plain = letters(&id);
+        let plain = letters(sources.get(&id).unwrap_or(&id));
         let fitting = names.iter().filter(|name| !letters(name).is_empty() && plain.contains(&letters(name)));
         let name = *fitting.max_by_key(|name| letters(name).len())?;
         Some((id, name))
@@ -70,12 +76,14 @@ mod tests {
     #[test]
     fn a_name_of_the_bill_belongs_to_the_ids_of_its_model() {
         let names = BTreeSet::from(["Claude Sonnet 4", "Claude Sonnet 4.5", "Nova Lite", "Llama 3.3 70B Instruct", ""]);
-        let of = |id: &str| by_id(&names, [id.to_owned()]).get(id).copied();
+        let sources = BTreeMap::from([("k3w9q1x0a2b5".to_owned(), "amazon.nova-lite-v1:0".to_owned())]);
+        let of = |id: &str| by_id(&names, [id.to_owned()], &sources).get(id).copied();
         assert_eq!(of("us.anthropic.claude-sonnet-4-5-20250929-v1:0"), Some("Claude Sonnet 4.5"));
         assert_eq!(of("anthropic.claude-sonnet-4-20250514-v1:0"), Some("Claude Sonnet 4"));
         assert_eq!(of("us.amazon.nova-lite-v1:0"), Some("Nova Lite"));
         assert_eq!(of("amazon.nova-2-lite-v1:0"), None);
         assert_eq!(of("us.meta.llama3-3-70b-instruct-v1:0"), Some("Llama 3.3 70B Instruct"));
         assert_eq!(of("k3w9q1x0a2b4"), None);
+        assert_eq!(of("k3w9q1x0a2b5"), Some("Nova Lite"));
     }
 }

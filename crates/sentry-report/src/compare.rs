@@ -142,6 +142,22 @@ impl Run {
     }
 }
 
+/// A part of a whole, as a fraction.
+#[derive(Clone, Copy)]
+struct Part {
+    part: Picodollars,
+    whole: Picodollars,
+}
+
+impl Part {
+    const WHOLE: Self = Self { part: 1, whole: 1 };
+
+    /// The same part of `amount`.
+    fn of(self, amount: Picodollars) -> Picodollars {
+        amount.checked_mul(self.part).and_then(|product| product.checked_div(self.whole)).unwrap_or_default()
+    }
+}
+
 /// What is compared, with the figures that several groups need.
 struct Sides<'i> {
     input: &'i Input,
@@ -161,11 +177,18 @@ impl Comparison {
         let total_bill: Usd = bill.lines.iter().map(|line| line.usd).sum();
         let ungoverned = sides.ungoverned_cost(None);
         let changed: Vec<Reason> = sides.changes.iter().map(PriceChange::of_all).collect();
-        let total = sides.compared(String::new(), all, total_bill, [changed, ungoverned_reason(ungoverned)].concat());
+        let known = [changed, ungoverned_reason(ungoverned)].concat();
+        let total = sides.compared(String::new(), all, total_bill, known, Part::WHOLE);
+        // What the bill has of requests of unknown usage is known for all groups together only.
+        let part_of = |kind| total.reasons.iter().filter(move |reason| reason.reason == kind);
+        let unknown = Part {
+            part: part_of(ReasonKind::UnknownUsage).map(|reason| reason.picodollars).sum(),
+            whole: sides.unknown(all),
+        };
         Self {
             tag_key: bill.tag_key.clone(),
             billed_until: bill.until(),
-            rows: sides.rows(groups, ungoverned),
+            rows: sides.rows(groups, ungoverned, unknown),
             total,
             unmatched_models: sides.unmatched(),
             credits: bill.credits,
@@ -176,8 +199,11 @@ impl Comparison {
 
 impl PriceChange {
     fn reason(&self, picodollars: Picodollars) -> Reason {
-        let Self { name, from, until, .. } = self;
-        let detail = format!("{name}, {from} to {until}: the bill has another price than the ledger");
+        let Self { name, from, until, bill, ledger, .. } = self;
+        let thousandths =
+            bill.unsigned_abs().saturating_mul(1_000).checked_div(ledger.unsigned_abs()).unwrap_or_default();
+        let factor = format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000);
+        let detail = format!("{name}, {}: the bill is {factor} times the ledger", span(*from, *until));
         reason(ReasonKind::PriceChanged, picodollars, detail)
     }
 
@@ -199,7 +225,8 @@ impl<'i> Sides<'i> {
         let round = input.history.keys().filter_map(|scope| scope.strip_prefix(UNGOVERNED)?.strip_prefix('#'));
         let ids = of_models.into_keys().chain(round.map(str::to_owned));
         let until = bill.until().map(|until| until.min(last));
-        let mut sides = Self { input, bill, last, until, names: by_id(&bill.models(), ids), changes: Vec::new() };
+        let mut sides =
+            Self { input, bill, last, until, names: by_id(&bill.models(), ids, &input.sources), changes: Vec::new() };
         sides.changes = bill.models().into_iter().flat_map(|name| sides.price_changes(name)).collect();
         sides
     }
@@ -272,12 +299,12 @@ impl<'i> Sides<'i> {
     }
 
     /// The rows by group. Only what the sentry knows by tag or by model can be compared.
-    fn rows(&self, groups: &BTreeMap<String, &[Day]>, ungoverned: Picodollars) -> Vec<Compared> {
+    fn rows(&self, groups: &BTreeMap<String, &[Day]>, ungoverned: Picodollars, unknown: Part) -> Vec<Compared> {
         let grouping = &self.input.grouping;
         if grouping.kind() == "model" {
             self.rows_of_models()
         } else if self.is_of_the_tag() {
-            self.rows_of_tags(groups, ungoverned)
+            self.rows_of_tags(groups, ungoverned, unknown)
         } else {
             Vec::new()
         }
@@ -297,12 +324,18 @@ impl<'i> Sides<'i> {
             let lines = self.bill.lines.iter().filter(|line| line.model.as_deref() == Some(name));
             let changed = self.changes.iter().filter(|change| change.name == name).map(PriceChange::of_all).collect();
             let around = ungoverned_reason(self.ungoverned_cost(Some(name)));
-            self.compared(name.to_owned(), &days, lines.map(|line| line.usd).sum(), [changed, around].concat())
+            self.compared(
+                name.to_owned(),
+                &days,
+                lines.map(|line| line.usd).sum(),
+                [changed, around].concat(),
+                Part::WHOLE,
+            )
         });
         rows.collect()
     }
 
-    fn rows_of_tags(&self, groups: &BTreeMap<String, &[Day]>, ungoverned: Picodollars) -> Vec<Compared> {
+    fn rows_of_tags(&self, groups: &BTreeMap<String, &[Day]>, ungoverned: Picodollars, unknown: Part) -> Vec<Compared> {
         let mut billed: BTreeMap<String, Usd> = BTreeMap::new();
         for line in &self.bill.lines {
             let amount = billed.entry(line.tag.to_lowercase()).or_default();
@@ -315,13 +348,14 @@ impl<'i> Sides<'i> {
         for (value, days) in groups.iter().filter(|(value, _)| *value != UNSPECIFIED) {
             let changed = self.changes.iter().filter_map(|change| self.part_of_group(change, value)).collect();
             let amount = billed.remove(&decoded(value)).unwrap_or_default();
-            rows.push(self.compared(value.clone(), days, amount, changed));
+            rows.push(self.compared(value.clone(), days, amount, changed, unknown));
         }
-        rows.extend(billed.into_iter().map(|(value, amount)| self.compared(value, &[], amount, Vec::new())));
+        rows.extend(billed.into_iter().map(|(value, amount)| self.compared(value, &[], amount, Vec::new(), unknown)));
         let changed = self.changes.iter().filter_map(|change| self.part_of_group(change, UNSPECIFIED));
         let own: Vec<Reason> = changed.chain(ungoverned_reason(ungoverned)).collect();
-        let mut rest = self.compared(String::new(), unspecified, without, own);
-        move_untagged(&mut rows, &mut rest);
+        let mut rest = self.compared(String::new(), unspecified, without, own, unknown);
+        move_untagged(&mut rows, &mut rest, self.bill.lines.len());
+        rows.sort_by_key(|row| std::cmp::Reverse((row.ledger.usd, row.bill)));
         rows.push(rest);
         rows
     }
@@ -337,7 +371,8 @@ impl<'i> Sides<'i> {
     }
 
     /// A group with what is known of its difference. `known` are reasons whose parts are computed already.
-    fn compared(&self, group: String, days: &[Day], bill: Usd, known: Vec<Reason>) -> Compared {
+    /// `unknown` is the part of the holds of unknown usage that is too much.
+    fn compared(&self, group: String, days: &[Day], bill: Usd, known: Vec<Reason>, unknown: Part) -> Compared {
         let first = self.input.month.first();
         let all = sum(days, first, self.last);
         let unpriced = all.get(attribute::UNPRICED) > 0;
@@ -346,14 +381,13 @@ impl<'i> Sides<'i> {
         let mut reasons = self.not_billed_yet(days);
         reasons.extend(known);
         let mut rest = picodollars - reasons.iter().map(|reason| reason.picodollars).sum::<Picodollars>();
-        let billed_days = self.until.map(|until| sum(days, first, until)).unwrap_or_default();
-        let unknown = signed(Usd::from_picodollars(billed_days.get(attribute::UNKNOWN_PICODOLLARS)));
+        let unknown = unknown.of(self.unknown(days));
         if rest > 0 && unknown > 0 {
             let part = rest.min(unknown);
             reasons.push(reason(
                 ReasonKind::UnknownUsage,
                 part,
-                "requests whose usage nobody knows are counted in full".to_owned(),
+                "requests whose usage nobody knows count with their holds".to_owned(),
             ));
             rest -= part;
         }
@@ -365,27 +399,21 @@ impl<'i> Sides<'i> {
             ));
             rest = 0;
         }
-        reasons.extend(self.remainder(rest));
+        reasons.extend(remainder(rest, self.bill.lines.len()));
         Compared { group, ledger, bill, difference: difference(picodollars), reasons, picodollars }
     }
 
     fn not_billed_yet(&self, days: &[Day]) -> Vec<Reason> {
         let from = self.until.and_then(|until| until.succ_opt()).unwrap_or(self.input.month.first());
         let amount = signed(sum(days, from, self.last).spent().usd);
-        let span = if from < self.last { format!("{from} to {}", self.last) } else { from.to_string() };
-        let detail = format!("{span}: the bill does not have these days yet");
+        let detail = format!("{}: the bill does not have it yet", span(from, self.last));
         if amount == 0 { Vec::new() } else { vec![reason(ReasonKind::NotBilledYet, amount, detail)] }
     }
 
-    fn remainder(&self, rest: Picodollars) -> Option<Reason> {
-        let lines = i128::try_from(self.bill.lines.len()).unwrap_or(i128::MAX);
-        match rest {
-            0 => None,
-            _ if rest.abs() <= lines.saturating_mul(ROUNDING) => {
-                Some(reason(ReasonKind::Rounding, rest, "the bill rounds each of its amounts".to_owned()))
-            }
-            _ => Some(reason(ReasonKind::Unexplained, rest, "none of the known reasons".to_owned())),
-        }
+    /// The holds of requests of unknown usage on the days that the bill has.
+    fn unknown(&self, days: &[Day]) -> Picodollars {
+        let sums = self.until.map(|until| sum(days, self.input.month.first(), until)).unwrap_or_default();
+        signed(Usd::from_picodollars(sums.get(attribute::UNKNOWN_PICODOLLARS)))
     }
 
     fn unmatched(&self) -> Vec<String> {
@@ -396,7 +424,7 @@ impl<'i> Sides<'i> {
 }
 
 /// Spend of a group that the bill has without the tag: it is missing in the group, and too much in `rest`.
-fn move_untagged(rows: &mut [Compared], rest: &mut Compared) {
+fn move_untagged(rows: &mut [Compared], rest: &mut Compared, lines: usize) {
     if rest.reasons.iter().all(|reason| reason.reason != ReasonKind::Unexplained || reason.picodollars > 0) {
         return;
     }
@@ -409,14 +437,28 @@ fn move_untagged(rows: &mut [Compared], rest: &mut Compared) {
             row.reasons.push(reason(ReasonKind::Untagged, part, detail.clone()));
             rest.reasons.push(reason(ReasonKind::Untagged, -part, format!("spend of {}", row.group)));
         }
-        if missing != part {
-            row.reasons.push(reason(ReasonKind::Unexplained, missing - part, "none of the known reasons".to_owned()));
-        }
+        row.reasons.extend(remainder(missing - part, lines));
         too_much += part;
     }
-    if too_much != 0 {
-        rest.reasons.push(reason(ReasonKind::Unexplained, too_much, "none of the known reasons".to_owned()));
+    rest.reasons.extend(remainder(too_much, lines));
+}
+
+/// What no other reason explains, of a bill with so many amounts.
+fn remainder(rest: Picodollars, lines: usize) -> Option<Reason> {
+    let lines = i128::try_from(lines).unwrap_or(i128::MAX);
+    match rest {
+        0 => None,
+        _ if rest.abs() <= lines.saturating_mul(ROUNDING) => {
+            Some(reason(ReasonKind::Rounding, rest, "the bill rounds each of its amounts".to_owned()))
+        }
+        _ => Some(reason(ReasonKind::Unexplained, rest, "none of the known reasons".to_owned())),
     }
+}
+
+/// `26 to 27 November`, or `26 November` if it is one day. Both days are in one month.
+fn span(from: NaiveDate, until: NaiveDate) -> String {
+    let last = until.format("%-d %B");
+    if from < until { format!("{} to {last}", from.format("%-d")) } else { last.to_string() }
 }
 
 /// Removes the unexplained part of a row.

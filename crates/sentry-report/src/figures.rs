@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use sentry_domain::Usd;
+use sentry_domain::{Usd, UsdDifference};
 use sentry_history::{Day, Sums, attribute};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
@@ -11,8 +11,10 @@ use serde::{Serialize, Serializer};
 use crate::input::sum;
 use crate::text;
 
-/// Attribute with the picodollars that the prompt cache saved.
+/// Attribute with the picodollars that the prompt cache saved, in requests in which it saved something.
 pub const SAVED_PICODOLLARS: &str = "savedPicodollars";
+/// Attribute with the picodollars that the prompt cache cost, in requests whose cache writes cost more than it saved.
+pub const LOST_PICODOLLARS: &str = "lostPicodollars";
 
 /// Dollars that are spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,17 +39,18 @@ impl Serialize for Spend {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "is")]
 pub enum Saved {
-    /// No token was read from a cache.
+    /// No token was read from a cache or written to one.
     Nothing,
-    /// The amount that the same tokens would have cost more without a cache.
+    /// The amount that the same tokens would have cost more without a cache. It is negative if the cache cost more than
+    /// it saved.
     Known {
         /// The amount.
-        usd: Usd,
+        usd: UsdDifference,
         /// `true` if the history has no amount for some of these tokens.
         #[serde(rename = "isFloor")]
         is_floor: bool,
     },
-    /// Tokens were read from a cache, and the history has no amount for it.
+    /// Tokens were read from a cache or written to one, and the history has no amount for it.
     Unknown,
 }
 
@@ -112,7 +115,7 @@ impl Figures {
             output_tokens: count(attribute::OUTPUT),
             cache_read_tokens,
             cache_write_tokens: count(attribute::CACHE_WRITE),
-            saved: saved(sums.get(SAVED_PICODOLLARS), cache_read_tokens),
+            saved: saved(sums),
             denied_by_code: by_code(sums, attribute::DENIED),
             failed_by_code: by_code(sums, attribute::FAILED),
             unreadable_days,
@@ -123,10 +126,9 @@ impl Figures {
     #[must_use]
     pub(crate) fn of_days(days: &[Day], first: NaiveDate, last: NaiveDate, unreadable_days: u64) -> Self {
         let mut figures = Self::of(&sum(days, first, last), unreadable_days);
-        let in_span = days.iter().filter(|day| (first..=last).contains(&day.day));
-        let is_unknown = |day: &Day| day.sums.get(attribute::CACHE_READ) > 0 && day.sums.get(SAVED_PICODOLLARS) == 0;
+        let mut in_span = days.iter().filter(|day| (first..=last).contains(&day.day));
         if let Saved::Known { is_floor, .. } = &mut figures.saved {
-            *is_floor = in_span.clone().any(is_unknown);
+            *is_floor = in_span.any(|day| saved(&day.sums) == Saved::Unknown);
         }
         figures
     }
@@ -140,11 +142,13 @@ impl Figures {
     }
 }
 
-fn saved(picodollars: u128, cache_read: u64) -> Saved {
-    match (picodollars, cache_read) {
+fn saved(sums: &Sums) -> Saved {
+    let (gain, loss) = (sums.get(SAVED_PICODOLLARS), sums.get(LOST_PICODOLLARS));
+    let is_cached = sums.get(attribute::CACHE_READ) > 0 || sums.get(attribute::CACHE_WRITE) > 0;
+    match (gain, loss) {
+        (0, 0) if is_cached => Saved::Unknown,
         (0, 0) => Saved::Nothing,
-        (0, _) => Saved::Unknown,
-        (amount, _) => Saved::Known { usd: Usd::from_picodollars(amount), is_floor: false },
+        _ => Saved::Known { usd: Usd::from_picodollars(gain).minus(Usd::from_picodollars(loss)), is_floor: false },
     }
 }
 

@@ -11,7 +11,7 @@ use self::budgets::Card;
 use self::compared::Beside;
 use self::groups::{Code, Row};
 use crate::chart::DayChart;
-use crate::figures::{Figures, Saved, Spend};
+use crate::figures::{Figures, Saved};
 use crate::forecast::Forecast;
 use crate::movers::{Mover, Movers};
 use crate::report::Report;
@@ -259,16 +259,17 @@ fn mover(mover: &Mover) -> MoverRow {
 }
 
 fn saved(total: &Figures) -> String {
-    let read = text::count(total.cache_read_tokens);
+    let tokens = format!(
+        "{} tokens were read from a prompt cache, and {} were written to one.",
+        text::count(total.cache_read_tokens),
+        text::count(total.cache_write_tokens)
+    );
     match total.saved {
-        Saved::Nothing => "No token was read from a prompt cache.".to_owned(),
+        Saved::Nothing => "No prompt cache was used.".to_owned(),
         Saved::Known { usd, is_floor } => {
-            let saved = text::spend(&Spend { usd, is_floor });
-            format!("{read} tokens were read from a prompt cache. Without it they would have cost {saved} more.")
+            format!("{tokens} Saved, net of what the writes cost more: {}.", text::difference(usd, is_floor))
         }
-        Saved::Unknown => {
-            format!("{read} tokens were read from a prompt cache. The history does not know what that saved.")
-        }
+        Saved::Unknown => format!("{tokens} The history does not know what that saved."),
     }
 }
 

@@ -66,6 +66,8 @@ pub struct Input {
     pub malformed: Vec<(String, String)>,
     /// Prices of the models that were called round the sentry, by model id.
     pub prices: BTreeMap<String, Price>,
+    /// The foundation models of application inference profiles, by the profile's id. The bill names only models.
+    pub sources: BTreeMap<String, String>,
     /// The bill. `None` if nobody asked for it.
     pub bill: Option<Reading<Bill>>,
     /// The account's discount. The ledger's dollars are net of it.

@@ -1,6 +1,6 @@
 //! Numbers as a person reads them. Exact figures are in the JSON and the CSV.
 
-use sentry_domain::Usd;
+use sentry_domain::{Usd, UsdDifference};
 
 use crate::figures::Spend;
 use crate::signed::{Picodollars, size};
@@ -18,6 +18,14 @@ pub fn dollars(amount: Usd) -> String {
 /// The spend. A floor is rounded down and ends with `+`, because the exact amount is not known: `$812.41+`.
 pub fn spend(spend: &Spend) -> String {
     if spend.is_floor { format!("{}+", written(spend.usd, false)) } else { dollars(spend.usd) }
+}
+
+/// An exact difference: `$1.20` or `−$0.30`. A floor ends with `+`.
+pub fn difference(exact: UsdDifference, is_floor: bool) -> String {
+    let text = exact.to_string();
+    let size = text.trim_start_matches('-').parse().unwrap_or_default();
+    let sign = if text.starts_with('-') { "\u{2212}" } else { "" };
+    format!("{sign}{}", spend(&Spend { usd: size, is_floor }))
 }
 
 /// The amount with its sign: `+$1.20`, `−$0.30`, `$0.00`.

@@ -17,16 +17,18 @@ const COST_EXPLORER: &str = "AWS_ENDPOINT_URL_COST_EXPLORER";
 /// # Errors
 /// If no local AWS runs on the port, or the command cannot be built.
 pub fn run(workspace: &Workspace, args: &SentryArgs, task: Option<&str>) -> Result<ExitCode> {
-    let state = State::load(workspace, args.port)?;
-    if !state.is_some_and(|state| state.engine.as_ref().is_some_and(Process::is_alive)) {
+    let running =
+        State::load(workspace, args.port)?.filter(|state| state.engine.as_ref().is_some_and(Process::is_alive));
+    let Some(state) = running else {
         bail!(
             "no local AWS runs on port {0}; start it with `cargo xtask up --port {0}`, or choose another --port",
             args.port
         );
-    }
+    };
     let binary = cargo_build::build_sentry(workspace)?;
     let mut command = Command::new(binary);
     environment::isolate(&mut command, args.port);
+    command.env("AWS_ENDPOINT_URL_BEDROCK", &state.bedrock_endpoint);
     if let Ok(url) = std::env::var(COST_EXPLORER) {
         command.env(COST_EXPLORER, url);
     }

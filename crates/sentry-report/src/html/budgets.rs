@@ -57,11 +57,20 @@ pub struct Picture {
 /// The cards, and a sentence about those that are left out.
 pub fn cards(report: &Report) -> (Option<Vec<Card>>, Option<String>) {
     let Some(budgets) = &report.budgets else { return (None, None) };
-    let cards = budgets.iter().take(MOST_CARDS).map(|budget| Card::of(budget, report.generated)).collect();
-    let left = budgets.len().saturating_sub(MOST_CARDS);
-    let sentence =
-        || format!("{} more. The JSON of this report has all.", text::some(left as u64, "budget", "budgets"));
+    let shown = budgets.iter().filter(|budget| is_of_interest(budget)).take(MOST_CARDS);
+    let cards: Vec<Card> = shown.map(|budget| Card::of(budget, report.generated)).collect();
+    let left = budgets.len() - cards.len();
+    let sentence = || {
+        let budgets = text::some(left as u64, "budget is", "budgets are");
+        format!("{budgets} not shown, most of them hardly used. The JSON of this report has all.")
+    };
     (Some(cards), (left > 0).then(sentence))
+}
+
+/// `false` for a budget of which less than a hundredth is used, which is not unknown, and which lasts.
+fn is_of_interest(budget: &Budget) -> bool {
+    let is_calm = matches!(budget.status(), Status::OnPace | Status::NoPace);
+    !is_calm || budget.tightest().and_then(|unit| unit.used_percent).is_some_and(|used| used.0 >= 10)
 }
 
 impl Card {
@@ -112,7 +121,7 @@ impl Meter {
                 .unwrap_or_else(|| if unit.used.is_none() { "unknown".to_owned() } else { "\u{2013}".to_owned() }),
             width: place(unit.used_plain.min(unit.limit_plain), unit.limit_plain),
             elapsed: unit.elapsed_percent.map(|elapsed| place(elapsed.0.into(), 1_000)),
-            lasts: lasts(&unit.lasts),
+            lasts: lasts(unit),
         }
     }
 }
@@ -126,10 +135,12 @@ fn written(unit: Unit, plain: u128, is_floor: bool) -> String {
     }
 }
 
-fn lasts(lasts: &Lasts) -> String {
-    match lasts {
+fn lasts(unit: &BudgetUnit) -> String {
+    let is_over = unit.elapsed_percent.is_some_and(|elapsed| elapsed.0 >= 1_000);
+    match &unit.lasts {
         Lasts::No => "used up".to_owned(),
         Lasts::Until { at } => format!("lasts until {} at this pace", instant(*at)),
+        Lasts::Window if is_over => "lasted until the window ended".to_owned(),
         Lasts::Window => "lasts until the window ends at this pace".to_owned(),
         Lasts::NoPace => "no pace to go by".to_owned(),
         Lasts::Unknown => "nobody knows how long it lasts".to_owned(),

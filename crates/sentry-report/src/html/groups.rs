@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Name;
 use crate::chart::{place, sparkline};
-use crate::figures::{Figures, Saved, Spend};
+use crate::figures::{Figures, Saved};
 use crate::report::{Group, Report};
 use crate::signed::signed;
 use crate::text;
@@ -51,7 +51,7 @@ impl Row {
             cached: text::short(figures.cache_read_tokens),
             saved: match figures.saved {
                 Saved::Nothing => "\u{2013}".to_owned(),
-                Saved::Known { usd, is_floor } => text::spend(&Spend { usd, is_floor }),
+                Saved::Known { usd, is_floor } => text::difference(usd, is_floor),
                 Saved::Unknown => "unknown".to_owned(),
             },
             line: daily.and_then(|daily| sparkline(&daily)),

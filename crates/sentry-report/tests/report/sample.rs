@@ -203,6 +203,7 @@ pub fn input() -> Input {
         shared: BTreeSet::new(),
         malformed: vec![("user#jo".to_owned(), "The limits item user#jo is invalid: limit is missing.".to_owned())],
         prices: prices(),
+        sources: BTreeMap::new(),
         bill: Some(Reading::Known(bill())),
         discount: "0".parse().unwrap(),
     }
