@@ -1,4 +1,4 @@
-//! Writes the page of a made-up month to standard output. The screenshots of the README of this crate are of it.
+//! Writes the page of a made-up month to standard output. The README of this crate says how to look at it.
 //!
 //! `cargo run --package sentry-report --example sample -- [costCenter|model]`
 
