@@ -102,7 +102,11 @@ impl Listed {
 mod tests {
     use std::collections::HashMap;
 
+    use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::operation::scan::ScanOutput;
     use aws_sdk_dynamodb::types::AttributeValue;
+    use aws_smithy_mocks::{RuleMode, mock};
+    use test_support::mock_client;
 
     use super::*;
 
@@ -142,5 +146,27 @@ mod tests {
     fn a_malformed_item_is_listed_with_its_fault() {
         let item = listed("user#jo", &[("limits", AttributeValue::S("no".to_owned()))]);
         assert!(item.listed.unwrap_err().contains("user#jo"));
+    }
+
+    #[tokio::test]
+    async fn every_page_of_the_table_is_listed_by_key() {
+        let item = |key: &str| {
+            let limit = HashMap::from([("output".to_owned(), AttributeValue::N("7".to_owned()))]);
+            let key = AttributeValue::S(key.to_owned());
+            Item::from([(KEY.to_owned(), key), ("limit".to_owned(), AttributeValue::M(limit))])
+        };
+        let first = mock!(Client::scan)
+            .match_requests(|scan| scan.exclusive_start_key().is_none() && scan.table_name() == Some("limits"))
+            .then_output(move || {
+                let last = AttributeValue::S("user#jo".to_owned());
+                ScanOutput::builder().items(item("user#jo")).last_evaluated_key(KEY, last).build()
+            });
+        let second = mock!(Client::scan)
+            .match_requests(|scan| scan.exclusive_start_key().is_some())
+            .then_output(move || ScanOutput::builder().items(item("default")).build());
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::Sequential, &[&first, &second]);
+        let table = LimitsTable::new(client, "limits".to_owned(), crate::BudgetTags::default());
+        let listed = table.list("2026-11-21T12:00:00Z".parse().unwrap()).await.unwrap();
+        assert_eq!(listed.iter().map(|item| item.key.as_str()).collect::<Vec<_>>(), ["default", "user#jo"]);
     }
 }

@@ -132,7 +132,8 @@ fn value(key: &str) -> &str {
 
 /// The amount without its sign, and whether it is negative. Decimals past the twelfth are cut off.
 fn picodollars(amount: &str) -> Option<(Usd, bool)> {
-    let decimal = Decimal::from_str_exact(amount).or_else(|_| Decimal::from_scientific(amount)).ok()?;
+    // `parse` rounds digits that a decimal cannot hold.
+    let decimal: Decimal = amount.parse().or_else(|_| Decimal::from_scientific(amount)).ok()?;
     let size = decimal.abs().trunc_with_scale(DECIMALS);
     let usd = size.to_string().parse().ok()?;
     Some((usd, decimal.is_sign_negative() && !size.is_zero()))
@@ -153,9 +154,11 @@ mod tests {
         let read = |text: &str| picodollars(text).map(|(usd, negative)| (usd.to_string(), negative));
         assert_eq!(read("12.3456789012"), Some(("12.3456789012".to_owned(), false)));
         assert_eq!(read("0.00000000000199"), Some(("0.000000000001".to_owned(), false)));
-        assert_eq!(read("1.2E-7"), Some(("0.00000012".to_owned(), false)));
+        assert_eq!(read("1.2E-7"), Some(("0.000000120".to_owned(), false)));
         assert_eq!(read("-3"), Some(("3.000000000".to_owned(), true)));
         assert_eq!(read("-0"), Some(("0.000000000".to_owned(), false)));
+        let long = "1.00000000000000000000000000000000000001";
+        assert_eq!(read(long), Some(("1.000000000".to_owned(), false)));
         assert_eq!(read("three"), None);
     }
 

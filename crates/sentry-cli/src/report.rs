@@ -84,7 +84,8 @@ async fn input(stack: &Stack, args: &ReportArgs, month: Month, now: DateTime<Utc
             (known, Reading::Known(budgets))
         }
     };
-    let sources = if args.trailing { sources(stack, &by_scope).await } else { BTreeMap::new() };
+    let sources =
+        if args.trailing || args.by.is_of_models() { sources(stack, &by_scope).await } else { BTreeMap::new() };
     Ok(Input {
         stack: stack.name.clone(),
         now,

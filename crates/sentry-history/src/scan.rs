@@ -63,6 +63,11 @@ impl AllDays {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::operation::scan::ScanOutput;
+    use aws_smithy_mocks::{RuleMode, mock};
+    use test_support::mock_client;
+
     use super::*;
 
     fn item(scope: &str, day: &str, requests: &str) -> HashMap<String, AttributeValue> {
@@ -86,5 +91,23 @@ mod tests {
             found.damaged.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["the item user#jo 2026-11-22 of the usage history cannot be understood: requests"]
         );
+    }
+
+    #[tokio::test]
+    async fn every_page_is_read_and_the_days_come_in_order() {
+        let page = |day: &str| ScanOutput::builder().items(item("user#jo", day, "1"));
+        let first = mock!(Client::scan)
+            .match_requests(|scan| scan.exclusive_start_key().is_none() && scan.table_name() == Some("usage"))
+            .then_output(move || {
+                page("2026-11-22").last_evaluated_key(SCOPE, AttributeValue::S("k".to_owned())).build()
+            });
+        let second = mock!(Client::scan)
+            .match_requests(|scan| scan.exclusive_start_key().is_some_and(|key| key.contains_key(SCOPE)))
+            .then_output(move || page("2026-11-21").build());
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::Sequential, &[&first, &second]);
+        let (from, to) = ("2026-11-01".parse().unwrap(), "2026-11-30".parse().unwrap());
+        let found = History::new(client, "usage".to_owned()).all_days(from, to).await.unwrap();
+        let days: Vec<String> = found.by_scope["user#jo"].iter().map(|day| day.day.to_string()).collect();
+        assert_eq!((days.join(" ").as_str(), second.num_calls()), ("2026-11-21 2026-11-22", 1));
     }
 }

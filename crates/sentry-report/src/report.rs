@@ -27,6 +27,9 @@ pub struct Group {
     pub name: String,
     /// The scope of the usage history.
     pub scope: String,
+    /// The foundation model, if the group is an application inference profile and its model is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// The figures of the month.
     pub figures: Figures,
     /// The spend of the same full days of the month before. Absent if the history does not have that month.
@@ -185,6 +188,7 @@ fn group(input: &Input, value: &str, days: &[Day], through: Option<NaiveDate>) -
     let spans = Spans::of(input.month, input.now.date_naive()).filter(|_| has_before(input));
     let group = Group {
         name: decoded(value),
+        source: input.sources.get(value).filter(|_| input.grouping.is_of_models()).cloned(),
         full: input.month.days().take_while(|day| *day < today).count().min(daily.len()),
         daily,
         before: spans.map(|spans| spans.before(days)),

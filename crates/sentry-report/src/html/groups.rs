@@ -15,6 +15,8 @@ const MOST_ROWS: usize = 40;
 /// A line of the table of groups.
 pub struct Row {
     pub name: Name,
+    /// The model of an application inference profile.
+    pub source: Option<String>,
     pub spend: String,
     /// The part of all spend, in percent.
     pub share: String,
@@ -39,6 +41,7 @@ impl Row {
         let daily = group.map(|group| group.daily.iter().map(|usd| usd.picodollars()).collect::<Vec<u128>>());
         Self {
             name: Name::of(name),
+            source: group.and_then(|group| group.source.clone()),
             spend: text::spend(&figures.spend),
             share: text::percent(part, whole),
             share_width: place(part, whole),

@@ -301,6 +301,23 @@ fn four_hundred_groups_are_all_in_the_csv_and_the_largest_on_the_page() {
 }
 
 #[test]
+fn a_profile_is_shown_and_billed_as_its_model() {
+    let mut input = by("model");
+    let (id, source) = ("k3w9q1x0a2b4", MODELS[1].0);
+    let days = input.history.remove(&format!("model#{source}")).unwrap();
+    input.history.insert(format!("model#{id}"), days);
+    input.sources.insert(id.to_owned(), source.to_owned());
+    let report = Report::of(&input);
+    let group = report.groups.iter().find(|group| group.name == id).unwrap();
+    assert_eq!(group.source.as_deref(), Some(source));
+    assert!(html(&report).unwrap().contains(source));
+    let comparison = report.comparison.unwrap();
+    assert!(comparison.unmatched_models.is_empty());
+    let kinds: Vec<ReasonKind> = parts(&comparison, "Nova Lite").iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, [ReasonKind::NotBilledYet, ReasonKind::Ungoverned]);
+}
+
+#[test]
 fn a_shared_budget_is_no_group() {
     let mut input = sample::input();
     let before = Report::of(&input).total;
