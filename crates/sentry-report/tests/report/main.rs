@@ -174,12 +174,14 @@ fn an_amount_that_nothing_explains_is_called_unexplained() {
     let mut input = sample::input();
     let Some(Reading::Known(bill)) = &mut input.bill else { panic!("no bill") };
     let extra = Usd::from_picodollars(7_000_000_000_000);
-    let line = bill.lines.iter_mut().find(|line| line.tag == "sales" && line.day.day() == 20).unwrap();
+    let line = bill.lines.iter_mut().find(|line| line.tag == "support" && line.day.day() == 20).unwrap();
     line.usd = line.usd + extra;
     line.model = Some("Titan Text".to_owned());
     let comparison = Report::of(&input).comparison.unwrap();
     assert_eq!(comparison.unmatched_models, ["Titan Text"]);
-    assert!(parts(&comparison, "sales").contains(&(ReasonKind::Unexplained, -7_000_000_000_000)));
+    // The bill has more than the ledger, so nobody can tell what of the holds of unknown usage is too much.
+    let unexplained = (ReasonKind::Unexplained, UNKNOWN - 7_000_000_000_000);
+    assert_eq!(parts(&comparison, "support").last(), Some(&unexplained));
 }
 
 #[test]
