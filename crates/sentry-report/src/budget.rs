@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sentry_domain::{Amount, Unit};
+use sentry_history::{Day, attribute};
 use serde::{Serialize, Serializer};
 
 use crate::input::{BudgetInput, Reading};
@@ -10,12 +11,17 @@ use crate::text;
 /// The time for which a window must have run before its pace says anything.
 const LEAST_ELAPSED: TimeDelta = TimeDelta::hours(1);
 
+/// The part of a limit from which on it is nearly used up, in tenths of a percent.
+const NEARLY: u32 = 950;
+
 /// The state of a unit of a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Status {
     /// Nothing is left.
     UsedUp,
+    /// At least 95 % is used. A request that needs more than the rest is denied, so such a budget may never be used up.
+    NearlyUsedUp,
     /// At the pace so far, it is used up before the window ends.
     AheadOfPace,
     /// The usage cannot be read. Nothing is known, neither good nor bad.
@@ -99,6 +105,9 @@ pub struct Budget {
     pub only_observes: bool,
     /// The reason why the usage is not known. Absent if it is known.
     pub unknown: Option<String>,
+    /// Requests of the scope that were denied on the days of the window, by this budget or another one. Absent if it is
+    /// not known.
+    pub denied: Option<u64>,
     /// The limited units, without requests in flight, of which a report says nothing.
     pub units: Vec<BudgetUnit>,
     /// The usage of each UTC day of the window so far, for the pace line.
@@ -120,7 +129,7 @@ impl Budget {
         let used: Amount = counted.iter().map(|(_, amount)| *amount).sum();
         // A UTC day that the window cuts belongs partly to it. The history cannot tell which part.
         let is_cut = days.iter().any(|day| is_cut(day.day, start, end) && day.sums.spent() != Amount::ZERO);
-        let unpriced = days.iter().any(|day| day.sums.get(sentry_history::attribute::UNPRICED) > 0);
+        let unpriced = days.iter().any(|day| day.sums.get(attribute::UNPRICED) > 0);
         let limited = input.limits.iter().filter(|(unit, _)| *unit != Unit::InFlight);
         let time = Time { start, end, now };
         let units: Vec<BudgetUnit> = limited
@@ -136,6 +145,7 @@ impl Budget {
             start,
             resets_at: end,
             only_observes: input.only_observes,
+            denied: unknown.is_none().then(|| denied(days, start, end)),
             unknown,
             units,
             daily: counted,
@@ -153,6 +163,12 @@ impl Budget {
     pub fn tightest(&self) -> Option<&BudgetUnit> {
         self.units.iter().max_by_key(|unit| (unit.status == Status::UsedUp, unit.used_percent))
     }
+}
+
+fn denied(days: &[Day], start: DateTime<Utc>, end: Option<DateTime<Utc>>) -> u64 {
+    let counted = days.iter().filter(|day| begins_in(day.day, start, end));
+    let denied: u128 = counted.map(|day| day.sums.get(attribute::DENIED)).sum();
+    u64::try_from(denied).unwrap_or(u64::MAX)
 }
 
 /// `true` if the UTC day begins in the window.
@@ -190,17 +206,20 @@ impl Time {
 
     fn unit(self, unit: Unit, limit: u128, used: Option<u128>, is_floor: bool) -> BudgetUnit {
         let lasts = used.map_or(Lasts::Unknown, |used| self.lasts(limit, used));
+        let used_percent = used.and_then(|used| text::per_mille(used, limit)).map(pace);
+        let is_near = used_percent.is_some_and(|used| used.0 >= NEARLY);
         let elapsed_percent = self.length().and_then(|length| text::per_mille(self.elapsed(), length));
         BudgetUnit {
             unit,
             limit: unit.written(limit),
             used: used.map(|used| unit.written(used)),
             is_floor: is_floor && used.is_some(),
-            used_percent: used.and_then(|used| text::per_mille(used, limit)).map(pace),
+            used_percent,
             elapsed_percent: elapsed_percent.map(pace),
             status: match lasts {
                 Lasts::Unknown => Status::Unknown,
                 Lasts::No => Status::UsedUp,
+                _ if is_near => Status::NearlyUsedUp,
                 Lasts::Until { .. } if self.end.is_some() => Status::AheadOfPace,
                 Lasts::Until { .. } | Lasts::NoPace => Status::NoPace,
                 Lasts::Window => Status::OnPace,
@@ -239,7 +258,7 @@ fn pace(per_mille: u128) -> Pace {
 mod tests {
     use super::*;
     use sentry_domain::{LimitWindow, Limits, Window, WindowKind};
-    use sentry_history::{Day, Sums, attribute};
+    use sentry_history::Sums;
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
@@ -280,6 +299,7 @@ mod tests {
         );
         // 60 tokens a day for 30 days are 1,800.
         assert_eq!((unit(1_800).lasts, unit(1_800).status), (Lasts::Window, Status::OnPace));
+        assert_eq!((unit(631).status, unit(632).status), (Status::NearlyUsedUp, Status::AheadOfPace));
         assert_eq!((unit(600).lasts, unit(600).status), (Lasts::No, Status::UsedUp));
         assert_eq!((unit(0).lasts, unit(0).used_percent), (Lasts::No, None));
     }

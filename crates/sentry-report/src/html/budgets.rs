@@ -93,13 +93,20 @@ impl Card {
 fn note(budget: &Budget) -> Option<String> {
     let observes = budget.only_observes.then(|| "This limit only observes. It denies nothing.".to_owned());
     let unknown = budget.unknown.as_ref().map(|reason| format!("Its usage is unknown: {reason}"));
-    let notes: Vec<String> = observes.into_iter().chain(unknown).collect();
+    let denied = budget.denied.filter(|denied| *denied > 0).map(|denied| {
+        format!(
+            "{} of this scope in the window, by this limit or another one.",
+            text::some(denied, "denied request", "denied requests")
+        )
+    });
+    let notes: Vec<String> = observes.into_iter().chain(denied).chain(unknown).collect();
     (!notes.is_empty()).then(|| notes.join(" "))
 }
 
 const fn words(status: Status) -> (&'static str, &'static str) {
     match status {
         Status::UsedUp => ("spent", "used up"),
+        Status::NearlyUsedUp => ("near", "nearly used up"),
         Status::AheadOfPace => ("near", "ahead of pace"),
         Status::Unknown => ("unknown", "unknown"),
         Status::NoPace => ("nopace", "no pace"),

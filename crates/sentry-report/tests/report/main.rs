@@ -184,6 +184,13 @@ fn an_amount_that_nothing_explains_is_called_unexplained() {
     assert_eq!(parts(&comparison, "support").last(), Some(&unexplained));
 }
 
+/// The denied requests of a scope in November.
+fn denied_in_november(scope: &str) -> u64 {
+    let days = &sample::history()[scope];
+    let november = days.iter().filter(|day| day.day.month() == 11);
+    november.map(|day| u64::try_from(day.sums.get("denied")).unwrap()).sum()
+}
+
 #[test]
 fn budgets_in_trouble_come_first_and_the_unknown_before_the_healthy() {
     let budgets = report().budgets.unwrap();
@@ -198,6 +205,8 @@ fn budgets_in_trouble_come_first_and_the_unknown_before_the_healthy() {
         ("costCenter#unspecified", Status::OnPace),
     ];
     assert_eq!(states, expected);
+    let denied = denied_in_november("costCenter#sales");
+    assert_eq!(budgets[0].denied, Some(denied));
     // Support spends evenly: 380 dollars last as long as the spend so far says.
     let used = cost(1..=27, &[0], &ALL_MODELS) + UNKNOWN;
     let elapsed = i128::from((26 * 24 + 10) * 3_600);
