@@ -22,6 +22,7 @@ def pytest_addoption(parser):
     group.addoption("--bedrock-endpoint", help="URL of the Bedrock simulator")
     group.addoption("--log-dir", help="directory with the logs of the local AWS, searched for prompt and answer texts")
     group.addoption("--region", help="AWS Region of the stack")
+    group.addoption("--sentry-command", help="the program `sentry`, of the crate sentry-cli")
     group.addoption(
         "--without-ledger",
         help="the program that decides by CloudWatch alone, for comparison (example `without_ledger` of fn-reserve)",

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod item;
+mod list;
 mod number;
 mod scopes;
 
@@ -15,6 +16,7 @@ use sentry_domain::{LimitWindow, Limits, MOST_SCOPES, MOST_WINDOWS, Remedy, Scop
 use sentry_lambda::{Failure, cause};
 
 use crate::item::{InvalidItem, Item, KEY, MOST_ENTRIES, Settings};
+pub use crate::list::{Listed, ListedItem};
 pub use crate::scopes::{BudgetTags, InvalidBudgetTags};
 use crate::scopes::{DEFAULT, ModelScopes, Scope};
 

@@ -87,7 +87,8 @@ fn first_whole_day(from: DateTime<Utc>) -> Option<NaiveDate> {
     if from.time() == NaiveTime::MIN { Some(day) } else { day.checked_add_days(Days::new(1)) }
 }
 
-fn read(scope: &str, item: &HashMap<String, AttributeValue>) -> Result<Day, HistoryError> {
+/// Reads the item of a day of `scope`.
+pub fn read(scope: &str, item: &HashMap<String, AttributeValue>) -> Result<Day, HistoryError> {
     let day = item.get(DAY).and_then(|day| day.as_s().ok()).map_or("", String::as_str);
     let damaged = |attribute: &str| HistoryError::Damaged {
         scope: scope.to_owned(),

@@ -26,7 +26,7 @@ pub use holder::Holder;
 pub use mark::{Claim, ClaimedUntil};
 pub use reserve::{Admission, Choice};
 pub use settle::After;
-pub use store::{Earlier, Ledger, LedgerError};
+pub use store::{Earlier, Entry, Ledger, LedgerError};
 pub use sweep::Swept;
 
 /// The decisions of the ledger between its reads and writes, without I/O. The model checker in `tests/model` calls the

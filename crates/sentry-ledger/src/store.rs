@@ -124,6 +124,17 @@ impl Earlier {
     }
 }
 
+/// An entry of the requests table, for the story of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The owner name of the execution that has the request.
+    pub owner: String,
+    /// The state of the request.
+    pub earlier: Earlier,
+    /// `true` if the execution gave the request up.
+    pub given_up: bool,
+}
+
 /// The result of registering a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Registered {
@@ -151,6 +162,22 @@ impl Ledger {
     #[must_use]
     pub fn new(client: Client, table: String, requests: String) -> Self {
         Self { client, table, requests, history: None }
+    }
+
+    /// The entry of the request with the key `id`. `None` if there is none, or none that still counts.
+    ///
+    /// # Errors
+    /// If the table cannot be reached.
+    pub async fn entry(&self, id: &str, now: DateTime<Utc>) -> Result<Option<Entry>, LedgerError> {
+        let get = self.client.get_item().table_name(&self.requests).consistent_read(true);
+        let answer = get.key(REQUEST_ID, AttributeValue::S(id.to_owned())).send().await.map_err(unavailable)?;
+        let expires = |item: &Attributes| item.get(EXPIRES_AT)?.as_n().ok()?.parse::<i64>().ok();
+        let counts = answer.item.filter(|item| expires(item).is_none_or(|second| now.timestamp() < second));
+        Ok(counts.map(|item| Entry {
+            owner: item.get(OWNER).and_then(|owner| owner.as_s().ok()).cloned().unwrap_or_default(),
+            earlier: Earlier::of(Some(&item), now),
+            given_up: item.contains_key(GIVEN_UP),
+        }))
     }
 
     /// Registers the request for `owner`, unless it belongs to another execution. Its hold expires at `held_until`.

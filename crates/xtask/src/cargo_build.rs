@@ -31,6 +31,27 @@ struct Message {
     executable: Option<PathBuf>,
 }
 
+/// Builds the command `sentry`, and returns its binary. It is built together with the packages of a local run, so that
+/// Cargo resolves the same features and compiles common dependencies once.
+///
+/// # Errors
+/// If the build fails. By then, cargo has written its messages to stderr.
+pub fn build_sentry(workspace: &Workspace) -> Result<PathBuf> {
+    let step = Step::start("Build the command `sentry`");
+    let packages = LOCAL_PACKAGES.iter().chain(&["sentry-cli"]).map(|package| format!("--package={package}"));
+    let mut command = cargo(workspace);
+    command.args(["build", "--quiet", "--message-format=json-render-diagnostics"]).args(packages);
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cargo could not be started")?;
+    let stdout = child.stdout.take().context("cargo has no output")?;
+    let folder = follow(&step, BufReader::new(stdout))?;
+    if !child.wait()?.success() {
+        bail!("the build failed");
+    }
+    step.done();
+    Ok(folder.context("cargo built no program")?.join("sentry"))
+}
+
 /// Builds the default members (functions and simulator), and returns the folder of their binaries.
 ///
 /// # Errors

@@ -39,6 +39,20 @@ pub enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Write the report of a month of a local AWS: short for `cargo xtask sentry report`
+    Report(SentryArgs),
+    /// Run the command `sentry` against a local AWS that `up` started
+    Sentry(SentryArgs),
+}
+
+#[derive(Args)]
+pub struct SentryArgs {
+    /// Port of the local AWS
+    #[arg(long, default_value_t = 4566)]
+    pub port: u16,
+    /// Arguments of the command, e.g. `--month 2026-11 --by model --out report.html`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARG")]
+    pub arguments: Vec<String>,
 }
 
 #[derive(Args)]

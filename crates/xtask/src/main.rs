@@ -16,6 +16,7 @@ mod network;
 mod processes;
 mod programs;
 mod python_env;
+mod sentry;
 mod state;
 mod states;
 mod temporary;
@@ -49,5 +50,7 @@ fn run() -> anyhow::Result<ExitCode> {
         cli::Task::States(args) => states::run(&workspace, &args),
         cli::Task::Models { arguments } => programs::run(&workspace, "models-import", &arguments),
         cli::Task::Dashboard(args) => dashboard::run(&workspace, &args),
+        cli::Task::Report(args) => sentry::run(&workspace, &args, Some("report")),
+        cli::Task::Sentry(args) => sentry::run(&workspace, &args, None),
     }
 }

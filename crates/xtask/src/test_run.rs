@@ -251,7 +251,8 @@ fn options((stack_name, invocation): (&str, &str)) -> Options {
 /// deployed.
 fn examples(workspace: &Workspace, running: &Running) -> Result<PathBuf> {
     let mut build = cargo(workspace);
-    build.args(["build", "--quiet", "--workspace", "--examples"]);
+    // The binaries too: one of them is the command `sentry`.
+    build.args(["build", "--quiet", "--workspace", "--examples", "--bins"]);
     if !build.stdin(Stdio::null()).status().context("cargo could not be started")?.success() {
         bail!("the examples could not be built");
     }
@@ -319,6 +320,7 @@ fn run_pytest(workspace: &Workspace, running: &Running, suite: &Suite, to: Outpu
     command.current_dir(workspace.root()).args(["-B", "-m", "pytest", "-q", "-rfEs", "-p", "no:cacheprovider"]);
     command.args(["--endpoint", &local_url(port), "--stack-name", &running.stack_name]);
     command.args(["--bedrock-endpoint", &running.state.bedrock_endpoint]);
+    command.arg("--sentry-command").arg(running.binaries.join("sentry"));
     command.arg("--log-dir").arg(&logs).arg(format!("--junitxml={}", report.display())).args(&suite.arguments);
     step.hide();
     let succeeded = match to {

@@ -1,0 +1,140 @@
+//! The deployed stack: its outputs and parameters, and the clients of its services.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::Client as DynamoDb;
+use sentry_domain::Discount;
+use sentry_history::History;
+use sentry_lambda::{Connections, http_client};
+
+use crate::cli::Global;
+use crate::failure::Failure;
+
+/// Timeouts of one attempt, and of all attempts of a call.
+const ATTEMPT: Duration = Duration::from_secs(20);
+const OPERATION: Duration = Duration::from_mins(1);
+/// Region in which Cost Explorer answers for every Region.
+///
+/// Source: AWS General Reference, "AWS Billing and Cost Management endpoints and quotas", read in November 2026.
+const COST_EXPLORER_REGION: &str = "us-east-1";
+/// Variables with the URLs of another Cost Explorer and another Bedrock. They have precedence over `--endpoint-url`, because a
+/// local AWS has neither.
+///
+/// Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints", read in November 2026.
+const COST_EXPLORER_URL: &str = "AWS_ENDPOINT_URL_COST_EXPLORER";
+const BEDROCK_URL: &str = "AWS_ENDPOINT_URL_BEDROCK";
+
+/// The stack.
+pub struct Stack {
+    pub name: String,
+    pub region: String,
+    config: SdkConfig,
+    outputs: HashMap<String, String>,
+    parameters: HashMap<String, String>,
+}
+
+impl Stack {
+    /// Looks up the stack of the options.
+    ///
+    /// # Errors
+    /// If AWS cannot be reached, or there is no such stack.
+    pub async fn find(global: &Global) -> Result<Self, Failure> {
+        let config = config(global).await;
+        let name = &global.stack_name;
+        let doing = format!("the stack {name} cannot be found");
+        let client = aws_sdk_cloudformation::Client::new(&config);
+        let answer = client.describe_stacks().stack_name(name).send().await;
+        let answer = answer.map_err(|error| Failure::of_call(&doing, &error))?;
+        let stack = answer.stacks().first().ok_or(Failure::Refused(doing))?;
+        let outputs = stack.outputs().iter();
+        let outputs = outputs.filter_map(|output| Some((output.output_key.clone()?, output.output_value.clone()?)));
+        let parameters = stack.parameters().iter();
+        let parameters = parameters.filter_map(|it| Some((it.parameter_key.clone()?, it.parameter_value.clone()?)));
+        let region = config.region().map(|region| region.as_ref().to_owned()).unwrap_or_default();
+        Ok(Self { name: name.clone(), region, outputs: outputs.collect(), parameters: parameters.collect(), config })
+    }
+
+    /// The value of an output.
+    ///
+    /// # Errors
+    /// If the stack does not have it.
+    pub fn output(&self, name: &str) -> Result<&str, Failure> {
+        self.outputs.get(name).map(String::as_str).ok_or_else(|| {
+            Failure::Refused(format!(
+                "the stack {} has no output {name}: it is no cost sentry, or an older one",
+                self.name
+            ))
+        })
+    }
+
+    /// The account's discount. None if the stack does not have the parameter.
+    pub fn discount(&self) -> Discount {
+        self.parameters.get("DiscountPercent").and_then(|percent| percent.parse().ok()).unwrap_or_default()
+    }
+
+    pub fn dynamodb(&self) -> DynamoDb {
+        DynamoDb::new(&self.config)
+    }
+
+    /// The usage history.
+    ///
+    /// # Errors
+    /// If the stack does not have one.
+    pub fn history(&self) -> Result<History, Failure> {
+        Ok(History::new(self.dynamodb(), self.output("UsageTableName")?.to_owned()))
+    }
+
+    pub fn logs(&self) -> aws_sdk_cloudwatchlogs::Client {
+        aws_sdk_cloudwatchlogs::Client::new(&self.config)
+    }
+
+    pub fn bedrock(&self) -> aws_sdk_bedrock::Client {
+        let mut config = aws_sdk_bedrock::config::Builder::from(&self.config);
+        if let Ok(url) = std::env::var(BEDROCK_URL) {
+            config.set_endpoint_url(Some(url));
+        }
+        aws_sdk_bedrock::Client::from_conf(config.build())
+    }
+
+    pub fn cost_explorer(&self) -> aws_sdk_costexplorer::Client {
+        let mut config = aws_sdk_costexplorer::config::Builder::from(&self.config);
+        config.set_region(Some(Region::from_static(COST_EXPLORER_REGION)));
+        if let Ok(url) = std::env::var(COST_EXPLORER_URL) {
+            config.set_endpoint_url(Some(url));
+        }
+        aws_sdk_costexplorer::Client::from_conf(config.build())
+    }
+
+    /// The table of requests, which is in no output.
+    ///
+    /// # Errors
+    /// If AWS cannot be reached, or the stack has no such table.
+    pub async fn requests_table(&self) -> Result<String, Failure> {
+        let doing = "the table of requests cannot be found";
+        let client = aws_sdk_cloudformation::Client::new(&self.config);
+        let call = client.describe_stack_resource().stack_name(&self.name).logical_resource_id("RequestsTable");
+        let answer = call.send().await.map_err(|error| Failure::of_call(doing, &error))?;
+        let detail = answer.stack_resource_detail.and_then(|detail| detail.physical_resource_id);
+        detail.ok_or_else(|| Failure::Refused(doing.to_owned()))
+    }
+}
+
+async fn config(global: &Global) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION);
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client(Connections::Kept))
+        .timeout_config(timeouts.build());
+    if let Some(region) = &global.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &global.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(url) = &global.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    loader.load().await
+}
