@@ -4,6 +4,7 @@ mod bench;
 mod cargo_build;
 mod checks;
 mod cli;
+mod clock;
 mod command;
 mod console;
 mod cost;
@@ -12,6 +13,7 @@ mod demo;
 mod environment;
 mod local_aws;
 mod models;
+mod month;
 mod network;
 mod processes;
 mod python_env;
@@ -45,6 +47,7 @@ fn run() -> anyhow::Result<ExitCode> {
         cli::Task::Demo(args) => demo::run(&workspace, &args),
         cli::Task::Bench(args) => bench::run(&workspace, &args),
         cli::Task::Cost => cost::run(&workspace),
+        cli::Task::Month(args) => month::run(&workspace, &args),
         cli::Task::States(args) => states::run(&workspace, &args),
         cli::Task::Models(args) => models::run(&workspace, &args),
     }
