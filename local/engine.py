@@ -169,7 +169,7 @@ def record_points(cloudwatch: Any) -> None:
     path = os.environ.get(POINTS_VARIABLE)
     if not path:
         return
-    store, file = cloudwatch._store_datum, Path(path).open("w", buffering=1, encoding="utf-8")
+    store, file = cloudwatch._store_datum, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
     names = ["namespace", "name", "dims", "ts", "unit", "value", "values", "counts", "stat_values"]
     if list(inspect.signature(store).parameters) != names:
         raise RuntimeError("the engine no longer stores a point with these parameters")
@@ -177,7 +177,7 @@ def record_points(cloudwatch: Any) -> None:
     def stored(*point: Any) -> None:
         store(*point)
         told = {name: each for name, each in zip(names, point, strict=True) if each is not None}
-        file.write(json.dumps(told, default=float) + "\n")
+        os.write(file, (json.dumps(told, default=float) + "\n").encode())
 
     cloudwatch._store_datum = stored
 

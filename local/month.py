@@ -15,7 +15,8 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 import month_plan
-from month_check import problems
+from month_check import prices_of, problems
+from month_compare import table, unexplained
 from month_data import Data, collect
 from month_prices import NoPrice, Prices
 from month_run import Month, MonthFailed, Options
@@ -78,7 +79,9 @@ def main() -> int:
         print(f"the month failed: {error}", file=sys.stderr)
         return 1
     print(summary(data))
-    found = problems(data, options.catalogue)
+    prices = prices_of(data, options.catalogue)
+    print(f"\n{table(data, prices)}\n")
+    found = problems(data, prices) + unexplained(data, prices)
     for problem in found[:SHOWN]:
         print(f"DIFFERENT: {problem}")
     print(f"{len(found)} differences; the data are in {options.folder}")

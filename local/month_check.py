@@ -28,16 +28,20 @@ WITH_MODEL = ("application", "costCenter")
 OTHER_ITEMS = ("ungoverned#", "metric-values#", "metric-combinations#", "request#")
 KEYS = ("scope", "day", "expiresAt")
 # What each record can give.
-FROM_AUDIT = ("requests", "approved", "denied", "failed", "settled", "read", "output")
+HELD = ("heldInput", "heldOutput", "heldPicodollars")
+UNKNOWN = ("unknown", "unknownInput", "unknownOutput", "unknownPicodollars")
+FROM_AUDIT = ("requests", "approved", "denied", "failed", "settled", "read", "output", *HELD, *UNKNOWN)
 FROM_NEW_AUDIT = ("input", "cacheRead", "cacheWrite")
 FROM_SIMULATOR = ("settled", "input", "output", "cacheRead", "cacheWrite", "picodollars")
 # Failures after which an answer was paid for and its usage is known.
 KNOWN_USAGE = ("OutputTooLarge",)
+# Failures after which Bedrock certainly did nothing. The plan has no others of these: no connection that was never made,
+# and no model that is unavailable or not ready.
+NOTHING_SPENT = ("ModelThrottled", "ModelAccessDenied", "ModelRejectedRequest")
 
 
-def problems(data: Data, catalogue: Path) -> list[str]:
+def problems(data: Data, prices: Prices) -> list[str]:
     """Every difference between the records, one sentence each. Empty if all figures agree."""
-    prices = prices_of(data, catalogue)
     history = history_sums(data["history"])
     audit = audit_sums(data)
     found = clients_against_audit(data)
@@ -137,13 +141,24 @@ def audit_figures(line: Row) -> Row:
         if line["outcome"] == outcome:
             figures[f"{name}#{line['code']}"] = 1
     if is_settled(line):
-        figures["settled"] = 1
-    cached = {kind: line.get(f"{name}_tokens", 0) for kind, name in (("cacheRead", "cache_read"), ("cacheWrite", "cache_write"))}
+        figures |= {"settled": 1} | held(line, HELD)
+    elif line["outcome"] == "InvocationFailed" and line["code"] not in NOTHING_SPENT:
+        figures |= {"unknown": 1} | held(line, UNKNOWN[1:])
+    cached = {
+        kind: line.get(f"{name}_tokens", 0)
+        for kind, name in (("cacheRead", "cache_read"), ("cacheWrite", "cache_write"))
+    }
     figures |= cached
     figures["input"] = line["input_tokens"] - sum(cached.values())
     if "cost_usd" in line and is_settled(line):
         figures["picodollars"] = picodollars(Decimal(line["cost_usd"]))
     return figures
+
+
+def held(line: Row, names: tuple[str, ...]) -> Row:
+    """The hold of a request, under these names of input tokens, output tokens and picodollars."""
+    dollars = picodollars(Decimal(line["held_usd"]))
+    return dict(zip(names, (line["held_input_tokens"], line["held_output_tokens"], dollars), strict=True))
 
 
 def simulator_sums(data: Data, prices: Prices) -> Sums:
@@ -238,3 +253,67 @@ def metrics_against_audit(data: Data) -> list[str]:
         for name, figure in told.items()
         if counted[name] != figure
     ]
+
+
+# The names of a report's figures (`sentry report --format json`), and the history's.
+REPORTED = {
+    "requests": "requests",
+    "approved": "approved",
+    "denied": "denied",
+    "failed": "failed",
+    "settled": "settled",
+    "unknown": "unknown",
+    "inputTokens": "input",
+    "outputTokens": "output",
+    "cacheReadTokens": "cacheRead",
+    "cacheWriteTokens": "cacheWrite",
+}
+CODED = {"deniedByCode": "denied", "failedByCode": "failed"}
+
+
+def report_problems(page: Row, data: Data, prices: Prices) -> list[str]:
+    """Compares the groups of a report with the records of the month. `page` is the report's JSON.
+
+    Requests and denials come from the audit lines, tokens and known costs from the simulator's log, and the dollars of unknown
+    usage from the holds in the audit lines.
+    """
+    audit, simulator = audit_sums(data), simulator_sums(data, prices)
+    found = []
+    for group in page["groups"]:
+        scope, told = group["scope"], reported(group["figures"])
+        computed = Counter({**of_scope(simulator, scope), **of_requests(audit, scope)})
+        computed["picodollars"] += computed.pop("unknownPicodollars", 0)
+        found += [
+            f"{name} of {scope}: the report has {told[name]}, the records have {computed[name]}"
+            for name in sorted({*told, *(name for name in computed if "#" in name)})
+            if told[name] != computed[name]
+        ]
+    scopes_told = {group["scope"] for group in page["groups"]}
+    kinds = {scope.partition("#")[0] for scope in scopes_told}
+    missing = {name for name, _ in audit if name.partition("#")[0] in kinds and "+" not in name} - scopes_told
+    return found + [f"the report lacks {scope}" for scope in sorted(missing)]
+
+
+def of_scope(sums: Sums, scope: str) -> Counter[str]:
+    """The figures of a scope over all days."""
+    total: Counter[str] = Counter()
+    for (name, _), figures in sums.items():
+        if name == scope:
+            total.update(figures)
+    return total
+
+
+def of_requests(audit: Sums, scope: str) -> Row:
+    """The figures of a scope that only the audit lines have."""
+    total = of_scope(audit, scope)
+    names = ("requests", "approved", "denied", "failed", "unknown", "unknownPicodollars")
+    return {name: total[name] for name in total if name in names or "#" in name}
+
+
+def reported(figures: Row) -> Counter[str]:
+    """The figures of a report's group under the history's names."""
+    told = Counter({name: figures[key] for key, name in REPORTED.items()})
+    for key, kind in CODED.items():
+        told.update({f"{kind}#{code}": count for code, count in figures[key].items()})
+    told["picodollars"] = picodollars(Decimal(figures["spend"]["usd"]))
+    return told

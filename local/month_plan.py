@@ -32,7 +32,7 @@ FAULTS = {
 REFUSED, REPEATED = 0.004, 0.003
 # The part of a maximum that an answer uses, on average. Clients ask for more than they need.
 USED_OF_MAXIMUM = 0.6
-WORDS = "order invoice delivery refund contract margin release review budget region customer renewal".split()
+WORDS = ["order", "invoice", "delivery", "refund", "contract", "margin", "release", "budget", "region", "customer"]
 # Bytes of a text that is cached: above the minimum of all models that have one here (1,024 tokens of 4 bytes).
 CACHED_BYTES = 5_200
 
@@ -142,7 +142,11 @@ BY_NAME = {application.name: application for application in APPLICATIONS}
 # On this day of the month, this application sends so many times its usual requests: a loop that nobody stopped.
 OVERSPENDING_DAY, OVERSPENDER, OVERSPENDING_FACTOR = 18, "campaign-writer", 9
 # Calls round the sentry: who, the id or the name of the profile that is called, calls in the month.
-ROUND_THE_SENTRY = [("code-review", OPUS, 40), ("contract-check", NOVA_PRO, 60), ("campaign-writer", "marketing-sonnet", 25)]
+ROUND_THE_SENTRY = [
+    ("code-review", OPUS, 40),
+    ("contract-check", NOVA_PRO, 60),
+    ("campaign-writer", "marketing-sonnet", 25),
+]
 # Days of the month on which the price changes, and on which the administrator enters the new price.
 PRICE_CHANGE_DAY, PRICE_KNOWN_DAY = 15, 17
 NEW_PRICE = {"input": "0.40", "output": "1.20"}
@@ -220,7 +224,9 @@ def usual(plan: Plan, chance: random.Random, at: datetime, application: Applicat
 
 def repeatable(last: Request, at: datetime, application: Application) -> bool:
     """True if the request before can be sent again: by the same application, with a known result."""
-    return last.at == at and last.application == application and last.kind in ("usual", "overspending") and not last.fault
+    return (
+        last.at == at and last.application == application and last.kind in ("usual", "overspending") and not last.fault
+    )
 
 
 def add_direct_calls(plan: Plan, chance: random.Random, days: int) -> None:

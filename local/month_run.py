@@ -228,7 +228,9 @@ class Month:
         document = json.dumps(month_plan.document(request))
         ended = self._states.start_sync_execution(stateMachineArn=self.outputs["RateLimiterArn"], input=document)
         if ended["status"] != "SUCCEEDED":
-            raise MonthFailed(f"request {request.number} ended {ended['status']}: {ended.get('error')}, {ended.get('cause')}")
+            raise MonthFailed(
+                f"request {request.number} ended {ended['status']}: {ended.get('error')}, {ended.get('cause')}"
+            )
         answer = json.loads(ended["output"])
         return row(request) | {
             "executionArn": ended["executionArn"],
@@ -297,14 +299,24 @@ def limits(plan: Plan, prices: Prices) -> list[Row]:
     return [
         {"modelId": "default", "limit": {"input": PLENTY, "output": PLENTY}, "window": "month"},
         *monthly,
-        {"modelId": f"application#{month_plan.OVERSPENDER}", "limit": {"usd": daily}, "window": "day", "alertAt": [100]},
+        {
+            "modelId": f"application#{month_plan.OVERSPENDER}",
+            "limit": {"usd": daily},
+            "window": "day",
+            "alertAt": [100],
+        },
         {
             "modelId": "application#test-writer",
             "limit": {"usd": cents(cost["test-writer"] / days)},
             "window": "day",
             "enforce": "observe",
         },
-        {"modelId": plan.change.model, "limit": {"output": int(output * MODEL_BUDGET)}, "window": "month", "alertAt": [80, 95]},
+        {
+            "modelId": plan.change.model,
+            "limit": {"output": int(output * MODEL_BUDGET)},
+            "window": "month",
+            "alertAt": [80, 95],
+        },
     ]
 
 
