@@ -15,17 +15,16 @@ import json
 import sys
 import time
 import urllib.request
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 import month_plan
 from cost_stack import functions_of
@@ -48,6 +47,8 @@ BUDGETS = {"support": "1.30", "marketing": "1.15", "engineering": "1.10", "finan
 # The model's budget ends before the month does too.
 MODEL_BUDGET = Decimal("0.85")
 DAILY_BUDGET = 3
+# The requests that count for these amounts.
+USUAL = ("usual", "overspending")
 PLENTY = 1_000_000_000_000
 Row = dict[str, Any]
 
@@ -214,7 +215,7 @@ class Month:
             for rows in pool.map(self._send_all, by_client.values()):
                 self.answers += rows
 
-    def _end_day(self, day: Any, begun: float, answers: list[Row]) -> None:
+    def _end_day(self, day: date, begun: float, answers: list[Row]) -> None:
         self._run_scheduled(datetime.combine(day, datetime.min.time(), self.plan.start.tzinfo) + EVENING)
         seen = Counter(answer["outcome"] for answer in answers)
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(seen.items()))
@@ -276,16 +277,18 @@ def row(request: Request) -> Row:
 
 def limits(plan: Plan, prices: Prices) -> list[Row]:
     """The items of the limits table. The amounts come from the plan, so that some budgets end and others do not."""
-    cost: dict[str, Decimal] = {}
-    output = days = 0
-    for request in plan.requests:
-        if request.kind in ("usual", "overspending"):
-            dollars = planned_cost(prices, request)
-            cost[request.application.cost_center] = cost.get(request.application.cost_center, Decimal(0)) + dollars
-            if request.kind == "usual":
-                cost[request.application.name] = cost.get(request.application.name, Decimal(0)) + dollars
-            output += request.output_tokens * (model_of(request) == plan.change.model)
     days = (plan.end - plan.start).days
+    cost: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for request in plan.requests:
+        if request.kind in USUAL:
+            dollars = planned_cost(prices, request)
+            cost[request.application.cost_center] += dollars
+            cost[request.application.name] += dollars if request.kind == "usual" else 0
+    output = sum(
+        request.output_tokens
+        for request in plan.requests
+        if request.kind in USUAL and model_of(request) == plan.change.model
+    )
     monthly: list[Row] = [
         {
             "modelId": f"costCenter#{name}",
@@ -347,6 +350,3 @@ def model_of(request: Request) -> str:
 def cents(dollars: Decimal) -> Decimal:
     """Dollars, rounded up to a hundredth of a cent."""
     return dollars.quantize(Decimal("0.0001"), rounding="ROUND_UP")
-
-
-__all__ = ["BotoCoreError", "ClientError", "Month", "MonthFailed", "Options"]

@@ -47,8 +47,7 @@ WARM_UP = 100
 # Every so many requests, the engine records one.
 RECORDED_EVERY = 25
 SEED = 501
-# The published figures. Source: the articles about a rate limiter for Amazon Bedrock with Step Functions that
-# docs/adr/0001 and cost_prices.py cite.
+# The published figures. Source: AWS's articles about the cost sentry, as in `cost_prices.py`.
 PUBLISHED = {"overhead": "0.09 %", "events": "47 to 49", "standard": "$37.40", "express": "$3.75"}
 # Events of a state by its type, and of the execution itself (ExecutionStarted, ExecutionSucceeded).
 EVENTS = {"Task": 5, "Parallel": 4, "Pass": 2, "Choice": 2, "Wait": 2, "Succeed": 2, "Fail": 1}

@@ -4,11 +4,11 @@ The small month of these tests has figures that are worked out by hand, from the
 dollars per million tokens, Mistral Large 3 costs 0.50 and 1.50, and from 15 November on 0.40 and 1.20.
 """
 
-import copy
 import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -101,8 +101,21 @@ def small_month():
     sonnet, lost = "0.0117975", tokens(400, 40)
     early = tokens(1_000_000, 1_000_000)
     first, second, third, last = (f"2026-11-{day}T10:00:00.5Z" for day in ("02", "16", "30", "03"))
-    plain = {"requests": 1, "approved": 1, "settled": 1, "heldInput": 700, "heldOutput": 300, "heldPicodollars": 5 * 10**11}
-    of_cached = plain | {"input": 1_000, "output": 100, "cacheRead": 2_000, "cacheWrite": 1_500, "picodollars": 11_797_500_000}
+    plain = {
+        "requests": 1,
+        "approved": 1,
+        "settled": 1,
+        "heldInput": 700,
+        "heldOutput": 300,
+        "heldPicodollars": 5 * 10**11,
+    }
+    of_cached = plain | {
+        "input": 1_000,
+        "output": 100,
+        "cacheRead": 2_000,
+        "cacheWrite": 1_500,
+        "picodollars": 11_797_500_000,
+    }
     # The administrator has not entered the new price yet: 0.50 + 1.50 dollars. The bill has 0.40 + 1.20.
     of_early = plain | {"input": 1_000_000, "output": 1_000_000, "picodollars": 2 * 10**12}
     failed = {"requests": 1, "approved": 1, "failed": 1, "failed#ModelError": 1, "unknown": 1}
@@ -116,7 +129,11 @@ def small_month():
         ("2026-11-03", MISTRAL, MISTRAL, "marketing", denied),
     ):
         scopes = [f"model#{model}", f"foundation#{foundation}", "application#app", f"costCenter#{cost_center}"]
-        scopes += ["environment#production", f"application#app+model#{model}", f"costCenter#{cost_center}+model#{model}"]
+        scopes += [
+            "environment#production",
+            f"application#app+model#{model}",
+            f"costCenter#{cost_center}+model#{model}",
+        ]
         history += [history_item(scope, day, **figures) for scope in scopes]
     nothing = tokens()
     simulator = [
@@ -171,7 +188,9 @@ def test_figures_that_agree_are_no_problem():
     assert problems(data, PRICES) == []
 
 
-@pytest.mark.parametrize("name", ["requests", "input", "output", "cacheRead", "cacheWrite", "picodollars", "heldOutput"])
+@pytest.mark.parametrize(
+    "name", ["requests", "input", "output", "cacheRead", "cacheWrite", "picodollars", "heldOutput"]
+)
 def test_a_wrong_figure_of_the_history_is_found(name):
     data = small_month()
     item = next(item for item in data.rows["history"] if item["scope"] == "costCenter#engineering")
@@ -213,7 +232,7 @@ def test_newer_audit_lines_give_the_cached_tokens_and_the_cost():
 
 
 def test_a_report_is_compared_by_group():
-    page = {
+    page: dict[str, Any] = {
         "groups": [
             {
                 "scope": "costCenter#engineering",
@@ -237,7 +256,8 @@ def test_a_report_is_compared_by_group():
     }
     data = small_month()
     assert report_problems(page, data, PRICES) == ["the report lacks costCenter#marketing"]
-    page["groups"][0]["figures"] |= {"denied": 1, "failedByCode": {}}
+    figures: dict[str, Any] = page["groups"][0]["figures"]
+    figures |= {"denied": 1, "failedByCode": {}}
     assert [problem.partition(" of ")[0] for problem in report_problems(page, data, PRICES)][:2] == [
         "denied",
         "failed#ModelError",
@@ -332,7 +352,10 @@ def explorer(now=NOW, tags=None, periods=31):
 
 
 def groups(found):
-    return {tuple(group["Keys"]): group["Metrics"]["UnblendedCost"]["Amount"] for group in found["ResultsByTime"][0]["Groups"]}
+    return {
+        tuple(group["Keys"]): group["Metrics"]["UnblendedCost"]["Amount"]
+        for group in found["ResultsByTime"][0]["Groups"]
+    }
 
 
 @pytest.fixture(name="client")
@@ -383,7 +406,9 @@ def test_answers_have_the_shapes_of_the_service_model():
 
 
 def test_costs_by_tag_reach_a_client_page_by_page(client):
-    costs, pages, token = {}, 0, {}
+    costs: dict[str, Decimal] = {}
+    token: dict[str, str] = {}
+    pages = 0
     while True:
         found = client.get_cost_and_usage(**usage(Granularity="DAILY", GroupBy=BY_TAG), **token)
         pages += 1
@@ -391,7 +416,7 @@ def test_costs_by_tag_reach_a_client_page_by_page(client):
             assert result["Total"] == {}
             for group in result["Groups"]:
                 amount = Decimal(group["Metrics"]["UnblendedCost"]["Amount"])
-                costs[group["Keys"][0]] = costs.get(group["Keys"][0], 0) + amount
+                costs[group["Keys"][0]] = costs.get(group["Keys"][0], Decimal(0)) + amount
         if "NextPageToken" not in found:
             break
         token = {"NextPageToken": found["NextPageToken"]}
@@ -412,7 +437,9 @@ def test_the_bill_gets_a_day_twenty_four_hours_after_its_end():
 
 def test_claude_is_a_product_of_its_own_and_product_attributes_find_it():
     service = {"Dimensions": {"Key": "SERVICE", "Values": ["Amazon Bedrock"]}}
-    found = explorer().answer("GetCostAndUsage", usage(Filter=service, GroupBy=[{"Type": "DIMENSION", "Key": "SERVICE"}]))
+    found = explorer().answer(
+        "GetCostAndUsage", usage(Filter=service, GroupBy=[{"Type": "DIMENSION", "Key": "SERVICE"}])
+    )
     assert groups(found) == {("Amazon Bedrock",): "1.6"}
     by_model = [{"Type": "PRODUCT_ATTRIBUTE", "Key": "model"}]
     found = explorer().answer("GetCostAndUsage", usage(GroupBy=by_model))
@@ -489,8 +516,9 @@ def test_the_events_of_an_execution_follow_from_the_types_of_its_states():
         }
     }
     types = state_types(definition)
-    spans = [{"kind": "state", "name": name, "inside": []} for name in ("A", "B", "D")]
-    spans[1] = copy.deepcopy({**spans[1], "inside": [{"kind": "branch", "name": "C", "inside": [{**spans[0], "name": "C"}]}]})
+    task, parallel, within, end = ({"kind": "state", "name": name, "inside": []} for name in "ABCD")
+    parallel = {**parallel, "inside": [{"kind": "branch", "name": "C", "inside": [within]}]}
+    spans = [task, parallel, end]
     found = events_and_states({"inside": spans}, types)
     # ExecutionStarted and ExecutionSucceeded; five of the task; four of the parallel state; two each of C and D.
     assert found == (2 + 5 + 4 + 2 + 2, 4)
