@@ -21,6 +21,7 @@ from month_check import problems, report_problems
 from month_compare import compare, unexplained
 from month_data import Data, call
 from month_prices import NoPrice, Prices
+from month_report import bill_problems
 from performance_bench import EVENTS, EVENTS_OF_EXECUTION, events_and_states, plan, state_types
 
 CATALOGUE = Path(__file__).resolve().parent.parent / "crates/sentry-models/catalogue"
@@ -288,6 +289,19 @@ def test_every_difference_of_the_bill_has_its_reason():
     assert any("without a reason" in problem for problem in unexplained(data, PRICES))
 
 
+def test_a_reports_comparison_with_the_bill_is_compared_by_cost_center():
+    reasons = [{"reason": "untagged", "usd": "1.6"}, {"reason": "priceChanged", "usd": "0.4"}]
+    marketing = {"group": "marketing", "ledger": {"usd": "2"}, "bill": "0", "difference": "2", "reasons": reasons}
+    page = {"generated": NOW.isoformat(), "comparison": {"tagKey": "costCenter", "rows": [marketing]}}
+    data = small_month()
+    lacking = ["the comparison lacks nobody", "the comparison lacks engineering"]
+    assert bill_problems(page, data, PRICES) == lacking
+    reasons[1]["reason"] = "unexplained"
+    assert bill_problems(page, data, PRICES) == ["marketing: 0.4 unexplained", *lacking]
+    marketing["bill"] = "1"
+    assert len(bill_problems(page, data, PRICES)) == 5
+
+
 def test_prices_are_those_of_the_catalogue_and_of_their_day():
     at = datetime(2026, 11, 16, tzinfo=UTC)
     million = {"input": 1_000_000}
@@ -516,9 +530,9 @@ def test_the_events_of_an_execution_follow_from_the_types_of_its_states():
         }
     }
     types = state_types(definition)
-    task, parallel, within, end = ({"kind": "state", "name": name, "inside": []} for name in "ABCD")
-    parallel = {**parallel, "inside": [{"kind": "branch", "name": "C", "inside": [within]}]}
-    spans = [task, parallel, end]
+    spans: list[dict[str, Any]] = [{"kind": "state", "name": name, "inside": []} for name in "ABD"]
+    within = {"kind": "state", "name": "C", "inside": []}
+    spans[1]["inside"] = [{"kind": "branch", "name": "C", "inside": [within]}]
     found = events_and_states({"inside": spans}, types)
     # ExecutionStarted and ExecutionSucceeded; five of the task; four of the parallel state; two each of C and D.
     assert found == (2 + 5 + 4 + 2 + 2, 4)
