@@ -22,6 +22,7 @@ import json
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ TABLES = {
 }
 AUDIT_MESSAGES = ("request", "response")
 MARKER = "request#"
+MOST_EVENTS = 10_000
 CONVERSE = ("/model/", "/converse")
 
 
@@ -95,7 +97,7 @@ def collect(month: Month, plan: Plan, prices: Prices, points: Path) -> Data:
     rows = {name: table(month, output) for name, output in TABLES.items()}
     rows["history"] = [item for item in rows["history"] if not item["scope"].startswith(MARKER)]
     rows["answers"] = month.answers
-    rows["audit"] = audit_lines(month)
+    rows["audit"] = audit_lines(month, plan)
     rows["simulator"] = calls(month.options.bedrock_endpoint)
     rows["metrics"] = metrics(points)
     profiles = list(month.profiles.values())
@@ -141,12 +143,22 @@ def plain(value: Any) -> Any:
     return [plain(each) for each in value] if isinstance(value, list) else value
 
 
-def audit_lines(month: Month) -> list[Row]:
-    """The audit lines of the log group of Emit Metrics."""
-    group = f"/aws/lambda/{month.options.stack_name}/emit-metrics"
-    pages = month.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
-    lines = [line for page in pages for event in page["events"] if (line := audit_line(event["message"]))]
-    return sorted(lines, key=lambda line: str(line["timestamp"]))
+def audit_lines(month: Month, plan: Plan) -> list[Row]:
+    """The audit lines of the log group of Emit Metrics. Each day is read alone, because the engine tells only the first
+    10,000 events of a query.
+    """
+    group, logs = f"/aws/lambda/{month.options.stack_name}/emit-metrics", month.client("logs")
+    found: list[Row] = []
+    at = plan.start
+    while at < month.clock.now():
+        after = at + timedelta(days=1)
+        first, last = (int(moment.timestamp() * 1000) for moment in (at, after))
+        events = logs.filter_log_events(logGroupName=group, startTime=first, endTime=last - 1)["events"]
+        if len(events) >= MOST_EVENTS:
+            raise ValueError(f"the log group has more than {MOST_EVENTS} events on {at:%Y-%m-%d}")
+        found += [line for event in events if (line := audit_line(event["message"]))]
+        at = after
+    return sorted(found, key=lambda line: str(line["timestamp"]))
 
 
 def audit_line(text: str) -> Row | None:

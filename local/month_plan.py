@@ -148,7 +148,7 @@ ROUND_THE_SENTRY = [
     ("campaign-writer", "marketing-sonnet", 25),
 ]
 # Days of the month on which the price changes, and on which the administrator enters the new price.
-PRICE_CHANGE_DAY, PRICE_KNOWN_DAY = 15, 17
+PRICE_CHANGE_DAY, PRICE_KNOWN_DAY = 16, 19
 NEW_PRICE = {"input": "0.40", "output": "1.20"}
 
 

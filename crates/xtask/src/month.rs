@@ -36,7 +36,8 @@ pub fn run(workspace: &Workspace, args: &MonthArgs) -> Result<ExitCode> {
         ..Options::default()
     };
     let afterwards = if args.keep { Afterwards::KeepRunning } else { Afterwards::KeepFolder };
-    let status = with_local_aws_that(workspace, options, afterwards, |running| simulate(workspace, running, args, &clock))?;
+    let status =
+        with_local_aws_that(workspace, options, afterwards, |running| simulate(workspace, running, args, &clock))?;
     if args.keep {
         console::line(&format!(
             "The local AWS runs on, at the end of the month. Clients of it need its time:\n  LD_PRELOAD={}\n  \
