@@ -43,7 +43,9 @@ FEWEST_WORDS, MOST_WORDS = 20, 500
 SENDING_SECONDS = 120.0
 MOST_IN_FLIGHT = 250
 ANSWER_TIMEOUT_SECONDS = 310
-WARM_UP = 100
+# Requests before the measurement, so that the functions have as many execution environments as they need later: their
+# number, the time over which they begin, and the model's time.
+WARM_UP, WARM_UP_SECONDS, WARM_UP_MS = 110, 20.0, 20_000
 # Every so many requests, the engine records one.
 RECORDED_EVERY = 25
 SEED = 501
@@ -103,7 +105,7 @@ class Stack:
         duration = (time.perf_counter() - begun) * 1000
         answer = json.loads(ended["output"]) if ended["status"] == "SUCCEEDED" else ended
         if answer.get("outcome") != "Succeeded":
-            raise BenchFailed(f"request {number} ended with {answer.get('outcome')}: {answer.get('error')}")
+            raise BenchFailed(f"request {number} ended with {answer.get('outcome')}: {reason(answer)}")
         return Sent(model_ms, duration, ended["executionArn"], answer["usage"]["outputTokens"])
 
     def definition(self) -> str:
@@ -117,6 +119,14 @@ class Stack:
         events = [event for page in pages for event in page["events"]]
         entered = [event for event in events if event["type"].endswith("StateEntered")]
         return [event["stateEnteredEventDetails"].get("input", "") for event in entered]
+
+
+def reason(answer: Document) -> str:
+    """The code and the reason of an error. The message is left out."""
+    error = answer.get("error") or {}
+    return (
+        f"{error.get('code')} {error.get('details', {}).get('reason', '')}" if isinstance(error, dict) else str(error)
+    )
 
 
 def document(number: int, words: int, model_ms: int) -> Document:
@@ -148,15 +158,29 @@ def plan() -> list[tuple[int, int]]:
 
 
 def send_all(stack: Stack) -> list[Sent]:
-    """Sends all requests. Each begins at its own time, whether earlier ones have ended or not."""
+    """Sends all requests. Returns the measurements, and prints each request that did not succeed."""
+    evenly(stack, [(FEWEST_WORDS, WARM_UP_MS)] * WARM_UP, WARM_UP_SECONDS)
+    say(f"{REQUESTS} requests, evenly over {SENDING_SECONDS:.0f} s")
+    sent = evenly(stack, plan(), SENDING_SECONDS)
+    for failure in (each for each in sent if isinstance(each, BenchFailed)):
+        say(f"not measured: {failure}")
+    return [each for each in sent if isinstance(each, Sent)]
+
+
+def evenly(stack: Stack, requests: list[tuple[int, int]], over_seconds: float) -> list[Sent | BenchFailed]:
+    """Sends requests that begin evenly over a time. The result of each is its measurement or its failure."""
+
+    def ask(number: int, words: int, model_ms: int) -> Sent | BenchFailed:
+        try:
+            return stack.ask(number, words, model_ms)
+        except BenchFailed as failure:
+            return failure
+
     with ThreadPoolExecutor(MOST_IN_FLIGHT) as pool:
-        warm = [pool.submit(stack.ask, 1, FEWEST_WORDS, 2_000) for _ in range(WARM_UP)]
-        for future in warm:
-            future.result()
         begun, futures = time.monotonic(), []
-        for number, (words, model_ms) in enumerate(plan()):
-            time.sleep(max(0.0, begun + SENDING_SECONDS * number / REQUESTS - time.monotonic()))
-            futures.append(pool.submit(stack.ask, number, words, model_ms))
+        for number, (words, model_ms) in enumerate(requests):
+            time.sleep(max(0.0, begun + over_seconds * number / len(requests) - time.monotonic()))
+            futures.append(pool.submit(ask, number, words, model_ms))
         return [future.result() for future in futures]
 
 
@@ -230,9 +254,9 @@ def report(stack: Stack, sent: list[Sent], records: list[Document]) -> list[str]
 
 
 def records_of(trace: Path) -> list[Document]:
-    """The executions that the engine recorded for this bench."""
-    lines = trace.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines][-(REQUESTS // RECORDED_EVERY + 1) :]
+    """The executions that the engine has recorded."""
+    lines = trace.read_text(encoding="utf-8").splitlines() if trace.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def main() -> int:
@@ -244,7 +268,6 @@ def main() -> int:
     options = parser.parse_args()
     try:
         stack = Stack(options.endpoint, options.stack_name)
-        say(f"{REQUESTS} requests, evenly over {SENDING_SECONDS:.0f} s")
         load_before = os.getloadavg()[0]
         sent = send_all(stack)
         lines = report(stack, sent, records_of(options.trace))
@@ -254,7 +277,7 @@ def main() -> int:
     print(f"\n## The performance analysis of the articles, {date.today()}, {os.cpu_count()} cores\n")
     print("\n".join(lines))
     print(f"\nLoad of the machine before: {load_before:.2f}; at most {MOST_IN_FLIGHT} requests in flight.")
-    return 0
+    return 0 if len(sent) == REQUESTS else 1
 
 
 if __name__ == "__main__":
