@@ -232,6 +232,22 @@ def test_newer_audit_lines_give_the_cached_tokens_and_the_cost():
     assert any("audit line" in problem for problem in problems(data, PRICES))
 
 
+def test_tokens_that_went_round_the_sentry_are_those_of_the_direct_calls():
+    data = small_month()
+    item = data.rows["history"][-1]
+    assert item["scope"] == "ungoverned#abc123abc123"
+    for wrong in ({"input": 1_001}, {"input": 999}, {"output": 1}, {"day": "2026-11-06"}):
+        data.rows["history"][-1] = {**item, **wrong}
+        assert problems(data, PRICES)[0].startswith("ungoverned")
+    # On the 30th, a hold of 700 tokens is unknown usage, which can hide as many.
+    data.rows["history"][-1] = item
+    data.rows["simulator"].append(model_call(5, "2026-11-30T11:00:00Z", ARN, tokens(1_000)))
+    for figure, is_right in ((300, True), (1_000, True), (299, False), (1_001, False)):
+        late = history_item("ungoverned#abc123abc123", "2026-11-30", input=figure)
+        found = problems(Data(data.facts, {**data.rows, "history": [*data.rows["history"], late]}), PRICES)
+        assert (found == []) == is_right, found
+
+
 def test_a_report_is_compared_by_group():
     page: dict[str, Any] = {
         "groups": [
