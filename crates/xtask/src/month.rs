@@ -6,7 +6,7 @@ use crate::console;
 use crate::environment;
 use crate::local_aws::{Options, Running};
 use crate::network::local_url;
-use crate::temporary::{Afterwards, with_local_aws_that};
+use crate::temporary::{Afterwards, refuse_one_that_runs, with_local_aws_that};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
@@ -23,6 +23,8 @@ const SIMULATOR: [&str; 4] =
 /// # Errors
 /// If the local AWS cannot be started. A figure that differs is an exit code.
 pub fn run(workspace: &Workspace, args: &MonthArgs) -> Result<ExitCode> {
+    // Before the clock is written: a local AWS that runs would read it.
+    refuse_one_that_runs(workspace, args.port)?;
     let clock = MovableClock::start(workspace, args.port, start_of(&args.month)?)?;
     let options = Options {
         port: args.port,
@@ -39,15 +41,25 @@ pub fn run(workspace: &Workspace, args: &MonthArgs) -> Result<ExitCode> {
     let status =
         with_local_aws_that(workspace, options, afterwards, |running| simulate(workspace, running, args, &clock))?;
     if args.keep {
-        console::line(&format!(
-            "The local AWS runs on, at the end of the month. Clients of it need its time:\n  LD_PRELOAD={}\n  \
-             SENTRY_CLOCK_FILE={}\nStop it with: cargo xtask down --port {}",
-            clock.library().display(),
-            clock.file().display(),
-            args.port
-        ));
+        console::line(&how_to_go_on(workspace, args.port, &clock));
     }
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How to use the local AWS that runs on, and how to start Cost Explorer with the month's bill.
+fn how_to_go_on(workspace: &Workspace, port: u16, clock: &MovableClock) -> String {
+    let (library, file) = (clock.library().display(), clock.file().display());
+    let python = workspace.private().join("venv/bin/python");
+    let (program, bill) = (workspace.script("cost_explorer.py"), workspace.port_folder(port).join("month/bill.jsonl"));
+    format!(
+        "The local AWS runs on, at the end of the month. Clients of it need its time:\n  \
+         export LD_PRELOAD={library} SENTRY_CLOCK_FILE={file}\n\
+         The bill of the month, for AWS_ENDPOINT_URL_COST_EXPLORER=http://127.0.0.1:4580:\n  {} {} --bill {} --port 4580\n\
+         Stop the local AWS with: cargo xtask down --port {port}",
+        python.display(),
+        program.display(),
+        bill.display(),
+    )
 }
 
 /// The first instant of a month, which is written `2026-11`.

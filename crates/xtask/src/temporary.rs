@@ -60,7 +60,10 @@ pub fn with_local_aws_that<T>(
 }
 
 /// Refuses a local AWS that the user started. A task would reconfigure it, stop it at the end, and delete its logs.
-fn refuse_one_that_runs(workspace: &Workspace, port: u16) -> Result<()> {
+///
+/// # Errors
+/// If a local AWS runs on the port.
+pub fn refuse_one_that_runs(workspace: &Workspace, port: u16) -> Result<()> {
     let state = State::load(workspace, port)?;
     if state.and_then(|state| state.engine).is_some_and(|engine| engine.is_alive()) {
         bail!("a local AWS runs on port {port}; stop it with `cargo xtask down --port {port}`, or omit --port");
