@@ -42,8 +42,8 @@ WATCHES = 3
 WITH_CATALOGUE = ("ValidateAndTagFunction",)
 EVENING = timedelta(hours=23, minutes=55)
 DEAD_LETTERS = "DeadLetter"
-# The limits of the cost centers, as a multiple of what the plan costs without a prompt cache. Finance's budget ends before the month
-# does, and the others are nearly used up.
+# The limits of the cost centers, as a multiple of what the plan costs without a prompt cache. Finance's budget ends before
+# the month does, and the others are nearly used up.
 BUDGETS = {"support": "1.10", "marketing": "0.82", "engineering": "0.95", "finance": "0.88"}
 # The model's budget ends before the month does too.
 MODEL_BUDGET = Decimal("0.85")
