@@ -4,7 +4,10 @@ The small month of these tests has figures that are worked out by hand, from the
 dollars per million tokens, Mistral Large 3 costs 0.50 and 1.50, and from 15 November on 0.40 and 1.20.
 """
 
+import os
 import re
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -363,6 +366,33 @@ def test_a_recorded_call_is_kept_without_its_texts():
     assert "secret" not in str(kept)
     broken = call({**exchange, "request": {"headers": [], "body": "{}"}, "answer": {"headers": [], "body": '{"outp'}})
     assert (broken["told"], broken["direct"]) == (None, True)
+
+
+# The clock
+
+LOCAL = Path(__file__).resolve().parent.parent / "local"
+MOVE = """
+from datetime import datetime, timedelta
+from movable_clock import MovableClock
+clock = MovableClock.of_environment()
+for time in ("2031-05-06T07:08:09+00:00", "2031-05-06T06:00:00+00:00", "2031-06-01T00:00:00+00:00"):
+    clock.move_to(datetime.fromisoformat(time))
+    print(clock.now().isoformat(timespec="minutes"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the library uses LD_PRELOAD and a Linux system call")
+def test_the_clock_moves_forward_and_never_back(tmp_path):
+    library, file = tmp_path / "movable_clock.so", tmp_path / "clock"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, LOCAL / "movable_clock.c"], check=True)
+    file.write_bytes(bytes(8))
+    moved = {**os.environ, "LD_PRELOAD": str(library), "SENTRY_CLOCK_FILE": str(file), "PYTHONPATH": str(LOCAL)}
+    ended = subprocess.run([sys.executable, "-B", "-c", MOVE], env=moved, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["2031-05-06T07:08+00:00", "2031-05-06T07:08+00:00", "2031-06-01T00:00+00:00"]
+    # Without the library, the machine's own time cannot be moved.
+    del moved["LD_PRELOAD"]
+    ended = subprocess.run([sys.executable, "-B", "-c", MOVE], env=moved, capture_output=True, text=True, check=False)
+    assert "ClockError" in ended.stderr
 
 
 # Cost Explorer
