@@ -34,6 +34,8 @@ UNKNOWN = ("unknown", "unknownInput", "unknownOutput", "unknownPicodollars")
 FROM_AUDIT = ("requests", "approved", "denied", "failed", "settled", "read", "output", *HELD, *UNKNOWN)
 FROM_NEW_AUDIT = ("input", "cacheRead", "cacheWrite")
 FROM_SIMULATOR = ("settled", "input", "output", "cacheRead", "cacheWrite", "picodollars")
+# What the prompt cache saved, and what it cost in calls whose writes cost more than their reads saved. Older histories lack both.
+SAVED = ("savedPicodollars", "lostPicodollars")
 # Failures after which an answer was paid for and its usage is known.
 KNOWN_USAGE = ("OutputTooLarge",)
 # Failures after which Bedrock certainly did nothing. The plan has no others of these: no connection that was never made,
@@ -47,7 +49,8 @@ def problems(data: Data, prices: Prices) -> list[str]:
     audit = audit_sums(data)
     found = clients_against_audit(data)
     found += differences("the audit lines", audit, history, of_audit(data))
-    found += differences("the simulator's log", simulator_sums(data, prices), history, FROM_SIMULATOR)
+    of_simulator = FROM_SIMULATOR + (SAVED if any(figures[SAVED[0]] for figures in history.values()) else ())
+    found += differences("the simulator's log", simulator_sums(data, prices), history, of_simulator)
     found += costs_against_prices(data, prices)
     found += metrics_against_audit(data)
     if any(item["scope"].startswith(UNGOVERNED) for item in data["history"]):
@@ -120,8 +123,17 @@ def add(sums: Sums, names: Iterable[str], day: str, figures: Row) -> None:
 
 
 def is_settled(line: Row) -> bool:
-    """True if the usage of a decided request is known."""
+    """True if the usage of a decided request is known. Newer lines say it."""
+    if "usage" in line:
+        return bool(line["usage"] == "known")
     return line["outcome"] == "Succeeded" or line["code"] in KNOWN_USAGE
+
+
+def is_unknown(line: Row) -> bool:
+    """True if a decided request may have used something, but nobody knows how much."""
+    if "usage" in line:
+        return bool(line["usage"] == "unknown")
+    return line["outcome"] == "InvocationFailed" and not is_settled(line) and line["code"] not in NOTHING_SPENT
 
 
 def audit_sums(data: Data) -> Sums:
@@ -145,7 +157,7 @@ def audit_figures(line: Row) -> Row:
             figures[f"{name}#{line['code']}"] = 1
     if is_settled(line):
         figures |= {"settled": 1} | held(line, HELD)
-    elif line["outcome"] == "InvocationFailed" and line["code"] not in NOTHING_SPENT:
+    elif is_unknown(line):
         figures |= {"unknown": 1} | held(line, UNKNOWN[1:])
     cached = {
         kind: line.get(f"{name}_tokens", 0)
@@ -175,6 +187,8 @@ def simulator_sums(data: Data, prices: Prices) -> Sums:
         tokens = {kind: call["spent"][kind] for kind in ("input", "output", "cacheRead", "cacheWrite")}
         at = datetime.fromisoformat(call["at"])
         figures = {"settled": 1, **tokens, "picodollars": picodollars(prices.cost(source, at, tokens))}
+        saved = picodollars(prices.saved(source, at, tokens))
+        figures[SAVED[saved < 0]] = abs(saved)
         names = scopes(metric_of(call["modelId"]), foundation(call["modelId"]), call["metadata"])
         add(sums, names, call["at"][:10], figures)
     return sums

@@ -82,6 +82,14 @@ class Prices:
                 total += rates[name] * tokens[kind] / MILLION
         return total
 
+    def saved(self, model_id: str, at: datetime, tokens: Tokens) -> Decimal:
+        """What the prompt cache saved in one call: its cached tokens at the input rate, less their cost. It is negative if the
+        writes cost more than the reads saved.
+        """
+        cached = {kind: tokens.get(kind, 0) for kind in ("cacheRead", "cacheWrite")}
+        without = {"input": sum(cached.values())}
+        return self.cost(model_id, at, without) - self.cost(model_id, at, cached)
+
 
 def picodollars(dollars: Decimal) -> int:
     """Dollars as whole picodollars. Every price is a whole number of picodollars per token."""

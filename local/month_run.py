@@ -5,8 +5,8 @@ budgets does not depend on the machine. The clock is moved only while no request
 because a message that is being processed would become visible again.
 
 The functions with a schedule run at most once an hour of the month by themselves, because the clock skips the minutes in
-between. At the end of each day, the program calls them. The sweep makes its second pass half a minute of the machine's time
-later, so the program does not wait for it.
+between. The program calls them at the end of each day, and after calls round the sentry the one that finds these. The sweep
+makes its second pass half a minute of the machine's time later, so the program does not wait for it.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ DRAIN_SECONDS, POLL_SECONDS = 60.0, 0.03
 SWEEP, WATCH = "SweepHoldsFunction", "WatchUsageFunction"
 # Usage that bypasses the sentry counts only if two runs find it.
 WATCHES = 3
+WATCHED_AFTER = timedelta(minutes=5)
 # The functions with a cache of the catalogue table, which lasts a minute of the machine's time.
 WITH_CATALOGUE = ("ValidateAndTagFunction",)
 EVENING = timedelta(hours=23, minutes=55)
@@ -180,10 +181,14 @@ class Month:
         self._drain()
         self._move_to(at)
         self._lambda.invoke(FunctionName=self.functions[SWEEP], InvocationType="Event", Payload=b"{}")
-        if WATCH in self.functions:
-            for minute in range(WATCHES):
-                self._move_to(at + timedelta(minutes=minute))
-                self._call(self.functions[WATCH])
+        self._watch(at)
+
+    def _watch(self, at: datetime) -> None:
+        """Calls the function that finds ungoverned usage at `at` and in the next two minutes, if the stack has it."""
+        for minute in range(WATCHES if WATCH in self.functions else 0):
+            self._drain()
+            self._move_to(at + timedelta(minutes=minute))
+            self._call(self.functions[WATCH])
 
     def _call(self, name: str) -> None:
         answer = self._lambda.invoke(FunctionName=name, Payload=b"{}")
@@ -215,6 +220,8 @@ class Month:
         with ThreadPoolExecutor(len(by_client)) as pool:
             for rows in pool.map(self._send_all, by_client.values()):
                 self.answers += rows
+        if any(request.direct for request in requests):
+            self._watch(at + WATCHED_AFTER)
 
     def _end_day(self, day: date, begun: float, answers: list[Row]) -> None:
         self._run_scheduled(datetime.combine(day, datetime.min.time(), self.plan.start.tzinfo) + EVENING)

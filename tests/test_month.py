@@ -192,6 +192,16 @@ def test_figures_that_agree_are_no_problem():
     assert problems(data, PRICES) == []
 
 
+def test_the_savings_of_the_cache_are_computed_if_the_history_has_them():
+    # 3,500 x 3.30 less 2,000 x 0.33 and 1,500 x 4.125 = 4,702.5 millionths.
+    data = small_month()
+    for item in data.rows["history"]:
+        item |= {"savedPicodollars": 4_702_500_000} if item.get("cacheRead") else {}
+    assert problems(data, PRICES) == []
+    data.rows["history"][0]["savedPicodollars"] -= 1
+    assert len(problems(data, PRICES)) == 1
+
+
 @pytest.mark.parametrize(
     "name", ["requests", "input", "output", "cacheRead", "cacheWrite", "picodollars", "heldOutput"]
 )
@@ -231,6 +241,12 @@ def test_newer_audit_lines_give_the_cached_tokens_and_the_cost():
     data.rows["audit"][0] |= {"cache_read_tokens": 2_000, "cache_write_tokens": 1_500, "cost_usd": "0.0117975"}
     data.rows["audit"][1]["cost_usd"] = "2.00"
     assert problems(data, PRICES) == []
+    known = ("known", "known", "unknown", "nothing")
+    data.rows["audit"] = [{**line, "usage": usage} for line, usage in zip(data.rows["audit"], known, strict=True)]
+    assert problems(data, PRICES) == []
+    assert problems(
+        Data(data.facts, {**data.rows, "audit": [{**line, "usage": "nothing"} for line in data.rows["audit"]]}), PRICES
+    )
     data.rows["audit"][0]["cost_usd"] = "0.0117974"
     assert any("audit line" in problem for problem in problems(data, PRICES))
 
