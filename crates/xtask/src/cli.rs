@@ -28,7 +28,7 @@ pub enum Task {
     /// Count the AWS usage of a request on a local AWS, and print the cost of 100,000 requests on AWS, for the lambda
     /// and the native mode
     Cost,
-    /// Simulate a month on a local AWS whose clock can be moved (Linux, about five minutes). Checks every figure of the
+    /// Simulate a month on a local AWS whose clock can be moved (Linux, five to eight minutes). Checks every figure of the
     /// usage history, and leaves the data in .sentry/PORT/month
     Month(MonthArgs),
     /// Write the state machines from their sources in statemachines/source
