@@ -39,8 +39,11 @@ The engine repeats work for every state:
 
 These changes do not affect the result of an execution.
 
+The engine drops points of metrics after two weeks. CloudWatch keeps them for 455 days, and so does this engine.
+
 `bedrock_integration.py` adds two features of AWS: the service integration of Bedrock's Converse, and expressions as the
-`TimeoutSeconds` of a task. `engine_trace.py` records executions if SENTRY_TRACE_FILE is set.
+`TimeoutSeconds` of a task. `engine_trace.py` records executions if SENTRY_TRACE_FILE is set. If SENTRY_POINTS_FILE is set,
+every stored point of a metric is written to this file, one line of JSON each.
 
 If the code of the engine is no longer as described, the start fails.
 """
@@ -50,6 +53,7 @@ from __future__ import annotations
 import copy
 import gc
 import inspect
+import json
 import os
 import queue
 import socket
@@ -79,6 +83,11 @@ KEPT_EXECUTIONS = 1_000
 # Objects made before a collection of each generation; Python's own are 700, 10 and 10.
 COLLECTED_AFTER = (50_000, 50, 100)
 LOG_WAIT_DEFAULTS = (0.050, 0.005, 0.250)
+# How long points of metrics are kept: by the engine, and by CloudWatch. Source: Amazon CloudWatch User Guide, "Metrics
+# retention", read in November 2026.
+ENGINE_RETENTION_SECONDS = 14 * 24 * 3600
+RETENTION_SECONDS = 455 * 24 * 3600
+POINTS_VARIABLE = "SENTRY_POINTS_FILE"
 
 
 def replace_seconds(function: FunctionType, old: float, new: float) -> None:
@@ -146,6 +155,31 @@ def remove_growing_work(cloudwatch: Any) -> None:
 
     cloudwatch._evaluate_all_alarms = lambda: None
     cloudwatch._evict_old_metrics = evict_sometimes
+
+
+def keep_points(cloudwatch: Any) -> None:
+    """Keeps points of metrics as long as CloudWatch does."""
+    if cloudwatch.TWO_WEEKS_SECONDS != ENGINE_RETENTION_SECONDS:
+        raise RuntimeError("the engine no longer keeps points of metrics for two weeks")
+    cloudwatch.TWO_WEEKS_SECONDS = RETENTION_SECONDS
+
+
+def record_points(cloudwatch: Any) -> None:
+    """Writes every stored point to a file, if the environment says where to."""
+    path = os.environ.get(POINTS_VARIABLE)
+    if not path:
+        return
+    store, file = cloudwatch._store_datum, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+    names = ["namespace", "name", "dims", "ts", "unit", "value", "values", "counts", "stat_values"]
+    if list(inspect.signature(store).parameters) != names:
+        raise RuntimeError("the engine no longer stores a point with these parameters")
+
+    def stored(*point: Any) -> None:
+        store(*point)
+        told = {name: each for name, each in zip(names, point, strict=True) if each is not None}
+        os.write(file, (json.dumps(told, default=float) + "\n").encode())
+
+    cloudwatch._store_datum = stored
 
 
 def replace_text(module: Any, name: str, old: str, new: str) -> None:
@@ -256,6 +290,8 @@ def remove_waits() -> None:
 
     remove_growing_work(cloudwatch)
     find_metrics_by_key(cloudwatch)
+    keep_points(cloudwatch)
+    record_points(cloudwatch)
     parse_once(stepfunctions.jsonata.Jsonata)
     if not isinstance(stepfunctions.ThreadPoolExecutor, type):
         raise RuntimeError("the engine no longer runs tasks in a ThreadPoolExecutor")

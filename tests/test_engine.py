@@ -1,6 +1,7 @@
 """The changes to the engine of the local AWS (local/engine.py). Needs no endpoint."""
 
 import inspect
+import json
 import queue
 import socketserver
 import sys
@@ -16,12 +17,15 @@ from articles_trace import by_state, covered, in_turn, own, way
 from engine import (
     IDLE_SECONDS,
     KEPT_EXECUTIONS,
+    POINTS_VARIABLE,
     Events,
     IdleThreads,
     change_runtime_api,
     find_metrics_by_key,
     forget_executions,
+    keep_points,
     parse_once,
+    record_points,
     replace_text,
 )
 
@@ -223,6 +227,44 @@ def test_a_metric_is_found_by_its_key_and_all_without_dimensions():
     finally:
         cloudwatch._get_metric_data = original
         cloudwatch._metrics.clear()
+
+
+def test_points_of_metrics_are_kept_for_455_days():
+    cloudwatch = SimpleNamespace(TWO_WEEKS_SECONDS=14 * 86_400)
+    keep_points(cloudwatch)
+    assert cloudwatch.TWO_WEEKS_SECONDS == 455 * 86_400
+    with pytest.raises(RuntimeError):
+        keep_points(cloudwatch)
+
+
+def test_every_stored_point_is_written_to_the_file(monkeypatch, tmp_path):
+    stored = []
+
+    def store(namespace, name, dims, ts, unit, value, values, counts, stat_values):
+        stored.append((name, value, values))
+
+    cloudwatch = SimpleNamespace(_store_datum=store)
+    record_points(cloudwatch)
+    assert cloudwatch._store_datum is store, "without a file, nothing changes"
+    monkeypatch.setenv(POINTS_VARIABLE, str(tmp_path / "points.jsonl"))
+    record_points(cloudwatch)
+    cloudwatch._store_datum("Sentry", "Requests", {"Model": "m"}, 12.5, "Count", 3, None, None, None)
+    cloudwatch._store_datum("Sentry", "Latency", {}, 13.5, "Milliseconds", None, [1.5, 2], [4, 1], None)
+    assert stored == [("Requests", 3, None), ("Latency", None, [1.5, 2])]
+    assert [json.loads(line) for line in (tmp_path / "points.jsonl").read_text().splitlines()] == [
+        {"namespace": "Sentry", "name": "Requests", "dims": {"Model": "m"}, "ts": 12.5, "unit": "Count", "value": 3},
+        {
+            "namespace": "Sentry",
+            "name": "Latency",
+            "dims": {},
+            "ts": 13.5,
+            "unit": "Milliseconds",
+            "values": [1.5, 2],
+            "counts": [4, 1],
+        },
+    ]
+    with pytest.raises(RuntimeError):
+        record_points(SimpleNamespace(_store_datum=lambda namespace, name: None))
 
 
 def test_a_text_that_is_no_longer_there_ends_the_start():

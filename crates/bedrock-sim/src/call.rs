@@ -21,6 +21,7 @@ use crate::{
     fields, guardrail,
     models::{Model, metric_id},
     prompt::Prompt,
+    recorder::Spent,
     reply::{self, Reply},
     state::Sim,
     tools,
@@ -90,16 +91,16 @@ impl Call {
                 Ok(if exception == Exception::Quota { answer::damaged(response) } else { response })
             }
             Some(Fault::Malformed) => {
-                self.reply(sim).await?;
-                Ok(answer::damaged(answer::malformed()))
+                let reply = self.reply(sim).await?;
+                Ok(self.having_spent(&reply, answer::damaged(answer::malformed())))
             }
             Some(Fault::MissingUsage) => {
                 let reply = self.reply(sim).await?;
-                Ok(answer::damaged(self.respond(&reply)))
+                Ok(self.having_spent(&reply, answer::damaged(self.respond(&reply))))
             }
             Some(Fault::Empty) | None => {
                 let reply = self.reply(sim).await?;
-                Ok(self.respond(&reply))
+                Ok(self.having_spent(&reply, self.respond(&reply)))
             }
         }
     }
@@ -132,6 +133,14 @@ impl Call {
         if !self.prompt.cache_points.is_empty() && !is_told {
             reply.usage = sim.cache.serve(&self.prompt.cache_points, least, reply.usage, sim.clock.now());
         }
+    }
+
+    /// Tells the recorder what the reply used. A guardrail that blocks the input leaves the model without a call.
+    fn having_spent(&self, reply: &Reply, mut response: Response) -> Response {
+        if !guardrail::blocks_input(&self.prompt) {
+            response.extensions_mut().insert(Spent::from(reply.usage));
+        }
+        response
     }
 
     fn respond(&self, reply: &Reply) -> Response {

@@ -3,19 +3,22 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
+    time::SystemTime,
 };
+
+use aws_sdk_cloudwatch::primitives::{DateTime, DateTimeFormat};
 
 use axum::{
     Json,
     body::{Body, Bytes, to_bytes},
     extract::{Request, State},
-    http::{HeaderMap, StatusCode},
+    http::{Extensions, HeaderMap, StatusCode},
     middleware::Next,
     response::Response,
 };
 use serde::Serialize;
 
-use crate::{error::ApiError, lock::lock};
+use crate::{error::ApiError, lock::lock, tokens::Usage};
 
 /// Headers that are part of the wire format. Signatures and keys are not kept.
 const KEPT: [&str; 3] = ["content-type", "accept", "x-amzn-errortype"];
@@ -25,11 +28,38 @@ const KEPT_START: &str = "x-amzn-bedrock-";
 #[derive(Clone)]
 pub struct Damaged;
 
+/// The tokens that a call used, also if its answer does not report them. A response without it used none.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spent {
+    input: u64,
+    output: u64,
+    cache_read: u64,
+    /// Tokens written to the prompt cache for any lifetime.
+    cache_write: u64,
+    /// The part of `cache_write` that is kept for one hour.
+    cache_write_1h: u64,
+}
+
+impl From<Usage> for Spent {
+    fn from(usage: Usage) -> Self {
+        Self {
+            input: usage.input,
+            output: usage.output,
+            cache_read: usage.cache_read.unwrap_or(0),
+            cache_write: usage.cache_write.unwrap_or(0),
+            cache_write_1h: usage.cache_write_long,
+        }
+    }
+}
+
 /// A request and its response.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Exchange {
     number: u64,
+    /// The machine's time at the arrival, such as `2026-11-26T12:00:00.123Z`.
+    at: String,
     method: String,
     path: String,
     request: Message,
@@ -38,6 +68,8 @@ struct Exchange {
     answer: Option<Message>,
     /// `true` if the answer is deliberately wrong.
     damaged: bool,
+    /// Absent if the call used no tokens.
+    spent: Option<Spent>,
 }
 
 #[derive(Clone, Serialize)]
@@ -77,16 +109,19 @@ impl Recorder {
         if exchanges.1.len() >= self.most {
             exchanges.1.pop_front();
         }
-        exchanges.1.push_back(Exchange { number, method, path, request, status: None, answer: None, damaged: false });
+        let at = DateTime::from(SystemTime::now()).fmt(DateTimeFormat::DateTime).unwrap_or_default();
+        let (status, answer, damaged, spent) = (None, None, false, None);
+        exchanges.1.push_back(Exchange { number, at, method, path, request, status, answer, damaged, spent });
         number
     }
 
-    fn end(&self, number: u64, status: StatusCode, answer: Message, damaged: bool) {
+    fn end(&self, number: u64, status: StatusCode, answer: Message, extensions: &Extensions) {
         let mut exchanges = lock(&self.exchanges);
         if let Some(exchange) = exchanges.1.iter_mut().rev().find(|exchange| exchange.number == number) {
             exchange.status = Some(status.as_u16());
             exchange.answer = Some(answer);
-            exchange.damaged = damaged;
+            exchange.damaged = extensions.get::<Damaged>().is_some();
+            exchange.spent = extensions.get::<Spent>().copied();
         }
     }
 }
@@ -114,7 +149,6 @@ pub async fn record(State(recorder): State<Arc<Recorder>>, request: Request, nex
     let number = recorder.begin(parts.method.to_string(), path, Message::new(&parts.headers, &body));
     let (parts, body) = next.run(Request::from_parts(parts, Body::from(body))).await.into_parts();
     let Ok(body) = to_bytes(body, usize::MAX).await else { return Response::default() };
-    let damaged = parts.extensions.get::<Damaged>().is_some();
-    recorder.end(number, parts.status, Message::new(&parts.headers, &body), damaged);
+    recorder.end(number, parts.status, Message::new(&parts.headers, &body), &parts.extensions);
     Response::from_parts(parts, Body::from(body))
 }

@@ -189,6 +189,22 @@ async fn exchanges_are_kept_only_on_request_and_only_the_last() {
 }
 
 #[tokio::test]
+async fn an_exchange_has_its_time_and_what_it_used_even_if_the_answer_does_not_tell() {
+    let server = Server::start(&["--record", "9"]).await;
+    for fault in ["missing-usage", "malformed", "throttling"] {
+        server.converse(&format!("Hi [[sim fault={fault} input-tokens=21 output-tokens=3 cache-write-1h=5]]")).await;
+    }
+    let kept = server.get("/_sim/exchanges").await.json();
+    let spent = json!({"input": 21, "output": 3, "cacheRead": 0, "cacheWrite": 5, "cacheWrite1h": 5});
+    assert_eq!(kept["exchanges"][0]["spent"], spent);
+    assert_eq!(kept["exchanges"][1]["spent"], spent);
+    assert_eq!(kept["exchanges"][2]["spent"], json!(null));
+    let at = kept["exchanges"][0]["at"].as_str().unwrap();
+    let at: std::time::SystemTime = crate::clock::time(at).unwrap();
+    assert!(at.elapsed().unwrap().as_secs() < 60);
+}
+
+#[tokio::test]
 async fn unknown_models_bodies_and_operations_are_refused() {
     let server = Server::start(&["--accept-any-profile", "false"]).await;
     let unknown_profile = "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fabc";

@@ -39,7 +39,7 @@ pub fn run(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode> {
         stack_name: "cost-sentry".to_owned(),
         local: LocalArgs { sim_args: SIMULATOR.map(str::to_owned).to_vec(), ..LocalArgs::default() },
         profile: if release { Profile::Release } else { Profile::Dev },
-        traced: args.includes(BenchPart::Articles),
+        traced: args.includes(BenchPart::Articles) || args.includes(BenchPart::Performance),
         ..Options::default()
     };
     let success = with_local_aws(workspace, options, |running| {
@@ -49,6 +49,9 @@ pub fn run(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode> {
         }
         if args.includes(BenchPart::Articles) {
             success &= measure_articles(workspace, running, args)?;
+        }
+        if args.includes(BenchPart::Performance) {
+            success &= measure_performance(workspace, running)?;
         }
         if args.includes(BenchPart::Ledger) {
             success &= measure_ledger(workspace, running)?;
@@ -84,6 +87,16 @@ fn measure_articles(workspace: &Workspace, running: &Running, args: &BenchArgs) 
     command.args(["--engine-pid", &engine.pid.to_string(), "--requests", &args.requests.to_string()]);
     command.arg("--trace").arg(local_aws::trace_file(workspace, port));
     succeeds(&mut command, "articles_bench.py")
+}
+
+/// Repeats the performance analysis of the articles.
+fn measure_performance(workspace: &Workspace, running: &Running) -> Result<bool> {
+    let port = running.state.port;
+    let mut command = running.python.script(workspace, "performance_bench.py");
+    environment::isolate(&mut command, port);
+    command.args(["--endpoint", &local_url(port), "--stack-name", &running.stack_name]);
+    command.arg("--trace").arg(local_aws::trace_file(workspace, port));
+    succeeds(&mut command, "performance_bench.py")
 }
 
 fn measure_ledger(workspace: &Workspace, running: &Running) -> Result<bool> {

@@ -2,6 +2,7 @@
 
 use crate::cargo_build::{self, Profile};
 use crate::cli::{DownArgs, LocalArgs};
+use crate::clock::MovableClock;
 use crate::command;
 use crate::console::{self, Step};
 use crate::environment;
@@ -35,6 +36,8 @@ pub struct Options {
     pub profile: Profile,
     /// `true` if the engine records named executions (see `local/engine_trace.py`).
     pub traced: bool,
+    /// The clock of all programs. Absent for the clock of the machine.
+    pub clock: Option<MovableClock>,
 }
 
 /// A running local AWS with the deployed stack.
@@ -141,6 +144,7 @@ fn ensure_simulator(workspace: &Workspace, options: &Options, binaries: &Path, s
     let step = Step::start("Start the Bedrock simulator");
     let mut command = Command::new(&binary);
     environment::isolate(&mut command, state.port);
+    move_clock(&mut command, options);
     command.args(["--port", &port.to_string(), "--cloudwatch-endpoint", &local_url(state.port)]).args(&args);
     let log = workspace.port_folder(state.port).join("bedrock-sim.log");
     let process = Process::start("bedrock-sim", &mut command, &log)?;
@@ -174,6 +178,12 @@ fn start_engine(workspace: &Workspace, options: &Options, python: &PythonEnv, st
     if options.traced {
         command.env("SENTRY_TRACE_FILE", trace_file(workspace, state.port));
     }
+    if options.clock.is_some() {
+        // Environments of functions are not idle only because the clock was moved.
+        command.env("LAMBDA_WARM_TTL_SECONDS", (100 * 24 * 3600).to_string());
+        command.env("SENTRY_POINTS_FILE", points_file(workspace, state.port));
+    }
+    move_clock(&mut command, options);
     let process = Process::start("engine", &mut command, &log)?;
     state.engine = Some(process.clone());
     state.save(workspace)?;
@@ -185,6 +195,17 @@ fn start_engine(workspace: &Workspace, options: &Options, python: &PythonEnv, st
 /// The file in which the engine records executions, if tracing is on.
 pub fn trace_file(workspace: &Workspace, port: u16) -> PathBuf {
     workspace.port_folder(port).join("executions.jsonl")
+}
+
+/// The file in which the engine records every point of every metric, if its clock can be moved.
+pub fn points_file(workspace: &Workspace, port: u16) -> PathBuf {
+    workspace.port_folder(port).join("points.jsonl")
+}
+
+fn move_clock(command: &mut Command, options: &Options) {
+    if let Some(clock) = &options.clock {
+        clock.apply(command);
+    }
 }
 
 fn wait_for(process: &Process, port: u16, health: &str, log: &Path) -> Result<()> {
@@ -211,6 +232,7 @@ fn deploy(
     let step = Step::start(format!("Deploy template.yaml as the stack {}", options.stack_name));
     let mut command = python.script(workspace, "deploy.py");
     environment::isolate(&mut command, port);
+    move_clock(&mut command, options);
     command.args(["--endpoint", &local_url(port), "--stack-name", &options.stack_name]);
     command.arg("--template").arg(workspace.template()).arg("--binaries").arg(binaries);
     for parameter in std::iter::once(&architecture()).chain(&options.local.parameters) {

@@ -4,6 +4,7 @@ mod bench;
 mod cargo_build;
 mod checks;
 mod cli;
+mod clock;
 mod command;
 mod console;
 mod cost;
@@ -12,6 +13,7 @@ mod dashboard;
 mod demo;
 mod environment;
 mod local_aws;
+mod month;
 mod network;
 mod processes;
 mod programs;
@@ -47,6 +49,7 @@ fn run() -> anyhow::Result<ExitCode> {
         cli::Task::Demo(args) => demo::run(&workspace, &args),
         cli::Task::Bench(args) => bench::run(&workspace, &args),
         cli::Task::Cost => cost::run(&workspace),
+        cli::Task::Month(args) => month::run(&workspace, &args),
         cli::Task::States(args) => states::run(&workspace, &args),
         cli::Task::Models { arguments } => programs::run(&workspace, "models-import", &arguments),
         cli::Task::Dashboard(args) => dashboard::run(&workspace, &args),

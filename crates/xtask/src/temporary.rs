@@ -10,6 +10,17 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::sync::{Mutex, PoisonError};
 
+/// What is left of a local AWS after its task succeeded. A task that failed leaves the folder with its logs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Afterwards {
+    /// Nothing.
+    RemoveAll,
+    /// The folder of its port. The local AWS is stopped.
+    KeepFolder,
+    /// The running local AWS, until `cargo xtask down`.
+    KeepRunning,
+}
+
 /// Starts a local AWS, runs `work`, and stops the local AWS, even if `work` fails or panics.
 ///
 /// # Errors
@@ -19,14 +30,29 @@ pub fn with_local_aws<T>(
     options: Options,
     work: impl FnOnce(&Running) -> Result<T>,
 ) -> Result<T> {
+    with_local_aws_that(workspace, options, Afterwards::RemoveAll, work)
+}
+
+/// The same as [`with_local_aws`], but `afterwards` says what is left if `work` succeeds.
+///
+/// # Errors
+/// If a local AWS runs on the port already, if it cannot be started or stopped, or if `work` fails.
+pub fn with_local_aws_that<T>(
+    workspace: &Workspace,
+    options: Options,
+    afterwards: Afterwards,
+    work: impl FnOnce(&Running) -> Result<T>,
+) -> Result<T> {
     let port = if options.port == 0 { free_port()? } else { options.port };
     refuse_one_that_runs(workspace, port)?;
     stop_on_interrupt(port)?;
-    let result = then_stop(
-        || work(&local_aws::up(workspace, &Options { port, ..options })?),
-        || local_aws::down(workspace, port).map(|_| ()),
-    );
-    if result.is_ok() {
+    let run = || work(&local_aws::up(workspace, &Options { port, ..options })?);
+    let stop = || local_aws::down(workspace, port).map(|_| ());
+    if afterwards == Afterwards::KeepRunning {
+        return run().or_else(|error| then_stop(|| Err(error), stop));
+    }
+    let result = then_stop(run, stop);
+    if result.is_ok() && afterwards == Afterwards::RemoveAll {
         // The logs of a failed task are kept.
         let _ = std::fs::remove_dir_all(workspace.port_folder(port));
     }
@@ -34,7 +60,10 @@ pub fn with_local_aws<T>(
 }
 
 /// Refuses a local AWS that the user started. A task would reconfigure it, stop it at the end, and delete its logs.
-fn refuse_one_that_runs(workspace: &Workspace, port: u16) -> Result<()> {
+///
+/// # Errors
+/// If a local AWS runs on the port.
+pub fn refuse_one_that_runs(workspace: &Workspace, port: u16) -> Result<()> {
     let state = State::load(workspace, port)?;
     if state.and_then(|state| state.engine).is_some_and(|engine| engine.is_alive()) {
         bail!("a local AWS runs on port {port}; stop it with `cargo xtask down --port {port}`, or omit --port");
