@@ -28,6 +28,10 @@ AUDIT_LINE_BYTES = 2_700
 # How often somebody opens the dashboard, and the log widgets that then read the audit lines of a day.
 OPENINGS_A_DAY, LOG_WIDGETS, DAYS = 10, 3, 30
 
+# Metrics that a look for ungoverned usage asks for: at most four of a model, for a model with a prompt cache, and two of the
+# queues. A model counts only while it is in use, here always.
+LOOKED_AT_A_MODEL, LOOKED_AT_QUEUES, LOOKS_A_DAY = 4, 2, 24 * 60
+
 
 @dataclass(frozen=True)
 class Watched:
@@ -59,10 +63,12 @@ def month(template: templates.Template, watched: Watched) -> list[Row]:
     # Three alarms read a metric of each scope, one a metric of each combination, and one a metric of each model.
     queried = 3 * watched.scopes + watched.combinations + watched.models
     scanned = log / DAYS * OPENINGS_A_DAY * DAYS * LOG_WIDGETS
+    looked_at = (LOOKED_AT_A_MODEL * watched.models + LOOKED_AT_QUEUES) * LOOKS_A_DAY * DAYS
     counted: list[tuple[str, int | Decimal, str]] = [
         *((how, number, "custom metric") for how, number in metrics.items()),
         (f"{watched.requests:,} audit lines of {AUDIT_LINE_BYTES:,} bytes", log, "log GB"),
         (f"{OPENINGS_A_DAY} looks at the dashboard a day, {LOG_WIDGETS} log queries", scanned, "log GB queried"),
+        (f"a look for ungoverned usage each minute, {watched.models} models", looked_at, "metric requested"),
         ("the dashboard", 1, "dashboard"),
         (f"{single} alarms of every stack", single, "alarm"),
         (f"full: alarms on queries, which read {queried} metrics", queried, "metric of a query alarm"),
@@ -76,7 +82,7 @@ def row(item: str, number: int | Decimal, kind: str) -> Row:
     """An item, as many times the price of its kind as `number` says."""
     price = prices.PRICES[kind]
     amount = f"{number:,}" if isinstance(number, int) else f"{number:.2f} GB"
-    return Row(item, f"{amount} x ${price}", number * price)
+    return Row(item, f"{amount} x ${price:f}", number * price)
 
 
 def table(rows: list[Row]) -> list[str]:

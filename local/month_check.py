@@ -26,7 +26,7 @@ TAGS = {"application": "applicationId", "costCenter": "costCenter", "environment
 WITH_MODEL = ("application", "costCenter")
 # Items of the history's table that are no sums of requests, by the beginning of their scope.
 UNGOVERNED = "ungoverned#"
-OTHER_ITEMS = (UNGOVERNED, "metric-values#", "metric-combinations#", "request#")
+OTHER_ITEMS = (UNGOVERNED, "metric-values#", "metric-combinations#", "request#", "responses")
 KEYS = ("scope", "day", "expiresAt")
 # What each record can give.
 HELD = ("heldInput", "heldOutput", "heldPicodollars")

@@ -89,6 +89,7 @@ CAUSES = {
     "MetricsDeadLetterAlarm": Cause(of_queue("ApproximateNumberOfMessagesVisible", "MetricsDeadLetterQueue"), 2, 0),
     "SweepSilentAlarm": Cause(of_function("Invocations", "SweepHoldsFunction"), None, 1),
     "SweepHoldsAlarm": Cause(of_function("Errors", "SweepHoldsFunction"), 1, 0),
+    "WatchUsageAlarm": Cause(of_function("Errors", "WatchUsageFunction"), 1, 0),
     "RateLimiterFailedAlarm": Cause(of_workflow("ExecutionsFailed"), 1, 0),
     "RateLimiterTimedOutAlarm": Cause(of_workflow("ExecutionsTimedOut"), 1, 0),
     "RateLimiterThrottledAlarm": Cause(of_workflow("ExecutionThrottled"), 1, 0),

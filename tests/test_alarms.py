@@ -25,6 +25,7 @@ TOPICS = [
 WATCHED = [
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "MetricsDeadLetterQueue"),
     ("AWS/Lambda", "Errors", "SweepHoldsFunction"),
+    ("AWS/Lambda", "Errors", "WatchUsageFunction"),
     ("AWS/Lambda", "Invocations", "SweepHoldsFunction"),
     ("AWS/States", "ExecutionsFailed", "RateLimiter"),
     ("AWS/States", "ExecutionsTimedOut", "RateLimiter"),

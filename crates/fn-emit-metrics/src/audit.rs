@@ -78,9 +78,11 @@ struct Line<'a> {
     /// Denials that limits in `observe` mode would have made. The objects are those of the answer.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     would_deny: &'a [ErrorBody],
-    budget: Vec<&'a BudgetEntry>,
+    /// Before the budget, because Logs Insights finds only the first 200 fields of a line.
+    /// Source: Amazon CloudWatch Logs user guide, "Supported logs and discovered fields", read in November 2026.
     #[serde(skip_serializing_if = "StepMilliseconds::is_empty")]
     steps_ms: StepMilliseconds,
+    budget: Vec<&'a BudgetEntry>,
 }
 
 /// Whether the tokens of the line are those that the model used.
@@ -153,8 +155,8 @@ fn line(record: &MetricsRecord) -> Line<'_> {
         degraded_to_tokens: lowered.map(|lowered| lowered.to),
         settled_late: record.settlement.is_some(),
         would_deny: &record.would_deny,
-        budget: record.budget.iter().map(|recorded| &recorded.entry).collect(),
         steps_ms: record.times.milliseconds(),
+        budget: record.budget.iter().map(|recorded| &recorded.entry).collect(),
     }
 }
 

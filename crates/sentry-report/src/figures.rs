@@ -11,11 +11,6 @@ use serde::{Serialize, Serializer};
 use crate::input::sum;
 use crate::text;
 
-/// Attribute with the picodollars that the prompt cache saved, in requests in which it saved something.
-pub const SAVED_PICODOLLARS: &str = "savedPicodollars";
-/// Attribute with the picodollars that the prompt cache cost, in requests whose cache writes cost more than it saved.
-pub const LOST_PICODOLLARS: &str = "lostPicodollars";
-
 /// Dollars that are spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spend {
@@ -143,7 +138,7 @@ impl Figures {
 }
 
 fn saved(sums: &Sums) -> Saved {
-    let (gain, loss) = (sums.get(SAVED_PICODOLLARS), sums.get(LOST_PICODOLLARS));
+    let (gain, loss) = (sums.get(attribute::SAVED_PICODOLLARS), sums.get(attribute::LOST_PICODOLLARS));
     let is_cached = sums.get(attribute::CACHE_READ) > 0 || sums.get(attribute::CACHE_WRITE) > 0;
     match (gain, loss) {
         (0, 0) if is_cached => Saved::Unknown,

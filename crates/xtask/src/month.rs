@@ -12,8 +12,9 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use std::process::{ExitCode, ExitStatus, Stdio};
 
-/// Every request reads the current usage, and its metrics are published at once.
-const PARAMETERS: [&str; 2] = ["UsageCacheSeconds=0", "MetricsWindowSeconds=1"];
+/// Every request reads the current usage, and its metrics are published at once. The month itself starts the watch of
+/// ungoverned usage, because a schedule would not keep up with its clock.
+const PARAMETERS: [&str; 3] = ["UsageCacheSeconds=0", "MetricsWindowSeconds=1", "WatchUsageEvery=1 hour"];
 /// The simulator keeps every call of the month, and its metrics are in CloudWatch as soon as the call ends.
 const SIMULATOR: [&str; 4] =
     ["--record=100000", "--metrics-delay-seconds=0", "--base-latency-ms=20", "--accept-any-profile=false"];
