@@ -1,4 +1,4 @@
-//! Limits and times.
+//! Limits, windows and instants that the tests of several crates use.
 
 use chrono::{DateTime, Utc};
 use sentry_domain::{Enforcement, LimitWindow, Limits, ScopeLimit};

@@ -38,7 +38,7 @@ pub enum Task {
     /// Update the model catalogue from public data, or compare it with newer data
     #[command(disable_help_flag = true)]
     Models {
-        /// Arguments of models-import
+        /// A task, import or check, and its files; --help shows the options
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
