@@ -27,7 +27,7 @@ CATALOGUE = Path(__file__).resolve().parent.parent / "crates/sentry-models/catal
 def bill_problems(page: dict[str, Any], data: Data, prices: Prices) -> list[str]:
     """Every figure of the comparison by cost center that is not that of the records. Empty if the page has none."""
     comparison = page.get("comparison") or {}
-    if comparison.get("tagKey") != TAG:
+    if comparison.get("tagKey") != TAG or page["grouping"] != TAG:
         return []
     computed = compare(data, prices, datetime.fromisoformat(page["generated"]))
     found = []

@@ -329,7 +329,11 @@ def test_every_difference_of_the_bill_has_its_reason():
 def test_a_reports_comparison_with_the_bill_is_compared_by_cost_center():
     reasons = [{"reason": "untagged", "usd": "1.6"}, {"reason": "priceChanged", "usd": "0.4"}]
     marketing = {"group": "marketing", "ledger": {"usd": "2"}, "bill": "0", "difference": "2", "reasons": reasons}
-    page = {"generated": NOW.isoformat(), "comparison": {"tagKey": "costCenter", "rows": [marketing]}}
+    page = {
+        "generated": NOW.isoformat(),
+        "grouping": "costCenter",
+        "comparison": {"tagKey": "costCenter", "rows": [marketing]},
+    }
     data = small_month()
     lacking = ["the comparison lacks nobody", "the comparison lacks engineering"]
     assert bill_problems(page, data, PRICES) == lacking
