@@ -10,9 +10,11 @@ import argparse
 import hashlib
 import io
 import json
+import os
 import sys
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,8 +138,12 @@ def prepare(options: Options) -> Template:
     for note in templates.drop_unsupported(template, engine_supports, options.parameters):
         say(f"left out on the local AWS: {note}")
     artifacts = Artifacts(options.endpoint)
-    for name, body in templates.of_type(template, SERVERLESS_FUNCTION).items():
-        package_function(name, body, options.binaries, artifacts)
+    functions = templates.of_type(template, SERVERLESS_FUNCTION)
+    # Most of the time is for compression, which runs on all processors at once.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        packages = [pool.submit(package_function, *each, options.binaries, artifacts) for each in functions.items()]
+        for package in packages:
+            package.result()
     for name, body in templates.of_type(template, SERVERLESS_STATE_MACHINE).items():
         package_state_machine(name, body, options.template.parent, artifacts)
     return template
