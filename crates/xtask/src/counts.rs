@@ -52,6 +52,21 @@ pub fn of_cargo_test(output: &str) -> Counts {
     counts
 }
 
+/// The parts of the output of `cargo test` that describe failed tests. With `--show-output` they are not at its end,
+/// because the programs that run later write too.
+pub fn failures_of_cargo_test(output: &str) -> String {
+    let mut failures = String::new();
+    let mut inside = false;
+    for line in output.lines() {
+        inside = line == "failures:" || (inside && !line.starts_with("test result:"));
+        if inside {
+            failures.push_str(line);
+            failures.push('\n');
+        }
+    }
+    failures
+}
+
 /// Sums the `<testsuite>` elements of a JUnit report.
 pub fn of_junit(report: &str) -> Counts {
     let mut counts = Counts::default();
@@ -86,6 +101,14 @@ mod tests {
             test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n";
         assert_eq!(of_cargo_test(output), Counts { passed: 15, failed: 2, skipped: 1 });
         assert_eq!(of_cargo_test("error: could not compile"), Counts::default());
+    }
+
+    #[test]
+    fn failures_are_found_between_the_outputs_of_programs() {
+        let failed = "failures:\n\n---- a stdout ----\npanicked at a.rs\n\n\nfailures:\n    a\n\n";
+        let output = format!("test a ... FAILED\n\n{failed}test result: FAILED. 0 passed; 1 failed;\ntest b ... ok\n");
+        assert_eq!(failures_of_cargo_test(&output), failed);
+        assert_eq!(failures_of_cargo_test("error: could not compile"), "");
     }
 
     #[test]

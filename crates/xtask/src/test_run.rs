@@ -5,7 +5,7 @@ use crate::checks;
 use crate::cli::{LocalArgs, TestArgs};
 use crate::command;
 use crate::console::{self, Step};
-use crate::counts::{Counts, of_cargo_test, of_junit, summary};
+use crate::counts::{Counts, failures_of_cargo_test, of_cargo_test, of_junit, summary};
 use crate::environment;
 use crate::local_aws::{self, Options, Running};
 use crate::network::local_url;
@@ -147,7 +147,8 @@ fn cargo_tests(step: Step, tests: &mut Command) -> Counts {
         console::line(line);
     }
     if counts.failed > 0 {
-        console::line(&command::last_lines(&text, SHOWN_LINES));
+        let failures = failures_of_cargo_test(&text);
+        console::line(&command::last_lines(if failures.is_empty() { &text } else { &failures }, SHOWN_LINES));
     }
     counts
 }
