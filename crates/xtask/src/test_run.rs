@@ -59,26 +59,32 @@ const ALONE: [&str; 2] = ["tests/test_hard_budget.py", "tests/test_crash_campaig
 /// no group.
 const ASIDE: [Aside; 3] = [
     Aside {
-        label: "Alerts, repeated requests, sizes and scopes, beside the others (pytest)",
+        label: "Alerts, degrading and ungoverned usage, beside the others (pytest)",
         files: &[
             "tests/test_alerts.py",
             "tests/test_degrading.py",
-            "tests/test_duplicates.py",
             "tests/test_late_settlement.py",
             "tests/test_ledger.py",
-            "tests/test_responses.py",
-            "tests/test_scopes.py",
-            "tests/test_sizes.py",
             "tests/test_ungoverned.py",
         ],
         native: false,
     },
     Aside {
-        label: "Outages and crashes at each step, beside the others (pytest)",
-        files: &["tests/test_outages.py", "tests/test_crash_steps.py"],
+        label: "Outages, crashes at each step, responses and scopes, beside the others (pytest)",
+        files: &[
+            "tests/test_outages.py",
+            "tests/test_crash_steps.py",
+            "tests/test_responses.py",
+            "tests/test_scopes.py",
+            "tests/test_sizes.py",
+        ],
         native: false,
     },
-    Aside { label: "Models, beside the others (pytest)", files: &["tests/test_models.py"], native: true },
+    Aside {
+        label: "Models and repeated requests, beside the others (pytest)",
+        files: &["tests/test_models.py", "tests/test_duplicates.py"],
+        native: true,
+    },
 ];
 /// Tests that check everything that happened on a local AWS, so they run on each.
 const CLOSING_TESTS: [&str; 2] = ["tests/test_wire_shapes.py", "tests/test_logs.py"];
