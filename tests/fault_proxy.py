@@ -8,6 +8,7 @@ import http.client
 import multiprocessing
 import os
 import random
+import re
 import signal
 import socket
 import struct
@@ -181,12 +182,18 @@ def process_behind(client_port, server_port):
     # `psutil.process_iter` is not used, because it remembers processes that it saw before they started their program.
     for process_id in psutil.pids():
         try:
-            process = psutil.Process(process_id)
-            if address in process.environ().values() and holds(process, socket_name, client_port, server_port):
+            if calls(process_id, address) and holds(process_id, socket_name, client_port, server_port):
                 return process_id
         except (psutil.Error, OSError):
             continue
     return None
+
+
+def calls(process_id, address):
+    """`True` if a process has `address` as a value in its environment. psutil needs ten times as long to read one."""
+    if sys.platform == "linux":
+        return f"={address}\0".encode() in Path(f"/proc/{process_id}/environ").read_bytes()
+    return address in psutil.Process(process_id).environ().values()
 
 
 def url(port):
@@ -195,21 +202,19 @@ def url(port):
 
 def socket_of(client_port, server_port):
     """Returns Linux's name of the caller's socket. psutil would read the whole list of sockets again for each process."""
-    ends = tuple(f":{port:04X}" for port in (client_port, server_port))
-    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-        fields = line.split()
-        if fields[1].endswith(ends[0]) and fields[2].endswith(ends[1]):
-            return f"socket:[{fields[9]}]"
-    return None
+    # The local and the remote address, the state, queues, timer, retransmissions, the user, a timeout, and the name.
+    row = rb":%04X [0-9A-F]+:%04X [0-9A-F]+ \S+ \S+ \S+ +\d+ +\d+ (\d+) " % (client_port, server_port)
+    found = re.search(row, Path("/proc/net/tcp").read_bytes())
+    return f"socket:[{found[1].decode()}]" if found else None
 
 
-def holds(process, socket_name, client_port, server_port):
+def holds(process_id, socket_name, client_port, server_port):
     """`True` if a process has the connection open."""
     if sys.platform == "linux":
-        return socket_name in open_files(process.pid)
+        return socket_name in open_files(process_id)
     return any(
         each.raddr and (each.laddr.port, each.raddr.port) == (client_port, server_port)
-        for each in process.net_connections(kind="tcp4")
+        for each in psutil.Process(process_id).net_connections(kind="tcp4")
     )
 
 
