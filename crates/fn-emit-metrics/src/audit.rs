@@ -85,7 +85,7 @@ struct Line<'a> {
     budget: Vec<&'a BudgetEntry>,
 }
 
-/// Whether the tokens of the line are those that the model used.
+/// Knowledge of the tokens that the model used.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum UsageKnown {

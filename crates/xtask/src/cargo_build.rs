@@ -41,15 +41,7 @@ pub fn build_sentry(workspace: &Workspace) -> Result<PathBuf> {
     let packages = LOCAL_PACKAGES.iter().chain(&["sentry-cli"]).map(|package| format!("--package={package}"));
     let mut command = cargo(workspace);
     command.args(["build", "--quiet", "--message-format=json-render-diagnostics"]).args(packages);
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cargo could not be started")?;
-    let stdout = child.stdout.take().context("cargo has no output")?;
-    let folder = follow(&step, BufReader::new(stdout))?;
-    if !child.wait()?.success() {
-        bail!("the build failed");
-    }
-    step.done();
-    Ok(folder.context("cargo built no program")?.join("sentry"))
+    Ok(folder_of(step, &mut command)?.join("sentry"))
 }
 
 /// Builds the default members (functions and simulator), and returns the folder of their binaries.
@@ -70,6 +62,11 @@ pub fn build(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
     if profile == Profile::Release {
         command.arg("--release");
     }
+    folder_of(step, &mut command)
+}
+
+/// Runs a build that reports in JSON, and returns the folder of its binaries.
+fn folder_of(step: Step, command: &mut Command) -> Result<PathBuf> {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cargo could not be started")?;
     let stdout = child.stdout.take().context("cargo has no output")?;
