@@ -5,6 +5,7 @@ import os
 import pytest
 
 from sentry_client import PLENTY, Sentry
+from sentry_command import Command
 
 os.environ.setdefault("AWS_DISABLE_HOST_PREFIX_INJECTION", "true")
 
@@ -73,6 +74,18 @@ def sentry(request):
     finally:
         stack.delete_own_limits()
         request.config.sentry_retries = stack.retries
+
+
+@pytest.fixture(scope="session")
+def command(sentry, request):
+    """The command `sentry`, for the deployed stack. Bedrock and the tagging API are the simulator's."""
+    program = request.config.getoption("--sentry-command")
+    if program is None:
+        pytest.skip("no --sentry-command")
+    simulator = request.config.getoption("--bedrock-endpoint")
+    services = ["AWS_ENDPOINT_URL_BEDROCK", "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API"]
+    variables = dict.fromkeys(services, simulator) if simulator else {}
+    return Command(program, sentry.stack_name, sentry.endpoint, sentry.region, variables)
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ import csv
 import http.server
 import io
 import json
-import os
-import subprocess
 import threading
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,30 +14,6 @@ from contract import check_error, check_succeeded
 from sentry_client import document, unique
 
 pytestmark = pytest.mark.local
-
-
-@pytest.fixture
-def run(sentry, request):
-    """Returns a function that runs the command against the stack, and returns its output."""
-    program = request.config.getoption("--sentry-command")
-    if program is None:
-        pytest.skip("no --sentry-command")
-
-    def call(*arguments, code=0, stack=sentry.stack_name, **variables):
-        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": sentry.region}
-        alone = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-        done = subprocess.run(
-            [program, "--stack-name", stack, "--endpoint-url", sentry.endpoint, *arguments],
-            env={**keys, **alone, **variables},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == code, done.stderr
-        return done.stdout if code == 0 else done.stderr
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +30,13 @@ def spent(sentry):
     return tags, answer
 
 
-def test_usage_and_report_have_the_figures_of_the_answer(run, spent):
+def test_usage_and_report_have_the_figures_of_the_answer(command, spent):
     tags, answer = spent
     center, usd = tags["costCenter"], Decimal(answer["cost"]["usd"])
-    (day,) = json.loads(run("--output", "json", "usage", "--scope", f"costCenter#{center}"))
+    (day,) = json.loads(command("--output", "json", "usage", "--scope", f"costCenter#{center}"))
     assert (day["requests"], day["denied"], day["input"], day["output"]) == (2, 1, 21, 143)
     assert Decimal(day["usd"]) == usd
-    report = json.loads(run("report", "--format", "json"))
+    report = json.loads(command("report", "--format", "json"))
     (group,) = [group for group in report["groups"] if group["name"] == center]
     assert Decimal(group["figures"]["spend"]["usd"]) == usd
     assert group["figures"]["deniedByCode"] == {"BudgetExceeded": 1}
@@ -73,39 +47,39 @@ def test_usage_and_report_have_the_figures_of_the_answer(run, spent):
     assert (unit["unit"], unit["limit"], unit["used"], unit["usedPercent"]) == ("output", "300", "143", "47.7")
     rows = {
         row["group"]: row
-        for row in csv.DictReader(io.StringIO(run("report", "--format", "csv", "--by", "application")))
+        for row in csv.DictReader(io.StringIO(command("report", "--format", "csv", "--by", "application")))
     }
     assert Decimal(rows[center]["spend_usd"]) == usd
-    page = run("report", "--by", "model")
+    page = command("report", "--by", "model")
     assert "us.amazon.nova-lite-v1:0" in page and "<script" not in page
 
 
-def test_the_story_of_a_request_has_its_record_and_its_ledger_entry(run, spent):
+def test_the_story_of_a_request_has_its_record_and_its_ledger_entry(command, spent):
     tags, _ = spent
-    story = json.loads(run("--output", "json", "trace", tags["requestId"]))
+    story = json.loads(command("--output", "json", "trace", tags["requestId"]))
     record = story["auditRecords"][0]
     assert (record["outcome"], record["tags"]["requestId"]) == ("Succeeded", tags["requestId"])
     assert (record["input_tokens"], record["output_tokens"]) == (21, 143)
     assert story["ledger"]["state"] == "settled"
-    told = run("trace", tags["requestId"])
+    told = command("trace", tags["requestId"])
     assert "audit record" in told and "settled" in told
-    message = run("trace", "no-such-request", code=1)
+    message = command("trace", "no-such-request", code=1)
     assert "nothing is known" in message
 
 
-def test_a_stack_or_a_grouping_that_does_not_exist_is_refused(run, spent):
-    assert "no-such-stack" in run("usage", code=1, stack="no-such-stack")
-    assert "none by nosuchtag" in run("report", "--by", "nosuchtag", code=1)
+def test_a_stack_or_a_grouping_that_does_not_exist_is_refused(command, spent):
+    assert "no-such-stack" in command("usage", code=1, stack="no-such-stack")
+    assert "none by nosuchtag" in command("report", "--by", "nosuchtag", code=1)
 
 
-def test_the_bill_is_beside_the_ledger_and_each_difference_has_a_reason(run, spent):
+def test_the_bill_is_beside_the_ledger_and_each_difference_has_a_reason(command, spent):
     tags, answer = spent
     today = datetime.now(UTC).date().isoformat()
     with cost_explorer([(today, f"costCenter${tags['costCenter']}", "model$Nova Lite", answer["cost"]["usd"])]) as (
         url,
         asked,
     ):
-        report = json.loads(run("report", "--format", "json", "--trailing", AWS_ENDPOINT_URL_COST_EXPLORER=url))
+        report = json.loads(command("report", "--format", "json", "--trailing", AWS_ENDPOINT_URL_COST_EXPLORER=url))
     comparison = report["comparison"]
     assert [len(asked), comparison["requests"]] == [2, 2], "two pages"
     assert asked[0]["GroupBy"] == [
@@ -118,9 +92,9 @@ def test_the_bill_is_beside_the_ledger_and_each_difference_has_a_reason(run, spe
         assert sum(Decimal(reason["usd"]) for reason in row["reasons"]) == Decimal(row["difference"])
 
 
-def test_a_bill_that_cannot_be_read_is_unknown_and_no_zero(run, spent):
+def test_a_bill_that_cannot_be_read_is_unknown_and_no_zero(command, spent):
     report = json.loads(
-        run("report", "--format", "json", "--trailing", AWS_ENDPOINT_URL_COST_EXPLORER="http://127.0.0.1:9")
+        command("report", "--format", "json", "--trailing", AWS_ENDPOINT_URL_COST_EXPLORER="http://127.0.0.1:9")
     )
     assert report["comparison"] is None
     assert any("The bill is unknown" in sentence for sentence in report["unknown"])

@@ -15,7 +15,8 @@ use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::{LimitWindow, Limits, MOST_SCOPES, MOST_WINDOWS, Remedy, ScopeLimit};
 use sentry_lambda::{Failure, cause};
 
-use crate::item::{InvalidItem, Item, KEY, MOST_ENTRIES, Settings};
+pub use crate::item::{InvalidItem, Item, KEY};
+use crate::item::{MOST_ENTRIES, Settings};
 pub use crate::list::{Listed, ListedItem};
 pub use crate::scopes::{BudgetTags, InvalidBudgetTags};
 use crate::scopes::{DEFAULT, ModelScopes, Scope};
@@ -66,16 +67,9 @@ impl LimitsTable {
     /// # Errors
     /// Returns `LedgerUnavailable` if the table cannot be read completely.
     pub async fn lookup(&self, input: &LookupLimitInput, now: DateTime<Utc>) -> Result<LimitsFound, Failure> {
-        let LookupLimitInput { model, tags, fallback } = input;
-        let of_model = ModelScopes::of(model);
-        let of_tags = scopes::of_tags(tags, &self.budget_tags);
-        let of_fallback = fallback.as_ref().map(|fallback| ModelScopes::of(&fallback.model));
-        let of_either = of_model.iter().chain(of_fallback.iter().flat_map(ModelScopes::iter));
-        let items = self.read(of_either.chain(&of_tags).flat_map(|scope| &scope.keys)).await?;
-        Ok(match found(&of_model, &of_tags, of_fallback.as_ref(), &items, now) {
-            Ok(limits) => LimitsFound::Found { limits: Box::new(limits) },
-            Err(denial) => LimitsFound::Denied { denial },
-        })
+        let scopes = RequestScopes::of(input, &self.budget_tags);
+        let items = self.read(scopes.keys()).await?;
+        Ok(scopes.limits_in(&items, now))
     }
 
     /// The items that exist under `keys`, which are fewer than the 100 keys of one `BatchGetItem`.
@@ -91,6 +85,66 @@ impl LimitsTable {
         }
         let items = answer.responses.unwrap_or_default().remove(&self.name).unwrap_or_default();
         Ok(items.into_iter().filter_map(|item| Some((item.get(KEY)?.as_s().ok()?.clone(), item))).collect())
+    }
+}
+
+/// Items of a limits table in memory, such as the ones that an administrator proposes.
+#[derive(Clone, Debug, Default)]
+pub struct LimitItems {
+    items: HashMap<String, Item>,
+    budget_tags: BudgetTags,
+}
+
+impl LimitItems {
+    /// The items by key, for a stack whose parameter `BudgetTags` is `budget_tags`.
+    #[must_use]
+    pub const fn new(items: HashMap<String, Item>, budget_tags: BudgetTags) -> Self {
+        Self { items, budget_tags }
+    }
+
+    /// The same as [`LimitsTable::lookup`], if the table had these items.
+    #[must_use]
+    pub fn lookup(&self, input: &LookupLimitInput, now: DateTime<Utc>) -> LimitsFound {
+        RequestScopes::of(input, &self.budget_tags).limits_in(&self.items, now)
+    }
+}
+
+/// Checks an item as the function reads it. `key` is its partition key.
+///
+/// # Errors
+/// The field that is not understood, and why.
+pub fn check(key: &str, item: &Item) -> Result<(), InvalidItem> {
+    item::parse(key, item, key.ends_with(&format!("#{DEFAULT}"))).map(|_| ())
+}
+
+/// The scopes of one request.
+struct RequestScopes {
+    of_model: ModelScopes,
+    of_tags: Vec<Scope>,
+    of_fallback: Option<ModelScopes>,
+}
+
+impl RequestScopes {
+    fn of(input: &LookupLimitInput, budget_tags: &BudgetTags) -> Self {
+        let LookupLimitInput { model, tags, fallback } = input;
+        Self {
+            of_model: ModelScopes::of(model),
+            of_tags: scopes::of_tags(tags, budget_tags),
+            of_fallback: fallback.as_ref().map(|fallback| ModelScopes::of(&fallback.model)),
+        }
+    }
+
+    /// The keys of all items that can apply.
+    fn keys(&self) -> impl Iterator<Item = &String> {
+        let of_either = self.of_model.iter().chain(self.of_fallback.iter().flat_map(ModelScopes::iter));
+        of_either.chain(&self.of_tags).flat_map(|scope| &scope.keys)
+    }
+
+    fn limits_in(&self, items: &HashMap<String, Item>, now: DateTime<Utc>) -> LimitsFound {
+        match found(&self.of_model, &self.of_tags, self.of_fallback.as_ref(), items, now) {
+            Ok(limits) => LimitsFound::Found { limits: Box::new(limits) },
+            Err(denial) => LimitsFound::Denied { denial },
+        }
     }
 }
 

@@ -6,12 +6,14 @@ use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sentry_report::{Grouping, Month};
 
-/// Reports, usage, and the story of a request of a cost sentry
+use crate::{ask, budget, completions, limits, models, profiles, prove, status, stop};
+
+/// Asks, limits, budgets, profiles, models, and reports of a cost sentry
 #[derive(Parser)]
 #[command(
     name = "sentry",
     version,
-    after_help = "Exit codes: 0 done, 1 refused or not found, 2 wrong arguments, 3 AWS cannot be reached.\n\
+    after_help = "Exit codes: 0 done, 1 refused or not found, 2 wrong arguments, 3 AWS cannot be reached, 4 somebody else changed it meanwhile.\n\
                   Credentials come from the environment, from the AWS configuration files, or from the instance. For a profile with \
                   single sign-on, run `eval \"$(aws configure export-credentials --format env)\"` first."
 )]
@@ -40,6 +42,9 @@ pub struct Global {
     /// Form of the output
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+    /// Do what the command would ask about. Without a terminal, a command that changes something needs it
+    #[arg(long, short = 'y', global = true)]
+    pub yes: bool,
 }
 
 /// A form of the output.
@@ -55,12 +60,39 @@ pub enum Output {
 
 #[derive(Subcommand)]
 pub enum Task {
+    /// Send a request, or find out what would be decided
+    Ask(ask::Args),
+    /// Show, change, check, and try out the limits
+    #[command(subcommand)]
+    Limits(limits::Task),
+    /// Stop everything of a scope until `resume`. The limits stay
+    Stop(stop::StopArgs),
+    /// Admit requests of a stopped scope again
+    Resume(stop::ResumeArgs),
+    /// Raise the limits of a scope until a moment
+    Raise(stop::RaiseArgs),
+    /// Show what is used, held and left of the budgets
+    Budget(budget::Args),
+    /// Show that a budget cannot be overrun, and who can bypass the sentry
+    Prove(prove::Args),
+    /// Create and change application inference profiles, which put the spend on the bill by tags
+    #[command(subcommand)]
+    Profiles(profiles::Task),
+    /// Show, add, and check the models that can be called, with their prices
+    #[command(subcommand)]
+    Models(models::Task),
+    /// Check the stack: what is deployed, what is missing, and what will end
+    Status(status::Args),
     /// Write the report of a month: spend, budgets, forecast, and why the bill differs
     Report(ReportArgs),
     /// Show the usage of a scope by day, or of all values of a tag
     Usage(UsageArgs),
     /// Show the story of one request: audit record, ledger, and log lines
     Trace(TraceArgs),
+    /// Write the completions of a shell to standard output
+    Completions(completions::Args),
+    /// Write the manual page to standard output
+    Man,
 }
 
 /// The form of a report.

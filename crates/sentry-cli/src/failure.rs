@@ -19,6 +19,9 @@ pub enum Failure {
     /// AWS cannot be reached. Exit code 3.
     #[error("{0}")]
     Unreachable(String),
+    /// Somebody else changed the same thing meanwhile. Exit code 4.
+    #[error("{0}")]
+    Conflict(String),
 }
 
 impl Failure {
@@ -28,6 +31,7 @@ impl Failure {
             Self::Refused(_) => ExitCode::from(1),
             Self::Usage(_) => ExitCode::from(2),
             Self::Unreachable(_) => ExitCode::from(3),
+            Self::Conflict(_) => ExitCode::from(4),
         }
     }
 

@@ -1,12 +1,22 @@
 #![doc = include_str!("../README.md")]
 
+mod ask;
+mod budget;
 mod budgets;
 mod cli;
+mod completions;
+mod confirm;
 mod cost_explorer;
 mod failure;
+mod limits;
+mod models;
+mod output;
+mod profiles;
+mod prove;
 mod report;
 mod stack;
-mod table;
+mod status;
+mod stop;
 mod trace;
 mod usage;
 
@@ -30,8 +40,20 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<(), Failure> {
     match &cli.task {
+        Task::Ask(args) => ask::run(&cli.global, args).await,
+        Task::Limits(task) => limits::run(&cli.global, task).await,
+        Task::Stop(args) => stop::stop(&cli.global, args).await,
+        Task::Resume(args) => stop::resume(&cli.global, args).await,
+        Task::Raise(args) => stop::raise(&cli.global, args).await,
+        Task::Budget(args) => budget::run(&cli.global, args).await,
+        Task::Prove(args) => prove::run(&cli.global, args).await,
+        Task::Profiles(task) => profiles::run(&cli.global, task).await,
+        Task::Models(task) => models::run(&cli.global, task).await,
+        Task::Status(args) => status::run(&cli.global, args).await,
         Task::Report(args) => report::run(&cli.global, args).await,
         Task::Usage(args) => usage::run(&cli.global, args).await,
         Task::Trace(args) => trace::run(&cli.global, args).await,
+        Task::Completions(args) => completions::run(args),
+        Task::Man => completions::man(),
     }
 }

@@ -12,8 +12,8 @@ use crate::budgets::{self, Known};
 use crate::cli::{Format, Global, Output, ReportArgs};
 use crate::cost_explorer;
 use crate::failure::Failure;
+use crate::output::print;
 use crate::stack::Stack;
-use crate::usage::print;
 
 /// Runs the command.
 ///

@@ -6,9 +6,12 @@ use std::time::Duration;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::Client as DynamoDb;
+use fn_lookup_limit::{BudgetTags, LimitsTable};
 use sentry_domain::Discount;
 use sentry_history::History;
 use sentry_lambda::{Connections, http_client};
+use sentry_ledger::Ledger;
+use sentry_models::Catalogue;
 
 use crate::cli::Global;
 use crate::failure::Failure;
@@ -20,12 +23,13 @@ const OPERATION: Duration = Duration::from_mins(1);
 ///
 /// Source: AWS General Reference, "AWS Billing and Cost Management endpoints and quotas", read in November 2026.
 const COST_EXPLORER_REGION: &str = "us-east-1";
-/// Variables with the URLs of another Cost Explorer and another Bedrock. They have precedence over `--endpoint-url`, because a
-/// local AWS has neither.
+/// Variables with the URLs of another Cost Explorer, Bedrock and tagging API. They have precedence over `--endpoint-url`, because a
+/// local AWS has none of them.
 ///
 /// Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints", read in November 2026.
 const COST_EXPLORER_URL: &str = "AWS_ENDPOINT_URL_COST_EXPLORER";
 const BEDROCK_URL: &str = "AWS_ENDPOINT_URL_BEDROCK";
+const TAGGING_URL: &str = "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API";
 
 /// The stack.
 pub struct Stack {
@@ -108,17 +112,96 @@ impl Stack {
         aws_sdk_costexplorer::Client::from_conf(config.build())
     }
 
-    /// The table of requests, which is in no output.
+    /// The table of requests.
     ///
     /// # Errors
     /// If AWS cannot be reached, or the stack has no such table.
     pub async fn requests_table(&self) -> Result<String, Failure> {
-        let doing = "the table of requests cannot be found";
+        self.resource("RequestsTable").await
+    }
+
+    /// The physical id of a resource that is in no output, such as the name of `RequestsTable`.
+    ///
+    /// # Errors
+    /// If AWS cannot be reached, or the stack has no such resource.
+    pub async fn resource(&self, logical_id: &str) -> Result<String, Failure> {
+        let doing = format!("the resource {logical_id} of the stack {} cannot be found", self.name);
         let client = aws_sdk_cloudformation::Client::new(&self.config);
-        let call = client.describe_stack_resource().stack_name(&self.name).logical_resource_id("RequestsTable");
-        let answer = call.send().await.map_err(|error| Failure::of_call(doing, &error))?;
+        let call = client.describe_stack_resource().stack_name(&self.name).logical_resource_id(logical_id);
+        let answer = call.send().await.map_err(|error| Failure::of_call(&doing, &error))?;
         let detail = answer.stack_resource_detail.and_then(|detail| detail.physical_resource_id);
-        detail.ok_or_else(|| Failure::Refused(doing.to_owned()))
+        detail.ok_or(Failure::Refused(doing))
+    }
+
+    /// The value of a parameter of the stack. `None` if the stack does not have it.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str)
+    }
+
+    /// The tags that have budgets beside the three dimensions.
+    ///
+    /// # Errors
+    /// If the stack's parameter cannot be understood.
+    pub fn budget_tags(&self) -> Result<BudgetTags, Failure> {
+        let declared = self.parameter("BudgetTags").unwrap_or_default();
+        declared
+            .parse()
+            .map_err(|error| Failure::Refused(format!("the parameter BudgetTags cannot be understood: {error}")))
+    }
+
+    /// The limits table, read as the functions read it.
+    ///
+    /// # Errors
+    /// If the stack does not have one.
+    pub fn limits_table(&self) -> Result<LimitsTable, Failure> {
+        let name = self.output("LimitsTableName")?.to_owned();
+        Ok(LimitsTable::new(self.dynamodb(), name, self.budget_tags()?))
+    }
+
+    /// The ledger of budgets and requests.
+    ///
+    /// # Errors
+    /// If AWS cannot be reached, or the stack does not have one.
+    pub async fn ledger(&self) -> Result<Ledger, Failure> {
+        let table = self.output("LedgerTableName")?.to_owned();
+        Ok(Ledger::new(self.dynamodb(), table, self.requests_table().await?))
+    }
+
+    /// The catalogue of this program, with the account's discount.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn catalogue(&self) -> Result<Catalogue, Failure> {
+        let catalogue = Catalogue::bundled().map_err(|error| Failure::Refused(error.to_string()))?;
+        Ok(catalogue.with_discount(self.discount()))
+    }
+
+    /// The ARN of the caller, for the record of who changed what.
+    ///
+    /// # Errors
+    /// If AWS cannot be reached, or refuses the credentials.
+    pub async fn caller(&self) -> Result<String, Failure> {
+        let doing = "the caller's identity cannot be found";
+        let answer = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send().await;
+        let answer = answer.map_err(|error| Failure::of_call(doing, &error))?;
+        answer.arn.ok_or_else(|| Failure::Refused(doing.to_owned()))
+    }
+
+    pub fn step_functions(&self) -> aws_sdk_sfn::Client {
+        aws_sdk_sfn::Client::new(&self.config)
+    }
+
+    pub fn cloudwatch(&self) -> aws_sdk_cloudwatch::Client {
+        aws_sdk_cloudwatch::Client::new(&self.config)
+    }
+
+    /// The application inference profiles by their tags.
+    pub fn tagging(&self) -> aws_sdk_resourcegroupstagging::Client {
+        let mut config = aws_sdk_resourcegroupstagging::config::Builder::from(&self.config);
+        if let Ok(url) = std::env::var(TAGGING_URL) {
+            config.set_endpoint_url(Some(url));
+        }
+        aws_sdk_resourcegroupstagging::Client::from_conf(config.build())
     }
 }
 

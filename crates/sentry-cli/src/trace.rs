@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::{Global, Output, TraceArgs};
 use crate::failure::Failure;
+use crate::output::print;
 use crate::stack::Stack;
-use crate::usage::print;
 
 /// The time around a request in which lines of the functions belong to its story. A request takes at most the five minutes
 /// of an Express workflow.

@@ -1,18 +1,15 @@
 //! `sentry usage`: the usage history as a table.
 
-use std::io::Write;
-
 use chrono::{Datelike, NaiveDate, Utc};
 use sentry_history::{Day, Sums};
 use sentry_report::{Figures, dollars};
 
 use crate::cli::{Global, Output, UsageArgs};
 use crate::failure::Failure;
+use crate::output::{Column, Table};
 use crate::stack::Stack;
-use crate::table::Table;
 
-const COLUMNS: [&str; 10] =
-    ["", "requests", "approved", "denied", "failed", "input", "output", "cacheRead", "cacheWrite", "usd"];
+const COUNTS: [&str; 8] = ["requests", "approved", "denied", "failed", "input", "output", "cacheRead", "cacheWrite"];
 
 /// Runs the command.
 ///
@@ -38,11 +35,9 @@ pub async fn run(global: &Global, args: &UsageArgs) -> Result<(), Failure> {
         let what = args.scope.clone().unwrap_or_else(|| format!("scope of the kind {}", args.by));
         return Err(Failure::Refused(format!("the history has no request of any {what} from {first} to {last}")));
     }
-    let mut columns = COLUMNS.to_vec();
-    if let Some(column) = columns.first_mut() {
-        *column = name;
-    }
-    print(&Table { columns, rows }.written(global.output))
+    let counts = COUNTS.map(Column::count);
+    let columns = [Column::text(name)].into_iter().chain(counts).chain([Column::dollars("usd")]).collect();
+    Table { columns, rows }.print(global.output)
 }
 
 async fn by_group(
@@ -97,14 +92,4 @@ fn row(name: &str, sums: &Sums, output: Output) -> Vec<String> {
     ];
     let counts = counts.iter().map(ToString::to_string);
     std::iter::once(name.to_owned()).chain(counts).chain([usd]).collect()
-}
-
-/// Writes to standard output. A reader that has ended, such as `head`, is no error.
-pub fn print(text: &str) -> Result<(), Failure> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::Refused(format!("standard output cannot be written to: {error}")))
-        }
-        _ => Ok(()),
-    }
 }

@@ -174,7 +174,8 @@ fn start_engine(workspace: &Workspace, options: &Options, python: &PythonEnv, st
         .env("SFTP_ENABLED", "0")
         // The functions inherit the environment of the engine.
         .env("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", &state.bedrock_endpoint)
-        .env("AWS_ENDPOINT_URL_BEDROCK", &state.bedrock_endpoint);
+        .env("AWS_ENDPOINT_URL_BEDROCK", &state.bedrock_endpoint)
+        .env("AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API", &state.bedrock_endpoint);
     if options.traced {
         command.env("SENTRY_TRACE_FILE", trace_file(workspace, state.port));
     }

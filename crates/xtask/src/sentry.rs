@@ -29,6 +29,7 @@ pub fn run(workspace: &Workspace, args: &SentryArgs, task: Option<&str>) -> Resu
     let mut command = Command::new(binary);
     environment::isolate(&mut command, args.port);
     command.env("AWS_ENDPOINT_URL_BEDROCK", &state.bedrock_endpoint);
+    command.env("AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API", &state.bedrock_endpoint);
     if let Ok(url) = std::env::var(COST_EXPLORER) {
         command.env(COST_EXPLORER, url);
     }

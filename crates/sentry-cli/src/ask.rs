@@ -1,0 +1,12 @@
+//! `sentry ask`: a request as a client sends it.
+
+use crate::cli::Global;
+use crate::failure::Failure;
+
+#[derive(clap::Args)]
+pub struct Args {}
+
+/// Runs the command.
+pub async fn run(_global: &Global, _args: &Args) -> Result<(), Failure> {
+    Err(Failure::Refused("not built yet".to_owned()))
+}
