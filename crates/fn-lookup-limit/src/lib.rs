@@ -119,29 +119,29 @@ pub fn check(key: &str, item: &Item) -> Result<(), InvalidItem> {
 
 /// The scopes of one request.
 struct RequestScopes {
-    of_model: ModelScopes,
-    of_tags: Vec<Scope>,
-    of_fallback: Option<ModelScopes>,
+    model: ModelScopes,
+    tags: Vec<Scope>,
+    fallback: Option<ModelScopes>,
 }
 
 impl RequestScopes {
     fn of(input: &LookupLimitInput, budget_tags: &BudgetTags) -> Self {
         let LookupLimitInput { model, tags, fallback } = input;
         Self {
-            of_model: ModelScopes::of(model),
-            of_tags: scopes::of_tags(tags, budget_tags),
-            of_fallback: fallback.as_ref().map(|fallback| ModelScopes::of(&fallback.model)),
+            model: ModelScopes::of(model),
+            tags: scopes::of_tags(tags, budget_tags),
+            fallback: fallback.as_ref().map(|fallback| ModelScopes::of(&fallback.model)),
         }
     }
 
     /// The keys of all items that can apply.
     fn keys(&self) -> impl Iterator<Item = &String> {
-        let of_either = self.of_model.iter().chain(self.of_fallback.iter().flat_map(ModelScopes::iter));
-        of_either.chain(&self.of_tags).flat_map(|scope| &scope.keys)
+        let of_either = self.model.iter().chain(self.fallback.iter().flat_map(ModelScopes::iter));
+        of_either.chain(&self.tags).flat_map(|scope| &scope.keys)
     }
 
     fn limits_in(&self, items: &HashMap<String, Item>, now: DateTime<Utc>) -> LimitsFound {
-        match found(&self.of_model, &self.of_tags, self.of_fallback.as_ref(), items, now) {
+        match found(&self.model, &self.tags, self.fallback.as_ref(), items, now) {
             Ok(limits) => LimitsFound::Found { limits: Box::new(limits) },
             Err(denial) => LimitsFound::Denied { denial },
         }
