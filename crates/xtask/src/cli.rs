@@ -129,6 +129,9 @@ pub struct DemoArgs {
     /// Path of the report [default: .sentry/demo-report.html]
     #[arg(long, value_name = "PATH")]
     pub report: Option<PathBuf>,
+    /// Also run an afternoon of an administrator, with the command `sentry`. Its first build takes a minute or two
+    #[arg(long)]
+    pub admin: bool,
     #[command(flatten)]
     pub local: LocalArgs,
 }

@@ -1,10 +1,12 @@
 //! `cargo xtask demo`: sends real requests that tell a story, and writes a report about it.
 
+use crate::cargo_build;
 use crate::cli::{DemoArgs, LocalArgs};
 use crate::console;
 use crate::environment;
 use crate::local_aws::{Options, Running};
 use crate::network::local_url;
+use crate::sentry;
 use crate::temporary::with_local_aws;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
@@ -26,7 +28,10 @@ pub fn run(workspace: &Workspace, args: &DemoArgs) -> Result<ExitCode> {
         local: quick(&args.local),
         ..Options::default()
     };
-    let status = with_local_aws(workspace, options, |running| tell(workspace, running, &report))?;
+    let status = with_local_aws(workspace, options, |running| {
+        let told = tell(workspace, running, &report)?;
+        if args.admin && told.success() { administer(workspace, running) } else { Ok(told) }
+    })?;
     if !status.success() {
         console::line(&format!("the demo failed ({status})"));
         return Ok(ExitCode::FAILURE);
@@ -54,4 +59,13 @@ fn tell(workspace: &Workspace, running: &Running, report: &Path) -> Result<ExitS
     command.args(["--endpoint", &local_url(port), "--stack-name", &running.stack_name]);
     command.args(["--bedrock-endpoint", &running.state.bedrock_endpoint]).arg("--report").arg(report);
     command.stdin(Stdio::null()).status().context("demo.py could not be started")
+}
+
+/// Runs the commands of an administrator.
+fn administer(workspace: &Workspace, running: &Running) -> Result<ExitStatus> {
+    let sentry = cargo_build::build_sentry(workspace)?;
+    let mut command = running.python.script(workspace, "demo_admin.py");
+    sentry::environment(&mut command, &running.state);
+    command.arg("--sentry-command").arg(sentry);
+    command.status().context("demo_admin.py could not be started")
 }

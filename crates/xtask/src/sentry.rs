@@ -2,7 +2,7 @@
 
 use crate::cargo_build;
 use crate::cli::SentryArgs;
-use crate::environment;
+use crate::environment::isolate;
 use crate::processes::Process;
 use crate::state::State;
 use crate::workspace::Workspace;
@@ -27,12 +27,19 @@ pub fn run(workspace: &Workspace, args: &SentryArgs, task: Option<&str>) -> Resu
     };
     let binary = cargo_build::build_sentry(workspace)?;
     let mut command = Command::new(binary);
-    environment::isolate(&mut command, args.port);
-    command.env("AWS_ENDPOINT_URL_BEDROCK", &state.bedrock_endpoint);
-    command.env("AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API", &state.bedrock_endpoint);
+    environment(&mut command, &state);
+    let status = command.args(task).args(&args.arguments).status().context("the command could not be started")?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Points the command to a local AWS, and to the simulator for what the local AWS does not have. The Cost Explorer of the
+/// user's environment is kept, because neither has one.
+pub fn environment(command: &mut Command, state: &State) {
+    isolate(command, state.port);
+    for service in ["BEDROCK", "RESOURCE_GROUPS_TAGGING_API"] {
+        command.env(format!("AWS_ENDPOINT_URL_{service}"), &state.bedrock_endpoint);
+    }
     if let Ok(url) = std::env::var(COST_EXPLORER) {
         command.env(COST_EXPLORER, url);
     }
-    let status = command.args(task).args(&args.arguments).status().context("the command could not be started")?;
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }

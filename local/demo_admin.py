@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""An afternoon of an administrator: real commands of `sentry`, one after the other, on a local AWS.
+
+Every command has an expected exit code and a text that its output must have. The program stops with exit code 1 at the
+first command that does something else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+PATIENCE_SECONDS = 180
+BOLD, DIM, END = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, and what it must do."""
+
+    why: str
+    command: str
+    shows: tuple[str, ...] = ()
+    code: int = 0
+    # Arguments that the story does not show, because only an unattended run needs them.
+    silent: tuple[str, ...] = field(default=())
+
+
+STORY = (
+    Step(
+        "Three cost centers get a name of their own: each is an inference profile that puts its spend on the bill.",
+        "profiles create --cost-center sales --model claude-haiku-4-5 --alias sales",
+        shows=("sales",),
+    ),
+    Step("", "profiles create --cost-center services --model nova-pro --alias services", shows=("services",)),
+    Step("", "profiles create --cost-center support --model nova-lite --alias support", shows=("support",)),
+    Step(
+        "Sales may spend 20 cents a month, and hears about it at 80 percent.",
+        "limits set costCenter#sales --limit usd=0.20 --window month --alert-at 80,100 --note 'agreed with finance'",
+        shows=("costCenter#sales",),
+        silent=("--yes",),
+    ),
+    Step(
+        "A misspelled limit would limit nobody. It is refused.",
+        "limits set costCentre#sales --limit usd=20",
+        code=1,
+        shows=("costCentre",),
+        silent=("--yes",),
+    ),
+    Step("What would the next request cost, and does it fit? Nothing is written.", "ask --dry-run --model sales --application crm --cost-center sales 'Summarize the call.'"),
+    Step("It does. So it is sent.", "ask --model sales --application crm --cost-center sales --max-tokens 400 'Summarize the call.'", shows=("sales",)),
+    Step("What is left of the budget?", "budget costCenter#sales", shows=("costCenter#sales",)),
+    Step(
+        "A loop in the CRM: stop it now, ask questions later.",
+        "stop application#crm --reason 'runs in a loop, see ticket 4711'",
+        silent=("--yes",),
+    ),
+    Step("", "ask --model sales --application crm --cost-center sales 'Once more.'", code=1, shows=("Stopped", "4711")),
+    Step("", "resume application#crm", silent=("--yes",)),
+    Step(
+        "The end of the quarter: twice the money, for two days.",
+        "raise costCenter#sales --limit usd=0.40 --until 2d",
+        silent=("--yes",),
+    ),
+    Step("Can every item be reached by a request?", "limits lint"),
+    Step("The limits go into Git, and a pipeline applies them. Now, nothing has to be changed.", "limits export"),
+    Step("Who changed what?", "limits history costCenter#sales", shows=("costCenter#sales",)),
+    Step("Twenty requests at once on a budget for five.", "prove --requests 20 --budget 5 --no-bypass", silent=("--yes",)),
+    Step("And who spent it?", "usage --by costCenter", shows=("sales",)),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sentry-command", required=True, metavar="PATH", help="the program `sentry`")
+    arguments = parser.parse_args()
+    for number, step in enumerate(STORY, start=1):
+        if step.why:
+            print(f"\n{styled(f'# {step.why}', DIM)}")
+        print(styled(f"$ sentry {step.command}", BOLD), flush=True)
+        done = subprocess.run(
+            [arguments.sentry_command, *shlex.split(step.command), *step.silent],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        print(done.stdout, end="", flush=True)
+        if problem := fault(step, done.returncode, done.stdout):
+            print(f"the story failed at command {number} of {len(STORY)}: {problem}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def fault(step: Step, code: int, shown: str) -> str | None:
+    """What the command did that it should not have done."""
+    if code != step.code:
+        return f"exit code {code} instead of {step.code}"
+    missing = [text for text in step.shows if text not in shown]
+    return f"its output does not have {missing[0]!r}" if missing else None
+
+
+def styled(text: str, style: str) -> str:
+    return f"{style}{text}{END}" if sys.stdout.isatty() else text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
