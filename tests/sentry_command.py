@@ -9,7 +9,7 @@ import struct
 import subprocess
 import termios
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fcntl import ioctl
 
 PATIENCE_SECONDS = 60
@@ -43,6 +43,24 @@ class Command:
 
     def __call__(self, *arguments: str, **options) -> str:
         return self.run(*arguments, **options)
+
+    def output(self, *arguments: str, code: int | None) -> str:
+        """Runs the command with pipes. Returns standard output. `None` as the code accepts every refusal and denial."""
+        done = subprocess.run(
+            self._line(arguments, None),
+            env=self._environment({}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert done.returncode in ((0, 1) if code is None else (code,)), f"{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def at(self, endpoint: str) -> Command:
+        """The same command for another AWS."""
+        return replace(self, endpoint=endpoint)
 
     def on_a_terminal(self, *arguments: str, typed: str = "", code: int = 0, seconds: float = PATIENCE_SECONDS) -> str:
         """Runs the command on a terminal of 80 columns, on which somebody types `typed`. Returns all that is shown."""

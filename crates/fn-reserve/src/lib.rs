@@ -15,7 +15,7 @@ use sentry_contract::usage::UsageSeries;
 use sentry_contract::{ErrorBody, ErrorCode, Outcome};
 use sentry_domain::{Alert, Amount, BudgetEntry, Price, Reservation, ScopeLimit};
 use sentry_lambda::Failure;
-use sentry_ledger::{Admission, Ask, Budget, Choice, Holder, Ledger};
+use sentry_ledger::{Admission, Ask, Budget, Choice, Holder, Ledger, LedgerError, Preview};
 
 use crate::one_request::Judged;
 use crate::stand_in::StandIn;
@@ -40,43 +40,83 @@ impl Reserver {
     /// # Errors
     /// Returns `LedgerUnavailable` if the ledger cannot be reached. A hold may then exist. A repeated call finds it.
     pub async fn reserve(&self, input: ReserveInput, now: DateTime<Utc>) -> Result<Decision, Failure> {
-        let request = &input.request;
-        let Wanted { ask, limits, usage, would_deny } = match Wanted::of(&input) {
+        let wanted = match Wanted::of(&input) {
             Ok(wanted) => wanted,
             Err(error) => return Ok(denied(&input, error, Vec::new(), Vec::new())),
         };
         let stand_in = StandIn::of(&input);
         let fallback = stand_in.as_ref().map(|stand_in| &stand_in.ask);
-        let holder = Holder { request_id: &request.request_key, execution_id: &input.execution_id };
-        let reserved = Box::pin(self.ledger.reserve_either(holder, &ask, fallback, now, self.hold_for)).await;
-        let (admission, choice) = reserved.map_err(|error| Failure::caused(ErrorCode::LedgerUnavailable, &error))?;
-        let age_seconds = usage.age_seconds(now);
-        Ok(match admission {
-            Admission::Approved { mut reservation, would_deny: short } => {
-                let stand_in = stand_in.filter(|_| choice == Choice::Fallback);
-                let (called, limits, age_seconds, mut would_deny) = match stand_in {
-                    None => (None, limits, age_seconds, would_deny),
-                    Some(StandIn { fallback, limits, usage, would_deny, .. }) => {
-                        (Some(&fallback.model), limits, usage.age_seconds(now), would_deny)
-                    }
-                };
-                for scope in reservation.scopes.iter_mut().take(limits.len()) {
-                    scope.usage_age_seconds = Some(age_seconds);
+        let reserved = self.ledger.reserve_either(holder(&input), &wanted.ask, fallback, now, self.hold_for);
+        let (admission, choice) = Box::pin(reserved).await.map_err(|error| unavailable(&error))?;
+        Ok(decision(&input, wanted, stand_in, admission, choice, now))
+    }
+
+    /// What [`Self::reserve`] would decide, without a write. An approval comes with the figures of its budgets, because
+    /// nothing settles it later; its reservation is not held.
+    ///
+    /// # Errors
+    /// Returns `LedgerUnavailable` if the ledger cannot be reached.
+    pub async fn preview(
+        &self,
+        input: ReserveInput,
+        now: DateTime<Utc>,
+    ) -> Result<(Decision, Vec<BudgetEntry>), Failure> {
+        let wanted = match Wanted::of(&input) {
+            Ok(wanted) => wanted,
+            Err(error) => return Ok((denied(&input, error, Vec::new(), Vec::new()), Vec::new())),
+        };
+        let stand_in = StandIn::of(&input);
+        let fallback = stand_in.as_ref().map(|stand_in| &stand_in.ask);
+        let seen = self.ledger.preview(holder(&input), &wanted.ask, fallback, now, self.hold_for).await;
+        let Preview { admission, choice, budget } = seen.map_err(|error| unavailable(&error))?;
+        Ok((decision(&input, wanted, stand_in, admission, choice, now), budget))
+    }
+}
+
+fn holder(input: &ReserveInput) -> Holder<'_> {
+    Holder { request_id: &input.request.request_key, execution_id: &input.execution_id }
+}
+
+fn unavailable(error: &LedgerError) -> Failure {
+    Failure::caused(ErrorCode::LedgerUnavailable, error)
+}
+
+/// The decision for what the ledger admits. `choice` is the model that `admission` is about.
+fn decision(
+    input: &ReserveInput,
+    wanted: Wanted<'_>,
+    stand_in: Option<StandIn<'_>>,
+    admission: Admission,
+    choice: Choice,
+    now: DateTime<Utc>,
+) -> Decision {
+    let Wanted { limits, usage, would_deny, .. } = wanted;
+    let age_seconds = usage.age_seconds(now);
+    match admission {
+        Admission::Approved { mut reservation, would_deny: short } => {
+            let stand_in = stand_in.filter(|_| choice == Choice::Fallback);
+            let (called, limits, age_seconds, mut would_deny) = match stand_in {
+                None => (None, limits, age_seconds, would_deny),
+                Some(StandIn { fallback, limits, usage, would_deny, .. }) => {
+                    (Some(&fallback.model), limits, usage.age_seconds(now), would_deny)
                 }
-                would_deny.extend(short.iter().map(denial::short));
-                approved(reservation, &input, called, would_deny)
+            };
+            for scope in reservation.scopes.iter_mut().take(limits.len()) {
+                scope.usage_age_seconds = Some(age_seconds);
             }
-            Admission::Duplicate(earlier) => {
-                let request_id = request.tags.get(Tags::REQUEST_ID).unwrap_or_default();
-                denied(&input, denial::duplicate(request_id, &earlier), Vec::new(), Vec::new())
+            would_deny.extend(short.iter().map(denial::short));
+            approved(reservation, input, called, would_deny)
+        }
+        Admission::Duplicate(earlier) => {
+            let request_id = input.request.tags.get(Tags::REQUEST_ID).unwrap_or_default();
+            denied(input, denial::duplicate(request_id, &earlier), Vec::new(), Vec::new())
+        }
+        Admission::Denied { shortage, mut budget, alerts } => {
+            for entry in budget.iter_mut().take(limits.len()) {
+                entry.usage_age_seconds = Some(age_seconds);
             }
-            Admission::Denied { shortage, mut budget, alerts } => {
-                for entry in budget.iter_mut().take(limits.len()) {
-                    entry.usage_age_seconds = Some(age_seconds);
-                }
-                denied(&input, denial::short(&shortage), budget, alerts)
-            }
-        })
+            denied(input, denial::short(&shortage), budget, alerts)
+        }
     }
 }
 

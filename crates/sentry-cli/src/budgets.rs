@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use fn_lookup_limit::{BudgetTags, LimitsTable, Listed, ListedItem};
 use sentry_contract::scope::of_model;
+use sentry_domain::LimitWindow;
 use sentry_history::{Day, History};
 use sentry_models::Catalogue;
 use sentry_report::{BudgetInput, DaysByScope, Reading};
 
 /// Windows that are shorter are in no report, because the history counts days.
-const SHORTEST: TimeDelta = TimeDelta::hours(23);
+const SHORTEST_OF_A_REPORT: TimeDelta = TimeDelta::hours(23);
 
 /// What is known of the limits.
 #[derive(Debug, Default)]
@@ -38,7 +39,7 @@ pub async fn read(
     at: DateTime<Utc>,
 ) -> Reading<Known> {
     match table.list(at).await {
-        Ok(items) => Reading::Known(known(&items, catalogue, region, days, at)),
+        Ok(items) => Reading::Known(known(&items, catalogue, region, days, at).longer_than(SHORTEST_OF_A_REPORT)),
         Err(error) => Reading::Unknown(format!("{error}.")),
     }
 }
@@ -48,7 +49,23 @@ pub fn table(client: aws_sdk_dynamodb::Client, name: String) -> LimitsTable {
     LimitsTable::new(client, name, BudgetTags::default())
 }
 
-fn known(items: &[ListedItem], catalogue: &Catalogue, region: &str, days: &DaysByScope, at: DateTime<Utc>) -> Known {
+impl Known {
+    /// Leaves out the budgets of windows that are shorter than `shortest`.
+    fn longer_than(mut self, shortest: TimeDelta) -> Self {
+        let is_long = |window: &LimitWindow| window.resets_at.is_none_or(|end| end - window.start >= shortest);
+        self.budgets.retain(|budget| is_long(&budget.window));
+        self
+    }
+}
+
+/// The budgets of `items` in the windows that contain `at`.
+pub fn known(
+    items: &[ListedItem],
+    catalogue: &Catalogue,
+    region: &str,
+    days: &DaysByScope,
+    at: DateTime<Utc>,
+) -> Known {
     let mut known = Known::default();
     let mut applies: Vec<Applies<'_>> = Vec::new();
     let own = own_scopes(items, catalogue, region, days, at);
@@ -114,16 +131,14 @@ fn scopes(
 }
 
 /// `costCenter` for `costCenter#support`, `application+environment` for a combination.
-fn kind(scope: &str) -> String {
+pub fn kind(scope: &str) -> String {
     let kinds = scope.split('+').map(|part| part.split_once('#').map_or(part, |(kind, _)| kind));
     kinds.collect::<Vec<_>>().join("+")
 }
 
 impl Applies<'_> {
     fn budgets(&self, days: &DaysByScope) -> Vec<BudgetInput> {
-        let windows = self.listed.windows.iter();
-        let long = windows.filter(|(window, _)| window.resets_at.is_none_or(|end| end - window.start >= SHORTEST));
-        let budgets = long.map(|(window, limits)| BudgetInput {
+        let budgets = self.listed.windows.iter().map(|(window, limits)| BudgetInput {
             scope: match &self.scope {
                 Reading::Known(scope) => scope.clone(),
                 Reading::Unknown(_) => self.item.key.clone(),
@@ -166,7 +181,7 @@ pub fn mark_unreadable(budgets: &mut [BudgetInput], unreadable: &[(String, Naive
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sentry_domain::{LimitWindow, Limits, Window, WindowKind};
+    use sentry_domain::{Limits, Window, WindowKind};
     use sentry_history::Sums;
 
     fn at() -> DateTime<Utc> {
@@ -232,6 +247,7 @@ mod tests {
     fn a_name_of_no_model_is_unknown_and_short_windows_are_left_out() {
         let items = [item("no-such-model", WindowKind::Month, false), item("user#jo", WindowKind::Minute, false)];
         let known = known(&items, &Catalogue::bundled().unwrap(), "us-east-1", &days(&[]), at());
+        let known = known.longer_than(SHORTEST_OF_A_REPORT);
         assert_eq!(known.budgets.len(), 1);
         assert!(matches!(&known.budgets[0].days, Reading::Unknown(_)));
     }

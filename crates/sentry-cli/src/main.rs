@@ -12,6 +12,7 @@ mod limits;
 mod models;
 mod output;
 mod profiles;
+mod progress;
 mod prove;
 mod report;
 mod stack;

@@ -3,15 +3,18 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::Client as DynamoDb;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use fn_lookup_limit::{BudgetTags, LimitsTable};
 use sentry_domain::Discount;
 use sentry_history::History;
 use sentry_lambda::{Connections, http_client};
 use sentry_ledger::Ledger;
 use sentry_models::Catalogue;
+use serde_json::Value;
 
 use crate::cli::Global;
 use crate::failure::Failure;
@@ -19,6 +22,8 @@ use crate::failure::Failure;
 /// Timeouts of one attempt, and of all attempts of a call.
 const ATTEMPT: Duration = Duration::from_secs(20);
 const OPERATION: Duration = Duration::from_mins(1);
+/// Timeout of an execution: the five minutes of an Express workflow, and the way there and back.
+const EXECUTION: Duration = Duration::from_secs(310);
 /// Region in which Cost Explorer answers for every Region.
 ///
 /// Source: AWS General Reference, "AWS Billing and Cost Management endpoints and quotas", read in November 2026.
@@ -187,8 +192,32 @@ impl Stack {
         answer.arn.ok_or_else(|| Failure::Refused(doing.to_owned()))
     }
 
-    pub fn step_functions(&self) -> aws_sdk_sfn::Client {
-        aws_sdk_sfn::Client::new(&self.config)
+    /// Sends a request document through the rate limiter, and returns the answer document.
+    ///
+    /// A started execution is never retried, because it may have been paid for.
+    ///
+    /// # Errors
+    /// If AWS cannot be reached, or the execution ends without an answer.
+    pub async fn start_sync(&self, document: &Value) -> Result<Value, Failure> {
+        let doing = "the request was not answered";
+        let limits = TimeoutConfig::builder().operation_timeout(EXECUTION).operation_attempt_timeout(EXECUTION);
+        let config = aws_sdk_sfn::config::Builder::from(&self.config)
+            .timeout_config(limits.build())
+            .retry_config(RetryConfig::disabled());
+        let client = aws_sdk_sfn::Client::from_conf(config.build());
+        let call = client
+            .start_sync_execution()
+            .state_machine_arn(self.output("RateLimiterArn")?)
+            .input(document.to_string())
+            .customize()
+            .mutate_request(without_prefix);
+        let execution = call.send().await.map_err(|error| Failure::of_call(doing, &error))?;
+        let output = execution.output().and_then(|output| serde_json::from_str(output).ok());
+        output.ok_or_else(|| {
+            let status = execution.status().as_str();
+            let cause = execution.cause().or(execution.error()).unwrap_or("no cause");
+            Failure::Refused(format!("{doing}: the execution ended as {status} ({cause})"))
+        })
     }
 
     pub fn cloudwatch(&self) -> aws_sdk_cloudwatch::Client {
@@ -202,6 +231,17 @@ impl Stack {
             config.set_endpoint_url(Some(url));
         }
         aws_sdk_resourcegroupstagging::Client::from_conf(config.build())
+    }
+}
+
+/// Removes the prefix `sync-` of the host, which only AWS's own hosts have. It would make an unknown host of an address.
+fn without_prefix(request: &mut HttpRequest) {
+    let uri = request.uri().to_owned();
+    if let Some((scheme, host)) = uri.split_once("://sync-")
+        && (host.starts_with("localhost") || host.starts_with(|digit: char| digit.is_ascii_digit()))
+    {
+        // The result has a host, so it is valid.
+        let _ = request.set_uri(format!("{scheme}://{host}"));
     }
 }
 

@@ -29,12 +29,7 @@ impl Ledger {
         own: Item,
         now: DateTime<Utc>,
     ) -> Result<Item, LedgerError> {
-        let window = &limit.window;
-        let is_short = window.resets_at.is_some_and(|end| end - window.start < SHORTEST);
-        let Some(history) = self.history.as_ref().filter(|_| !is_short && limit.limits.in_flight.is_none()) else {
-            return Ok(own);
-        };
-        let settled = history.spent(&limit.scope, window.start, now).await.map_err(unavailable)?;
+        let settled = self.spent_before(limit, now).await?;
         if settled == Amount::ZERO {
             return Ok(own);
         }
@@ -43,5 +38,14 @@ impl Ledger {
             // Another request has begun the item.
             None => self.read_one(key).await,
         }
+    }
+    /// The usage that the history reports for the window. Zero without a history, and for a window that begins at zero.
+    pub(crate) async fn spent_before(&self, limit: &ScopeLimit, now: DateTime<Utc>) -> Result<Amount, LedgerError> {
+        let window = &limit.window;
+        let is_short = window.resets_at.is_some_and(|end| end - window.start < SHORTEST);
+        let Some(history) = self.history.as_ref().filter(|_| !is_short && limit.limits.in_flight.is_none()) else {
+            return Ok(Amount::ZERO);
+        };
+        history.spent(&limit.scope, window.start, now).await.map_err(unavailable)
     }
 }

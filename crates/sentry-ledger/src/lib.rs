@@ -18,6 +18,7 @@ mod scope_items;
 mod settle;
 mod store;
 mod sweep;
+mod view;
 
 pub use admission::{Ask, Budget, LEAST_OUTPUT_TOKENS, Shortage};
 pub use ending::{Settled, Used};
@@ -28,6 +29,7 @@ pub use reserve::{Admission, Choice};
 pub use settle::After;
 pub use store::{Earlier, Entry, Ledger, LedgerError};
 pub use sweep::Swept;
+pub use view::Preview;
 
 /// The decisions of the ledger between its reads and writes, without I/O. The model checker in `tests/model` calls the
 /// same code.

@@ -1,7 +1,7 @@
 //! Budgets: how much of each is used, at what pace, and until when it lasts.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
-use sentry_domain::{Amount, Unit};
+use sentry_domain::{Amount, LimitWindow, Unit};
 use sentry_history::{Day, attribute};
 use serde::{Serialize, Serializer};
 
@@ -85,6 +85,15 @@ pub struct BudgetUnit {
     pub(crate) limit_plain: u128,
     #[serde(skip)]
     pub(crate) used_plain: u128,
+}
+
+impl BudgetUnit {
+    /// The unit `unit` of a budget of which `used` is used at `now`. `limit` and `used` are plain numbers: counts, or
+    /// picodollars.
+    #[must_use]
+    pub fn of(unit: Unit, window: &LimitWindow, limit: u128, used: u128, now: DateTime<Utc>) -> Self {
+        Time { start: window.start, end: window.resets_at, now }.unit(unit, limit, Some(used), false)
+    }
 }
 
 /// A budget in its window at the moment of the report.
@@ -257,7 +266,7 @@ fn pace(per_mille: u128) -> Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sentry_domain::{LimitWindow, Limits, Window, WindowKind};
+    use sentry_domain::{Limits, Window, WindowKind};
     use sentry_history::Sums;
 
     fn at(text: &str) -> DateTime<Utc> {

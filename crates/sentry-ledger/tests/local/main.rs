@@ -9,5 +9,6 @@ mod conflicts;
 mod equivalence;
 mod fallback;
 mod faults;
+mod preview;
 mod protocol;
 mod support;
