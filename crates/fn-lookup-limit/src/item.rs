@@ -111,6 +111,20 @@ pub struct InvalidItem {
     problem: String,
 }
 
+impl InvalidItem {
+    /// The path of the field, such as `limits[1].limit.usd`. Empty for the item as a whole.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// The problem: the rest of a sentence whose subject is the field.
+    #[must_use]
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+}
+
 impl From<InvalidItem> for ErrorBody {
     fn from(malformed: InvalidItem) -> Self {
         Self::new(ErrorCode::LimitMalformed, malformed.to_string())

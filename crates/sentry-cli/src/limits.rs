@@ -1,6 +1,8 @@
 //! `sentry limits`: the items of the limits table.
 
 mod backtest;
+pub mod file;
+mod yaml;
 
 use crate::cli::Global;
 use crate::failure::Failure;
