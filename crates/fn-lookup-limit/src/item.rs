@@ -5,7 +5,7 @@ mod map;
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::{Action, Enforcement, Limits, Reaction, Remedy, Unit, Usd, Window, WindowKind};
@@ -150,8 +150,39 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The end of the last entry. `None` if there is no entry, or if one of them does not end.
+    pub fn last_end(&self) -> Option<DateTime<Utc>> {
+        let ends: Option<Vec<_>> = self.entries.iter().map(|entry| entry.until).collect();
+        ends?.into_iter().max()
+    }
+}
+
 impl Entry {
-    fn is_in_force(&self, now: DateTime<Utc>) -> bool {
+    /// The window at `now`: such as `month`, or `from 2026-12-01T00:00:00Z until …` for a period.
+    pub fn window_text(&self) -> String {
+        let of = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        let from = self.from.map(|from| format!("from {}", of(from)));
+        let until = self.until.map(|until| format!("until {}", of(until)));
+        let kind = match self.span {
+            Span::Calendar(kind) => Some(format!("{kind:?}").to_lowercase()),
+            Span::Period => None,
+        };
+        [kind, from, until].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The limits without a raise.
+    pub const fn own_limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The limits of the raise that is in force at `now`, and its end.
+    pub fn raised(&self, now: DateTime<Utc>) -> Option<(Limits, DateTime<Utc>)> {
+        self.raise.filter(|raise| now < raise.until).map(|raise| (self.limits.raised_to(&raise.limits), raise.until))
+    }
+
+    /// `true` if the limit applies at `now`.
+    pub fn is_in_force(&self, now: DateTime<Utc>) -> bool {
         self.from.is_none_or(|from| from <= now) && self.until.is_none_or(|until| now < until)
     }
 

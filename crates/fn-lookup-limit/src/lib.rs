@@ -3,7 +3,9 @@
 mod item;
 mod list;
 mod number;
+mod reach;
 mod scopes;
+mod state;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -18,8 +20,10 @@ use sentry_lambda::{Failure, cause};
 pub use crate::item::{InvalidItem, Item, KEY};
 use crate::item::{MOST_ENTRIES, Settings};
 pub use crate::list::{Listed, ListedItem};
+pub use crate::reach::{KnownModels, Reach, Unreachable, by_key};
 pub use crate::scopes::{BudgetTags, InvalidBudgetTags};
 use crate::scopes::{DEFAULT, ModelScopes, Scope};
+pub use crate::state::{EntryState, State};
 
 /// Maximum number of items that one `BatchGetItem` reads, and of actions in one transaction.
 ///
