@@ -18,12 +18,19 @@ pub type Item = HashMap<String, AttributeValue>;
 
 /// The key attribute of the limits table.
 pub const KEY: &str = "modelId";
+/// The attribute with the entries of an item that has several.
+const LIMITS: &str = "limits";
 /// The settings that every item can have beside its key.
 const SETTINGS: [&str; 6] = ["perRequest", "enforce", "stopped", "shared", "shards", "whenExceeded"];
 /// The settings beside `limits` that its entries inherit. An entry can set its own.
 const INHERITED: [&str; 2] = ["timeZone", "alertAt"];
 /// The settings of an entry of `limits`. An item in the short form has these settings itself.
 const ENTRY: [&str; 8] = ["limit", "window", "timeZone", "alertAt", "respond", "from", "until", "raise"];
+/// The names of all attributes that an item can have beside its key, except for an administrator's own notes.
+pub fn attributes() -> impl Iterator<Item = &'static str> {
+    [LIMITS].into_iter().chain(ENTRY).chain(SETTINGS).chain(map::NOTES)
+}
+
 /// The units that `limit` can limit.
 const UNITS: [Unit; 5] = Unit::ALL;
 /// The units that `perRequest` can limit.
@@ -223,7 +230,7 @@ impl Entry {
 
 fn settings(item: &Item, of_all_values: bool) -> Result<Settings, Fault> {
     let item = Map::root(item);
-    item.only(&[&[KEY, "limits"], ENTRY.as_slice(), SETTINGS.as_slice()].concat(), "is no setting of a limit")?;
+    item.only(&[&[KEY, LIMITS], ENTRY.as_slice(), SETTINGS.as_slice()].concat(), "is no setting of a limit")?;
     let stopped = item.get("stopped").map(|value| value.text("why nothing is allowed")).transpose()?;
     let shared = item.get("shared").map(|value| value.flag()).transpose()?.unwrap_or_default();
     if shared && !of_all_values {
@@ -260,7 +267,7 @@ const EXAMPLE_OF_A_REQUEST: &str = "{\"output\": 4000, \"usd\": 0.5}";
 
 /// The entries of `limits`, or the single entry of the short form. A `stopped` item needs none.
 fn entries(item: &Map<'_>, stopped: bool) -> Result<Vec<Entry>, Fault> {
-    let Some(list) = item.get("limits") else {
+    let Some(list) = item.get(LIMITS) else {
         let nothing = ENTRY.iter().all(|name| item.get(name).is_none());
         return if stopped && nothing { Ok(Vec::new()) } else { Ok(vec![entry(item, None)?]) };
     };

@@ -52,11 +52,23 @@ pub struct FileItem {
 /// # Errors
 /// If the file cannot be read, or an item has a field that is not understood. The error names the file and the line.
 pub fn read(path: &Path) -> Result<Vec<FileItem>, Failure> {
-    let name = path.display();
+    let text = text_of(path)?;
+    parse(&text).map_err(|invalid| refused(path, &invalid))
+}
+
+/// The text of the file `path`, or of standard input if it is `-`.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn text_of(path: &Path) -> Result<String, Failure> {
     let text =
         if path.as_os_str() == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
-    let text = text.map_err(|error| Failure::Refused(format!("{name} cannot be read: {error}")))?;
-    parse(&text).map_err(|Invalid { line, problem }| Failure::Refused(format!("{name}, line {line}: {problem}")))
+    text.map_err(|error| Failure::Refused(format!("{} cannot be read: {error}", path.display())))
+}
+
+/// The refusal of the file `path`.
+pub fn refused(path: &Path, invalid: &Invalid) -> Failure {
+    Failure::Refused(format!("{}, line {}: {}. Nothing was changed", path.display(), invalid.line, invalid.problem))
 }
 
 /// Reads the items of a text.
@@ -93,12 +105,23 @@ pub fn parse(text: &str) -> Result<Vec<FileItem>, Invalid> {
     Ok(items)
 }
 
-/// Reads one item, such as `{modelId: default, limit: {usd: 100}}`.
+/// Reads one item, such as `{limit: {usd: 100}}` for the key `key`, or an item that names its key.
 ///
 /// # Errors
 /// The line, and what is wrong with it.
-pub fn parse_item(text: &str) -> Result<FileItem, Invalid> {
-    item_of(&yaml::read(text)?)
+pub fn parse_item(text: &str, key: Option<&str>) -> Result<FileItem, Invalid> {
+    let mut node = yaml::read(text)?;
+    if let (Value::Map(fields), Some(key)) = (&mut node.value, key) {
+        let own = fields.iter().find(|field| field.name == KEY);
+        if let Some(own) = own.filter(|own| own.node.value != Value::Text(key.to_owned())) {
+            return Err(Invalid::at(own.line, format!("{KEY} is not {key}; leave it out")));
+        }
+        if own.is_none() {
+            let value = Node { line: node.line, value: Value::Text(key.to_owned()) };
+            fields.push(Field { name: KEY.to_owned(), line: node.line, node: value });
+        }
+    }
+    item_of(&node)
 }
 
 fn item_of(node: &Node) -> Result<FileItem, Invalid> {
@@ -267,7 +290,7 @@ limits:
         let json = json_item(&items[1].item);
         assert!(json.starts_with("{\"modelId\": \"costCenter#support\", \"note\""), "{json}");
         assert!(json.contains("{\"usd\": 500.10}"), "{json}");
-        assert_eq!(parse_item(&json).unwrap().item, items[1].item);
+        assert_eq!(parse_item(&json, None).unwrap().item, items[1].item);
     }
 
     #[test]
