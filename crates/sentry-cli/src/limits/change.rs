@@ -115,7 +115,8 @@ fn flatten(path: &str, value: &AttributeValue, values: &mut BTreeMap<String, (St
             }
         }
         value => {
-            values.insert(path.to_owned(), (canonical(value), flow(value)));
+            let shown = value.as_s().map_or_else(|_| flow(value), Clone::clone);
+            values.insert(path.to_owned(), (canonical(value), shown));
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::failure::Failure;
 use crate::output::{Column, Table, print};
 use crate::stack::Stack;
 
+/// One dollar, in picodollars.
+const PICODOLLARS: u128 = 1_000_000_000_000;
+
 /// Runs `limits list`.
 pub async fn list(global: &Global) -> Result<(), Failure> {
     let stack = Stack::find(global).await?;
@@ -150,10 +153,16 @@ fn told(key: &str, item: &Item, now: DateTime<Utc>) -> (String, String) {
 
 fn units(limits: &Limits) -> String {
     let amounts = limits.iter().map(|(unit, amount)| match unit {
-        Unit::Usd => format!("usd {}", sentry_domain::Usd::from_picodollars(amount)),
+        Unit::Usd => format!("usd {}", dollars(amount)),
         unit => format!("{} {amount}", unit.name()),
     });
     amounts.collect::<Vec<_>>().join(", ")
+}
+
+/// Picodollars as dollars with the digits that they need.
+fn dollars(picodollars: u128) -> String {
+    let (whole, rest) = (picodollars / PICODOLLARS, picodollars % PICODOLLARS);
+    format!("{whole}.{rest:012}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn instant(at: DateTime<Utc>) -> String {
@@ -189,14 +198,14 @@ mod tests {
             told(
                 "{modelId: a, limits: [{window: day, limit: {usd: 5.5}}, {window: month, limit: {output: 7, requests: 2}}]}"
             ),
-            ("day usd 5.50; month output 7, requests 2".to_owned(), String::new())
+            ("day usd 5.5; month output 7, requests 2".to_owned(), String::new())
         );
         assert_eq!(
             told(
                 "{modelId: a, limit: {usd: 5}, raise: {limit: {usd: 8}, until: \"2026-12-01T00:00:00Z\"}, stopped: audit, enforce: observe}"
             ),
             (
-                "month usd 5.00 (raised to usd 8.00 until 2026-12-01T00:00:00Z)".to_owned(),
+                "month usd 5 (raised to usd 8 until 2026-12-01T00:00:00Z)".to_owned(),
                 "stopped: audit; observes".to_owned()
             )
         );
