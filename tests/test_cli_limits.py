@@ -170,7 +170,7 @@ def test_a_stop_and_a_raise_apply_to_the_next_request(command, sentry, center):
         return sentry.ask(document("nova-lite", tags=tags, input_tokens=10, output_tokens=20, parameters={"max_tokens": 50}))
 
     command("--yes", "stop", center.upper().replace("COSTCENTER", "costCenter"), "--reason", "audit")
-    assert check_error(ask(), "Stopped")["details"]["reason"] == "audit"
+    assert check_error(ask(), "Stopped")["reason"] == "audit"
     told = as_csv(command, "--yes", "resume", center)
     assert [row["action"] for row in told] == ["remove"] and stored(sentry, center) is None
     check_succeeded(ask())

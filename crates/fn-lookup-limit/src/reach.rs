@@ -136,7 +136,7 @@ impl Reach<'_> {
             if !keys.iter().any(|other| other == key) {
                 continue;
             }
-            let first = keys.into_iter().find(|other| other == key || self.items.contains_key(other));
+            let first = keys.into_iter().find(|other| other == key || self.decides(other));
             match first {
                 Some(first) if first != key && !self.models.profiles_by_tags => before = Some(first),
                 _ => return Ok(()),
@@ -147,6 +147,15 @@ impl Reach<'_> {
             (None, Some(Err(reason))) => Err(Unreachable::Model(reason.clone())),
             (None, _) => Ok(()),
         }
+    }
+
+    /// `true` if there is an item under `key` that stays. An item that only stops its scope goes when the scope is resumed.
+    fn decides(&self, key: &str) -> bool {
+        let only_stops = |item: &Item| {
+            item::parse(key, item, false)
+                .is_ok_and(|settings| settings.entries.is_empty() && settings.stopped.is_some())
+        };
+        self.items.get(key).is_some_and(|item| !only_stops(item))
     }
 
     fn foundation(&self, key: &str, id: &str) -> Result<(), Unreachable> {

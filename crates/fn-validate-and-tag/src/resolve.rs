@@ -31,6 +31,7 @@ impl ModelRefusal {
     }
 
     /// The refusal at `path`, the field that names the model.
+    #[must_use]
     pub fn at(self, path: String) -> Refusal {
         let problem = format!("names no model that can be called: {}", self.problem);
         Refusal { code: ErrorCode::UnknownModel, path, problem, details: self.details }

@@ -26,7 +26,7 @@ pub enum Task {
     ///   sentry limits set costCenter#support --limit usd=500 --window month --alert-at 80,100 --owner jo
     ///   sentry limits set user#jo --json '{"limit": {"requests": 100}, "window": "day"}'
     #[command(verbatim_doc_comment)]
-    Set(edit::SetArgs),
+    Set(Box<edit::SetArgs>),
     /// Remove an item
     Rm(edit::KeyArgs),
     /// Give the table the items of a file: plan, ask, apply

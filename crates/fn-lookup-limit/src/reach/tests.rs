@@ -184,6 +184,9 @@ fn an_item_stands_before_another_only_if_every_request_finds_it_first() {
     assert_eq!(both("sales", "p1", &known), Err(Unreachable::Shadowed("p1".to_owned())));
     assert_eq!(both(PROFILE, "p1", &known), Err(Unreachable::Shadowed("p1".to_owned())));
     assert_eq!(both("p1", "sales", &known), Ok(()));
+    let mut stop = item("p1", &[("stopped", S("audit".to_owned()))]);
+    stop.remove("limit");
+    assert_eq!(checked(vec![item("sales", &[]), stop], &known)["sales"], Ok(()), "the stop ends");
     let mut by_tags = models();
     by_tags.profiles_by_tags = true;
     assert_eq!(both("sales", "p1", &by_tags), Ok(()), "a request of sales can be sent to another profile");

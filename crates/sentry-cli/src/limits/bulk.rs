@@ -194,7 +194,7 @@ pub async fn lint(global: &Global, args: &LintArgs) -> Result<(), Failure> {
         Table { columns: ["key", "problem"].map(Column::text).to_vec(), rows }.print(global.output)?;
     }
     if problems > 0 {
-        return Err(Failure::Refused(format!("{problems} problems in {} items", items.len())));
+        return Err(Failure::Refused(format!("{problems} of {} items have a problem", items.len())));
     }
     eprintln!("{} items, and requests can reach each of them", items.len());
     Ok(())

@@ -79,10 +79,7 @@ pub fn parse(text: &str) -> Result<Vec<FileItem>, Invalid> {
     let root = yaml::read(text)?;
     let shape =
         "a file of limits is a map with the list `limits`, such as `limits: [{modelId: default, limit: {usd: 100}}]`";
-    let fields = match root.value {
-        Value::Map(fields) => fields,
-        _ => return Err(Invalid::at(root.line, shape)),
-    };
+    let Value::Map(fields) = root.value else { return Err(Invalid::at(root.line, shape)) };
     if let Some(unknown) = fields.iter().find(|field| field.name != LIMITS) {
         return Err(Invalid::at(unknown.line, format!("{} is no part of a file of limits; {shape}", unknown.name)));
     }
@@ -201,7 +198,7 @@ pub fn written<'i>(items: impl IntoIterator<Item = &'i Item>) -> String {
 fn field(name: &str, value: &AttributeValue) -> String {
     match value {
         AttributeValue::L(windows) if name == LIMITS => {
-            windows.iter().map(|window| format!("\n      - {}", flow(window))).collect()
+            windows.iter().fold(String::new(), |text, window| text + "\n      - " + &flow(window))
         }
         value => format!(" {}", flow(value)),
     }

@@ -169,8 +169,23 @@ pub async fn check(
         };
     }
     let written = changes.iter().filter(|change| change.after.is_some() && !change.is_nothing());
-    let keys: Vec<&str> = written.map(|change| change.key.as_str()).collect();
-    let found = unreachable(stack, &items, &keys).await?;
+    let mut keys: Vec<&str> = written.map(|change| change.key.as_str()).collect();
+    let own = keys.len();
+    // A new item of a model can stand before one that exists.
+    if changes.iter().any(|change| change.before.is_none() && !change.key.contains('#')) {
+        let others = items.keys().map(String::as_str).filter(|key| !key.contains('#') && !keys.contains(key));
+        let others: Vec<&str> = others.collect();
+        keys.extend(others);
+    }
+    let mut found = unreachable(stack, &items, &keys).await?;
+    let written: Vec<&str> = keys.into_iter().take(own).collect();
+    found.retain(|(key, reason)| {
+        let is_own = written.contains(&key.as_str());
+        if !is_own && matches!(reason, Unreachable::Shadowed(by) if written.contains(&by.as_str())) {
+            eprintln!("note: the limits of {key} will not apply any more: {reason}");
+        }
+        is_own
+    });
     if found.is_empty() {
         return Ok(());
     }

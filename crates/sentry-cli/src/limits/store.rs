@@ -126,7 +126,7 @@ impl Writer<'_> {
     /// # Errors
     /// [`Failure::Conflict`] with the difference if somebody else changed the item meanwhile. Then nothing is written.
     pub async fn write(&self, change: &Change, what: &str) -> Result<(), Failure> {
-        let doing = format!("{} cannot be written, and nothing of it was", change.key);
+        let doing = format!("{} cannot be written", change.key);
         for attempt in 1.. {
             let now = Utc::now();
             let item = self.action(change, now).map_err(|error| Failure::Refused(format!("{doing}: {error}")))?;
@@ -135,7 +135,7 @@ impl Writer<'_> {
             let call = self.store.client.transact_write_items().transact_items(item).transact_items(record);
             let Err(error) = call.send().await else { break };
             let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
-                return Err(Failure::of_call(&doing, &error));
+                return Err(unknown_end(Failure::of_call(&doing, &error), &change.key));
             };
             let reasons = canceled.cancellation_reasons();
             let codes: Vec<&str> = reasons.iter().filter_map(|reason| reason.code()).collect();
@@ -315,6 +315,16 @@ impl Recorded {
         let mut said =
             |name: &str| record.remove(name).and_then(|value| value.as_s().ok().cloned()).unwrap_or_default();
         Self { at: said(CHANGED_AT), by: said(BY), what: said(WHAT), before, after }
+    }
+}
+
+/// Adds to the failure of a call that may have arrived what is not known.
+fn unknown_end(failure: Failure, key: &str) -> Failure {
+    match failure {
+        Failure::Unreachable(message) => Failure::Unreachable(format!(
+            "{message}. It is not known whether the change arrived; `sentry limits get {key}` shows it"
+        )),
+        other => other,
     }
 }
 
