@@ -12,9 +12,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
@@ -50,7 +52,8 @@ def as_csv(command, *arguments, **options):
 
 
 def fits(shown):
-    return all(len(line) <= 80 for line in shown.splitlines())
+    # The end of an answer on the terminal begins a new line.
+    return all(len(line) <= 80 for line in shown.replace("[y/N] ", "[y/N]\n").splitlines())
 
 
 def test_a_limit_is_set_shown_and_removed_and_each_change_is_recorded(command, sentry, center):
@@ -92,6 +95,11 @@ def test_of_two_admins_one_wins_and_the_other_sees_the_difference(command, sentr
     code, shown = result
     assert code == 4 and "limit.usd: 5 -> 6" in " ".join(shown.split()), shown
     assert stored(sentry, center)["limit"] == {"usd": 6}
+    sentry.delete_limit(center)
+    with asked(command, "limits", "set", center, "--limit", "usd=7") as (answer, result):
+        command("--yes", "limits", "set", center, "--limit", "usd=8")
+        answer()
+    assert result[0] == 4 and stored(sentry, center)["limit"] == {"usd": 8}, "both found no item"
     # An edit in the console leaves no trace of who made it.
     with asked(command, "limits", "rm", center) as (answer, result):
         sentry.limits.update_item(
@@ -104,7 +112,24 @@ def test_of_two_admins_one_wins_and_the_other_sees_the_difference(command, sentr
         sentry.delete_limit(center)
         answer()
     assert result[0] == 4 and stored(sentry, center) is None
-    assert len(as_json(command, "limits", "history", center)) == 3, "the refused changes are not recorded"
+    whats = [row["what"] for row in as_json(command, "limits", "history", center)]
+    assert whats == ["edited without this command", "set", "set", "set"], "the refused changes are not recorded"
+
+
+def test_of_many_admins_each_change_is_recorded_or_refused(command, sentry, center):
+    def set_limit(number):
+        line = command._line(("--yes", "limits", "set", center, "--limit", f"usd={number}"), None)
+        done = subprocess.run(line, env=command._environment({}), capture_output=True, check=False, timeout=60)
+        return done.returncode
+
+    with ThreadPoolExecutor(6) as pool:
+        codes = list(pool.map(set_limit, range(1, 7)))
+    assert set(codes) <= {0, 4} and 0 in codes
+    history = as_json(command, "limits", "history", center)
+    assert len(history) == codes.count(0), "the present item is that of the last record"
+    for newer, older in pairwise(history):
+        assert newer["before"] == older["after"]
+    assert stored(sentry, center)["limit"]["usd"] == history[0]["after"]["limit"]["usd"]
 
 
 def test_a_second_import_changes_nothing_and_prune_removes_the_rest(command, sentry, center, folder):
@@ -113,7 +138,8 @@ def test_a_second_import_changes_nothing_and_prune_removes_the_rest(command, sen
     before = limits.read_text()
     plan = as_json(command, "limits", "import", "--prune", "--plan", str(limits))
     assert plan == [], "an export changes nothing"
-    more = f"  - modelId: {center}\n    limits:\n      - {{window: day, limit: {{usd: 0.10}}}}\n  - {{modelId: {other}, limit: {{usd: 1}}}}\n"
+    more = f"  - modelId: {center}\n    limits:\n      - {{window: day, limit: {{usd: 0.10}}}}\n"
+    more += f"  - {{modelId: {other}, limit: {{usd: 1}}}}\n"
     limits.write_text(before.removesuffix(" []\n").rstrip("\n") + "\n" + more)
     plan = as_json(command, "limits", "import", "--plan", str(limits))
     assert {row["action"] for row in plan} == {"add"} and stored(sentry, center) is None
@@ -167,7 +193,8 @@ def test_a_stop_and_a_raise_apply_to_the_next_request(command, sentry, center):
     tags = {"applicationId": "cli", "costCenter": center.split("#")[1]}
 
     def ask():
-        return sentry.ask(document("nova-lite", tags=tags, input_tokens=10, output_tokens=20, parameters={"max_tokens": 50}))
+        most = {"max_tokens": 50}
+        return sentry.ask(document("nova-lite", tags=tags, input_tokens=10, output_tokens=20, parameters=most))
 
     command("--yes", "stop", center.upper().replace("COSTCENTER", "costCenter"), "--reason", "audit")
     assert check_error(ask(), "Stopped")["reason"] == "audit"
@@ -177,7 +204,8 @@ def test_a_stop_and_a_raise_apply_to_the_next_request(command, sentry, center):
     command("--yes", "limits", "set", center, "--limit", "output=30")
     command("--yes", "limits", "set", center, "--limit", "output=30000", "--window", "total")
     check_error(ask(), "BudgetExceeded")
-    assert "choose one with --window" in command("--yes", "raise", center, "--limit", "output=40000", "--until", "2h", code=2)
+    message = command("--yes", "raise", center, "--limit", "output=40000", "--until", "2h", code=2)
+    assert "choose one with --window" in message
     command("--yes", "raise", center, "--limit", "output=500", "--until", "tomorrow", "--window", "month")
     check_succeeded(ask())
     (row,) = [row for row in as_json(command, "limits", "list") if row["key"] == center]
@@ -223,7 +251,8 @@ def test_lint_names_exactly_the_items_that_no_request_reaches(command, sentry, f
     assert found.keys() == UNREACHABLE.keys()
     for key, part in UNREACHABLE.items():
         assert part in found[key], f"{key}: {found[key]}"
-    assert len(list(csv.reader(io.StringIO(lint(command, "--output", "csv", "limits", "lint", str(limits), code=1))))) == 16
+    rows = csv.DictReader(io.StringIO(lint(command, "--output", "csv", "limits", "lint", str(limits), code=1)))
+    assert {row["key"]: row["problem"] for row in rows} == found
     assert fits(command.on_a_terminal("limits", "lint", str(limits), code=1))
     # What only the catalogue table knows is reached.
     limits.write_text(json.dumps({"limits": [{"modelId": unlisted, "limit": {"usd": 5}}]}))
@@ -232,7 +261,7 @@ def test_lint_names_exactly_the_items_that_no_request_reaches(command, sentry, f
 
 def test_every_page_of_the_tables_is_read(command, sentry):
     # A page of DynamoDB ends at 1 MB.
-    keys = [f"environment#page{number}" for number in range(8)]
+    keys = [f"environment#{unique('page')}" for _ in range(8)]
     for key in keys:
         sentry.set_limit(key, {"usd": 5}, note="x" * 150_000)
     try:
@@ -266,8 +295,10 @@ def lint(command, *arguments, code):
 
 @contextmanager
 def asked(command, *arguments):
-    """Runs the command on a terminal until it asks. Yields a function that answers yes, and the list that then has the exit
-    code and all that is shown."""
+    """Runs the command on a terminal until it asks.
+
+    Yields a function that answers yes, and the list that then has the exit code and all that is shown.
+    """
     master, slave = pty.openpty()
     line = command._line(arguments, None)
     process = subprocess.Popen(

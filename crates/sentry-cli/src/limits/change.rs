@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_dynamodb::types::AttributeValue;
 use fn_lookup_limit::Item;
 
-use super::file::flow;
+use super::file::{as_list, flow};
 use crate::output::{Column, Table};
 
 /// The attributes that the command sets itself.
@@ -127,16 +127,7 @@ fn canonical(value: &AttributeValue) -> String {
         AttributeValue::N(digits) => canonical_number(digits),
         AttributeValue::S(text) => format!("{text:?}"),
         AttributeValue::L(list) => list.iter().map(canonical).collect::<Vec<_>>().join(","),
-        AttributeValue::Ss(set) => {
-            let mut texts: Vec<String> = set.iter().map(|text| format!("{text:?}")).collect();
-            texts.sort_unstable();
-            texts.join(",")
-        }
-        AttributeValue::Ns(set) => {
-            let mut numbers: Vec<String> = set.iter().map(|digits| canonical_number(digits)).collect();
-            numbers.sort_unstable();
-            numbers.join(",")
-        }
+        AttributeValue::Ss(_) | AttributeValue::Ns(_) => canonical(&as_list(value)),
         other => flow(other),
     }
 }
@@ -200,8 +191,8 @@ mod tests {
         }
         let mut set = item("{modelId: a, limit: {usd: 1}, alertAt: [80, 100]}");
         let list = set.clone();
-        set.insert("alertAt".to_owned(), AttributeValue::Ns(vec!["80".to_owned(), "1E2".to_owned()]));
-        assert_eq!(differences(Some(&list), Some(&set)).len(), 1, "a set has no order, so it is shown");
+        set.insert("alertAt".to_owned(), AttributeValue::Ns(vec!["100".to_owned(), "80".to_owned()]));
+        assert_eq!(differences(Some(&list), Some(&set)), [], "a set is read as a list");
         for (one, other, same) in [("10", "1", false), ("-1", "1", false), ("0.1", ".1", true), ("1200", "12E2", true)]
         {
             assert_eq!(canonical_number(one) == canonical_number(other), same, "{one} {other}");

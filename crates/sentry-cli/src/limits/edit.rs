@@ -33,7 +33,7 @@ pub struct SetArgs {
     /// A limit on input, output, usd, requests or inFlight, such as usd=500. `usd=none` removes it. Several with commas
     #[arg(long = "limit", value_name = "UNIT=AMOUNT", value_delimiter = ',')]
     pub limits: Vec<String>,
-    /// The window of the limits: minute, hour, day, week, month or total [default: month]
+    /// The window of the limits: minute, hour, day, week, month or total [default: the only window of the item, or month]
     #[arg(long, value_name = "WINDOW")]
     pub window: Option<String>,
     /// Percentages at which an alert is sent, such as 80,100

@@ -213,8 +213,7 @@ pub fn flow(value: &AttributeValue) -> String {
             format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
         }
         AttributeValue::L(list) => format!("[{}]", list.iter().map(flow).collect::<Vec<_>>().join(", ")),
-        AttributeValue::Ss(set) => format!("[{}]", set.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ")),
-        AttributeValue::Ns(set) => format!("[{}]", set.join(", ")),
+        AttributeValue::Ss(_) | AttributeValue::Ns(_) => flow(&as_list(value)),
         other => json(other),
     }
 }
@@ -228,9 +227,26 @@ pub fn json(value: &AttributeValue) -> String {
         AttributeValue::Bool(truth) => truth.to_string(),
         AttributeValue::M(map) => json_item(map),
         AttributeValue::L(list) => format!("[{}]", list.iter().map(json).collect::<Vec<_>>().join(", ")),
-        AttributeValue::Ss(set) => format!("[{}]", set.iter().map(|value| text(value)).collect::<Vec<_>>().join(", ")),
-        AttributeValue::Ns(set) => format!("[{}]", set.join(", ")),
+        AttributeValue::Ss(_) | AttributeValue::Ns(_) => json(&as_list(value)),
         _ => "null".to_owned(),
+    }
+}
+
+/// A set as a list in a stable order, because a file has no sets. The remedies of `whenExceeded` come in the order in which the
+/// sentry tries those of a set. Other values stay as they are.
+pub fn as_list(value: &AttributeValue) -> AttributeValue {
+    match value {
+        AttributeValue::Ss(set) => {
+            let mut texts = set.clone();
+            texts.sort_unstable();
+            AttributeValue::L(texts.into_iter().map(AttributeValue::S).collect())
+        }
+        AttributeValue::Ns(set) => {
+            let mut numbers = set.clone();
+            numbers.sort_unstable_by_key(|digits| (digits.parse().unwrap_or(u64::MAX), digits.clone()));
+            AttributeValue::L(numbers.into_iter().map(AttributeValue::N).collect())
+        }
+        other => other.clone(),
     }
 }
 
