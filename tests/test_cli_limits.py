@@ -64,10 +64,10 @@ def test_a_limit_is_set_shown_and_removed_and_each_change_is_recorded(command, s
     told = as_json(command, "--yes", "limits", "set", center, "--limit", "usd=600")
     (change,) = told
     assert Decimal(change.pop("before")) == Decimal("500.1"), "DynamoDB keeps no trailing zero"
-    assert change == {"action": "change", "key": center, "field": "limit.usd", "after": "600"}
+    assert change == {"action": "change", "key": center, "field": "month.limit.usd", "after": "600"}
     assert json.loads(command("--output", "json", "limits", "get", center))["limit"] == {"usd": 600}
     assert f"modelId: {center}" in command("limits", "get", center)
-    assert {"field": "limit.usd", "value": "600"} in as_csv(command, "limits", "get", center)
+    assert {"field": "month.limit.usd", "value": "600"} in as_csv(command, "limits", "get", center)
     (row,) = [row for row in as_json(command, "limits", "list") if row["key"] == center]
     assert (row["limits"], row["scope"], row["owner"]) == ("month usd 600", center, "jo")
     assert center in command("limits", "list") and fits(command.on_a_terminal("limits", "list"))
@@ -93,7 +93,7 @@ def test_of_two_admins_one_wins_and_the_other_sees_the_difference(command, sentr
         command("--yes", "limits", "set", center, "--limit", "usd=6", "--note", "mine")
         answer()
     code, shown = result
-    assert code == 4 and "limit.usd: 5 -> 6" in " ".join(shown.split()), shown
+    assert code == 4 and "month.limit.usd: 5 -> 6" in " ".join(shown.split()), shown
     assert stored(sentry, center)["limit"] == {"usd": 6}
     sentry.delete_limit(center)
     with asked(command, "limits", "set", center, "--limit", "usd=7") as (answer, result):
@@ -156,6 +156,21 @@ def test_a_second_import_changes_nothing_and_prune_removes_the_rest(command, sen
     removed = {row["key"] for row in as_json(command, "--yes", "limits", "import", "--prune", str(limits))}
     assert removed == {center} and stored(sentry, other)["stopped"] == "audit", "what is stopped stays"
     command("--yes", "limits", "rm", other)
+
+
+def test_an_import_that_meets_another_change_says_what_was_written(command, sentry, center, folder):
+    limits, other = folder / "limits.json", f"{center}-b"
+    items = [{"modelId": key, "limit": {"usd": 5}} for key in (center, other)]
+    limits.write_text(json.dumps({"limits": items}))
+    with asked(command, "limits", "import", str(limits)) as (answer, result):
+        command("--yes", "limits", "set", other, "--limit", "usd=9")
+        answer()
+    shown = " ".join(result[1].split())
+    assert result[0] == 4 and f"Written: {center}. Not written: {other}" in shown, shown
+    assert (stored(sentry, center)["limit"], stored(sentry, other)["limit"]) == ({"usd": 5}, {"usd": 9})
+    changed = as_json(command, "--yes", "limits", "import", str(limits))
+    assert [(row["key"], row["before"], row["after"]) for row in changed] == [(other, "9", "5")]
+    sentry.delete_limit(other)
 
 
 def test_what_is_wrong_is_refused_with_its_place_and_nothing_is_written(command, sentry, center, folder):

@@ -239,10 +239,10 @@ mod tests {
         assert_eq!(
             told,
             [
-                "change b: limit.usd: 2 -> 7",
-                "change c: limit.usd: 3 -> 4",
-                "add e: limit.usd: 5 added",
-                "remove a: limit.usd: 1 removed",
+                "change b: month.limit.usd: 2 -> 7",
+                "change c: month.limit.usd: 3 -> 4",
+                "add e: month.limit.usd: 5 added",
+                "remove a: month.limit.usd: 1 removed",
             ]
         );
         assert_eq!(notes.len(), 3, "{notes:?}");

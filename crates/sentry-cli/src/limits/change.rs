@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use fn_lookup_limit::Item;
+use fn_lookup_limit::{Item, KEY};
 
 use super::file::{as_list, flow};
 use crate::output::{Column, Table};
@@ -11,6 +11,13 @@ use crate::output::{Column, Table};
 /// The attributes that the command sets itself.
 pub const UPDATED_BY: &str = "updatedBy";
 pub const UPDATED_AT: &str = "updatedAt";
+/// The attributes of an item in the short form, which an entry of `limits` has otherwise.
+pub const ENTRY: [&str; 8] = [LIMIT, WINDOW, "timeZone", "alertAt", "respond", "from", "until", "raise"];
+pub const LIMIT: &str = "limit";
+pub const LIMITS: &str = "limits";
+pub const WINDOW: &str = "window";
+/// The window of an entry that names none.
+pub const MONTH: &str = "month";
 /// Prefix of attributes that AWS writes.
 const OF_AWS: &str = "aws:";
 
@@ -27,7 +34,7 @@ pub struct Change {
 /// A field that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldChange {
-    /// The path, such as `limits[1].limit.usd`.
+    /// The path, such as `month.limit.usd`.
     pub field: String,
     pub before: Option<String>,
     pub after: Option<String>,
@@ -69,7 +76,7 @@ pub fn differences(before: Option<&Item>, after: Option<&Item>) -> Vec<FieldChan
     changes.collect()
 }
 
-/// The differences as one text, such as `limit.usd: 500 -> 800`.
+/// The differences as one text, such as `month.limit.usd: 500 -> 800`.
 pub fn as_text(changes: &[FieldChange]) -> String {
     let texts = changes.iter().map(|change| match (&change.before, &change.after) {
         (Some(before), Some(after)) => format!("{}: {before} -> {after}", change.field),
@@ -91,14 +98,51 @@ pub fn table(changes: &[Change]) -> Table {
 }
 
 /// Every value of an item by its path, in a canonical form and as it is shown.
+///
+/// A limit has the path of its window, such as `month.limit.usd`, in the short form and in the list `limits`, because the sentry
+/// reads both in the same way.
 fn flat(item: &Item) -> BTreeMap<String, (String, String)> {
     let mut values = BTreeMap::new();
-    let own = |name: &str| name != UPDATED_BY && name != UPDATED_AT && !name.starts_with(OF_AWS);
+    let own = |name: &str| name != KEY && name != UPDATED_BY && name != UPDATED_AT && !name.starts_with(OF_AWS);
+    let window = (!item.contains_key(LIMITS) && item.contains_key(LIMIT)).then(|| window_of(item));
     for (name, value) in item.iter().filter(|(name, _)| own(name)) {
-        flatten(name, value, &mut values);
+        match (value, &window) {
+            (AttributeValue::L(entries), _) if name == LIMITS && entries.iter().all(AttributeValue::is_m) => {
+                flatten_entries(entries, &mut values);
+            }
+            (_, Some(_)) if name == WINDOW => {}
+            (value, Some(window)) if ENTRY.contains(&name.as_str()) => {
+                flatten(&format!("{window}.{name}"), value, &mut values);
+            }
+            (value, _) => flatten(name, value, &mut values),
+        }
     }
-    values.remove(fn_lookup_limit::KEY);
     values
+}
+
+fn flatten_entries(entries: &[AttributeValue], values: &mut BTreeMap<String, (String, String)>) {
+    let mut named: Vec<String> = Vec::with_capacity(entries.len());
+    for entry in entries.iter().filter_map(|entry| entry.as_m().ok()) {
+        let mut window = window_of(entry);
+        // Only `from` and `until` keep two entries with one kind of window apart.
+        if named.contains(&window) {
+            let end = ["from", "until"].iter().find_map(|name| entry.get(*name)?.as_s().ok());
+            window = format!("{window}({})", end.map_or("", String::as_str));
+        }
+        for (name, value) in entry.iter().filter(|(name, _)| *name != WINDOW) {
+            flatten(&format!("{window}.{name}"), value, values);
+        }
+        named.push(window);
+    }
+}
+
+/// The window of an entry, or `period`.
+fn window_of(entry: &Item) -> String {
+    match entry.get(WINDOW).filter(|window| !window.is_null()) {
+        Some(window) => window.as_s().map_or_else(|_| flow(window), Clone::clone),
+        None if entry.contains_key("from") => "period".to_owned(),
+        None => MONTH.to_owned(),
+    }
 }
 
 fn flatten(path: &str, value: &AttributeValue, values: &mut BTreeMap<String, (String, String)>) {
@@ -172,11 +216,11 @@ mod tests {
                 "{modelId: a, limits: [{window: day, limit: {usd: 5}}, {window: month, limit: {usd: 50}}], note: x}",
                 "{modelId: a, limits: [{window: day, limit: {usd: 5}}, {window: month, limit: {usd: 60, output: 7}}], owner: jo}"
             ),
-            "limits[1].limit.output: 7 added; limits[1].limit.usd: 50 -> 60; note: x removed; owner: jo added"
+            "month.limit.output: 7 added; month.limit.usd: 50 -> 60; note: x removed; owner: jo added"
         );
         assert_eq!(
             text("{modelId: a, limit: {usd: 5}, alertAt: [80]}", "{modelId: a, limit: {usd: 5}, alertAt: [80, 100]}"),
-            "alertAt: [80] -> [80, 100]"
+            "month.alertAt: [80] -> [80, 100]"
         );
     }
 
@@ -197,6 +241,19 @@ mod tests {
         {
             assert_eq!(canonical_number(one) == canonical_number(other), same, "{one} {other}");
         }
+    }
+
+    #[test]
+    fn both_forms_of_an_item_and_the_order_of_windows_are_the_same() {
+        let short = "{modelId: a, limit: {usd: 5}, alertAt: [80]}";
+        assert_eq!(text(short, "{modelId: a, limits: [{window: month, limit: {usd: 5}, alertAt: [80]}]}"), "");
+        let (one, two) = ("{window: day, limit: {usd: 5}}", "{window: hour, limit: {usd: 6}}");
+        let both = format!("{{modelId: a, limits: [{one}, {two}]}}");
+        assert_eq!(text(&both, &format!("{{modelId: a, limits: [{two}, {one}]}}")), "");
+        let apart = "{modelId: a, limits: [{window: day, limit: {usd: 5}, until: \"2026-11-01T00:00:00Z\"}, {window: day, limit: {usd: 6}, from: \"2026-11-01T00:00:00Z\"}]}";
+        assert_eq!(text(apart, &apart.replace("{usd: 6}", "{usd: 7}")), "day(2026-11-01T00:00:00Z).limit.usd: 6 -> 7");
+        let period = "{modelId: a, limit: {usd: 5}, from: \"2026-11-01T00:00:00Z\"}";
+        assert_eq!(text(period, &period.replace('5', "6")), "period.limit.usd: 5 -> 6");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use chrono::Utc;
 use fn_lookup_limit::{Item, KEY, State, check};
 use sentry_domain::Unit;
 
-use super::change::{self, Change};
+use super::change::{self, Change, ENTRY, LIMIT, LIMITS, MONTH, WINDOW};
 use super::file;
 use super::store::Store;
 use super::{reach, yaml};
@@ -17,14 +17,6 @@ use crate::confirm::confirm;
 use crate::failure::Failure;
 use crate::output::print;
 use crate::stack::Stack;
-
-/// Attributes that an entry of `limits` has, and an item in the short form has itself.
-const ENTRY: [&str; 8] = ["limit", "window", "timeZone", "alertAt", "respond", "from", "until", "raise"];
-const LIMIT: &str = "limit";
-const LIMITS: &str = "limits";
-const WINDOW: &str = "window";
-/// The window of an entry that names none.
-const MONTH: &str = "month";
 
 #[derive(clap::Args)]
 pub struct SetArgs {

@@ -33,24 +33,20 @@ fn refused(before: Option<&str>, given: &[&str]) -> String {
 fn a_limit_is_set_in_its_window() {
     let short = "{modelId: costCenter#a, limit: {usd: 5, output: 7}, alertAt: [80]}";
     let long = "{modelId: costCenter#a, limits: [{window: day, limit: {usd: 5}}, {limit: {usd: 50}}]}";
-    assert_eq!(set(None, &["--limit", "usd=500.10"]), "limit.usd: 500.10 added; window: month added");
+    assert_eq!(set(None, &["--limit", "usd=500.10"]), "month.limit.usd: 500.10 added");
     assert_eq!(
         set(Some(short), &["--limit", "usd=6,output=none", "--note", "x"]),
-        "limit.output: 7 removed; limit.usd: 5 -> 6; note: x added"
+        "month.limit.output: 7 removed; month.limit.usd: 5 -> 6; note: x added"
     );
-    assert_eq!(
-        set(Some(short), &["--limit", "usd=1", "--window", "day"]),
-        "alertAt: [80] removed; limit.output: 7 removed; limit.usd: 5 removed; limits[0].alertAt: [80] added; \
-         limits[0].limit.output: 7 added; limits[0].limit.usd: 5 added; limits[1].limit.usd: 1 added; limits[1].window: day added"
-    );
-    assert_eq!(set(Some(long), &["--limit", "usd=60"]), "limits[1].limit.usd: 50 -> 60");
+    assert_eq!(set(Some(short), &["--limit", "usd=1", "--window", "day"]), "day.limit.usd: 1 added");
+    assert_eq!(set(Some(long), &["--limit", "usd=60"]), "month.limit.usd: 50 -> 60");
     assert_eq!(
         set(Some(long), &["--limit", "usd=6", "--window", "day", "--alert-at", "50,80"]),
-        "limits[0].alertAt: [50, 80] added; limits[0].limit.usd: 5 -> 6"
+        "day.alertAt: [50, 80] added; day.limit.usd: 5 -> 6"
     );
     assert_eq!(set(Some(long), &["--owner", "jo"]), "owner: jo added");
     let day = "{modelId: costCenter#a, window: day, limit: {usd: 5}}";
-    assert_eq!(set(Some(day), &["--limit", "usd=6"]), "limit.usd: 5 -> 6", "the only window is meant");
+    assert_eq!(set(Some(day), &["--limit", "usd=6"]), "day.limit.usd: 5 -> 6", "the only window is meant");
 }
 
 #[test]
@@ -92,11 +88,11 @@ fn a_raise_goes_into_the_window_that_limits_the_unit() {
     let long = "{modelId: costCenter#a, limits: [{window: day, limit: {usd: 5}}, {window: month, limit: {usd: 50}}, {window: hour, limit: {output: 7}}]}";
     assert_eq!(
         raise(short, None, "800").unwrap(),
-        "raise.limit.usd: 800 added; raise.until: 2999-01-01T00:00:00Z added"
+        "month.raise.limit.usd: 800 added; month.raise.until: 2999-01-01T00:00:00Z added"
     );
     assert_eq!(
         raise(long, Some("month"), "80").unwrap(),
-        "limits[1].raise.limit.usd: 80 added; limits[1].raise.until: 2999-01-01T00:00:00Z added"
+        "month.raise.limit.usd: 80 added; month.raise.until: 2999-01-01T00:00:00Z added"
     );
     assert!(raise(long, None, "80").unwrap_err().contains("day, month"));
     assert!(raise(long, Some("hour"), "80").unwrap_err().contains("nothing to raise"));
