@@ -87,6 +87,34 @@ def test_a_limit_is_set_shown_and_removed_and_each_change_is_recorded(command, s
     assert fits(command.on_a_terminal("limits", "history", center))
 
 
+def test_every_change_is_told_in_every_form(command, sentry, center):
+    changes = [
+        (["limits", "set", center, "--limit", "usd=5"], [("add", "month.limit.usd", "", "5")]),
+        (["raise", center, "--limit", "usd=8", "--until", "2999-01-01"], [
+            ("change", "month.raise.limit.usd", "", "8"),
+            ("change", "month.raise.until", "", "2999-01-01T00:00:00Z"),
+        ]),
+        (["stop", center, "--reason", "audit"], [("change", "stopped", "", "audit")]),
+        (["resume", center], [("change", "stopped", "audit", "")]),
+        (["limits", "set", center, "--json", '{"limit": {"usd": 5}}'], [
+            ("change", "month.raise.limit.usd", "8", ""),
+            ("change", "month.raise.until", "2999-01-01T00:00:00Z", ""),
+        ]),
+        (["limits", "rm", center], [("remove", "month.limit.usd", "5", "")]),
+    ]  # fmt: skip
+    for form in ("json", "csv", "table"):
+        for arguments, expected in changes:
+            told = command("--yes", "--output", form, *arguments)
+            if form == "table":
+                assert all(part in told for row in expected for part in row), told
+                continue
+            rows = json.loads(told) if form == "json" else csv.DictReader(io.StringIO(told))
+            fields = ("action", "field", "before", "after")
+            assert [tuple(row[field] for field in fields) for row in rows] == expected, arguments
+    assert stored(sentry, center) is None
+    assert "--output json" in command("--output", "csv", "limits", "export", code=2)
+
+
 def test_of_two_admins_one_wins_and_the_other_sees_the_difference(command, sentry, center):
     command("--yes", "limits", "set", center, "--limit", "usd=5")
     with asked(command, "limits", "set", center, "--limit", "usd=7") as (answer, result):

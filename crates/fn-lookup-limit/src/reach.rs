@@ -138,7 +138,9 @@ impl Reach<'_> {
             }
             let first = keys.into_iter().find(|other| other == key || self.decides(other));
             match first {
-                Some(first) if first != key && !self.models.profiles_by_tags => before = Some(first),
+                Some(first) if first != key && !self.models.profiles_by_tags => {
+                    before = Some(before.map_or(first.clone(), |other: String| other.min(first)));
+                }
                 _ => return Ok(()),
             }
         }
@@ -212,7 +214,7 @@ impl Reach<'_> {
         }
         // Without letters, both forms belong to one request, which tries the form as written first.
         let has_letters = decoded.iter().any(|(_, value)| value.to_uppercase() != *value);
-        if key != written && !has_letters && self.items.contains_key(&written) {
+        if key != written && !has_letters && self.decides(&written) {
             return Err(Unreachable::Shadowed(written));
         }
         Ok(())

@@ -134,8 +134,8 @@ pub async fn write(
         Output::Json | Output::Csv if !global.yes => eprint!("{}", table.written(Output::Table)),
         Output::Json | Output::Csv => {}
     }
-    confirm(global, &question(&changes))?;
     let writer = store.writer(stack).await?;
+    confirm(global, &question(&changes))?;
     for (position, change) in changes.iter().enumerate() {
         if let Err(failure) = writer.write(change, what).await {
             return Err(partly(&changes, position, failure));

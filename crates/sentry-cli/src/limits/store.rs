@@ -94,7 +94,7 @@ impl Store {
     /// # Errors
     /// If the table of changes cannot be read.
     pub async fn history(&self, stack: &Stack, key: &str) -> Result<Vec<Recorded>, Failure> {
-        let changes = stack.resource(CHANGES_TABLE).await?;
+        let changes = changes_table(stack).await?;
         let mut recorded = Vec::new();
         let mut start = None;
         loop {
@@ -115,7 +115,7 @@ impl Store {
     /// # Errors
     /// If AWS cannot be reached, or the stack has no table of changes.
     pub async fn writer(&self, stack: &Stack) -> Result<Writer<'_>, Failure> {
-        let changes = stack.resource(CHANGES_TABLE).await?;
+        let changes = changes_table(stack).await?;
         Ok(Writer { store: self, changes, by: stack.caller().await? })
     }
 }
@@ -162,7 +162,7 @@ impl Writer<'_> {
         let who = who.map_or_else(|| "somebody".to_owned(), Clone::clone);
         let difference = match (&now, changes.is_empty()) {
             (None, _) => "it was removed".to_owned(),
-            (Some(_), true) => "only who changed it and when differs".to_owned(),
+            (Some(_), true) => "only its form, or who changed it and when".to_owned(),
             (Some(_), false) => as_text(&changes),
         };
         let key = &change.key;
@@ -316,6 +316,16 @@ impl Recorded {
             |name: &str| record.remove(name).and_then(|value| value.as_s().ok().cloned()).unwrap_or_default();
         Self { at: said(CHANGED_AT), by: said(BY), what: said(WHAT), before, after }
     }
+}
+
+/// The table of changes. A stack of an older version has none.
+async fn changes_table(stack: &Stack) -> Result<String, Failure> {
+    stack.resource(CHANGES_TABLE).await.map_err(|failure| match failure {
+        Failure::Refused(message) => {
+            Failure::Refused(format!("{message}. If the stack is older than this command, deploy its present version"))
+        }
+        other => other,
+    })
 }
 
 /// Adds to the failure of a call that may have arrived what is not known.
