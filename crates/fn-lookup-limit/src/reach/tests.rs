@@ -206,13 +206,13 @@ fn a_value_that_is_longer_in_lower_case_is_reached() {
 fn an_item_that_denies_is_reached_although_its_windows_have_ended() {
     let ended = [("until", S("2026-11-01T00:00:00Z".to_owned())), ("window", S("day".to_owned()))];
     let windows = |untils: &[Option<&str>]| {
-        let entry = |until: &Option<&str>| {
+        let entry = |until: Option<&str>| {
             let mut entry = item("x", &[("window", S(if until.is_none() { "day" } else { "month" }.to_owned()))]);
             entry.remove(KEY);
             entry.extend(until.map(|until| ("until".to_owned(), S(until.to_owned()))));
             M(entry)
         };
-        let mut item = item("user#jo", &[("limits", L(untils.iter().map(entry).collect()))]);
+        let mut item = item("user#jo", &[("limits", L(untils.iter().copied().map(entry).collect()))]);
         item.remove("limit");
         item
     };
