@@ -302,6 +302,24 @@ def test_lint_names_exactly_the_items_that_no_request_reaches(command, sentry, f
     assert lint(command, "--output", "json", "limits", "lint", str(limits), code=0).strip() == "[]"
 
 
+def test_items_that_were_written_by_hand_are_marked(command, sentry, center):
+    misspelled = center.replace("Center", "Centre")
+    sentry.set_limit(misspelled, {"usd": 5})
+    sentry.set_limit(center, {"usd": "5"})
+    try:
+        found = json.loads(lint(command, "--output", "json", "limits", "lint", code=1))
+        problems = {row["key"]: row["problem"] for row in found}
+        assert "write costCenter" in problems[misspelled] and "malformed" in problems[center]
+        (row,) = [row for row in as_json(command, "limits", "list") if row["key"] == center]
+        assert row["state"].startswith("malformed: limit.usd must be a number of dollars")
+        message = command("--yes", "limits", "set", center, "--owner", "jo", code=1)
+        assert "would be invalid: limit.usd" in message
+        command("--yes", "limits", "set", center, "--limit", "usd=5")
+        assert stored(sentry, center)["limit"] == {"usd": 5}
+    finally:
+        sentry.delete_limit(misspelled)
+
+
 def test_every_page_of_the_tables_is_read(command, sentry):
     # A page of DynamoDB ends at 1 MB.
     keys = [f"environment#{unique('page')}" for _ in range(8)]
