@@ -677,7 +677,17 @@ def test_usage_history_is_written_by_the_queues_function_and_read_by_reserve():
     }
 
 
-@pytest.mark.parametrize("name", ["LedgerTable", "RequestsTable", "UsageTable"])
+def test_history_of_the_limits_is_keyed_by_item_and_moment_and_no_function_can_change_it():
+    table = TABLES["LimitChangesTable"]
+    assert table["KeySchema"] == [
+        {"AttributeName": "modelId", "KeyType": "HASH"},
+        {"AttributeName": "changedAt", "KeyType": "RANGE"},
+    ]
+    assert RESOURCES["LimitChangesTable"]["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert not [each for each in STATEMENTS if pointed_at(each.values[1]["Resource"]) == "LimitChangesTable"]
+
+
+@pytest.mark.parametrize("name", ["LedgerTable", "RequestsTable", "UsageTable", "LimitChangesTable"])
 def test_what_is_over_is_deleted(name):
     assert TABLES[name]["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
 

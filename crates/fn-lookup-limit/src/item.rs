@@ -5,7 +5,7 @@ mod map;
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::{Action, Enforcement, Limits, Reaction, Remedy, Unit, Usd, Window, WindowKind};
@@ -18,12 +18,19 @@ pub type Item = HashMap<String, AttributeValue>;
 
 /// The key attribute of the limits table.
 pub const KEY: &str = "modelId";
+/// The attribute with the entries of an item that has several.
+const LIMITS: &str = "limits";
 /// The settings that every item can have beside its key.
 const SETTINGS: [&str; 6] = ["perRequest", "enforce", "stopped", "shared", "shards", "whenExceeded"];
 /// The settings beside `limits` that its entries inherit. An entry can set its own.
 const INHERITED: [&str; 2] = ["timeZone", "alertAt"];
 /// The settings of an entry of `limits`. An item in the short form has these settings itself.
 const ENTRY: [&str; 8] = ["limit", "window", "timeZone", "alertAt", "respond", "from", "until", "raise"];
+/// The names of all attributes that an item can have beside its key, except for an administrator's own notes.
+pub fn attributes() -> impl Iterator<Item = &'static str> {
+    [LIMITS].into_iter().chain(ENTRY).chain(SETTINGS).chain(map::NOTES)
+}
+
 /// The units that `limit` can limit.
 const UNITS: [Unit; 5] = Unit::ALL;
 /// The units that `perRequest` can limit.
@@ -111,6 +118,20 @@ pub struct InvalidItem {
     problem: String,
 }
 
+impl InvalidItem {
+    /// The path of the field, such as `limits[1].limit.usd`. Empty for the item as a whole.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
+    /// The problem: the rest of a sentence whose subject is the field.
+    #[must_use]
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+}
+
 impl From<InvalidItem> for ErrorBody {
     fn from(malformed: InvalidItem) -> Self {
         Self::new(ErrorCode::LimitMalformed, malformed.to_string())
@@ -136,8 +157,39 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The end of the last entry. `None` if there is no entry, or if one of them does not end.
+    pub fn last_end(&self) -> Option<DateTime<Utc>> {
+        let ends: Option<Vec<_>> = self.entries.iter().map(|entry| entry.until).collect();
+        ends?.into_iter().max()
+    }
+}
+
 impl Entry {
-    fn is_in_force(&self, now: DateTime<Utc>) -> bool {
+    /// The window at `now`: such as `month`, or `from 2026-12-01T00:00:00Z until …` for a period.
+    pub fn window_text(&self) -> String {
+        let of = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        let from = self.from.map(|from| format!("from {}", of(from)));
+        let until = self.until.map(|until| format!("until {}", of(until)));
+        let kind = match self.span {
+            Span::Calendar(kind) => Some(format!("{kind:?}").to_lowercase()),
+            Span::Period => None,
+        };
+        [kind, from, until].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The limits without a raise.
+    pub const fn own_limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The limits of the raise that is in force at `now`, and its end.
+    pub fn raised(&self, now: DateTime<Utc>) -> Option<(Limits, DateTime<Utc>)> {
+        self.raise.filter(|raise| now < raise.until).map(|raise| (self.limits.raised_to(&raise.limits), raise.until))
+    }
+
+    /// `true` if the limit applies at `now`.
+    pub fn is_in_force(&self, now: DateTime<Utc>) -> bool {
         self.from.is_none_or(|from| from <= now) && self.until.is_none_or(|until| now < until)
     }
 
@@ -178,7 +230,7 @@ impl Entry {
 
 fn settings(item: &Item, of_all_values: bool) -> Result<Settings, Fault> {
     let item = Map::root(item);
-    item.only(&[&[KEY, "limits"], ENTRY.as_slice(), SETTINGS.as_slice()].concat(), "is no setting of a limit")?;
+    item.only(&[&[KEY, LIMITS], ENTRY.as_slice(), SETTINGS.as_slice()].concat(), "is no setting of a limit")?;
     let stopped = item.get("stopped").map(|value| value.text("why nothing is allowed")).transpose()?;
     let shared = item.get("shared").map(|value| value.flag()).transpose()?.unwrap_or_default();
     if shared && !of_all_values {
@@ -215,7 +267,7 @@ const EXAMPLE_OF_A_REQUEST: &str = "{\"output\": 4000, \"usd\": 0.5}";
 
 /// The entries of `limits`, or the single entry of the short form. A `stopped` item needs none.
 fn entries(item: &Map<'_>, stopped: bool) -> Result<Vec<Entry>, Fault> {
-    let Some(list) = item.get("limits") else {
+    let Some(list) = item.get(LIMITS) else {
         let nothing = ENTRY.iter().all(|name| item.get(name).is_none());
         return if stopped && nothing { Ok(Vec::new()) } else { Ok(vec![entry(item, None)?]) };
     };

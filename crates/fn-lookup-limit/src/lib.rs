@@ -3,7 +3,9 @@
 mod item;
 mod list;
 mod number;
+mod reach;
 mod scopes;
+mod state;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,11 +17,13 @@ use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::{LimitWindow, Limits, MOST_SCOPES, MOST_WINDOWS, Remedy, ScopeLimit};
 use sentry_lambda::{Failure, cause};
 
-pub use crate::item::{InvalidItem, Item, KEY};
+pub use crate::item::{InvalidItem, Item, KEY, attributes};
 use crate::item::{MOST_ENTRIES, Settings};
-pub use crate::list::{Listed, ListedItem};
+pub use crate::list::{Listed, ListedItem, scope_of_key};
+pub use crate::reach::{KnownModels, Reach, Unreachable, by_key};
 pub use crate::scopes::{BudgetTags, InvalidBudgetTags};
 use crate::scopes::{DEFAULT, ModelScopes, Scope};
+pub use crate::state::{EntryState, State};
 
 /// Maximum number of items that one `BatchGetItem` reads, and of actions in one transaction.
 ///

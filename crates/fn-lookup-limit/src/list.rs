@@ -6,7 +6,7 @@ use sentry_domain::{LimitWindow, Limits};
 use sentry_lambda::{Failure, cause};
 
 use crate::item::{self, Item, KEY, Settings};
-use crate::scopes::DEFAULT;
+use crate::scopes::{DEFAULT, FOUNDATION};
 use crate::{LimitsTable, unavailable};
 
 /// An item of the limits table.
@@ -74,17 +74,24 @@ impl ListedItem {
     /// that of a model, by its metric, id or alias.
     #[must_use]
     pub fn scope(&self) -> String {
-        if !self.key.contains('#') {
-            return of_model(&self.key);
-        }
-        // A key has the values as written or in lower case, and they are encoded already.
-        let parts = self.key.split('+').map(|part| match part.split_once('#') {
-            Some((kind, value)) if kind == "foundation" => format!("{kind}#{value}"),
-            Some((kind, value)) => of_tag(kind, "") + &value.to_lowercase(),
-            None => part.to_owned(),
-        });
-        parts.collect::<Vec<_>>().join("+")
+        scope_of_key(&self.key)
     }
+}
+
+/// The name of the scope of the item with the key `key`. A key without a kind is that of a model, by its metric, id or
+/// alias.
+#[must_use]
+pub fn scope_of_key(key: &str) -> String {
+    if !key.contains('#') {
+        return of_model(key);
+    }
+    // A key has the values as written or in lower case, and they are encoded already.
+    let parts = key.split('+').map(|part| match part.split_once('#') {
+        Some((kind, value)) if kind == FOUNDATION => format!("{kind}#{value}"),
+        Some((kind, value)) => of_tag(kind, "") + &value.to_lowercase(),
+        None => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("+")
 }
 
 impl Listed {

@@ -10,15 +10,15 @@ use thiserror::Error;
 /// The last part of the key of every fallback item.
 pub const DEFAULT: &str = "default";
 /// The kind of the model's scope.
-const MODEL: &str = "model";
+pub const MODEL: &str = "model";
 /// The kind of the foundation model's scope.
-const FOUNDATION: &str = "foundation";
+pub const FOUNDATION: &str = "foundation";
 /// The kind of the user's scope.
-const USER: &str = "user";
+pub const USER: &str = "user";
 /// Longest partition key of a table, in bytes. No item can have a longer key, and reading one is an error.
 ///
 /// Source: Amazon DynamoDB Developer Guide, "Quotas in Amazon DynamoDB".
-const MOST_KEY_BYTES: usize = 2_048;
+pub const MOST_KEY_BYTES: usize = 2_048;
 /// Longest name of a tag in `BudgetTags`, in characters.
 const MOST_NAME_CHARS: usize = 64;
 
@@ -134,6 +134,19 @@ pub enum InvalidBudgetTags {
     /// A name is in the list twice.
     #[error("BudgetTags names {0:?} twice")]
     Twice(String),
+}
+
+impl BudgetTags {
+    /// The names, in the order of the parameter.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// `true` if the tag `name` has budgets.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.names().any(|other| other == name)
+    }
 }
 
 impl FromStr for BudgetTags {

@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 use crate::document::{Complete, Draft};
 use crate::field::Refusal;
-pub use crate::resolve::Resolver;
+pub use crate::resolve::{ModelRefusal, Resolver};
 
 /// Checks `document`. Returns the tagged request, or the answer that describes the problem.
 ///

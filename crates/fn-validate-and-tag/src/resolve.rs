@@ -24,7 +24,14 @@ pub struct ModelRefusal {
 }
 
 impl ModelRefusal {
+    /// The reason: the end of a sentence.
+    #[must_use]
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+
     /// The refusal at `path`, the field that names the model.
+    #[must_use]
     pub fn at(self, path: String) -> Refusal {
         let problem = format!("names no model that can be called: {}", self.problem);
         Refusal { code: ErrorCode::UnknownModel, path, problem, details: self.details }

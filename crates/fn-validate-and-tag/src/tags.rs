@@ -1,6 +1,7 @@
 //! The rules for the tags of a request.
 
 use sentry_contract::request::Tags;
+use sentry_contract::tag_value::usable;
 use serde_json::Value;
 
 use crate::field::{Field, Refusal};
@@ -8,8 +9,6 @@ use crate::field::{Field, Refusal};
 /// Limit of tags in a document. With the sentry's own tags, they still fit the 16 pairs of Converse's
 /// `requestMetadata`.
 const MOST_TAGS: usize = 12;
-/// Longest name and longest value of a tag, in characters.
-const MOST_CHARS: usize = 255;
 /// Longest idempotency key, in characters.
 const MOST_REQUEST_ID_CHARS: usize = 64;
 /// Tags that only the sentry writes.
@@ -67,25 +66,4 @@ fn usable_name(name: &str) -> Result<(), String> {
         return Err("has a name that must have ASCII characters only".to_owned());
     }
     usable(name).map_err(|problem| format!("has a name that {problem}"))
-}
-
-/// Checks that `text` can be the value of a tag. Values that look the same must be the same. Metrics encode the
-/// characters that their dimensions cannot hold.
-fn usable(text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        Err("must not be empty".to_owned())
-    } else if text.chars().count() > MOST_CHARS {
-        Err(format!("must have at most {MOST_CHARS} characters"))
-    } else if text.chars().any(char::is_control) {
-        Err("must have no control characters".to_owned())
-    } else if text.starts_with(':') {
-        Err("must not start with a colon".to_owned())
-    } else if text.trim().is_empty() {
-        Err("must have a character that is not a space".to_owned())
-    } else if text.trim() != text {
-        // Two values that look the same would have two budgets.
-        Err("must not begin or end with a space".to_owned())
-    } else {
-        Ok(())
-    }
 }

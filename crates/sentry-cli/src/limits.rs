@@ -1,14 +1,44 @@
 //! `sentry limits`: the items of the limits table.
 
 mod backtest;
+mod bulk;
+pub mod change;
+pub mod edit;
+pub mod file;
+pub mod reach;
+mod show;
+pub mod store;
+mod yaml;
 
 use crate::cli::Global;
 use crate::failure::Failure;
 
 #[derive(clap::Subcommand)]
 pub enum Task {
-    /// List
+    /// Show all limits, with their state and who changed them
     List,
+    /// Show one item
+    Get(edit::KeyArgs),
+    /// Add an item, or change its limits. The difference is shown and asked for
+    ///
+    /// Examples:
+    ///   sentry limits set default --limit usd=100
+    ///   sentry limits set costCenter#support --limit usd=500 --window month --alert-at 80,100 --owner jo
+    ///   sentry limits set user#jo --json '{"limit": {"requests": 100}, "window": "day"}'
+    #[command(verbatim_doc_comment)]
+    Set(Box<edit::SetArgs>),
+    /// Remove an item
+    Rm(edit::KeyArgs),
+    /// Give the table the items of a file: plan, ask, apply
+    ///
+    /// A second import of the same file changes nothing. A stop or a raise that was made with `stop` or `raise` stays.
+    Import(bulk::ImportArgs),
+    /// Write the items to a file that `import` reads, as YAML or with --output json as JSON
+    Export(bulk::ExportArgs),
+    /// Show who changed an item, when, and how
+    History(edit::KeyArgs),
+    /// Name every item that no request can reach, with the reason. Exits with 1 if there is one
+    Lint(bulk::LintArgs),
     /// Find out what proposed limits would have denied in a past month
     Backtest(backtest::Args),
 }
@@ -16,7 +46,14 @@ pub enum Task {
 /// Runs the command.
 pub async fn run(global: &Global, task: &Task) -> Result<(), Failure> {
     match task {
+        Task::List => show::list(global).await,
+        Task::Get(args) => show::get(global, args).await,
+        Task::Set(args) => edit::set(global, args).await,
+        Task::Rm(args) => edit::rm(global, args).await,
+        Task::Import(args) => bulk::import(global, args).await,
+        Task::Export(args) => bulk::export(global, args).await,
+        Task::History(args) => show::history(global, args).await,
+        Task::Lint(args) => bulk::lint(global, args).await,
         Task::Backtest(args) => backtest::run(global, args).await,
-        Task::List => Err(Failure::Refused("not built yet".to_owned())),
     }
 }

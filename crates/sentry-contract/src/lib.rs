@@ -11,6 +11,7 @@ pub mod scope;
 pub mod sealed;
 pub mod sizes;
 pub mod states;
+pub mod tag_value;
 pub mod tools;
 pub mod usage;
 

@@ -101,6 +101,7 @@ pub fn metric_of(name: &str) -> &str {
 }
 
 /// The model id behind a cross-Region profile id. Any other id is returned unchanged.
+#[must_use]
 pub fn without_region_group(id: &str) -> &str {
     split(id).map_or(id, |(_, model)| model)
 }

@@ -9,4 +9,4 @@ pub use catalogue::{
     Addition, AdditionError, Cache, Catalogue, InvalidCatalogue, InvalidEntry, Patches, PictureRule, Reasoning,
     Replaced, ResolveError, Resolved, Retiring, Sampling, Takes, Thinking, TokenLimits,
 };
-pub use ids::{home_of_profile, source_of_profile};
+pub use ids::{REGION_GROUPS, home_of_profile, source_of_profile, without_region_group};

@@ -10,7 +10,7 @@ use super::{Item, Usd};
 use crate::number::{dollars, whole};
 
 /// Fields for notes of administrators and their tools. They have no effect.
-const NOTES: [&str; 5] = ["note", "owner", "updatedBy", "updatedAt", "ttl"];
+pub const NOTES: [&str; 5] = ["note", "owner", "updatedBy", "updatedAt", "ttl"];
 /// Prefixes of other notes: the administrator's own, and those that AWS writes.
 const NOTE_PREFIXES: [&str; 2] = ["_", "aws:"];
 
