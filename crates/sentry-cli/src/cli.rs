@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sentry_report::{Grouping, Month};
 
-use crate::{ask, budget, completions, limits, models, profiles, prove, status, stop};
+use crate::{ask, budget, completions, limits, models, profiles, stop};
 
 /// Asks, limits, budgets, profiles, models, and reports of a cost sentry
 #[derive(Parser)]
@@ -73,16 +73,12 @@ pub enum Task {
     Raise(stop::RaiseArgs),
     /// Show what is used, held and left of the budgets
     Budget(budget::Args),
-    /// Show that a budget cannot be overrun, and who can bypass the sentry
-    Prove(prove::Args),
     /// Create and change application inference profiles, which put the spend on the bill by tags
     #[command(subcommand)]
     Profiles(profiles::Task),
     /// Show, add, and check the models that can be called, with their prices
     #[command(subcommand)]
     Models(models::Task),
-    /// Check the stack: what is deployed, what is missing, and what will end
-    Status(status::Args),
     /// Write the report of a month: spend, budgets, forecast, and why the bill differs
     Report(ReportArgs),
     /// Show the usage of a scope by day, or of all values of a tag

@@ -1,6 +1,5 @@
 //! `sentry limits`: the items of the limits table.
 
-mod backtest;
 mod bulk;
 pub mod change;
 pub mod edit;
@@ -39,8 +38,6 @@ pub enum Task {
     History(edit::KeyArgs),
     /// Name every item that no request can reach, with the reason. Exits with 1 if there is one
     Lint(bulk::LintArgs),
-    /// Find out what proposed limits would have denied in a past month
-    Backtest(backtest::Args),
 }
 
 /// Runs the command.
@@ -54,6 +51,5 @@ pub async fn run(global: &Global, task: &Task) -> Result<(), Failure> {
         Task::Export(args) => bulk::export(global, args).await,
         Task::History(args) => show::history(global, args).await,
         Task::Lint(args) => bulk::lint(global, args).await,
-        Task::Backtest(args) => backtest::run(global, args).await,
     }
 }

@@ -13,10 +13,8 @@ mod models;
 mod output;
 mod profiles;
 mod progress;
-mod prove;
 mod report;
 mod stack;
-mod status;
 mod stop;
 mod trace;
 mod usage;
@@ -47,10 +45,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Task::Resume(args) => stop::resume(&cli.global, args).await,
         Task::Raise(args) => stop::raise(&cli.global, args).await,
         Task::Budget(args) => budget::run(&cli.global, args).await,
-        Task::Prove(args) => prove::run(&cli.global, args).await,
         Task::Profiles(task) => profiles::run(&cli.global, task).await,
         Task::Models(task) => models::run(&cli.global, task).await,
-        Task::Status(args) => status::run(&cli.global, args).await,
         Task::Report(args) => report::run(&cli.global, args).await,
         Task::Usage(args) => usage::run(&cli.global, args).await,
         Task::Trace(args) => trace::run(&cli.global, args).await,
