@@ -125,9 +125,10 @@ fn tokens(answer: &Value) -> String {
     }
     let count = |name: &str| text(answer, &format!("/usage/{name}"));
     let cached = [("cacheReadInputTokens", "from the cache"), ("cacheWriteInputTokens", "to the cache")];
+    let mut counted = vec![format!("{} in", count("inputTokens")), format!("{} out", count("outputTokens"))];
     let cached = cached.iter().map(|(name, what)| (count(name), what)).filter(|(count, _)| count != "0");
-    let cached: String = cached.map(|(count, what)| format!(", {count} {what}")).collect();
-    format!("{} in, {} out{cached}", count("inputTokens"), count("outputTokens"))
+    counted.extend(cached.map(|(count, what)| format!("{count} {what}")));
+    counted.join(", ")
 }
 
 fn cost(answer: &Value) -> String {

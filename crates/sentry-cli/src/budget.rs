@@ -124,10 +124,10 @@ fn of_scope(
     let name = match wanted.split_once('#') {
         Some((kind, _)) if kind.eq_ignore_ascii_case("model") => scope.to_owned(),
         Some(_) => lower_values(scope),
-        None => catalogue
-            .resolve(scope, &stack.region, now.date_naive())
-            .map(|resolved| format!("{MODEL}{}", resolved.model.model_metric))
-            .unwrap_or_else(|_| format!("{MODEL}{scope}")),
+        None => match catalogue.resolve(scope, &stack.region, now.date_naive()) {
+            Ok(resolved) => format!("{MODEL}{}", resolved.model.model_metric),
+            Err(_) => format!("{MODEL}{scope}"),
+        },
     };
     let days = DaysByScope::from([(name.clone(), Vec::new())]);
     let found = known(items, catalogue, &stack.region, &days, now).budgets;

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sentry_report::{Grouping, Month};
 
-use crate::{ask, budget, completions, limits, models, profiles, stop};
+use crate::{ask, budget, completions, limits, models, profiles, prove, stop};
 
 /// Asks, limits, budgets, profiles, models, and reports of a cost sentry
 #[derive(Parser)]
@@ -61,7 +61,7 @@ pub enum Output {
 #[derive(Subcommand)]
 pub enum Task {
     /// Send a request, or find out what would be decided
-    Ask(ask::Args),
+    Ask(Box<ask::Args>),
     /// Show, change, check, and try out the limits
     #[command(subcommand)]
     Limits(limits::Task),
@@ -73,6 +73,8 @@ pub enum Task {
     Raise(stop::RaiseArgs),
     /// Show what is used, held and left of the budgets
     Budget(budget::Args),
+    /// Send many requests at once on a budget for a few, and check that no more are admitted
+    Prove(prove::Args),
     /// Create and change application inference profiles, which put the spend on the bill by tags
     #[command(subcommand)]
     Profiles(profiles::Task),

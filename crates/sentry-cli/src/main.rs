@@ -13,6 +13,7 @@ mod models;
 mod output;
 mod profiles;
 mod progress;
+mod prove;
 mod report;
 mod stack;
 mod stop;
@@ -45,6 +46,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Task::Resume(args) => stop::resume(&cli.global, args).await,
         Task::Raise(args) => stop::raise(&cli.global, args).await,
         Task::Budget(args) => budget::run(&cli.global, args).await,
+        Task::Prove(args) => prove::run(&cli.global, args).await,
         Task::Profiles(task) => profiles::run(&cli.global, task).await,
         Task::Models(task) => models::run(&cli.global, task).await,
         Task::Report(args) => report::run(&cli.global, args).await,
