@@ -29,9 +29,10 @@ use serde_json::value::RawValue;
 use tracing::error;
 use uuid::Uuid;
 
+pub use crate::additions::{AttributeItem, KEY, read_addition};
 use crate::document::{Complete, Draft};
 use crate::field::Refusal;
-pub use crate::resolve::Resolver;
+pub use crate::resolve::{ModelRefusal, Resolver};
 
 /// Checks `document`. Returns the tagged request, or the answer that describes the problem.
 ///

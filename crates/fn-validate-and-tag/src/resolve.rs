@@ -24,6 +24,12 @@ pub struct ModelRefusal {
 }
 
 impl ModelRefusal {
+    /// The reason: the end of a sentence.
+    #[must_use]
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+
     /// The refusal at `path`, the field that names the model.
     pub fn at(self, path: String) -> Refusal {
         let problem = format!("names no model that can be called: {}", self.problem);

@@ -10,3 +10,4 @@ pub use catalogue::{
     Replaced, ResolveError, Resolved, Retiring, Sampling, Takes, Thinking, TokenLimits,
 };
 pub use ids::{home_of_profile, source_of_profile};
+pub use ids::{partition, region_group};
