@@ -187,11 +187,8 @@ pub async fn create(bedrock: &Client, table: &CatalogueTable, wanted: &Wanted) -
         Err(error) => {
             let failure = Failure::of_call("the profile cannot be created, and no alias was written", &error);
             // Bedrock may have created it although its answer was lost.
-            return Err(if error.as_service_error().is_some() {
-                failure
-            } else {
-                lost(bedrock, table, wanted, failure).await
-            });
+            let is_refused = error.raw_response().is_some_and(|answer| answer.status().is_client_error());
+            return Err(if is_refused { failure } else { lost(bedrock, table, wanted, failure).await });
         }
     };
     match finish(bedrock, table, wanted, &arn).await {
@@ -238,13 +235,20 @@ async fn undo(bedrock: &Client, table: &CatalogueTable, wanted: &Wanted, arn: &s
     })
 }
 
-/// Removes a profile whose creation was not answered.
+/// Removes a profile whose creation was not answered. A profile with other tags is somebody else's.
 async fn lost(bedrock: &Client, table: &CatalogueTable, wanted: &Wanted, failure: Failure) -> Failure {
-    match directory::profiles(bedrock).await {
-        Ok(profiles) => match profiles.into_iter().find(|profile| profile.name == wanted.name) {
-            Some(profile) => undo(bedrock, table, wanted, &profile.arn, failure).await,
-            None => failure,
-        },
+    let found = async {
+        let profiles = directory::profiles(bedrock).await?.into_iter();
+        for profile in profiles.filter(|profile| profile.name == wanted.name) {
+            if directory::tags_of(bedrock, &profile.arn).await? == wanted.tags {
+                return Ok(Some(profile.arn));
+            }
+        }
+        Ok::<_, Failure>(None)
+    };
+    match found.await {
+        Ok(Some(arn)) => undo(bedrock, table, wanted, &arn, failure).await,
+        Ok(None) => failure,
         Err(_) => reworded(failure, |text| {
             format!(
                 "{text}. The profile {name} may exist nevertheless; look with `sentry profiles show {name}`, and remove it with \

@@ -1,7 +1,7 @@
 //! A creation that fails at one of its steps.
 
 use aws_sdk_bedrock::error::ErrorMetadata;
-use aws_sdk_bedrock::operation::create_inference_profile::{CreateInferenceProfileError, CreateInferenceProfileOutput};
+use aws_sdk_bedrock::operation::create_inference_profile::CreateInferenceProfileOutput;
 use aws_sdk_bedrock::operation::delete_inference_profile::{DeleteInferenceProfileError, DeleteInferenceProfileOutput};
 use aws_sdk_bedrock::operation::get_inference_profile::{GetInferenceProfileError, GetInferenceProfileOutput};
 use aws_sdk_bedrock::operation::list_inference_profiles::ListInferenceProfilesOutput;
@@ -147,8 +147,7 @@ async fn a_failed_undo_names_what_remains_and_the_command_that_removes_it() {
 #[tokio::test]
 async fn a_creation_without_an_answer_is_looked_for_and_removed() {
     let silent = mock!(Client::create_inference_profile).then_http_response(|| {
-        let body = aws_sdk_bedrock::primitives::SdkBody::from("not json");
-        aws_sdk_bedrock::config::http::HttpResponse::new(201.try_into().unwrap(), body)
+        aws_sdk_bedrock::config::http::HttpResponse::new(201.try_into().unwrap(), "not json".into())
     });
     let listed = mock!(Client::list_inference_profiles).then_output(|| {
         let profile = InferenceProfileSummary::builder()
@@ -160,9 +159,12 @@ async fn a_creation_without_an_answer_is_looked_for_and_removed() {
             .r#type(InferenceProfileType::Application);
         ListInferenceProfilesOutput::builder().inference_profile_summaries(profile.build().unwrap()).build()
     });
-    let deleted = deleted();
-    run(&[&silent, &listed, &deleted], &[&no_alias()]).await.unwrap_err();
+    let deleted = self::deleted();
+    run(&[&silent, &listed, &tagged("sales"), &deleted], &[&no_alias()]).await.unwrap_err();
     assert_eq!(deleted.num_calls(), 1);
+    let deleted = self::deleted();
+    run(&[&silent, &listed, &tagged("support"), &deleted], &[&no_alias()]).await.unwrap_err();
+    assert_eq!(deleted.num_calls(), 0, "a profile of somebody else stays");
 }
 
 #[tokio::test]
