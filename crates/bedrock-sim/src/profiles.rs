@@ -1,5 +1,7 @@
 //! Application inference profiles: the part of Bedrock's control plane that the sentry and its operators use.
 
+pub mod tagging;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
@@ -196,9 +198,17 @@ pub struct ListQuery {
     /// `APPLICATION` or `SYSTEM_DEFINED`. SDKs send this parameter as `type` instead of `typeEquals`.
     #[serde(alias = "typeEquals")]
     r#type: Option<String>,
+    #[serde(rename = "maxResults")]
+    max_results: Option<usize>,
+    /// The number of profiles on the pages before.
+    #[serde(rename = "nextToken")]
+    next_token: Option<usize>,
 }
 
-/// Handles `GET /inference-profiles`. All profiles are on one page.
+/// Profiles on a page of a request without `maxResults`.
+const PAGE: usize = 100;
+
+/// Handles `GET /inference-profiles`.
 pub async fn list(State(profiles): State<Arc<Profiles>>, Query(query): Query<ListQuery>) -> Json<Value> {
     let summaries: Vec<Value> = match query.r#type.as_deref() {
         None | Some("APPLICATION") => {
@@ -206,7 +216,15 @@ pub async fn list(State(profiles): State<Arc<Profiles>>, Query(query): Query<Lis
         }
         Some(_) => Vec::new(),
     };
-    Json(json!({"inferenceProfileSummaries": summaries}))
+    let (start, size) = (query.next_token.unwrap_or_default(), query.max_results.unwrap_or(PAGE).max(1));
+    let end = start.saturating_add(size);
+    let next = (end < summaries.len()).then(|| end.to_string());
+    let page: Vec<Value> = summaries.into_iter().skip(start).take(size).collect();
+    let mut answer = json!({"inferenceProfileSummaries": page});
+    if let (Some(next), Some(answer)) = (next, answer.as_object_mut()) {
+        answer.insert("nextToken".to_owned(), next.into());
+    }
+    Json(answer)
 }
 
 /// Handles `POST /listTagsForResource`, `ListTagsForResource`.

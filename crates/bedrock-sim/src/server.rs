@@ -76,6 +76,9 @@ fn router(sim: Arc<Sim>) -> Router {
         .route("/inference-profiles", post(profiles::create).get(profiles::list))
         .route("/inference-profiles/{identifier}", get(profiles::get).delete(profiles::delete))
         .route("/listTagsForResource", post(profiles::list_tags))
+        .route("/tagResource", post(profiles::tagging::tag))
+        .route("/untagResource", post(profiles::tagging::untag))
+        .route("/", post(profiles::tagging::get_resources))
         .with_state(Arc::clone(&sim.profiles));
     let clock = get(controls::clock).post(controls::set_clock).with_state(Arc::clone(&sim.clock));
     let exchanges = get(recorder::exchanges).with_state(Arc::clone(&sim.recorder));

@@ -82,7 +82,12 @@ async fn the_alias_is_written_last() {
 
 #[tokio::test]
 async fn a_refused_creation_has_nothing_to_undo() {
-    let refused = mock!(Client::create_inference_profile).then_error(|| CreateInferenceProfileError::generic(denied()));
+    let refused = mock!(Client::create_inference_profile).then_http_response(|| {
+        let body = r#"{"__type": "AccessDeniedException", "message": "no"}"#;
+        let mut answer = aws_sdk_bedrock::config::http::HttpResponse::new(403.try_into().unwrap(), body.into());
+        answer.headers_mut().insert("x-amzn-errortype", "AccessDeniedException");
+        answer
+    });
     let (put, deleted) = (put(), deleted());
     let failure = run(&[&refused, &deleted], &[&put]).await.unwrap_err();
     assert!(failure.to_string().contains("AccessDenied"), "{failure}");
