@@ -31,6 +31,7 @@ impl ModelRefusal {
     }
 
     /// The refusal at `path`, the field that names the model.
+    #[must_use]
     pub fn at(self, path: String) -> Refusal {
         let problem = format!("names no model that can be called: {}", self.problem);
         Refusal { code: ErrorCode::UnknownModel, path, problem, details: self.details }
@@ -95,8 +96,9 @@ impl Resolver {
     pub async fn resolve(&self, requested: &str, today: NaiveDate, at: Instant) -> Result<Answer, Failure> {
         let name = Name { requested, today, at };
         let found = self.catalogue.resolve(requested, &self.region, today);
-        match (&found, Addition::alias_key(requested)) {
-            (Err(ResolveError::Unknown), Some(alias)) => match self.additions.find(&alias, at).await? {
+        let of_table = matches!(found, Err(ResolveError::Unknown)) || self.catalogue.gives_way(requested);
+        match Addition::alias_key(requested).filter(|_| of_table) {
+            Some(alias) => match self.additions.find(&alias, at).await? {
                 Ok(Some(alias)) => {
                     let target = alias.target().unwrap_or(requested);
                     let found = self.catalogue.resolve_id(requested, target, &self.region, today);
@@ -105,7 +107,7 @@ impl Resolver {
                 Ok(None) => self.model_or_profile(&name, requested, found).await,
                 Err(invalid) => Ok(Err(invalid.into())),
             },
-            _ => self.model_or_profile(&name, requested, found).await,
+            None => self.model_or_profile(&name, requested, found).await,
         }
     }
 

@@ -54,10 +54,10 @@ impl Whole {
     /// The model `name` of the catalogue, with the item of the table that describes it.
     fn model(&self, name: &str) -> Result<Resolved, String> {
         let key = self.catalogue.item_key(name, &self.region, self.today);
-        if let Some((key, item)) = key.and_then(|key| self.items.get_key_value(&key)) {
-            if let Some(resolved) = self.added(name, key, item)? {
-                return Ok(resolved);
-            }
+        if let Some((key, item)) = key.and_then(|key| self.items.get_key_value(&key))
+            && let Some(resolved) = self.added(name, key, item)?
+        {
+            return Ok(resolved);
         }
         self.catalogue.resolve(name, &self.region, self.today).map_err(|error| error.to_string())
     }

@@ -121,7 +121,8 @@ async fn check(stack: &Stack, key: &str, addition: &Addition) -> Result<(), Fail
     if Addition::alias_key(name).is_none() {
         return Err(refused(format!("{name:?} cannot be an alias; use letters of ASCII, digits, hyphens and dots")));
     }
-    if !matches!(catalogue.resolve(name, &stack.region, today), Err(ResolveError::Unknown)) {
+    let is_unknown = matches!(catalogue.resolve(name, &stack.region, today), Err(ResolveError::Unknown));
+    if !is_unknown && !catalogue.gives_way(name) {
         return Err(refused(format!("{name} is a name of the catalogue already, so no request would reach the alias")));
     }
     // An alias of an alias is not followed.

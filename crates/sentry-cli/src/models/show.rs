@@ -77,7 +77,11 @@ fn row(global: &Global, name: &str, id: &str, resolved: Result<Resolved, String>
         Err(problem) => return plain(global, name, id, from, &problem),
     };
     let price = resolved.model.price.map(|price| price.rates);
-    let note = if price.is_none() {
+    let answered_by;
+    let note = if let Some(replaced) = &resolved.replaced {
+        answered_by = format!("answered by {}", replaced.by);
+        &answered_by
+    } else if price.is_none() {
         "no price"
     } else if from == "table" {
         "table"
@@ -130,7 +134,7 @@ pub async fn show(global: &Global, args: &ShowArgs) -> Result<(), Failure> {
     let rates = resolved.model.price.map(|price| price.rates);
     let rate = |rate: Option<String>| rate.unwrap_or_else(|| "unknown".to_owned());
     let own_price = resolved.model.price_source != sentry_contract::request::PriceSource::Catalogue;
-    let origin = whole.catalogue.price_origin(resolved.model.foundation.as_deref().unwrap_or(id), &whole.region);
+    let origin = whole.catalogue.price_origin(id, &whole.region);
     let source = match (own_price, origin) {
         (true, _) => "the catalogue table".to_owned(),
         (false, Some(origin)) => format!("{} (read {})", origin.source, origin.read),

@@ -118,8 +118,9 @@ pub async fn run(global: &Global, args: &CreateArgs) -> Result<(), Failure> {
 
 /// Refuses an alias that would replace a name, or that no request would reach.
 async fn check_alias_is_free(stack: &Stack, table: &CatalogueTable, alias: &str) -> Result<(), Failure> {
-    let known = stack.catalogue()?.resolve(alias, &stack.region, Utc::now().date_naive());
-    if !matches!(known, Err(ResolveError::Unknown)) {
+    let catalogue = stack.catalogue()?;
+    let known = catalogue.resolve(alias, &stack.region, Utc::now().date_naive());
+    if !matches!(known, Err(ResolveError::Unknown)) && !catalogue.gives_way(alias) {
         return Err(Failure::Refused(format!(
             "{alias} is a name of the catalogue already, so no request would reach the profile. Choose another --alias"
         )));

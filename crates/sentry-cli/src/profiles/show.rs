@@ -53,25 +53,16 @@ pub async fn list(global: &Global, args: &ListArgs) -> Result<(), Failure> {
         let value = |key: &str| known.get(key).cloned().unwrap_or_default();
         let (application, environment) = (value(Tags::APPLICATION_ID), value(Tags::ENVIRONMENT));
         let aliases = aliases_of(&items, &profile.arn).join(" ");
-        let mut row = vec![
-            profile.name,
-            profile.id,
-            profile.model.unwrap_or_default(),
-            center,
-            application,
-            environment,
-            aliases,
-        ];
+        let model = profile.model.unwrap_or_default();
+        let mut row = vec![profile.name, profile.id, center, aliases, model];
         if global.output != Output::Table {
-            row.push(joined(&known));
-            row.push(profile.arn);
+            row.extend([application, environment, joined(&known), profile.arn]);
         }
         rows.push(row);
     }
-    let mut columns: Vec<Column> =
-        ["name", "id", "model", "costCenter", "application", "environment", "aliases"].map(Column::text).into();
+    let mut columns: Vec<Column> = ["name", "id", "costCenter", "aliases", "model"].map(Column::text).into();
     if global.output != Output::Table {
-        columns.extend(["tags", "arn"].map(Column::text));
+        columns.extend(["application", "environment", "tags", "arn"].map(Column::text));
     }
     Table { columns, rows }.print(global.output)?;
     if young > 0 {

@@ -37,6 +37,13 @@ impl Catalogue {
         known
     }
 
+    /// `true` if an alias of this name in the catalogue table is used instead of the catalogue's. These are the names that
+    /// stand for a purpose, such as `sales`, and not for a model.
+    #[must_use]
+    pub fn gives_way(&self, name: &str) -> bool {
+        self.common.aliases.contains_key(name)
+    }
+
     /// Where the price of `model_id` in `region` is from. `None` if the catalogue has no price there.
     #[must_use]
     pub fn price_origin(&self, model_id: &str, region: &str) -> Option<PriceOrigin<'_>> {
