@@ -1,8 +1,10 @@
 """The command `sentry` creates profiles and aliases, lists all of them, and changes the catalogue table."""
 
 import csv
+import http.server
 import io
 import json
+import threading
 from dataclasses import replace
 
 import pytest
@@ -138,8 +140,12 @@ def test_entries_of_the_catalogue_table(command, clean):
     assert "Nothing was changed" not in command("--yes", "models", "add", "--alias", alias, "--target", LITE)
     assert alias in as_json(command, "models", "show", alias)["aliases"].split()
     names = {row["name"]: row for row in as_json(command, "models", "list")}
-    assert names[f"alias#{alias}"]["id"] == LITE and names["nova-lite"]["inputPrice"]
+    assert names[f"alias#{alias}"]["id"] == LITE and names["nova-lite"]["input"]
     assert "contextWindo" in command("--yes", "models", "add", "--json", f'{{"entry": "{LITE}", "contextWindo": 1}}', code=2)
+    shown = command.on_a_terminal("models", "list")
+    assert max(map(len, shown.splitlines())) <= 80
+    rows = list(csv.DictReader(io.StringIO(command("--output", "csv", "models", "list"))))
+    assert {row["name"] for row in rows} == set(names)
     command("--yes", "models", "rm", alias)
     assert "no entry" in command("--yes", "models", "rm", alias, code=1)
 
@@ -152,6 +158,33 @@ def test_a_bad_entry_is_an_error_of_the_check(sentry, command, clean):
     assert "2 entries" in command("models", "check", code=1)
     (row,) = [row for row in as_json(command, "models", "list") if row["name"] == f"alias#{broken}"]
     assert row["note"].startswith("INVALID")
+
+
+def test_a_missing_permission_is_named(command, clean):
+    class Refusing(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = b'{"message": "not authorized to perform bedrock:ListInferenceProfiles"}'
+            self.send_response(403)
+            self.send_header("x-amzn-errortype", "AccessDeniedException")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        before = clean()
+        create = ("--yes", "profiles", "create", "--cost-center", "sales", "--model", "nova-lite")
+        for arguments in (("profiles", "list"), ("profiles", "show", "sales"), create):
+            text = command(*arguments, code=1, AWS_ENDPOINT_URL_BEDROCK=url)
+            assert "AccessDeniedException" in text and "Ask for the permission" in text
+        assert clean() == before
+        server.shutdown()
 
 
 @pytest.mark.parametrize("group", ["profiles", "models"])

@@ -14,6 +14,9 @@ use crate::output::{self, Column, Table};
 use crate::profiles::{record, resolver};
 use crate::stack::Stack;
 
+/// Mark of an entry that cannot be understood.
+const INVALID: &str = "INVALID";
+
 #[derive(clap::Args)]
 pub struct ShowArgs {
     /// Alias, id or ARN, as a request names its model
@@ -52,16 +55,17 @@ pub async fn list(global: &Global) -> Result<(), Failure> {
             Ok(None) => match whole.added(key, key, item) {
                 Ok(Some(resolved)) => row(global, key, key, Ok(resolved), "table"),
                 Ok(None) => plain(global, key, key, "table", ""),
-                Err(problem) => plain(global, key, key, "table", &format!("INVALID: {problem}")),
+                Err(problem) => plain(global, key, key, "table", &format!("{INVALID}: {problem}")),
             },
-            Err(invalid) => plain(global, key, key, "table", &format!("INVALID: {invalid}")),
+            Err(invalid) => plain(global, key, key, "table", &format!("{INVALID}: {invalid}")),
         });
     }
     let mut columns: Vec<Column> = ["name", "id"].map(Column::text).into();
-    columns.extend(["inputPrice", "outputPrice"].map(Column::dollars));
-    columns.extend(["ends", "note"].map(Column::text));
+    columns.extend(["input", "output"].map(Column::dollars));
+    columns.push(Column::text("note"));
     if global.output != Output::Table {
         columns.extend([
+            Column::text("ends"),
             Column::text("family"),
             Column::count("contextWindow"),
             Column::count("outputLimit"),
@@ -77,10 +81,13 @@ fn row(global: &Global, name: &str, id: &str, resolved: Result<Resolved, String>
         Err(problem) => return plain(global, name, id, from, &problem),
     };
     let price = resolved.model.price.map(|price| price.rates);
-    let answered_by;
+    let (answered_by, ending);
     let note = if let Some(replaced) = &resolved.replaced {
         answered_by = format!("answered by {}", replaced.by);
         &answered_by
+    } else if let Some(retiring) = &resolved.retiring {
+        ending = format!("ends {}", retiring.ends);
+        &ending
     } else if price.is_none() {
         "no price"
     } else if from == "table" {
@@ -93,11 +100,11 @@ fn row(global: &Global, name: &str, id: &str, resolved: Result<Resolved, String>
         resolved.model.model_id,
         price.map(|rates| rates.input.to_string()).unwrap_or_default(),
         price.map(|rates| rates.output.to_string()).unwrap_or_default(),
-        resolved.ends.map(|day| day.to_string()).unwrap_or_default(),
         note.to_owned(),
     ];
     if global.output != Output::Table {
         let tokens = |tokens: Option<u32>| tokens.map(|tokens| tokens.to_string()).unwrap_or_default();
+        row.push(resolved.ends.map(|day| day.to_string()).unwrap_or_default());
         row.push(resolved.model.family.name().to_owned());
         row.push(tokens(resolved.limits.context_window));
         row.push(tokens(resolved.limits.output));
@@ -107,9 +114,16 @@ fn row(global: &Global, name: &str, id: &str, resolved: Result<Resolved, String>
 }
 
 fn plain(global: &Global, name: &str, id: &str, from: &str, note: &str) -> Vec<String> {
-    let mut row: Vec<String> = [name, id, "", "", "", note].map(str::to_owned).into();
+    // The whole reason is in the other forms, and `show` and `check` have it.
+    let short = match note {
+        _ if global.output != Output::Table => note,
+        _ if note.starts_with(INVALID) => INVALID,
+        "profile" => note,
+        _ => "not callable",
+    };
+    let mut row: Vec<String> = [name, id, "", "", short].map(str::to_owned).into();
     if global.output != Output::Table {
-        row.extend(["", "", "", from].map(str::to_owned));
+        row.extend(["", "", "", "", from].map(str::to_owned));
     }
     row
 }
