@@ -156,3 +156,36 @@ pub fn aliases_of(items: &BTreeMap<String, AttributeItem>, target: &str) -> Vec<
 fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::error::ErrorMetadata;
+    use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
+    use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
+    use aws_smithy_mocks::{RuleMode, mock};
+    use test_support::mock_client;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_names_every_field_that_was_read() {
+        let put = mock!(Client::put_item)
+            .match_requests(|request| request.condition_expression() == Some("#f0 = :v0 AND #f1 = :v1"))
+            .then_output(|| PutItemOutput::builder().build());
+        let table = CatalogueTable::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&put]), "t".to_owned());
+        let item = |target| alias_item("alias#a", target);
+        table.put("alias#a", item("amazon.b"), Some(&item("amazon.a"))).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_second_of_two_administrators_is_told() {
+        let put = mock!(Client::put_item).then_error(|| {
+            let meta = ErrorMetadata::builder().code("ConditionalCheckFailedException").build();
+            let error = ConditionalCheckFailedException::builder().meta(meta).build();
+            PutItemError::ConditionalCheckFailedException(error)
+        });
+        let table = CatalogueTable::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&put]), "t".to_owned());
+        let failure = table.put("alias#a", alias_item("alias#a", "amazon.a"), None).await.unwrap_err();
+        assert!(matches!(failure, Failure::Conflict(_)), "{failure}");
+    }
+}
