@@ -1,10 +1,12 @@
 """The command `sentry` creates profiles and aliases, lists all of them, and changes the catalogue table."""
 
 import csv
+import http.client
 import http.server
 import io
 import json
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -71,7 +73,8 @@ def test_cost_centers_are_models(sentry, command, clean):
 
 
 def test_the_name_of_a_cost_center_in_the_articles_can_mean_a_profile(sentry, command, clean):
-    made = as_json(command, "--yes", "profiles", "create", "--cost-center", "sales", "--model", "nova-lite", "--alias", "sales")
+    create = ("profiles", "create", "--cost-center", "sales", "--model", "nova-lite", "--alias", "sales")
+    made = as_json(command, "--yes", *create)
     assert as_json(command, "models", "show", "sales")["id"] == made["arn"]
     command("--yes", "profiles", "delete", "sales", "--with-alias")
     assert as_json(command, "models", "show", "sales")["id"] == LITE
@@ -84,7 +87,8 @@ def test_a_refused_creation_leaves_nothing(command, clean):
     before = clean()
     assert "already" in command("--yes", *create, "--name", unique("other"), "--alias", alias, code=1)
     assert "already" in command("--yes", *create, "--name", alias, code=1)
-    assert "name of the catalogue" in command("--yes", *create, "--name", unique("other"), "--alias", "nova-lite", code=1)
+    taken = command("--yes", *create, "--name", unique("other"), "--alias", "nova-lite", code=1)
+    assert "name of the catalogue" in taken
     assert "no model that can be called" in command("--yes", *create[:-1], "no-such-model", code=1)
     assert "application inference profile" in command("--yes", *create[:-1], alias, code=1)
     assert "two separators" in command("--yes", *create, "--name", "a--b", code=2)
@@ -135,13 +139,15 @@ def test_every_profile_is_listed_with_its_tags(command, bedrock, clean):
 def test_entries_of_the_catalogue_table(command, clean):
     alias = unique("fast")
     assert "names no model" in command("--yes", "models", "add", "--alias", alias, "--target", "us.no.such", code=1)
-    assert "name of the catalogue" in command("--yes", "models", "add", "--alias", "nova-lite", "--target", LITE, code=1)
+    taken = command("--yes", "models", "add", "--alias", "nova-lite", "--target", LITE, code=1)
+    assert "name of the catalogue" in taken
     command("--yes", "models", "add", "--alias", alias, "--target", LITE)
     assert "Nothing was changed" not in command("--yes", "models", "add", "--alias", alias, "--target", LITE)
     assert alias in as_json(command, "models", "show", alias)["aliases"].split()
     names = {row["name"]: row for row in as_json(command, "models", "list")}
     assert names[f"alias#{alias}"]["id"] == LITE and names["nova-lite"]["input"]
-    assert "contextWindo" in command("--yes", "models", "add", "--json", f'{{"entry": "{LITE}", "contextWindo": 1}}', code=2)
+    misspelled = json.dumps({"entry": LITE, "contextWindo": 1})
+    assert "contextWindo" in command("--yes", "models", "add", "--json", misspelled, code=2)
     shown = command.on_a_terminal("models", "list")
     assert max(map(len, shown.splitlines())) <= 80
     rows = list(csv.DictReader(io.StringIO(command("--output", "csv", "models", "list"))))
@@ -160,31 +166,59 @@ def test_a_bad_entry_is_an_error_of_the_check(sentry, command, clean):
     assert row["note"].startswith("INVALID")
 
 
-def test_a_missing_permission_is_named(command, clean):
-    class Refusing(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            body = b'{"message": "not authorized to perform bedrock:ListInferenceProfiles"}'
-            self.send_response(403)
-            self.send_header("x-amzn-errortype", "AccessDeniedException")
-            self.send_header("Content-Length", str(len(body)))
+@contextmanager
+def without_permission(bedrock_endpoint, *paths):
+    """A Bedrock that refuses paths which begin with one of `paths`, and forwards the others. Gives its URL and its calls."""
+    seen = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def forward(self):
+            seen.append(f"{self.command} {self.path}")
+            sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if self.path.startswith(paths):
+                status, body, headers = 403, b'{"message": "no"}', {"x-amzn-errortype": "AccessDeniedException"}
+            else:
+                connection = http.client.HTTPConnection(bedrock_endpoint.removeprefix("http://"))
+                connection.request(self.command, self.path, sent, {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                status, body, headers = answer.status, answer.read(), {}
+                connection.close()
+            self.send_response(status)
+            for name, value in {**headers, "Content-Type": "application/json", "Content-Length": len(body)}.items():
+                self.send_header(name, str(value))
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_GET
+        do_GET = do_POST = do_DELETE = forward
 
         def log_message(self, *_):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_address[1]}"
-        before = clean()
-        create = ("--yes", "profiles", "create", "--cost-center", "sales", "--model", "nova-lite")
+        yield f"http://127.0.0.1:{server.server_address[1]}", seen
+        server.shutdown()
+
+
+def test_a_missing_permission_is_named(sentry, command, clean):
+    before = clean()
+    create = ("--yes", "profiles", "create", "--cost-center", "sales", "--model", "nova-lite")
+    with without_permission(sentry.bedrock_endpoint, "/inference-profiles") as (url, _):
         for arguments in (("profiles", "list"), ("profiles", "show", "sales"), create):
             text = command(*arguments, code=1, AWS_ENDPOINT_URL_BEDROCK=url)
             assert "AccessDeniedException" in text and "Ask for the permission" in text
-        assert clean() == before
-        server.shutdown()
+    assert clean() == before
+
+
+def test_a_creation_that_fails_after_the_profile_exists_is_undone(sentry, command, clean):
+    before, name = clean(), unique("undone")
+    create = ("--yes", "profiles", "create", "--cost-center", "sales", "--model", "nova-lite", "--name", name)
+    with without_permission(sentry.bedrock_endpoint, "/listTagsForResource") as (url, seen):
+        text = command(*create, "--alias", name, code=1, AWS_ENDPOINT_URL_BEDROCK=url)
+    assert "AccessDeniedException" in text and "nothing was changed" in text
+    assert "POST /inference-profiles" in seen
+    assert any(call.startswith("DELETE /inference-profiles/") for call in seen)
+    assert clean() == before
 
 
 @pytest.mark.parametrize("group", ["profiles", "models"])
