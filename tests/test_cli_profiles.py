@@ -168,7 +168,7 @@ def test_a_bad_entry_is_an_error_of_the_check(sentry, command, clean):
 
 @contextmanager
 def without_permission(bedrock_endpoint, *paths):
-    """A Bedrock that refuses paths which begin with one of `paths`, and forwards the others. Gives its URL and its calls."""
+    """A Bedrock that refuses paths which begin with one of `paths`, and forwards the others. Gives URL and calls."""
     seen = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

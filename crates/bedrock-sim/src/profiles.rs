@@ -1,9 +1,8 @@
 //! Application inference profiles: the part of Bedrock's control plane that the sentry and its operators use.
 
-pub mod tagging;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::{Arc, Mutex},
     time::SystemTime,
 };
@@ -25,11 +24,14 @@ use crate::{
     fingerprint::fingerprint,
     lock::lock,
     models::{ArnKind, Model, metric_id, parse_arn},
+    tagging,
 };
 
 /// Account id that local AWS emulators use.
 const ACCOUNT: &str = "000000000000";
 const MAX_NAME: usize = 64;
+/// The most profiles of a page of `ListInferenceProfiles`.
+const MOST_LISTED: usize = 1_000;
 /// Source model of a profile that was never created.
 const ANY_PROFILE_SOURCE: &str = "mistral.mistral-large-3-675b-instruct";
 
@@ -38,16 +40,20 @@ pub struct Profiles {
     region: String,
     accept_any: bool,
     clock: Arc<Clock>,
-    created: Mutex<BTreeMap<String, Profile>>,
+    pub(crate) created: Mutex<BTreeMap<String, Profile>>,
     deleted: Mutex<BTreeSet<String>>,
 }
 
+/// An application inference profile.
 #[derive(Clone)]
-struct Profile {
+pub struct Profile {
     name: String,
     description: Option<Value>,
     source: String,
-    tags: Value,
+    /// Values by key.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// `true` from the first tag on, also if all tags are removed later.
+    pub(crate) was_tagged: bool,
     created_at: String,
 }
 
@@ -58,7 +64,8 @@ impl Profile {
             name: id.to_owned(),
             description: None,
             source: ANY_PROFILE_SOURCE.to_owned(),
-            tags: json!([]),
+            tags: BTreeMap::new(),
+            was_tagged: false,
             created_at: DateTime::from(SystemTime::UNIX_EPOCH).fmt(DateTimeFormat::DateTime).unwrap_or_default(),
         }
     }
@@ -91,6 +98,11 @@ impl Profiles {
         let arn = self.arn("application-inference-profile", &id);
         created.insert(id, profile);
         arn
+    }
+
+    /// The ARN of the application inference profile `id`.
+    pub(crate) fn arn_of(&self, id: &str) -> String {
+        self.arn("application-inference-profile", id)
     }
 
     fn arn(&self, kind: &str, id: &str) -> String {
@@ -163,11 +175,13 @@ pub async fn create(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Resul
         Some((ArnKind::FoundationModel | ArnKind::InferenceProfile, id)) if Model::parse(id).is_some() => id,
         _ => return Err(ApiError::validation("The provided model source is invalid.")),
     };
+    let tags = tagging::tags(&fields, "tags")?;
     let arn = profiles.create(Profile {
         name: name.to_owned(),
         description: fields.string("description")?.map(Value::from),
         source: model.to_owned(),
-        tags: fields.list("tags")?.cloned().map_or_else(|| json!([]), Value::Array),
+        was_tagged: !tags.is_empty(),
+        tags,
         created_at: DateTime::from(profiles.clock.now()).fmt(DateTimeFormat::DateTime).unwrap_or_default(),
     });
     Ok((StatusCode::CREATED, Json(json!({"inferenceProfileArn": arn, "status": "ACTIVE"}))))
@@ -194,50 +208,45 @@ pub async fn delete(
 
 /// Query parameters of `ListInferenceProfiles`.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ListQuery {
     /// `APPLICATION` or `SYSTEM_DEFINED`. SDKs send this parameter as `type` instead of `typeEquals`.
     #[serde(alias = "typeEquals")]
     r#type: Option<String>,
-    #[serde(rename = "maxResults")]
+    /// The most profiles of a page, from 1 to 1,000. The service model has no default.
     max_results: Option<usize>,
-    /// The number of profiles on the pages before.
-    #[serde(rename = "nextToken")]
-    next_token: Option<usize>,
+    /// The `nextToken` of the page before.
+    next_token: Option<String>,
 }
 
-/// Profiles on a page of a request without `maxResults`.
-const PAGE: usize = 100;
-
-/// Handles `GET /inference-profiles`.
-pub async fn list(State(profiles): State<Arc<Profiles>>, Query(query): Query<ListQuery>) -> Json<Value> {
-    let summaries: Vec<Value> = match query.r#type.as_deref() {
-        None | Some("APPLICATION") => {
-            lock(&profiles.created).iter().map(|(id, profile)| profiles.description(id, profile)).collect()
-        }
+/// Handles `GET /inference-profiles`, in pages.
+pub async fn list(
+    State(profiles): State<Arc<Profiles>>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Value>, ApiError> {
+    let most = query.max_results.unwrap_or(MOST_LISTED);
+    if !(1..=MOST_LISTED).contains(&most) {
+        return Err(ApiError::validation("1 validation error detected: Value at 'maxResults' is not from 1 to 1000."));
+    }
+    let after = query.next_token.unwrap_or_default();
+    let all: Vec<(String, Value)> = match query.r#type.as_deref() {
+        None | Some("APPLICATION") => lock(&profiles.created)
+            .range::<str, _>((Bound::Excluded(after.as_str()), Bound::Unbounded))
+            .take(most + 1)
+            .map(|(id, profile)| (id.clone(), profiles.description(id, profile)))
+            .collect(),
         Some(_) => Vec::new(),
     };
-    let (start, size) = (query.next_token.unwrap_or_default(), query.max_results.unwrap_or(PAGE).max(1));
-    let end = start.saturating_add(size);
-    let next = (end < summaries.len()).then(|| end.to_string());
-    let page: Vec<Value> = summaries.into_iter().skip(start).take(size).collect();
-    let mut answer = json!({"inferenceProfileSummaries": page});
-    if let (Some(next), Some(answer)) = (next, answer.as_object_mut()) {
-        answer.insert("nextToken".to_owned(), next.into());
+    let next = all.get(most).and(all.get(most - 1)).map(|(id, _)| id.clone());
+    let summaries: Vec<Value> = all.into_iter().take(most).map(|(_, summary)| summary).collect();
+    let mut page = json!({"inferenceProfileSummaries": summaries});
+    if let (Some(next), Some(page)) = (next, page.as_object_mut()) {
+        page.insert("nextToken".to_owned(), next.into());
     }
-    Json(answer)
+    Ok(Json(page))
 }
 
-/// Handles `POST /listTagsForResource`, `ListTagsForResource`.
-pub async fn list_tags(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Result<Json<Value>, ApiError> {
-    let body = fields::body(&body)?;
-    let fields = Fields::new(&body, "#", &["resourceARN"])?;
-    let arn = fields.string("resourceARN")?.ok_or_else(|| fields.missing("resourceARN"))?;
-    let created = lock(&profiles.created);
-    let profile = created.get(metric_id(arn)).ok_or_else(unknown)?;
-    Ok(Json(json!({"tags": profile.tags})))
-}
-
-fn unknown() -> ApiError {
+pub(crate) fn unknown() -> ApiError {
     ApiError::not_found("The inference profile was not found. Check the identifier and try again.")
 }
 

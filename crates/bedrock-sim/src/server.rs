@@ -30,6 +30,7 @@ use crate::{
     options::Options,
     profiles, recorder,
     state::Sim,
+    tagging,
 };
 
 /// Maximum size of a request body, in bytes. Source: Bedrock API reference, `InvokeModel`. The page of Converse has no
@@ -75,10 +76,10 @@ fn router(sim: Arc<Sim>) -> Router {
     let profiles = Router::new()
         .route("/inference-profiles", post(profiles::create).get(profiles::list))
         .route("/inference-profiles/{identifier}", get(profiles::get).delete(profiles::delete))
-        .route("/listTagsForResource", post(profiles::list_tags))
-        .route("/tagResource", post(profiles::tagging::tag))
-        .route("/untagResource", post(profiles::tagging::untag))
-        .route("/", post(profiles::tagging::get_resources))
+        .route("/listTagsForResource", post(tagging::list_tags))
+        .route("/tagResource", post(tagging::tag))
+        .route("/untagResource", post(tagging::untag))
+        .route("/", post(tagging::get_resources))
         .with_state(Arc::clone(&sim.profiles));
     let clock = get(controls::clock).post(controls::set_clock).with_state(Arc::clone(&sim.clock));
     let exchanges = get(recorder::exchanges).with_state(Arc::clone(&sim.recorder));

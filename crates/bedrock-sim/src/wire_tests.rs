@@ -3,6 +3,7 @@
 mod count_tokens;
 mod rich;
 mod rules;
+mod tagging;
 mod thinking;
 
 use std::time::Duration;
@@ -59,8 +60,15 @@ impl Server {
     }
 
     async fn send(&self, method: Method, path: &str, body: Value) -> Option<Answer> {
+        self.send_with(None, method, path, body).await
+    }
+
+    /// Sends a request with one more header.
+    async fn send_with(&self, header: Option<(&str, &str)>, method: Method, path: &str, body: Value) -> Option<Answer> {
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-        let request = Request::builder().method(method).uri(format!("{}{path}", self.base)).body(body).unwrap();
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let request = header.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        let request = request.body(body).unwrap();
         let response = self.client.request(request).await.ok()?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = to_bytes(Body::new(response.into_body()), usize::MAX).await.ok()?;
@@ -73,6 +81,10 @@ impl Server {
 
     async fn post(&self, path: &str, body: Value) -> Answer {
         self.send(Method::POST, path, body).await.unwrap()
+    }
+
+    async fn post_with(&self, header: (&str, &str), path: &str, body: Value) -> Answer {
+        self.send_with(Some(header), Method::POST, path, body).await.unwrap()
     }
 
     async fn converse(&self, text: &str) -> Answer {

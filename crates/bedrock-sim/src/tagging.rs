@@ -1,0 +1,193 @@
+//! Tags of application inference profiles: Bedrock's own operations, and `GetResources` of the Resource Groups Tagging API.
+
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    error::ApiError,
+    fields::{self, Fields},
+    lock::lock,
+    models::metric_id,
+    profiles::{Profile, Profiles, unknown},
+};
+
+/// The most tags of a resource that a user may set.
+///
+/// Source: AWS General Reference, "Tagging AWS resources".
+const MOST_TAGS: usize = 50;
+const MOST_KEY: usize = 128;
+const MOST_VALUE: usize = 256;
+/// The most resources of a page of `GetResources`, and the number if the caller names none.
+const MOST_LISTED: usize = 100;
+const DEFAULT_LISTED: usize = 50;
+/// Most tag filters of a call, and most values of a filter.
+const MOST_FILTERS: usize = 50;
+const MOST_FILTER_VALUES: usize = 20;
+const TARGET: &str = "ResourceGroupsTaggingAPI_20170126.GetResources";
+const RESOURCE_TYPES: [&str; 2] = ["bedrock", "bedrock:application-inference-profile"];
+
+/// The tags in the list `name`, as `CreateInferenceProfile` and `TagResource` have it.
+pub fn tags(fields: &Fields<'_>, name: &'static str) -> Result<BTreeMap<String, String>, ApiError> {
+    let mut tags = BTreeMap::new();
+    for tag in fields.list(name)?.into_iter().flatten() {
+        let text = |field: &str| tag.get(field).and_then(Value::as_str);
+        let (Some(key), Some(value)) = (text("key"), text("value")) else {
+            return Err(ApiError::validation("A tag has no key or no value."));
+        };
+        let is_key = !key.is_empty() && key.chars().count() <= MOST_KEY && key.chars().all(is_allowed);
+        if !is_key || value.chars().count() > MOST_VALUE || !value.chars().all(is_allowed) {
+            return Err(ApiError::validation(
+                "1 validation error detected: Value at 'tags' failed to satisfy constraint: Member must satisfy regular \
+                 expression pattern: [a-zA-Z0-9\\s._:/=+@-]*",
+            ));
+        }
+        if tags.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(ApiError::validation("Duplicate tag keys found."));
+        }
+    }
+    if tags.len() > MOST_TAGS { Err(too_many()) } else { Ok(tags) }
+}
+
+/// Characters of keys and values, by the service model: `[a-zA-Z0-9\s._:/=+@-]*`.
+fn is_allowed(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter.is_whitespace() || "._:/=+@-".contains(letter)
+}
+
+fn too_many() -> ApiError {
+    ApiError::new(
+        "TooManyTagsException",
+        StatusCode::BAD_REQUEST,
+        "The request contains more tags than can be associated with a resource (50).",
+    )
+}
+
+/// Handles `POST /tagResource`.
+pub async fn tag(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Result<Json<Value>, ApiError> {
+    let body = fields::body(&body)?;
+    let fields = Fields::new(&body, "#", &["resourceARN", "tags"])?;
+    let new = tags(&fields, "tags")?;
+    change(&profiles, &fields, |profile| {
+        let mut all = profile.tags.clone();
+        all.extend(new);
+        if all.len() > MOST_TAGS {
+            return Err(too_many());
+        }
+        profile.was_tagged = true;
+        profile.tags = all;
+        Ok(())
+    })
+}
+
+/// Handles `POST /untagResource`. Keys that the resource does not have are no error.
+pub async fn untag(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Result<Json<Value>, ApiError> {
+    let body = fields::body(&body)?;
+    let fields = Fields::new(&body, "#", &["resourceARN", "tagKeys"])?;
+    let keys: Vec<&str> = fields.list("tagKeys")?.into_iter().flatten().filter_map(Value::as_str).collect();
+    change(&profiles, &fields, |profile| {
+        profile.tags.retain(|key, _| !keys.contains(&key.as_str()));
+        Ok(())
+    })
+}
+
+fn change(
+    profiles: &Profiles,
+    fields: &Fields<'_>,
+    edit: impl FnOnce(&mut Profile) -> Result<(), ApiError>,
+) -> Result<Json<Value>, ApiError> {
+    let arn = fields.string("resourceARN")?.ok_or_else(|| fields.missing("resourceARN"))?;
+    edit(lock(&profiles.created).get_mut(metric_id(arn)).ok_or_else(unknown)?)?;
+    Ok(Json(json!({})))
+}
+
+/// Handles `POST /listTagsForResource`.
+pub async fn list_tags(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Result<Json<Value>, ApiError> {
+    let body = fields::body(&body)?;
+    let fields = Fields::new(&body, "#", &["resourceARN"])?;
+    let arn = fields.string("resourceARN")?.ok_or_else(|| fields.missing("resourceARN"))?;
+    let created = lock(&profiles.created);
+    let profile = created.get(metric_id(arn)).ok_or_else(unknown)?;
+    let tags: Vec<Value> = profile.tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+    Ok(Json(json!({"tags": tags})))
+}
+
+/// Handles `POST /` with the target `GetResources`, in pages.
+///
+/// It returns resources that have or had tags. A resource without tags that once had some comes with an empty list.
+/// Source: AWS Resource Groups Tagging API Reference, `GetResources`.
+pub async fn get_resources(
+    State(profiles): State<Arc<Profiles>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    if headers.get("x-amz-target").is_none_or(|target| target != TARGET) {
+        return Err(ApiError::new("UnknownOperationException", StatusCode::BAD_REQUEST, "The operation is unknown."));
+    }
+    let body = fields::body(&body)?;
+    let known = ["PaginationToken", "TagFilters", "ResourcesPerPage", "ResourceTypeFilters"];
+    let fields = Fields::new(&body, "#", &known)?;
+    let types: Vec<&str> =
+        fields.list("ResourceTypeFilters")?.into_iter().flatten().filter_map(Value::as_str).collect();
+    let filters = filters(&fields)?;
+    let most = match body.get("ResourcesPerPage").and_then(Value::as_u64) {
+        None => DEFAULT_LISTED,
+        Some(count) => usize::try_from(count)
+            .ok()
+            .filter(|count| (1..=MOST_LISTED).contains(count))
+            .ok_or_else(|| invalid("ResourcesPerPage must be from 1 to 100."))?,
+    };
+    let after = fields.string("PaginationToken")?.unwrap_or_default();
+    let is_asked_for = types.is_empty() || types.iter().any(|name| RESOURCE_TYPES.contains(name));
+    let created = lock(&profiles.created);
+    let found: Vec<(&String, &Profile)> = created
+        .range::<str, _>((Bound::Excluded(after), Bound::Unbounded))
+        .filter(|(_, profile)| is_asked_for && profile.was_tagged && filters.iter().all(|filter| filter.fits(profile)))
+        .take(most + 1)
+        .collect();
+    let next = found.get(most).and(found.get(most - 1)).map_or("", |(id, _)| id.as_str());
+    let mapping = |(id, profile): &(&String, &Profile)| {
+        let tags: Vec<Value> = profile.tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();
+        json!({"ResourceARN": profiles.arn_of(id), "Tags": tags})
+    };
+    let mappings: Vec<Value> = found.iter().take(most).map(mapping).collect();
+    Ok(Json(json!({"PaginationToken": next, "ResourceTagMappingList": mappings})))
+}
+
+/// A tag that a resource must have, with one of the values if there are any.
+struct TagFilter {
+    key: String,
+    values: Vec<String>,
+}
+
+impl TagFilter {
+    fn fits(&self, profile: &Profile) -> bool {
+        let value = profile.tags.get(&self.key);
+        value.is_some_and(|value| self.values.is_empty() || self.values.contains(value))
+    }
+}
+
+fn filters(fields: &Fields<'_>) -> Result<Vec<TagFilter>, ApiError> {
+    let texts = |value: Option<&Value>| -> Vec<String> {
+        value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let filter = |filter: &Map<String, Value>| TagFilter {
+        key: filter.get("Key").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        values: texts(filter.get("Values")),
+    };
+    let filters: Vec<TagFilter> =
+        fields.list("TagFilters")?.into_iter().flatten().filter_map(Value::as_object).map(filter).collect();
+    if filters.len() > MOST_FILTERS || filters.iter().any(|filter| filter.values.len() > MOST_FILTER_VALUES) {
+        return Err(invalid("At most 50 tag filters with 20 values each are possible."));
+    }
+    Ok(filters)
+}
+
+fn invalid(message: &str) -> ApiError {
+    ApiError::new("InvalidParameterException", StatusCode::BAD_REQUEST, message)
+}
