@@ -1,5 +1,6 @@
 //! The catalogue table: models and aliases that an administrator adds at run time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,26 @@ use serde_json::{Map, Number, Value};
 use crate::cache::Cache;
 
 /// The key attribute of the table.
-const KEY: &str = "entry";
+pub const KEY: &str = "entry";
 /// Lifetime of a cached item. That no item exists is cached too.
 const MAX_AGE: Duration = Duration::from_secs(60);
+
+/// The attributes of an item of the catalogue table.
+pub type AttributeItem = HashMap<String, AttributeValue>;
+
+/// Reads and checks an item of the catalogue table that has the key `key`.
+///
+/// # Errors
+/// If the item is invalid. The error names the item and the field.
+pub fn read_addition(key: &str, item: AttributeItem) -> Result<Addition, InvalidEntry> {
+    let item = item.into_iter().map(|(name, value)| Some((name, json(value)?))).collect::<Option<Map<_, _>>>();
+    let item = item.ok_or_else(|| InvalidEntry {
+        entry: key.to_owned(),
+        field: "$".to_owned(),
+        problem: "has a value that is no string, number, boolean, list or map".to_owned(),
+    })?;
+    Addition::read(key, item)
+}
 
 /// The item of a key: `None` if there is no item, an error if the item is invalid.
 pub type Found = Result<Option<Arc<Addition>>, InvalidEntry>;
@@ -47,15 +65,7 @@ impl Additions {
             let reason = cause(&error);
             Failure::new(ErrorCode::LedgerUnavailable, format!("the catalogue table cannot be read: {reason}"))
         })?;
-        let found = answer.item.map(|item| {
-            let item = item.into_iter().map(|(name, value)| Some((name, json(value)?))).collect::<Option<Map<_, _>>>();
-            let item = item.ok_or_else(|| InvalidEntry {
-                entry: key.to_owned(),
-                field: "$".to_owned(),
-                problem: "has a value that is no string, number, boolean, list or map".to_owned(),
-            })?;
-            Addition::read(key, item).map(Arc::new)
-        });
+        let found = answer.item.map(|item| read_addition(key, item).map(Arc::new));
         let found = found.transpose();
         self.cache.put(key, found.clone(), at);
         Ok(found)

@@ -29,6 +29,7 @@ use serde_json::value::RawValue;
 use tracing::error;
 use uuid::Uuid;
 
+pub use crate::additions::{AttributeItem, KEY, read_addition};
 use crate::document::{Complete, Draft};
 use crate::field::Refusal;
 pub use crate::resolve::{ModelRefusal, Resolver};

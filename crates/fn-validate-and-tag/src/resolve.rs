@@ -96,8 +96,9 @@ impl Resolver {
     pub async fn resolve(&self, requested: &str, today: NaiveDate, at: Instant) -> Result<Answer, Failure> {
         let name = Name { requested, today, at };
         let found = self.catalogue.resolve(requested, &self.region, today);
-        match (&found, Addition::alias_key(requested)) {
-            (Err(ResolveError::Unknown), Some(alias)) => match self.additions.find(&alias, at).await? {
+        let of_table = matches!(found, Err(ResolveError::Unknown)) || self.catalogue.gives_way(requested);
+        match Addition::alias_key(requested).filter(|_| of_table) {
+            Some(alias) => match self.additions.find(&alias, at).await? {
                 Ok(Some(alias)) => {
                     let target = alias.target().unwrap_or(requested);
                     let found = self.catalogue.resolve_id(requested, target, &self.region, today);
@@ -106,7 +107,7 @@ impl Resolver {
                 Ok(None) => self.model_or_profile(&name, requested, found).await,
                 Err(invalid) => Ok(Err(invalid.into())),
             },
-            _ => self.model_or_profile(&name, requested, found).await,
+            None => self.model_or_profile(&name, requested, found).await,
         }
     }
 

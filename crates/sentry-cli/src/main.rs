@@ -3,6 +3,7 @@
 mod ask;
 mod budget;
 mod budgets;
+mod catalogue;
 mod cli;
 mod completions;
 mod confirm;

@@ -4,6 +4,7 @@ mod addition;
 mod entry;
 mod error;
 pub mod file;
+mod known;
 mod load;
 mod pictures;
 mod resolved;
@@ -19,6 +20,7 @@ pub use self::addition::{Addition, AdditionError};
 use self::entry::{ModelItem, OwnDefaults};
 pub use self::error::{InvalidCatalogue, InvalidEntry, ResolveError};
 use self::file::{Common, Entry, PriceRow, Sourced, TakesRule, fits};
+pub use self::known::{Known, PriceOrigin};
 pub use self::load::{COMMON, PROVIDERS};
 pub use self::pictures::{Patches, PictureRule};
 pub use self::resolved::{Replaced, Resolved, Retiring, TokenLimits};
@@ -149,13 +151,18 @@ impl Catalogue {
     /// known there.
     #[must_use]
     pub fn price(&self, model_id: &str, region: &str) -> Option<Price> {
-        let id = ids::id_of(model_id);
-        let (entry, form) = (self.entry_of(id)?, ids::form(id));
-        let rows = || entry.prices.iter().filter(|row| self.row_holds(entry, row, form, region));
-        let row = rows().find(|row| !row.regions.is_empty()).or_else(|| rows().next())?;
+        let (entry, row) = self.price_row(ids::id_of(model_id), region)?;
         let at_input = self.common.cache_write_at_input.iter().any(|fact| fact.fits(&entry.model));
         let price = if at_input { row.price.with_writes_at_input() } else { row.price };
         Some(price.less(self.discount))
+    }
+
+    /// The row of the entry with the price of `id` in `region`.
+    fn price_row(&self, id: &str, region: &str) -> Option<(&Entry, &PriceRow)> {
+        let (entry, form) = (self.entry_of(id)?, ids::form(id));
+        let rows = || entry.prices.iter().filter(|row| self.row_holds(entry, row, form, region));
+        let row = rows().find(|row| !row.regions.is_empty()).or_else(|| rows().next())?;
+        Some((entry, row))
     }
 
     /// The `max_tokens` of a request to `model_id` that does not set it, in tokens.

@@ -53,6 +53,7 @@ fn is_partition(text: &str) -> bool {
 }
 
 /// The partition of a Region or of a prefix of Regions: `aws`, `aws-us-gov`, `aws-cn` or `aws-iso`.
+#[must_use]
 pub fn partition(region: &str) -> &'static str {
     let is_iso = region.split('-').nth(1).is_some_and(|part| part.starts_with("iso"));
     match region {
@@ -107,6 +108,7 @@ pub fn without_region_group(id: &str) -> &str {
 }
 
 /// The Region group of a cross-Region profile id.
+#[must_use]
 pub fn region_group(id: &str) -> Option<&str> {
     split(id).map(|(group, _)| group)
 }

@@ -304,3 +304,19 @@ async fn a_profile_falls_back_to_the_fallback_of_the_model_behind_it() {
     let found = fallback_of(&resolver(&aws), ARN).await.unwrap();
     assert_eq!(found, ("amazon.nova-lite-v1:0".to_owned(), "nova-lite".to_owned()));
 }
+
+#[tokio::test]
+async fn an_alias_of_the_table_replaces_a_cost_center_and_no_name_of_a_model() {
+    let items: [(&str, &[_]); 2] = [
+        ("alias#sales", &[("modelId", text("us.amazon.nova-pro-v1:0"))]),
+        ("alias#nova-lite", &[("modelId", text("us.amazon.nova-pro-v1:0"))]),
+    ];
+    for (items, name, id) in [
+        (&items[..], "sales", "us.amazon.nova-pro-v1:0"),
+        (&items[..], "nova-lite", "us.amazon.nova-lite-v1:0"),
+        (&[], "sales", "us.amazon.nova-lite-v1:0"),
+    ] {
+        let answer = resolver(&Aws::with_items(items)).resolve(name, today(), Instant::now()).await;
+        assert_eq!(answer.unwrap().unwrap().model.model_id, id, "{name}");
+    }
+}
