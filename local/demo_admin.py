@@ -11,7 +11,7 @@ import argparse
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 PATIENCE_SECONDS = 180
 BOLD, DIM, END = "\x1b[1m", "\x1b[2m", "\x1b[0m"
@@ -26,17 +26,21 @@ class Step:
     shows: tuple[str, ...] = ()
     code: int = 0
     # Arguments that the story does not show, because only an unattended run needs them.
-    silent: tuple[str, ...] = field(default=())
+    silent: tuple[str, ...] = ()
 
+
+# A request of the sales team's application.
+CRM = "--model sales --application crm --cost-center sales"
 
 STORY = (
     Step(
         "Three cost centers get a name of their own: each is an inference profile that puts its spend on the bill.",
         "profiles create --cost-center sales --model claude-haiku-4-5 --alias sales",
         shows=("sales",),
+        silent=("--yes",),
     ),
-    Step("", "profiles create --cost-center services --model nova-pro --alias services", shows=("services",)),
-    Step("", "profiles create --cost-center support --model nova-lite --alias support", shows=("support",)),
+    Step("", "profiles create --cost-center services --model nova-pro --alias services", shows=("services",), silent=("--yes",)),
+    Step("", "profiles create --cost-center support --model nova-lite --alias support", shows=("support",), silent=("--yes",)),
     Step(
         "Sales may spend 20 cents a month, and hears about it at 80 percent.",
         "limits set costCenter#sales --limit usd=0.20 --window month --alert-at 80,100 --note 'agreed with finance'",
@@ -50,15 +54,19 @@ STORY = (
         shows=("costCentre",),
         silent=("--yes",),
     ),
-    Step("What would the next request cost, and does it fit? Nothing is written.", "ask --dry-run --model sales --application crm --cost-center sales 'Summarize the call.'"),
-    Step("It does. So it is sent.", "ask --model sales --application crm --cost-center sales --max-tokens 400 'Summarize the call.'", shows=("sales",)),
+    Step(
+        "Does the next request fit? Nothing is sent, and nothing is written.",
+        f"ask --dry-run {CRM} --max-tokens 400 'Summarize the call.'",
+        shows=("would be admitted",),
+    ),
+    Step("It does. So it is sent.", f"ask {CRM} --max-tokens 400 'Summarize the call.'", shows=("Succeeded 200",)),
     Step("What is left of the budget?", "budget costCenter#sales", shows=("costCenter#sales",)),
     Step(
         "A loop in the CRM: stop it now, ask questions later.",
         "stop application#crm --reason 'runs in a loop, see ticket 4711'",
         silent=("--yes",),
     ),
-    Step("", "ask --model sales --application crm --cost-center sales 'Once more.'", code=1, shows=("Stopped", "4711")),
+    Step("", f"ask {CRM} 'Once more.'", code=1, shows=("Stopped", "4711")),
     Step("", "resume application#crm", silent=("--yes",)),
     Step(
         "The end of the quarter: twice the money, for two days.",
@@ -66,9 +74,9 @@ STORY = (
         silent=("--yes",),
     ),
     Step("Can every item be reached by a request?", "limits lint"),
-    Step("The limits go into Git, and a pipeline applies them. Now, nothing has to be changed.", "limits export"),
-    Step("Who changed what?", "limits history costCenter#sales", shows=("costCenter#sales",)),
-    Step("Twenty requests at once on a budget for five.", "prove --requests 20 --budget 5 --no-bypass", silent=("--yes",)),
+    Step("The limits go into Git, and a pipeline applies them.", "limits export", shows=("costCenter#sales",)),
+    Step("Who changed what?", "limits history costCenter#sales", shows=("raise", "agreed with finance")),
+    Step("Twenty requests at once on a budget for five.", "prove --requests 20 --budget 5", silent=("--yes",)),
     Step("And who spent it?", "usage --by costCenter", shows=("sales",)),
 )
 

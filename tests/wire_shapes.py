@@ -22,7 +22,9 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
-SERVICES = ("bedrock-runtime", "bedrock")
+# Operations by service; all of them where there is no list. Every operation of the tagging API has the same path, and the
+# simulator has only one.
+SERVICES: dict[str, list[str]] = {"bedrock-runtime": [], "bedrock": [], "resourcegroupstaggingapi": ["GetResources"]}
 KINDS: dict[str, type | tuple[type, ...]] = {
     "structure": dict,
     "list": list,
@@ -41,9 +43,9 @@ class Wire:
 
     def __init__(self):
         self.operations = []
-        for service in SERVICES:
+        for service, names in SERVICES.items():
             model = ServiceModel(Loader().load_service_model(service, "service-2"), service)
-            for name in model.operation_names:
+            for name in names or model.operation_names:
                 operation = model.operation_model(name)
                 uri = urlsplit(operation.http["requestUri"]).path
                 pattern = re.compile(
@@ -111,7 +113,7 @@ def check_answer(operation, exchange):
                 params[name] = found
     check_value(params, shape, "$", wrong)
     if not wrong:
-        parsed = parsers.create_parser("rest-json").parse(
+        parsed = parsers.create_parser(operation.service_model.metadata["protocol"]).parse(
             {"headers": HeadersDict(headers), "status_code": exchange["status"], "body": body}, shape
         )
         missing = set(shape.required_members) - parsed.keys()

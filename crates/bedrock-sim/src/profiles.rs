@@ -59,9 +59,9 @@ pub struct Profile {
 
 impl Profile {
     /// A profile that was never created.
-    fn any(id: &str) -> Self {
+    fn any() -> Self {
         Self {
-            name: id.to_owned(),
+            name: "Any profile".to_owned(),
             description: None,
             source: ANY_PROFILE_SOURCE.to_owned(),
             tags: BTreeMap::new(),
@@ -85,7 +85,7 @@ impl Profiles {
 
     fn find(&self, id: &str) -> Option<Profile> {
         let created = lock(&self.created).get(id).cloned();
-        created.or_else(|| (self.accept_any && !lock(&self.deleted).contains(id)).then(|| Profile::any(id)))
+        created.or_else(|| (self.accept_any && !lock(&self.deleted).contains(id)).then(Profile::any))
     }
 
     #[expect(clippy::maybe_infinite_iter, reason = "a number whose hash is free is soon found")]
@@ -161,6 +161,8 @@ pub async fn create(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Resul
     let name = fields.string("inferenceProfileName")?.ok_or_else(|| fields.missing("inferenceProfileName"))?;
     let is_name = !name.is_empty()
         && name.len() <= MAX_NAME
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && !name.as_bytes().windows(2).any(|pair| pair.iter().all(|byte| b" _-".contains(byte)))
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '_' | '-'));
     if !is_name {
         return Err(ApiError::validation(

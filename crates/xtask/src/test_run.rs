@@ -57,7 +57,7 @@ const ALONE: [&str; 2] = ["tests/test_hard_budget.py", "tests/test_crash_campaig
 /// Tests that run beside the others, each group on a local AWS of its own, whose functions it may change. Most of their
 /// time they wait: for timeouts, retries, and holds that expire. The groups take about as long as the tests that are in
 /// no group.
-const ASIDE: [Aside; 3] = [
+const ASIDE: [Aside; 4] = [
     Aside {
         label: "Alerts, degrading and ungoverned usage, beside the others (pytest)",
         files: &[
@@ -77,6 +77,17 @@ const ASIDE: [Aside; 3] = [
             "tests/test_responses.py",
             "tests/test_scopes.py",
             "tests/test_sizes.py",
+        ],
+        native: false,
+    },
+    Aside {
+        label: "The command of administrators, beside the others (pytest)",
+        files: &[
+            "tests/test_cli_ask.py",
+            "tests/test_cli_limits.py",
+            "tests/test_cli_profiles.py",
+            "tests/test_cli_prove.py",
+            "tests/test_report.py",
         ],
         native: false,
     },
