@@ -39,8 +39,18 @@ STORY = (
         shows=("sales",),
         silent=("--yes",),
     ),
-    Step("", "profiles create --cost-center services --model nova-pro --alias services", shows=("services",), silent=("--yes",)),
-    Step("", "profiles create --cost-center support --model nova-lite --alias support", shows=("support",), silent=("--yes",)),
+    Step(
+        "",
+        "profiles create --cost-center services --model nova-pro --alias services",
+        shows=("services",),
+        silent=("--yes",),
+    ),
+    Step(
+        "",
+        "profiles create --cost-center support --model nova-lite --alias support",
+        shows=("support",),
+        silent=("--yes",),
+    ),
     Step(
         "Sales may spend 20 cents a month, and hears about it at 80 percent.",
         "limits set costCenter#sales --limit usd=0.20 --window month --alert-at 80,100 --note 'agreed with finance'",

@@ -26,7 +26,9 @@ class Command:
     region: str
     variables: dict[str, str] = field(default_factory=dict)
 
-    def run(self, *arguments: str, code: int = 0, stack: str | None = None, stdin: str | None = None, **variables) -> str:
+    def run(
+        self, *arguments: str, code: int = 0, stack: str | None = None, stdin: str | None = None, **variables
+    ) -> str:
         """Runs the command with pipes. Returns standard output, or standard error if `code` is not 0."""
         done = subprocess.run(
             self._line(arguments, stack),
@@ -68,7 +70,12 @@ class Command:
         ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         environment = {**self._environment({}), "TERM": "xterm-256color"}
         process = subprocess.Popen(
-            self._line(arguments, None), env=environment, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+            self._line(arguments, None),
+            env=environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
         )
         os.close(slave)
         shown = bytearray()
