@@ -114,7 +114,7 @@ impl Profiles {
             return self.find(id).map(|profile| self.description(id, &profile)).ok_or_else(unknown);
         };
         Ok(json!({
-            "inferenceProfileName": model.base,
+            "inferenceProfileName": name_of(model.base),
             "inferenceProfileArn": self.arn("inference-profile", id),
             "inferenceProfileId": id,
             "models": self.models(id),
@@ -246,6 +246,12 @@ pub async fn list(
         page.insert("nextToken".to_owned(), next.into());
     }
     Ok(Json(page))
+}
+
+/// A name for a system-defined profile, with only the characters that the service model allows.
+fn name_of(base: &str) -> String {
+    let words = base.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
 }
 
 pub(crate) fn unknown() -> ApiError {

@@ -61,18 +61,30 @@ pub async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let application = format!("sentry-prove-{}", Uuid::new_v4().simple());
     let key = format!("application#{application}");
     confirm(global, &question(&stack, args, &key)?)?;
-    let item = item(&key, args.budget);
-    let store = Store::of(&stack)?;
-    let writer = store.writer(&stack).await?;
-    let added = Change { key: key.clone(), before: None, after: Some(item.clone()) };
-    writer.write(&added, "prove").await?;
-    let proved = tokio::select! {
-        proved = prove(&stack, args, &application, &item) => proved,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Refused("interrupted".to_owned())),
+    // The handler is there before anything is written.
+    let interrupted = tokio::signal::ctrl_c();
+    let outcome = tokio::select! {
+        outcome = with_item(&stack, args, &application, &key) => outcome?,
+        _ = interrupted => return Err(Failure::Refused(format!(
+            "interrupted. Requests can still run for five minutes, so the item {key} stays and limits them. Then remove it: sentry limits rm {key}"
+        ))),
     };
-    let current = store.get(&key).await;
-    let removed = match current {
-        Ok(before) => writer.write(&Change { key: key.clone(), before, after: None }, "prove").await,
+    print(&outcome.shown(args, global.output))?;
+    match outcome.problem(args) {
+        None => Ok(()),
+        Some(problem) => Err(Failure::Refused(problem)),
+    }
+}
+
+/// Adds the item, sends the requests, and removes the item.
+async fn with_item(stack: &Stack, args: &Args, application: &str, key: &str) -> Result<Outcome, Failure> {
+    let item = item(key, args.budget);
+    let store = Store::of(stack)?;
+    let writer = store.writer(stack).await?;
+    writer.write(&Change { key: key.to_owned(), before: None, after: Some(item.clone()) }, "prove").await?;
+    let proved = prove(stack, args, application, &item).await;
+    let removed = match store.get(key).await {
+        Ok(before) => writer.write(&Change { key: key.to_owned(), before, after: None }, "prove").await,
         Err(failure) => Err(failure),
     };
     if let Err(failure) = removed {
@@ -80,12 +92,7 @@ pub async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
             "warning: the item {key} is still in the limits table ({failure}). Remove it: sentry limits rm {key}"
         );
     }
-    let outcome = proved?;
-    print(&outcome.shown(args, global.output))?;
-    match outcome.problem(args) {
-        None => Ok(()),
-        Some(problem) => Err(Failure::Refused(problem)),
-    }
+    proved
 }
 
 fn question(stack: &Stack, args: &Args, key: &str) -> Result<String, Failure> {
@@ -129,7 +136,7 @@ async fn prove(stack: &Stack, args: &Args, application: &str, item: &Item) -> Re
     while let Some(answer) = running.next().await {
         bar.inc(1);
         let answer =
-            answer.unwrap_or_else(|failure| json!({"outcome": "No answer", "error": {"code": failure.to_string()}}));
+            answer.unwrap_or_else(|failure| json!({"outcome": "No answer:", "error": {"code": failure.to_string()}}));
         let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let outcome = [text("/outcome"), text("/error/code")].join(" ").trim().to_owned();
         *counts.entry(outcome).or_insert(0) += 1;
@@ -169,7 +176,13 @@ fn limit_of(stack: &Stack, args: &Args, application: &str, item: &Item) -> Resul
 }
 
 impl Outcome {
-    /// What is wrong. `None` if the budget was kept and nothing is held.
+    /// The answers that say nothing about the budget, such as a failure of the model.
+    fn beside(&self) -> impl Iterator<Item = (&String, &usize)> {
+        let of_budget = ["Succeeded", "Denied BudgetExceeded", "Denied BudgetReserved"];
+        self.counts.iter().filter(move |(outcome, _)| !of_budget.contains(&outcome.as_str()))
+    }
+
+    /// What is wrong. `None` if the budget was used up and kept, and nothing is held.
     fn problem(&self, args: &Args) -> Option<String> {
         let Figures { settled, held, .. } = &self.figures;
         let most = u64::from(args.budget);
@@ -181,6 +194,14 @@ impl Outcome {
         }
         if settled.requests < self.succeeded || settled.output < self.output {
             return Some("the ledger has less than was used".to_owned());
+        }
+        if let Some((outcome, count)) = self.beside().next() {
+            return Some(format!("{count} requests ended as {outcome}, which says nothing about the budget"));
+        }
+        let least = u64::from(args.requests).min(most);
+        if self.succeeded < least {
+            let succeeded = self.succeeded;
+            return Some(format!("only {succeeded} of {least} requests were answered, so the budget was not used up"));
         }
         if *held != Amount::ZERO {
             return Some(
@@ -240,7 +261,7 @@ mod tests {
     fn outcome(succeeded: u64, settled: u64, held: u64) -> Outcome {
         let amount = |requests| Amount { requests, output: requests, ..Amount::ZERO };
         Outcome {
-            counts: BTreeMap::from([("Succeeded".to_owned(), 1)]),
+            counts: BTreeMap::from([("Succeeded".to_owned(), 1), ("Denied BudgetExceeded".to_owned(), 2)]),
             succeeded,
             output: succeeded,
             limit: test_support::limit("application#x", Limits { requests: Some(10), ..Limits::default() }, 1),
@@ -252,11 +273,26 @@ mod tests {
     fn an_overrun_a_loss_and_a_hold_that_stays_are_found() {
         let args = Args { requests: 100, budget: 10, model: "m".to_owned() };
         assert_eq!(outcome(10, 10, 0).problem(&args), None);
-        assert_eq!(outcome(0, 0, 0).problem(&args), None);
         assert!(outcome(11, 11, 0).problem(&args).unwrap().contains("overrun"));
         assert!(outcome(10, 11, 0).problem(&args).unwrap().contains("overrun"));
         assert!(outcome(10, 9, 0).problem(&args).unwrap().contains("less"));
-        assert!(outcome(9, 9, 1).problem(&args).unwrap().contains("held"));
+        assert!(outcome(10, 10, 1).problem(&args).unwrap().contains("held"));
         assert!(outcome(11, 11, 0).shown(&args, Output::Table).contains("NOT PROVED"));
+    }
+
+    #[test]
+    fn requests_that_never_met_the_budget_prove_nothing() {
+        let args = Args { requests: 100, budget: 10, model: "m".to_owned() };
+        assert!(outcome(0, 0, 0).problem(&args).unwrap().contains("only 0 of 10"));
+        assert_eq!(outcome(0, 0, 0).problem(&Args { budget: 0, ..args }), None);
+        let args = Args { requests: 3, budget: 10, model: "m".to_owned() };
+        assert_eq!(outcome(3, 3, 0).problem(&args), None);
+        for other in
+            ["No answer", "Denied LimitNotConfigured", "InvocationFailed ModelAccessDenied", "Invalid UnknownModel"]
+        {
+            let mut failed = outcome(3, 3, 0);
+            failed.counts.insert(other.to_owned(), 1);
+            assert!(failed.problem(&args).unwrap().contains(other));
+        }
     }
 }

@@ -234,11 +234,11 @@ impl Stack {
     }
 }
 
-/// Removes the prefix `sync-` of the host, which only AWS's own hosts have. It would make an unknown host of an address.
+/// Removes the prefix `sync-` of the host, which only AWS's own hosts have. It would make an unknown host of another one.
 fn without_prefix(request: &mut HttpRequest) {
     let uri = request.uri().to_owned();
     if let Some((scheme, host)) = uri.split_once("://sync-")
-        && (host.starts_with("localhost") || host.starts_with(|digit: char| digit.is_ascii_digit()))
+        && !(host.contains(".amazonaws.") || host.contains(".api.aws"))
     {
         // The result has a host, so it is valid.
         let _ = request.set_uri(format!("{scheme}://{host}"));
