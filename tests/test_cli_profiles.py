@@ -108,7 +108,7 @@ def test_tags_are_changed_and_a_profile_with_a_limit_stays(sentry, command, clea
     assert "no tag" in command("--yes", "profiles", "untag", name, "color", code=1)
     command("--yes", "profiles", "untag", name, "team")
     assert as_json(command, "profiles", "show", name)["tags"] == "costCenter=sales environment=test"
-    key = "model#" + made["arn"].rsplit("/", 1)[1]
+    key = made["arn"].rsplit("/", 1)[1]
     sentry.set_limit(key, {"output": 300})
     try:
         assert key in command("--yes", "profiles", "delete", name, code=1)

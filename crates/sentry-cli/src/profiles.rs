@@ -2,7 +2,7 @@
 
 mod create;
 pub mod directory;
-mod rules;
+pub mod rules;
 mod show;
 mod tags;
 

@@ -63,7 +63,7 @@ pub async fn stop(global: &Global, args: &StopArgs) -> Result<(), Failure> {
     let stack = Stack::find(global).await?;
     let store = Store::of(&stack)?;
     let all = store.all().await?;
-    let models = Models::of(&stack).await?;
+    let models = Models::of(&stack)?;
     let target = target(&args.scope, &all, &models).await?;
     let changes = stopping(&target, &all, &args.reason)?;
     reach::check(&stack, &changes, all).await?;
@@ -81,7 +81,7 @@ pub async fn resume(global: &Global, args: &ResumeArgs) -> Result<(), Failure> {
     let stack = Stack::find(global).await?;
     let store = Store::of(&stack)?;
     let all = store.all().await?;
-    let target = target(&args.scope, &all, &Models::of(&stack).await?).await?;
+    let target = target(&args.scope, &all, &Models::of(&stack)?).await?;
     let changes = resuming(&target, &all);
     if changes.is_empty() {
         return Err(Failure::Refused(format!("{} is not stopped", args.scope)));
@@ -102,7 +102,7 @@ pub async fn raise(global: &Global, args: &RaiseArgs) -> Result<(), Failure> {
     let stack = Stack::find(global).await?;
     let store = Store::of(&stack)?;
     let all = store.all().await?;
-    let target = target(&args.scope, &all, &Models::of(&stack).await?).await?;
+    let target = target(&args.scope, &all, &Models::of(&stack)?).await?;
     let key = raisable(&args.scope, &target)?;
     let before = all.get(key).cloned();
     let after = before.as_ref().map(|item| raised(key, item, &amounts, &until, args.window.as_deref())).transpose()?;

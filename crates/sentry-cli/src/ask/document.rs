@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
+use crate::profiles::rules::pair;
 
 /// The application of a request whose document names none.
 const APPLICATION: &str = "sentry-cli";
@@ -64,11 +65,6 @@ pub struct RequestArgs {
     /// A JSON file with a whole request document. The other options change it
     #[arg(long, value_name = "FILE")]
     pub document: Option<PathBuf>,
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 impl RequestArgs {

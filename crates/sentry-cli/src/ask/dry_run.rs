@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use fn_fetch_usage::{SharedFigures, UsageSource};
 use fn_month_range::month_range;
 use fn_reserve::Reserver;
-use fn_validate_and_tag::{Resolver, validate_and_tag};
+use fn_validate_and_tag::validate_and_tag;
 use sentry_contract::answer::FinalAnswer;
 use sentry_contract::request::Request;
 use sentry_contract::states::{Admitted, Decision, Gathered, LookupLimitInput, ReserveInput, TokenCount, Validated};
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::failure::Failure;
+use crate::profiles::resolver;
 use crate::stack::Stack;
 
 /// The decision that the stack would make now.
@@ -36,9 +37,7 @@ pub enum Foreseen {
 /// If AWS cannot be reached.
 pub async fn foresee(stack: &Stack, document: &Value) -> Result<Foreseen, Failure> {
     let now = Utc::now();
-    let catalogue_table = stack.resource("CatalogueTable").await?;
-    let resolver =
-        Resolver::new(stack.catalogue()?, stack.dynamodb(), catalogue_table, stack.bedrock(), stack.region.clone());
+    let resolver = resolver(stack)?;
     let raw = serde_json::value::to_raw_value(document);
     let raw = raw.map_err(|error| Failure::Usage(format!("the request cannot be written as JSON: {error}")))?;
     let request = match validate_and_tag(&raw, &resolver, now, Instant::now(), Uuid::new_v4()).await {

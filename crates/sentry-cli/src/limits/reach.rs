@@ -7,10 +7,12 @@ use chrono::{NaiveDate, Utc};
 use fn_lookup_limit::{BudgetTags, Item, KnownModels, Reach, Unreachable};
 use fn_validate_and_tag::Resolver;
 use sentry_contract::request::Model;
-use sentry_models::{Catalogue, REGION_GROUPS};
+use sentry_models::REGION_GROUPS;
 
 use super::change::Change;
+use crate::catalogue::CatalogueTable;
 use crate::failure::Failure;
+use crate::profiles::resolver;
 use crate::stack::Stack;
 
 const FOUNDATION: &str = "foundation#";
@@ -20,8 +22,7 @@ const DEFAULT: &str = "default";
 pub struct Models {
     resolver: Resolver,
     today: NaiveDate,
-    client: aws_sdk_dynamodb::Client,
-    table: String,
+    table: CatalogueTable,
     bedrock: aws_sdk_bedrock::Client,
     profiles_by_tags: bool,
 }
@@ -30,14 +31,11 @@ impl Models {
     /// The models of `stack`.
     ///
     /// # Errors
-    /// If AWS cannot be reached, or the stack has no catalogue table.
-    pub async fn of(stack: &Stack) -> Result<Self, Failure> {
-        let catalogue: Catalogue = stack.catalogue()?;
-        let table = stack.resource("CatalogueTable").await?;
-        let (client, bedrock) = (stack.dynamodb(), stack.bedrock());
-        let resolver = Resolver::new(catalogue, client.clone(), table.clone(), bedrock.clone(), stack.region.clone());
+    /// If the stack has no catalogue table.
+    pub fn of(stack: &Stack) -> Result<Self, Failure> {
+        let (resolver, table, bedrock) = (resolver(stack)?, CatalogueTable::of(stack)?, stack.bedrock());
         let profiles_by_tags = stack.parameter("ProfilePolicy").is_some_and(|policy| policy != "off");
-        Ok(Self { resolver, today: Utc::now().date_naive(), client, table, bedrock, profiles_by_tags })
+        Ok(Self { resolver, today: Utc::now().date_naive(), table, bedrock, profiles_by_tags })
     }
 
     /// `true` if a request for one model can be sent to a profile that has the request's tags.
@@ -113,21 +111,9 @@ impl Models {
 
     /// The ARNs that the catalogue table describes, or has aliases of.
     async fn arns_of_table(&self) -> Result<Vec<String>, Failure> {
-        let mut arns = Vec::new();
-        let mut start = None;
-        loop {
-            let scan = self.client.scan().table_name(&self.table).set_exclusive_start_key(start);
-            let page =
-                scan.send().await.map_err(|error| Failure::of_call("the catalogue table cannot be read", &error))?;
-            for item in page.items() {
-                let names = ["entry", "modelId"].iter().filter_map(|name| item.get(*name)?.as_s().ok());
-                arns.extend(names.filter(|name| name.starts_with("arn:")).cloned());
-            }
-            start = page.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() {
-                return Ok(arns);
-            }
-        }
+        let items = self.table.all().await?;
+        let named = |item: &Item| ["entry", "modelId"].map(|name| item.get(name)?.as_s().ok().cloned());
+        Ok(items.values().flat_map(named).flatten().filter(|name| name.starts_with("arn:")).collect())
     }
 }
 
@@ -142,7 +128,7 @@ pub async fn unreachable(
 ) -> Result<Vec<(String, Unreachable)>, Failure> {
     let needs_models = |key: &&str| !key.contains('#') && *key != DEFAULT || key.starts_with(FOUNDATION);
     let models = if keys.iter().any(needs_models) {
-        Models::of(stack).await?.known(keys.iter().copied()).await?
+        Models::of(stack)?.known(keys.iter().copied()).await?
     } else {
         KnownModels::default()
     };

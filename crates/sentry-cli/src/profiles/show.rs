@@ -140,11 +140,8 @@ pub async fn find(stack: &Stack, named: &str) -> Result<Found, Failure> {
 /// # Errors
 /// If the limits table cannot be read.
 pub async fn limits_naming(stack: &Stack, profile: &Profile, aliases: &[String]) -> Result<Vec<String>, Failure> {
-    let names = |value: &str| {
-        [&profile.id, &profile.arn].into_iter().chain(aliases).any(|name| name.eq_ignore_ascii_case(value))
-    };
-    let names_it = |key: &str| key.split('+').filter_map(|part| part.strip_prefix("model#")).any(names);
-    Ok(keys_of_limits(stack).await?.into_iter().filter(|key| names_it(key)).collect())
+    let names: Vec<&str> = [&profile.id, &profile.arn].into_iter().chain(aliases).map(String::as_str).collect();
+    Ok(keys_of_limits(stack).await?.into_iter().filter(|key| names.contains(&key.as_str())).collect())
 }
 
 async fn keys_of_limits(stack: &Stack) -> Result<Vec<String>, Failure> {
