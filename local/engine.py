@@ -5,8 +5,10 @@ AWS does not have these three waits. Without them, a request takes the time of t
 - `stepfunctions._run_execution` sleeps 150 ms before the first state of every execution. The constant in the function's
   code is replaced. Upstream fault: the sleep also delays StartSyncExecution, which returns only at the end.
 - `Worker._drain_stderr_bounded` waits up to 50 ms for a log line after each invocation of a function that wrote none.
-  The default becomes 0. Lines that are already there are still taken, and later lines with the next invocation.
-  Upstream fault: the wait is part of the invocation's time.
+  The default becomes 0. Upstream fault: the wait is part of the invocation's time.
+- For `provided.*` functions, an invocation that ends reads the function's output itself. A function writes its lines
+  before it answers, so all of them are there. Upstream fault: only a thread of its own reads them, and the invocation
+  cannot know if this thread is late. A late line would appear in the log at the end of the next invocation.
 - The Runtime API for `provided.*` functions writes the head and the body of an event in two packets. Nagle's algorithm
   holds back the second one until the function's side acknowledges the first one, which Linux delays by 40 ms. The
   sockets get TCP_NODELAY. Upstream fault: the HTTP server does not set it.
@@ -56,12 +58,15 @@ import inspect
 import json
 import os
 import queue
+import select
 import socket
 import sys
+import threading
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -82,6 +87,8 @@ MOST_THREADS = 2_000
 KEPT_EXECUTIONS = 1_000
 # Objects made before a collection of each generation; Python's own are 700, 10 and 10.
 COLLECTED_AFTER = (50_000, 50, 100)
+# Most bytes that are read from a pipe at once.
+PIPE_BYTES = 65_536
 LOG_WAIT_DEFAULTS = (0.050, 0.005, 0.250)
 # How long points of metrics are kept: by the engine, and by CloudWatch. Source: Amazon CloudWatch User Guide, "Metrics
 # retention", read in November 2026.
@@ -104,6 +111,66 @@ def remove_log_wait(function: FunctionType) -> None:
     if function.__defaults__ != LOG_WAIT_DEFAULTS:
         raise RuntimeError(f"{function.__qualname__} no longer has the defaults {LOG_WAIT_DEFAULTS}")
     function.__defaults__ = (0.0, *LOG_WAIT_DEFAULTS[1:])
+
+
+class Output:
+    """The output of an execution environment: a pipe, and a queue of the lines that were read from it."""
+
+    def __init__(self, stream: BufferedReader, lines: queue.Queue[str]) -> None:
+        self._stream, self._lines, self._begun = stream, lines, b""
+        self._reading = threading.Lock()
+        os.set_blocking(stream.fileno(), False)
+        self._poll = select.poll()
+        self._poll.register(stream, select.POLLIN)
+
+    def wait(self) -> None:
+        """Returns when there is something to read, or at the end of the output."""
+        self._poll.poll()
+
+    def read(self) -> bool:
+        """Moves all lines that were written until now into the queue. Returns `False` at the end of the output."""
+        with self._reading:
+            if self._stream.closed:
+                return False
+            with suppress(BlockingIOError):
+                while part := os.read(self._stream.fileno(), PIPE_BYTES):
+                    *lines, self._begun = (self._begun + part).split(b"\n")
+                    self._put(lines)
+                self._put([self._begun] if self._begun else [])
+                self._stream.close()
+                return False
+        return True
+
+    def _put(self, lines: list[bytes]) -> None:
+        for line in lines:
+            # If the queue is full, the oldest line is dropped, because a full pipe would stop the function.
+            if self._lines.full():
+                with suppress(queue.Empty):
+                    self._lines.get_nowait()
+            self._lines.put_nowait(line.decode(errors="replace").rstrip("\r"))
+
+
+def read_output(worker: Any) -> None:
+    """Lets an invocation of `worker` take all lines that the function has written."""
+    taken = worker._drain_stderr
+
+    def pump(self: Any, stream: BufferedReader, lines: queue.Queue[str]) -> None:
+        output = Output(stream, lines)
+        self._output = (lines, output)
+        while output.read():
+            output.wait()
+
+    def take(self: Any) -> str:
+        lines, output = getattr(self, "_output", (None, None))
+        # The output of an earlier process of the environment may still be open.
+        if output is not None and lines is self._stderr_queue:
+            output.read()
+        text: str = taken(self)
+        return text
+
+    if "_pump_output" not in vars(worker):
+        raise RuntimeError("the engine no longer reads the output of an environment in _pump_output")
+    worker._pump_output, worker._drain_stderr, worker._drain_stderr_bounded = pump, take, take
 
 
 class Events:
@@ -300,6 +367,7 @@ def remove_waits() -> None:
     forget_executions(stepfunctions)
     gc.set_threshold(*COLLECTED_AFTER)
     remove_log_wait(lambda_runtime.Worker._drain_stderr_bounded)
+    read_output(lambda_runtime.ProvidedWorker)
     change_runtime_api(lambda_runtime.ProvidedWorker)
     if not isinstance(lambda_runtime._PROVIDED_POLL, float):
         raise RuntimeError("the engine no longer looks for a process at an interval")

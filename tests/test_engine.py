@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import queue
 import socketserver
 import sys
@@ -20,6 +21,7 @@ from engine import (
     POINTS_VARIABLE,
     Events,
     IdleThreads,
+    Output,
     change_runtime_api,
     find_metrics_by_key,
     forget_executions,
@@ -270,6 +272,30 @@ def test_every_stored_point_is_written_to_the_file(monkeypatch, tmp_path):
 def test_a_text_that_is_no_longer_there_ends_the_start():
     with pytest.raises(RuntimeError, match="no longer has the one text"):
         replace_text(inspect.getmodule(parse_once), "parse_once", "this text", "another")
+
+
+def test_an_invocation_takes_every_line_that_was_written_although_no_thread_reads():
+    read, write = os.pipe()
+    lines = queue.Queue(maxsize=3)
+    output = Output(open(read, "rb"), lines)
+    os.write(write, b"one\r\ntwo\nthr")
+    assert output.read()
+    assert [lines.get_nowait(), lines.get_nowait(), lines.empty()] == ["one", "two", True]
+    os.write(write, b"ee\n\xffour")
+    assert output.read()
+    assert lines.get_nowait() == "three"
+    os.close(write)
+    assert [output.read(), output.read()] == [False, False]
+    assert [lines.get_nowait(), lines.empty()] == ["\ufffdour", True]
+
+
+def test_a_full_queue_drops_the_oldest_lines():
+    read, write = os.pipe()
+    lines = queue.Queue(maxsize=3)
+    os.write(write, b"1\n2\n3\n4\n5\n")
+    os.close(write)
+    assert not Output(open(read, "rb"), lines).read()
+    assert list(lines.queue) == ["3", "4", "5"]
 
 
 def test_server_of_an_idle_environment_stops_at_once():
