@@ -672,7 +672,7 @@ def test_usage_history_is_written_by_the_queues_function_and_read_by_reserve():
     assert found == {
         "EmitMetricsRole": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:GetItem"},
         "ReserveRole": {"dynamodb:Query"},
-        "SweepHoldsRole": {"dynamodb:Query", "dynamodb:DeleteItem"},
+        "SweepHoldsRole": {"dynamodb:Query", "dynamodb:UpdateItem", "dynamodb:DeleteItem"},
         "WatchUsageRole": {"dynamodb:Query", "dynamodb:UpdateItem"},
     }
 

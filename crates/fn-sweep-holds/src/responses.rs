@@ -52,8 +52,8 @@ impl Responses {
     }
 
     /// Queues the end of each response whose window has ended, or that an administrator has removed from its limits
-    /// item, and then forgets the response. Returns the number of responses that ended. If a run dies in between, the
-    /// next run queues the same end again.
+    /// item, and then forgets the response. Returns the number of responses that ended. Of two runs at the same time, one
+    /// queues the end. If it dies before the response is forgotten, a run after a minute queues the same end again.
     ///
     /// # Errors
     /// Returns `LedgerUnavailable` if a table cannot be reached or the queue does not accept an end. The next run
@@ -72,6 +72,9 @@ impl Responses {
                 continue;
             };
             let Some(reason) = self.reason(&change, now).await? else { continue };
+            if !self.history.claim_end(&name, now).await? {
+                continue;
+            }
             let change = ResponseChange { ended: Some(Ending { at: now, reason }), ..change };
             queue.send_responses(std::slice::from_ref(&change)).await?;
             self.history.forget_response(&name).await?;
@@ -110,9 +113,11 @@ mod tests {
     use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
     use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
     use aws_sdk_dynamodb::operation::query::QueryOutput;
+    use aws_sdk_dynamodb::operation::update_item::{UpdateItemError, UpdateItemOutput};
     use aws_sdk_dynamodb::types::AttributeValue::{L, M, N, S};
+    use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
     use aws_sdk_sqs::operation::send_message::{SendMessageError, SendMessageOutput};
-    use aws_smithy_mocks::{Rule, RuleMode, mock};
+    use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock};
     use serde_json::{Value, json};
     use test_support::{at, mock_client};
 
@@ -164,6 +169,18 @@ mod tests {
             .then_output(|| DeleteItemOutput::builder().build())
     }
 
+    fn claims(claimed: bool) -> Rule {
+        mock!(Client::update_item)
+            .match_requests(|update| update.key().unwrap()["day"] == S("2026-11 costCenter#a".into()))
+            .then_compute_response(move |_| {
+                if claimed {
+                    return MockResponse::Output(UpdateItemOutput::builder().build());
+                }
+                let refused = ConditionalCheckFailedException::builder().build();
+                MockResponse::Error(UpdateItemError::ConditionalCheckFailedException(refused))
+            })
+    }
+
     fn accepts(reason: &'static str) -> Rule {
         mock!(aws_sdk_sqs::Client::send_message)
             .match_requests(move |message| {
@@ -174,8 +191,12 @@ mod tests {
     }
 
     async fn end(limits: &Rule, forgets: &Rule, queue: &Rule, now: &str) -> Result<usize, Failure> {
-        let remembered = remembered();
-        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&remembered, limits, forgets]);
+        end_if(true, limits, forgets, queue, now).await
+    }
+
+    async fn end_if(claimed: bool, limits: &Rule, forgets: &Rule, queue: &Rule, now: &str) -> Result<usize, Failure> {
+        let (remembered, claims) = (remembered(), claims(claimed));
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&remembered, &claims, limits, forgets]);
         let queue = AlertQueue::new(mock_client!(aws_sdk_sqs, RuleMode::MatchAny, &[queue]), "queue".into());
         let history = History::new(client.clone(), "usage".into());
         Responses::new(history, client, "limits".into()).end(&queue, at(now)).await
@@ -185,6 +206,13 @@ mod tests {
     async fn a_response_stays_while_its_window_lasts_and_its_item_has_it() {
         let (forgets, queue) = (forgets(), accepts("window"));
         assert_eq!(end(&limits(Some("90")), &forgets, &queue, "2026-11-30T23:59:59Z").await.unwrap(), 0);
+        assert_eq!((forgets.num_calls(), queue.num_calls()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn an_end_that_another_run_has_claimed_is_not_queued_again() {
+        let (forgets, queue) = (forgets(), accepts("takenBack"));
+        assert_eq!(end_if(false, &limits(None), &forgets, &queue, "2026-11-22T00:00:00Z").await.unwrap(), 0);
         assert_eq!((forgets.num_calls(), queue.num_calls()), (0, 0));
     }
 

@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::Client;
 pub use decided::{Decided, MARKED_DAYS, NoInstant};
 pub use error::HistoryError;
 pub use record::{Recorded, Report};
-pub use responses::Remembered;
+pub use responses::{CLAIMED, Remembered};
 pub use scan::AllDays;
 pub use spent::Day;
 pub use sums::{Sums, attribute};

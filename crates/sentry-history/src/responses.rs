@@ -1,16 +1,22 @@
 //! The automated responses that are in force, so that their end can be noticed.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::{HistoryError, unavailable};
 use crate::record::number;
+use crate::ungoverned::written;
 use crate::{DAY, EXPIRES_AT, History, SCOPE};
 
 /// Partition key of all responses.
 const RESPONSES: &str = "responses";
 /// Attribute with the response as JSON.
 const RESPONSE: &str = "response";
+
+/// Attribute with the second since 1970 at which a run claimed the end of the response.
+const CLAIMED_AT: &str = "endClaimedAt";
+/// Time that a run has to record an end that it claimed. A run of the sweep is stopped after 55 seconds.
+pub const CLAIMED: TimeDelta = TimeDelta::minutes(1);
 
 /// A response in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +86,29 @@ impl History {
                 return Ok(found);
             }
         }
+    }
+
+    /// Claims the end of a response at `now`, for [`CLAIMED`]. Returns `false` if another run has claimed it, or if the
+    /// response was forgotten.
+    ///
+    /// # Errors
+    /// If the table cannot be reached.
+    pub async fn claim_end(&self, name: &str, now: DateTime<Utc>) -> Result<bool, HistoryError> {
+        let claim = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(SCOPE, AttributeValue::S(RESPONSES.to_owned()))
+            .key(DAY, AttributeValue::S(name.to_owned()))
+            .update_expression("SET #claimed = :now")
+            .condition_expression(
+                "attribute_exists(#response) AND (attribute_not_exists(#claimed) OR #claimed <= :stale)",
+            )
+            .expression_attribute_names("#claimed", CLAIMED_AT)
+            .expression_attribute_names("#response", RESPONSE)
+            .expression_attribute_values(":now", number(now.timestamp()))
+            .expression_attribute_values(":stale", number((now - CLAIMED).timestamp()));
+        written(claim).await
     }
 
     /// Forgets a response that has ended.

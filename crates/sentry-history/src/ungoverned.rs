@@ -171,7 +171,7 @@ fn scope(model: &str) -> String {
 }
 
 /// Sends an update. Returns `false` if its condition is not met.
-async fn written(update: UpdateItemFluentBuilder) -> Result<bool, HistoryError> {
+pub(crate) async fn written(update: UpdateItemFluentBuilder) -> Result<bool, HistoryError> {
     match update.send().await {
         Ok(_) => Ok(true),
         Err(error) if is_condition(&error) => Ok(false),
