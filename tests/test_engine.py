@@ -276,8 +276,8 @@ def test_a_text_that_is_no_longer_there_ends_the_start():
 
 def test_an_invocation_takes_every_line_that_was_written_although_no_thread_reads():
     read, write = os.pipe()
-    lines = queue.Queue(maxsize=3)
-    output = Output(open(read, "rb"), lines)
+    lines: queue.Queue[str] = queue.Queue(maxsize=3)
+    output = Output(os.fdopen(read, "rb"), lines)
     os.write(write, b"one\r\ntwo\nthr")
     assert output.read()
     assert [lines.get_nowait(), lines.get_nowait(), lines.empty()] == ["one", "two", True]
@@ -291,10 +291,10 @@ def test_an_invocation_takes_every_line_that_was_written_although_no_thread_read
 
 def test_a_full_queue_drops_the_oldest_lines():
     read, write = os.pipe()
-    lines = queue.Queue(maxsize=3)
+    lines: queue.Queue[str] = queue.Queue(maxsize=3)
     os.write(write, b"1\n2\n3\n4\n5\n")
     os.close(write)
-    assert not Output(open(read, "rb"), lines).read()
+    assert not Output(os.fdopen(read, "rb"), lines).read()
     assert list(lines.queue) == ["3", "4", "5"]
 
 
