@@ -358,7 +358,7 @@ class Sentry:
 
     def calls(self, bare_id=None):
         """Returns the number of requests that reached the simulator: in total, or for one model or profile."""
-        counted = self._simulator("calls")
+        counted = self.simulator("calls")
         if bare_id is None:
             return counted["total"]
         return sum(
@@ -368,14 +368,14 @@ class Sentry:
     @contextmanager
     def late_metrics(self, seconds):
         """Inside the context, the usage of new calls reaches CloudWatch `seconds` seconds later."""
-        before = self._simulator("defaults")
+        before = self.simulator("defaults")
         try:
-            self._simulator("defaults", {"metricsDelaySeconds": seconds})
+            self.simulator("defaults", {"metricsDelaySeconds": seconds})
             yield
         finally:
-            self._simulator("defaults", before)
+            self.simulator("defaults", before)
 
-    def _simulator(self, name, body=None):
+    def simulator(self, name, body=None):
         request = urllib.request.Request(
             f"{self.bedrock_endpoint}/_sim/{name}", json.dumps(body).encode() if body else None
         )

@@ -88,6 +88,7 @@ LEDGER = Cause(metric(SENTRY, "Denials", Code="LedgerUnavailable"), 3)
 CAUSES = {
     "MetricsDeadLetterAlarm": Cause(of_queue("ApproximateNumberOfMessagesVisible", "MetricsDeadLetterQueue"), 2, 0),
     "SweepSilentAlarm": Cause(of_function("Invocations", "SweepHoldsFunction"), None, 1),
+    "ProfileListAlarm": Cause(metric(SENTRY, "ProfileListAge"), None, 0),
     "SweepHoldsAlarm": Cause(of_function("Errors", "SweepHoldsFunction"), 1, 0),
     "WatchUsageAlarm": Cause(of_function("Errors", "WatchUsageFunction"), 1, 0),
     "RateLimiterFailedAlarm": Cause(of_workflow("ExecutionsFailed"), 1, 0),

@@ -33,6 +33,7 @@ WATCHED = [
     ("AWS/Lambda", "Throttles", "SettleFunction"),
     ("AWS/Lambda", "Throttles", "ReserveFunction"),
     ("AWS/Lambda", "Throttles", "InvokeModelFunction"),
+    ("GenAIRateLimiting", "ProfileListAge", None),
     ("GenAIRateLimiting", "UnsettledRequests", None),
     ("GenAIRateLimiting", "LateSettlements", None),
     ("GenAIRateLimiting", "ExceededHolds", None),
@@ -192,17 +193,20 @@ def test_the_address_gets_alarms_and_budget_alerts():
 
 
 # These alarms go off if an expected event does not happen.
-HEARTBEATS = {"SweepSilentAlarm"}
+HEARTBEATS = {
+    "ProfileListAlarm": (600, "GreaterThanThreshold", 1),
+    "SweepSilentAlarm": (1, "LessThanThreshold", 1),
+}
 
 
 @pytest.mark.parametrize("name", HEARTBEATS)
 def test_silence_rings(name):
     alarm = ALARMS[name]
-    assert (alarm["Threshold"], alarm["ComparisonOperator"], alarm["EvaluationPeriods"]) == (1, "LessThanThreshold", 1)
+    assert (alarm["Threshold"], alarm["ComparisonOperator"], alarm["EvaluationPeriods"]) == HEARTBEATS[name]
     assert alarm["TreatMissingData"] == "breaching"
 
 
-@pytest.mark.parametrize("name", ALARMS.keys() - HEARTBEATS)
+@pytest.mark.parametrize("name", ALARMS.keys() - HEARTBEATS.keys())
 def test_one_occurrence_rings_and_silence_does_not(name):
     alarm = ALARMS[name]
     assert (alarm["Threshold"], alarm["ComparisonOperator"], alarm["EvaluationPeriods"]) == (

@@ -44,6 +44,8 @@ MACHINES = {
 
 # Actions without resource-level permissions, by the service authorization reference.
 WITHOUT_RESOURCE = {
+    "bedrock:ListInferenceProfiles",
+    "tag:GetResources",
     "cloudwatch:GetMetricData",
     "cloudwatch:ListMetrics",
     "cloudwatch:PutMetricData",
@@ -63,7 +65,14 @@ WITHOUT_RESOURCE = {
 # A function may write its own log and traces, and read its own queue. Apart from that, it may do only the task in its name.
 EVERY_FUNCTION_MAY = {"logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 A_FUNCTION_MAY = {
-    "ValidateAndTagFunction": {"dynamodb:GetItem", "bedrock:GetInferenceProfile"},
+    "ValidateAndTagFunction": {
+        "dynamodb:GetItem",
+        "bedrock:GetInferenceProfile",
+        # Only with ProfilePolicy.
+        "dynamodb:UpdateItem",
+        "bedrock:ListInferenceProfiles",
+        "tag:GetResources",
+    },
     "MonthRangeFunction": set(),
     "LookupLimitFunction": {"dynamodb:BatchGetItem"},
     "FetchUsageFunction": {"cloudwatch:GetMetricData", "dynamodb:GetItem", "dynamodb:UpdateItem"},
@@ -108,6 +117,13 @@ A_FUNCTION_MAY = {
         "dynamodb:DeleteItem",
         "sqs:SendMessage",
     },
+    "IndexProfilesFunction": {
+        "dynamodb:GetItem",
+        "dynamodb:UpdateItem",
+        "bedrock:ListInferenceProfiles",
+        "tag:GetResources",
+        "cloudwatch:PutMetricData",
+    },
     "WatchUsageFunction": {
         "cloudwatch:ListMetrics",
         "cloudwatch:GetMetricData",
@@ -117,7 +133,7 @@ A_FUNCTION_MAY = {
     },
 }
 # No state runs these functions. The queue and the schedule start them.
-WITHOUT_STATE = {"EmitMetricsFunction", "SweepHoldsFunction", "WatchUsageFunction"}
+WITHOUT_STATE = {"EmitMetricsFunction", "IndexProfilesFunction", "SweepHoldsFunction", "WatchUsageFunction"}
 # These states may be retried after every error, because their functions are idempotent.
 IDEMPOTENT = {"Reserve", "Settle", "Cancel Reservation"}
 # The functions of these states call nothing. So they may run several times, and may run on after their state has timed out.
@@ -486,7 +502,7 @@ def test_metrics_are_written_to_one_namespace_only(role, statement):
 
 @pytest.mark.parametrize("role, statement", STATEMENTS)
 def test_bedrock_resources_are_models_profiles_and_guardrails(role, statement):
-    if any(action.startswith("bedrock:") for action in listed(statement["Action"])):
+    if any(action.startswith("bedrock:") for action in set(listed(statement["Action"])) - WITHOUT_RESOURCE):
         kinds = (
             "guardrail|guardrail-profile"
             if listed(statement["Action"]) == ["bedrock:ApplyGuardrail"]
@@ -548,7 +564,7 @@ def test_function_may_do_what_its_name_says(name):
 def test_dependencies_are_the_services_of_the_policy(name):
     manifest = tomllib.loads((ROOT / "crates" / binary_of(name) / "Cargo.toml").read_text(encoding="utf-8"))
     used = {
-        key.removeprefix("aws-sdk-").removesuffix("runtime")
+        key.removeprefix("aws-sdk-").removesuffix("runtime").replace("resourcegroupstagging", "tag")
         for key in manifest["dependencies"]
         if key.startswith("aws-sdk-")
     }

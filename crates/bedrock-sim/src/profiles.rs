@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize},
+    },
     time::SystemTime,
 };
 
@@ -41,6 +44,10 @@ pub struct Profiles {
     accept_any: bool,
     clock: Arc<Clock>,
     pub(crate) created: Mutex<BTreeMap<String, Profile>>,
+    /// Number of calls of `GetResources` so far, refused calls included.
+    pub(crate) listings: AtomicUsize,
+    /// `true` if `GetResources` is throttled.
+    pub(crate) throttles: AtomicBool,
     deleted: Mutex<BTreeSet<String>>,
 }
 
@@ -74,7 +81,15 @@ impl Profile {
 impl Profiles {
     /// An empty store. With `accept_any`, every profile exists unless it was deleted. `clock` dates new profiles.
     pub fn new(region: &str, accept_any: bool, clock: Arc<Clock>) -> Self {
-        Self { region: region.to_owned(), accept_any, clock, created: Mutex::default(), deleted: Mutex::default() }
+        Self {
+            region: region.to_owned(),
+            accept_any,
+            clock,
+            created: Mutex::default(),
+            listings: AtomicUsize::new(0),
+            throttles: AtomicBool::new(false),
+            deleted: Mutex::default(),
+        }
     }
 
     /// The foundation model of a profile. `None` if the profile does not exist.

@@ -80,6 +80,7 @@ fn router(sim: Arc<Sim>) -> Router {
         .route("/tagResource", post(tagging::tag))
         .route("/untagResource", post(tagging::untag))
         .route("/", post(tagging::get_resources))
+        .route("/_sim/listings", get(tagging::listings).post(tagging::set_listings))
         .with_state(Arc::clone(&sim.profiles));
     let clock = get(controls::clock).post(controls::set_clock).with_state(Arc::clone(&sim.clock));
     let exchanges = get(recorder::exchanges).with_state(Arc::clone(&sim.recorder));

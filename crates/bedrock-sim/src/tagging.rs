@@ -1,6 +1,10 @@
 //! Tags of application inference profiles: Bedrock's own operations, and `GetResources` of the Resource Groups Tagging API.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use axum::{
     Json,
@@ -129,6 +133,10 @@ pub async fn get_resources(
     if headers.get("x-amz-target").is_none_or(|target| target != TARGET) {
         return Err(ApiError::new("UnknownOperationException", StatusCode::BAD_REQUEST, "The operation is unknown."));
     }
+    profiles.listings.fetch_add(1, Relaxed);
+    if profiles.throttles.load(Relaxed) {
+        return Err(ApiError::new("ThrottledException", StatusCode::BAD_REQUEST, "Rate exceeded"));
+    }
     let body = fields::body(&body)?;
     let known = ["PaginationToken", "TagFilters", "ResourcesPerPage", "ResourceTypeFilters"];
     let fields = Fields::new(&body, "#", &known)?;
@@ -157,6 +165,22 @@ pub async fn get_resources(
     };
     let mappings: Vec<Value> = found.iter().take(most).map(mapping).collect();
     Ok(Json(json!({"PaginationToken": next, "ResourceTagMappingList": mappings})))
+}
+
+/// Handles `GET /_sim/listings`: the number of calls of `GetResources` so far, and if they are throttled.
+pub async fn listings(State(profiles): State<Arc<Profiles>>) -> Json<Value> {
+    let (calls, throttled) = (profiles.listings.load(Relaxed), profiles.throttles.load(Relaxed));
+    Json(json!({"getResources": calls, "throttled": throttled}))
+}
+
+/// Handles `POST /_sim/listings`: `throttled` turns the throttling of `GetResources` on and off.
+pub async fn set_listings(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Result<Json<Value>, ApiError> {
+    let body = fields::body(&body)?;
+    Fields::new(&body, "#", &["throttled"])?;
+    if let Some(throttled) = body.get("throttled").and_then(Value::as_bool) {
+        profiles.throttles.store(throttled, Relaxed);
+    }
+    Ok(listings(State(profiles)).await)
 }
 
 /// A tag that a resource must have, with one of the values if there are any.

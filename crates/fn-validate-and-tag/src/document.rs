@@ -25,7 +25,8 @@ pub struct Draft {
     pub model_path: String,
     fields: PromptFields,
     given: GivenParameters,
-    tags: Tags,
+    /// The tags of the client, and those of the inference profile that it names.
+    pub tags: Tags,
 }
 
 /// A request to a known model. Only the sentry's own tags are missing.

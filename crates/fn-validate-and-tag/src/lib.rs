@@ -9,6 +9,7 @@ mod estimate;
 mod field;
 mod numbers;
 mod picture;
+mod profile_policy;
 mod profiles;
 mod prompt;
 mod resolve;
@@ -24,14 +25,16 @@ use sentry_contract::sizes::{MAX_PAYLOAD_BYTES, MAX_REQUEST_BYTES, payload_bytes
 use sentry_contract::states::{Validated, timestamp};
 use sentry_contract::{ErrorBody, ErrorCode, Sealed};
 use sentry_lambda::Failure;
+use sentry_models::Resolved;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tracing::error;
+use tracing::{error, warn};
 use uuid::Uuid;
 
 pub use crate::additions::{AttributeItem, KEY, read_addition};
 use crate::document::{Complete, Draft};
 use crate::field::Refusal;
+pub use crate::profile_policy::{PolicyParameter, ProfilePolicy, ProfilesByTags};
 pub use crate::resolve::{ModelRefusal, Resolver};
 
 /// Checks `document`. Returns the tagged request, or the answer that describes the problem.
@@ -59,25 +62,66 @@ pub async fn validate_and_tag(
         }
     };
     let complete = match check(document, &parsed) {
-        Ok(draft) => {
-            let today = now.date_naive();
-            let answer = match resolver.resolve(&draft.requested, today, at).await {
-                Ok(answer) => answer,
-                Err(failure) => return unavailable(&parsed, &failure, now, id).into(),
-            };
-            let fallback = match &answer {
-                Ok(resolved) => resolver.fallback(resolved, today, at).await,
-                Err(_) => None,
-            };
-            answer
-                .map_err(|refusal| refusal.at(draft.model_path.clone()))
-                .and_then(|resolved| draft.finish(resolved, fallback))
-        }
+        Ok(draft) => match look_up(draft, resolver, now, at).await {
+            Ok(complete) => complete,
+            Err(failure) => return unavailable(&parsed, &failure, now, id).into(),
+        },
         Err(refusal) => Err(refusal),
     };
     match complete.and_then(|complete| seal(complete, resolver, now, id)) {
         Ok(valid) => valid,
         Err(refusal) => invalid(&parsed, refusal, now, id).into(),
+    }
+}
+
+/// Completes the draft with its model, the inference profile for its tags, and its fallback.
+///
+/// # Errors
+/// `LedgerUnavailable` if a look-up fails.
+async fn look_up(
+    mut draft: Draft,
+    resolver: &Resolver,
+    now: DateTime<Utc>,
+    at: Instant,
+) -> Result<Result<Complete, Refusal>, Failure> {
+    let today = now.date_naive();
+    let path = draft.model_path.clone();
+    let resolved = match resolver.resolve(&draft.requested, today, at).await? {
+        Ok(resolved) => resolved,
+        Err(refusal) => return Ok(Err(refusal.at(path))),
+    };
+    let fallback = resolver.fallback(&resolved, today, at).await;
+    let resolved = match resolver.through_profile(resolved, &mut draft.tags, &path, now, at).await? {
+        Ok(resolved) => resolved,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let fallback = match fallback {
+        Some(fallback) => fallback_through_profile(fallback, &draft, resolver, now, at).await,
+        None => None,
+    };
+    Ok(draft.finish(resolved, fallback))
+}
+
+/// The fallback, called through its inference profile. `None` if the policy refuses it, or if a look-up fails.
+async fn fallback_through_profile(
+    fallback: Resolved,
+    draft: &Draft,
+    resolver: &Resolver,
+    now: DateTime<Utc>,
+    at: Instant,
+) -> Option<Resolved> {
+    let id = fallback.model.model_id.clone();
+    let mut tags = draft.tags.clone();
+    match resolver.through_profile(fallback, &mut tags, &draft.model_path, now, at).await {
+        Ok(Ok(fallback)) => Some(fallback),
+        Ok(Err(Refusal { problem, .. })) => {
+            warn!(fallback = id, cause = problem, "the fallback cannot be called");
+            None
+        }
+        Err(failure) => {
+            warn!(fallback = id, cause = %failure, "the fallback cannot be looked up");
+            None
+        }
     }
 }
 
@@ -105,7 +149,7 @@ fn seal(complete: Complete, resolver: &Resolver, now: DateTime<Utc>, id: Uuid) -
     let request_key = request_key(tag(Tags::APPLICATION_ID), tag(Tags::REQUEST_ID));
     tags.set(Tags::TIMESTAMP, timestamp(now));
     tags.set(Tags::MODEL_METRIC, model.model_metric.clone());
-    let counted_as = resolver.counted_as(&model.model_id);
+    let counted_as = resolver.counted_as(&model);
     let sealed = Sealed::new(&prompt).map_err(unwritable)?;
     let request = Box::new(Request { tags, request_key, model, estimate, counted_as, fallback, notices });
     let valid = Validated::Valid { valid: true, request, prompt: sealed };

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use fn_validate_and_tag::{Resolver, validate_and_tag};
+use fn_validate_and_tag::{PolicyParameter, ProfilesByTags, Resolver, validate_and_tag};
 use sentry_lambda::{Failure, StartError, env};
 use sentry_models::Catalogue;
+use sentry_profiles::{Directory, ProfileIndex, SharedProfiles};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -20,12 +21,26 @@ async fn main() -> Result<(), StartError> {
     let table = env::required("SENTRY_CATALOGUE_TABLE")?;
     let region = env::required("AWS_REGION")?;
     let discount = env::parsed("SENTRY_DISCOUNT_PERCENT", "a percentage from 0 to 99.99")?;
+    let PolicyParameter(policy) = env::parsed("SENTRY_PROFILE_POLICY", "off, preferred or required")?;
     let catalogue = Catalogue::bundled().map_err(|error| StartError::Invalid(error.to_string()))?;
     let catalogue = catalogue.with_discount(discount);
     let config = sentry_lambda::aws_config(ATTEMPT, OPERATION).await;
     let (dynamodb, bedrock) = (aws_sdk_dynamodb::Client::new(&config), aws_sdk_bedrock::Client::new(&config));
     sentry_lambda::warm_up(|greeting| dynamodb.list_tables().customize().interceptor(greeting).send()).await;
-    let resolver = &Resolver::new(catalogue, dynamodb, table, bedrock, region);
+    let by_tags = match policy {
+        Some(policy) => {
+            let shared = SharedProfiles::new(dynamodb.clone(), env::required("SENTRY_LEDGER_TABLE")?);
+            let tagging = aws_sdk_resourcegroupstagging::Client::new(&config);
+            let index = ProfileIndex::new(shared, Directory::new(bedrock.clone(), tagging));
+            Some(ProfilesByTags::new(policy, index))
+        }
+        None => None,
+    };
+    let resolver = Resolver::new(catalogue, dynamodb, table, bedrock, region);
+    let resolver = &match by_tags {
+        Some(by_tags) => resolver.with_profiles(by_tags),
+        None => resolver,
+    };
     sentry_lambda::run(move |document: Box<RawValue>| async move {
         Ok::<_, Failure>(validate_and_tag(&document, resolver, Utc::now(), Instant::now(), Uuid::new_v4()).await)
     })

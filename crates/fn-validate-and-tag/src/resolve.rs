@@ -5,8 +5,9 @@
 
 use std::time::Instant;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use sentry_contract::ErrorCode;
+use sentry_contract::request::{Model, Tags};
 use sentry_lambda::Failure;
 use sentry_models::{Addition, AdditionError, Catalogue, InvalidEntry, ResolveError, Resolved, home_of_profile};
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ use tracing::warn;
 
 use crate::additions::Additions;
 use crate::field::Refusal;
+use crate::profile_policy::{ProfilesByTags, Through};
 use crate::profiles::{ProfileRefusal, Profiles};
 
 /// The reason why a name is refused: the end of a sentence, and facts for a machine.
@@ -24,6 +26,11 @@ pub struct ModelRefusal {
 }
 
 impl ModelRefusal {
+    /// A refusal with its reason and its facts.
+    pub(crate) const fn new(problem: String, details: Vec<(&'static str, Value)>) -> Self {
+        Self { problem, details }
+    }
+
     /// The reason: the end of a sentence.
     #[must_use]
     pub fn problem(&self) -> &str {
@@ -73,6 +80,7 @@ pub struct Resolver {
     additions: Additions,
     profiles: Profiles,
     region: String,
+    by_tags: Option<ProfilesByTags>,
 }
 
 impl Resolver {
@@ -86,7 +94,49 @@ impl Resolver {
         region: String,
     ) -> Self {
         let additions = Additions::new(dynamodb, catalogue_table);
-        Self { catalogue, additions, profiles: Profiles::new(bedrock), region }
+        Self { catalogue, additions, profiles: Profiles::new(bedrock), region, by_tags: None }
+    }
+
+    /// The same resolver, but a request goes through the inference profile of its model and tags.
+    #[must_use]
+    pub fn with_profiles(self, by_tags: ProfilesByTags) -> Self {
+        Self { by_tags: Some(by_tags), ..self }
+    }
+
+    /// `resolved`, called through the inference profile of its model and `tags` if the policy wants it. A request that
+    /// names a profile gets the tags of the profile that it does not have. `model_path` is the path of the field that
+    /// names the model. `now` is the same moment as `at`, on the clock of the caches.
+    ///
+    /// # Errors
+    /// `LedgerUnavailable` if the profiles, or the catalogue table's item of the profile, cannot be read.
+    pub async fn through_profile(
+        &self,
+        resolved: Resolved,
+        tags: &mut Tags,
+        model_path: &str,
+        now: DateTime<Utc>,
+        at: Instant,
+    ) -> Result<Result<Resolved, Refusal>, Failure> {
+        let Some(by_tags) = &self.by_tags else { return Ok(Ok(resolved)) };
+        let arn = match by_tags.profile(&resolved, tags, model_path, now).await? {
+            Ok(Through::Found(arn)) => arn,
+            Ok(Through::Named | Through::Nothing) => return Ok(Ok(resolved)),
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let item = match self.additions.find(&arn, at).await? {
+            Ok(item) => item,
+            Err(invalid) => return Ok(Err(ModelRefusal::from(invalid).at(model_path.to_owned()))),
+        };
+        Ok(Ok(self.called_through(resolved, &arn, item.as_deref())))
+    }
+
+    /// `model`, called through the profile `arn`, which has `item` in the catalogue table.
+    fn called_through(&self, model: Resolved, arn: &str, item: Option<&Addition>) -> Resolved {
+        let model = model.called_through(arn);
+        match item {
+            Some(item) => self.catalogue.overlaid(model, item),
+            None => model,
+        }
     }
 
     /// Resolves `requested` on the day `today` (UTC). `at` is the same moment on the clock of the caches.
@@ -138,10 +188,13 @@ impl Resolver {
         (fallback.model.model_metric != resolved.model.model_metric).then_some(fallback)
     }
 
-    /// The id under which Bedrock counts the tokens of prompts to `model_id`. `None` if Bedrock does not count them.
+    /// The id under which Bedrock counts the tokens of prompts to `model`: for an application inference profile, the
+    /// foundation model behind it. `None` if Bedrock does not count them.
     #[must_use]
-    pub fn counted_as(&self, model_id: &str) -> Option<String> {
-        self.catalogue.counted_as(model_id).map(str::to_owned)
+    pub fn counted_as(&self, model: &Model) -> Option<String> {
+        let profile = home_of_profile(&model.model_id);
+        let id = profile.and(model.foundation.as_deref()).unwrap_or(&model.model_id);
+        self.catalogue.counted_as(id).map(str::to_owned)
     }
 
     /// Resolves the name, id or ARN `id`, for which the catalogue has `found`. For an application inference profile,
@@ -162,13 +215,7 @@ impl Resolver {
             return Ok(Ok(resolved));
         }
         let behind = self.behind_profile(name, &arn).await?;
-        Ok(behind.map(|model| {
-            let model = model.called_through(&arn);
-            match &item {
-                Some(item) => self.catalogue.overlaid(model, item),
-                None => model,
-            }
-        }))
+        Ok(behind.map(|model| self.called_through(model, &arn, item.as_deref())))
     }
 
     /// The model from which the application inference profile `arn` was made.

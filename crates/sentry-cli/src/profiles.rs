@@ -8,7 +8,6 @@ mod tags;
 
 use serde_json::{Map, Value};
 
-pub use self::create::resolver;
 use crate::cli::{Global, Output};
 use crate::failure::Failure;
 use crate::output::{Column, Table};

@@ -9,11 +9,13 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use fn_lookup_limit::{BudgetTags, LimitsTable};
+use fn_validate_and_tag::{PolicyParameter, ProfilesByTags, Resolver};
 use sentry_domain::Discount;
 use sentry_history::History;
 use sentry_lambda::{Connections, http_client};
 use sentry_ledger::Ledger;
 use sentry_models::Catalogue;
+use sentry_profiles::{Directory, ProfileIndex, SharedProfiles};
 use serde_json::Value;
 
 use crate::cli::Global;
@@ -179,6 +181,25 @@ impl Stack {
     pub fn catalogue(&self) -> Result<Catalogue, Failure> {
         let catalogue = Catalogue::bundled().map_err(|error| Failure::Refused(error.to_string()))?;
         Ok(catalogue.with_discount(self.discount()))
+    }
+
+    /// Resolves names of models as the stack does, with its `ProfilePolicy`. It writes nothing.
+    ///
+    /// # Errors
+    /// If the stack lacks a table, or its parameter cannot be understood.
+    pub fn resolver(&self) -> Result<Resolver, Failure> {
+        let table = self.output("CatalogueTableName")?.to_owned();
+        let resolver = Resolver::new(self.catalogue()?, self.dynamodb(), table, self.bedrock(), self.region.clone());
+        let policy = self.parameter("ProfilePolicy").unwrap_or("off");
+        let policy: PolicyParameter = policy.parse().map_err(|()| {
+            Failure::Refused(format!(
+                "the parameter ProfilePolicy is {policy}, which this version of the command does not know"
+            ))
+        })?;
+        let PolicyParameter(Some(policy)) = policy else { return Ok(resolver) };
+        let shared = SharedProfiles::new(self.dynamodb(), self.output("LedgerTableName")?.to_owned());
+        let index = ProfileIndex::new(shared.without_writes(), Directory::new(self.bedrock(), self.tagging()));
+        Ok(resolver.with_profiles(ProfilesByTags::new(policy, index)))
     }
 
     /// The ARN of the caller, for the record of who changed what.

@@ -67,7 +67,7 @@ impl Aws {
         Self::new(items, Self::empty().profiles)
     }
 
-    fn with_profile_of(models: &[&str]) -> Self {
+    pub fn with_profile_of(models: &[&str]) -> Self {
         let models: Vec<String> = models.iter().map(|model| (*model).to_owned()).collect();
         Self::new(
             &[],

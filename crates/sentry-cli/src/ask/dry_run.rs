@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::failure::Failure;
-use crate::profiles::resolver;
 use crate::stack::Stack;
 
 /// The decision that the stack would make now.
@@ -37,7 +36,7 @@ pub enum Foreseen {
 /// If AWS cannot be reached.
 pub async fn foresee(stack: &Stack, document: &Value) -> Result<Foreseen, Failure> {
     let now = Utc::now();
-    let resolver = resolver(stack)?;
+    let resolver = stack.resolver()?;
     let raw = serde_json::value::to_raw_value(document);
     let raw = raw.map_err(|error| Failure::Usage(format!("the request cannot be written as JSON: {error}")))?;
     let request = match validate_and_tag(&raw, &resolver, now, Instant::now(), Uuid::new_v4()).await {

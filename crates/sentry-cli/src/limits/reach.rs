@@ -12,7 +12,6 @@ use sentry_models::REGION_GROUPS;
 use super::change::Change;
 use crate::catalogue::CatalogueTable;
 use crate::failure::Failure;
-use crate::profiles::resolver;
 use crate::stack::Stack;
 
 const FOUNDATION: &str = "foundation#";
@@ -33,7 +32,7 @@ impl Models {
     /// # Errors
     /// If the stack has no catalogue table.
     pub fn of(stack: &Stack) -> Result<Self, Failure> {
-        let (resolver, table, bedrock) = (resolver(stack)?, CatalogueTable::of(stack)?, stack.bedrock());
+        let (resolver, table, bedrock) = (stack.resolver()?, CatalogueTable::of(stack)?, stack.bedrock());
         let profiles_by_tags = stack.parameter("ProfilePolicy").is_some_and(|policy| policy != "off");
         Ok(Self { resolver, today: Utc::now().date_naive(), table, bedrock, profiles_by_tags })
     }

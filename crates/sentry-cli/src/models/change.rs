@@ -14,7 +14,6 @@ use crate::cli::Global;
 use crate::confirm::confirm;
 use crate::failure::Failure;
 use crate::output::{Column, Table};
-use crate::profiles::resolver;
 use crate::stack::Stack;
 
 #[derive(clap::Args)]
@@ -129,7 +128,7 @@ async fn check(stack: &Stack, key: &str, addition: &Addition) -> Result<(), Fail
     if catalogue.item_key(target, &stack.region, today).as_deref() != Some(target) {
         return Err(refused(format!("{target} is no id or ARN; `sentry models show {target}` has the id")));
     }
-    let answer = resolver(stack)?.resolve(target, today, Instant::now()).await;
+    let answer = stack.resolver()?.resolve(target, today, Instant::now()).await;
     let answer = answer.map_err(|failure| Failure::Refused(format!("{target} cannot be looked up: {failure}")))?;
     answer
         .map(drop)

@@ -11,7 +11,7 @@ use crate::catalogue::{CatalogueTable, aliases_of};
 use crate::cli::{Global, Output};
 use crate::failure::Failure;
 use crate::output::{self, Column, Table};
-use crate::profiles::{record, resolver};
+use crate::profiles::record;
 use crate::stack::Stack;
 
 /// Mark of an entry that cannot be understood.
@@ -132,7 +132,7 @@ fn plain(global: &Global, name: &str, id: &str, from: &str, note: &str) -> Vec<S
 pub async fn show(global: &Global, args: &ShowArgs) -> Result<(), Failure> {
     let stack = Stack::find(global).await?;
     let whole = whole(&stack).await?;
-    let answer = resolver(&stack)?.resolve(&args.model, whole.today, Instant::now()).await;
+    let answer = stack.resolver()?.resolve(&args.model, whole.today, Instant::now()).await;
     let resolved = answer
         .map_err(|failure| Failure::Refused(format!("{} cannot be looked up: {failure}", args.model)))?
         .map_err(|refusal| {
@@ -180,7 +180,7 @@ pub async fn show(global: &Global, args: &ShowArgs) -> Result<(), Failure> {
 pub async fn check(global: &Global, args: &CheckArgs) -> Result<(), Failure> {
     let stack = Stack::find(global).await?;
     let whole = whole(&stack).await?;
-    let resolver = resolver(&stack)?;
+    let resolver = stack.resolver()?;
     let mut rows = Vec::new();
     let mut errors = 0_u32;
     for (key, item) in &whole.items {

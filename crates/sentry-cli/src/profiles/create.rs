@@ -6,7 +6,6 @@ use std::time::Instant;
 use aws_sdk_bedrock::Client;
 use aws_sdk_bedrock::types::{InferenceProfileModelSource, InferenceProfileStatus, Tag};
 use chrono::Utc;
-use fn_validate_and_tag::Resolver;
 use sentry_contract::request::Tags;
 use sentry_models::{Addition, ResolveError, home_of_profile, partition, region_group};
 
@@ -135,7 +134,7 @@ async fn check_alias_is_free(stack: &Stack, table: &CatalogueTable, alias: &str)
 
 /// The ARN of the model or system-defined profile that a request for `model` calls.
 async fn source(stack: &Stack, model: &str) -> Result<String, Failure> {
-    let resolver = resolver(stack)?;
+    let resolver = stack.resolver()?;
     let answer = resolver.resolve(model, Utc::now().date_naive(), Instant::now()).await;
     let resolved = answer
         .map_err(|failure| Failure::Refused(format!("the model {model} cannot be looked up: {failure}")))?
@@ -157,15 +156,6 @@ async fn source(stack: &Stack, model: &str) -> Result<String, Failure> {
     let answer = stack.bedrock().get_inference_profile().inference_profile_identifier(&id).send().await;
     let profile = answer.map_err(|error| Failure::of_call(&format!("the profile {id} cannot be found"), &error))?;
     Ok(profile.inference_profile_arn().to_owned())
-}
-
-/// The resolver of the functions, for the Region of `stack`.
-///
-/// # Errors
-/// If the catalogue cannot be read, or the stack has no catalogue table.
-pub fn resolver(stack: &Stack) -> Result<Resolver, Failure> {
-    let table = stack.output("CatalogueTableName")?.to_owned();
-    Ok(Resolver::new(stack.catalogue()?, stack.dynamodb(), table, stack.bedrock(), stack.region.clone()))
 }
 
 /// Creates the profile, checks it and its tags, and writes its alias. Undoes all of it if a step fails.
