@@ -107,6 +107,7 @@ class Story:
             "fn-read-answer": self._settle,
             "fn-emit-metrics": self._emit_metrics,
             "fn-sweep-holds": dict,
+            "fn-index-profiles": dict,
             "fn-watch-usage": dict,
         }
 

@@ -68,11 +68,13 @@ const ASIDE: [Aside; 4] = [
             "tests/test_ungoverned.py",
         ],
         native: false,
+        parameters: &[],
     },
     Aside {
         label: "Outages, crashes at each step and scopes, beside the others (pytest)",
         files: &["tests/test_outages.py", "tests/test_crash_steps.py", "tests/test_scopes.py"],
         native: false,
+        parameters: &[],
     },
     Aside {
         label: "The command of administrators, responses and sizes, beside the others (pytest)",
@@ -81,16 +83,19 @@ const ASIDE: [Aside; 4] = [
             "tests/test_cli_limits.py",
             "tests/test_cli_profiles.py",
             "tests/test_cli_prove.py",
+            "tests/test_profile_policy.py",
             "tests/test_report.py",
             "tests/test_responses.py",
             "tests/test_sizes.py",
         ],
         native: false,
+        parameters: &["ProfilePolicy=preferred"],
     },
     Aside {
         label: "Models and repeated requests, beside the others (pytest)",
         files: &["tests/test_models.py", "tests/test_duplicates.py"],
         native: true,
+        parameters: &[],
     },
 ];
 /// Tests that check everything that happened on a local AWS, so they run on each.
@@ -102,6 +107,8 @@ struct Aside {
     files: &'static [&'static str],
     /// Afterwards, the tests of the native stack run on the same local AWS.
     native: bool,
+    /// Parameters of the stack beside [`PARAMETERS`].
+    parameters: &'static [&'static str],
 }
 
 /// Runs every check and test. Ends with the line `N passed, N failed`. A failed test is an exit code.
@@ -170,7 +177,7 @@ fn cargo_tests(step: Step, tests: &mut Command) -> Counts {
 /// user gives arguments for pytest, all tests run on one stack.
 fn end_to_end(workspace: &Workspace, ledger: bool, pytest: &[String]) -> Counts {
     let label = "End-to-end tests (pytest)";
-    on_a_local_aws(workspace, label, |running, counts| {
+    on_a_local_aws(workspace, label, &[], |running, counts| {
         if ledger {
             *counts += ledger_tests(workspace, running.state.port);
         }
@@ -209,7 +216,7 @@ fn side_by_side(workspace: &Workspace, label: &'static str, running: &Running, c
 
 /// Runs one group of [`ASIDE`] on a local AWS of its own.
 fn run_aside(workspace: &Workspace, group: &Aside) -> Counts {
-    on_a_local_aws(workspace, group.label, |running, counts| {
+    on_a_local_aws(workspace, group.label, group.parameters, |running, counts| {
         let suite = Suite::new(group.label, [group.files, &CLOSING_TESTS]);
         *counts += run_pytest(workspace, running, &suite, Output::AtTheEnd)?;
         if group.native {
@@ -227,10 +234,13 @@ fn run_aside(workspace: &Workspace, group: &Aside) -> Counts {
 fn on_a_local_aws(
     workspace: &Workspace,
     label: &str,
+    parameters: &[&str],
     work: impl FnOnce(&Running, &mut Counts) -> Result<()>,
 ) -> Counts {
     let mut counts = Counts::default();
-    let result = with_local_aws(workspace, options(STACKS[0]), |running| {
+    let mut options = options(STACKS[0]);
+    options.local.parameters.extend(parameters.iter().map(ToString::to_string));
+    let result = with_local_aws(workspace, options, |running| {
         work(running, &mut counts)?;
         if counts.failed > 0 {
             bail!("the logs are in .sentry/{}", running.state.port);
