@@ -1,6 +1,6 @@
 //! `sentry limits`: the items of the limits table.
 
-mod bulk;
+pub mod bulk;
 pub mod change;
 pub mod edit;
 pub mod file;
