@@ -7,7 +7,7 @@ pub mod file;
 pub mod reach;
 mod show;
 pub mod store;
-mod yaml;
+pub mod yaml;
 
 use crate::cli::Global;
 use crate::failure::Failure;
