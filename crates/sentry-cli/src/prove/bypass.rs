@@ -18,9 +18,13 @@ const ANY_OF_BEDROCK: &str = "arn:*:bedrock*:*:*:*";
 const ROLE: &str = "AWS::IAM::Role";
 /// Roles of the stack that must call models.
 const CALLERS: [&str; 3] = ["InvokeModelRole", "RateLimiterRole", "ModelRouterRole"];
-const UNSEEN: &str = "IAM alone does not show: policies of the organization (service and resource control policies), policies of \
-    resources and of VPC endpoints, session policies, other accounts, and the root user. Who may change policies, or the stack's \
-    roles and functions, can go round the sentry too, and is not listed.";
+/// What the file does not have, in lines that fit a terminal.
+const UNSEEN: &str = "\
+IAM alone does not show policies of the organization, of resources and of VPC
+endpoints, session policies, other accounts, and the root user. Not listed is
+who may change policies, or the roles and functions of the stack. Beside users
+named bedrock-api-key-…, it does not show who has a Bedrock API key.
+";
 
 /// A way to a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,10 +86,10 @@ pub async fn run(global: &Global, file: &Path, allowed: &[String]) -> Result<(),
     principals.dedup();
     let command = sentry.command(&stack, allowed);
     let notes = if principals.is_empty() {
-        format!("Nobody else of {} users and roles can go round the sentry. {UNSEEN}\n", account.principals.len())
+        format!("Nobody else of {} users and roles can go round the sentry.\n\n{UNSEEN}", account.principals.len())
     } else {
         format!(
-            "{UNSEEN}\n\nThis makes the policy that denies all of it (docs/OPERATIONS.md says to whom to attach it):\n\n{command}\n"
+            "{UNSEEN}\nThis makes the policy that denies all of it:\n\n{command}\n\nAttach it as docs/OPERATIONS.md says.\n"
         )
     };
     if global.output == Output::Table {
@@ -97,7 +101,7 @@ pub async fn run(global: &Global, file: &Path, allowed: &[String]) -> Result<(),
         return Ok(());
     }
     Err(Failure::Refused(format!(
-        "{} of {} users and roles can go round the sentry",
+        "{} of {} users and roles can go round the sentry, or cannot be judged",
         principals.len(),
         account.principals.len()
     )))
