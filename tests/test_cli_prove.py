@@ -130,7 +130,10 @@ def remove(iam, names, policies):
             iam.delete_group_policy(GroupName=group["GroupName"], PolicyName="office")
             iam.delete_group(GroupName=group["GroupName"])
         iam.delete_user(UserName=user)
+    roles = {role["RoleName"] for role in iam.get_paginator("list_roles").paginate().build_full_result()["Roles"]}
     for role in ("lambda", "caller", "linked"):
+        if names[role] not in roles:
+            continue
         for name in iam.list_role_policies(RoleName=names[role])["PolicyNames"]:
             iam.delete_role_policy(RoleName=names[role], PolicyName=name)
         for attached in iam.list_attached_role_policies(RoleName=names[role])["AttachedPolicies"]:
@@ -228,9 +231,9 @@ def test_the_command_that_it_prints_closes_the_ways(command, sentry, iam, people
         ["sh", "-c", line], cwd=ROOT, env=keys, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
+    (deployed,) = sentry.cloudformation.describe_stacks(StackName=stack)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in deployed["Outputs"]}
     try:
-        (deployed,) = sentry.cloudformation.describe_stacks(StackName=stack)["Stacks"]
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in deployed["Outputs"]}
         for kind in ("admin", "bedrock-api-key-"):
             iam.attach_user_policy(UserName=people[kind], PolicyArn=outputs["DenyPolicyArn"])
         iam.put_user_permissions_boundary(UserName=people["member"], PermissionsBoundary=outputs["BoundaryPolicyArn"])
@@ -240,11 +243,7 @@ def test_the_command_that_it_prints_closes_the_ways(command, sentry, iam, people
         after = ways(command, details(), *options, code=0)
         assert set(after) == {people["linked"]}, "no policy of the account restricts a service-linked role"
     finally:
-        for kind in ("admin", "bedrock-api-key-"):
-            iam.detach_user_policy(UserName=people[kind], PolicyArn=outputs["DenyPolicyArn"])
-        iam.delete_user_permissions_boundary(UserName=people["member"])
-        for kind in ("lambda", "caller"):
-            iam.detach_role_policy(RoleName=people[kind], PolicyArn=outputs["DenyPolicyArn"])
+        remove(iam, people, [])
         sentry.cloudformation.delete_stack(StackName=stack)
 
 

@@ -260,34 +260,48 @@ fn written(rows: &[Row], output: Output) -> String {
     Table { rows: cells.collect(), columns }.written(output)
 }
 
-/// One line for all actions that a statement allows through the same place.
+/// One line for all that a statement allows.
 fn grouped(rows: &[Row]) -> Table {
-    let mut lines: Vec<(Vec<&Row>, &Row)> = Vec::new();
+    let mut lines: Vec<Vec<&Row>> = Vec::new();
     for row in rows {
-        let same = |other: &Row| {
-            (&other.principal, other.through, &other.policy, &other.statement, other.is_conditional)
-                == (&row.principal, row.through, &row.policy, &row.statement, row.is_conditional)
-        };
-        match lines.iter_mut().find(|(_, first)| same(first)) {
-            Some((all, _)) => all.push(row),
-            None => lines.push((vec![row], row)),
+        let key = |row: &Row| (row.principal.clone(), row.policy.clone(), row.statement.clone(), row.is_conditional);
+        match lines.iter_mut().find(|line| line.first().is_some_and(|first| key(first) == key(row))) {
+            Some(line) => line.push(row),
+            None => lines.push(vec![row]),
         }
     }
-    let shown = lines.iter().map(|(all, first)| {
-        let name = first.principal.rsplit(':').next().unwrap_or_default();
-        let name = name.split_once('/').map_or(name, |(_, name)| name);
-        let action = first.action.rsplit(':').next().unwrap_or_default();
-        let way = match all.len() {
-            _ if first.action.is_empty() => first.through.to_owned(),
-            1 => format!("{}: {action}", first.through),
-            count => format!("{}: {action} and {} more", first.through, count - 1),
-        };
+    let shown = lines.iter().filter_map(|line| {
+        let first = line.first()?;
+        let name = first.principal.rsplit('/').next().unwrap_or_default();
         let statement =
             if first.statement.is_empty() { String::new() } else { format!(", statement {}", first.statement) };
         let conditions = if first.is_conditional { ", with conditions" } else { "" };
-        vec![name.to_owned(), first.kind.clone(), way, format!("{}{statement}{conditions}", first.policy)]
+        Some(vec![
+            name.to_owned(),
+            first.kind.clone(),
+            ways_of(line),
+            format!("{}{statement}{conditions}", first.policy),
+        ])
     });
     Table { columns: ["principal", "kind", "way", "allowed by"].map(Column::text).to_vec(), rows: shown.collect() }
+}
+
+/// The ways of `rows`, with one action of each.
+fn ways_of(rows: &[&Row]) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for (place, row) in rows.iter().enumerate() {
+        if rows.iter().take(place).any(|before| before.through == row.through) {
+            continue;
+        }
+        let count = rows.iter().filter(|other| other.through == row.through).count();
+        let action = row.action.rsplit(':').next().unwrap_or_default();
+        told.push(match count {
+            _ if action.is_empty() => row.through.to_owned(),
+            1 => format!("{} ({action})", row.through),
+            _ => format!("{} ({action} and {} more)", row.through, count - 1),
+        });
+    }
+    told.join(", ")
 }
 
 #[cfg(test)]

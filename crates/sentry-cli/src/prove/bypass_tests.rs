@@ -104,7 +104,7 @@ fn the_table_has_one_line_for_all_actions_of_a_statement() {
     let lines: Vec<Vec<&str>> =
         text.lines().map(|line| line.split("  ").filter(|it| !it.is_empty()).collect()).collect();
     assert_eq!(lines.len(), 3, "{text}");
-    assert_eq!(lines[1][2].trim(), format!("Bedrock: InvokeModel* and {} more", found.len() - 2));
-    assert_eq!(lines[2][2].trim(), "Bedrock: Rerank");
+    assert_eq!(lines[1][2].trim(), format!("Bedrock (InvokeModel* and {} more)", found.len() - 2));
+    assert_eq!(lines[2][2].trim(), "Bedrock (Rerank)");
     assert!(written(&found, Output::Json).contains("\"action\": \"bedrock:InvokeBuilder\""));
 }
