@@ -259,6 +259,7 @@ def test_a_file_that_does_not_fit_is_refused_with_what_to_do(command, tmp_path):
     assert "Read the account of the stack" in command("prove", "--iam", str(path), code=1)
     path.write_text(json.dumps({"UserDetailList": [], "GroupDetailList": [], "RoleDetailList": [], "Policies": []}))
     assert "Nobody else" in command("prove", "--iam", str(path))
+    assert "Nobody else" in command("prove", "--iam", "-", stdin=path.read_text())
     assert "cannot be used with" in command("prove", "--iam", str(path), "--budget", "3", code=2)
     assert "--iam" in command("prove", "--allowed-role-arns", "arn:aws:iam::1:role/a", code=2)
     assert "AWS cannot be reached" in command.at("http://127.0.0.1:9")("prove", "--iam", str(path), code=3)

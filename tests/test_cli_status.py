@@ -74,8 +74,8 @@ def test_a_dead_letter_is_a_fault_until_it_is_gone(command, sentry):
 
 def test_an_alarm_of_the_stack_is_a_fault_and_another_stacks_is_not(command, sentry):
     cloudwatch = sentry.cloudwatch
-    alarms = cloudwatch.describe_alarms(AlarmNamePrefix=f"{sentry.stack_name}-")["MetricAlarms"]
-    (name,) = [it["AlarmName"] for it in alarms if it["AlarmName"].startswith(f"{sentry.stack_name}-SettleThrottles")]
+    alarms = sentry.resources("AWS::CloudWatch::Alarm")
+    name = alarms["SettleThrottlesAlarm"]
     other = f"{sentry.stack_name}-{unique('other')}"
     cloudwatch.put_metric_alarm(
         AlarmName=other, Namespace="Test", MetricName="m", Statistic="Sum", Period=60, EvaluationPeriods=1, Threshold=1,
@@ -144,6 +144,7 @@ def test_tokens_that_bypassed_the_sentry_are_a_warning(command, sentry):
         ("ListStackResources", "cloudformation:ListStackResources", ["functions"]),
         ("AWSStepFunctions.DescribeStateMachine", "states:DescribeStateMachine", ["workflows"]),
         ("GetMetricData", "cloudwatch:GetMetricData", ["decisions", "sweep"]),
+        ("ListMetrics", "cloudwatch:ListMetrics", ["sweep"]),
         ("DescribeAlarms", "cloudwatch:DescribeAlarms", ["alarms", "notifications"]),
         ("AmazonSQS.GetQueueAttributes", "sqs:GetQueueAttributes", ["metric queue", "dead letters"]),
         ("DynamoDB_20120810.Scan", "dynamodb:Scan", ["limits", "bypass", "no profile"]),

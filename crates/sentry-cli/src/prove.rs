@@ -45,8 +45,8 @@ pub struct Args {
     /// The model. It needs a limit of its own or a default
     #[arg(long, default_value = "nova-micro", value_name = "MODEL")]
     pub model: String,
-    /// List who can go round the sentry instead, by the file that `aws iam get-account-authorization-details` writes. Exits with 1 if
-    /// somebody can
+    /// List who can go round the sentry instead, by the file that `aws iam get-account-authorization-details` writes, or `-` for
+    /// standard input. Exits with 1 if somebody can
     #[arg(long, value_name = "FILE", conflicts_with_all = ["requests", "budget", "model"])]
     pub iam: Option<PathBuf>,
     /// ARNs of further roles that may call models, because they have a budget of their own. `*` stands for any characters

@@ -76,7 +76,11 @@ async fn read(stack: &Stack, now: DateTime<Utc>) -> Read {
 async fn history(stack: &Stack, now: DateTime<Utc>) -> Result<DaysByScope, Failure> {
     let today = now.date_naive();
     let days = stack.history()?.all_days(today.with_day(1).unwrap_or(today), today).await;
-    Ok(days.map_err(|error| Failure::unreachable("the usage history cannot be read", &error))?.by_scope)
+    let days = days.map_err(|error| Failure::unreachable("the usage history cannot be read", &error))?;
+    for damaged in &days.damaged {
+        eprintln!("warning: {damaged}; its figures are missing");
+    }
+    Ok(days.by_scope)
 }
 
 async fn limits(stack: &Stack) -> Result<BTreeMap<String, Item>, Failure> {

@@ -66,8 +66,10 @@ struct Row {
 /// # Errors
 /// If somebody can go round the sentry, the file cannot be read, or AWS cannot be reached.
 pub async fn run(global: &Global, file: &Path, allowed: &[String]) -> Result<(), Failure> {
-    let told = |problem: String| Failure::Refused(format!("{}: {problem}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|error| told(format!("it cannot be read: {error}")))?;
+    let told = |problem: String| Failure::Refused(format!("the file {}: {problem}", file.display()));
+    let is_piped = file == Path::new("-");
+    let text = if is_piped { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
+    let text = text.map_err(|error| told(format!("it cannot be read: {error}")))?;
     let account = Account::read(&text).map_err(told)?;
     let stack = Stack::find(global).await?;
     let sentry = Sentry::of(&stack).await?;

@@ -31,8 +31,8 @@ pub struct Metrics {
     pub sweep: Option<DateTime<Utc>>,
     /// Age of the oldest message of the queue, in seconds.
     pub oldest_seconds: Option<u64>,
-    /// `true` if CloudWatch has metrics of functions at all. A local AWS has none.
-    pub has_functions: bool,
+    /// Why runs of functions cannot be seen at all. A local AWS has no metrics of functions.
+    pub no_functions: Option<Gap>,
 }
 
 /// Messages of a queue.
@@ -82,7 +82,7 @@ pub async fn metrics(stack: &Stack, resources: &Seen<Vec<Resource>>, now: DateTi
         decision: at("decision"),
         sweep: at("sweep"),
         oldest_seconds: newest.get("oldest").filter(|(at, _)| now - *at < SWEEP).map(|(_, age)| whole(*age)),
-        has_functions: at("sweep").is_some() || has_functions(&client).await,
+        no_functions: if at("sweep").is_some() { None } else { no_functions(&client).await },
     })
 }
 
@@ -91,9 +91,17 @@ const fn whole(age: f64) -> u64 {
     age.max(0.0) as u64
 }
 
-async fn has_functions(client: &CloudWatch) -> bool {
-    let listed = client.list_metrics().namespace("AWS/Lambda").metric_name("Invocations").send().await;
-    listed.is_ok_and(|page| !page.metrics().is_empty() || page.next_token().is_some())
+async fn no_functions(client: &CloudWatch) -> Option<Gap> {
+    let todo = "read the log of sweep-holds".to_owned();
+    match client.list_metrics().namespace("AWS/Lambda").metric_name("Invocations").send().await {
+        Ok(page) if page.metrics().is_empty() && page.next_token().is_none() => {
+            Some(Gap { reason: "CloudWatch has no metrics of functions in this Region".to_owned(), todo })
+        }
+        Ok(_) => None,
+        Err(error) => {
+            Some(Gap::of("cloudwatch:ListMetrics", &Failure::of_call("the metrics cannot be listed", &error)))
+        }
+    }
 }
 
 fn query(id: &str, namespace: &str, name: &str, dimension: Option<(&str, String)>, statistic: &str) -> MetricDataQuery {
@@ -166,17 +174,14 @@ pub fn dead_letters(name: &'static str, depth: Depth) -> Check {
 
 /// Judges if the sweep of expired holds runs.
 pub fn sweep(name: &'static str, metrics: &Metrics, deployed_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Check {
-    match metrics.sweep.filter(|at| now - *at <= SWEEP) {
-        Some(at) => Check::ok(name, format!("the sweep of expired holds ran {} ago", span(now - at))),
-        None if !metrics.has_functions => {
-            let reason = "CloudWatch has no metrics of functions in this Region".to_owned();
-            Check::unknown(name, &Gap { reason, todo: "read the log of sweep-holds".to_owned() })
-        }
-        None if deployed_at.is_some_and(|at| now - at <= SWEEP) => {
+    match (metrics.sweep.filter(|at| now - *at <= SWEEP), &metrics.no_functions) {
+        (Some(at), _) => Check::ok(name, format!("the sweep of expired holds ran {} ago", span(now - at))),
+        (None, Some(gap)) => Check::unknown(name, gap),
+        (None, None) if deployed_at.is_some_and(|at| now - at <= SWEEP) => {
             let reason = format!("the stack was deployed less than {} ago", span(SWEEP));
             Check::unknown(name, &Gap { reason, todo: "run `sentry status` again".to_owned() })
         }
-        None => Check::fault(
+        (None, None) => Check::fault(
             name,
             format!("the sweep of expired holds did not run in the last {}", span(SWEEP)),
             "check that the rule of sweep-holds is enabled and that the function is not throttled",
@@ -221,9 +226,10 @@ mod tests {
 
     #[test]
     fn a_sweep_that_does_not_run_is_a_fault_only_if_it_could_be_seen() {
-        let judged = |minutes: Option<i64>, has_functions, deployed: i64| {
+        let judged = |minutes: Option<i64>, is_seen: bool, deployed: i64| {
             let sweep = minutes.map(|minutes| now() - TimeDelta::minutes(minutes));
-            let metrics = Metrics { sweep, has_functions, ..Metrics::default() };
+            let gap = Gap { reason: "no metrics".to_owned(), todo: "read the log".to_owned() };
+            let metrics = Metrics { sweep, no_functions: Some(gap).filter(|_| !is_seen), ..Metrics::default() };
             super::sweep("s", &metrics, Some(now() - TimeDelta::minutes(deployed)), now()).state
         };
         assert_eq!(judged(Some(2), true, 60), State::Ok);
