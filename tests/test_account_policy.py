@@ -8,82 +8,20 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+# `crates/sentry-cli/src/prove` evaluates the same cases.
+CASES = json.loads((ROOT / "tests" / "account_policy_cases.json").read_text(encoding="utf-8"))
 ACCOUNT = "111122223333"
-LIMITER = f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:RateLimiter-a"
-ROUTER = f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:ModelRouter-b"
-FUNCTION = f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:sentry-InvokeModel-c"
+PARAMETERS = CASES["parameters"]
+LIMITER = PARAMETERS["RateLimiterArn"]
 MODEL = "arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0"
-PARAMETERS = {
-    "AllowedRoleArns": [
-        f"arn:aws:iam::{ACCOUNT}:role/cost-sentry-InvokeModelRole-*",
-        f"arn:aws:iam::{ACCOUNT}:role/cost-sentry-RateLimiterRole-x",
-    ],
-    "RateLimiterArn": LIMITER,
-    "ModelRouterArn": ROUTER,
-    "InvokeModelFunctionArn": FUNCTION,
-    "OrganizationTargetIds": ["ou-abcd-12345678"],
-}
 # Maximum number of characters without whitespace: of a service control policy in Organizations, and of a managed policy in IAM.
 LARGEST = {"ServiceControlPolicy": 5120, "DenyPolicy": 6144, "BoundaryPolicy": 6144}
 
-SENTRYS = [
-    f"arn:aws:iam::{ACCOUNT}:role/cost-sentry-InvokeModelRole-1A2B",
-    f"arn:aws:iam::{ACCOUNT}:role/cost-sentry-RateLimiterRole-x",
-]
-OTHERS = [
-    f"arn:aws:iam::{ACCOUNT}:role/admin",
-    f"arn:aws:iam::{ACCOUNT}:role/agents-service-role",
-    f"arn:aws:iam::{ACCOUNT}:role/team/cost-sentry-InvokeModelRole-1A2B",
-    f"arn:aws:iam::{ACCOUNT}:role/cost-sentry-RateLimiterRole-xy",
-    "arn:aws:iam::444455556666:role/cost-sentry-InvokeModelRole-1A2B",
-    f"arn:aws:iam::{ACCOUNT}:user/bedrock-api-key-abcd",
-]
+SENTRYS, OTHERS = CASES["sentrys"], CASES["others"]
 # Every action that runs a model, by the service authorization reference, and the resource that the call names.
-WAYS_ROUND = [
-    ("bedrock:InvokeModel", MODEL),
-    ("bedrock:InvokeModel", MODEL.replace("eu-west-1", "us-west-2")),
-    ("bedrock:InvokeModelWithResponseStream", MODEL),
-    ("bedrock:InvokeModelWithBidirectionalStream", MODEL),
-    ("bedrock:StartAsyncInvoke", MODEL),
-    ("bedrock:CreateModelInvocationJob", MODEL),
-    ("bedrock:CreateEvaluationJob", MODEL),
-    ("bedrock:CreateAdvancedPromptOptimizationJob", MODEL),
-    ("bedrock:InvokeAgent", f"arn:aws:bedrock:eu-west-1:{ACCOUNT}:agent-alias/A/B"),
-    ("bedrock:InvokeInlineAgent", "*"),
-    ("bedrock:InvokeBuilder", "*"),
-    ("bedrock:InvokeFlow", f"arn:aws:bedrock:eu-west-1:{ACCOUNT}:flow/F/alias/G"),
-    ("bedrock:StartFlowExecution", f"arn:aws:bedrock:eu-west-1:{ACCOUNT}:flow/F/alias/G"),
-    ("bedrock:InvokeTool", "*"),
-    ("bedrock:InvokeDataAutomation", "*"),
-    ("bedrock:InvokeDataAutomationAsync", "*"),
-    ("bedrock:Retrieve", f"arn:aws:bedrock:eu-west-1:{ACCOUNT}:knowledge-base/K"),
-    ("bedrock:RetrieveAndGenerate", "*"),
-    ("bedrock:AgenticRetrieveStream", "*"),
-    ("bedrock:GenerateQuery", "*"),
-    ("bedrock:OptimizePrompt", "*"),
-    ("bedrock:Rerank", "*"),
-    ("bedrock:CallWithBearerToken", "*"),
-    ("bedrock-mantle:CreateInference", f"arn:aws:bedrock-mantle:eu-west-1:{ACCOUNT}:project/p"),
-    ("bedrock-mantle:CallWithBearerToken", "*"),
-    ("states:StartSyncExecution", ROUTER),
-    ("states:StartSyncExecution", f"{ROUTER}:live"),
-    ("states:StartExecution", ROUTER),
-    ("lambda:InvokeFunction", FUNCTION),
-    ("lambda:InvokeFunction", f"{FUNCTION}:$LATEST"),
-]
+WAYS_ROUND = [tuple(case) for case in CASES["waysRound"]]
 # Calls of clients, operators and other functions in the account that must stay possible.
-LEFT_ALONE = [
-    ("states:StartSyncExecution", LIMITER),
-    ("states:StartSyncExecution", f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:ModelRouter-other"),
-    ("states:StartExecution", f"arn:aws:states:eu-west-1:{ACCOUNT}:stateMachine:other"),
-    ("states:DescribeStateMachine", ROUTER),
-    ("lambda:InvokeFunction", f"arn:aws:lambda:eu-west-1:{ACCOUNT}:function:other"),
-    ("bedrock:GetInferenceProfile", "*"),
-    ("bedrock:ListFoundationModels", "*"),
-    ("bedrock:CountTokens", MODEL),
-    ("bedrock:ApplyGuardrail", f"arn:aws:bedrock:eu-west-1:{ACCOUNT}:guardrail/g"),
-    ("dynamodb:PutItem", f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/limits"),
-]
+LEFT_ALONE = [tuple(case) for case in CASES["leftAlone"]]
 
 
 class Loader(yaml.SafeLoader):
@@ -179,6 +117,12 @@ NOT_DENIED = {"ServiceControlPolicy": None, "DenyPolicy": None, "BoundaryPolicy"
 
 def test_the_policies_are_those():
     assert set(POLICIES) == set(NOT_DENIED)
+
+
+def test_the_written_policies_are_the_templates():
+    assert CASES["policies"] == {
+        name: {"Version": "2012-10-17", "Statement": statements_of(name)} for name in POLICIES
+    }, "write the policies of the template, as they are on the right, into account_policy_cases.json"
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -1,17 +1,13 @@
 """The command `sentry` changes limits: one at a time, from a file, and safely if two administrators do it at once."""
 
 import csv
-import http.server
 import io
 import json
 import os
 import pty
 import select
 import subprocess
-import threading
 import time
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +17,7 @@ from itertools import pairwise
 import pytest
 
 from contract import check_error, check_succeeded
+from denying_aws import denying
 from sentry_client import document, unique
 
 pytestmark = pytest.mark.local
@@ -225,7 +222,7 @@ def test_what_is_wrong_is_refused_with_its_place_and_nothing_is_written(command,
         message = command("--yes", *arguments, code=code)
         assert part in message, f"{arguments}: {message}"
     assert stored(sentry, center) is None
-    with denying_dynamodb(command) as denied:
+    with denying(command, lambda operation: operation.startswith("DynamoDB")) as denied:
         for arguments in (["limits", "list"], ["--yes", "limits", "set", center, "--limit", "usd=5"]):
             message = denied(*arguments, code=1)
             assert "AccessDenied" in message and "Ask for the permission" in message
@@ -391,40 +388,3 @@ def asked(command, *arguments):
         if process.poll() is None:
             process.kill()
             process.wait()
-
-
-@contextmanager
-def denying_dynamodb(command):
-    """The command with an AWS that allows everything but DynamoDB."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            if self.headers.get("X-Amz-Target", "").startswith("DynamoDB"):
-                denied = b'{"__type":"com.amazon.coral.service#AccessDeniedException","message":"not authorized"}'
-                return self.answer(400, denied, "application/x-amz-json-1.0")
-            kept = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-            call = urllib.request.Request(command.endpoint + self.path, body, kept, method="POST")
-            try:
-                with urllib.request.urlopen(call, timeout=30) as answer:
-                    self.answer(answer.status, answer.read(), answer.headers["Content-Type"])
-            except urllib.error.HTTPError as error:
-                self.answer(error.code, error.read(), error.headers["Content-Type"])
-
-        def answer(self, status, body, content_type):
-            self.send_response(status)
-            self.send_header("Content-Type", content_type or "text/xml")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield replace(command, endpoint=f"http://127.0.0.1:{server.server_address[1]}")
-    finally:
-        server.shutdown()
-        server.server_close()

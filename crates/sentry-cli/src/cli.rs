@@ -85,6 +85,8 @@ pub enum Task {
     Report(ReportArgs),
     /// Show the usage of a scope by day, or of all values of a tag
     Usage(UsageArgs),
+    /// Say if the stack is sound: deployed, wired, fresh, alarms, prices, profiles, limits. Exits with 1 at a fault
+    Status,
     /// Show the story of one request: audit record, ledger, and log lines
     Trace(TraceArgs),
     /// Write the completions of a shell to standard output

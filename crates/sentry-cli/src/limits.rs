@@ -1,13 +1,13 @@
 //! `sentry limits`: the items of the limits table.
 
-mod bulk;
+pub mod bulk;
 pub mod change;
 pub mod edit;
 pub mod file;
 pub mod reach;
 mod show;
 pub mod store;
-mod yaml;
+pub mod yaml;
 
 use crate::cli::Global;
 use crate::failure::Failure;

@@ -17,6 +17,7 @@ mod progress;
 mod prove;
 mod report;
 mod stack;
+mod status;
 mod stop;
 mod trace;
 mod usage;
@@ -52,6 +53,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Task::Models(task) => models::run(&cli.global, task).await,
         Task::Report(args) => report::run(&cli.global, args).await,
         Task::Usage(args) => usage::run(&cli.global, args).await,
+        Task::Status => status::run(&cli.global).await,
         Task::Trace(args) => trace::run(&cli.global, args).await,
         Task::Completions(args) => completions::run(args),
         Task::Man => completions::man(),

@@ -3,7 +3,7 @@
 mod create;
 pub mod directory;
 pub mod rules;
-mod show;
+pub mod show;
 mod tags;
 
 use serde_json::{Map, Value};

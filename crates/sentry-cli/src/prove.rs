@@ -1,6 +1,12 @@
-//! `sentry prove`: shows in the user's own stack that a budget cannot be overrun.
+//! `sentry prove`: shows in the user's own stack that a budget cannot be overrun, or who can go round the sentry.
+
+mod account;
+mod bypass;
+mod iam;
+mod pattern;
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::Utc;
@@ -39,6 +45,13 @@ pub struct Args {
     /// The model. It needs a limit of its own or a default
     #[arg(long, default_value = "nova-micro", value_name = "MODEL")]
     pub model: String,
+    /// List who can go round the sentry instead, by the file that `aws iam get-account-authorization-details` writes, or `-` for
+    /// standard input. Exits with 1 if somebody can
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["requests", "budget", "model"])]
+    pub iam: Option<PathBuf>,
+    /// ARNs of further roles that may call models, because they have a budget of their own. `*` stands for any characters
+    #[arg(long, value_name = "ARN", value_delimiter = ',', requires = "iam")]
+    pub allowed_role_arns: Vec<String>,
 }
 
 /// What happened to the requests, and what the ledger says afterwards.
@@ -55,8 +68,11 @@ struct Outcome {
 /// Runs the command.
 ///
 /// # Errors
-/// If the budget is overrun, something is still held, or AWS cannot be reached.
+/// If the budget is overrun, something is still held, somebody can go round the sentry, or AWS cannot be reached.
 pub async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+    if let Some(file) = &args.iam {
+        return bypass::run(global, file, &args.allowed_role_arns).await;
+    }
     let stack = Stack::find(global).await?;
     let application = format!("sentry-prove-{}", Uuid::new_v4().simple());
     let key = format!("application#{application}");
@@ -258,6 +274,10 @@ mod tests {
 
     use super::*;
 
+    fn of(requests: u32, budget: u32) -> Args {
+        Args { requests, budget, model: "m".to_owned(), iam: None, allowed_role_arns: Vec::new() }
+    }
+
     fn outcome(succeeded: u64, settled: u64, held: u64) -> Outcome {
         let amount = |requests| Amount { requests, output: requests, ..Amount::ZERO };
         Outcome {
@@ -271,7 +291,7 @@ mod tests {
 
     #[test]
     fn an_overrun_a_loss_and_a_hold_that_stays_are_found() {
-        let args = Args { requests: 100, budget: 10, model: "m".to_owned() };
+        let args = of(100, 10);
         assert_eq!(outcome(10, 10, 0).problem(&args), None);
         assert!(outcome(11, 11, 0).problem(&args).unwrap().contains("overrun"));
         assert!(outcome(10, 11, 0).problem(&args).unwrap().contains("overrun"));
@@ -282,10 +302,10 @@ mod tests {
 
     #[test]
     fn requests_that_never_met_the_budget_prove_nothing() {
-        let args = Args { requests: 100, budget: 10, model: "m".to_owned() };
+        let args = of(100, 10);
         assert!(outcome(0, 0, 0).problem(&args).unwrap().contains("only 0 of 10"));
         assert_eq!(outcome(0, 0, 0).problem(&Args { budget: 0, ..args }), None);
-        let args = Args { requests: 3, budget: 10, model: "m".to_owned() };
+        let args = of(3, 10);
         assert_eq!(outcome(3, 3, 0).problem(&args), None);
         for other in
             ["No answer", "Denied LimitNotConfigured", "InvocationFailed ModelAccessDenied", "Invalid UnknownModel"]

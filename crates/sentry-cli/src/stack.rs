@@ -8,6 +8,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use chrono::{DateTime, Utc};
 use fn_lookup_limit::{BudgetTags, LimitsTable};
 use fn_validate_and_tag::{PolicyParameter, ProfilesByTags, Resolver};
 use sentry_domain::Discount;
@@ -45,6 +46,27 @@ pub struct Stack {
     config: SdkConfig,
     outputs: HashMap<String, String>,
     parameters: HashMap<String, String>,
+    pub deployed: Deployed,
+}
+
+/// The state of the stack's last deployment.
+pub struct Deployed {
+    /// CloudFormation's word, such as `UPDATE_COMPLETE`.
+    pub status: String,
+    /// The cause that CloudFormation gives for a failure.
+    pub reason: Option<String>,
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// A resource of the stack, as CloudFormation knows it.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    pub logical_id: String,
+    pub physical_id: String,
+    /// CloudFormation's type, such as `AWS::Lambda::Function`.
+    pub kind: String,
+    pub status: String,
+    pub updated: Option<DateTime<Utc>>,
 }
 
 impl Stack {
@@ -65,7 +87,13 @@ impl Stack {
         let parameters = stack.parameters().iter();
         let parameters = parameters.filter_map(|it| Some((it.parameter_key.clone()?, it.parameter_value.clone()?)));
         let region = config.region().map(|region| region.as_ref().to_owned()).unwrap_or_default();
-        Ok(Self { name: name.clone(), region, outputs: outputs.collect(), parameters: parameters.collect(), config })
+        let deployed = Deployed {
+            status: stack.stack_status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
+            reason: stack.stack_status_reason.clone(),
+            at: stack.last_updated_time().or(stack.creation_time()).and_then(instant),
+        };
+        let (outputs, parameters) = (outputs.collect(), parameters.collect());
+        Ok(Self { name: name.clone(), region, outputs, parameters, config, deployed })
     }
 
     /// The value of an output.
@@ -138,6 +166,32 @@ impl Stack {
         let answer = call.send().await.map_err(|error| Failure::of_call(&doing, &error))?;
         let detail = answer.stack_resource_detail.and_then(|detail| detail.physical_resource_id);
         detail.ok_or(Failure::Refused(doing))
+    }
+
+    /// All resources, from every page.
+    ///
+    /// # Errors
+    /// If AWS cannot be reached, or refuses.
+    pub async fn resources(&self) -> Result<Vec<Resource>, Failure> {
+        let doing = format!("the resources of the stack {} cannot be listed", self.name);
+        let client = aws_sdk_cloudformation::Client::new(&self.config);
+        let mut resources = Vec::new();
+        let mut token = None;
+        loop {
+            let call = client.list_stack_resources().stack_name(&self.name).set_next_token(token);
+            let page = call.send().await.map_err(|error| Failure::of_call(&doing, &error))?;
+            resources.extend(page.stack_resource_summaries().iter().map(|resource| Resource {
+                logical_id: resource.logical_resource_id().unwrap_or_default().to_owned(),
+                physical_id: resource.physical_resource_id().unwrap_or_default().to_owned(),
+                kind: resource.resource_type().unwrap_or_default().to_owned(),
+                status: resource.resource_status().map(|status| status.as_str().to_owned()).unwrap_or_default(),
+                updated: resource.last_updated_timestamp().and_then(instant),
+            }));
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(resources);
+            }
+        }
     }
 
     /// The value of a parameter of the stack. `None` if the stack does not have it.
@@ -241,6 +295,14 @@ impl Stack {
         })
     }
 
+    pub fn workflows(&self) -> aws_sdk_sfn::Client {
+        aws_sdk_sfn::Client::new(&self.config)
+    }
+
+    pub fn queues(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.config)
+    }
+
     pub fn cloudwatch(&self) -> aws_sdk_cloudwatch::Client {
         aws_sdk_cloudwatch::Client::new(&self.config)
     }
@@ -253,6 +315,10 @@ impl Stack {
         }
         aws_sdk_resourcegroupstagging::Client::from_conf(config.build())
     }
+}
+
+fn instant(at: &aws_sdk_cloudformation::primitives::DateTime) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(at.secs(), 0)
 }
 
 /// Removes the prefix `sync-` of the host, which only AWS's own hosts have. It would make an unknown host of another one.

@@ -83,6 +83,7 @@ const ASIDE: [Aside; 4] = [
             "tests/test_cli_limits.py",
             "tests/test_cli_profiles.py",
             "tests/test_cli_prove.py",
+            "tests/test_cli_status.py",
             "tests/test_profile_policy.py",
             "tests/test_report.py",
             "tests/test_responses.py",

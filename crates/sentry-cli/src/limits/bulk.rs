@@ -165,17 +165,14 @@ pub async fn export(global: &Global, args: &ExportArgs) -> Result<(), Failure> {
     }
 }
 
-/// Runs `limits lint`.
-pub async fn lint(global: &Global, args: &LintArgs) -> Result<(), Failure> {
-    let from_file = args.file.as_deref().map(file::read).transpose()?;
-    let stack = Stack::find(global).await?;
-    let items: BTreeMap<String, Item> = match from_file {
-        Some(items) => items.into_iter().map(|item| (item.key, item.item)).collect(),
-        None => Store::of(&stack)?.all().await?,
-    };
+/// What is wrong with `items`, in the order of their keys: no request can reach the item, or it is malformed.
+///
+/// # Errors
+/// If AWS cannot be asked for the models.
+pub async fn problems(stack: &Stack, items: &BTreeMap<String, Item>) -> Result<Vec<(String, String)>, Failure> {
     let keys: Vec<&str> = items.keys().map(String::as_str).collect();
     let by_key: HashMap<String, Item> = items.clone().into_iter().collect();
-    let unreachable = reach::unreachable(&stack, &by_key, &keys).await?;
+    let unreachable = reach::unreachable(stack, &by_key, &keys).await?;
     let unreachable = unreachable.into_iter().map(|(key, reason)| (key, format!("no request can reach it: {reason}")));
     let malformed = items.iter().filter_map(|(key, item)| {
         let invalid = check(key, item).err()?;
@@ -188,6 +185,18 @@ pub async fn lint(global: &Global, args: &LintArgs) -> Result<(), Failure> {
     });
     let mut found: Vec<(String, String)> = unreachable.chain(malformed).collect();
     found.sort();
+    Ok(found)
+}
+
+/// Runs `limits lint`.
+pub async fn lint(global: &Global, args: &LintArgs) -> Result<(), Failure> {
+    let from_file = args.file.as_deref().map(file::read).transpose()?;
+    let stack = Stack::find(global).await?;
+    let items: BTreeMap<String, Item> = match from_file {
+        Some(items) => items.into_iter().map(|item| (item.key, item.item)).collect(),
+        None => Store::of(&stack)?.all().await?,
+    };
+    let found = problems(&stack, &items).await?;
     let rows: Vec<Vec<String>> = found.into_iter().map(|(key, problem)| vec![key, problem]).collect();
     let problems = rows.len();
     if problems > 0 || global.output != Output::Table {

@@ -15,7 +15,7 @@ use crate::stack::Stack;
 
 /// Age from which a missing profile in `GetResources` has no tags. That API follows changes with a delay without a
 /// published limit.
-const SETTLED: TimeDelta = TimeDelta::minutes(10);
+pub const SETTLED: TimeDelta = TimeDelta::minutes(10);
 
 #[derive(clap::Args)]
 pub struct ListArgs {
