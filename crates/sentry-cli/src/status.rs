@@ -177,7 +177,7 @@ fn written(checks: &[Check], output: Output) -> String {
     let table = Table { columns: ["check", "state", "finding"].map(Column::text).to_vec(), rows: rows.collect() };
     let count = |state| checks.iter().filter(|check| check.state == state).count();
     format!(
-        "{}\n{} ok, {} warnings, {} faults, {} unknown\n",
+        "{}\nok {}, warning {}, fault {}, unknown {}\n",
         table.written(output),
         count(State::Ok),
         count(State::Warning),

@@ -12,7 +12,6 @@ use sentry_report::{DaysByScope, UNGOVERNED};
 use super::check::{Check, Gap, Seen, some_of};
 use crate::failure::Failure;
 use crate::profiles::directory::Profile;
-use crate::profiles::resolver;
 use crate::stack::Stack;
 
 /// Age from which a price should be read again, as in `sentry models check`.
@@ -59,7 +58,7 @@ pub async fn in_use(
     today: NaiveDate,
 ) -> Seen<Vec<InUse>> {
     let failed = |failure: Failure| Gap::of("dynamodb:GetItem on the catalogue table", &failure);
-    let (resolver, catalogue) = (resolver(stack).map_err(failed)?, stack.catalogue().map_err(failed)?);
+    let (resolver, catalogue) = (stack.resolver().map_err(failed)?, stack.catalogue().map_err(failed)?);
     let by_id: HashMap<&str, &Profile> = profiles.iter().flatten().map(|it| (it.id.as_str(), it)).collect();
     let mut found = Vec::new();
     for name in names {
