@@ -64,8 +64,12 @@ class Command:
         """The same command for another AWS."""
         return replace(self, endpoint=endpoint)
 
-    def on_a_terminal(self, *arguments: str, typed: str = "", code: int = 0, seconds: float = PATIENCE_SECONDS) -> str:
-        """Runs the command on a terminal of 80 columns, on which somebody types `typed`. Returns all that is shown."""
+    def on_a_terminal(
+        self, *arguments: str, typed: str = "", code: int | None = 0, seconds: float = PATIENCE_SECONDS
+    ) -> str:
+        """Runs the command on a terminal of 80 columns, on which somebody types `typed`. Returns all that is shown. `None` as the
+        code accepts 0 and 1.
+        """
         master, slave = pty.openpty()
         ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         environment = {**self._environment({}), "TERM": "xterm-256color"}
@@ -94,7 +98,7 @@ class Command:
                 shown += part
             else:
                 process.terminate()
-            assert process.wait(PATIENCE_SECONDS) == code, shown.decode()
+            assert process.wait(PATIENCE_SECONDS) in ((0, 1) if code is None else (code,)), shown.decode()
         finally:
             os.close(master)
             if process.poll() is None:

@@ -69,7 +69,11 @@ pub async fn run(global: &Global, args: &TraceArgs) -> Result<(), Failure> {
     }
     print(&match global.output {
         Output::Json => format!("{:#}\n", story.json(id)),
-        Output::Table | Output::Csv => story.told(id),
+        Output::Table => story.told(id),
+        Output::Csv => {
+            let columns = ["part", "name", "value"].map(Column::text).to_vec();
+            Table { columns, rows: story.rows() }.written(Output::Csv)
+        }
     })
 }
 
@@ -214,6 +218,28 @@ impl Story {
             "logLines": lines(&self.mentions),
             "warningsAtItsTime": lines(&self.around),
         })
+    }
+
+    /// One row for each field of the audit record and of the ledger's entry, and for each log line.
+    fn rows(&self) -> Vec<Vec<String>> {
+        let mut rows = Vec::new();
+        let mut add = |part: &str, fields: Vec<(String, String)>| {
+            rows.extend(fields.into_iter().map(|(name, value)| vec![part.to_owned(), name, value]));
+        };
+        for record in &self.records {
+            let mut fields = Vec::new();
+            flat("", record, &mut fields);
+            add("audit", fields);
+        }
+        if let InLedger::Has(entry) = &self.ledger {
+            let mut fields = Vec::new();
+            flat("", &entry_json(entry), &mut fields);
+            add("ledger", fields);
+        }
+        for (part, lines) in [("log", &self.mentions), ("around", &self.around)] {
+            add(part, lines.iter().map(|line| (line.group.clone(), line.text.clone())).collect());
+        }
+        rows
     }
 
     fn told(&self, id: &str) -> String {

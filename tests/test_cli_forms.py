@@ -1,0 +1,172 @@
+"""Every subcommand of `sentry` in every form: on a terminal of 80 columns, piped, as JSON and as CSV. Wrong flags, no AWS, and no
+permission, with their exit codes.
+"""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+
+from denying_aws import denying
+from sentry_client import unique
+
+pytestmark = pytest.mark.local
+
+COLUMNS = 80
+TERMINAL, PIPED, JSON, CSV = "terminal", "piped", "json", "csv"
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
+# Text of `--help` and `export` has no rows.
+TEXT_ONLY = {("completions", "bash"), ("man",)}
+
+
+class Form:
+    """Runs a subcommand in one form, and checks that its output has this form."""
+
+    def __init__(self, command, form):
+        self._command, self._form = command, form
+
+    def __call__(self, *arguments, code=0):
+        """Runs the subcommand. `code` is an exit code, or None for 0 or 1."""
+        if self._form == TERMINAL:
+            shown = self._command.on_a_terminal("--yes", *arguments, code=code)
+            self._check_width(shown, arguments)
+            return None
+        flags = ["--yes"] if self._form == PIPED else ["--yes", "--output", self._form]
+        text = self._command.output(*flags, *arguments, code=code)
+        assert not ESCAPE.search(text), f"{arguments}: color on a pipe"
+        return getattr(self, f"_{self._form}")(text, arguments)
+
+    @staticmethod
+    def _check_width(shown, arguments):
+        # A line that is drawn anew begins with a carriage return.
+        lines = [ESCAPE.sub("", part) for line in shown.split("\n") for part in line.split("\r")]
+        # A terminal wraps sentences. Columns are at least two spaces apart.
+        widest = max((line for line in lines if re.search(r"\S {2,}\S", line)), key=len, default="")
+        assert len(widest) <= COLUMNS, f"{arguments}: {len(widest)} columns: {widest}"
+
+    @staticmethod
+    def _piped(text, _arguments):
+        return text
+
+    @staticmethod
+    def _json(text, arguments):
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise AssertionError(f"{arguments}: {text[:200]}") from error
+
+    @staticmethod
+    def _csv(text, arguments):
+        header, *rows = csv.reader(io.StringIO(text))
+        assert len(header) > 1 and all(re.fullmatch(r"\w+", name) for name in header), f"{arguments}: {header}"
+        assert all(len(row) == len(header) for row in rows), f"{arguments}: {rows}"
+        return rows
+
+
+@pytest.mark.parametrize("form", [TERMINAL, PIPED, JSON, CSV])
+def test_every_subcommand_has_this_form(sentry, command, tmp_path, form):
+    run, center, name = Form(command, form), unique("forms"), unique("forms")
+    scope = f"costCenter#{center}"
+    asked = ("ask", "--model", "nova-lite", "--application", "e2e-forms", "--cost-center", center, "--max-tokens", "20")
+
+    run("limits", "set", scope, "--limit", "output=1000", "--note", "a test")
+    run("limits", "get", scope)
+    run("limits", "list")
+    run("raise", scope, "--limit", "output=2000", "--until", "2h")
+    run("stop", scope, "--reason", "maintenance")
+    run(*asked, "Hello", code=1)
+    run("resume", scope)
+    run(*asked, "Hello")
+    run(*asked, "--dry-run", "Hello")
+    run("budget", scope)
+    run("usage", "--scope", scope)
+    run("usage", "--by", "costCenter")
+    run("limits", "history", scope)
+    run("limits", "lint", code=None)
+    exported = tmp_path / "limits.yaml"
+    exported.write_text(command("limits", "export"), encoding="utf-8")
+    run("limits", "import", str(exported))
+    run("limits", "rm", scope)
+
+    run("profiles", "create", "--cost-center", center, "--model", "nova-lite", "--name", name, "--alias", name)
+    run("profiles", "list")
+    run("profiles", "show", name)
+    run("profiles", "tag", name, "team=blue")
+    run("profiles", "untag", name, "team")
+    run("profiles", "delete", name, "--with-alias")
+
+    run("models", "list")
+    run("models", "show", "nova-lite")
+    run("models", "add", "--alias", name, "--target", "us.amazon.nova-lite-v1:0")
+    run("models", "rm", f"alias#{name}")
+    run("models", "check", code=None)
+
+    request = unique("forms")
+    command(*asked, "--request-id", request, "Hello")
+    sentry.history(scope, 3)
+    run("trace", request)
+    run("status", code=None)
+    run("prove", "--requests", "4", "--budget", "2")
+    # The table is a page of HTML.
+    run("report", *([] if form in (JSON, CSV) else ["--out", str(tmp_path / "report.html")]))
+
+
+# Each subcommand with arguments that it accepts.
+READING = [
+    ("ask", "Hello"),
+    ("ask", "--dry-run", "Hello"),
+    ("limits", "list"),
+    ("limits", "get", "default"),
+    ("limits", "export"),
+    ("limits", "history"),
+    ("limits", "lint"),
+    ("budget",),
+    ("usage",),
+    ("report",),
+    ("profiles", "list"),
+    ("profiles", "show", "no-such-profile"),
+    ("models", "list"),
+    ("models", "show", "nova-lite"),
+    ("models", "check"),
+    ("status",),
+    ("trace", "no-such-request"),
+]
+WRITING = [
+    ("limits", "set", "costCenter#e2e-forms", "--limit", "usd=5"),
+    ("limits", "rm", "default"),
+    ("stop", "costCenter#e2e-forms", "--reason", "a test"),
+    ("resume", "costCenter#e2e-forms"),
+    ("raise", "costCenter#e2e-forms", "--limit", "usd=5", "--until", "2h"),
+    ("profiles", "create", "--cost-center", "e2e-forms", "--model", "nova-lite"),
+    ("profiles", "tag", "no-such-profile", "team=blue"),
+    ("profiles", "untag", "no-such-profile", "team"),
+    ("profiles", "delete", "no-such-profile"),
+    ("models", "add", "--alias", "e2e-forms", "--target", "us.amazon.nova-lite-v1:0"),
+    ("models", "rm", "alias#e2e-forms"),
+    ("prove", "--requests", "4", "--budget", "2"),
+]
+NAMES = [" ".join(each[:2]) for each in READING + WRITING]
+
+
+@pytest.mark.parametrize("arguments", READING + WRITING, ids=NAMES)
+def test_no_aws_a_wrong_flag_and_no_permission_have_their_exit_codes(command, arguments):
+    unreachable = command.at("http://127.0.0.1:9").run("--yes", *arguments, code=3)
+    assert unreachable.startswith("error: ") and "cannot be reached" in unreachable and "--endpoint-url" in unreachable
+    wrong = command(*arguments, "--no-such-flag", code=2)
+    assert "--no-such-flag" in wrong and "--help" in wrong
+    with denying(command, lambda operation: operation.endswith("DescribeStacks")) as denied:
+        refused = denied.run("--yes", *arguments, code=1)
+    assert "AccessDenied" in refused and "DescribeStacks" in refused
+
+
+@pytest.mark.parametrize("arguments", READING + WRITING, ids=NAMES)
+def test_help_fits_the_terminal_and_explains_every_argument(command, arguments):
+    words = [word for word in arguments[:2] if re.fullmatch("[a-z]+", word)]
+    shown = command.on_a_terminal(*words, "--help")
+    lines = [ESCAPE.sub("", line).rstrip() for line in shown.split("\n")]
+    assert max(map(len, lines)) <= COLUMNS, max(lines, key=len)
+    flags = [number for number, line in enumerate(lines) if re.match(r" +(-\w, )?--[a-z]", line)]
+    assert flags
+    assert all(lines[number + 1].strip() or re.search(r"  \S", lines[number].strip()) for number in flags)
