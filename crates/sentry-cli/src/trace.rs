@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::{Global, Output, TraceArgs};
 use crate::failure::Failure;
-use crate::output::print;
+use crate::output::{Column, Table, print};
 use crate::stack::Stack;
 
 /// The time around a request in which lines of the functions belong to its story. A request takes at most the five minutes
