@@ -7,7 +7,7 @@ use sentry_ledger::{Admission, Ask, Book, Choice, Earlier, Holder, Ledger, Previ
 
 use crate::support::{HOLD, ask, ledger, limit, noon, sweep};
 
-const SEQUENCES: u64 = 5;
+const SEQUENCES: u64 = 4;
 const REQUESTS: u32 = 60;
 const REMEDIES: [&[Remedy]; 4] = [&[], &[Remedy::Clamp], &[Remedy::Fallback], &[Remedy::Fallback, Remedy::Clamp]];
 
