@@ -131,7 +131,7 @@ fn told(judgments: &[Judgment]) -> String {
             scope.clone(),
             sums.denied.to_string(),
             sums.degraded.to_string(),
-            sums.first.map(at).unwrap_or_default(),
+            sums.first.map(|first| first.format("%m-%d %H:%M").to_string()).unwrap_or_default(),
             sums.names(),
             sums.saved.tokens.to_string(),
             dollars(sums.saved.usd),
