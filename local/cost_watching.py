@@ -24,7 +24,7 @@ OF_A_MODEL = 2
 OF_THE_STACK = 18
 # Bytes of an audit line for a request with five budgets in three units each, and CloudWatch's own bytes of an event. The line was
 # measured with the budgets of an answer of the local AWS.
-AUDIT_LINE_BYTES = 2_700
+AUDIT_LINE_BYTES = 3_400
 # How often somebody opens the dashboard, and the log widgets that then read the audit lines of a day.
 OPENINGS_A_DAY, LOG_WIDGETS, DAYS = 10, 3, 30
 

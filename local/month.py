@@ -18,6 +18,7 @@ import month_plan
 from month_check import prices_of, problems
 from month_compare import table, unexplained
 from month_data import Data, collect
+from month_limits import PLENTY_LIMITS, TIGHT_LIMITS, USUAL_LIMITS
 from month_prices import NoPrice, Prices
 from month_run import Month, MonthFailed, Options
 from movable_clock import ClockError, MovableClock
@@ -36,6 +37,7 @@ def options_from(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--points", type=Path, required=True, help="where the engine records the points of metrics")
     parser.add_argument("--catalogue", type=Path, required=True, help="folder of the model catalogue")
+    parser.add_argument("--limits", choices=[USUAL_LIMITS, PLENTY_LIMITS, TIGHT_LIMITS], default=USUAL_LIMITS)
     parser.add_argument("--folder", type=Path, required=True, help="folder for the data")
     return parser.parse_args(arguments)
 
@@ -43,8 +45,11 @@ def options_from(arguments: list[str]) -> argparse.Namespace:
 def simulate(options: argparse.Namespace) -> Data:
     """Simulates the month, and keeps its data."""
     plan = month_plan.make(options.month, options.requests, options.seed)
+    if options.limits != USUAL_LIMITS:
+        # Two months are compared, in which different requests are denied.
+        plan = plan.independent()
     prices = Prices.of(options.catalogue, plan.change)
-    stack = Options(options.endpoint, options.stack_name, options.bedrock_endpoint)
+    stack = Options(options.endpoint, options.stack_name, options.bedrock_endpoint, options.limits)
     month = Month(stack, plan, prices, MovableClock.of_environment())
     print(f"{len(plan.requests):,} requests in {plan.month}, seed {plan.seed}", file=sys.stderr)
     begun = time.monotonic()
@@ -79,6 +84,9 @@ def main() -> int:
         print(f"the month failed: {error}", file=sys.stderr)
         return 1
     print(summary(data))
+    if options.limits != USUAL_LIMITS:
+        # The checks of the figures are for the usual month. Two months with other limits are compared with each other.
+        return 0
     prices = prices_of(data, options.catalogue)
     print(f"\n{table(data, prices)}\n")
     found = problems(data, prices) + unexplained(data, prices)

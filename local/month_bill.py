@@ -70,6 +70,7 @@ PRODUCTS = {
     "meta.llama3-3-70b-instruct-v1:0": Product("Meta", "Llama 3.3 70B Instruct", "Llama3-3-70B"),
     "mistral.mistral-large-3-675b-instruct": Product("Mistral AI", "Mistral Large 3", "MistralLarge3"),
     "qwen.qwen3-235b-a22b-2507-v1:0": Product("Qwen", "Qwen3 235B A22B 2507", "Qwen3-235B-A22B"),
+    "qwen.qwen3-32b-v1:0": Product("Qwen", "Qwen3 32B", "Qwen3-32B"),
     "openai.gpt-oss-120b-1:0": Product("OpenAI", "gpt-oss-120b", "gpt-oss-120b"),
 }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import calendar
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 # The hours (UTC) at which clients send requests, with the share of the day's requests.
@@ -109,6 +109,13 @@ class Plan:
         for request in self.requests:
             found.setdefault(request.at, []).append(request)
         return sorted(found.items())
+
+    def independent(self) -> Plan:
+        """The same plan without requests whose usage or decision depends on that of another one: without prompt caches,
+        which the request before fills, and without repeated ids."""
+        kept = (request for request in self.requests if request.kind != "repeated")
+        requests = [replace(each, application=replace(each.application, cached=False)) for each in kept]
+        return replace(self, requests=requests)
 
 
 SONNET, HAIKU = "us.anthropic.claude-sonnet-4-6", "us.anthropic.claude-haiku-4-5-20251001-v1:0"

@@ -15,12 +15,11 @@ import json
 import sys
 import time
 import urllib.request
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import boto3
@@ -29,6 +28,7 @@ from botocore.config import Config
 import month_plan
 from cost_stack import functions_of
 from deploy import outputs
+from month_limits import USUAL_LIMITS, limits_of
 from month_plan import Plan, Request
 from month_prices import Prices
 from movable_clock import MovableClock
@@ -43,15 +43,6 @@ WATCHED_AFTER = timedelta(minutes=5)
 WITH_CATALOGUE = ("ValidateAndTagFunction",)
 EVENING = timedelta(hours=23, minutes=55)
 DEAD_LETTERS = "DeadLetter"
-# The limits of the cost centers, as a multiple of what the plan costs without a prompt cache. Finance's budget ends before
-# the month does, and the others are nearly used up.
-BUDGETS = {"support": "1.10", "marketing": "0.82", "engineering": "0.95", "finance": "0.88"}
-# The model's budget ends before the month does too.
-MODEL_BUDGET = Decimal("0.85")
-DAILY_BUDGET = 3
-# The requests that count for these amounts.
-USUAL = ("usual", "overspending")
-PLENTY = 1_000_000_000_000
 Row = dict[str, Any]
 
 
@@ -66,6 +57,7 @@ class Options:
     endpoint: str
     stack_name: str
     bedrock_endpoint: str
+    limits: str = USUAL_LIMITS
 
 
 class Month:
@@ -129,7 +121,7 @@ class Month:
             }
             alias = {"entry": {"S": f"alias#{profile.name}"}, "modelId": {"S": arn}}
             tables.put_item(TableName=self.outputs["CatalogueTableName"], Item=alias)
-        self.limits = limits(self.plan, self.prices)
+        self.limits = limits_of(self.plan, self.prices, self.options.limits)
         resource = boto3.resource(
             "dynamodb",
             endpoint_url=self.options.endpoint,
@@ -281,80 +273,3 @@ def row(request: Request) -> Row:
         "kind": request.kind,
         "fault": request.fault,
     }
-
-
-def limits(plan: Plan, prices: Prices) -> list[Row]:
-    """The items of the limits table. The amounts come from the plan, so that some budgets end and others do not."""
-    days = (plan.end - plan.start).days
-    cost: defaultdict[str, Decimal] = defaultdict(Decimal)
-    for request in plan.requests:
-        if request.kind in USUAL:
-            dollars = planned_cost(prices, request)
-            cost[request.application.cost_center] += dollars
-            cost[request.application.name] += dollars if request.kind == "usual" else 0
-    output = sum(
-        request.output_tokens
-        for request in plan.requests
-        if request.kind in USUAL and model_of(request) == plan.change.model
-    )
-    monthly: list[Row] = [
-        {
-            "modelId": f"costCenter#{name}",
-            "limits": [{"window": "month", "limit": {"usd": cents(cost[name] * Decimal(part))}, "alertAt": [80, 100]}],
-            "note": "agreed with finance",
-            "owner": f"{name}@example.com",
-        }
-        for name, part in BUDGETS.items()
-    ]
-    daily = cents(cost[month_plan.OVERSPENDER] / days * DAILY_BUDGET)
-    return [
-        {"modelId": "default", "limit": {"input": PLENTY, "output": PLENTY}, "window": "month"},
-        *monthly,
-        {
-            "modelId": f"application#{month_plan.OVERSPENDER}",
-            "limit": {"usd": daily},
-            "window": "day",
-            "alertAt": [100],
-        },
-        {
-            "modelId": "application#test-writer",
-            "limit": {"usd": cents(cost["test-writer"] / days)},
-            "window": "day",
-            "enforce": "observe",
-        },
-        {
-            "modelId": plan.change.model,
-            "limit": {"output": int(output * MODEL_BUDGET)},
-            "window": "month",
-            "alertAt": [80, 95],
-        },
-    ]
-
-
-def planned_cost(prices: Prices, request: Request) -> Decimal:
-    """What a request would cost without a prompt cache: its text in tokens of four bytes, and its answer."""
-    text = request.prompt_bytes + (month_plan.CACHED_BYTES if request.application.cached else 0)
-    tokens = {"input": text // 4, "output": request.output_tokens}
-    return prices.cost(model_of(request), request.at, tokens)
-
-
-# The ids that the aliases of the catalogue mean in us-east-1.
-ALIASES = {
-    "llama-3-3-70b": "us.meta.llama3-3-70b-instruct-v1:0",
-    "mistral-large-3": month_plan.MISTRAL,
-    "nova-lite": month_plan.NOVA_LITE,
-    "qwen3-235b": "qwen.qwen3-235b-a22b-2507-v1:0",
-    "gpt-oss-120b": "openai.gpt-oss-120b-1:0",
-}
-
-
-def model_of(request: Request) -> str:
-    """The id of the model or cross-Region profile behind the name that an application uses."""
-    sources = {profile.name: profile.source for profile in month_plan.PROFILES}
-    name = request.application.model
-    return sources[name] if name in sources else ALIASES[name]
-
-
-def cents(dollars: Decimal) -> Decimal:
-    """Dollars, rounded up to a hundredth of a cent."""
-    return dollars.quantize(Decimal("0.0001"), rounding="ROUND_UP")

@@ -2,7 +2,7 @@
 
 use sentry_contract::answer::{Cost, Degraded};
 use sentry_contract::request::{PriceSource, Tags};
-use sentry_contract::states::{MetricsModel, MetricsRecord, StepMilliseconds};
+use sentry_contract::states::{Asked, MetricsModel, MetricsRecord, StepMilliseconds};
 use sentry_contract::{ErrorBody, ErrorCode, Outcome};
 use sentry_domain::{BudgetEntry, Usd, UsdDifference};
 use serde::Serialize;
@@ -59,6 +59,9 @@ struct Line<'a> {
     saved_usd: Option<UsdDifference>,
     price_source: &'static str,
     tags: &'a Tags,
+    /// The object is that of the message, with the names of the workflow's documents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked: Option<&'a Asked>,
     #[serde(skip_serializing_if = "Option::is_none")]
     held_input_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,6 +146,7 @@ fn line(record: &MetricsRecord) -> Line<'_> {
         saved_usd: cost.and_then(|cost| cost.saved),
         price_source: price_source(&record.model),
         tags: &record.tags,
+        asked: record.asked.as_deref(),
         held_input_tokens: record.hold.map(|hold| hold.input),
         held_output_tokens: record.hold.map(|hold| hold.output),
         held_usd: record.hold.map(|hold| hold.usd),
@@ -199,14 +203,20 @@ pub mod tests {
         let units = json!({"limit": 5_000, "used": 3, "reserved": 0, "remaining": 4_997});
         let entry = json!({"scope": "costCenter#support", "window": "2026-11", "resetsAt": "2026-12-01T00:00:00Z", "source": "costCenter",
                            "output": units, "startsAt": "2026-11-01T00:00:00Z"});
-        let answered = json!({"outcome": "Succeeded", "usage": usage, "hold": hold, "times": times, "budget": [entry]});
+        let price = json!({"input": "0.06", "output": "0.24"});
+        let lite = json!({"requested": "nova-lite", "modelId": "amazon.nova-lite-v1:0", "modelMetric": "amazon.nova-lite-v1:0",
+                          "foundation": "amazon.nova-lite-v1:0", "price": price});
+        let asked = json!({"inputTokens": 120, "maxTokens": 300, "maxTokensGiven": true, "model": lite});
+        let answered = json!({"outcome": "Succeeded", "usage": usage, "hold": hold, "asked": asked, "times": times, "budget": [entry]});
         insta::assert_json_snapshot!("answered", line_of(answered));
         let early = json!({"started": "2026-11-21T05:00:00.120Z", "validated": "2026-11-21T05:00:00.123Z", "gathered": "2026-11-21T05:00:00.135Z",
                            "decided": "2026-11-21T05:00:00.145Z"});
         let dollars = json!({"limit": "10.00", "used": "9.999999", "reserved": "0.00", "remaining": "0.000001"});
         let full = json!({"scope": "costCenter#support", "window": "total", "source": "default", "usd": dollars, "enforce": "observe",
                           "usageAgeSeconds": 12});
-        let denied = json!({"outcome": "Denied", "code": "BudgetExceeded", "nothingSpent": true, "times": early, "budget": [full]});
+        let fallback = json!({"model": lite, "inputTokens": 120, "maxTokens": 300});
+        let asked = json!({"inputTokens": 150, "maxTokens": 2_048, "charges": {"tier": "flex", "cache": "1h"}, "model": lite, "fallback": fallback});
+        let denied = json!({"outcome": "Denied", "code": "BudgetExceeded", "nothingSpent": true, "asked": asked, "times": early, "budget": [full]});
         insta::assert_json_snapshot!("denied", line_of(denied));
         let clamp = json!({"action": "clamp", "from": 2048, "to": 300});
         let failed = json!({"outcome": "InvocationFailed", "code": "ModelTimeout", "hold": hold, "degraded": clamp});

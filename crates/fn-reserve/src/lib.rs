@@ -8,14 +8,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sentry_contract::answer::{Degraded, FinalAnswer, Lowered};
 use sentry_contract::request::{Model, Tags};
 use sentry_contract::states::{
-    Admitted, Decision, Gathered, LimitsFound, MetricsRecord, Notes, RecordedEntry, RequestLimits, ReserveInput,
+    Admitted, Asked, Decision, Gathered, LimitsFound, MetricsRecord, Notes, RecordedEntry, RequestLimits, ReserveInput,
     StepTimes,
 };
 use sentry_contract::usage::UsageSeries;
 use sentry_contract::{ErrorBody, ErrorCode, Outcome};
 use sentry_domain::{Alert, Amount, BudgetEntry, Price, Reservation, ScopeLimit};
 use sentry_lambda::Failure;
-use sentry_ledger::{Admission, Ask, Budget, Choice, Holder, Ledger, LedgerError, Preview};
+use sentry_ledger::{Admission, Ask, Book, Budget, Choice, Holder, Ledger, LedgerError, Preview};
 
 use crate::one_request::Judged;
 use crate::stand_in::StandIn;
@@ -71,6 +71,20 @@ impl Reserver {
         let Preview { admission, choice, budget } = seen.map_err(|error| unavailable(&error))?;
         Ok((decision(&input, wanted, stand_in, admission, choice, now), budget))
     }
+}
+
+/// What [`Reserver::reserve`] would decide at `now` if the ledger were `book`. It holds nothing: the caller gives the
+/// reservation of an approval to [`Book::take`]. For the replay of a past month.
+#[must_use]
+pub fn replay(input: &ReserveInput, book: &mut Book, now: DateTime<Utc>, hold_for: TimeDelta) -> Decision {
+    let wanted = match Wanted::of(input) {
+        Ok(wanted) => wanted,
+        Err(error) => return denied(input, error, Vec::new(), Vec::new()),
+    };
+    let stand_in = StandIn::of(input);
+    let fallback = stand_in.as_ref().map(|stand_in| &stand_in.ask);
+    let Preview { admission, choice, .. } = book.preview(holder(input), &wanted.ask, fallback, now, hold_for);
+    decision(input, wanted, stand_in, admission, choice, now)
 }
 
 fn holder(input: &ReserveInput) -> Holder<'_> {
@@ -196,6 +210,11 @@ fn input_tokens(input: &ReserveInput) -> u64 {
     input.request.estimate.input_tokens.min(counted.unwrap_or(u64::MAX))
 }
 
+/// The amounts of the request, for the audit record.
+fn asked(input: &ReserveInput) -> Box<Asked> {
+    Box::new(Asked::of(&input.request, input_tokens(input)))
+}
+
 /// The approval. `called` is the fallback model if the hold is for it.
 fn approved(
     reservation: Reservation,
@@ -216,8 +235,8 @@ fn approved(
     let model = Model { requested: request.model.requested.clone(), ..called.unwrap_or(&request.model).clone() };
     let mut tags = request.tags.clone();
     tags.set(Tags::MODEL_METRIC, model.model_metric.clone());
-    let admitted =
-        Admitted { reservation, model, tags, notes: Notes { degraded, would_deny, notices: request.notices.clone() } };
+    let notes = Notes { degraded, would_deny, notices: request.notices.clone(), asked: Some(asked(input)) };
+    let admitted = Admitted { reservation, model, tags, notes };
     Decision::Approved { approved: true, admitted: Box::new(admitted) }
 }
 
@@ -244,6 +263,7 @@ fn denied(input: &ReserveInput, error: ErrorBody, budget: Vec<BudgetEntry>, aler
             hold: None,
             degraded: None,
             would_deny: Vec::new(),
+            asked: Some(asked(input)),
             alerts,
             settlement: None,
             budget: RecordedEntry::all(answer.budget.as_deref().unwrap_or_default(), limits),

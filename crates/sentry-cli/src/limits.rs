@@ -1,5 +1,6 @@
 //! `sentry limits`: the items of the limits table.
 
+mod backtest;
 pub mod bulk;
 pub mod change;
 pub mod edit;
@@ -38,6 +39,11 @@ pub enum Task {
     History(edit::KeyArgs),
     /// Name every item that no request can reach, with the reason. Exits with 1 if there is one
     Lint(bulk::LintArgs),
+    /// Replay a past month against proposed limits: what would have been denied or degraded, when, for whom, and the spend
+    ///
+    /// FILE is the whole table, as after `import --prune`. The command reads the audit lines of the month, and changes
+    /// nothing.
+    Backtest(backtest::Args),
 }
 
 /// Runs the command.
@@ -51,5 +57,6 @@ pub async fn run(global: &Global, task: &Task) -> Result<(), Failure> {
         Task::Export(args) => bulk::export(global, args).await,
         Task::History(args) => show::history(global, args).await,
         Task::Lint(args) => bulk::lint(global, args).await,
+        Task::Backtest(args) => backtest::run(global, args).await,
     }
 }

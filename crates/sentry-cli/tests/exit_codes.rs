@@ -51,3 +51,41 @@ fn the_help_says_what_the_bill_costs_and_what_exit_codes_mean() {
     assert!(help(&["report", "--help"]).contains("$0.01"));
     assert!(help(&["--help"]).contains("Exit codes"));
 }
+
+/// A file of this process with `text`.
+fn file(name: &str, text: &str) -> String {
+    let path = std::env::temp_dir().join(format!("sentry-{}-{name}", std::process::id()));
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_backtest_of_a_file_needs_no_aws_and_refuses_what_it_cannot_replay() {
+    let limits = file("limits.yaml", "limits:\n  - modelId: default\n    limit: {requests: 0}\n");
+    let line = r#"{"message": "request", "timestamp": "2026-11-21T12:00:00Z", "execution_id": "e", "outcome": "Succeeded",
+        "model": "m", "model_id": "m", "usage": "known", "input_tokens": 7, "output_tokens": 3, "cost_usd": "0.25", "tags": {"requestId": "r"},
+        "asked": {"inputTokens": 9, "maxTokens": 9, "model": {"requested": "m", "modelId": "m"}}}"#;
+    let lines = file("lines.jsonl", &format!("{}\n", line.replace('\n', " ")));
+    let backtest = |limits: &str, lines: &str, more: &[&str]| {
+        let output = sentry(&[&["limits", "backtest", limits, "--audit", lines], more].concat());
+        let [out, error] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), out, error)
+    };
+    let (code, out, error) = backtest(&limits, &lines, &["--output", "csv"]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(out.lines().nth(1).unwrap().contains(",denied,BudgetExceeded,model#m,2026-11,requests,"), "{out}");
+    let (_, summary, _) = backtest(&limits, &lines, &[]);
+    assert!(summary.contains("denied        1\n") && summary.contains("saved         $0.25\n"), "{summary}");
+
+    let wrong = file("wrong.yaml", "limits:\n  - modelId: default\n    limits: {requests: 0}\n");
+    let (code, _, error) = backtest(&wrong, &lines, &[]);
+    assert_eq!((code, error.contains("line 3")), (Some(1), true), "{error}");
+    let (code, _, error) = backtest(&limits, &lines, &["--month", "2026-10"]);
+    assert_eq!(
+        (code, error.contains("no audit line of a request from 2026-10-01 to 2026-10-31")),
+        (Some(1), true),
+        "{error}"
+    );
+    let (code, _, error) = backtest(&limits, "no/such/file", &[]);
+    assert_eq!((code, error.contains("no/such/file cannot be read")), (Some(1), true), "{error}");
+}

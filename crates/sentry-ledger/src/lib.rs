@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod alert;
 mod begin;
+mod book;
 pub mod change;
 mod ending;
 mod expression;
@@ -21,6 +22,7 @@ mod sweep;
 mod view;
 
 pub use admission::{Ask, Budget, LEAST_OUTPUT_TOKENS, Shortage};
+pub use book::Book;
 pub use ending::{Settled, Used};
 pub use figures::Figures;
 pub use holder::Holder;

@@ -48,7 +48,7 @@ const TOLD: &str = "told";
 /// its way.
 const GIVEN_UP_SECONDS: i64 = 120;
 /// Seconds for which a request is remembered: twice the 24 hours that are promised.
-const REMEMBERED_SECONDS: i64 = 48 * 3_600;
+pub(crate) const REMEMBERED_SECONDS: i64 = 48 * 3_600;
 /// The most items that DynamoDB returns at once.
 ///
 /// Source: Amazon DynamoDB API Reference, "`BatchGetItem`".

@@ -28,7 +28,7 @@ pub struct Preview {
 }
 
 /// A decision by the figures of one moment.
-struct Judged {
+pub struct Judged {
     admission: Admission,
     budget: Vec<BudgetEntry>,
     /// `true` if a limit wants a shorter answer after the fallback was tried.
@@ -36,9 +36,79 @@ struct Judged {
 }
 
 impl Judged {
-    fn of(self, choice: Choice) -> Preview {
+    /// The decision about the model `choice`.
+    pub fn of(self, choice: Choice) -> Preview {
         Preview { admission: self.admission, choice, budget: self.budget }
     }
+}
+
+/// A request that is judged by the items of one moment, without a write. No I/O.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The execution that asks.
+    pub holder: Holder<'a>,
+    /// The request to the model that the client asked for.
+    pub ask: &'a Ask<'a>,
+    /// The request to the fallback model, if there is one.
+    pub fallback: Option<&'a Ask<'a>>,
+    /// The time of the decision.
+    pub now: DateTime<Utc>,
+    /// The time for which a hold would last.
+    pub hold_for: Duration,
+}
+
+impl<'a> Question<'a> {
+    /// The decision by the items of the budgets of `ask`. If it is a denial that the fallback may replace, also returns
+    /// the fallback, for [`Self::second`].
+    pub fn first(&self, scopes: &[ScopeItems]) -> (Judged, Option<&'a Ask<'a>>) {
+        let first = Ask { has_fallback: self.fallback.is_some(), ..self.ask.clone() };
+        let wanted = self.judged(&first, self.fallback.is_some(), scopes);
+        let may_fall_back = matches!(&wanted.admission, Admission::Denied { shortage, .. } if shortage.may_fall_back);
+        (wanted, self.fallback.filter(|_| may_fall_back))
+    }
+
+    /// The decision if the request to the model that the client asked for is denied as `wanted`. `scopes` are the items
+    /// of its budgets, and `instead` those of the budgets of `fallback`.
+    pub fn second(&self, wanted: Judged, scopes: &[ScopeItems], fallback: &Ask<'_>, instead: &[ScopeItems]) -> Preview {
+        let instead = self.judged(fallback, false, instead);
+        if matches!(instead.admission, Admission::Approved { .. }) {
+            instead.of(Choice::Fallback)
+        } else if wanted.clamp_last {
+            self.judged(self.ask, true, scopes).of(Choice::Wanted)
+        } else {
+            wanted.of(Choice::Wanted)
+        }
+    }
+
+    fn judged(&self, ask: &Ask<'_>, falls_back: bool, scopes: &[ScopeItems]) -> Judged {
+        let mut attempt = Attempt { falls_back, ..Attempt::new(self.holder, ask, self.now, self.hold_for) };
+        for (place, items) in attempt.places.iter_mut().zip(scopes) {
+            place.budget.limit = response::in_force(&place.budget, &items.own, attempt.falls_back);
+        }
+        let standings: Vec<Standing<'_>> = attempt
+            .places
+            .iter()
+            .zip(scopes)
+            .map(|(place, items)| Standing { budget: place.budget, figures: items.figures() })
+            .collect();
+        let entry = |standing: &Standing<'_>| standing.figures.entry(standing.budget.limit, standing.budget.seen);
+        let budget: Vec<BudgetEntry> = standings.iter().map(entry).collect();
+        let admission = match attempt.ask.judge(&standings, attempt.now.timestamp_millis()) {
+            Verdict::Denied(shortage) => Admission::Denied { shortage, budget: budget.clone(), alerts: Vec::new() },
+            Verdict::Fits { max_tokens, would_deny } => {
+                attempt.max_tokens = max_tokens;
+                Admission::Approved { reservation: attempt.reservation(), would_deny }
+            }
+        };
+        let clamp_last = |limit: &ScopeLimit| limit.when_exceeded == [Remedy::Fallback, Remedy::Clamp];
+        let clamp_last = attempt.places.iter().any(|place| clamp_last(place.budget.limit));
+        Judged { admission, budget, clamp_last }
+    }
+}
+
+/// The limits of an ask, in its order.
+pub fn limits_of<'a>(ask: &Ask<'a>) -> Vec<&'a ScopeLimit> {
+    ask.budgets.iter().map(|budget| budget.limit).collect()
 }
 
 impl Ledger {
@@ -86,49 +156,12 @@ impl Ledger {
             let admission = Admission::Duplicate(entry.earlier);
             return Ok(Preview { admission, choice: Choice::Wanted, budget: Vec::new() });
         }
-        let falls_back = fallback.is_some();
-        let first = Ask { has_fallback: falls_back, ..ask.clone() };
-        let attempt = Attempt { falls_back, ..Attempt::new(holder, &first, now, hold_for) };
-        let wanted = self.judged(&attempt).await?;
-        let may_fall_back = matches!(&wanted.admission, Admission::Denied { shortage, .. } if shortage.may_fall_back);
-        let Some(fallback) = fallback.filter(|_| may_fall_back) else { return Ok(wanted.of(Choice::Wanted)) };
-        let instead = self.judged(&Attempt::new(holder, fallback, now, hold_for)).await?;
-        if matches!(instead.admission, Admission::Approved { .. }) {
-            return Ok(instead.of(Choice::Fallback));
-        }
-        if !wanted.clamp_last {
-            return Ok(wanted.of(Choice::Wanted));
-        }
-        let attempt = Attempt { falls_back, ..Attempt::new(holder, ask, now, hold_for) };
-        Ok(self.judged(&attempt).await?.of(Choice::Wanted))
-    }
-
-    /// The decision on `attempt` by the figures of the moment.
-    async fn judged(&self, attempt: &Attempt<'_>) -> Result<Judged, LedgerError> {
-        let mut attempt = attempt.clone();
-        let limits: Vec<&ScopeLimit> = attempt.places.iter().map(|place| place.budget.limit).collect();
-        let scopes = self.view(&limits, attempt.now).await?;
-        for (place, items) in attempt.places.iter_mut().zip(&scopes) {
-            place.budget.limit = response::in_force(&place.budget, &items.own, attempt.falls_back);
-        }
-        let standings: Vec<Standing<'_>> = attempt
-            .places
-            .iter()
-            .zip(&scopes)
-            .map(|(place, items)| Standing { budget: place.budget, figures: items.figures() })
-            .collect();
-        let entry = |standing: &Standing<'_>| standing.figures.entry(standing.budget.limit, standing.budget.seen);
-        let budget: Vec<BudgetEntry> = standings.iter().map(entry).collect();
-        let admission = match attempt.ask.judge(&standings, attempt.now.timestamp_millis()) {
-            Verdict::Denied(shortage) => Admission::Denied { shortage, budget: budget.clone(), alerts: Vec::new() },
-            Verdict::Fits { max_tokens, would_deny } => {
-                attempt.max_tokens = max_tokens;
-                Admission::Approved { reservation: attempt.reservation(), would_deny }
-            }
-        };
-        let clamp_last = |limit: &ScopeLimit| limit.when_exceeded == [Remedy::Fallback, Remedy::Clamp];
-        let clamp_last = attempt.places.iter().any(|place| clamp_last(place.budget.limit));
-        Ok(Judged { admission, budget, clamp_last })
+        let question = Question { holder, ask, fallback, now, hold_for };
+        let scopes = self.view(&limits_of(ask), now).await?;
+        let (wanted, fallback) = question.first(&scopes);
+        let Some(fallback) = fallback else { return Ok(wanted.of(Choice::Wanted)) };
+        let instead = self.view(&limits_of(fallback), now).await?;
+        Ok(question.second(wanted, &scopes, fallback, &instead))
     }
 
     async fn begin_in_memory(
@@ -147,7 +180,7 @@ impl Ledger {
 }
 
 /// Settles the holds that have expired, in memory.
-fn expire(limit: &ScopeLimit, items: &mut ScopeItems, now_ms: i64) {
+pub fn expire(limit: &ScopeLimit, items: &mut ScopeItems, now_ms: i64) {
     let settle = |item: &mut Item, shard| {
         for (_, change) in expiries(&Key::of(limit, shard), item, now_ms) {
             if let Some(settled) = change.apply(item) {

@@ -153,6 +153,10 @@ pub struct MonthArgs {
     /// Leave the local AWS running, at the end of the month
     #[arg(long)]
     pub keep: bool,
+    /// Simulate the month twice, with plenty of budget and with tight limits. Check that `sentry limits backtest` finds
+    /// from the audit lines of the first month the decisions of the second
+    #[arg(long, conflicts_with = "keep")]
+    pub backtest: bool,
 }
 
 /// A part of `bench`, the value of `--part`.

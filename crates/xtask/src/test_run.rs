@@ -80,6 +80,7 @@ const ASIDE: [Aside; 4] = [
         label: "The command of administrators, responses and sizes, beside the others (pytest)",
         files: &[
             "tests/test_cli_ask.py",
+            "tests/test_cli_backtest.py",
             "tests/test_cli_forms.py",
             "tests/test_cli_limits.py",
             "tests/test_cli_profiles.py",

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sentry_domain::{Alert, Amount, BudgetEntry, Price, Reservation, ScopeLimit};
 use serde::{Deserialize, Serialize};
 
-use super::{CancelInput, ResponseChange, StepTimes};
+use super::{Asked, CancelInput, ResponseChange, StepTimes};
 use crate::answer::{Degraded, Usage};
 use crate::error::{ErrorBody, ErrorCode, Outcome};
 use crate::request::{Model, PriceSource, Tags};
@@ -47,6 +47,10 @@ pub struct MetricsRecord {
     /// Denials that limits in `observe` mode would have made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub would_deny: Vec<ErrorBody>,
+    /// The amounts that the request asked for. Absent if `Reserve` did not decide, and in messages of versions without
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Box<Asked>>,
     /// Alerts that are due after the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<Alert>,

@@ -1,5 +1,6 @@
 //! Input and output of every function, as the state machines pass them.
 
+mod asked;
 mod call;
 mod limits;
 mod metrics;
@@ -12,6 +13,7 @@ mod validate;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use asked::{Asked, AskedFallback};
 pub use call::{
     AnswerTerms, CallFailure, Carried, InvokeModelEvent, InvokeModelInput, Invoked, ModelAnswer, NativeCall,
     PreparedCall, ReadAnswerInput, SealedAnswer, Target,

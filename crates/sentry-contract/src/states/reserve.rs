@@ -3,7 +3,7 @@
 use sentry_domain::Reservation;
 use serde::{Deserialize, Serialize};
 
-use super::{Gathered, LimitsFound, MetricsRecord, TokenCount};
+use super::{Asked, Gathered, LimitsFound, MetricsRecord, TokenCount};
 use crate::answer::{Degraded, FinalAnswer};
 use crate::error::ErrorBody;
 use crate::notice::Notice;
@@ -74,4 +74,7 @@ pub struct Notes {
     /// Information for the client beside its answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Notice>,
+    /// The amounts that the request asked for, for the audit record. Absent in notes of versions without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Box<Asked>>,
 }

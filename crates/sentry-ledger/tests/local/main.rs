@@ -5,6 +5,7 @@
 
 mod admission;
 mod alerts;
+mod book;
 mod conflicts;
 mod equivalence;
 mod fallback;

@@ -116,6 +116,7 @@ impl Conclusion {
             hold: Some(reservation.hold),
             degraded: admitted.notes.degraded.clone(),
             would_deny: admitted.notes.would_deny.clone(),
+            asked: admitted.notes.asked.clone(),
             alerts,
             settlement: None,
             budget: RecordedEntry::all(document.budget.as_deref().unwrap_or_default(), limits),
