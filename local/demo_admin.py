@@ -11,7 +11,9 @@ import argparse
 import shlex
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 PATIENCE_SECONDS = 180
 BOLD, DIM, END = "\x1b[1m", "\x1b[2m", "\x1b[0m"
@@ -88,6 +90,13 @@ STORY = (
     Step("Who changed what?", "limits history costCenter#sales", shows=("raise", "agreed with finance")),
     Step("Twenty requests at once on a budget for five.", "prove --requests 20 --budget 5", silent=("--yes",)),
     Step("And who spent it?", "usage --by costCenter", shows=("sales",)),
+    Step("What would these limits have done with the requests so far?", "limits export limits.yaml"),
+    Step(
+        "",
+        f"limits backtest limits.yaml --month {datetime.now(UTC):%Y-%m}",
+        shows=("requests",),
+    ),
+    Step("Is the stack sound?", "status", shows=("decisions", "limits", "cost tag")),
 )
 
 
@@ -95,12 +104,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sentry-command", required=True, metavar="PATH", help="the program `sentry`")
     arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        return tell(arguments.sentry_command, folder)
+
+
+def tell(program: str, folder: str) -> int:
+    """Runs the commands in `folder`. Returns the exit code."""
     for number, step in enumerate(STORY, start=1):
         if step.why:
             print(f"\n{styled(f'# {step.why}', DIM)}")
         print(styled(f"$ sentry {step.command}", BOLD), flush=True)
         done = subprocess.run(
-            [arguments.sentry_command, *shlex.split(step.command), *step.silent],
+            [program, *shlex.split(step.command), *step.silent],
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

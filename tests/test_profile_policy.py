@@ -108,6 +108,8 @@ def test_requests_by_model_and_by_the_name_of_a_cost_center_go_through_the_profi
         assert sentry.history(scope, 1)["output"] == 7, scope
     rows = json.loads(command("--output", "json", "usage", "--by", "costCenter"))
     assert {f"{center}-sales", center} <= {row["group"] for row in rows}
+    report = json.loads(command("--output", "json", "report", "--by", "costCenter"))
+    assert {f"{center}-sales", center} <= {group["name"] for group in report["groups"]}
     command("--yes", "profiles", "delete", sales["arn"], "--with-alias")
 
 

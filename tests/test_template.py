@@ -72,6 +72,8 @@ A_FUNCTION_MAY = {
         "dynamodb:UpdateItem",
         "bedrock:ListInferenceProfiles",
         "tag:GetResources",
+        # Only with ProfileMapParameter.
+        "ssm:GetParametersByPath",
     },
     "MonthRangeFunction": set(),
     "LookupLimitFunction": {"dynamodb:BatchGetItem"},
@@ -122,6 +124,7 @@ A_FUNCTION_MAY = {
         "dynamodb:UpdateItem",
         "bedrock:ListInferenceProfiles",
         "tag:GetResources",
+        "ssm:GetParametersByPath",
         "cloudwatch:PutMetricData",
     },
     "WatchUsageFunction": {
@@ -572,7 +575,8 @@ def test_dependencies_are_the_services_of_the_policy(name):
     assert used == {
         action.split(":")[0]
         for action in A_FUNCTION_MAY[name]
-        if name != "EmitMetricsFunction" or not action.startswith("sqs:")
+        # Parameter Store is called without its SDK crate.
+        if (name != "EmitMetricsFunction" or not action.startswith("sqs:")) and not action.startswith("ssm:")
     }
 
 

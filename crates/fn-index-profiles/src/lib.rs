@@ -6,7 +6,7 @@ use aws_sdk_cloudwatch::types::{MetricDatum, StandardUnit};
 use chrono::{DateTime, Utc};
 use sentry_contract::{ErrorCode, METRIC_NAMESPACE};
 use sentry_lambda::{Failure, cause};
-use sentry_profiles::{Directory, SharedProfiles};
+use sentry_profiles::{Listing, SharedProfiles};
 use serde::Serialize;
 use tracing::error;
 
@@ -23,16 +23,16 @@ pub struct Report {
 /// Lists the profiles and stores the list.
 #[derive(Debug)]
 pub struct IndexProfiles {
-    directory: Directory,
+    listing: Listing,
     shared: SharedProfiles,
     metrics: Client,
 }
 
 impl IndexProfiles {
-    /// A job that lists `directory`, stores the list in `shared`, and publishes its age with `metrics`.
+    /// A job that reads `listing`, stores the list in `shared`, and publishes its age with `metrics`.
     #[must_use]
-    pub const fn new(directory: Directory, shared: SharedProfiles, metrics: Client) -> Self {
-        Self { directory, shared, metrics }
+    pub const fn new(listing: Listing, shared: SharedProfiles, metrics: Client) -> Self {
+        Self { listing, shared, metrics }
     }
 
     /// Lists all profiles and stores the list. Then publishes the age of the stored list, also if the listing failed.
@@ -51,7 +51,7 @@ impl IndexProfiles {
 
     async fn renew(&self, now: DateTime<Utc>) -> Result<Report, Failure> {
         let failed = |error: &dyn std::error::Error| Failure::caused(ErrorCode::LedgerUnavailable, error);
-        let profiles = self.directory.tagged().await.map_err(|error| failed(&error))?;
+        let profiles = self.listing.tagged().await.map_err(|error| failed(&error))?;
         self.shared.store(&profiles, now).await.map_err(|error| failed(&error))?;
         Ok(Report { profiles: profiles.len() })
     }

@@ -15,7 +15,7 @@ use aws_sdk_resourcegroupstagging::operation::get_resources::{GetResourcesError,
 use aws_sdk_resourcegroupstagging::types::{ResourceTagMapping, Tag};
 use aws_smithy_mocks::{Rule, RuleMode, mock};
 use chrono::TimeDelta;
-use sentry_profiles::{Stored, TaggedProfile};
+use sentry_profiles::{Directory, Stored, TaggedProfile};
 use test_support::{at, mock_client};
 
 use super::*;
@@ -142,7 +142,7 @@ async fn run(tags: Vec<Rule>, as_of: Option<DateTime<Utc>>) -> Run {
     let dynamodb = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &table.iter().collect::<Vec<_>>());
     let metrics = mock_client!(aws_sdk_cloudwatch, RuleMode::MatchAny, &[&publishes]);
     let shared = SharedProfiles::new(dynamodb, "ledger".to_owned());
-    let outcome = IndexProfiles::new(Directory::new(bedrock, tagging), shared, metrics).run(now).await;
+    let outcome = IndexProfiles::new(Listing::Tags(Directory::new(bedrock, tagging)), shared, metrics).run(now).await;
     let (stored, ages) = (stored.lock().unwrap().clone(), ages.lock().unwrap().clone());
     Run { outcome, stored, ages }
 }

@@ -6,7 +6,7 @@ use chrono::Utc;
 use fn_validate_and_tag::{PolicyParameter, ProfilesByTags, Resolver, validate_and_tag};
 use sentry_lambda::{Failure, StartError, env};
 use sentry_models::Catalogue;
-use sentry_profiles::{Directory, ProfileIndex, SharedProfiles};
+use sentry_profiles::{Directory, Listing, ProfileIndex, SharedProfiles};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -31,7 +31,9 @@ async fn main() -> Result<(), StartError> {
         Some(policy) => {
             let shared = SharedProfiles::new(dynamodb.clone(), env::required("SENTRY_LEDGER_TABLE")?);
             let tagging = aws_sdk_resourcegroupstagging::Client::new(&config);
-            let index = ProfileIndex::new(shared, Directory::new(bedrock.clone(), tagging));
+            let directory = Directory::new(bedrock.clone(), tagging);
+            let index =
+                ProfileIndex::new(shared, Listing::new(directory, env::optional("SENTRY_PROFILE_MAP"), &config));
             Some(ProfilesByTags::new(policy, index))
         }
         None => None,

@@ -16,7 +16,7 @@ use sentry_history::History;
 use sentry_lambda::{Connections, http_client};
 use sentry_ledger::Ledger;
 use sentry_models::Catalogue;
-use sentry_profiles::{Directory, ProfileIndex, SharedProfiles};
+use sentry_profiles::{Directory, Listing, ProfileIndex, SharedProfiles};
 use serde_json::Value;
 
 use crate::cli::Global;
@@ -252,7 +252,9 @@ impl Stack {
         })?;
         let PolicyParameter(Some(policy)) = policy else { return Ok(resolver) };
         let shared = SharedProfiles::new(self.dynamodb(), self.output("LedgerTableName")?.to_owned());
-        let index = ProfileIndex::new(shared.without_writes(), Directory::new(self.bedrock(), self.tagging()));
+        let map = self.parameter("ProfileMapParameter").map(str::to_owned);
+        let listing = Listing::new(Directory::new(self.bedrock(), self.tagging()), map, &self.config);
+        let index = ProfileIndex::new(shared.without_writes(), listing);
         Ok(resolver.with_profiles(ProfilesByTags::new(policy, index)))
     }
 

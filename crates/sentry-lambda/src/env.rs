@@ -28,7 +28,13 @@ pub enum InvalidSetting {
 /// # Errors
 /// If the variable is not set, or is empty.
 pub fn required(name: &'static str) -> Result<String, InvalidSetting> {
-    std::env::var(name).ok().filter(|value| !value.is_empty()).ok_or(InvalidSetting::Missing(name))
+    optional(name).ok_or(InvalidSetting::Missing(name))
+}
+
+/// The value of the variable `name`. `None` if it is not set, or is empty.
+#[must_use]
+pub fn optional(name: &'static str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The value of the variable `name` as a `T`. `expected` describes a valid value, for the error.

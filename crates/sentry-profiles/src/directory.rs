@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use aws_config::SdkConfig;
 use aws_sdk_bedrock::error::SdkError as BedrockError;
 use aws_sdk_bedrock::operation::list_inference_profiles::ListInferenceProfilesError;
 use aws_sdk_bedrock::types::InferenceProfileType;
@@ -10,6 +11,7 @@ use aws_sdk_resourcegroupstagging::operation::get_resources::GetResourcesError;
 use chrono::{DateTime, Utc};
 use sentry_models::source_of_profile;
 
+use crate::parameters::{ParameterStore, ParametersError};
 use crate::snapshot::{KEYS, TaggedProfile};
 
 /// Profiles on one page of `ListInferenceProfiles`, and resources on one page of `GetResources`: the most that the
@@ -51,6 +53,41 @@ pub enum SweepError {
     /// `GetResources` failed.
     #[error("the tags of the inference profiles cannot be listed")]
     Tags(#[source] Box<TaggingError<GetResourcesError>>),
+    /// The fixed list cannot be read.
+    #[error(transparent)]
+    Parameters(#[from] ParametersError),
+}
+
+/// Where the profiles and their tags come from.
+#[derive(Clone, Debug)]
+pub enum Listing {
+    /// The tags of the profiles in AWS.
+    Tags(Directory),
+    /// A fixed list in Parameter Store.
+    Parameters(Box<ParameterStore>),
+}
+
+impl Listing {
+    /// The fixed list of the path `map` if there is one (`ProfileMapParameter`), otherwise the tags in `directory`.
+    /// `config` is for calls of Parameter Store.
+    #[must_use]
+    pub fn new(directory: Directory, map: Option<String>, config: &SdkConfig) -> Self {
+        match map.filter(|path| !path.is_empty()) {
+            Some(path) => Self::Parameters(Box::new(ParameterStore::new(config.clone(), path))),
+            None => Self::Tags(directory),
+        }
+    }
+
+    /// All profiles of one model that have a tag of [`KEYS`].
+    ///
+    /// # Errors
+    /// [`SweepError`].
+    pub async fn tagged(&self) -> Result<Vec<TaggedProfile>, SweepError> {
+        match self {
+            Self::Tags(directory) => directory.tagged().await,
+            Self::Parameters(parameters) => Ok(parameters.profiles().await?),
+        }
+    }
 }
 
 /// Lists the profiles of an account and Region.

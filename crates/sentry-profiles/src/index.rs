@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
-use crate::directory::{Directory, SweepError};
+use crate::directory::{Listing, SweepError};
 use crate::shared::{SharedError, SharedProfiles, Stored};
 use crate::snapshot::{Snapshot, TaggedProfile};
 
@@ -41,13 +41,13 @@ enum Cause {
     Slow(Duration),
 }
 
-/// Lists all profiles. [`Directory`] is the source in AWS.
+/// Lists all profiles. [`Listing`] is the source in AWS.
 pub trait Source: Sync {
     /// All profiles of one model that have a tag of [`KEYS`](crate::KEYS).
     fn sweep(&self) -> impl Future<Output = Result<Vec<TaggedProfile>, SweepError>> + Send;
 }
 
-impl Source for Directory {
+impl Source for Listing {
     async fn sweep(&self) -> Result<Vec<TaggedProfile>, SweepError> {
         self.tagged().await
     }
@@ -96,7 +96,7 @@ struct Held {
 /// The profiles by model and tags, for requests. One caller at a time renews the snapshot, while the others use the one
 /// before.
 #[derive(Debug)]
-pub struct ProfileIndex<S = SharedProfiles, D = Directory> {
+pub struct ProfileIndex<S = SharedProfiles, D = Listing> {
     store: S,
     source: D,
     patience: Duration,

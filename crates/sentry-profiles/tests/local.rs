@@ -33,7 +33,7 @@ struct Counted {
 impl Source for Counted {
     async fn sweep(&self) -> Result<Vec<TaggedProfile>, SweepError> {
         self.sweeps.fetch_add(1, SeqCst);
-        self.directory.sweep().await
+        self.directory.tagged().await
     }
 }
 

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::error::ResourceNotFoundException;
 use aws_smithy_mocks::{Rule, RuleMode, mock};
 use sentry_contract::Sealed;
 use sentry_contract::states::Validated;
-use sentry_profiles::{Directory, SharedProfiles};
+use sentry_profiles::{Directory, Listing, SharedProfiles};
 use serde_json::Value;
 use serde_json::value::to_raw_value;
 use test_support::{at, mock_client};
@@ -44,7 +44,7 @@ async fn validate(policy: ProfilePolicy, table: Rule, aws: &Aws, document: &Valu
     let tagging = mock_client!(aws_sdk_resourcegroupstagging, RuleMode::MatchAny, &[]);
     let dynamodb = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&table]);
     let shared = SharedProfiles::new(dynamodb, "ledger".to_owned());
-    let index = ProfileIndex::new(shared, Directory::new(bedrock, tagging));
+    let index = ProfileIndex::new(shared, Listing::Tags(Directory::new(bedrock, tagging)));
     let resolver = resolver(aws).with_profiles(ProfilesByTags::new(policy, index));
     let document = to_raw_value(document).unwrap();
     let validated = validate_and_tag(&document, &resolver, at(NOW), Instant::now(), Uuid::nil()).await;

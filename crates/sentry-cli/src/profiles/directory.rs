@@ -27,6 +27,7 @@ pub async fn all_tags(tagging: &aws_sdk_resourcegroupstagging::Client) -> Result
 fn failure(error: &SweepError) -> Failure {
     match error {
         SweepError::Profiles(error) => Failure::of_call("the profiles cannot be listed", error.as_ref()),
+        SweepError::Parameters(error) => Failure::Refused(error.to_string()),
         SweepError::Tags(error) => Failure::of_call("the tags of the profiles cannot be listed", error.as_ref()),
     }
 }
