@@ -127,7 +127,8 @@ def check_error(operation, status, headers, body):
     if shape is None:
         return [f"{kind or 'an error without a name'} is not an error of the operation"]
     wrong = []
-    expected = shape.metadata.get("error", {}).get("httpStatusCode")
+    # The protocol AWS JSON has the status 400 for errors of the caller.
+    expected = shape.metadata.get("error", {}).get("httpStatusCode", 400)
     if expected != status:
         wrong.append(f"{kind} has status {expected}")
     check_value(read_body(shape, body, wrong, "body"), shape, "$", wrong)

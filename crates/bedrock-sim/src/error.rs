@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 /// Response header that tells an SDK the name of the exception.
 pub const ERROR_TYPE_HEADER: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
+/// Exceptions of `GetResources`, by the service model of `resourcegroupstaggingapi` (2017-01-26).
+const TAGGING_ERRORS: [&str; 2] = ["InvalidParameterException", "ThrottledException"];
+
 /// An exception of the Bedrock APIs.
 ///
 /// Names and statuses are those of the service models of `bedrock-runtime` (2023-09-30) and `bedrock` (2023-04-20).
@@ -66,7 +69,9 @@ impl ApiError {
         if self.kind == "ModelErrorException" {
             return json!({"message": self.message, "originalStatusCode": 500, "resourceName": "bedrock-sim"});
         }
-        json!({"message": self.message})
+        // The Resource Groups Tagging API writes the member with a capital letter.
+        let member = if TAGGING_ERRORS.contains(&self.kind) { "Message" } else { "message" };
+        json!({member: self.message})
     }
 }
 

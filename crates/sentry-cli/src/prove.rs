@@ -7,12 +7,14 @@ mod pattern;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::Utc;
 use fn_lookup_limit::{Item, KEY, LimitItems};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use sentry_contract::ErrorCode;
 use sentry_contract::request::Tags;
 use sentry_contract::states::{LimitsFound, LookupLimitInput};
 use sentry_domain::{Amount, ScopeLimit, Usd};
@@ -33,6 +35,11 @@ use crate::stack::Stack;
 const MAX_TOKENS: u32 = 16;
 /// Upper bound of the tokens of the prompt, for the price that is told before.
 const PROMPT_TOKENS: u64 = 100;
+
+/// Codes of denials because the budget was not known.
+const UNDECIDED: [&str; 2] = [ErrorCode::LedgerUnavailable.name(), ErrorCode::UsageUnavailable.name()];
+/// Time from the first attempt of a request after which it is not repeated.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -147,7 +154,7 @@ async fn prove(stack: &Stack, args: &Args, application: &str, item: &Item) -> Re
         "tags": {"applicationId": application},
     });
     let bar = progress::bar(args.requests.into(), "requests answered");
-    let mut running: FuturesUnordered<_> = (0..args.requests).map(|_| stack.start_sync(&document)).collect();
+    let mut running: FuturesUnordered<_> = (0..args.requests).map(|_| decided(stack, &document)).collect();
     let (mut counts, mut succeeded, mut output) = (BTreeMap::new(), 0, 0);
     while let Some(answer) = running.next().await {
         bar.inc(1);
@@ -166,6 +173,21 @@ async fn prove(stack: &Stack, args: &Args, application: &str, item: &Item) -> Re
     let figures = figures.map_err(|error| Failure::unreachable("the ledger cannot be read", &error))?;
     let figures = figures.into_iter().next().unwrap_or_default();
     Ok(Outcome { counts, succeeded, output, limit, figures })
+}
+
+/// The answer once the budget was known. A stack in which many functions start at once can deny because it did not reach
+/// its ledger in time. Nothing was sent to a model then, and a client would try again.
+async fn decided(stack: &Stack, document: &Value) -> Result<Value, Failure> {
+    let begun = Instant::now();
+    loop {
+        let answer = stack.start_sync(document).await?;
+        let code = answer.pointer("/error/code").and_then(Value::as_str).unwrap_or_default();
+        if !UNDECIDED.contains(&code) || begun.elapsed() > PATIENCE {
+            return Ok(answer);
+        }
+        let seconds = answer.pointer("/error/retryAfterSeconds").and_then(Value::as_u64).unwrap_or(1);
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
 }
 
 /// The limit of the item, as the function reads it.
