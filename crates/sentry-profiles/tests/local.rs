@@ -53,16 +53,21 @@ async fn simulator() -> (aws_sdk_bedrock::Client, aws_sdk_resourcegroupstagging:
         now: None,
         region: "us-east-1".to_owned(),
     }));
-    let config = sentry_lambda::aws_config(LONGEST, LONGEST).await;
-    let config = config
-        .into_builder()
-        .endpoint_url(format!("http://127.0.0.1:{port}"))
-        .region(Region::new("us-east-1"))
-        .credentials_provider(aws_sdk_bedrock::config::SharedCredentialsProvider::new(Credentials::new(
-            "test", "test", None, None, "tests",
-        )))
-        .build();
-    (aws_sdk_bedrock::Client::new(&config), aws_sdk_resourcegroupstagging::Client::new(&config))
+    let (url, shared) = (format!("http://127.0.0.1:{port}"), sentry_lambda::aws_config(LONGEST, LONGEST).await);
+    let (region, keys) = (Region::new("us-east-1"), Credentials::new("test", "test", None, None, "tests"));
+    // The URL is set on the services, because variables of the environment would replace that of the shared configuration.
+    let bedrock = aws_sdk_bedrock::config::Builder::from(&shared)
+        .endpoint_url(&url)
+        .region(region.clone())
+        .credentials_provider(keys.clone());
+    let tagging = aws_sdk_resourcegroupstagging::config::Builder::from(&shared)
+        .endpoint_url(&url)
+        .region(region)
+        .credentials_provider(keys);
+    (
+        aws_sdk_bedrock::Client::from_conf(bedrock.build()),
+        aws_sdk_resourcegroupstagging::Client::from_conf(tagging.build()),
+    )
 }
 
 fn center(number: usize) -> String {
