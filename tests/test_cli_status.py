@@ -111,12 +111,12 @@ def test_profiles_without_tags_and_models_without_a_profile_are_named(command, s
     name = f"0000-{unique('status')}"
     source = "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.amazon.nova-lite-v1:0"
     arn = bedrock.create_inference_profile(
-        inferenceProfileName=name, modelSource={"copyFrom": source}, tags=[{"key": "costCenter", "value": "sales"}]
+        inferenceProfileName=name, modelSource={"copyFrom": source}, tags=[{"key": "team", "value": "blue"}]
     )["inferenceProfileArn"]
     try:
         rows = status(command)
         assert rows["profile tags"]["state"] == "warning" and name in rows["profile tags"]["finding"]
-        command("--yes", "profiles", "tag", name, "applicationId=crm")
+        command("--yes", "profiles", "tag", name, "costCenter=sales")
         assert name not in status(command)["profile tags"]["finding"]
     finally:
         bedrock.delete_inference_profile(inferenceProfileIdentifier=arn)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use aws_sdk_costexplorer::Client;
 use aws_sdk_costexplorer::types::{CostAllocationTag, CostAllocationTagStatus};
 use chrono::{DateTime, Utc};
-use sentry_contract::request::Tags;
+use sentry_profiles::KEYS;
 
 use super::check::{Check, Gap, Seen, some_of};
 use crate::failure::Failure;
@@ -18,8 +18,6 @@ use crate::profiles::show::SETTLED;
 const MOST_PROFILES: usize = 1_000;
 /// Number of profiles from which somebody should ask for more.
 const NEARLY_ALL: usize = 900;
-/// Tags by which profiles are chosen and spend is grouped.
-const NEEDED: [&str; 2] = [Tags::APPLICATION_ID, Tags::COST_CENTER];
 
 /// Tags of profiles by ARN.
 pub type ProfileTags = HashMap<String, BTreeMap<String, String>>;
@@ -33,23 +31,23 @@ pub fn quota(name: &'static str, profiles: &[Profile]) -> Check {
     Check::warning(name, finding, "delete profiles, or ask Service Quotas to raise L-40EC9882")
 }
 
-/// Judges if each profile has the tags `applicationId` and `costCenter`.
+/// Judges if each profile has a tag that selects it and groups its spend.
 pub fn profile_tags(name: &'static str, profiles: &[Profile], tags: &ProfileTags, now: DateTime<Utc>) -> Check {
     let lacks = |profile: &&Profile| {
         let known = tags.get(&profile.arn);
         // The list of tags follows changes with a delay.
         let is_settled =
             known.is_some_and(|known| !known.is_empty()) || profile.created.is_none_or(|at| now - at >= SETTLED);
-        is_settled && NEEDED.iter().any(|key| known.is_none_or(|known| known.get(*key).is_none_or(String::is_empty)))
+        is_settled && !KEYS.iter().any(|key| known.and_then(|known| known.get(*key)).is_some_and(|it| !it.is_empty()))
     };
     let lacking: Vec<&str> = profiles.iter().filter(lacks).map(|it| it.name.as_str()).collect();
     if lacking.is_empty() {
-        return Check::ok(name, format!("no profile of {} lacks {} or {}", profiles.len(), NEEDED[0], NEEDED[1]));
+        return Check::ok(name, format!("each profile of {} has a tag of {}", profiles.len(), KEYS.join(", ")));
     }
     Check::warning(
         name,
-        format!("{} of {} lack {} or {}: {}", lacking.len(), profiles.len(), NEEDED[0], NEEDED[1], some_of(&lacking)),
-        "sentry profiles tag NAME applicationId=… costCenter=…",
+        format!("{} of {} have no tag of {}: {}", lacking.len(), profiles.len(), KEYS.join(", "), some_of(&lacking)),
+        "sentry profiles tag NAME costCenter=…",
     )
 }
 
@@ -125,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_without_both_tags_is_named_once_aws_lists_tags() {
+    fn a_profile_without_a_tag_is_named_once_aws_lists_tags() {
         let day = TimeDelta::days(1);
         let profiles =
             [profile("whole", day), profile("half", day), profile("bare", day), profile("young", TimeDelta::zero())];
@@ -137,7 +135,7 @@ mod tests {
             ("arn:half".to_owned(), of(&[("costCenter", "sales")])),
         ]);
         let check = profile_tags("t", &profiles, &tags, now());
-        assert_eq!(check.finding, "2 of 4 lack applicationId or costCenter: half, bare");
+        assert_eq!(check.finding, "1 of 4 have no tag of applicationId, costCenter, environment: bare");
         assert_eq!(profile_tags("t", &profiles[..1], &tags, now()).state, State::Ok);
     }
 
