@@ -14,11 +14,11 @@ use crate::{LimitsTable, unavailable};
 pub struct ListedItem {
     /// The key of the item, as the administrator wrote it.
     pub key: String,
-    /// What the item says, or why it is malformed.
+    /// The meaning of the item, or the reason why it is malformed.
     pub listed: Result<Listed, String>,
 }
 
-/// What an item says at a moment.
+/// The meaning of an item at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// The windows in force, each with its limits.

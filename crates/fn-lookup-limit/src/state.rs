@@ -6,7 +6,7 @@ use sentry_domain::Limits;
 use crate::item::{self, InvalidItem, Item};
 use crate::scopes::DEFAULT;
 
-/// What an item says at a moment.
+/// The meaning of an item at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
     /// In the item's order. Empty if the item does nothing but stop its scope.
@@ -33,7 +33,7 @@ pub struct EntryState {
 }
 
 impl State {
-    /// What `item`, which has the key `key`, says at `now`.
+    /// The meaning of `item`, which has the key `key`, at `now`.
     ///
     /// # Errors
     /// The field that is not understood, and why.

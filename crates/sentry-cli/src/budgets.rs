@@ -13,7 +13,7 @@ use sentry_report::{BudgetInput, DaysByScope, Reading};
 /// Windows that are shorter are in no report, because the history counts days.
 const SHORTEST_OF_A_REPORT: TimeDelta = TimeDelta::hours(23);
 
-/// What is known of the limits.
+/// The limits that can be read.
 #[derive(Debug, Default)]
 pub struct Known {
     pub budgets: Vec<BudgetInput>,

@@ -61,7 +61,7 @@ pub struct Args {
     pub allowed_role_arns: Vec<String>,
 }
 
-/// What happened to the requests, and what the ledger says afterwards.
+/// The answers to the requests, and the figures of the ledger afterwards.
 struct Outcome {
     /// The answers by outcome and code.
     counts: BTreeMap<String, usize>,
@@ -220,7 +220,7 @@ impl Outcome {
         self.counts.iter().filter(move |(outcome, _)| !of_budget.contains(&outcome.as_str()))
     }
 
-    /// What is wrong. `None` if the budget was used up and kept, and nothing is held.
+    /// The problem. `None` if the budget was used up and kept, and nothing is held.
     fn problem(&self, args: &Args) -> Option<String> {
         let Figures { settled, held, .. } = &self.figures;
         let most = u64::from(args.budget);

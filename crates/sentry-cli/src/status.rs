@@ -46,7 +46,7 @@ pub async fn run(global: &Global) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What several checks need.
+/// Facts that several checks need.
 struct Read {
     resources: Seen<Vec<Resource>>,
     history: Seen<DaysByScope>,

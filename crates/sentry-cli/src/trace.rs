@@ -30,7 +30,7 @@ struct Line {
     text: String,
 }
 
-/// What was found about a request.
+/// The facts about a request.
 struct Story {
     /// Lines of the audit log, oldest first. The same line can be there twice, because SQS can deliver twice.
     records: Vec<Value>,
@@ -41,7 +41,7 @@ struct Story {
     ledger: InLedger,
 }
 
-/// What the requests table has of a request.
+/// The entry of a request in the requests table.
 enum InLedger {
     /// It was not looked up, because nobody knows the application.
     NotLookedUp,

@@ -41,7 +41,7 @@ pub enum ParametersError {
     Call {
         /// The path.
         path: String,
-        /// What AWS or the connection said.
+        /// The text of the error.
         reason: String,
     },
     /// A parameter has another form.
@@ -51,7 +51,7 @@ pub enum ParametersError {
     Form {
         /// Name of the parameter.
         name: String,
-        /// What is wrong. It has no part of the value.
+        /// The place of the mistake. It has no part of the value.
         problem: String,
     },
 }

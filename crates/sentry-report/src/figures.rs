@@ -30,7 +30,7 @@ impl Serialize for Spend {
     }
 }
 
-/// What the prompt cache saved.
+/// The saving by the prompt cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "is")]
 pub enum Saved {
@@ -79,7 +79,7 @@ pub struct Figures {
     pub cache_read_tokens: u64,
     /// Tokens written to a prompt cache.
     pub cache_write_tokens: u64,
-    /// What the cache saved.
+    /// The saving by the cache.
     pub saved: Saved,
     /// Denied requests by error code.
     pub denied_by_code: BTreeMap<String, u64>,

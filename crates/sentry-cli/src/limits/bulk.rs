@@ -165,7 +165,7 @@ pub async fn export(global: &Global, args: &ExportArgs) -> Result<(), Failure> {
     }
 }
 
-/// What is wrong with `items`, in the order of their keys: no request can reach the item, or it is malformed.
+/// The problems of `items`, in the order of their keys: no request can reach the item, or it is malformed.
 ///
 /// # Errors
 /// If AWS cannot be asked for the models.

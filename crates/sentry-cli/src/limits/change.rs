@@ -41,7 +41,7 @@ pub struct FieldChange {
 }
 
 impl Change {
-    /// What happens to the item: `add`, `change`, `remove` or `keep`.
+    /// The kind of change: `add`, `change`, `remove` or `keep`.
     pub fn action(&self) -> &'static str {
         match (&self.before, &self.after) {
             (None, None) => "keep",

@@ -213,7 +213,7 @@ pub async fn check(global: &Global, args: &CheckArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether requests can call what the item `key` describes. The inner error is the problem.
+/// Checks that requests can call the model that the item `key` describes. The inner error is the problem.
 async fn callable(
     whole: &Whole,
     resolver: &fn_validate_and_tag::Resolver,

@@ -75,7 +75,7 @@ impl Account {
     /// Reads the text of the file.
     ///
     /// # Errors
-    /// What is wrong with the file, and what to do.
+    /// The problem with the file, and the way to mend it.
     pub fn read(text: &str) -> Result<Self, String> {
         let advice = "write it with: aws iam get-account-authorization-details > iam.json";
         let details: Value =

@@ -18,7 +18,7 @@ const ANY_OF_BEDROCK: &str = "arn:*:bedrock*:*:*:*";
 const ROLE: &str = "AWS::IAM::Role";
 /// Roles of the stack that must call models.
 const CALLERS: [&str; 3] = ["InvokeModelRole", "RateLimiterRole", "ModelRouterRole"];
-/// What the file does not have, in lines that fit a terminal.
+/// The parts of an account that the file does not have, in lines that fit a terminal.
 const UNSEEN: &str = "\
 IAM alone does not show policies of the organization, of resources and of VPC
 endpoints, session policies, other accounts, and the root user. Not listed is
@@ -29,13 +29,13 @@ named bedrock-api-key-…, it does not show who has a Bedrock API key.
 /// A way to a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Way {
-    /// What the way leads through, such as `the model router`.
+    /// The resource that the way leads through, such as `the model router`.
     through: &'static str,
     action: String,
     resources: Vec<String>,
 }
 
-/// What of the stack a call can lead through, and what may call models.
+/// The resources of the stack that a call can lead through, and those that may call models.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sentry {
     rate_limiter: String,

@@ -73,7 +73,7 @@ pub struct Gap {
 /// Beginning of the reason after a refusal.
 const NOT_ALLOWED: &str = "the caller may not call";
 
-/// What was read, or why it could not be read.
+/// A figure, or the reason why it cannot be read.
 pub type Seen<T> = Result<T, Gap>;
 
 /// Words of the error codes with which services refuse a caller. CloudFormation and SQS say `AccessDenied`, DynamoDB, Step Functions

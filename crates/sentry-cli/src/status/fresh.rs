@@ -22,7 +22,7 @@ const LATE: TimeDelta = TimeDelta::minutes(5);
 const MANY: i64 = 1_000;
 const SWEEP_FUNCTION: &str = "SweepHoldsFunction";
 
-/// What CloudWatch has.
+/// The figures that CloudWatch has.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     /// The minute of the newest decision.

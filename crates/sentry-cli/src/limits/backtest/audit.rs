@@ -85,7 +85,7 @@ pub struct Past {
     pub ended_at: DateTime<Utc>,
 }
 
-/// What was read from the lines of a log.
+/// The requests that the lines of a log have.
 #[derive(Debug, Default)]
 pub struct History {
     /// The requests in the order of their decisions.
