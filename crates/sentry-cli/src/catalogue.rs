@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use fn_validate_and_tag::{AttributeItem, KEY, read_addition};
 
+use crate::expression::Expression;
 use crate::failure::Failure;
 use crate::stack::Stack;
 
@@ -68,11 +69,11 @@ impl CatalogueTable {
     /// # Errors
     /// [`Failure::Conflict`] if somebody else changed the entry meanwhile. Then nothing is written.
     pub async fn put(&self, key: &str, item: AttributeItem, before: Option<&AttributeItem>) -> Result<(), Failure> {
-        let unchanged = Unchanged::since(before);
+        let unchanged = Expression::unchanged(KEY, before, []);
         let call = self.client.put_item().table_name(&self.name).set_item(Some(item)).item(KEY, text(key));
-        let call = call.condition_expression(unchanged.condition);
-        let call = call.set_expression_attribute_names(Some(unchanged.names));
-        let sent = call.set_expression_attribute_values(unchanged.values).send().await;
+        let call = call.condition_expression(&unchanged.text);
+        let call = call.set_expression_attribute_values(unchanged.given_values());
+        let sent = call.set_expression_attribute_names(Some(unchanged.names)).send().await;
         let conflict = |error: &aws_sdk_dynamodb::error::SdkError<_>| is_conflict(error);
         sent.map(drop).map_err(|error| failure(key, "written", conflict(&error), &error))
     }
@@ -82,35 +83,13 @@ impl CatalogueTable {
     /// # Errors
     /// [`Failure::Conflict`] if somebody else changed the entry meanwhile. Then it stays.
     pub async fn remove(&self, key: &str, before: &AttributeItem) -> Result<(), Failure> {
-        let unchanged = Unchanged::since(Some(before));
+        let unchanged = Expression::unchanged(KEY, Some(before), []);
         let call = self.client.delete_item().table_name(&self.name).key(KEY, text(key));
-        let call = call.condition_expression(unchanged.condition);
-        let call = call.set_expression_attribute_names(Some(unchanged.names));
-        let sent = call.set_expression_attribute_values(unchanged.values).send().await;
+        let call = call.condition_expression(&unchanged.text);
+        let call = call.set_expression_attribute_values(unchanged.given_values());
+        let sent = call.set_expression_attribute_names(Some(unchanged.names)).send().await;
         let conflict = |error: &aws_sdk_dynamodb::error::SdkError<_>| is_conflict(error);
         sent.map(drop).map_err(|error| failure(key, "removed", conflict(&error), &error))
-    }
-}
-
-/// The condition that an item is as it was read.
-struct Unchanged {
-    condition: String,
-    names: std::collections::HashMap<String, String>,
-    values: Option<std::collections::HashMap<String, AttributeValue>>,
-}
-
-impl Unchanged {
-    fn since(before: Option<&AttributeItem>) -> Self {
-        let Some(before) = before else {
-            let names = [("#key".to_owned(), KEY.to_owned())].into();
-            return Self { condition: "attribute_not_exists(#key)".to_owned(), names, values: None };
-        };
-        let mut fields: Vec<_> = before.iter().collect();
-        fields.sort_by_key(|(name, _)| *name);
-        let tests: Vec<_> = (0..fields.len()).map(|index| format!("#f{index} = :v{index}")).collect();
-        let names = fields.iter().enumerate().map(|(index, (name, _))| (format!("#f{index}"), (*name).clone()));
-        let values = fields.iter().enumerate().map(|(index, (_, value))| (format!(":v{index}"), (*value).clone()));
-        Self { condition: tests.join(" AND "), names: names.collect(), values: Some(values.collect()) }
     }
 }
 
@@ -170,7 +149,7 @@ mod tests {
     #[tokio::test]
     async fn a_write_names_every_field_that_was_read() {
         let put = mock!(Client::put_item)
-            .match_requests(|request| request.condition_expression() == Some("#f0 = :v0 AND #f1 = :v1"))
+            .match_requests(|request| request.condition_expression() == Some("#n0 = :v0 AND #n1 = :v1"))
             .then_output(|| PutItemOutput::builder().build());
         let table = CatalogueTable::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&put]), "t".to_owned());
         let item = |target| alias_item("alias#a", target);

@@ -8,6 +8,7 @@ mod cli;
 mod completions;
 mod confirm;
 mod cost_explorer;
+mod expression;
 mod failure;
 mod limits;
 mod models;

@@ -1,6 +1,6 @@
 //! The limits table and the table of its changes. An item and the record of its change are written together or not at all.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -9,6 +9,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use fn_lookup_limit::{Item, KEY, attributes};
 
 use super::change::{Change, UPDATED_AT, UPDATED_BY, as_text, differences};
+use crate::expression::Expression;
 use crate::failure::Failure;
 use crate::stack::Stack;
 
@@ -177,7 +178,7 @@ impl Writer<'_> {
         change: &Change,
         now: DateTime<Utc>,
     ) -> Result<TransactWriteItem, aws_sdk_dynamodb::error::BuildError> {
-        let condition = Expression::unchanged(change.before.as_ref());
+        let condition = Expression::unchanged(KEY, change.before.as_ref(), attributes());
         let action = TransactWriteItem::builder();
         let table = &self.store.table;
         let Some(after) = &change.after else {
@@ -190,7 +191,7 @@ impl Writer<'_> {
         let stamped = self.stamped(after, now);
         let Expression { text: condition, names, values } = condition;
         let mut update = Expression { text: String::new(), names, values };
-        update.assign(change.before.as_ref(), &stamped);
+        update.assign(KEY, change.before.as_ref(), &stamped);
         let write = Update::builder().table_name(table).key(KEY, text(&change.key)).update_expression(update.text);
         let write = write.condition_expression(condition).set_expression_attribute_names(Some(update.names));
         Ok(action.update(write.set_expression_attribute_values(Some(update.values)).build()?).build())
@@ -227,83 +228,6 @@ impl Writer<'_> {
         }
         let put = put.condition_expression("attribute_not_exists(#key)").expression_attribute_names("#key", KEY);
         Ok(TransactWriteItem::builder().put(put.build()?).build())
-    }
-}
-
-/// An expression of DynamoDB, with its names and values.
-#[derive(Debug, Default, PartialEq)]
-struct Expression {
-    text: String,
-    names: HashMap<String, String>,
-    values: HashMap<String, AttributeValue>,
-}
-
-impl Expression {
-    /// The condition that the item is as it was read: it has every attribute of `before`, and no other attribute that the
-    /// sentry knows. An item that was edited by hand has no version, so its content is compared.
-    fn unchanged(before: Option<&Item>) -> Self {
-        let mut condition = Self::default();
-        let Some(before) = before else {
-            let key = condition.name(KEY);
-            condition.text = format!("attribute_not_exists({key})");
-            return condition;
-        };
-        let mut attributes: Vec<&str> = attributes().filter(|name| !before.contains_key(*name)).collect();
-        attributes.sort_unstable();
-        let mut read: Vec<(&String, &AttributeValue)> = before.iter().collect();
-        read.sort_unstable_by_key(|(name, _)| *name);
-        let mut parts: Vec<String> = Vec::with_capacity(read.len() + attributes.len());
-        for (name, value) in read {
-            let (name, value) = (condition.name(name), condition.value(value));
-            parts.push(format!("{name} = {value}"));
-        }
-        for name in attributes {
-            let name = condition.name(name);
-            parts.push(format!("attribute_not_exists({name})"));
-        }
-        condition.text = parts.join(" AND ");
-        condition
-    }
-
-    /// Adds the assignments that make `after` of `before`. Only attributes that differ are touched.
-    fn assign(&mut self, before: Option<&Item>, after: &Item) {
-        let old = |name: &str| before.and_then(|before| before.get(name));
-        let mut changed: Vec<(&String, &AttributeValue)> =
-            after.iter().filter(|(name, value)| *name != KEY && old(name) != Some(value)).collect();
-        changed.sort_unstable_by_key(|(name, _)| *name);
-        let mut removed: Vec<&String> = before
-            .into_iter()
-            .flat_map(HashMap::keys)
-            .filter(|name| *name != KEY && !after.contains_key(*name))
-            .collect();
-        removed.sort_unstable();
-        let set: Vec<String> = changed
-            .into_iter()
-            .map(|(name, value)| {
-                let (name, value) = (self.name(name), self.value(value));
-                format!("{name} = {value}")
-            })
-            .collect();
-        let remove: Vec<String> = removed.into_iter().map(|name| self.name(name)).collect();
-        self.text = format!("SET {}", set.join(", "));
-        if !remove.is_empty() {
-            self.text += &format!(" REMOVE {}", remove.join(", "));
-        }
-    }
-
-    fn name(&mut self, name: &str) -> String {
-        if let Some((placeholder, _)) = self.names.iter().find(|(_, other)| *other == name) {
-            return placeholder.clone();
-        }
-        let placeholder = format!("#n{}", self.names.len());
-        self.names.insert(placeholder.clone(), name.to_owned());
-        placeholder
-    }
-
-    fn value(&mut self, value: &AttributeValue) -> String {
-        let placeholder = format!(":v{}", self.values.len());
-        self.values.insert(placeholder.clone(), value.clone());
-        placeholder
     }
 }
 
@@ -353,7 +277,7 @@ mod tests {
 
     #[test]
     fn the_condition_compares_what_was_read_and_excludes_what_was_absent() {
-        let condition = Expression::unchanged(Some(&item("{modelId: a, limit: {usd: 5}, _own: x}")));
+        let condition = Expression::unchanged(KEY, Some(&item("{modelId: a, limit: {usd: 5}, _own: x}")), attributes());
         let name = |name: &str| {
             condition.names.iter().find(|(_, other)| *other == name).map(|(placeholder, _)| placeholder.as_str())
         };
@@ -364,13 +288,14 @@ mod tests {
             assert!(condition.text.contains(&format!("attribute_not_exists({})", name(absent).unwrap())), "{absent}");
         }
         assert!(condition.text.len() < 2_000, "DynamoDB takes 4 KB");
-        assert_eq!(Expression::unchanged(None).text, "attribute_not_exists(#n0)");
+        assert_eq!(Expression::unchanged(KEY, None, attributes()).text, "attribute_not_exists(#n0)");
     }
 
     #[test]
     fn only_attributes_that_differ_are_written() {
         let mut update = Expression::default();
         update.assign(
+            KEY,
             Some(&item("{modelId: a, limit: {usd: 5}, note: x, owner: jo}")),
             &item("{modelId: a, limit: {usd: 6}, owner: jo}"),
         );
