@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from contract import check_succeeded
+from denying_aws import denying
 from sentry_client import document, unique
 
 pytestmark = pytest.mark.local
@@ -167,15 +168,17 @@ def test_a_bad_entry_is_an_error_of_the_check(sentry, command, clean):
 
 
 @contextmanager
-def without_permission(bedrock_endpoint, *paths):
-    """A Bedrock that refuses paths which begin with one of `paths`, and forwards the others. Gives URL and calls."""
+def without_permission(bedrock_endpoint, *calls):
+    """A Bedrock that refuses calls which begin with one of `calls`, such as `GET /inference-profiles`, and forwards the others. Gives
+    its URL and the calls that it saw.
+    """
     seen = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def forward(self):
             seen.append(f"{self.command} {self.path}")
             sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if self.path.startswith(paths):
+            if seen[-1].startswith(calls):
                 status, body, headers = 403, b'{"message": "no"}', {"x-amzn-errortype": "AccessDeniedException"}
             else:
                 connection = http.client.HTTPConnection(bedrock_endpoint.removeprefix("http://"))
@@ -203,21 +206,30 @@ def without_permission(bedrock_endpoint, *paths):
 def test_a_missing_permission_is_named(sentry, command, clean):
     before = clean()
     create = ("--yes", "profiles", "create", "--cost-center", "sales", "--model", "nova-lite")
-    with without_permission(sentry.bedrock_endpoint, "/inference-profiles") as (url, _):
+    with without_permission(sentry.bedrock_endpoint, "GET /inference-profiles", "POST /inference-profiles") as (url, _):
         for arguments in (("profiles", "list"), ("profiles", "show", "sales"), create):
             text = command(*arguments, code=1, AWS_ENDPOINT_URL_BEDROCK=url)
             assert "AccessDeniedException" in text and "Ask for the permission" in text
     assert clean() == before
 
 
-def test_a_creation_that_fails_after_the_profile_exists_is_undone(sentry, command, clean):
+# The steps of a creation after it was asked for. The last one is the alias, which is an item of DynamoDB.
+STEPS = ["POST /inference-profiles", "GET /inference-profiles/arn", "POST /listTagsForResource", "PutItem"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_creation_that_fails_at_a_step_leaves_nothing(sentry, command, clean, step):
     before, name = clean(), unique("undone")
     create = ("--yes", "profiles", "create", "--cost-center", "sales", "--model", "nova-lite", "--name", name)
-    with without_permission(sentry.bedrock_endpoint, "/listTagsForResource") as (url, seen):
-        text = command(*create, "--alias", name, code=1, AWS_ENDPOINT_URL_BEDROCK=url)
-    assert "AccessDeniedException" in text and "nothing was changed" in text
+    with (
+        without_permission(sentry.bedrock_endpoint, step) as (url, seen),
+        denying(command, lambda operation: operation == f"DynamoDB_20120810.{step}") as denied,
+    ):
+        text = denied(*create, "--alias", name, code=1, AWS_ENDPOINT_URL_BEDROCK=url)
+    assert "AccessDenied" in text and ("nothing was changed" in text or "no alias was written" in text)
     assert "POST /inference-profiles" in seen
-    assert any(call.startswith("DELETE /inference-profiles/") for call in seen)
+    was_created = step != STEPS[0]
+    assert any(call.startswith("DELETE /inference-profiles/") for call in seen) == was_created
     assert clean() == before
 
 
