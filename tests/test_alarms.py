@@ -24,6 +24,7 @@ TOPICS = [
 # The required alarms: namespace, metric, and the resource or value that the dimension names.
 WATCHED = [
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "MetricsDeadLetterQueue"),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "RequestDeadLetterQueue"),
     ("AWS/Lambda", "Errors", "SweepHoldsFunction"),
     ("AWS/Lambda", "Errors", "WatchUsageFunction"),
     ("AWS/Lambda", "Invocations", "SweepHoldsFunction"),

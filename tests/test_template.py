@@ -124,6 +124,19 @@ A_FUNCTION_MAY = {
         "tag:GetResources",
         "cloudwatch:PutMetricData",
     },
+    "ServeQueueFunction": {
+        "states:StartSyncExecution",
+        "dynamodb:GetItem",
+        "dynamodb:UpdateItem",
+        "events:PutEvents",
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ChangeMessageVisibility",
+        "sqs:SendMessage",
+        # Only with ReplyQueueArns.
+        "sqs:GetQueueUrl",
+    },
     "WatchUsageFunction": {
         "cloudwatch:ListMetrics",
         "cloudwatch:GetMetricData",
@@ -132,8 +145,14 @@ A_FUNCTION_MAY = {
         "dynamodb:UpdateItem",
     },
 }
-# No state runs these functions. The queue and the schedule start them.
-WITHOUT_STATE = {"EmitMetricsFunction", "IndexProfilesFunction", "SweepHoldsFunction", "WatchUsageFunction"}
+# No state runs these functions. The queues and the schedule start them.
+WITHOUT_STATE = {
+    "EmitMetricsFunction",
+    "IndexProfilesFunction",
+    "ServeQueueFunction",
+    "SweepHoldsFunction",
+    "WatchUsageFunction",
+}
 # These states may be retried after every error, because their functions are idempotent.
 IDEMPOTENT = {"Reserve", "Settle", "Cancel Reservation"}
 # The functions of these states call nothing. So they may run several times, and may run on after their state has timed out.
@@ -164,6 +183,9 @@ CONTRACT_PARAMETERS = {
     "AlertEmail": "",
     "MonthlyBudgetUsd": 0,
     "AnomalyThresholdUsd": 0,
+    "AsyncConcurrency": 0,
+    "ReplyQueueArns": "",
+    "KeepAnswersHours": 0,
 }
 
 
@@ -255,6 +277,9 @@ def actions_of(role):
         "UsageTableName",
         "BudgetAlertTopicArn",
         "DashboardName",
+        "RequestQueueUrl",
+        "RequestDeadLetterQueueUrl",
+        "AnswersTableName",
     ],
 )
 def test_output_of_the_contract(output):
@@ -560,11 +585,15 @@ def test_function_may_do_what_its_name_says(name):
     assert {each for each in expected if not each.startswith("sqs:")} <= allowed
 
 
+# Crates of the SDK that have another name than the service in a policy.
+SERVICES = {"resourcegroupstagging": "tag", "sfn": "states", "eventbridge": "events"}
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_dependencies_are_the_services_of_the_policy(name):
     manifest = tomllib.loads((ROOT / "crates" / binary_of(name) / "Cargo.toml").read_text(encoding="utf-8"))
     used = {
-        key.removeprefix("aws-sdk-").removesuffix("runtime").replace("resourcegroupstagging", "tag")
+        SERVICES.get(name := key.removeprefix("aws-sdk-").removesuffix("runtime"), name)
         for key in manifest["dependencies"]
         if key.startswith("aws-sdk-")
     }
@@ -642,8 +671,8 @@ def test_table_is_safe(name):
     assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
-# Its request ids are of no use after two days.
-DELETED_WITH_THE_STACK = {"RequestsTable"}
+# Request ids are of no use after two days, and answers expire.
+DELETED_WITH_THE_STACK = {"RequestsTable", "AnswersTable"}
 
 
 @pytest.mark.parametrize("name", TABLES)
