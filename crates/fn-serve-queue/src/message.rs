@@ -80,13 +80,22 @@ impl Asked {
             application_id,
             request_id,
             first_id: first_id.to_owned(),
-            digest: Sha256::digest(&record.body).iter().map(|byte| format!("{byte:02x}")).collect(),
+            digest: format!("{:x}", Hex(&Sha256::digest(&record.body))),
             document,
             reply_to: record.attribute(REPLY_TO).filter(|arn| reply_queues.iter().any(|it| it == arn)).map(Into::into),
             waits_for_reset: record.attribute(WHEN_EXCEEDED) == Some("wait"),
             refusal,
             tags: tags.into_iter().filter(|(_, value)| value.is_string()).collect(),
         })
+    }
+}
+
+/// Bytes that are written as hexadecimal digits.
+struct Hex<'a>(&'a [u8]);
+
+impl std::fmt::LowerHex for Hex<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

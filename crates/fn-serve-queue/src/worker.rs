@@ -18,7 +18,7 @@ use crate::verdict::{Verdict, verdict};
 /// Wait after a failure of a service, in seconds.
 const FAILURE_WAIT: u64 = 20;
 /// Wait for another message with the same request, in seconds.
-const TWIN_WAIT: u64 = 15;
+const TWIN_WAIT: u64 = 4;
 /// A request whose function died this often, or whose executions ended this often without an answer, is given up.
 const MOST_INTERRUPTIONS: u32 = 5;
 
@@ -89,6 +89,7 @@ impl Worker {
         let seconds = match next {
             Ok(Next::Leaves) => return true,
             Ok(Next::Again(seconds)) => seconds,
+            Err(Trouble::Table(TableError::Conflict)) => TWIN_WAIT,
             Err(trouble) => {
                 error!(message_id = record.message_id, %trouble, "a request of the queue comes again");
                 FAILURE_WAIT
