@@ -126,8 +126,7 @@ impl AnswersTable {
         ];
         let own = seen.filter(|item| item.first_id.as_ref() == Some(&asked.first_id));
         if own.is_none() {
-            // The answer of another message, which was not paid for. An answer that the workflow keeps for this message
-            // meanwhile must stay.
+            // The refusal, denial or failure of another message. An answer that the workflow keeps for this message must stay.
             changes.extend(["answer", "outcome", "code", "toldAt"].map(|name| (name, None)));
         }
         let seen_version = Some(seen.map_or(0, |item| item.version));

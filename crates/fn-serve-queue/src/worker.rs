@@ -204,7 +204,7 @@ impl Worker {
     /// Another message with the same ids has the item. Returns `None` if this message takes the item over.
     async fn twin(&self, asked: &Asked, item: &Item, now: DateTime<Utc>) -> Result<Option<Next>, Trouble> {
         if item.digest.as_ref() != Some(&asked.digest) {
-            if is_unpaid(item) {
+            if may_ask_again(item) {
                 return Ok(None);
             }
             let message = format!(
@@ -219,7 +219,7 @@ impl Worker {
             return Ok(Some(Next::Leaves));
         }
         match (item.state, &item.answer) {
-            _ if is_unpaid(item) => Ok(None),
+            _ if may_ask_again(item) => Ok(None),
             (State::Done, Some(answer)) => {
                 self.send(asked, &replayed(answer)).await?;
                 Ok(Some(Next::Leaves))
@@ -239,10 +239,11 @@ impl Worker {
     }
 }
 
-/// `true` if the item has an answer that is no protection from a second payment, because nothing was paid.
-fn is_unpaid(item: &Item) -> bool {
+/// `true` if the request of the item ended without a model's answer, so that another message may ask again. If it was paid
+/// for in spite of that, the rate limiter refuses it by its id.
+fn may_ask_again(item: &Item) -> bool {
     let outcome = item.answer.as_ref().and_then(|answer| answer.get("outcome")?.as_str());
-    item.state == State::Done && matches!(outcome, None | Some("Denied" | "Invalid"))
+    item.state == State::Done && outcome != Some("Succeeded")
 }
 
 /// An answer of the queue itself. It has the tags of the document that are text.
