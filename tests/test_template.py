@@ -593,7 +593,7 @@ SERVICES = {"resourcegroupstagging": "tag", "sfn": "states", "eventbridge": "eve
 def test_dependencies_are_the_services_of_the_policy(name):
     manifest = tomllib.loads((ROOT / "crates" / binary_of(name) / "Cargo.toml").read_text(encoding="utf-8"))
     used = {
-        SERVICES.get(name := key.removeprefix("aws-sdk-").removesuffix("runtime"), name)
+        SERVICES.get(crate := key.removeprefix("aws-sdk-").removesuffix("runtime"), crate)
         for key in manifest["dependencies"]
         if key.startswith("aws-sdk-")
     }
@@ -681,6 +681,37 @@ def test_table_outlives_the_stack_if_nothing_else_has_its_data(name):
     kept = name not in DELETED_WITH_THE_STACK
     assert RESOURCES[name]["DeletionPolicy"] == ("RetainExceptOnCreate" if kept else "Delete")
     assert RESOURCES[name]["UpdateReplacePolicy"] == ("Retain" if kept else "Delete")
+
+
+def test_answers_are_keyed_by_application_and_request_and_expire():
+    table = TABLES[pointed_at(TEMPLATE["Outputs"]["AnswersTableName"]["Value"])]
+    assert table["KeySchema"] == [
+        {"AttributeName": "applicationId", "KeyType": "HASH"},
+        {"AttributeName": "requestId", "KeyType": "RANGE"},
+    ]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
+
+
+def test_request_queue_exists_only_with_its_parameter():
+    owned = {name for name, each in RESOURCES.items() if each.get("Condition") == "HasRequestQueue"}
+    assert owned == {
+        "ServeQueueFunction",
+        "ServeQueueRole",
+        "ServeQueueLogGroup",
+        "RequestQueue",
+        "RequestDeadLetterQueue",
+        "RequestDeadLetterAlarm",
+    }
+    assert RESOURCES["AnswersTable"]["Condition"] == "KeepsAnswers"
+    (event,) = FUNCTIONS["ServeQueueFunction"]["Events"].values()
+    assert event["Properties"]["ScalingConfig"]["MaximumConcurrency"] == {"Ref": "AsyncConcurrency"}
+    assert event["Properties"]["BatchSize"] == 1
+    assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_the_function_of_the_queue_has_time_for_an_execution():
+    most = MACHINES["rate-limiter.asl.json"]["TimeoutSeconds"]
+    assert with_globals("ServeQueueFunction")["Timeout"] > most
 
 
 def test_limits_table_has_the_key_of_the_contract():

@@ -7,7 +7,7 @@ use super::*;
 use crate::AnswersTable;
 
 /// A write to the answers table.
-fn keeps(outcome: fn() -> Result<UpdateItemOutput, UpdateItemError>) -> Rule {
+fn keeps(succeeds: bool) -> Rule {
     let keep = mock!(Client::update_item).match_requests(|update| {
         let key = update.key().unwrap();
         let values = update.expression_attribute_values().unwrap();
@@ -19,9 +19,10 @@ fn keeps(outcome: fn() -> Result<UpdateItemOutput, UpdateItemError>) -> Rule {
             // Two hours after 2026-11-21T12:00:07Z.
             && values[":expires"] == N("1795269607".to_owned())
     });
-    match outcome() {
-        Ok(_) => keep.then_output(|| UpdateItemOutput::builder().build()),
-        Err(_) => keep.then_error(move || outcome().unwrap_err()),
+    if succeeds {
+        keep.then_output(|| UpdateItemOutput::builder().build())
+    } else {
+        keep.then_error(|| UpdateItemError::InternalServerError(InternalServerError::builder().build()))
     }
 }
 
@@ -30,14 +31,10 @@ fn keeping(rules: &[&Rule], keep: &Rule) -> Settler {
     settler(rules).keeping(Some(AnswersTable::new(client, "answers".into(), TimeDelta::hours(2))))
 }
 
-fn unavailable() -> UpdateItemError {
-    UpdateItemError::InternalServerError(InternalServerError::builder().build())
-}
-
 #[tokio::test]
 async fn an_answer_is_kept_and_returned_even_if_it_cannot_be_kept() {
-    for outcome in [|| Ok(UpdateItemOutput::builder().build()), || Err(unavailable())] {
-        let keep = keeps(outcome);
+    for succeeds in [true, false] {
+        let keep = keeps(succeeds);
         let rule = settles(&[], item(&[("settledOutput", 900)]));
         let event = event(reservation(json!({"output": 5_000}), json!([])), answered());
         let answer = settle(&keeping(&[&rule], &keep), event).await.unwrap();
