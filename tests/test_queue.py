@@ -6,6 +6,8 @@ import json
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
 
 import pytest
 
@@ -20,6 +22,8 @@ REPLIES = "cost-sentry-e2e-replies"
 BURST, AFFORDABLE, TOKENS = 240, 120, 10
 # More than the attempts of one model call.
 FAULTS = 4
+# Functions that die, and the seconds after which their messages come again.
+DEATHS, REDELIVERY_SECONDS = 10, 4
 
 
 class RequestQueue:
@@ -109,6 +113,10 @@ def waiting(sentry, queue):
     sentry.set_limit(f"application#{application}", {"requests": 1}, window="minute")
     queue.send(asked(request_id=request_id, fault="throttling", times=FAULTS, output_tokens=7))
     minutes = [queue.send(asked(application), WhenExceeded="wait") for _ in range(2)]
+    # The local AWS ends the running functions when a test changes their configuration.
+    keys = [(SOMEBODY, request_id), *((application, message_id) for message_id in minutes)]
+    for key in keys:
+        until(lambda key=key: (queue.item(*key) or {}).get("state") in ("waiting", "done"), f"the first end of {key}")
     return {"throttled": request_id, "application": application, "minutes": minutes}
 
 
@@ -207,6 +215,31 @@ def test_worker_that_dies_after_the_payment_finds_the_answer_of_the_workflow(sen
     assert queue.deliver(sent, message_id, 2) == []
     assert queue.answer(SOMEBODY, request_id) == paid
     assert sentry.calls(bare) == 1
+
+
+@contextmanager
+def soon_delivered_again(sentry, queue):
+    """A message whose function died comes again after a few seconds."""
+    name = "VisibilityTimeout"
+    before = sentry.queues.get_queue_attributes(QueueUrl=queue.url, AttributeNames=[name])["Attributes"]
+    sentry.queues.set_queue_attributes(QueueUrl=queue.url, Attributes={name: str(REDELIVERY_SECONDS)})
+    try:
+        yield
+    finally:
+        sentry.queues.set_queue_attributes(QueueUrl=queue.url, Attributes=before)
+
+
+def test_functions_that_die_while_the_model_answers_lose_no_answer_and_pay_once(sentry, queue):
+    """The functions have a second, and the model takes longer. So each function dies in its execution, which goes on."""
+    arn, bare = sentry.profile_arn()
+    with soon_delivered_again(sentry, queue), sentry.reconfigured("ServeQueueFunction", timeout=1):
+        ids = [queue.send(asked(model=arn, latency_ms=1500)) for _ in range(DEATHS)]
+        for message_id in ids:
+            answer = check_succeeded(queue.answer(SOMEBODY, message_id), None)
+            asked_at = datetime.fromisoformat(answer["tags"]["timestamp"]).timestamp()
+            told_after = int(queue.item(SOMEBODY, message_id)["toldAt"]) - asked_at
+            assert told_after > REDELIVERY_SECONDS - 1, "the function did not die"
+    assert sentry.calls(bare) == DEATHS
 
 
 def test_worker_that_dies_is_honest_if_the_answer_was_not_kept(sentry, queue):
@@ -345,7 +378,7 @@ def test_burst_has_one_answer_a_message_and_no_more_than_the_budget(sentry, queu
 def test_request_of_a_throttled_model_comes_again(queue, waiting):
     answer = check_succeeded(queue.answer(SOMEBODY, waiting["throttled"]), None)
     assert answer["usage"]["outputTokens"] == 7
-    assert queue.item(SOMEBODY, waiting["throttled"])["version"] == 2
+    assert queue.item(SOMEBODY, waiting["throttled"])["version"] == 2, "the model was asked in two executions"
 
 
 def test_request_that_waits_for_a_reset_is_served_in_the_next_window(queue, waiting):
@@ -355,3 +388,16 @@ def test_request_that_waits_for_a_reset_is_served_in_the_next_window(queue, wait
         check_succeeded(answer, None)
         windows |= {entry["window"] for entry in answer["budget"] if "requests" in entry}
     assert len(windows) == len(answers), windows
+
+
+def test_the_command_sends_to_the_queue_and_shows_the_kept_answer(command):
+    words = ["--model", "nova-lite", "--application", "e2e-ask", "--cost-center", "support", "--max-tokens", "20"]
+    answer = json.loads(command("--output", "json", "ask", "--async", *words, "Hello"))
+    assert (answer["outcome"], answer["tags"]["costCenter"]) == ("Succeeded", "support")
+    request_id = answer["tags"]["requestId"]
+    kept = ["ask", "--answer", request_id, "--application", "e2e-ask"]
+    assert json.loads(command("--output", "json", *kept)) == answer
+    assert request_id in command("ask", "--async", "--request-id", request_id, *words, "Hello", code=4)
+    assert "has no request" in command("ask", "--answer", unique("e2e-none"), code=1)
+    later = json.loads(command("--output", "json", "ask", "--async", "--no-wait", *words, "Hello"))
+    assert later["applicationId"] == "e2e-ask" and later["requestId"] != request_id
