@@ -6,7 +6,6 @@ import json
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime
 
 import pytest
@@ -23,7 +22,7 @@ BURST, AFFORDABLE, TOKENS = 240, 120, 10
 # More than the attempts of one model call.
 FAULTS = 4
 # Functions that die, and the seconds after which their messages come again.
-DEATHS, REDELIVERY_SECONDS = 10, 4
+DEATHS, REDELIVERY_SECONDS = 10, 6
 
 
 class RequestQueue:
@@ -103,7 +102,14 @@ def asked(application=SOMEBODY, model="nova-lite", request_id=None, **options):
 def queue(sentry):
     if "RequestQueueUrl" not in sentry.outputs:
         pytest.skip("the stack has AsyncConcurrency=0")
-    return RequestQueue(sentry)
+    queue = RequestQueue(sentry)
+    # The message of a function that dies comes again soon. The local AWS also ends running functions when a test changes
+    # their configuration.
+    name = "VisibilityTimeout"
+    before = sentry.queues.get_queue_attributes(QueueUrl=queue.url, AttributeNames=[name])["Attributes"]
+    sentry.queues.set_queue_attributes(QueueUrl=queue.url, Attributes={name: str(REDELIVERY_SECONDS)})
+    yield queue
+    sentry.queues.set_queue_attributes(QueueUrl=queue.url, Attributes=before)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -113,10 +119,6 @@ def waiting(sentry, queue):
     sentry.set_limit(f"application#{application}", {"requests": 1}, window="minute")
     queue.send(asked(request_id=request_id, fault="throttling", times=FAULTS, output_tokens=7))
     minutes = [queue.send(asked(application), WhenExceeded="wait") for _ in range(2)]
-    # The local AWS ends the running functions when a test changes their configuration.
-    keys = [(SOMEBODY, request_id), *((application, message_id) for message_id in minutes)]
-    for key in keys:
-        until(lambda key=key: (queue.item(*key) or {}).get("state") in ("waiting", "done"), f"the first end of {key}")
     return {"throttled": request_id, "application": application, "minutes": minutes}
 
 
@@ -217,28 +219,17 @@ def test_worker_that_dies_after_the_payment_finds_the_answer_of_the_workflow(sen
     assert sentry.calls(bare) == 1
 
 
-@contextmanager
-def soon_delivered_again(sentry, queue):
-    """A message whose function died comes again after a few seconds."""
-    name = "VisibilityTimeout"
-    before = sentry.queues.get_queue_attributes(QueueUrl=queue.url, AttributeNames=[name])["Attributes"]
-    sentry.queues.set_queue_attributes(QueueUrl=queue.url, Attributes={name: str(REDELIVERY_SECONDS)})
-    try:
-        yield
-    finally:
-        sentry.queues.set_queue_attributes(QueueUrl=queue.url, Attributes=before)
-
-
 def test_functions_that_die_while_the_model_answers_lose_no_answer_and_pay_once(sentry, queue):
     """The functions have a second, and the model takes longer. So each function dies in its execution, which goes on."""
     arn, bare = sentry.profile_arn()
-    with soon_delivered_again(sentry, queue), sentry.reconfigured("ServeQueueFunction", timeout=1):
+    with sentry.reconfigured("ServeQueueFunction", timeout=1):
         ids = [queue.send(asked(model=arn, latency_ms=1500)) for _ in range(DEATHS)]
         for message_id in ids:
             answer = check_succeeded(queue.answer(SOMEBODY, message_id), None)
             asked_at = datetime.fromisoformat(answer["tags"]["timestamp"]).timestamp()
             told_after = int(queue.item(SOMEBODY, message_id)["toldAt"]) - asked_at
-            assert told_after > REDELIVERY_SECONDS - 1, "the function did not die"
+            # A function that did not die would have told within its second.
+            assert told_after >= REDELIVERY_SECONDS - 3, "the function did not die"
     assert sentry.calls(bare) == DEATHS
 
 
@@ -378,7 +369,7 @@ def test_burst_has_one_answer_a_message_and_no_more_than_the_budget(sentry, queu
 def test_request_of_a_throttled_model_comes_again(queue, waiting):
     answer = check_succeeded(queue.answer(SOMEBODY, waiting["throttled"]), None)
     assert answer["usage"]["outputTokens"] == 7
-    assert queue.item(SOMEBODY, waiting["throttled"])["version"] == 2, "the model was asked in two executions"
+    assert queue.item(SOMEBODY, waiting["throttled"])["version"] >= 2, "the model was asked in two executions"
 
 
 def test_request_that_waits_for_a_reset_is_served_in_the_next_window(queue, waiting):

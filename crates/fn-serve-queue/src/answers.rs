@@ -12,7 +12,8 @@ use thiserror::Error as ThisError;
 
 use crate::message::Asked;
 
-/// Time for which the item of an unfinished request outlives its next step: the longest retention of a queue.
+/// Time for which the item of an unfinished request outlives its next step: the longest retention of a queue. As long as
+/// the message can come again, the item must know if the request was paid for.
 const UNFINISHED: TimeDelta = TimeDelta::days(14);
 
 /// The table could not be read or written.
@@ -64,6 +65,8 @@ pub struct Item {
     pub code: Option<String>,
     /// The answer document.
     pub answer: Option<Value>,
+    /// The time at which this function wrote the answer, in seconds since 1970.
+    pub done_at: Option<i64>,
     /// `true` if the event and the reply were sent.
     pub told: bool,
     /// The number of writes by this function. It detects a concurrent delivery.
@@ -122,12 +125,14 @@ impl AnswersTable {
             ("interrupted", Some(N(interrupted.to_string()))),
             ("version", Some(N(version.to_string()))),
             ("expiresAt", Some(seconds(now + UNFINISHED + self.keep))),
+            // The workflow keeps an answer for this time, not for that of a direct caller's.
+            ("queuedUntil", Some(seconds(now + UNFINISHED + self.keep))),
             ("notBefore", None),
         ];
         let own = seen.filter(|item| item.first_id.as_ref() == Some(&asked.first_id));
         if own.is_none() {
             // The refusal, denial or failure of another message. An answer that the workflow keeps for this message must stay.
-            changes.extend(["answer", "outcome", "code", "toldAt"].map(|name| (name, None)));
+            changes.extend(["answer", "outcome", "code", "doneAt", "toldAt"].map(|name| (name, None)));
         }
         let seen_version = Some(seen.map_or(0, |item| item.version));
         self.write(asked, changes, seen_version, now).await?;
@@ -139,6 +144,7 @@ impl AnswersTable {
             interrupted,
             code: own.and_then(|item| item.code.clone()),
             answer: None,
+            done_at: None,
             told: false,
             version,
         })
@@ -161,6 +167,7 @@ impl AnswersTable {
             ("interrupted", Some(N(item.interrupted.to_string()))),
             ("notBefore", Some(seconds(not_before))),
             ("expiresAt", Some(seconds(not_before + UNFINISHED + self.keep))),
+            ("queuedUntil", Some(seconds(not_before + UNFINISHED + self.keep))),
         ];
         changes.extend(code.map(|code| ("code", Some(S(code.to_owned())))));
         self.write(asked, changes, Some(item.version), now).await
@@ -183,18 +190,21 @@ impl AnswersTable {
             ("answer", Some(S(answer.to_string()))),
             ("outcome", Some(S(outcome.to_owned()))),
             ("code", answer.pointer("/error/code").and_then(Value::as_str).map(|code| S(code.to_owned()))),
-            ("expiresAt", Some(seconds(now + self.keep))),
+            ("expiresAt", Some(seconds(now + UNFINISHED + self.keep))),
+            ("doneAt", Some(seconds(now))),
             ("notBefore", None),
         ];
         self.write(asked, changes, Some(item.version), now).await
     }
 
-    /// Writes that the event and the reply were sent.
+    /// Writes that the event and the reply were sent. The answer is kept from now on.
     ///
     /// # Errors
     /// If DynamoDB does not answer.
     pub async fn told(&self, asked: &Asked, now: DateTime<Utc>) -> Result<(), TableError> {
-        self.write(asked, vec![("toldAt", Some(seconds(now)))], None, now).await
+        let changes =
+            vec![("toldAt", Some(seconds(now))), ("expiresAt", Some(seconds(now + self.keep))), ("queuedUntil", None)];
+        self.write(asked, changes, None, now).await
     }
 
     /// Sets the attributes of `changes`, and removes those without a value. With `version`, the item must still have this
@@ -274,6 +284,7 @@ fn of(item: &HashMap<String, AttributeValue>) -> Item {
         interrupted: number(item, "interrupted").and_then(|it| u32::try_from(it).ok()).unwrap_or_default(),
         code: text("code"),
         answer: text("answer").and_then(|answer| serde_json::from_str(&answer).ok()),
+        done_at: number(item, "doneAt"),
         told: item.contains_key("toldAt"),
         version: number(item, "version").and_then(|it| u64::try_from(it).ok()).unwrap_or_default(),
     }

@@ -19,6 +19,9 @@ use crate::verdict::{Verdict, verdict};
 const FAILURE_WAIT: u64 = 20;
 /// Wait for another message with the same request, in seconds.
 const TWIN_WAIT: u64 = 4;
+/// Time for which the delivery of an answer is tried, in seconds. Afterwards the message is a dead letter, and the answer
+/// stays in the table.
+const TELLING: i64 = 30 * 60;
 /// A request whose function died this often, or whose executions ended this often without an answer, is given up.
 const MOST_INTERRUPTIONS: u32 = 5;
 
@@ -114,7 +117,7 @@ impl Worker {
                 }
             } else if let Some(answer) = &item.answer {
                 // The workflow can have kept it after the function died, whatever the state is.
-                return self.kept(asked, item, answer, now).await;
+                return self.kept(record, asked, item, answer, now).await;
             } else if item.state == State::Waiting && item.not_before > now.timestamp() {
                 return Ok(Next::Again(u64::try_from(item.not_before - now.timestamp()).unwrap_or_default()));
             }
@@ -168,28 +171,43 @@ impl Worker {
     async fn finish(&self, asked: &Asked, item: &Item, answer: &Value) -> Result<Next, Trouble> {
         let now = Utc::now();
         self.answers.finish(asked, item, answer, now).await?;
-        self.tell(asked, answer, false, now).await
+        self.tell(asked, answer, now).await
     }
 
     /// Delivers an answer that was in the table before the rate limiter was asked.
-    async fn kept(&self, asked: &Asked, item: &Item, answer: &Value, now: DateTime<Utc>) -> Result<Next, Trouble> {
+    async fn kept(
+        &self,
+        record: &Record,
+        asked: &Asked,
+        item: &Item,
+        answer: &Value,
+        now: DateTime<Utc>,
+    ) -> Result<Next, Trouble> {
         if item.first_id.is_none() {
             // A client has asked the rate limiter itself with the same id.
             self.send(asked, &replayed(answer)).await?;
             return Ok(Next::Leaves);
         }
-        if item.state != State::Done {
-            self.answers.finish(asked, item, answer, now).await?;
+        if item.told {
+            return Ok(Next::Leaves);
         }
-        self.tell(asked, answer, item.told, now).await
+        let Some(done_at) = item.done_at else { return self.finish(asked, item, answer).await };
+        match self.tell(asked, answer, now).await {
+            Err(Trouble::Queue(_) | Trouble::Event(_)) if now.timestamp() - done_at > TELLING => {
+                let reason = "the answer is in the answers table, but its reply or event could not be sent";
+                error!(request_id = asked.request_id, reason, "a request of the queue is a dead letter");
+                self.queues.bury(record, reason).await?;
+                self.answers.told(asked, now).await?;
+                Ok(Next::Leaves)
+            }
+            told => told,
+        }
     }
 
-    /// Sends the reply and the event, unless that was done before. A failure between them sends the reply twice.
-    async fn tell(&self, asked: &Asked, answer: &Value, told: bool, now: DateTime<Utc>) -> Result<Next, Trouble> {
-        if !told {
-            self.send(asked, answer).await?;
-            self.answers.told(asked, now).await?;
-        }
+    /// Sends the reply and the event. A failure between them sends the reply twice.
+    async fn tell(&self, asked: &Asked, answer: &Value, now: DateTime<Utc>) -> Result<Next, Trouble> {
+        self.send(asked, answer).await?;
+        self.answers.told(asked, now).await?;
         Ok(Next::Leaves)
     }
 

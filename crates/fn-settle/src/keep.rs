@@ -42,8 +42,11 @@ impl AnswersTable {
             .key(Tags::APPLICATION_ID, S(tag(Tags::APPLICATION_ID)))
             .key(Tags::REQUEST_ID, S(tag(Tags::REQUEST_ID)))
             .update_expression(
-                "SET #state = :done, #answer = :answer, #outcome = :outcome, #updated = :updated, #expires = :expires",
+                "SET #state = :done, #answer = :answer, #outcome = :outcome, #updated = :updated, \
+                 #expires = if_not_exists(#queued, :expires)",
             )
+            // A message of the request queue can come later than a direct caller, and must find its answer.
+            .expression_attribute_names("#queued", "queuedUntil")
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#answer", "answer")
             .expression_attribute_names("#outcome", "outcome")

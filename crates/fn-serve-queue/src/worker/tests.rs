@@ -224,6 +224,24 @@ async fn an_answer_is_delivered_again_until_reply_and_event_are_sent() {
 }
 
 #[tokio::test]
+async fn an_answer_that_cannot_be_delivered_becomes_a_dead_letter_and_stays_in_the_table() {
+    let record = with(message(&document()), "ReplyTo", REPLIES);
+    let world = World::answering([succeeded()]);
+    world.broken.lock().unwrap().insert("https://replies");
+    assert!(!world.deliver(record.clone()).await);
+    let weeks: i64 = world.text(MESSAGE, "expiresAt").unwrap().parse().unwrap();
+    assert!(weeks > (Utc::now() + TimeDelta::days(14)).timestamp(), "the message can come again for so long");
+    let long_ago = N((Utc::now() - TimeDelta::minutes(31)).timestamp().to_string());
+    world.items.lock().unwrap().get_mut(MESSAGE).unwrap().insert("doneAt".to_owned(), long_ago);
+    world.effects();
+    assert!(world.deliver(record.clone()).await);
+    assert_eq!(kinds(&world.effects()), ["buried"]);
+    assert_eq!((answer(&world, MESSAGE), world.text(MESSAGE, "queuedUntil")), (succeeded(), None));
+    assert!(world.deliver(record).await);
+    assert_eq!(world.effects(), []);
+}
+
+#[tokio::test]
 async fn the_same_document_in_another_message_gets_the_same_answer() {
     let world = World::answering([succeeded()]);
     let twin = || {

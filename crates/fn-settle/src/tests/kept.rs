@@ -13,6 +13,7 @@ fn keeps(succeeds: bool) -> Rule {
         let values = update.expression_attribute_values().unwrap();
         let answer: Value = serde_json::from_str(values[":answer"].as_s().unwrap()).unwrap();
         update.table_name() == Some("answers")
+            && update.update_expression().unwrap().ends_with("#expires = if_not_exists(#queued, :expires)")
             && (&key["applicationId"], &key["requestId"]) == (&S("helper".to_owned()), &S("r1".to_owned()))
             && answer["output"]["message"]["content"] == "the marked answer"
             && (&values[":done"], &values[":outcome"]) == (&S("done".to_owned()), &S("Succeeded".to_owned()))
