@@ -138,6 +138,11 @@ impl Worker {
     async fn ask(&self, asked: &Asked, item: Item) -> Result<Next, Trouble> {
         let answer = match self.limiter.ask(&asked.document).await {
             Ok(answer) => answer,
+            Err(NoAnswer::NotAccepted) => {
+                let message = "Step Functions does not accept the document as JSON.";
+                let error = ErrorBody::new(ErrorCode::InvalidRequest, message).with("path", "$");
+                return self.finish(asked, &item, &own_answer(asked, &error, Utc::now())).await;
+            }
             Err(problem) => {
                 error!(request_id = asked.request_id, %problem, "a request of the queue has no answer yet");
                 let ended = matches!(problem, NoAnswer::Ended { .. });
