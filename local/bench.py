@@ -73,8 +73,10 @@ def environment_of(body: dict[str, Any], template: templates.Template, stub: str
 
 def literal(value: Any, parameters: dict[str, Any]) -> str:
     """The text of a variable. A reference to a parameter becomes its default, and a reference to a resource becomes a
-    made-up name.
+    made-up name. Conditions do not hold, as with the default parameters.
     """
+    if isinstance(value, dict) and "Fn::If" in value:
+        return literal(value["Fn::If"][2], parameters)
     if isinstance(value, dict):
         return str(parameters.get(value.get("Ref", ""), {}).get("Default", "bench"))
     return str(value)
@@ -108,6 +110,7 @@ class Story:
             "fn-emit-metrics": self._emit_metrics,
             "fn-sweep-holds": dict,
             "fn-index-profiles": dict,
+            "fn-serve-queue": lambda: {"Records": []},
             "fn-watch-usage": dict,
         }
 

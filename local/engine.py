@@ -43,6 +43,9 @@ These changes do not affect the result of an execution.
 
 The engine drops points of metrics after two weeks. CloudWatch keeps them for 455 days, and so does this engine.
 
+The engine compares the `MaximumConcurrency` of a queue as text if it is the value of a stack parameter, and then reads no
+queue any more. It becomes a number. Upstream fault: a parameter of the type Number stays text.
+
 `bedrock_integration.py` adds two features of AWS: the service integration of Bedrock's Converse, and expressions as the
 `TimeoutSeconds` of a task. `engine_trace.py` records executions if SENTRY_TRACE_FILE is set. If SENTRY_POINTS_FILE is set,
 every stored point of a metric is written to this file, one line of JSON each.
@@ -376,10 +379,11 @@ def remove_waits() -> None:
 
 def add_missing() -> None:
     """Adds what the module's first lines describe."""
-    from ministack.services import stepfunctions
+    from ministack.services import lambda_svc, stepfunctions
 
     add_converse(stepfunctions)
     evaluate_timeouts(stepfunctions)
+    replace_text(lambda_svc, "_sqs_esm_concurrency", "return min(limit", "limit = int(limit)\n    return min(limit")
 
 
 def record_executions() -> None:

@@ -87,6 +87,7 @@ LATE = Cause(metric(SENTRY, "LateSettlements"), 1)
 LEDGER = Cause(metric(SENTRY, "Denials", Code="LedgerUnavailable"), 3)
 CAUSES = {
     "MetricsDeadLetterAlarm": Cause(of_queue("ApproximateNumberOfMessagesVisible", "MetricsDeadLetterQueue"), 2, 0),
+    "RequestDeadLetterAlarm": Cause(of_queue("ApproximateNumberOfMessagesVisible", "RequestDeadLetterQueue"), 2, 0),
     "SweepSilentAlarm": Cause(of_function("Invocations", "SweepHoldsFunction"), None, 1),
     "ProfileListAlarm": Cause(metric(SENTRY, "ProfileListAge"), None, 0),
     "SweepHoldsAlarm": Cause(of_function("Errors", "SweepHoldsFunction"), 1, 0),

@@ -24,6 +24,7 @@ TOPICS = [
 # The required alarms: namespace, metric, and the resource or value that the dimension names.
 WATCHED = [
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "MetricsDeadLetterQueue"),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "RequestDeadLetterQueue"),
     ("AWS/Lambda", "Errors", "SweepHoldsFunction"),
     ("AWS/Lambda", "Errors", "WatchUsageFunction"),
     ("AWS/Lambda", "Invocations", "SweepHoldsFunction"),
@@ -221,11 +222,16 @@ def test_a_message_is_hidden_for_six_timeouts_and_the_longest_window():
     """AWS's rule for a queue that a function reads: six times the timeout of the function plus the batching window."""
     window = TEMPLATE["Parameters"]["MetricsWindowSeconds"]["MaxValue"]
     assert QUEUES["MetricsQueue"]["VisibilityTimeout"] == 6 * with_globals("EmitMetricsFunction")["Timeout"] + window
+    assert QUEUES["RequestQueue"]["VisibilityTimeout"] == 6 * with_globals("ServeQueueFunction")["Timeout"]
 
 
-def test_the_dead_letter_queue_takes_messages_of_its_queue_only():
-    allowed = QUEUES["MetricsDeadLetterQueue"]["RedriveAllowPolicy"]
-    name = QUEUES["MetricsQueue"]["QueueName"]["Fn::Sub"]
+@pytest.mark.parametrize(
+    "queue, dead_letters",
+    [("MetricsQueue", "MetricsDeadLetterQueue"), ("RequestQueue", "RequestDeadLetterQueue")],
+)
+def test_the_dead_letter_queue_takes_messages_of_its_queue_only(queue, dead_letters):
+    allowed = QUEUES[dead_letters]["RedriveAllowPolicy"]
+    name = QUEUES[queue]["QueueName"]["Fn::Sub"]
     assert allowed == {
         "redrivePermission": "byQueue",
         "sourceQueueArns": [{"Fn::Sub": "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:" + name}],

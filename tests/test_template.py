@@ -127,6 +127,19 @@ A_FUNCTION_MAY = {
         "ssm:GetParametersByPath",
         "cloudwatch:PutMetricData",
     },
+    "ServeQueueFunction": {
+        "states:StartSyncExecution",
+        "dynamodb:GetItem",
+        "dynamodb:UpdateItem",
+        "events:PutEvents",
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ChangeMessageVisibility",
+        "sqs:SendMessage",
+        # Only with ReplyQueueArns.
+        "sqs:GetQueueUrl",
+    },
     "WatchUsageFunction": {
         "cloudwatch:ListMetrics",
         "cloudwatch:GetMetricData",
@@ -135,8 +148,14 @@ A_FUNCTION_MAY = {
         "dynamodb:UpdateItem",
     },
 }
-# No state runs these functions. The queue and the schedule start them.
-WITHOUT_STATE = {"EmitMetricsFunction", "IndexProfilesFunction", "SweepHoldsFunction", "WatchUsageFunction"}
+# No state runs these functions. The queues and the schedule start them.
+WITHOUT_STATE = {
+    "EmitMetricsFunction",
+    "IndexProfilesFunction",
+    "ServeQueueFunction",
+    "SweepHoldsFunction",
+    "WatchUsageFunction",
+}
 # These states may be retried after every error, because their functions are idempotent.
 IDEMPOTENT = {"Reserve", "Settle", "Cancel Reservation"}
 # The functions of these states call nothing. So they may run several times, and may run on after their state has timed out.
@@ -167,6 +186,9 @@ CONTRACT_PARAMETERS = {
     "AlertEmail": "",
     "MonthlyBudgetUsd": 0,
     "AnomalyThresholdUsd": 0,
+    "AsyncConcurrency": 0,
+    "ReplyQueueArns": "",
+    "KeepAnswersHours": 0,
 }
 
 
@@ -258,6 +280,9 @@ def actions_of(role):
         "UsageTableName",
         "BudgetAlertTopicArn",
         "DashboardName",
+        "RequestQueueUrl",
+        "RequestDeadLetterQueueUrl",
+        "AnswersTableName",
     ],
 )
 def test_output_of_the_contract(output):
@@ -563,11 +588,15 @@ def test_function_may_do_what_its_name_says(name):
     assert {each for each in expected if not each.startswith("sqs:")} <= allowed
 
 
+# Crates of the SDK that have another name than the service in a policy.
+SERVICES = {"resourcegroupstagging": "tag", "sfn": "states", "eventbridge": "events"}
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_dependencies_are_the_services_of_the_policy(name):
     manifest = tomllib.loads((ROOT / "crates" / binary_of(name) / "Cargo.toml").read_text(encoding="utf-8"))
     used = {
-        key.removeprefix("aws-sdk-").removesuffix("runtime").replace("resourcegroupstagging", "tag")
+        SERVICES.get(crate := key.removeprefix("aws-sdk-").removesuffix("runtime"), crate)
         for key in manifest["dependencies"]
         if key.startswith("aws-sdk-")
     }
@@ -646,8 +675,8 @@ def test_table_is_safe(name):
     assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
-# Its request ids are of no use after two days.
-DELETED_WITH_THE_STACK = {"RequestsTable"}
+# Request ids are of no use after two days, and answers expire.
+DELETED_WITH_THE_STACK = {"RequestsTable", "AnswersTable"}
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -656,6 +685,37 @@ def test_table_outlives_the_stack_if_nothing_else_has_its_data(name):
     kept = name not in DELETED_WITH_THE_STACK
     assert RESOURCES[name]["DeletionPolicy"] == ("RetainExceptOnCreate" if kept else "Delete")
     assert RESOURCES[name]["UpdateReplacePolicy"] == ("Retain" if kept else "Delete")
+
+
+def test_answers_are_keyed_by_application_and_request_and_expire():
+    table = TABLES[pointed_at(TEMPLATE["Outputs"]["AnswersTableName"]["Value"])]
+    assert table["KeySchema"] == [
+        {"AttributeName": "applicationId", "KeyType": "HASH"},
+        {"AttributeName": "requestId", "KeyType": "RANGE"},
+    ]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
+
+
+def test_request_queue_exists_only_with_its_parameter():
+    owned = {name for name, each in RESOURCES.items() if each.get("Condition") == "HasRequestQueue"}
+    assert owned == {
+        "ServeQueueFunction",
+        "ServeQueueRole",
+        "ServeQueueLogGroup",
+        "RequestQueue",
+        "RequestDeadLetterQueue",
+        "RequestDeadLetterAlarm",
+    }
+    assert RESOURCES["AnswersTable"]["Condition"] == "KeepsAnswers"
+    (event,) = FUNCTIONS["ServeQueueFunction"]["Events"].values()
+    assert event["Properties"]["ScalingConfig"]["MaximumConcurrency"] == {"Ref": "AsyncConcurrency"}
+    assert event["Properties"]["BatchSize"] == 1
+    assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_the_function_of_the_queue_has_time_for_an_execution():
+    most = MACHINES["rate-limiter.asl.json"]["TimeoutSeconds"]
+    assert with_globals("ServeQueueFunction")["Timeout"] > most
 
 
 def test_limits_table_has_the_key_of_the_contract():

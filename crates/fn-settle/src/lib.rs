@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod keep;
 mod queue;
 
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use sentry_models::adapters::Conclusion;
 use serde::Serialize;
 use serde_json::json;
 
+pub use keep::AnswersTable;
 pub use queue::MetricsQueue;
 
 /// Output of the function.
@@ -33,13 +35,20 @@ pub struct Settler {
     ledger: Ledger,
     queue: MetricsQueue,
     timeout: Duration,
+    answers: Option<AnswersTable>,
 }
 
 impl Settler {
     /// Settles in `ledger` and counts through `queue`. `timeout` is the time that a call by Step Functions had.
     #[must_use]
     pub const fn new(ledger: Ledger, queue: MetricsQueue, timeout: Duration) -> Self {
-        Self { ledger, queue, timeout }
+        Self { ledger, queue, timeout, answers: None }
+    }
+
+    /// Also keeps every answer that used tokens, in `answers`.
+    #[must_use]
+    pub fn keeping(self, answers: Option<AnswersTable>) -> Self {
+        Self { answers, ..self }
     }
 
     /// Settles a reservation and returns the final document, or cancels a reservation whose amount is unknown.
@@ -63,7 +72,14 @@ impl Settler {
         let elapsed = TimeDelta::from_std(begun.elapsed()).unwrap_or_default();
         let times = StepTimes { finished: Some(now + elapsed), ..times };
         let record = conclusion.record(&admitted, &document, settled.alerts, times);
-        self.queue.send(&record).await?;
+        let keep = async {
+            // Another answer can come again under the same id, so it must not stand in the table.
+            if let (Some(answers), Some(_)) = (&self.answers, conclusion.usage()) {
+                answers.keep(&document, now).await;
+            }
+        };
+        let ((), queued) = tokio::join!(keep, self.queue.send(&record));
+        queued?;
         Ok(Ending::Document(Box::new(document)))
     }
 

@@ -1,6 +1,7 @@
 //! The writes to the ledger, the reported usage, and the alerts that are due.
 
 mod documents;
+mod kept;
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -2,13 +2,15 @@
 
 mod document;
 mod dry_run;
+mod queue;
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::document::RequestArgs;
 use self::dry_run::Foreseen;
+use self::queue::Ticket;
 use crate::budget::entries;
 use crate::cli::{Global, Output};
 use crate::failure::Failure;
@@ -23,6 +25,25 @@ pub struct Args {
     /// Only find out what would be decided. Nothing is sent to a model, and nothing is written anywhere
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub queue: QueueArgs,
+    /// Only show the kept answer to an earlier request of --application
+    #[arg(long, value_name = "REQUEST_ID", conflicts_with_all = ["dry_run", "queued"])]
+    pub answer: Option<String>,
+}
+
+/// How a request goes through the request queue.
+#[derive(clap::Args)]
+pub struct QueueArgs {
+    /// Send the request through the request queue, and wait for its answer. It waits for a free budget and a throttled model
+    #[arg(long = "async", conflicts_with = "dry_run")]
+    pub queued: bool,
+    /// With --async: print the request id, and do not wait for the answer
+    #[arg(long, requires = "queued")]
+    pub no_wait: bool,
+    /// With --async: if the budget is used up, wait until it resets
+    #[arg(long, requires = "queued")]
+    pub wait_for_reset: bool,
 }
 
 /// Runs the command.
@@ -30,8 +51,21 @@ pub struct Args {
 /// # Errors
 /// If the request is refused, denied or fails, or AWS cannot be reached.
 pub async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
+    if let Some(request_id) = &args.answer {
+        let ticket = Ticket { application_id: args.request.application(), request_id: request_id.clone() };
+        let answer = queue::answer(&Stack::find(global).await?, &ticket).await?;
+        return shown(&answer, global.output);
+    }
     let document = args.request.document()?;
     let stack = Stack::find(global).await?;
+    if args.queue.queued {
+        let ticket = queue::send(&stack, document, args.queue.wait_for_reset).await?;
+        if args.queue.no_wait {
+            return print(&ticket_text(&ticket, global.output));
+        }
+        let answer = queue::wait(&stack, &ticket).await?;
+        return shown(&answer, global.output);
+    }
     if args.dry_run {
         let foreseen = dry_run::foresee(&stack, &document).await?;
         print(&foreseen_text(&foreseen, global.output))?;
@@ -46,12 +80,32 @@ pub async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     let spinner = progress::spinner("The model answers");
     let answer = stack.start_sync(&document).await;
     spinner.finish_and_clear();
-    let answer = answer?;
-    print(&answer_text(&answer, global.output))?;
-    if text(&answer, "/outcome") == "Succeeded" {
+    shown(&answer?, global.output)
+}
+
+/// Prints an answer.
+///
+/// # Errors
+/// If the answer has no message of the model.
+fn shown(answer: &Value, output: Output) -> Result<(), Failure> {
+    print(&answer_text(answer, output))?;
+    if text(answer, "/outcome") == "Succeeded" {
         return Ok(());
     }
-    Err(Failure::Refused(format!("{} ({})", text(&answer, "/outcome"), text(&answer, "/error/code"))))
+    Err(Failure::Refused(format!("{} ({})", text(answer, "/outcome"), text(answer, "/error/code"))))
+}
+
+/// The name of a request in the queue.
+fn ticket_text(ticket: &Ticket, output: Output) -> String {
+    let Ticket { application_id, request_id } = ticket;
+    match output {
+        Output::Json => format!("{:#}\n", json!({"applicationId": application_id, "requestId": request_id})),
+        Output::Csv => {
+            let columns = ["applicationId", "requestId"].map(Column::text).to_vec();
+            Table { columns, rows: vec![vec![application_id.clone(), request_id.clone()]] }.written(output)
+        }
+        Output::Table => format!("{request_id}\n"),
+    }
 }
 
 /// The answer in the form `output`.
@@ -195,8 +249,6 @@ fn text(value: &Value, pointer: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn answer() -> Value {

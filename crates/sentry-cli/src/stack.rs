@@ -7,13 +7,12 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::Client as DynamoDb;
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use chrono::{DateTime, Utc};
 use fn_lookup_limit::{BudgetTags, LimitsTable};
 use fn_validate_and_tag::{PolicyParameter, ProfilesByTags, Resolver};
 use sentry_domain::Discount;
 use sentry_history::History;
-use sentry_lambda::{Connections, http_client};
+use sentry_lambda::{Connections, http_client, without_sync_prefix};
 use sentry_ledger::Ledger;
 use sentry_models::Catalogue;
 use sentry_profiles::{Directory, Listing, ProfileIndex, SharedProfiles};
@@ -287,7 +286,7 @@ impl Stack {
             .state_machine_arn(self.output("RateLimiterArn")?)
             .input(document.to_string())
             .customize()
-            .mutate_request(without_prefix);
+            .mutate_request(without_sync_prefix);
         let execution = call.send().await.map_err(|error| Failure::of_call(doing, &error))?;
         let output = execution.output().and_then(|output| serde_json::from_str(output).ok());
         output.ok_or_else(|| {
@@ -321,17 +320,6 @@ impl Stack {
 
 fn instant(at: &aws_sdk_cloudformation::primitives::DateTime) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(at.secs(), 0)
-}
-
-/// Removes the prefix `sync-` of the host, which only AWS's own hosts have. It would make an unknown host of another one.
-fn without_prefix(request: &mut HttpRequest) {
-    let uri = request.uri().to_owned();
-    if let Some((scheme, host)) = uri.split_once("://sync-")
-        && !(host.contains(".amazonaws.") || host.contains(".api.aws"))
-    {
-        // The result has a host, so it is valid.
-        let _ = request.set_uri(format!("{scheme}://{host}"));
-    }
 }
 
 async fn config(global: &Global) -> SdkConfig {

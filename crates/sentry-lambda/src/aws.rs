@@ -10,6 +10,7 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
 /// The lifetime of a client's connections after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,4 +56,37 @@ pub fn cause(error: &dyn Error) -> String {
         source = error.source();
     }
     text
+}
+
+/// Removes the prefix `sync-` that `StartSyncExecution` adds to the host. Only AWS's own hosts have it, and it would make
+/// an unknown host of another one.
+pub fn without_sync_prefix(request: &mut HttpRequest) {
+    let uri = request.uri().to_owned();
+    if let Some((scheme, host)) = uri.split_once("://sync-")
+        && !(host.contains(".amazonaws.") || host.contains(".api.aws"))
+    {
+        // The result has a host, so it is valid.
+        let _ = request.set_uri(format!("{scheme}://{host}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_hosts_of_aws_keep_the_prefix() {
+        let cases = [
+            ("http://sync-127.0.0.1:4566/", "http://127.0.0.1:4566/"),
+            ("https://sync-states.us-east-1.amazonaws.com/", "https://sync-states.us-east-1.amazonaws.com/"),
+            ("https://sync-states.us-east-1.api.aws/", "https://sync-states.us-east-1.api.aws/"),
+            ("http://localhost:4566/", "http://localhost:4566/"),
+        ];
+        for (sent, expected) in cases {
+            let mut request = HttpRequest::empty();
+            request.set_uri(sent).unwrap();
+            without_sync_prefix(&mut request);
+            assert_eq!(request.uri(), expected);
+        }
+    }
 }

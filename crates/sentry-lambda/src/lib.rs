@@ -9,7 +9,7 @@ mod start;
 mod warm_up;
 
 #[cfg(feature = "aws")]
-pub use aws::{Connections, aws_config, cause, http_client};
+pub use aws::{Connections, aws_config, cause, http_client, without_sync_prefix};
 #[cfg(feature = "aws")]
 pub use aws_config::SdkConfig;
 pub use env::InvalidSetting;

@@ -57,7 +57,7 @@ const ALONE: [&str; 2] = ["tests/test_hard_budget.py", "tests/test_crash_campaig
 /// Tests that run beside the others, each group on a local AWS of its own, whose functions it may change. Most of their
 /// time they wait: for timeouts, retries, and holds that expire. The groups take about as long as the tests that are in
 /// no group.
-const ASIDE: [Aside; 4] = [
+const ASIDE: [Aside; 5] = [
     Aside {
         label: "Alerts, degrading and ungoverned usage, beside the others (pytest)",
         files: &[
@@ -99,6 +99,15 @@ const ASIDE: [Aside; 4] = [
         files: &["tests/test_models.py", "tests/test_duplicates.py"],
         native: true,
         parameters: &[],
+    },
+    Aside {
+        label: "The request queue, beside the others (pytest)",
+        files: &["tests/test_queue.py"],
+        native: false,
+        parameters: &[
+            "AsyncConcurrency=10",
+            "ReplyQueueArns=arn:aws:sqs:us-east-1:000000000000:cost-sentry-e2e-replies",
+        ],
     },
 ];
 /// Tests that check everything that happened on a local AWS, so they run on each.

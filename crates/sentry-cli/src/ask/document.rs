@@ -92,6 +92,11 @@ impl RequestArgs {
         Ok(document.into())
     }
 
+    /// The application of the request, without a look at --document.
+    pub fn application(&self) -> String {
+        self.application.clone().unwrap_or_else(|| APPLICATION.to_owned())
+    }
+
     fn given_tags(&self) -> impl Iterator<Item = (&str, &str)> {
         let named = [
             ("applicationId", &self.application),

@@ -1,0 +1,64 @@
+//! Keeps answers, so that a client that lost its connection can read the answer that it has paid for.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue::{N, S};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use sentry_contract::answer::FinalAnswer;
+use sentry_contract::request::Tags;
+use sentry_lambda::cause;
+use serde_json::json;
+use tracing::error;
+
+/// The table in which answers are kept.
+#[derive(Debug)]
+pub struct AnswersTable {
+    client: Client,
+    name: String,
+    keep: TimeDelta,
+}
+
+impl AnswersTable {
+    /// The table `name`, in which an answer is kept for `keep`.
+    #[must_use]
+    pub const fn new(client: Client, name: String, keep: TimeDelta) -> Self {
+        Self { client, name, keep }
+    }
+
+    /// Keeps `document`. An error is only logged, because the answer itself reaches the client in any case.
+    pub async fn keep(&self, document: &FinalAnswer, now: DateTime<Utc>) {
+        let tag = |name: &str| document.tags.get(name).unwrap_or_default().to_owned();
+        let text = match serde_json::to_string(document) {
+            Ok(text) => text,
+            Err(problem) => {
+                error!(%problem, "an answer cannot be written, so it is not kept");
+                return;
+            }
+        };
+        let outcome = json!(document.outcome).as_str().unwrap_or_default().to_owned();
+        let put = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key(Tags::APPLICATION_ID, S(tag(Tags::APPLICATION_ID)))
+            .key(Tags::REQUEST_ID, S(tag(Tags::REQUEST_ID)))
+            .update_expression(
+                "SET #state = :done, #answer = :answer, #outcome = :outcome, #updated = :updated, \
+                 #expires = if_not_exists(#queued, :expires)",
+            )
+            // A message of the request queue can come later than a direct caller, and must find its answer.
+            .expression_attribute_names("#queued", "queuedUntil")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#answer", "answer")
+            .expression_attribute_names("#outcome", "outcome")
+            .expression_attribute_names("#updated", "updatedAt")
+            .expression_attribute_names("#expires", "expiresAt")
+            .expression_attribute_values(":done", S("done".to_owned()))
+            .expression_attribute_values(":answer", S(text))
+            .expression_attribute_values(":outcome", S(outcome))
+            .expression_attribute_values(":updated", S(now.to_rfc3339_opts(SecondsFormat::Millis, true)))
+            .expression_attribute_values(":expires", N((now + self.keep).timestamp().to_string()));
+        if let Err(problem) = put.send().await {
+            error!(request_id = tag(Tags::REQUEST_ID), cause = cause(&problem), "an answer is not kept");
+        }
+    }
+}

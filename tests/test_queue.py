@@ -1,0 +1,394 @@
+"""The request queue: an answer for every message, and no request is paid twice. The stack of this test has `AsyncConcurrency`
+and `ReplyQueueArns`.
+"""
+
+import json
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+import pytest
+
+from contract import check_error, check_succeeded
+from sentry_client import CANARY, SOMEBODY, document, unique
+
+pytestmark = pytest.mark.local
+
+PATIENCE_SECONDS = 85
+REPLIES = "cost-sentry-e2e-replies"
+# The messages of the burst, and how many of them the budget allows.
+BURST, AFFORDABLE, TOKENS = 240, 120, 10
+# More than the attempts of one model call.
+FAULTS = 4
+# Functions that die, and the seconds after which their messages come again.
+DEATHS, REDELIVERY_SECONDS = 10, 6
+
+
+class RequestQueue:
+    """A client of the request queue and the answers table."""
+
+    def __init__(self, sentry):
+        self.sentry, self.url = sentry, sentry.outputs["RequestQueueUrl"]
+        resource = sentry.session.resource("dynamodb", endpoint_url=sentry.endpoint)
+        self.answers = resource.Table(sentry.outputs["AnswersTableName"])
+        self.function = sentry.function_name("ServeQueueFunction")
+
+    def send(self, body, **attributes):
+        """Sends a document, or a body as it is. Returns the id of the message."""
+        sent = self.sentry.queues.send_message(
+            QueueUrl=self.url,
+            MessageBody=body if isinstance(body, str) else json.dumps(body),
+            MessageGroupId="support",
+            MessageAttributes=typed(attributes),
+        )
+        return sent["MessageId"]
+
+    def item(self, application, request_id):
+        key = {"applicationId": application, "requestId": request_id}
+        return self.answers.get_item(Key=key, ConsistentRead=True).get("Item")
+
+    def answer(self, application, request_id):
+        """Waits for the end of a request. Returns its answer."""
+        item = until(lambda: self._told(application, request_id), f"{application} {request_id}")
+        answer = json.loads(item["answer"])
+        content = ((answer.get("output") or {}).get("message") or {}).get("content")
+        if isinstance(content, str):
+            self.sentry.answer_texts.append(content)
+        return answer
+
+    def _told(self, application, request_id):
+        item = self.item(application, request_id)
+        return item if item and item["state"] == "done" and "toldAt" in item else None
+
+    def deliver(self, body, message_id, receives=1, **attributes):
+        """Invokes the function with a message, as Lambda's event source mapping does. Returns the ids that it reports."""
+        record = {
+            "messageId": message_id,
+            "receiptHandle": "no-receipt",
+            "body": json.dumps(body),
+            "attributes": {"ApproximateReceiveCount": str(receives), "SentTimestamp": str(int(time.time() * 1000))},
+            "messageAttributes": {
+                name: {"stringValue": value, "dataType": "String"} for name, value in attributes.items()
+            },
+        }
+        event = json.dumps({"Records": [record]})
+        result = self.sentry.functions.invoke(FunctionName=self.function, Payload=event)
+        answer = json.loads(result["Payload"].read())
+        assert "FunctionError" not in result, answer
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+def typed(attributes):
+    return {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+
+
+def until(found, what):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"{what} does not come"
+        time.sleep(0.2)
+    return value
+
+
+def asked(application=SOMEBODY, model="nova-lite", request_id=None, **options):
+    tags = {"applicationId": application, "costCenter": "support"}
+    if request_id is not None:
+        tags["requestId"] = request_id
+    return document(model, tags=tags, **options)
+
+
+@pytest.fixture(scope="module")
+def queue(sentry):
+    if "RequestQueueUrl" not in sentry.outputs:
+        pytest.skip("the stack has AsyncConcurrency=0")
+    queue = RequestQueue(sentry)
+    # The message of a function that dies comes again soon. The local AWS also ends running functions when a test changes
+    # their configuration.
+    name = "VisibilityTimeout"
+    before = sentry.queues.get_queue_attributes(QueueUrl=queue.url, AttributeNames=[name])["Attributes"]
+    sentry.queues.set_queue_attributes(QueueUrl=queue.url, Attributes={name: str(REDELIVERY_SECONDS)})
+    yield queue
+    sentry.queues.set_queue_attributes(QueueUrl=queue.url, Attributes=before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def waiting(sentry, queue):
+    """Requests that wait for a throttled model and for the next minute, while the other tests run."""
+    application, request_id = unique("e2e-minute"), unique("e2e-throttled")
+    sentry.set_limit(f"application#{application}", {"requests": 1}, window="minute")
+    queue.send(asked(request_id=request_id, fault="throttling", times=FAULTS, output_tokens=7))
+    minutes = [queue.send(asked(application), WhenExceeded="wait") for _ in range(2)]
+    return {"throttled": request_id, "application": application, "minutes": minutes}
+
+
+@pytest.fixture(scope="module")
+def events(sentry):
+    """A queue that gets all events of the sentry."""
+    bus, queues = sentry.client("events"), sentry.queues
+    url = queues.create_queue(QueueName=unique("e2e-events"))["QueueUrl"]
+    arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    rule = unique("e2e-finished")
+    bus.put_rule(Name=rule, EventPattern=json.dumps({"source": ["cost-sentry"], "detail-type": ["Request Finished"]}))
+    bus.put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": arn}])
+    yield Reader(sentry, url)
+    bus.remove_targets(Rule=rule, Ids=["queue"])
+    bus.delete_rule(Name=rule)
+    queues.delete_queue(QueueUrl=url)
+
+
+def received(sentry, url):
+    """Receives and deletes up to ten messages."""
+    got = sentry.queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"])
+    for message in got.get("Messages", []):
+        sentry.queues.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return got.get("Messages", [])
+
+
+class Reader:
+    """Reads a queue that several tests use."""
+
+    def __init__(self, sentry, url):
+        self.sentry, self.url, self.messages = sentry, url, []
+
+    def wait_for(self, belongs, what):
+        """Waits for the message for which `belongs` is true. Others stay for other tests."""
+
+        def found():
+            self.messages += received(self.sentry, self.url)
+            return next(filter(belongs, self.messages), None)
+
+        message = until(found, what)
+        self.messages.remove(message)
+        return message
+
+
+def attribute_of(message, name):
+    return message.get("MessageAttributes", {}).get(name, {}).get("StringValue")
+
+
+@pytest.fixture(scope="module")
+def dead_letters(sentry, queue):
+    return Reader(sentry, sentry.outputs["RequestDeadLetterQueueUrl"])
+
+
+def test_answer_arrives_with_an_event_that_has_no_text(sentry, queue, events):
+    sent = asked(parameters={"max_tokens": 50}, output_tokens=12)
+    message_id = queue.send(sent)
+    answer = check_succeeded(queue.answer(SOMEBODY, message_id), None)
+    assert answer["tags"]["requestId"] == message_id
+    item = queue.item(SOMEBODY, message_id)
+    assert 23 * 3600 < int(item["expiresAt"]) - time.time() <= 24 * 3600
+    event = events.wait_for(lambda each: message_id in each["Body"], "the event")["Body"]
+    detail = json.loads(event)["detail"]
+    assert detail == {
+        "applicationId": SOMEBODY,
+        "requestId": message_id,
+        "answersTable": sentry.outputs["AnswersTableName"],
+        "outcome": "Succeeded",
+        "statusCode": 200,
+        "costCenter": "support",
+        "model": answer["model"],
+        "usage": answer["usage"],
+        "cost": answer["cost"],
+    }
+    assert CANARY not in event and answer["output"]["message"]["content"] not in event
+
+
+def test_redelivery_is_answered_once_and_paid_once(sentry, queue):
+    arn, bare = sentry.profile_arn()
+    sent, message_id = asked(model=arn), unique("e2e-message")
+    assert queue.deliver(sent, message_id) == []
+    first = queue.item(SOMEBODY, message_id)
+    for receives in (2, 3):
+        assert queue.deliver(sent, message_id, receives) == []
+    assert queue.item(SOMEBODY, message_id) == first
+    assert sentry.calls(bare) == 1
+
+
+def test_worker_that_dies_after_the_payment_finds_the_answer_of_the_workflow(sentry, queue):
+    """The workflow has kept the answer, before the function could write it."""
+    arn, bare = sentry.profile_arn()
+    message_id, request_id = unique("e2e-message"), unique("e2e-died")
+    sent = asked(model=arn, request_id=request_id)
+    begun = {"state": "running", "firstMessageId": message_id, "version": 1, "interrupted": 0}
+    queue.answers.put_item(Item={"applicationId": SOMEBODY, "requestId": request_id, **begun})
+    paid = check_succeeded(sentry.ask(sent), sent)
+    assert queue.deliver(sent, message_id, 2) == []
+    assert queue.answer(SOMEBODY, request_id) == paid
+    assert sentry.calls(bare) == 1
+
+
+def test_functions_that_die_while_the_model_answers_lose_no_answer_and_pay_once(sentry, queue):
+    """The functions have a second, and the model takes longer. So each function dies in its execution, which goes on."""
+    arn, bare = sentry.profile_arn()
+    with sentry.reconfigured("ServeQueueFunction", timeout=1):
+        ids = [queue.send(asked(model=arn, latency_ms=1500)) for _ in range(DEATHS)]
+        for message_id in ids:
+            answer = check_succeeded(queue.answer(SOMEBODY, message_id), None)
+            asked_at = datetime.fromisoformat(answer["tags"]["timestamp"]).timestamp()
+            told_after = int(queue.item(SOMEBODY, message_id)["toldAt"]) - asked_at
+            # A function that did not die would have told within its second.
+            assert told_after >= REDELIVERY_SECONDS - 3, "the function did not die"
+    assert sentry.calls(bare) == DEATHS
+
+
+def test_worker_that_dies_is_honest_if_the_answer_was_not_kept(sentry, queue):
+    arn, bare = sentry.profile_arn()
+    message_id, request_id = unique("e2e-message"), unique("e2e-lost")
+    sent = asked(model=arn, request_id=request_id)
+    paid = check_succeeded(sentry.ask(sent), sent)
+    begun = {"state": "running", "firstMessageId": message_id, "version": 1, "interrupted": 0}
+    queue.answers.put_item(Item={"applicationId": SOMEBODY, "requestId": request_id, **begun})
+    assert queue.deliver(sent, message_id, 2) == []
+    details = check_error(queue.answer(SOMEBODY, request_id), "DuplicateRequest")
+    assert (details["state"], details["usage"], details["cost"]) == ("settled", paid["usage"], paid["cost"])
+    assert sentry.calls(bare) == 1
+
+
+def test_the_same_document_twice_is_one_request_and_another_document_is_refused(sentry, queue, replies):
+    arn, bare = sentry.profile_arn()
+    request_id = unique("e2e-twice")
+    sent = asked(model=arn, request_id=request_id, latency_ms=300)
+    queue.send(sent, ReplyTo=replies.arn)
+    queue.send(sent, ReplyTo=replies.arn)
+    first, second = sorted(replies.of(request_id, 2), key=lambda answer: "replayed" in answer)
+    assert second == {**first, "replayed": True}
+    queue.send(asked(model=arn, request_id=request_id, content=f"Another text {CANARY}"), ReplyTo=replies.arn)
+    (refused,) = replies.of(request_id, 1)
+    check_error(refused, "DuplicateRequest")
+    assert queue.answer(SOMEBODY, request_id) == first
+    assert sentry.calls(bare) == 1
+
+
+class Replies(Reader):
+    """The reply queue."""
+
+    def __init__(self, sentry):
+        super().__init__(sentry, sentry.queues.create_queue(QueueName=REPLIES)["QueueUrl"])
+        attributes = sentry.queues.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])
+        self.arn = attributes["Attributes"]["QueueArn"]
+
+    def of(self, request_id, number):
+        """Waits for a number of answers to a request."""
+        messages = [
+            self.wait_for(lambda each: attribute_of(each, "requestId") == request_id, f"a reply to {request_id}")
+            for _ in range(number)
+        ]
+        return [json.loads(message["Body"]) for message in messages]
+
+
+@pytest.fixture(scope="module")
+def replies(sentry, queue):
+    queue_of_replies = Replies(sentry)
+    assert queue_of_replies.arn in sentry.parameters["ReplyQueueArns"]
+    yield queue_of_replies
+    sentry.queues.delete_queue(QueueUrl=queue_of_replies.url)
+
+
+def test_reply_goes_to_an_allowed_queue(sentry, queue, replies):
+    message_id = queue.send(asked(), ReplyTo=replies.arn)
+    (reply,) = replies.of(message_id, 1)
+    assert reply == queue.answer(SOMEBODY, message_id)
+
+
+@pytest.mark.parametrize(
+    "attribute, value", [("ReplyTo", "arn:aws:sqs:us-east-1:000000000000:other"), ("WhenExceeded", "x")]
+)
+def test_attribute_that_is_not_allowed_refuses_the_request(sentry, queue, attribute, value):
+    arn, bare = sentry.profile_arn()
+    message_id = queue.send(asked(model=arn), **{attribute: value})
+    details = check_error(queue.answer(SOMEBODY, message_id), "InvalidRequest")
+    assert details["path"] == attribute
+    assert sentry.calls(bare) == 0
+
+
+def test_used_up_budget_and_unacceptable_document_are_answers(sentry, queue):
+    application = unique("e2e-spent")
+    sentry.set_limit(f"application#{application}", {"output": 0})
+    denied = queue.send(asked(application))
+    # No reset helps a request that is larger than its limit.
+    never = queue.send(asked(application), WhenExceeded="wait")
+    invalid = queue.send({**asked(application), "temprature": 1})
+    check_error(queue.answer(application, denied), "BudgetExceeded")
+    check_error(queue.answer(application, never), "BudgetExceeded")
+    assert check_error(queue.answer(application, invalid), "InvalidRequest")["path"] == "temprature"
+
+
+def test_document_over_the_limit_of_step_functions_is_refused(queue):
+    message_id = queue.send(asked(content="x" * 300_000))
+    details = check_error(queue.answer(SOMEBODY, message_id), "InvalidRequest")
+    assert details["path"] == "$"
+
+
+POISON = {
+    "no JSON": (f'{{"model": "{CANARY}', "is not JSON"),
+    "no document": ("[1, 2]", "is not a JSON object"),
+    "no application": (json.dumps({**document(), "tags": {"costCenter": "support"}}), "tags.applicationId"),
+}
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_poison_becomes_a_dead_letter_with_its_reason(queue, dead_letters, name):
+    body, reason = POISON[name]
+    trace = unique("e2e-poison")
+    queue.send(body, Trace=trace)
+    letter = dead_letters.wait_for(lambda each: attribute_of(each, "Trace") == trace, "a dead letter")
+    assert letter["Body"] == body
+    told = attribute_of(letter, "Reason")
+    assert reason in told and CANARY not in told
+
+
+def test_request_whose_function_dies_again_and_again_is_given_up(queue, dead_letters):
+    message_id = unique("e2e-message")
+    begun = {"state": "running", "firstMessageId": message_id, "version": 1, "interrupted": 4}
+    queue.answers.put_item(Item={"applicationId": SOMEBODY, "requestId": message_id, **begun})
+    assert queue.deliver(asked(), message_id, Trace=message_id) == []
+    details = check_error(queue.answer(SOMEBODY, message_id), "LedgerUnavailable", unvalidated=True)
+    assert details == {"reason": "GivenUp"}
+    letter = dead_letters.wait_for(lambda each: attribute_of(each, "Trace") == message_id, "a dead letter")
+    assert "5 attempts" in attribute_of(letter, "Reason")
+
+
+def test_burst_has_one_answer_a_message_and_no_more_than_the_budget(sentry, queue, say):
+    application, (arn, bare) = unique("e2e-burst"), sentry.profile_arn()
+    sentry.set_limit(f"application#{application}", {"output": AFFORDABLE * TOKENS})
+    sent = asked(application, arn, parameters={"max_tokens": TOKENS}, output_tokens=TOKENS)
+    begun = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        ids = list(pool.map(lambda _: queue.send(sent), range(BURST)))
+    answers = {message_id: queue.answer(application, message_id) for message_id in ids}
+    say(f"{BURST} messages were answered in {time.monotonic() - begun:.1f} s")
+    codes = Counter(answer.get("error", {}).get("code", "Succeeded") for answer in answers.values())
+    assert codes == {"Succeeded": AFFORDABLE, "BudgetExceeded": BURST - AFFORDABLE}
+    used = sum(answer["usage"]["outputTokens"] for answer in answers.values() if "usage" in answer)
+    assert sentry.calls(bare) == AFFORDABLE
+    assert sentry.ledger_settled(f"application#{application}") == used == AFFORDABLE * TOKENS
+
+
+def test_request_of_a_throttled_model_comes_again(queue, waiting):
+    answer = check_succeeded(queue.answer(SOMEBODY, waiting["throttled"]), None)
+    assert answer["usage"]["outputTokens"] == 7
+    assert queue.item(SOMEBODY, waiting["throttled"])["version"] >= 2, "the model was asked in two executions"
+
+
+def test_request_that_waits_for_a_reset_is_served_in_the_next_window(queue, waiting):
+    answers = [queue.answer(waiting["application"], message_id) for message_id in waiting["minutes"]]
+    windows = set()
+    for answer in answers:
+        check_succeeded(answer, None)
+        windows |= {entry["window"] for entry in answer["budget"] if "requests" in entry}
+    assert len(windows) == len(answers), windows
+
+
+def test_the_command_sends_to_the_queue_and_shows_the_kept_answer(command):
+    words = ["--model", "nova-lite", "--application", "e2e-ask", "--cost-center", "support", "--max-tokens", "20"]
+    answer = json.loads(command("--output", "json", "ask", "--async", *words, "Hello"))
+    assert (answer["outcome"], answer["tags"]["costCenter"]) == ("Succeeded", "support")
+    request_id = answer["tags"]["requestId"]
+    kept = ["ask", "--answer", request_id, "--application", "e2e-ask"]
+    assert json.loads(command("--output", "json", *kept)) == answer
+    assert request_id in command("ask", "--async", "--request-id", request_id, *words, "Hello", code=4)
+    assert "has no request" in command("ask", "--answer", unique("e2e-none"), code=1)
+    later = json.loads(command("--output", "json", "ask", "--async", "--no-wait", *words, "Hello"))
+    assert later["applicationId"] == "e2e-ask" and later["requestId"] != request_id
