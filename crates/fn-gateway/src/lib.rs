@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+
+mod converse;
+mod ending;
+mod errors;
+mod identity;
+pub mod lambda;
+mod routes;
+mod steps;
+
+pub use routes::{Gateway, router};
+pub use steps::Steps;
