@@ -33,7 +33,7 @@ def main() -> None:
     arguments = parser.parse_args()
     variables = settings(arguments.stack_name, arguments.endpoint)
     sys.stdout.flush()
-    os.execve(  # noqa: S606 - the program is the one that was built
+    os.execve(
         arguments.binary,
         [arguments.binary],
         {**os.environ, **variables, "SENTRY_GATEWAY_LISTEN": arguments.listen},

@@ -21,6 +21,7 @@ def pytest_addoption(parser):
         help="a stack beside it with ModelInvocation=lambda, whose answers those of a native stack are compared with",
     )
     group.addoption("--bedrock-endpoint", help="URL of the Bedrock simulator")
+    group.addoption("--gateway-endpoint", help="URL of the gateway, which runs as a server beside the local AWS")
     group.addoption("--log-dir", help="directory with the logs of the local AWS, searched for prompt and answer texts")
     group.addoption("--region", help="AWS Region of the stack")
     group.addoption("--sentry-command", help="the program `sentry`, of the crate sentry-cli")
