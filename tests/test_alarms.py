@@ -26,6 +26,7 @@ WATCHED = [
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "MetricsDeadLetterQueue"),
     ("AWS/Lambda", "Errors", "SweepHoldsFunction"),
     ("AWS/Lambda", "Errors", "WatchUsageFunction"),
+    ("AWS/Lambda", "Errors", "GatewayFunction"),
     ("AWS/Lambda", "Invocations", "SweepHoldsFunction"),
     ("AWS/States", "ExecutionsFailed", "RateLimiter"),
     ("AWS/States", "ExecutionsTimedOut", "RateLimiter"),
