@@ -52,6 +52,8 @@ struct GuardrailConfig {
     guardrail_identifier: Option<String>,
     guardrail_version: Option<String>,
     trace: Option<String>,
+    /// Only in a request for events. `sync` is the default.
+    stream_processing_mode: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -190,6 +192,9 @@ fn parameters(config: Option<InferenceConfig>) -> BTreeMap<&'static str, Box<Raw
 fn guardrail(config: GuardrailConfig) -> Result<Value, ApiError> {
     if config.trace.is_some_and(|trace| trace != "disabled") {
         return Err(unsupported("guardrailConfig.trace", "only disabled is supported"));
+    }
+    if config.stream_processing_mode.is_some_and(|mode| mode != "sync") {
+        return Err(unsupported("guardrailConfig.streamProcessingMode", "only sync is supported"));
     }
     Ok(json!({"identifier": config.guardrail_identifier, "version": config.guardrail_version}))
 }

@@ -2,16 +2,17 @@
 
 use backon::Retryable;
 use chrono::Utc;
+use fn_invoke_model::Opened;
 use fn_settle::Ending;
 use sentry_contract::answer::FinalAnswer;
 use sentry_contract::states::{
-    Admitted, CancelInput, Ended, Gathered, Invoked, LateSettlement, LimitsFound, MetricsRecord, QueuedTask,
-    ReserveInput, SettleEvent, SettleInput, StepTimes,
+    Admitted, CallFailure, CancelInput, Ended, Gathered, Invoked, LateSettlement, LimitsFound, MetricsRecord,
+    QueuedTask, ReserveInput, SettleEvent, SettleInput, StepTimes,
 };
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_models::adapters::Conclusion;
 use serde_json::json;
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 use tracing::{error, warn};
 
 use crate::steps::{Approved, Steps, again, now};
@@ -25,16 +26,9 @@ impl Steps {
 
     /// The state `Invoke Model`.
     async fn call(&self, approved: &Approved) -> Ended {
-        let Admitted { model, tags, reservation, .. } = &approved.admitted;
-        let event = json!({
-            "model": model,
-            "tags": tags,
-            "maxTokens": reservation.max_tokens,
-            "prompt": approved.prompt,
-        });
-        let invoked = match to_raw_value(&event) {
+        let invoked = match event(approved) {
             Ok(event) => self.invoker.invoke(event).await,
-            Err(_) => return never_called(),
+            Err(failure) => Invoked::Failure(failure),
         };
         match invoked {
             Invoked::Sealed(sealed) => Ended { sealed: Some(*sealed), ..Ended::default() },
@@ -42,6 +36,14 @@ impl Steps {
             // Only the answer to an open prompt.
             Invoked::Answer(_) => Ended::default(),
         }
+    }
+
+    /// The state `Invoke Model`, for an answer in events.
+    ///
+    /// # Errors
+    /// If the model fails before its first event.
+    pub(crate) async fn open(&self, approved: &Approved) -> Result<Opened, Box<CallFailure>> {
+        self.invoker.open(event(approved)?).await
     }
 
     /// The state `Settle`, and `Queue Settlement` and `Read Answer` after it has failed.
@@ -99,9 +101,16 @@ fn late(admitted: &Admitted, conclusion: &Conclusion, document: &FinalAnswer, ti
     MetricsRecord { settlement: Some(settlement), ..record }
 }
 
-/// The end of a call that was never made.
-fn never_called() -> Ended {
-    let error = ErrorBody::new(ErrorCode::ModelUnavailable, "The model could not be called; try again.");
-    let failure = sentry_contract::states::CallFailure { nothing_spent: true, ..error.into() };
-    Ended { failure: Some(failure), ..Ended::default() }
+/// The input of `Invoke Model`.
+///
+/// # Errors
+/// If it cannot be written. Then the model was never called.
+fn event(approved: &Approved) -> Result<Box<RawValue>, Box<CallFailure>> {
+    let Admitted { model, tags, reservation, .. } = &approved.admitted;
+    let max_tokens = reservation.max_tokens;
+    let event = json!({"model": model, "tags": tags, "maxTokens": max_tokens, "prompt": approved.prompt});
+    to_raw_value(&event).map_err(|_| {
+        let error = ErrorBody::new(ErrorCode::ModelUnavailable, "The model could not be called; try again.");
+        Box::new(CallFailure { nothing_spent: true, ..error.into() })
+    })
 }

@@ -37,6 +37,15 @@ impl ApiError {
         Self::new(503, "ServiceUnavailableException", "The key could not be checked; try again.")
     }
 
+    /// The error if the gateway itself fails in the middle of a request. What it held stays until it expires.
+    pub fn unfinished() -> Self {
+        Self::new(
+            500,
+            "InternalServerException",
+            "The gateway could not finish the request; its hold expires by itself.",
+        )
+    }
+
     /// The error for something that the key does not permit.
     pub fn access_denied(message: &str) -> Self {
         Self::new(403, "AccessDeniedException", message)

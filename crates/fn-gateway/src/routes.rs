@@ -23,6 +23,7 @@ use crate::converse::{self, facts};
 use crate::errors::{ApiError, header_value};
 use crate::identity::{given_tags, identify, tags};
 use crate::steps::{Decided, Steps};
+use crate::stream;
 
 /// Largest body, in bytes: that of a function URL. A document of the sentry is smaller (262,144 bytes).
 const MAX_BODY_BYTES: usize = 6 * 1_048_576;
@@ -64,6 +65,10 @@ async fn model(
         Some((model, "converse")) => {
             converse(gateway, key, &model, &headers, &body).await.unwrap_or_else(IntoResponse::into_response)
         }
+        Some((model, "converse-stream")) => match read(&key, &model, &headers, &body) {
+            Ok(document) => stream::respond(gateway, key, document).await.unwrap_or_else(IntoResponse::into_response),
+            Err(error) => error.into_response(),
+        },
         _ => ApiError::unknown_path().into_response(),
     }
 }
@@ -92,11 +97,7 @@ async fn converse(
             Decided::ModelNotAllowed(model) => Err(not_allowed(&model)),
         }
     });
-    let answer = task.await.map_err(|_| {
-        let error =
-            ErrorBody::new(ErrorCode::LedgerUnavailable, "The gateway could not finish the request; try again.");
-        ApiError::of_answer(&FinalAnswer::refused(Default::default(), None, error.clone(), Vec::new()), &error)
-    })??;
+    let answer = task.await.map_err(|_| ApiError::unfinished())??;
     let latency = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let Some(output) = &answer.output else { return Err(refusal(&answer)) };
     let mut response = Json(converse::response(output, answer.usage.as_ref(), latency)).into_response();
@@ -114,12 +115,12 @@ fn read(key: &KeyRecord, model: &str, headers: &HeaderMap, body: &[u8]) -> Resul
     converse::document(model, body, &tags(key, given)?)
 }
 
-fn not_allowed(model: &str) -> ApiError {
+pub fn not_allowed(model: &str) -> ApiError {
     ApiError::access_denied(&format!("The key may not use the model {model}."))
 }
 
 /// The error of an answer without an output.
-fn refusal(answer: &FinalAnswer) -> ApiError {
+pub fn refusal(answer: &FinalAnswer) -> ApiError {
     let unknown = || ErrorBody::new(ErrorCode::LedgerUnavailable, "The request has no answer; try again.");
     ApiError::of_answer(answer, &answer.error.clone().unwrap_or_else(unknown))
 }

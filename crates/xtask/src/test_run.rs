@@ -72,7 +72,13 @@ const ASIDE: [Aside; 4] = [
     },
     Aside {
         label: "Outages, crashes at each step, scopes and the gateway, beside the others (pytest)",
-        files: &["tests/test_outages.py", "tests/test_crash_steps.py", "tests/test_scopes.py", "tests/test_gateway.py"],
+        files: &[
+            "tests/test_outages.py",
+            "tests/test_crash_steps.py",
+            "tests/test_scopes.py",
+            "tests/test_gateway.py",
+            "tests/test_gateway_stream.py",
+        ],
         native: false,
         parameters: &["Gateway=on"],
     },
