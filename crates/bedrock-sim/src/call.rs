@@ -52,7 +52,7 @@ pub async fn converse(
     }
 }
 
-/// Handles `POST /model/{modelId}/converse-stream`, ConverseStream.
+/// Handles `POST /model/{modelId}/converse-stream`, `ConverseStream`.
 pub async fn converse_stream(
     State(sim): State<Arc<Sim>>,
     ConnectInfo(connection): ConnectInfo<Connection>,

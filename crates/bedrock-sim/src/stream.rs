@@ -1,4 +1,4 @@
-//! ConverseStream: the answer of Converse in events.
+//! `ConverseStream`: the answer of Converse in events.
 //!
 //! Source of the events: shape `ConverseStreamOutput` of the service model (botocore 1.44.8).
 

@@ -7,7 +7,7 @@ use fn_settle::Ending;
 use sentry_contract::answer::FinalAnswer;
 use sentry_contract::states::{
     Admitted, CallFailure, CancelInput, Ended, Gathered, Invoked, LateSettlement, LimitsFound, MetricsRecord,
-    QueuedTask, ReserveInput, SettleEvent, SettleInput, StepTimes,
+    QueuedTask, RequestLimits, ReserveInput, SettleEvent, SettleInput, StepTimes,
 };
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_models::adapters::Conclusion;
@@ -15,7 +15,7 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use tracing::{error, warn};
 
-use crate::steps::{Approved, Steps, again, now};
+use crate::steps::{Approved, Steps, again};
 
 impl Steps {
     /// Calls the model and settles. Returns the final document.
@@ -48,7 +48,7 @@ impl Steps {
 
     /// The state `Settle`, and `Queue Settlement` and `Read Answer` after it has failed.
     pub(crate) async fn settle(&self, admitted: Admitted, ended: Ended, times: StepTimes) -> FinalAnswer {
-        let times = StepTimes { ended: now(), ..times };
+        let times = StepTimes { ended: Some(Utc::now()), ..times };
         let input = || SettleInput { admitted: admitted.clone(), ended: ended.clone(), times };
         let settled = (|| self.settler.settle(SettleEvent::Settle(Box::new(input())), Utc::now())).retry(again()).await;
         match settled {
@@ -64,7 +64,7 @@ impl Steps {
     async fn settle_later(&self, admitted: &Admitted, ended: Ended, times: StepTimes) -> FinalAnswer {
         let conclusion = Conclusion::of(ended, &admitted.model, std::time::Duration::ZERO);
         let document = conclusion.document(admitted, Vec::new());
-        let record = late(admitted, &conclusion, &document, StepTimes { queued: now(), ..times });
+        let record = late(admitted, &conclusion, &document, StepTimes { queued: Some(Utc::now()), ..times });
         if let Err(failure) = (|| self.queue.send(&record)).retry(again()).await {
             error!(cause = %failure, "a settlement could not be queued; the hold stays until it expires");
         }
@@ -75,7 +75,7 @@ impl Steps {
     pub(crate) async fn cancel(&self, input: &ReserveInput) {
         let limits = match &input.gathered.1 {
             Gathered::Available(LimitsFound::Found { limits }) => *limits.clone(),
-            _ => Default::default(),
+            _ => RequestLimits::default(),
         };
         let (request_key, execution_id) = (input.request.request_key.clone(), input.execution_id.clone());
         let cancel = CancelInput { request_key, execution_id, limits };

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use backon::{ConstantBuilder, Retryable};
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use fn_count_tokens::TokenCounter;
 use fn_fetch_usage::UsageSource;
 use fn_invoke_model::Invoker;
@@ -125,10 +125,13 @@ impl Steps {
                 Validated::Refused { answer, .. } => return Err(answer),
                 Validated::Valid { request, prompt, .. } => (*request, prompt),
             };
-        if !self.allows(key, &request).await.unwrap_or(false) {
-            let message = "The key may not use this model.";
-            let error = ErrorBody::new(ErrorCode::UnknownModel, message);
-            return Err(Box::new(FinalAnswer::refused(request.tags, None, error, Vec::new())));
+        match self.allows(key, &request).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let error = ErrorBody::new(ErrorCode::UnknownModel, "The key may not use this model.");
+                return Err(Box::new(FinalAnswer::refused(request.tags, None, error, Vec::new())));
+            }
+            Err(failure) => return Err(Box::new(unavailable(&request, failure.name()))),
         }
         let input = self.gathered(request, &prompt).await;
         match self.reserver.preview(input.clone(), now).await {
@@ -233,9 +236,4 @@ fn no_decision(input: &ReserveInput, times: StepTimes) -> MetricsRecord {
         budget: Vec::new(),
         times,
     }
-}
-
-/// The moment at which a step ended.
-pub(crate) fn now() -> Option<DateTime<Utc>> {
-    Some(Utc::now())
 }

@@ -166,10 +166,10 @@ async fn disable(global: &Global, id: &str) -> Result<(), Failure> {
         return Ok(());
     }
     confirm(global, &format!("Disable the key {short} of {}? Its next request is refused.", key.application_id))?;
-    match table.disable(&key.hash).await.map_err(|error| unreachable(&error))? {
-        true => Ok(()),
-        false => Err(Failure::Conflict(format!("the key {short} was deleted meanwhile"))),
+    if table.disable(&key.hash).await.map_err(|error| unreachable(&error))? {
+        return Ok(());
     }
+    Err(Failure::Conflict(format!("the key {short} was deleted meanwhile")))
 }
 
 async fn remove(global: &Global, id: &str) -> Result<(), Failure> {

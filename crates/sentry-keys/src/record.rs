@@ -178,7 +178,8 @@ mod tests {
             (COST_CENTER, AttributeValue::N("7".into())),
         ];
         for (attribute, value) in wrong {
-            let item = Item::from_iter(record().item().into_iter().chain([(attribute.to_owned(), value)]));
+            let mut item = record().item();
+            item.insert(attribute.to_owned(), value);
             assert_eq!(KeyRecord::read(&item), Err(InvalidRecord { attribute }));
         }
         for attribute in [HASH, APPLICATION_ID, ENABLED] {

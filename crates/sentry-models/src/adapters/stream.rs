@@ -1,4 +1,4 @@
-//! Calls to Bedrock whose answer arrives in events (ConverseStream).
+//! Calls to Bedrock whose answer arrives in events (`ConverseStream`).
 //!
 //! The events keep Bedrock's names and fields. [`Tally`] reads what the settlement needs while they pass: the reason
 //! of the end and the usage. No text is kept.
