@@ -140,6 +140,20 @@ def test_an_expired_key_is_refused(client, sentry):
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 401
 
 
+def test_keys_are_shown_in_every_form_and_a_wrong_option_is_refused(client, command):
+    caller = client("--models", "nova-lite,claude-haiku-4-5", "--user", "jo", "--environment", "test")
+    shown = command.on_a_terminal("keys", "list")
+    assert all(len(line) <= 80 for line in shown.splitlines()), shown
+    header, *rows = command("keys", "list", "--output", "csv").splitlines()
+    assert header.split(",")[:3] == ["id", "application", "costCenter"] and any(caller.center in row for row in rows)
+    assert caller.center in command("keys", "list")
+    create = ("keys", "create", "--application", "a", "--cost-center")
+    assert "--cost-center" in command(*create, " b", code=2)
+    command(*create, "b", "--expires", "soon", code=2)
+    assert "digits" in command("keys", "rm", "--yes", "12", code=2)
+    assert "no key" in command("keys", "disable", "--yes", "0123456", code=1)
+
+
 def test_a_caller_sees_its_own_budgets(sentry, client, url):
     caller = client()
     scope = limited(sentry, caller, 1000)

@@ -130,7 +130,7 @@ def test_a_stream_that_breaks_off_at_an_event_keeps_its_hold(sentry, client, fau
     """Nobody knows what Bedrock bills for it, so the hold stays until it expires."""
     caller = client()
     scope = budget(sentry, caller)
-    read = []
+    read: list[dict] = []
     stream = opened(caller, text(output_tokens=9, chunk_words=3, **{fault: event}))
     with pytest.raises(EventStreamError) as raised:
         consume(stream, read)
