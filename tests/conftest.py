@@ -1,10 +1,12 @@
 """Command-line options, and the stack that all end-to-end tests use."""
 
+import json
 import os
 
 import pytest
 
-from sentry_client import PLENTY, Sentry
+from gateway_client import Client
+from sentry_client import PLENTY, Sentry, unique
 from sentry_command import Command
 
 os.environ.setdefault("AWS_DISABLE_HOST_PREFIX_INJECTION", "true")
@@ -21,6 +23,7 @@ def pytest_addoption(parser):
         help="a stack beside it with ModelInvocation=lambda, whose answers those of a native stack are compared with",
     )
     group.addoption("--bedrock-endpoint", help="URL of the Bedrock simulator")
+    group.addoption("--gateway-endpoint", help="URL of the gateway, which runs as a server beside the local AWS")
     group.addoption("--log-dir", help="directory with the logs of the local AWS, searched for prompt and answer texts")
     group.addoption("--region", help="AWS Region of the stack")
     group.addoption("--sentry-command", help="the program `sentry`, of the crate sentry-cli")
@@ -86,6 +89,31 @@ def command(sentry, request):
     services = ["AWS_ENDPOINT_URL_BEDROCK", "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API"]
     variables = dict.fromkeys(services, simulator) if simulator else {}
     return Command(program, sentry.stack_name, sentry.endpoint, sentry.region, variables)
+
+
+@pytest.fixture(scope="session")
+def url(request, sentry):
+    """The URL of the gateway."""
+    endpoint = request.config.getoption("--gateway-endpoint")
+    if endpoint is None:
+        pytest.skip("no --gateway-endpoint; the stack needs Gateway=on")
+    return endpoint
+
+
+@pytest.fixture(scope="session")
+def client(url, command):
+    """Returns a function that makes a client with a new key, by default of a new cost center."""
+
+    def make(*options, center=None):
+        center = center or unique("gateway")
+        made = json.loads(
+            command(
+                "keys", "create", "--application", "e2e-gateway", "--cost-center", center, "--output", "json", *options
+            )
+        )
+        return Client(url, center, made["key"])
+
+    return make
 
 
 @pytest.fixture

@@ -92,6 +92,7 @@ CAUSES = {
     "ProfileListAlarm": Cause(metric(SENTRY, "ProfileListAge"), None, 0),
     "SweepHoldsAlarm": Cause(of_function("Errors", "SweepHoldsFunction"), 1, 0),
     "WatchUsageAlarm": Cause(of_function("Errors", "WatchUsageFunction"), 1, 0),
+    "GatewayErrorsAlarm": Cause(of_function("Errors", "GatewayFunction"), 1, 0),
     "RateLimiterFailedAlarm": Cause(of_workflow("ExecutionsFailed"), 1, 0),
     "RateLimiterTimedOutAlarm": Cause(of_workflow("ExecutionsTimedOut"), 1, 0),
     "RateLimiterThrottledAlarm": Cause(of_workflow("ExecutionThrottled"), 1, 0),

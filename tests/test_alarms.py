@@ -27,6 +27,7 @@ WATCHED = [
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "RequestDeadLetterQueue"),
     ("AWS/Lambda", "Errors", "SweepHoldsFunction"),
     ("AWS/Lambda", "Errors", "WatchUsageFunction"),
+    ("AWS/Lambda", "Errors", "GatewayFunction"),
     ("AWS/Lambda", "Invocations", "SweepHoldsFunction"),
     ("AWS/States", "ExecutionsFailed", "RateLimiter"),
     ("AWS/States", "ExecutionsTimedOut", "RateLimiter"),

@@ -106,9 +106,10 @@ def test_the_budget_action_denies_models_to_everyone_but_the_sentry(action):
 
 def test_the_sentry_keeps_its_access():
     """Attached to a role of the sentry by mistake, the policy would deny nothing."""
-    _, (*always, router) = RESOURCES["BillingStack"]["Properties"]["Parameters"]["AllowedRoleArns"]["Fn::Join"]
+    _, (*always, router, gateway) = RESOURCES["BillingStack"]["Properties"]["Parameters"]["AllowedRoleArns"]["Fn::Join"]
     assert always == [{"Fn::GetAtt": [name, "Arn"]} for name in ("InvokeModelRole", "RateLimiterRole")]
     assert router == {"Fn::If": ["HasRouter", {"Fn::GetAtt": ["ModelRouterRole", "Arn"]}, {"Ref": "AWS::NoValue"}]}
+    assert gateway == {"Fn::If": ["HasGateway", {"Fn::GetAtt": ["GatewayRole", "Arn"]}, {"Ref": "AWS::NoValue"}]}
 
 
 def test_the_role_of_the_budget_action_can_attach_only_the_denial():

@@ -98,6 +98,25 @@ A_FUNCTION_MAY = {
         "dynamodb:DeleteItem",
         "sqs:SendMessage",
     },
+    # All steps of a request in one process.
+    "GatewayFunction": {
+        "dynamodb:GetItem",
+        "dynamodb:BatchGetItem",
+        "dynamodb:UpdateItem",
+        "dynamodb:PutItem",
+        "dynamodb:DeleteItem",
+        "dynamodb:Query",
+        "sqs:SendMessage",
+        "cloudwatch:GetMetricData",
+        "bedrock:GetInferenceProfile",
+        "bedrock:CountTokens",
+        "bedrock:InvokeModel",
+        "bedrock:InvokeModelWithResponseStream",
+        "bedrock:ApplyGuardrail",
+        # Only with ProfilePolicy.
+        "bedrock:ListInferenceProfiles",
+        "tag:GetResources",
+    },
     "EmitMetricsFunction": {
         "cloudwatch:PutMetricData",
         "dynamodb:UpdateItem",
@@ -148,9 +167,10 @@ A_FUNCTION_MAY = {
         "dynamodb:UpdateItem",
     },
 }
-# No state runs these functions. The queues and the schedule start them.
+# No state runs these functions. The queues, the schedules and the function URL start them.
 WITHOUT_STATE = {
     "EmitMetricsFunction",
+    "GatewayFunction",
     "IndexProfilesFunction",
     "ServeQueueFunction",
     "SweepHoldsFunction",
@@ -182,6 +202,7 @@ CONTRACT_PARAMETERS = {
     "ModelInvocation": "lambda",
     "InvokeConcurrency": 0,
     "HistoryDays": 400,
+    "Gateway": "off",
     "Observability": "basic",
     "AlertEmail": "",
     "MonthlyBudgetUsd": 0,
@@ -452,6 +473,30 @@ def test_log_retention_can_be_chosen():
     assert "LogRetentionDays" in TEMPLATE["Parameters"]
 
 
+def test_a_stack_without_a_gateway_has_nothing_of_it():
+    of_gateway = {name for name, body in RESOURCES.items() if body.get("Condition") == "HasGateway"}
+    names = {"GatewayFunction", "GatewayRole", "GatewayLogGroup", "GatewayErrorsAlarm", "KeysTable"}
+    assert of_gateway == names and TEMPLATE["Conditions"]["HasGateway"] == {"Fn::Equals": [{"Ref": "Gateway"}, "on"]}
+    for output in ("GatewayUrl", "KeysTableName"):
+        assert TEMPLATE["Outputs"][output]["Condition"] == "HasGateway"
+    assert set(TEMPLATE["Parameters"]["Gateway"]["AllowedValues"]) == {"on", "off"}
+
+
+def test_gateway_streams_checks_keys_itself_and_ends_before_its_holds_expire():
+    function = with_globals("GatewayFunction")
+    assert function["FunctionUrlConfig"] == {"AuthType": "NONE", "InvokeMode": "RESPONSE_STREAM"}
+    parameters = TEMPLATE["Parameters"]
+    assert parameters["ModelTimeoutSeconds"]["MaxValue"] < function["Timeout"] < parameters["HoldSeconds"]["MinValue"]
+
+
+def test_gateway_has_the_settings_of_the_functions_whose_steps_it_does():
+    own = with_globals("GatewayFunction")["Environment"]["Variables"]
+    steps = ["ValidateAndTag", "FetchUsage", "LookupLimit", "Reserve", "InvokeModel", "Settle"]
+    for step in steps:
+        for name, value in with_globals(f"{step}Function")["Environment"]["Variables"].items():
+            assert own[name] == value, f"{name} of {step}"
+
+
 def test_every_parameter_is_used():
     def mentioned(node):
         if isinstance(node, dict):
@@ -554,7 +599,10 @@ def test_step_functions_may_call_models_only_where_it_does():
         ROLES["InvokeModelRole"]["Policies"][0]["PolicyDocument"]
     )
     assert actions_of("CallBedrockPolicy") == {"bedrock:InvokeModel", "bedrock:ApplyGuardrail"}
-    assert [role for role in ROLES if "bedrock:InvokeModel" in actions_of(role)] == ["InvokeModelRole"]
+    assert [role for role in ROLES if "bedrock:InvokeModel" in actions_of(role)] == [
+        "InvokeModelRole",
+        "GatewayRole",
+    ]
 
 
 def test_guardrails_are_the_accounts_own_and_may_work_in_other_regions():
@@ -576,6 +624,7 @@ def test_guardrails_are_the_accounts_own_and_may_work_in_other_regions():
     ]
     assert {name: resources for name, resources in found.items() if resources} == {
         "InvokeModelRole": expected,
+        "GatewayRole": expected,
         "CallBedrockPolicy": expected,
     }
 
@@ -752,6 +801,7 @@ def test_usage_history_is_written_by_the_queues_function_and_read_by_reserve():
     assert found == {
         "EmitMetricsRole": {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:GetItem"},
         "ReserveRole": {"dynamodb:Query"},
+        "GatewayRole": {"dynamodb:Query"},
         "SweepHoldsRole": {"dynamodb:Query", "dynamodb:UpdateItem", "dynamodb:DeleteItem"},
         "WatchUsageRole": {"dynamodb:Query", "dynamodb:UpdateItem"},
     }

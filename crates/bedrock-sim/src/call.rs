@@ -24,7 +24,7 @@ use crate::{
     recorder::Spent,
     reply::{self, Reply},
     state::Sim,
-    tools,
+    stream, tools,
 };
 
 /// A valid call that is not answered yet.
@@ -48,6 +48,20 @@ pub async fn converse(
     sim.count_call(&model_id);
     match read(&sim, model_id, &body) {
         Ok(call) => call.answer(&sim, &connection).await.unwrap_or_else(IntoResponse::into_response),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Handles `POST /model/{modelId}/converse-stream`, `ConverseStream`.
+pub async fn converse_stream(
+    State(sim): State<Arc<Sim>>,
+    ConnectInfo(connection): ConnectInfo<Connection>,
+    Path(model_id): Path<String>,
+    body: Bytes,
+) -> Response {
+    sim.count_call(&model_id);
+    match read(&sim, model_id, &body) {
+        Ok(call) => call.stream(&sim, &connection).await.unwrap_or_else(IntoResponse::into_response),
         Err(error) => error.into_response(),
     }
 }
@@ -103,6 +117,18 @@ impl Call {
                 Ok(self.having_spent(&reply, self.respond(&reply)))
             }
         }
+    }
+
+    /// The answer in events. The latency of the call is the time before the first event. Faults other than missing counts
+    /// and empty texts come before it, as in Converse.
+    async fn stream(self, sim: &Sim, connection: &Connection) -> Result<Response, ApiError> {
+        match self.directives.fault {
+            None | Some(Fault::Empty | Fault::MissingUsage) => {}
+            Some(_) => return self.answer(sim, connection).await,
+        }
+        let reply = self.reply(sim).await?;
+        let events = stream::events(&reply, self.prompt.service_tier.as_deref(), self.directives.chunk_words);
+        Ok(stream::respond(events, &self.directives))
     }
 
     /// Writes the reply, waits for the latency, and schedules the metrics.

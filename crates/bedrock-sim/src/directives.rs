@@ -66,6 +66,14 @@ pub struct Directives {
     pub stop_reason: Option<String>,
     /// Name of the tool that the model asks for.
     pub tool: Option<String>,
+    /// Number of words in each event of a stream.
+    pub chunk_words: Option<u64>,
+    /// Pause before each event of a stream after the first, in milliseconds.
+    pub chunk_delay_ms: Option<u64>,
+    /// Number of events after which the connection of a stream is lost.
+    pub cut_after: Option<u64>,
+    /// Number of events after which a stream ends with an exception.
+    pub fail_after: Option<u64>,
 }
 
 impl Directives {
@@ -110,6 +118,10 @@ impl Directives {
             "tool" => self.tool = Some(value.to_owned()),
             "stop-reason" => self.stop_reason = Some(value.to_owned()),
             "error-text" => self.error_text = Some(value.to_owned()),
+            "chunk-words" => self.chunk_words = Some(number(word, value, MAX_TOKENS)?),
+            "chunk-delay-ms" => self.chunk_delay_ms = Some(number(word, value, MAX_TOKENS)?),
+            "cut-after" => self.cut_after = Some(number(word, value, MAX_TOKENS)?),
+            "fail-after" => self.fail_after = Some(number(word, value, MAX_TOKENS)?),
             "times" => self.times = Some(number(word, value, u64::MAX)?),
             "input-tokens" => self.input_tokens = Some(number(word, value, MAX_TOKENS)?),
             "output-tokens" => self.output_tokens = Some(number(word, value, MAX_TOKENS)?),
@@ -156,7 +168,7 @@ mod tests {
     #[test]
     fn figures_of_several_directives_are_combined() {
         let text = "a [[sim output-tokens=143 input-tokens=21 cache-read=5]] b [[sim cache-write=7 cache-write-1h=9 reasoning-form=redacted latency-ms=300\n\
-                    output-bytes=200000 stop-reason=end_turn tool=find fault=throttling error-text=MARKER count-tokens=hang]]";
+                    output-bytes=200000 stop-reason=end_turn tool=find fault=throttling error-text=MARKER count-tokens=hang chunk-words=3 chunk-delay-ms=20 cut-after=4 fail-after=5]]";
         let expected = Directives {
             fault: Some(Fault::Exception(Exception::Throttling)),
             error_text: Some("MARKER".to_owned()),
@@ -174,6 +186,10 @@ mod tests {
             output_bytes: Some(200_000),
             stop_reason: Some("end_turn".to_owned()),
             tool: Some("find".to_owned()),
+            chunk_words: Some(3),
+            chunk_delay_ms: Some(20),
+            cut_after: Some(4),
+            fail_after: Some(5),
         };
         assert_eq!(Directives::parse(text).unwrap(), expected);
     }

@@ -31,6 +31,7 @@ mod schema;
 mod server;
 mod signature;
 mod state;
+mod stream;
 mod tagging;
 mod thinking;
 mod tokens;

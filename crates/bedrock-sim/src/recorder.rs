@@ -90,6 +90,10 @@ impl Message {
     }
 }
 
+/// Marks a response whose body is a stream of events.
+#[derive(Clone, Copy)]
+pub struct Streamed;
+
 /// Records the last exchanges, up to a maximum number.
 pub struct Recorder {
     most: usize,
@@ -148,6 +152,10 @@ pub async fn record(State(recorder): State<Arc<Recorder>>, request: Request, nex
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str()).to_owned();
     let number = recorder.begin(parts.method.to_string(), path, Message::new(&parts.headers, &body));
     let (parts, body) = next.run(Request::from_parts(parts, Body::from(body))).await.into_parts();
+    if parts.extensions.get::<Streamed>().is_some() {
+        // A stream reaches its reader as it comes. Its exchange has no answer.
+        return Response::from_parts(parts, body);
+    }
     let Ok(body) = to_bytes(body, usize::MAX).await else { return Response::default() };
     recorder.end(number, parts.status, Message::new(&parts.headers, &body), &parts.extensions);
     Response::from_parts(parts, Body::from(body))

@@ -86,6 +86,7 @@ fn router(sim: Arc<Sim>) -> Router {
     let exchanges = get(recorder::exchanges).with_state(Arc::clone(&sim.recorder));
     Router::new()
         .route("/model/{model_id}/converse", post(call::converse))
+        .route("/model/{model_id}/converse-stream", post(call::converse_stream))
         .route("/model/{model_id}/count-tokens", post(count_tokens::count_tokens))
         .merge(profiles)
         .route("/_sim/health", get(controls::health))

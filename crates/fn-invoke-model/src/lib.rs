@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod client;
+mod stream;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use sentry_models::adapters::{self, ModelFailure, Received, Reply, answer, faile
 use serde_json::value::RawValue;
 
 pub use client::client;
+pub use stream::Opened;
 
 /// Calls models and reads their answers.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sentry_report::{Grouping, Month};
 
-use crate::{ask, budget, completions, limits, models, profiles, prove, stop};
+use crate::{ask, budget, completions, keys, limits, models, profiles, prove, stop};
 
 /// Asks, limits, budgets, profiles, models, and reports of a cost sentry
 #[derive(Parser)]
@@ -81,6 +81,9 @@ pub enum Task {
     /// Show, add, and check the models that can be called, with their prices
     #[command(subcommand)]
     Models(models::Task),
+    /// Create, show and turn off the keys of the gateway's clients
+    #[command(subcommand)]
+    Keys(keys::Task),
     /// Write the report of a month: spend, budgets, forecast, and why the bill differs
     Report(ReportArgs),
     /// Show the usage of a scope by day, or of all values of a tag

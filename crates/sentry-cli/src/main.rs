@@ -10,6 +10,7 @@ mod confirm;
 mod cost_explorer;
 mod expression;
 mod failure;
+mod keys;
 mod limits;
 mod models;
 mod output;
@@ -51,6 +52,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Task::Budget(args) => budget::run(&cli.global, args).await,
         Task::Prove(args) => prove::run(&cli.global, args).await,
         Task::Profiles(task) => profiles::run(&cli.global, task).await,
+        Task::Keys(task) => keys::run(&cli.global, task).await,
         Task::Models(task) => models::run(&cli.global, task).await,
         Task::Report(args) => report::run(&cli.global, args).await,
         Task::Usage(args) => usage::run(&cli.global, args).await,

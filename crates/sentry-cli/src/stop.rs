@@ -186,7 +186,7 @@ fn raisable<'t>(scope: &str, target: &'t Target) -> Result<&'t str, Failure> {
 }
 
 /// Parses the end of a raise.
-fn moment(given: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Failure> {
+pub fn moment(given: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Failure> {
     let midnight = |day: NaiveDate| day.and_hms_opt(0, 0, 0).map(|midnight| midnight.and_utc());
     let parsed = if given == "tomorrow" {
         now.date_naive().succ_opt().and_then(midnight)

@@ -14,6 +14,6 @@ pub use aws::{Connections, aws_config, cause, http_client, without_sync_prefix};
 pub use aws_config::SdkConfig;
 pub use env::InvalidSetting;
 pub use failure::Failure;
-pub use start::{StartError, run};
+pub use start::{StartError, run, start_logging};
 #[cfg(feature = "aws")]
 pub use warm_up::{Greeting, warm_up};

@@ -45,14 +45,7 @@ where
     F: Fn(I) -> A,
     A: Future<Output = Result<O, Failure>>,
 {
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_target(false)
-        .with_writer(std::io::stderr)
-        .with_max_level(env::log_level())
-        .init();
+    start_logging();
     let handler = &handler;
     let service = service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
         let request_id = event.context.request_id;
@@ -63,6 +56,18 @@ where
         answer.inspect_err(|failure| error!(request_id, error_type = failure.name(), "{failure}"))
     });
     lambda_runtime::Runtime::new(service).run().await.map_err(StartError::Runtime)
+}
+
+/// Starts logging: one JSON line an event, on standard error. [`run`] does it by itself.
+pub fn start_logging() {
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .with_max_level(env::log_level())
+        .init();
 }
 
 /// Parses an event. The error has the position but never the text, because the text may be a prompt.

@@ -9,7 +9,7 @@ use crate::environment;
 use crate::network::{free_port, is_healthy, is_taken, local_url};
 use crate::processes::Process;
 use crate::python_env::{Purpose, PythonEnv};
-use crate::state::{Simulator, State};
+use crate::state::{Gateway, Simulator, State};
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
@@ -21,6 +21,9 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(100);
 const ENGINE_HEALTH: &str = "/_ministack/health";
+const GATEWAY_HEALTH: &str = "/healthz";
+/// The output of a stack that has a gateway.
+const GATEWAY_OUTPUT: &str = "GatewayUrl";
 const SIMULATOR_HEALTH: &str = "/_sim/health";
 
 /// Options for the start of a local AWS.
@@ -114,7 +117,7 @@ fn start_and_deploy(
     std::fs::create_dir_all(workspace.port_folder(port))?;
     let mut state = match existing {
         Some(state) => state,
-        None => State { port, bedrock_endpoint: String::new(), simulator: None, engine: None },
+        None => State { port, bedrock_endpoint: String::new(), simulator: None, engine: None, gateway: None },
     };
     match &options.local.bedrock_endpoint {
         Some(endpoint) => state.bedrock_endpoint.clone_from(endpoint),
@@ -124,6 +127,7 @@ fn start_and_deploy(
         start_engine(workspace, options, python, &mut state)?;
     }
     let outputs = deploy(workspace, options, python, binaries, port)?;
+    restart_gateway(workspace, options, python, binaries, &mut state, outputs.contains_key(GATEWAY_OUTPUT))?;
     Ok((state, outputs))
 }
 
@@ -190,6 +194,42 @@ fn start_engine(workspace: &Workspace, options: &Options, python: &PythonEnv, st
     state.save(workspace)?;
     wait_for(&process, state.port, ENGINE_HEALTH, &log)?;
     step.done_with(&local_url(state.port));
+    Ok(())
+}
+
+/// Stops the gateway's server of an earlier deployment. If the stack has a gateway, starts it with its new settings.
+fn restart_gateway(
+    workspace: &Workspace,
+    options: &Options,
+    python: &PythonEnv,
+    binaries: &Path,
+    state: &mut State,
+    wanted: bool,
+) -> Result<()> {
+    let old = state.gateway.take();
+    if let Some(old) = &old {
+        old.process.stop()?;
+        state.save(workspace)?;
+    }
+    if !wanted {
+        return Ok(());
+    }
+    let step = Step::start("Start the gateway");
+    let port = old.map_or_else(free_port, |old| Ok(old.port))?;
+    let mut command = python.script(workspace, "gateway.py");
+    environment::isolate(&mut command, state.port);
+    move_clock(&mut command, options);
+    for name in ["BEDROCK_RUNTIME", "BEDROCK", "RESOURCE_GROUPS_TAGGING_API"] {
+        command.env(format!("AWS_ENDPOINT_URL_{name}"), &state.bedrock_endpoint);
+    }
+    command.args(["--endpoint", &local_url(state.port), "--stack-name", &options.stack_name]);
+    command.arg("--binary").arg(binaries.join("fn-gateway")).args(["--listen", &format!("127.0.0.1:{port}")]);
+    let log = workspace.port_folder(state.port).join("gateway.log");
+    let process = Process::start("gateway", &mut command, &log)?;
+    state.gateway = Some(Gateway { port, process: process.clone() });
+    state.save(workspace)?;
+    wait_for(&process, port, GATEWAY_HEALTH, &log)?;
+    step.done_with(&local_url(port));
     Ok(())
 }
 

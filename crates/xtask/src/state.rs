@@ -18,6 +18,9 @@ pub struct State {
     pub simulator: Option<Simulator>,
     /// The engine. Absent until it is started.
     pub engine: Option<Process>,
+    /// The gateway as a server. Absent if the stack has none.
+    #[serde(default)]
+    pub gateway: Option<Gateway>,
 }
 
 /// A running Bedrock simulator, with the options of its start.
@@ -30,6 +33,15 @@ pub struct Simulator {
     /// Modification time of the binary, in nanoseconds since 1970. If it changes, the simulator is restarted.
     pub binary_modified_ns: u128,
     /// Process of the simulator.
+    pub process: Process,
+}
+
+/// The gateway of a stack, as a server on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gateway {
+    /// Port of the server.
+    pub port: u16,
+    /// Process of the server.
     pub process: Process,
 }
 
@@ -77,8 +89,9 @@ impl State {
         ports
     }
 
-    /// All processes. The engine is first, because it may have calls to the simulator in progress.
+    /// All processes, in the order in which they are stopped: each may have calls to the next ones in progress.
     pub fn processes(&self) -> Vec<&Process> {
-        self.engine.iter().chain(self.simulator.iter().map(|simulator| &simulator.process)).collect()
+        let gateway = self.gateway.iter().map(|gateway| &gateway.process);
+        gateway.chain(&self.engine).chain(self.simulator.iter().map(|simulator| &simulator.process)).collect()
     }
 }

@@ -147,8 +147,13 @@ mod tests {
         std::fs::create_dir_all(workspace.port_folder(4566)).unwrap();
         refuse_one_that_runs(&workspace, 4566).unwrap();
         let engine = Process::start("engine", Command::new("sleep").arg("60"), &root.join("log")).unwrap();
-        let state =
-            State { port: 4566, bedrock_endpoint: String::new(), simulator: None, engine: Some(engine.clone()) };
+        let state = State {
+            port: 4566,
+            bedrock_endpoint: String::new(),
+            simulator: None,
+            engine: Some(engine.clone()),
+            gateway: None,
+        };
         state.save(&workspace).unwrap();
         assert!(refuse_one_that_runs(&workspace, 4566).unwrap_err().to_string().contains("down --port 4566"));
         engine.stop().unwrap();

@@ -71,10 +71,16 @@ const ASIDE: [Aside; 5] = [
         parameters: &[],
     },
     Aside {
-        label: "Outages, crashes at each step and scopes, beside the others (pytest)",
-        files: &["tests/test_outages.py", "tests/test_crash_steps.py", "tests/test_scopes.py"],
+        label: "Outages, crashes at each step, scopes and the gateway, beside the others (pytest)",
+        files: &[
+            "tests/test_outages.py",
+            "tests/test_crash_steps.py",
+            "tests/test_scopes.py",
+            "tests/test_gateway.py",
+            "tests/test_gateway_stream.py",
+        ],
         native: false,
-        parameters: &[],
+        parameters: &["Gateway=on"],
     },
     Aside {
         label: "The command of administrators, responses and sizes, beside the others (pytest)",
@@ -356,6 +362,9 @@ fn run_pytest(workspace: &Workspace, running: &Running, suite: &Suite, to: Outpu
     command.current_dir(workspace.root()).args(["-B", "-m", "pytest", "-q", "-rfEs", "-p", "no:cacheprovider"]);
     command.args(["--endpoint", &local_url(port), "--stack-name", &running.stack_name]);
     command.args(["--bedrock-endpoint", &running.state.bedrock_endpoint]);
+    if let Some(gateway) = &running.state.gateway {
+        command.args(["--gateway-endpoint", &local_url(gateway.port)]);
+    }
     command.arg("--sentry-command").arg(running.binaries.join("sentry"));
     command.arg("--log-dir").arg(&logs).arg(format!("--junitxml={}", report.display())).args(&suite.arguments);
     step.hide();

@@ -40,6 +40,7 @@ fn for_programs(running: &Running) -> Result<String> {
         running.state.processes().into_iter().map(|process| (process.name.clone(), process.pid)).collect();
     let document = json!({
         "endpoint": local_url(port),
+        "gatewayEndpoint": running.state.gateway.as_ref().map(|gateway| local_url(gateway.port)),
         "bedrockEndpoint": running.state.bedrock_endpoint,
         "stackName": running.stack_name,
         "outputs": running.outputs,
@@ -62,8 +63,21 @@ fn for_people(running: &Running) -> String {
         text += &format!("  export {name}={value}\n");
     }
     text += &examples(running);
+    if let Some(gateway) = &running.state.gateway {
+        text += &gateway_example(running.state.port, &local_url(gateway.port));
+    }
     let option = if port == 4566 { String::new() } else { format!(" --port {port}") };
     text + &format!("\nLogs are in .sentry/{port}. Stop it with: cargo xtask down{option}")
+}
+
+/// How to call the gateway. Clients refuse to send a bearer token over HTTP, so the key is the access key id here.
+fn gateway_example(port: u16, url: &str) -> String {
+    format!(
+        "\nGateway    {url}\n  \
+         cargo xtask sentry --port {port} keys create --application first-steps --cost-center support\n  \
+         AWS_ACCESS_KEY_ID=<key> .sentry/venv/bin/aws bedrock-runtime converse --endpoint-url {url} \\\n    \
+         --model-id claude-haiku-4-5 --messages '[{{\"role\": \"user\", \"content\": [{{\"text\": \"Hello\"}}]}}]'\n"
+    )
 }
 
 /// Two commands for the user to paste: one sets a limit, and one sends a request.

@@ -17,7 +17,7 @@ const TEMPLATE: &str = include_str!("../../../../templates/close-ways-round.yaml
 const ANY_OF_BEDROCK: &str = "arn:*:bedrock*:*:*:*";
 const ROLE: &str = "AWS::IAM::Role";
 /// Roles of the stack that must call models.
-const CALLERS: [&str; 3] = ["InvokeModelRole", "RateLimiterRole", "ModelRouterRole"];
+const CALLERS: [&str; 4] = ["InvokeModelRole", "RateLimiterRole", "ModelRouterRole", "GatewayRole"];
 /// The parts of an account that the file does not have, in lines that fit a terminal.
 const UNSEEN: &str = "\
 IAM alone does not show policies of the organization, of resources and of VPC

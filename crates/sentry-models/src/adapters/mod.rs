@@ -19,6 +19,8 @@ mod outcome;
 mod sdk;
 #[cfg(feature = "bedrock")]
 mod sdk_failure;
+#[cfg(feature = "bedrock")]
+pub mod stream;
 mod unsupported;
 mod words;
 

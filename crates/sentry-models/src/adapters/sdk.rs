@@ -60,7 +60,7 @@ fn answer(output: converse::ConverseOutput) -> ConverseAnswer {
     }
 }
 
-fn cache_detail(detail: CacheDetail) -> AnswerCacheDetail {
+pub fn cache_detail(detail: CacheDetail) -> AnswerCacheDetail {
     AnswerCacheDetail { ttl: detail.ttl.as_str().to_owned(), input_tokens: detail.input_tokens }
 }
 

@@ -1,0 +1,262 @@
+//! Bedrock's Converse API: its request as a document of the sentry, and the sentry's answer as its response.
+//!
+//! Messages, tools and the other parts keep their text, so that numbers arrive as the client wrote them. Their rules
+//! are those of `Validate And Tag`.
+
+use std::collections::BTreeMap;
+
+use sentry_contract::answer::{FinalAnswer, Output, Usage};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use crate::errors::ApiError;
+
+/// The body of a Converse request.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Body {
+    messages: Option<Box<RawValue>>,
+    system: Option<Box<RawValue>>,
+    inference_config: Option<InferenceConfig>,
+    tool_config: Option<ToolConfig>,
+    guardrail_config: Option<GuardrailConfig>,
+    additional_model_request_fields: Option<BTreeMap<String, Box<RawValue>>>,
+    service_tier: Option<Typed>,
+    output_config: Option<OutputConfig>,
+    performance_config: Option<PerformanceConfig>,
+    /// Tags that the key leaves open, as in the header `x-sentry-tags`.
+    #[serde(default)]
+    pub request_metadata: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct InferenceConfig {
+    max_tokens: Option<Box<RawValue>>,
+    temperature: Option<Box<RawValue>>,
+    top_p: Option<Box<RawValue>>,
+    stop_sequences: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ToolConfig {
+    tools: Option<Box<RawValue>>,
+    tool_choice: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GuardrailConfig {
+    guardrail_identifier: Option<String>,
+    guardrail_version: Option<String>,
+    trace: Option<String>,
+    /// Only in a request for events. `sync` is the default.
+    stream_processing_mode: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Typed {
+    r#type: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PerformanceConfig {
+    latency: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OutputConfig {
+    text_format: Option<TextFormat>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TextFormat {
+    r#type: String,
+    structure: Structure,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Structure {
+    json_schema: JsonSchema,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JsonSchema {
+    schema: String,
+    name: Option<String>,
+}
+
+/// A request document of the sentry.
+#[derive(Serialize)]
+struct Document<'a> {
+    model: &'a str,
+    prompt: Prompt,
+    tags: &'a BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Prompt {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<Box<RawValue>>,
+    parameters: BTreeMap<&'static str, Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tools: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guardrail: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_format: Option<Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    additional_model_request_fields: BTreeMap<String, Box<RawValue>>,
+}
+
+/// Reads the body of a Converse request.
+///
+/// # Errors
+/// If it is not JSON of this form. The error has the position, and a field's name, but no other text.
+pub fn read(body: &[u8]) -> Result<Body, ApiError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let text = error.to_string();
+        // Only this message names a field and nothing of its value.
+        let unknown = text.starts_with("unknown field").then(|| text.split(", expected").next().unwrap_or_default());
+        let problem = unknown.unwrap_or("it is not JSON of the form of Converse");
+        ApiError::validation(&format!("The request body cannot be read at line {line}, column {column}: {problem}."))
+    })
+}
+
+/// The document of the sentry for a request to `model` with `tags`.
+///
+/// # Errors
+/// If the request has a part that the sentry does not support.
+pub fn document(model: &str, body: Body, tags: &BTreeMap<String, String>) -> Result<Box<RawValue>, ApiError> {
+    if body.performance_config.is_some_and(|config| config.latency.is_some_and(|latency| latency != "standard")) {
+        return Err(unsupported("performanceConfig.latency", "only standard is supported"));
+    }
+    let (tools, tool_choice) = body.tool_config.map_or((None, None), |config| (config.tools, config.tool_choice));
+    let mut additional = body.additional_model_request_fields.unwrap_or_default();
+    let mut parameters = parameters(body.inference_config);
+    if let Some(top_k) = additional.remove("top_k") {
+        parameters.insert("top_k", top_k);
+    }
+    let reasoning = reasoning(&mut additional);
+    let prompt = Prompt {
+        system: body.system,
+        messages: body.messages,
+        parameters,
+        tools,
+        tool_choice,
+        guardrail: body.guardrail_config.map(guardrail).transpose()?,
+        service_tier: body.service_tier.map(|tier| tier.r#type),
+        reasoning,
+        output_format: body.output_config.and_then(|config| config.text_format).map(output_format).transpose()?,
+        additional_model_request_fields: additional,
+    };
+    to_raw_value(&Document { model, prompt, tags })
+        .map_err(|_| ApiError::validation("The request cannot be passed on."))
+}
+
+fn unsupported(field: &str, problem: &str) -> ApiError {
+    ApiError::validation(&format!("{field} cannot be used through the sentry: {problem}."))
+}
+
+fn parameters(config: Option<InferenceConfig>) -> BTreeMap<&'static str, Box<RawValue>> {
+    let Some(InferenceConfig { max_tokens, temperature, top_p, stop_sequences }) = config else {
+        return BTreeMap::new();
+    };
+    let given = [
+        ("max_tokens", max_tokens),
+        ("temperature", temperature),
+        ("top_p", top_p),
+        ("stop_sequences", stop_sequences),
+    ];
+    given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+fn guardrail(config: GuardrailConfig) -> Result<Value, ApiError> {
+    if config.trace.is_some_and(|trace| trace != "disabled") {
+        return Err(unsupported("guardrailConfig.trace", "only disabled is supported"));
+    }
+    if config.stream_processing_mode.is_some_and(|mode| mode != "sync") {
+        return Err(unsupported("guardrailConfig.streamProcessingMode", "only sync is supported"));
+    }
+    Ok(json!({"identifier": config.guardrail_identifier, "version": config.guardrail_version}))
+}
+
+fn output_format(format: TextFormat) -> Result<Value, ApiError> {
+    if format.r#type != "json_schema" {
+        return Err(unsupported("outputConfig.textFormat.type", "only json_schema is supported"));
+    }
+    let JsonSchema { schema, name } = format.structure.json_schema;
+    let schema: Value = serde_json::from_str(&schema)
+        .map_err(|_| unsupported("outputConfig.textFormat.structure.jsonSchema.schema", "it is not JSON"))?;
+    Ok(json!({"jsonSchema": {"name": name, "schema": schema}}))
+}
+
+/// Anthropic's field `thinking` with a budget, in the words of the sentry. Any other `thinking` stays.
+fn reasoning(additional: &mut BTreeMap<String, Box<RawValue>>) -> Option<Value> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Thinking {
+        r#type: String,
+        budget_tokens: u32,
+    }
+    let thinking: Thinking = serde_json::from_str(additional.get("thinking")?.get()).ok()?;
+    (thinking.r#type == "enabled").then(|| {
+        additional.remove("thinking");
+        json!({"budgetTokens": thinking.budget_tokens})
+    })
+}
+
+/// The body of a Converse response. `latency_ms` is the time of the request in the gateway, in milliseconds.
+pub fn response(output: &Output, usage: Option<&Usage>, latency_ms: u64) -> Value {
+    let message = &output.message;
+    json!({
+        "output": {"message": {"role": message.role, "content": message.content.to_blocks()}},
+        "stopReason": output.stop_reason,
+        "usage": usage.map(usage_of),
+        "metrics": {"latencyMs": latency_ms},
+    })
+}
+
+/// Converse's `usage`: without the tier, which has a field of its own.
+fn usage_of(usage: &Usage) -> Value {
+    let mut usage = json!(usage);
+    if let Some(fields) = usage.as_object_mut() {
+        fields.remove("serviceTier");
+    }
+    usage
+}
+
+/// The answer's headers: facts of the sentry for which Converse has no field.
+pub fn facts(answer: &FinalAnswer) -> Vec<(&'static str, String)> {
+    let cost = answer.cost.as_ref().map(|cost| json!(cost));
+    let cost = cost.as_ref().and_then(|cost| cost.get("usd")?.as_str()).map(str::to_owned);
+    let model = answer.model.as_ref().and_then(|model| model.model_id.clone());
+    let facts = [
+        ("x-sentry-request-id", answer.tags.get("requestId").map(str::to_owned)),
+        ("x-sentry-model", model),
+        ("x-sentry-cost-usd", cost),
+        ("x-sentry-degraded", answer.degraded.as_ref().map(|degraded| degraded.action().to_owned())),
+    ];
+    facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+#[cfg(test)]
+mod tests;

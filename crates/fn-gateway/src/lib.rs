@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+
+mod converse;
+mod ending;
+mod errors;
+mod frames;
+mod identity;
+pub mod lambda;
+mod routes;
+mod steps;
+mod stream;
+
+pub use routes::{Gateway, router};
+pub use steps::Steps;

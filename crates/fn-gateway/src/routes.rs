@@ -1,0 +1,192 @@
+//! The paths of the gateway.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::{HeaderMap, Method, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use chrono::Utc;
+use percent_encoding::percent_decode_str;
+use sentry_contract::answer::FinalAnswer;
+use sentry_contract::{ErrorBody, ErrorCode};
+use sentry_keys::{KeyRecord, KeysTable};
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::converse::{self, facts};
+use crate::errors::{ApiError, header_value};
+use crate::identity::{given_tags, identify, tags};
+use crate::steps::{Decided, Steps};
+use crate::stream;
+
+/// Largest body, in bytes: that of a function URL. A document of the sentry is smaller (262,144 bytes).
+const MAX_BODY_BYTES: usize = 6 * 1_048_576;
+const MODEL_PATH: &str = "/model/";
+
+/// What every request needs.
+#[derive(Debug)]
+pub struct Gateway {
+    /// The keys of the clients.
+    pub keys: KeysTable,
+    /// The steps of the rate limiter.
+    pub steps: Steps,
+}
+
+/// The router of all paths.
+pub fn router(gateway: Arc<Gateway>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { Json(json!({"status": "ok"})) }))
+        .route("/v1/budget", get(budget))
+        // A model id can be an ARN with slashes, encoded or not. So the path is not split by the router.
+        .fallback(model)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(gateway)
+}
+
+/// The operations on a model.
+async fn model(
+    State(gateway): State<Arc<Gateway>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let key = match identify(&gateway.keys, &headers, Utc::now()).await {
+        Ok(key) => key,
+        Err(error) => return error.into_response(),
+    };
+    match operation(&method, uri.path()) {
+        Some((model, "converse")) => {
+            converse(gateway, key, &model, &headers, &body).await.unwrap_or_else(IntoResponse::into_response)
+        }
+        Some((model, "converse-stream")) => match read(&key, &model, &headers, &body) {
+            Ok(document) => stream::respond(gateway, key, document).await.unwrap_or_else(IntoResponse::into_response),
+            Err(error) => error.into_response(),
+        },
+        _ => ApiError::unknown_path().into_response(),
+    }
+}
+
+/// The model and the operation of a path such as `/model/{id}/converse`.
+fn operation<'p>(method: &Method, path: &'p str) -> Option<(String, &'p str)> {
+    let (model, operation) = path.strip_prefix(MODEL_PATH).filter(|_| method == Method::POST)?.rsplit_once('/')?;
+    let model = percent_decode_str(model).decode_utf8().ok().filter(|model| !model.is_empty())?;
+    Some((model.into_owned(), operation))
+}
+
+async fn converse(
+    gateway: Arc<Gateway>,
+    key: KeyRecord,
+    model: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, ApiError> {
+    let began = Instant::now();
+    let document = read(&key, model, headers, body)?;
+    // A client that leaves does not end the task, so whatever was held is settled.
+    let task = tokio::spawn(async move {
+        match gateway.steps.decide(&document, &key).await {
+            Decided::Approved(approved) => Ok(gateway.steps.finish(*approved).await),
+            Decided::Answered(answer) => Ok(*answer),
+            Decided::ModelNotAllowed(model) => Err(not_allowed(&model)),
+        }
+    });
+    let answer = task.await.map_err(|_| ApiError::unfinished())??;
+    let latency = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let Some(output) = &answer.output else { return Err(refusal(&answer)) };
+    let mut response = Json(converse::response(output, answer.usage.as_ref(), latency)).into_response();
+    for (name, value) in facts(&answer) {
+        response.headers_mut().insert(name, header_value(&value));
+    }
+    Ok(response)
+}
+
+/// The document of the sentry for a request to Converse.
+fn read(key: &KeyRecord, model: &str, headers: &HeaderMap, body: &[u8]) -> Result<Box<RawValue>, ApiError> {
+    let mut body = converse::read(body)?;
+    let mut given = std::mem::take(&mut body.request_metadata);
+    given.extend(given_tags(headers)?);
+    converse::document(model, body, &tags(key, given)?)
+}
+
+pub fn not_allowed(model: &str) -> ApiError {
+    ApiError::access_denied(&format!("The key may not use the model {model}."))
+}
+
+/// The error of an answer without an output.
+pub fn refusal(answer: &FinalAnswer) -> ApiError {
+    let unknown = || ErrorBody::new(ErrorCode::LedgerUnavailable, "The request has no answer; try again.");
+    ApiError::of_answer(answer, &answer.error.clone().unwrap_or_else(unknown))
+}
+
+#[derive(Deserialize)]
+struct BudgetQuery {
+    model: Option<String>,
+}
+
+/// The budgets that a request of the key to a model would have to fit, with their figures. Nothing is held.
+async fn budget(
+    State(gateway): State<Arc<Gateway>>,
+    Query(query): Query<BudgetQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let key = identify(&gateway.keys, &headers, Utc::now()).await?;
+    let first = key.models.as_ref().and_then(|models| models.first().cloned());
+    let Some(model) = query.model.or(first) else {
+        return Err(ApiError::validation("Name a model: /v1/budget?model=claude-haiku-4-5"));
+    };
+    let document = smallest(&model, &tags(&key, given_tags(&headers)?)?)?;
+    let (fits, answer) = match gateway.steps.preview(&document, &key).await {
+        Ok(budget) => (true, json!({"budget": budget})),
+        Err(answer) => match &answer.budget {
+            Some(budget) => (false, json!({"budget": budget, "error": answer.error})),
+            None => return Err(refusal(&answer)),
+        },
+    };
+    let mut answer = answer;
+    if let Some(fields) = answer.as_object_mut() {
+        fields.insert("model".to_owned(), json!(model));
+        fields.insert("smallestRequestFits".to_owned(), json!(fits));
+    }
+    Ok(Json(answer).into_response())
+}
+
+/// A request for one token.
+fn smallest(model: &str, tags: &BTreeMap<String, String>) -> Result<Box<RawValue>, ApiError> {
+    let body = json!({"messages": [{"role": "user", "content": [{"text": "."}]}], "inferenceConfig": {"maxTokens": 1}});
+    converse::document(model, converse::read(body.to_string().as_bytes())?, tags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_a_name_an_id_or_an_arn_encoded_or_not() {
+        let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc";
+        for (path, model) in [
+            ("/model/claude-haiku-4-5/converse", "claude-haiku-4-5"),
+            (
+                "/model/us.anthropic.claude-3-haiku-20240307-v1%3A0/converse",
+                "us.anthropic.claude-3-haiku-20240307-v1:0",
+            ),
+            (
+                "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fabc/converse",
+                arn,
+            ),
+            (&format!("/model/{arn}/converse"), arn),
+        ] {
+            assert_eq!(operation(&Method::POST, path), Some((model.to_owned(), "converse")), "{path}");
+        }
+        for path in ["/model//converse", "/model/converse", "/", "/models/a/converse", "/model/%FF/converse"] {
+            assert_eq!(operation(&Method::POST, path), None, "{path}");
+        }
+        assert_eq!(operation(&Method::GET, "/model/a/converse"), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! Answers in events: `converse-stream`.
+//!
+//! One task holds, calls, forwards and settles. It goes on if the client leaves, because Bedrock bills what it has
+//! written, and only the last event says how much that is.
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use futures_util::stream;
+use sentry_contract::answer::FinalAnswer;
+use sentry_contract::states::{Admitted, Ended, Invoked};
+use sentry_keys::KeyRecord;
+use sentry_models::adapters::ModelFailure;
+use sentry_models::adapters::stream::Tally;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
+
+use crate::errors::{ApiError, header_value};
+use crate::frames;
+use crate::routes::{Gateway, not_allowed, refusal};
+use crate::steps::{Approved, Decided};
+use fn_invoke_model::Opened;
+
+/// The content type of events. Source: Smithy, "Amazon Event Stream specification".
+const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
+
+/// What the client needs to begin: the headers, and the frames to come.
+struct Begun {
+    headers: Vec<(&'static str, String)>,
+    frames: mpsc::UnboundedReceiver<Bytes>,
+}
+
+/// Answers a request with events, from the first one that Bedrock sends.
+///
+/// # Errors
+/// If there is no answer: the request was refused or denied, or the model failed before its first event.
+pub async fn respond(gateway: Arc<Gateway>, key: KeyRecord, document: Box<RawValue>) -> Result<Response, ApiError> {
+    let (begin, begun) = oneshot::channel();
+    tokio::spawn(run(gateway, key, document, begin));
+    let Begun { headers, frames } = begun.await.unwrap_or_else(|_| Err(ApiError::unfinished()))?;
+    let frames = stream::unfold(frames, |mut frames| async {
+        let frame = frames.recv().await?;
+        Some((Ok::<_, std::convert::Infallible>(frame), frames))
+    });
+    let mut response = Response::new(Body::from_stream(frames));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
+    for (name, value) in headers {
+        response.headers_mut().insert(name, header_value(&value));
+    }
+    Ok(response)
+}
+
+async fn run(
+    gateway: Arc<Gateway>,
+    key: KeyRecord,
+    document: Box<RawValue>,
+    begin: oneshot::Sender<Result<Begun, ApiError>>,
+) {
+    // The client may have left. What is held is settled all the same.
+    let tell = |begun| drop(begin.send(begun));
+    let approved = match gateway.steps.decide(&document, &key).await {
+        Decided::Approved(approved) => *approved,
+        Decided::Answered(answer) => return tell(Err(refusal(&answer))),
+        Decided::ModelNotAllowed(model) => return tell(Err(not_allowed(&model))),
+    };
+    drop(document);
+    match gateway.steps.open(&approved).await {
+        Ok(opened) => {
+            let (sender, frames) = mpsc::unbounded_channel();
+            tell(Ok(Begun { headers: headers(&approved.admitted), frames }));
+            forward(&gateway, approved, opened, sender).await;
+        }
+        Err(failure) => {
+            let ended = Ended { failure: Some(*failure), ..Ended::default() };
+            let answer = gateway.steps.settle(approved.admitted, ended, approved.times).await;
+            tell(Err(refusal(&answer)));
+        }
+    }
+}
+
+/// Forwards every event as it comes, then settles. The frames end after the settlement.
+async fn forward(gateway: &Gateway, approved: Approved, mut opened: Opened, client: mpsc::UnboundedSender<Bytes>) {
+    let mut tally = Tally::default();
+    let ended = loop {
+        match tokio::time::timeout_at(opened.deadline, opened.events.next()).await {
+            Ok(Ok(Some(event))) => {
+                tally.read(&event);
+                // A client that has left gets nothing. The events are still read to their end.
+                let _ = client.send(frames::event(event.name, &event.fields));
+            }
+            Ok(Ok(None)) => break Ok(tally),
+            Ok(Err(failure)) => break Err(failure),
+            Err(_) => break Err(gateway.steps.invoker.out_of_time()),
+        }
+    };
+    if let Err(failure) = &ended {
+        warn!(cause = failure.error.code.name(), "an answer broke off; its hold stays until it expires");
+        let _ = client.send(broken(failure));
+    }
+    let ended = match gateway.steps.invoker.close(opened, ended) {
+        Invoked::Sealed(sealed) => Ended { sealed: Some(*sealed), ..Ended::default() },
+        Invoked::Failure(failure) => Ended { failure: Some(*failure), ..Ended::default() },
+        Invoked::Answer(_) => Ended::default(),
+    };
+    let _: FinalAnswer = gateway.steps.settle(approved.admitted, ended, approved.times).await;
+    drop(client);
+}
+
+/// The last frame of an answer that broke off.
+fn broken(failure: &ModelFailure) -> Bytes {
+    let message = format!("{} [sentry: {}]", failure.error.message, failure.error.code.name());
+    frames::exception("modelStreamErrorException", &message)
+}
+
+fn headers(admitted: &Admitted) -> Vec<(&'static str, String)> {
+    let request_id = admitted.tags.get("requestId").unwrap_or_default().to_owned();
+    let degraded = admitted.notes.degraded.as_ref().map(|degraded| degraded.action().to_owned());
+    let always = [("x-sentry-request-id", request_id), ("x-sentry-model", admitted.model.model_id.clone())];
+    always.into_iter().chain(degraded.map(|action| ("x-sentry-degraded", action))).collect()
+}

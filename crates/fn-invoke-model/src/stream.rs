@@ -1,0 +1,54 @@
+//! Calls whose answer arrives in events.
+
+use backon::Retryable;
+use sentry_contract::states::{AnswerTerms, CallFailure, Carried, Invoked, Target};
+use sentry_models::adapters::stream::{Events, Tally, open};
+use sentry_models::adapters::{self, ModelFailure, Received, answer, failed, invoked, terms, timed_out};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use crate::{Invoker, backoff};
+
+/// An answer that has begun.
+pub struct Opened {
+    /// The events to come.
+    pub events: Events,
+    /// The moment at which the model's time is over.
+    pub deadline: Instant,
+    model: Target,
+    terms: AnswerTerms,
+    carried: Carried,
+}
+
+impl Invoker {
+    /// Calls the model that `event` names, for an answer in events. The event is that of [`Invoker::invoke`].
+    ///
+    /// # Errors
+    /// As the failure of [`Invoker::invoke`], before the first event.
+    pub async fn open(&self, event: Box<RawValue>) -> Result<Opened, Box<CallFailure>> {
+        let Received { input, carried } =
+            adapters::read_input(event.get()).map_err(|unreadable| failed(unreadable, Carried::Open))?;
+        let max_tokens = adapters::max_tokens(&self.catalogue, &input);
+        let deadline = Instant::now() + self.timeout;
+        let attempts = (|| open(&self.client, &input, max_tokens)).retry(backoff()).when(ModelFailure::repeatable);
+        let opened = tokio::time::timeout_at(deadline, attempts).await.unwrap_or_else(|_| Err(timed_out(self.timeout)));
+        let events = opened.map_err(|failure| failed(failure, carried))?;
+        Ok(Opened { events, deadline, terms: terms(&input.prompt), model: input.model, carried })
+    }
+
+    /// The end of a call for the settlement. `ended` is the tally of all events, or the failure that ended them.
+    #[must_use]
+    pub fn close(&self, opened: Opened, ended: Result<Tally, ModelFailure>) -> Invoked {
+        let Opened { model, terms, carried, .. } = opened;
+        match ended.and_then(|tally| tally.reply(terms.charges)) {
+            Ok(reply) => invoked(answer(&self.catalogue, &self.region, &model, reply, terms), carried),
+            Err(failure) => Invoked::Failure(failed(failure, carried)),
+        }
+    }
+
+    /// The failure of a call whose time is over.
+    #[must_use]
+    pub fn out_of_time(&self) -> ModelFailure {
+        timed_out(self.timeout)
+    }
+}
