@@ -116,6 +116,8 @@ A_FUNCTION_MAY = {
         # Only with ProfilePolicy.
         "bedrock:ListInferenceProfiles",
         "tag:GetResources",
+        # Only with ProfileMapParameter.
+        "ssm:GetParametersByPath",
     },
     "EmitMetricsFunction": {
         "cloudwatch:PutMetricData",

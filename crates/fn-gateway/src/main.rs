@@ -12,7 +12,7 @@ use fn_gateway::{Gateway, Steps, lambda, router};
 use fn_invoke_model::Invoker;
 use fn_lookup_limit::{InvalidBudgetTags, LimitsTable};
 use fn_reserve::Reserver;
-use fn_settle::{MetricsQueue, Settler};
+use fn_settle::{AnswersTable, MetricsQueue, Settler};
 use fn_validate_and_tag::{PolicyParameter, ProfilesByTags, Resolver};
 use lambda_runtime::{LambdaEvent, service_fn};
 use sentry_history::History;
@@ -20,7 +20,7 @@ use sentry_keys::KeysTable;
 use sentry_lambda::{InvalidSetting, SdkConfig, StartError, env};
 use sentry_ledger::Ledger;
 use sentry_models::Catalogue;
-use sentry_profiles::{Directory, ProfileIndex, SharedProfiles};
+use sentry_profiles::{Directory, Listing, ProfileIndex, SharedProfiles};
 
 /// Time limit of one attempt of a look-up or a write, which usually takes milliseconds. A slower attempt is retried.
 const ATTEMPT: Duration = Duration::from_secs(2);
@@ -81,7 +81,7 @@ async fn steps(config: &SdkConfig, dynamodb: &aws_sdk_dynamodb::Client) -> Resul
         counter: counter().await,
         reserver: Reserver::new(ledger()?.with_history(history), hold_for),
         invoker: Invoker::new(model_client, catalogue()?, region, timeout),
-        settler: Settler::new(ledger()?, queue(), timeout),
+        settler: Settler::new(ledger()?, queue(), timeout).keeping(AnswersTable::from_environment(dynamodb)?),
         queue: queue(),
     })
 }
@@ -104,7 +104,8 @@ fn resolver(config: &SdkConfig, dynamodb: &aws_sdk_dynamodb::Client, region: &st
     let Some(policy) = policy else { return Ok(resolver) };
     let shared = SharedProfiles::new(dynamodb.clone(), env::required("SENTRY_LEDGER_TABLE")?);
     let tagging = aws_sdk_resourcegroupstagging::Client::new(config);
-    let index = ProfileIndex::new(shared, Directory::new(bedrock, tagging));
+    let listing = Listing::new(Directory::new(bedrock, tagging), env::optional("SENTRY_PROFILE_MAP"), config);
+    let index = ProfileIndex::new(shared, listing);
     Ok(resolver.with_profiles(ProfilesByTags::new(policy, index)))
 }
 

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sentry_contract::answer::FinalAnswer;
 use sentry_contract::request::Tags;
-use sentry_lambda::cause;
+use sentry_lambda::{InvalidSetting, cause, env};
 use serde_json::json;
 use tracing::error;
 
@@ -22,6 +22,17 @@ impl AnswersTable {
     #[must_use]
     pub const fn new(client: Client, name: String, keep: TimeDelta) -> Self {
         Self { client, name, keep }
+    }
+
+    /// The table that the environment names (`SENTRY_ANSWERS_TABLE`), with its hours (`SENTRY_KEEP_ANSWERS_HOURS`).
+    /// `None` if answers are not kept.
+    ///
+    /// # Errors
+    /// If the hours are not a whole number.
+    pub fn from_environment(client: &Client) -> Result<Option<Self>, InvalidSetting> {
+        let Some(name) = env::optional("SENTRY_ANSWERS_TABLE") else { return Ok(None) };
+        let hours: u16 = env::parsed("SENTRY_KEEP_ANSWERS_HOURS", "a whole number of hours")?;
+        Ok(Some(Self::new(client.clone(), name, TimeDelta::hours(hours.into()))))
     }
 
     /// Keeps `document`. An error is only logged, because the answer itself reaches the client in any case.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use fn_settle::{AnswersTable, MetricsQueue, Settler};
 use sentry_lambda::{StartError, env};
 use sentry_ledger::Ledger;
@@ -24,13 +24,7 @@ async fn main() -> Result<(), StartError> {
         sentry_lambda::warm_up(|greeting| dynamodb.list_tables().customize().interceptor(greeting).send()),
         sentry_lambda::warm_up(|greeting| sqs.list_queues().customize().interceptor(greeting).send()),
     );
-    let kept = match std::env::var("SENTRY_ANSWERS_TABLE").ok().filter(|name| !name.is_empty()) {
-        Some(name) => {
-            let hours: u16 = env::parsed("SENTRY_KEEP_ANSWERS_HOURS", "a whole number of hours")?;
-            Some(AnswersTable::new(dynamodb.clone(), name, TimeDelta::hours(hours.into())))
-        }
-        None => None,
-    };
+    let kept = AnswersTable::from_environment(&dynamodb)?;
     let (ledger, queue) = (Ledger::new(dynamodb, table, requests), MetricsQueue::new(sqs, queue));
     let settler = &Settler::new(ledger, queue, Duration::from_secs(seconds)).keeping(kept);
     sentry_lambda::run(move |event| async move { settler.settle(event, Utc::now()).await }).await
