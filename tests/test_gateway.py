@@ -6,12 +6,15 @@ import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from http.client import HTTPConnection
 from pathlib import Path
+from random import Random
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
 
-from gateway_client import MODEL, TOKENS
+from gateway_client import MODEL, TOKENS, Client
 from sentry_client import CANARY, document, text, unique
 
 pytestmark = pytest.mark.local
@@ -245,6 +248,51 @@ def test_the_same_requests_through_both_entries_have_the_same_decisions_ledger_a
     assert amounts[0] == amounts[1] and amounts[0]
     histories = [sentry.history(name, len(codes)) for name in (f"costCenter#{center}", scope)]
     assert histories[0] == histories[1]
+
+
+def test_the_deployed_function_answers_at_its_url(sentry, client):
+    """The local AWS passes on only whole answers, so the streams of the other tests come from the server."""
+    caller = client()
+    scope = limited(sentry, caller, 1000)
+    name = urlsplit(sentry.outputs["GatewayUrl"]).hostname.split(".")[0]
+    function = Client(f"{sentry.endpoint}/_aws/lambda-url/{name}", caller.center, caller.key)
+    assert function.converse(text(output_tokens=7))["usage"]["outputTokens"] == 7
+    assert function.refused(max_tokens=1001) == ("ServiceQuotaExceededException", 400, "BudgetExceeded")
+    assert sentry.ledger_settled(scope) == 7
+
+
+def damaged(random):
+    """A request with some damage: its path, its headers, or some bytes of its body."""
+    model = random.choice([MODEL, "%FF", "a%2Fb", "..", "x" * 5000, "arn:aws:bedrock", "\u00fc".encode("utf-8").hex()])
+    operation = random.choice(["converse", "converse-stream", "invoke", "", "converse/x"])
+    body = bytearray(json.dumps({"messages": [{"role": "user", "content": [{"text": text()}]}]}).encode())
+    for _ in range(random.randrange(4)):
+        body[random.randrange(len(body))] = random.randrange(256)
+    body = body[: random.randrange(len(body) + 1)] if random.random() < 0.3 else body
+    tags = random.choice(
+        ["{}", "[]", "x" * 9000, '{"a": null}', '{"requestId": "!"}', '{"timestamp": "x"}', '{"a": ""}']
+    )
+    return f"/model/{model}/{operation}", bytes(body), {"x-sentry-tags": tags} if random.random() < 0.5 else {}
+
+
+def test_damaged_requests_are_refused_and_hold_nothing(sentry, client, url):
+    """A server error would be a panic. The seed is fixed, so a failure can be repeated."""
+    caller, random = client(), Random(20)
+    scope = limited(sentry, caller, 100_000)
+    address = urlsplit(url)
+    statuses: Counter[int] = Counter()
+    for _ in range(400):
+        path, body, headers = damaged(random)
+        connection = HTTPConnection(address.hostname, address.port, timeout=30)
+        connection.request("POST", path, body, {"Authorization": f"Bearer {caller.key}", **headers})
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        statuses[answer.status] += 1
+    assert set(statuses) <= {200, 400, 404}, statuses
+    assert statuses[400] > 100
+    items = sentry.ledger_items(scope)
+    assert all(item["settledOutput"] == item["committedOutput"] for item in items), "something is still held"
 
 
 def test_no_log_has_the_text_of_a_prompt_or_a_key(request, client):

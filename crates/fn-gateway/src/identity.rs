@@ -78,6 +78,9 @@ pub fn given_tags(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiEr
 
 #[cfg(test)]
 mod tests {
+    use sentry_lambda::{Connections, http_client};
+    use test_support::offline_config;
+
     use super::*;
 
     fn headers(name: &'static str, value: &str) -> HeaderMap {
@@ -106,6 +109,21 @@ mod tests {
             assert_eq!(credential(&headers("authorization", &value)), None, "{value}");
         }
         assert_eq!(credential(&HeaderMap::new()), None);
+    }
+
+    #[tokio::test]
+    async fn a_text_that_is_no_key_causes_no_read() {
+        // Every call of this client fails, so an answer other than 503 was given without one.
+        let config = offline_config(http_client(Connections::Kept)).into_builder().endpoint_url("http://127.0.0.1:9");
+        let table = KeysTable::new(aws_sdk_dynamodb::Client::new(&config.build()), "keys".into());
+        let status =
+            async |headers: &HeaderMap| identify(&table, headers, Utc::now()).await.unwrap_err().status.as_u16();
+        assert_eq!(status(&HeaderMap::new()).await, 401);
+        let key = Key::random().reveal().to_owned();
+        for text in [key.to_uppercase(), key[1..].to_owned(), format!("{key}0"), "x".repeat(10_000)] {
+            assert_eq!(status(&headers("authorization", &format!("Bearer {text}"))).await, 401, "{text}");
+        }
+        assert_eq!(status(&headers("authorization", &format!("Bearer {key}"))).await, 503);
     }
 
     fn record() -> KeyRecord {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::{HeaderMap, Method, Uri};
+use axum::body::to_bytes;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -45,32 +45,31 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/budget", get(budget))
         // A model id can be an ARN with slashes, encoded or not. So the path is not split by the router.
         .fallback(model)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(gateway)
 }
 
-/// The operations on a model.
-async fn model(
-    State(gateway): State<Arc<Gateway>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let key = match identify(&gateway.keys, &headers, Utc::now()).await {
+/// The operations on a model. The body is read only after the key was checked.
+async fn model(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let key = match identify(&gateway.keys, &head.headers, Utc::now()).await {
         Ok(key) => key,
         Err(error) => return error.into_response(),
     };
-    match operation(&method, uri.path()) {
-        Some((model, "converse")) => {
-            converse(gateway, key, &model, &headers, &body).await.unwrap_or_else(IntoResponse::into_response)
-        }
-        Some((model, "converse-stream")) => match read(&key, &model, &headers, &body) {
-            Ok(document) => stream::respond(gateway, key, document).await.unwrap_or_else(IntoResponse::into_response),
-            Err(error) => error.into_response(),
+    let Some((model, operation)) = operation(&head.method, head.uri.path()) else {
+        return ApiError::unknown_path().into_response();
+    };
+    let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
+        return ApiError::validation("The request body is incomplete, or larger than 6 MiB.").into_response();
+    };
+    match operation {
+        "converse" => converse(gateway, key, &model, &head.headers, &body).await,
+        "converse-stream" => match read(&key, &model, &head.headers, &body) {
+            Ok(document) => stream::respond(gateway, key, document).await,
+            Err(error) => Err(error),
         },
-        _ => ApiError::unknown_path().into_response(),
+        _ => Err(ApiError::unknown_path()),
     }
+    .unwrap_or_else(IntoResponse::into_response)
 }
 
 /// The model and the operation of a path such as `/model/{id}/converse`.
