@@ -57,7 +57,7 @@ const ALONE: [&str; 2] = ["tests/test_hard_budget.py", "tests/test_crash_campaig
 /// Tests that run beside the others, each group on a local AWS of its own, whose functions it may change. Most of their
 /// time they wait: for timeouts, retries, and holds that expire. The groups take about as long as the tests that are in
 /// no group.
-const ASIDE: [Aside; 5] = [
+const ASIDE: [Aside; 4] = [
     Aside {
         label: "Alerts, degrading and ungoverned usage, beside the others (pytest)",
         files: &[
@@ -83,7 +83,7 @@ const ASIDE: [Aside; 5] = [
         parameters: &["Gateway=on"],
     },
     Aside {
-        label: "The command of administrators, responses and sizes, beside the others (pytest)",
+        label: "The command of administrators, the request queue, responses and sizes, beside the others (pytest)",
         files: &[
             "tests/test_cli_ask.py",
             "tests/test_cli_backtest.py",
@@ -93,27 +93,23 @@ const ASIDE: [Aside; 5] = [
             "tests/test_cli_prove.py",
             "tests/test_cli_status.py",
             "tests/test_profile_policy.py",
+            "tests/test_queue.py",
             "tests/test_report.py",
             "tests/test_responses.py",
             "tests/test_sizes.py",
         ],
         native: false,
-        parameters: &["ProfilePolicy=preferred"],
+        parameters: &[
+            "ProfilePolicy=preferred",
+            "AsyncConcurrency=10",
+            "ReplyQueueArns=arn:aws:sqs:us-east-1:000000000000:cost-sentry-e2e-replies",
+        ],
     },
     Aside {
         label: "Models and repeated requests, beside the others (pytest)",
         files: &["tests/test_models.py", "tests/test_duplicates.py"],
         native: true,
         parameters: &[],
-    },
-    Aside {
-        label: "The request queue, beside the others (pytest)",
-        files: &["tests/test_queue.py"],
-        native: false,
-        parameters: &[
-            "AsyncConcurrency=10",
-            "ReplyQueueArns=arn:aws:sqs:us-east-1:000000000000:cost-sentry-e2e-replies",
-        ],
     },
 ];
 /// Tests that check everything that happened on a local AWS, so they run on each.
