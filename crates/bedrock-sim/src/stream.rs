@@ -129,6 +129,28 @@ fn frame(headers: &[(&'static str, &'static str)], fields: &Value) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tokens::Usage;
+
+    #[test]
+    fn a_reply_begins_and_ends_as_a_stream_of_bedrock_does() {
+        let usage = Usage { input: 1, output: 3, cache_read: None, cache_write: None, cache_write_long: 0 };
+        let reply = Reply {
+            text: Some("a b c".to_owned()),
+            thoughts: None,
+            tool_use: None,
+            stop_reason: "end_turn".to_owned(),
+            usage,
+            usage_is_told: true,
+            latency_ms: 0,
+        };
+        let events = events(&reply, Some("flex"), Some(2));
+        let names: Vec<&str> = events.iter().map(|(name, _)| *name).collect();
+        let parts = ["contentBlockDelta", "contentBlockDelta", "contentBlockStop"];
+        assert_eq!(names, [&["messageStart"][..], &parts, &["messageStop", "metadata"]].concat());
+        let (_, last) = events.last().unwrap();
+        let usage = json!({"inputTokens": 1, "outputTokens": 3, "totalTokens": 4});
+        assert_eq!(*last, json!({"usage": usage, "metrics": {"latencyMs": 0}, "serviceTier": {"type": "flex"}}));
+    }
 
     #[test]
     fn the_pieces_of_a_text_are_the_text() {

@@ -230,7 +230,7 @@ async fn unknown_models_bodies_and_operations_are_refused() {
     }
     let answer = server.post(&format!("/model/{HAIKU}/converse"), json!([])).await;
     assert_eq!(answer.error(), (400, "ValidationException"));
-    for operation in ["converse-stream", "invoke"] {
+    for operation in ["invoke-with-response-stream", "invoke"] {
         let answer = server.post(&format!("/model/{HAIKU}/{operation}"), messages("Hi")).await;
         assert_eq!(answer.error(), (404, "UnknownOperationException"));
     }
