@@ -3,17 +3,32 @@
 use anyhow::{Context, Result};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A port that is free at the moment.
+/// Ports that systems do not give to outgoing connections, or to servers that ask for any port: Linux gives them ports
+/// from 32768 on, and macOS from 49152 on. So a port that is free stays free until its server starts.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// A port that is free at the moment. Each call of this process returns another one, so that local AWSs that start at
+/// the same time do not choose the same.
 ///
 /// # Errors
 /// If no port is free.
 pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
-    Ok(listener.local_addr()?.port())
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    // Each process begins at another place.
+    let first = std::process::id().wrapping_mul(97);
+    let mut ports = (0..count).map(|_| first.wrapping_add(CALLS.fetch_add(1, Ordering::Relaxed)) % count);
+    let free = ports.find_map(|offset| {
+        let port = PORTS.start + u16::try_from(offset).ok()?;
+        (!is_taken(port)).then_some(port)
+    });
+    free.context("no free port")
 }
 
 /// `true` if a program already listens on this port.
@@ -49,6 +64,14 @@ mod tests {
     fn a_port_that_is_listened_on_is_taken() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         assert!(is_taken(listener.local_addr().unwrap().port()));
+    }
+
+    #[test]
+    fn each_call_finds_another_free_port_in_the_range() {
+        let ports: Vec<u16> = (0..50).map(|_| free_port().unwrap()).collect();
+        let different: std::collections::BTreeSet<&u16> = ports.iter().collect();
+        assert_eq!(different.len(), ports.len());
+        assert!(ports.iter().all(|port| PORTS.contains(port)));
     }
 
     #[test]
