@@ -7,6 +7,7 @@ import io
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 
@@ -107,6 +108,7 @@ def test_every_subcommand_has_this_form(sentry, command, tmp_path, form):
     command(*asked, "--request-id", request, "Hello")
     sentry.history(scope, 3)
     run("trace", request)
+    run("limits", "backtest", str(exported), "--month", f"{datetime.now(UTC):%Y-%m}")
     run("status", code=None)
     run("prove", "--requests", "4", "--budget", "2")
     # The table is a page of HTML.
