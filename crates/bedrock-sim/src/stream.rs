@@ -70,7 +70,7 @@ fn pieces(text: &str, words: usize) -> impl Iterator<Item = String> {
     pieces.into_iter()
 }
 
-/// What a stream still has to send.
+/// A part of a stream that was not sent yet.
 enum Part {
     Frame(Bytes),
     /// The connection is lost.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// An error of Bedrock's API.
 #[derive(Debug)]
 pub struct ApiError {
-    /// The HTTP status.
+    /// Status of the answer. An SDK retries 429 and 503.
     pub status: StatusCode,
     /// The name of the exception.
     pub kind: &'static str,

@@ -29,7 +29,7 @@ use crate::stream;
 const MAX_BODY_BYTES: usize = 6 * 1_048_576;
 const MODEL_PATH: &str = "/model/";
 
-/// What every request needs.
+/// The table of keys and the steps, which all requests share.
 #[derive(Debug)]
 pub struct Gateway {
     /// The keys of the clients.

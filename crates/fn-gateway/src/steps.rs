@@ -31,19 +31,19 @@ use uuid::Uuid;
 /// The steps of a request, each with its clients.
 #[derive(Debug)]
 pub struct Steps {
-    /// `Validate And Tag`.
+    /// Resolves models, for `Validate And Tag`.
     pub resolver: Resolver,
-    /// `Fetch Usage`.
+    /// CloudWatch's figures, for `Fetch Usage`.
     pub usage: UsageSource,
-    /// `Lookup Limit`.
+    /// The limits table, for `Lookup Limit`.
     pub limits: LimitsTable,
-    /// `Count Tokens`.
+    /// Bedrock's counts of prompts, for `Count Tokens`.
     pub counter: TokenCounter,
-    /// `Reserve`.
+    /// Takes holds, for `Reserve`.
     pub reserver: Reserver,
-    /// `Invoke Model`.
+    /// Calls models, for `Invoke Model`.
     pub invoker: Invoker,
-    /// `Settle` and `Cancel Reservation`.
+    /// Settles and cancels holds, for `Settle` and `Cancel Reservation`.
     pub settler: Settler,
     /// The queue of `Emit Metrics`.
     pub queue: MetricsQueue,
