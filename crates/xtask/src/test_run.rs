@@ -9,6 +9,7 @@ use crate::counts::{Counts, failures_of_cargo_test, of_cargo_test, of_junit, sum
 use crate::environment;
 use crate::local_aws::{self, Options, Running};
 use crate::network::local_url;
+use crate::python_env::{Purpose, PythonEnv};
 use crate::temporary::with_local_aws;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
@@ -134,7 +135,13 @@ pub fn run(workspace: &Workspace, args: &TestArgs) -> ExitCode {
             counts += rust_tests(workspace);
             counts
         };
-        counts += checks::beside_each_other(of_rust, || checks::without_compiler(workspace));
+        let without_compiler = || {
+            let counts = checks::without_compiler(workspace);
+            // An error comes again where the clients are needed.
+            let _ = PythonEnv::ensure(workspace, Purpose::Clients);
+            counts
+        };
+        counts += checks::beside_each_other(of_rust, without_compiler);
     }
     counts += end_to_end(workspace, !args.end_to_end, &args.pytest);
     if counts.skipped > 0 {
@@ -360,6 +367,7 @@ fn run_pytest(workspace: &Workspace, running: &Running, suite: &Suite, to: Outpu
     command.args(["--bedrock-endpoint", &running.state.bedrock_endpoint]);
     if let Some(gateway) = &running.state.gateway {
         command.args(["--gateway-endpoint", &local_url(gateway.port)]);
+        command.arg("--clients").arg(PythonEnv::ensure(workspace, Purpose::Clients)?.folder());
     }
     command.arg("--sentry-command").arg(running.binaries.join("sentry"));
     command.arg("--log-dir").arg(&logs).arg(format!("--junitxml={}", report.display())).args(&suite.arguments);
