@@ -1,13 +1,32 @@
 //! Keeps answers, so that a client that lost its connection can read the answer that it has paid for.
 
+use std::fmt;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use sentry_contract::ErrorCode;
 use sentry_contract::answer::FinalAnswer;
 use sentry_contract::request::Tags;
-use sentry_lambda::{InvalidSetting, cause, env};
+use sentry_lambda::{Failure, InvalidSetting, cause, env};
 use serde_json::json;
 use tracing::error;
+
+/// A request in the table of answers.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// `waiting`, `running` or `done`. Only the request queue writes the first two.
+    pub state: String,
+    /// The answer document, as JSON, if the state is `done`.
+    pub answer: Option<String>,
+}
+
+/// Hides the answer from logs.
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kept({})", self.state)
+    }
+}
 
 /// The table in which answers are kept.
 #[derive(Debug)]
@@ -33,6 +52,27 @@ impl AnswersTable {
         let Some(name) = env::optional("SENTRY_ANSWERS_TABLE") else { return Ok(None) };
         let hours: u16 = env::parsed("SENTRY_KEEP_ANSWERS_HOURS", "a whole number of hours")?;
         Ok(Some(Self::new(client.clone(), name, TimeDelta::hours(hours.into()))))
+    }
+
+    /// The request `request_id` of `application`, by one consistent read. `None` if there is none, or if it has expired at
+    /// `now`.
+    ///
+    /// # Errors
+    /// `LedgerUnavailable` if the table cannot be read.
+    pub async fn find(&self, application: &str, request_id: &str, now: DateTime<Utc>) -> Result<Option<Kept>, Failure> {
+        let read = self.client.get_item().table_name(&self.name).consistent_read(true);
+        let read =
+            read.key(Tags::APPLICATION_ID, S(application.to_owned())).key(Tags::REQUEST_ID, S(request_id.to_owned()));
+        let found = read.send().await.map_err(|error| {
+            let reason = cause(&error);
+            Failure::new(ErrorCode::LedgerUnavailable, format!("the answers table cannot be read: {reason}"))
+        })?;
+        let Some(item) = found.item else { return Ok(None) };
+        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+        let expires = item.get("expiresAt").and_then(|value| value.as_n().ok()?.parse::<i64>().ok());
+        let has_expired = expires.is_some_and(|at| at <= now.timestamp());
+        let kept = text("state").map(|state| Kept { answer: text("answer").filter(|_| state == "done"), state });
+        Ok(kept.filter(|_| !has_expired))
     }
 
     /// Keeps `document`. An error is only logged, because the answer itself reaches the client in any case.

@@ -5,6 +5,8 @@
 //! Step Functions. Both paths end with [`answer`], [`failed`] or [`Conclusion`].
 
 mod bedrock_error;
+#[cfg(feature = "bedrock")]
+mod blocks;
 mod call;
 mod conclusion;
 mod conversation;

@@ -1,7 +1,7 @@
 //! Calls to Bedrock whose answer arrives in events (`ConverseStream`).
 //!
 //! The events keep Bedrock's names and fields. [`Tally`] reads what the settlement needs while they pass: the reason
-//! of the end and the usage. No text is kept.
+//! of the end and the usage. It keeps texts only if it was made with [`Tally::keeping_texts`].
 
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::{Builder, StalledStreamProtectionConfig};
@@ -17,6 +17,7 @@ use sentry_contract::states::InvokeModelInput;
 use sentry_domain::Charges;
 use serde_json::{Value, json};
 
+use super::blocks::Blocks;
 use super::converse::{AnswerMessage, AnswerTier, ConverseAnswer, ConverseOutput, normalize};
 use super::sdk::{body, cache_detail};
 use super::{ModelFailure, Reply, prepare};
@@ -84,11 +85,34 @@ pub fn broken_off() -> ModelFailure {
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     answer: ConverseAnswer,
+    /// `None` if texts are not kept.
+    blocks: Option<Blocks>,
 }
 
 impl Tally {
+    /// A tally that keeps the blocks of the answer too.
+    #[must_use]
+    pub fn keeping_texts() -> Self {
+        Self { blocks: Some(Blocks::default()), ..Self::default() }
+    }
+
+    /// `true` if the tally keeps the blocks of the answer.
+    #[must_use]
+    pub const fn has_texts(&self) -> bool {
+        self.blocks.is_some()
+    }
+
+    /// The same tally without the blocks of the answer.
+    #[must_use]
+    pub fn without_texts(self) -> Self {
+        Self { blocks: None, ..self }
+    }
+
     /// Reads an event.
     pub fn read(&mut self, event: &Event) {
+        if let Some(blocks) = &mut self.blocks {
+            blocks.read(event);
+        }
         match event.name {
             MESSAGE_STOP => {
                 self.answer.stop_reason = event.fields.get("stopReason").and_then(Value::as_str).map(str::to_owned);
@@ -103,12 +127,12 @@ impl Tally {
         }
     }
 
-    /// The reply to a request with `charges`, without its content, after the last event.
+    /// The reply to a request with `charges`, after the last event. Without texts, its content is empty.
     ///
     /// # Errors
     /// If the answer does not say its usage or the reason of its end.
     pub fn reply(self, charges: Charges) -> Result<Reply, ModelFailure> {
-        let message = Some(AnswerMessage { content: Vec::new() });
+        let message = Some(AnswerMessage { content: self.blocks.map(Blocks::all).unwrap_or_default() });
         normalize(ConverseAnswer { output: ConverseOutput { message }, ..self.answer }, charges)
     }
 }
