@@ -106,6 +106,8 @@ A_FUNCTION_MAY = {
         "dynamodb:PutItem",
         "dynamodb:DeleteItem",
         "dynamodb:Query",
+        # The list of models has the aliases of the catalogue table.
+        "dynamodb:Scan",
         "sqs:SendMessage",
         "cloudwatch:GetMetricData",
         "bedrock:GetInferenceProfile",

@@ -13,7 +13,7 @@ use sentry_contract::states::{
 };
 use sentry_contract::usage::UsageSeries;
 use sentry_contract::{ErrorBody, ErrorCode, Outcome};
-use sentry_domain::{Alert, Amount, BudgetEntry, Price, Reservation, ScopeLimit};
+use sentry_domain::{Alert, Amount, BudgetEntry, Charges, Price, Reservation, ScopeLimit};
 use sentry_lambda::Failure;
 use sentry_ledger::{Admission, Ask, Book, Budget, Choice, Holder, Ledger, LedgerError, Preview};
 
@@ -70,6 +70,26 @@ impl Reserver {
         let seen = self.ledger.preview(holder(&input), &wanted.ask, fallback, now, self.hold_for).await;
         let Preview { admission, choice, budget } = seen.map_err(|error| unavailable(&error))?;
         Ok((decision(&input, wanted, stand_in, admission, choice, now), budget))
+    }
+
+    /// The figures of `limits`, which are limits of tags, without a request.
+    ///
+    /// # Errors
+    /// Returns `LedgerUnavailable` if the ledger cannot be reached.
+    pub async fn figures(&self, limits: &[ScopeLimit], now: DateTime<Utc>) -> Result<Vec<BudgetEntry>, Failure> {
+        let nothing = Ask {
+            input_tokens: 0,
+            max_tokens: 0,
+            given: true,
+            has_fallback: false,
+            price: None,
+            charges: Charges::default(),
+            budgets: limits.iter().map(|limit| Budget { limit, seen: Amount::ZERO }).collect(),
+        };
+        // No request has this id.
+        let nobody = Holder { request_id: "figures", execution_id: "figures" };
+        let seen = self.ledger.preview(nobody, &nothing, None, now, self.hold_for).await;
+        Ok(seen.map_err(|error| unavailable(&error))?.budget)
     }
 }
 
