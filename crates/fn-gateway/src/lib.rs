@@ -8,6 +8,8 @@ mod frames;
 mod identity;
 pub mod lambda;
 mod routes;
+#[allow(dead_code, reason = "the APIs that use it are being written")]
+mod sse;
 mod steps;
 mod stream;
 
