@@ -2,13 +2,18 @@
 
 mod api;
 mod converse;
+mod document;
 mod ending;
 mod errors;
+mod fields;
 mod frames;
 mod identity;
+mod invoke;
 pub mod lambda;
+mod messages;
+mod native;
 mod routes;
-#[allow(dead_code, reason = "the APIs that use it are being written")]
+#[allow(dead_code, reason = "an API that is being written uses the rest")]
 mod sse;
 mod steps;
 mod stream;
