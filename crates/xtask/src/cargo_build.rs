@@ -21,7 +21,7 @@ pub enum Profile {
 
 /// The packages of a local run. With `test-support`, Cargo resolves the same features as for `cargo test --workspace`, and
 /// compiles common dependencies once. A release does not have it, because the functions would get features for tests.
-const LOCAL_PACKAGES: [&str; 3] = ["fn-*", "bedrock-sim", "test-support"];
+const LOCAL_PACKAGES: [&str; 4] = ["fn-*", "bedrock-sim", "local-tls", "test-support"];
 
 /// A line of `cargo build --message-format=json`, with only the fields that are needed.
 #[derive(Deserialize)]

@@ -23,6 +23,7 @@ mod state;
 mod states;
 mod temporary;
 mod test_run;
+mod tls;
 mod up_report;
 mod workspace;
 
