@@ -24,6 +24,7 @@ mod states;
 mod temporary;
 mod test_groups;
 mod test_run;
+mod tls;
 mod up_report;
 mod workspace;
 

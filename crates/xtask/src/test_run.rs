@@ -12,6 +12,7 @@ use crate::network::local_url;
 use crate::python_env::{Purpose, PythonEnv};
 use crate::temporary::with_local_aws;
 use crate::test_groups::{ALONE, ASIDE, Aside, CLOSING_TESTS, NATIVE_TESTS, PARAMETERS, SIMULATOR, STACKS};
+use crate::tls;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -281,6 +282,10 @@ fn run_pytest(workspace: &Workspace, running: &Running, suite: &Suite, to: Outpu
     command.args(["--bedrock-endpoint", &running.state.bedrock_endpoint]);
     if let Some(gateway) = &running.state.gateway {
         command.args(["--gateway-endpoint", &local_url(gateway.port)]);
+        if let Some(tls) = &gateway.tls {
+            command.args(["--gateway-https-endpoint", &tls::url(tls.port)]);
+            command.arg("--gateway-certificate").arg(tls::authority(workspace, port));
+        }
         command.arg("--clients").arg(PythonEnv::ensure(workspace, Purpose::Clients)?.folder());
     }
     command.arg("--sentry-command").arg(running.binaries.join("sentry"));
