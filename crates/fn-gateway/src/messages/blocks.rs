@@ -10,9 +10,6 @@ use crate::document::{raw, unsupported};
 use crate::errors::ApiError;
 use crate::fields::{Fields, invalid, items};
 
-/// The name of a document without a title. Converse needs one.
-const DOCUMENT_NAME: &str = "document";
-
 /// The content of a message or of the system prompt: a text or a list of blocks. The result is always a list, because
 /// the sentry answers lists with all blocks of the model.
 pub fn content(path: &str, content: &RawValue) -> Result<Box<RawValue>, ApiError> {
@@ -104,7 +101,8 @@ fn document(block: &mut Fields<'_>) -> Result<BTreeMap<&'static str, Box<RawValu
         }
         citations.end()?;
     }
-    let name = block.text("title")?.unwrap_or_else(|| DOCUMENT_NAME.to_owned());
+    // Converse needs a name of its own for each document. A path is one, with a space for each dot.
+    let name = block.text("title")?.unwrap_or_else(|| block.path("").trim_end_matches('.').replace('.', " "));
     let source = raw(BTreeMap::from([(form, data)]))?;
     Ok(BTreeMap::from([("format", raw(format)?), ("name", raw(name)?), ("source", source)]))
 }
