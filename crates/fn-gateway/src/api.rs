@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::chat;
 use crate::errors::ApiError;
+use crate::messages;
 
 /// An API. It decides how errors look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Api {
     Bedrock,
     /// OpenAI's Chat Completions and Models.
     OpenAi,
+    /// Anthropic's Messages API.
+    Anthropic,
 }
 
 impl Api {
@@ -27,6 +30,7 @@ impl Api {
         match self {
             Self::Bedrock => error.of_bedrock(),
             Self::OpenAi => chat::error(error),
+            Self::Anthropic => messages::error(error),
         }
     }
 }

@@ -76,10 +76,7 @@ pub async fn show(
 }
 
 /// `POST /v1/budget`: the page, for the key of the form.
-pub async fn entered(
-    State(gateway): State<Arc<Gateway>>,
-    entered: Result<Form<Entered>, FormRejection>,
-) -> Response {
+pub async fn entered(State(gateway): State<Arc<Gateway>>, entered: Result<Form<Entered>, FormRejection>) -> Response {
     let Ok(Form(Entered { key, model })) = entered else {
         return page::entry(StatusCode::BAD_REQUEST, Some("The form could not be read."));
     };
@@ -162,7 +159,8 @@ fn document(Budgets { model, entries, error }: &Budgets) -> Value {
         ("budget", Some(json!(entries))),
         ("error", error.as_ref().map(|error| json!(error))),
     ];
-    Value::Object(Map::from_iter(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)))))
+    let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(fields.collect::<Map<_, _>>())
 }
 
 /// A request for one token.

@@ -59,9 +59,14 @@ impl Form for Converse {
     }
 
     fn broken(&mut self, failure: &ModelFailure) -> Bytes {
-        let message = format!("{} [sentry: {}]", failure.error.message, failure.error.code.name());
-        frames::exception("modelStreamErrorException", &message)
+        broken(failure)
     }
+}
+
+/// The frame that ends an answer that broke off.
+pub fn broken(failure: &ModelFailure) -> Bytes {
+    let message = format!("{} [sentry: {}]", failure.error.message, failure.error.code.name());
+    frames::exception("modelStreamErrorException", &message)
 }
 
 /// The body of a Converse request.

@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(error(fields.typed::<u32>("c", "a number")), "c must be a number.");
         assert_eq!(
             error(Fields::of_body(br#"{"a": 1, "a": 2}"#)),
-            "The request body cannot be read at line 1, column 15: the field a is there twice."
+            "The request body cannot be read at line 1, column 16: the field a is there twice."
         );
         let twice: &RawValue = serde_json::from_str(r#"{"b": 1, "b": 2}"#).unwrap();
         assert_eq!(error(Fields::of("a".into(), twice)), "a.b is there twice.");

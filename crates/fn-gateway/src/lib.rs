@@ -11,11 +11,13 @@ mod errors;
 mod fields;
 mod frames;
 mod identity;
+mod invoke;
 pub mod lambda;
+mod messages;
 mod models;
+mod native;
 mod page;
 mod routes;
-#[allow(dead_code, reason = "the APIs that use it are being written")]
 mod sse;
 mod steps;
 mod stream;

@@ -92,7 +92,11 @@ mod tests {
     const PROFILE: &str = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc";
 
     fn name(name: &str, model_id: &str) -> ModelName {
-        ModelName { name: name.to_owned(), model_id: model_id.to_owned(), foundation: Some("amazon.nova-lite-v1:0".into()) }
+        ModelName {
+            name: name.to_owned(),
+            model_id: model_id.to_owned(),
+            foundation: Some("amazon.nova-lite-v1:0".into()),
+        }
     }
 
     fn key(models: Option<&[&str]>) -> KeyRecord {

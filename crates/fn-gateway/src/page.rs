@@ -83,9 +83,11 @@ pub fn failed(error: &ApiError) -> Response {
 /// The page with the budgets of `key` at `now`.
 pub fn budgets(key: &KeyRecord, found: &Budgets, now: DateTime<Utc>) -> Response {
     let notice = match (&found.error, &found.model) {
-        (Some(error), _) if is_spent(error) => Some(("bad", format!("A request would be denied now. {}", error.message))),
+        (Some(error), _) if is_spent(error) => {
+            Some(("bad", format!("A request for one token would be denied now. {}", error.message)))
+        }
         (Some(error), _) => Some(("bad", error.message.clone())),
-        (None, Some(_)) => Some(("good", "A request would be admitted now.".to_owned())),
+        (None, Some(_)) => Some(("good", "A request for one token would be admitted now.".to_owned())),
         (None, None) => None,
     };
     let caller = key.tags().map(|(name, value)| (words_of_kind(name), value)).collect();

@@ -22,7 +22,7 @@ use crate::api::{Api, Asked, Form};
 use crate::errors::{ApiError, header_value};
 use crate::identity::identify;
 use crate::steps::{Decided, Steps};
-use crate::{answers, budget, chat, converse, models, stream};
+use crate::{answers, budget, chat, converse, invoke, messages, models, stream};
 
 /// Largest body, in bytes: that of a function URL. A document of the sentry is smaller (262,144 bytes).
 const MAX_BODY_BYTES: usize = 6 * 1_048_576;
@@ -46,6 +46,9 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .merge(open_ai("/v1"))
         // The base URL of Bedrock's own endpoint for clients of OpenAI ends with `/openai/v1`.
         .merge(open_ai("/openai/v1"))
+        .route("/v1/messages", post(messages))
+        // The base URL of Bedrock's own Messages endpoint ends with `/anthropic`.
+        .route("/anthropic/v1/messages", post(messages))
         // A model id can be an ARN with slashes, encoded or not. So the path is not split by the router.
         .fallback(model)
         .with_state(gateway)
@@ -68,6 +71,10 @@ async fn model(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
     let asked = match operation(&head.method, head.uri.path()) {
         Some((model, "converse")) => converse::asked(&key, &model, &head.headers, &body, false),
         Some((model, "converse-stream")) => converse::asked(&key, &model, &head.headers, &body, true),
+        Some((model, "invoke")) => invoke::asked(&gateway.steps, &key, &model, &head.headers, &body, false).await,
+        Some((model, "invoke-with-response-stream")) => {
+            invoke::asked(&gateway.steps, &key, &model, &head.headers, &body, true).await
+        }
         _ => Err(ApiError::unknown_path()),
     };
     answered(gateway, key, Api::Bedrock, asked).await
@@ -81,6 +88,16 @@ async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response
     };
     let asked = chat::asked(&key, &head.headers, &body, Utc::now());
     answered(gateway, key, Api::OpenAi, asked).await
+}
+
+/// Anthropic's Messages.
+async fn messages(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let Client { key, head, body } = match client(&gateway, request).await {
+        Ok(client) => client,
+        Err(error) => return Api::Anthropic.error(&error),
+    };
+    let asked = messages::asked(&key, &head.headers, &body);
+    answered(gateway, key, Api::Anthropic, asked).await
 }
 
 /// A request of a client with a valid key.

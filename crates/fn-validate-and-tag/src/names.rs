@@ -30,8 +30,7 @@ impl Resolver {
         for name in catalogue.names() {
             if let Ok(resolved) = catalogue.resolve(name, region, today) {
                 let model = resolved.model;
-                let found =
-                    ModelName { name: name.to_owned(), model_id: model.model_id, foundation: model.foundation };
+                let found = ModelName { name: name.to_owned(), model_id: model.model_id, foundation: model.foundation };
                 names.insert(name.to_owned(), found);
             }
         }

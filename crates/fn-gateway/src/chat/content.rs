@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::tools::ToolUse;
+use super::tools::Call;
 use crate::document::unsupported;
 use crate::errors::ApiError;
 use crate::fields::{Fields, invalid, is_text, items, text};
@@ -31,7 +31,7 @@ pub enum Block {
     Text(String),
     Image { format: &'static str, source: Source },
     Document { format: &'static str, name: String, source: Source },
-    ToolUse(ToolUse),
+    ToolUse(Call),
     ToolResult { tool_use_id: String, content: Vec<ResultText> },
 }
 
@@ -49,13 +49,8 @@ pub struct Source {
 }
 
 /// The formats of images by their media type.
-const IMAGES: [(&str, &str); 5] = [
-    ("image/png", "png"),
-    ("image/jpeg", "jpeg"),
-    ("image/jpg", "jpeg"),
-    ("image/gif", "gif"),
-    ("image/webp", "webp"),
-];
+const IMAGES: [(&str, &str); 5] =
+    [("image/png", "png"), ("image/jpeg", "jpeg"), ("image/jpg", "jpeg"), ("image/gif", "gif"), ("image/webp", "webp")];
 /// The formats of documents by their media type.
 const DOCUMENTS: [(&str, &str); 9] = [
     ("application/pdf", "pdf"),
@@ -165,11 +160,10 @@ fn data(path: &str, url: &str, formats: &[(&str, &'static str)]) -> Result<(&'st
     let Some((media_type, bytes)) = parts else {
         return Err(unsupported(path, "only a data URL in base64 is supported, because the sentry loads nothing"));
     };
-    match formats.iter().find(|(known, _)| known.eq_ignore_ascii_case(media_type)) {
-        Some((_, format)) => Ok((format, bytes.to_owned())),
-        None => {
-            let known: Vec<&str> = formats.iter().map(|(known, _)| *known).collect();
-            Err(unsupported(path, &format!("its media type must be one of {}", known.join(", "))))
-        }
-    }
+    let known = formats.iter().find(|(known, _)| known.eq_ignore_ascii_case(media_type));
+    let known = known.ok_or_else(|| {
+        let all: Vec<&str> = formats.iter().map(|(known, _)| *known).collect();
+        unsupported(path, &format!("its media type must be one of {}", all.join(", ")))
+    });
+    Ok((known?.1, bytes.to_owned()))
 }

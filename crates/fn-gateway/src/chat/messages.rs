@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::content::{self, Content};
-use super::tools::{self, ToolUse};
+use super::tools::{self, Call};
 use crate::document::raw;
 use crate::errors::ApiError;
 use crate::fields::{Fields, invalid};
@@ -51,7 +51,11 @@ fn assistant(fields: &mut Fields<'_>) -> Result<Content, ApiError> {
         return Err(invalid(&fields.path("annotations"), "must be empty"));
     }
     if calls.is_empty() {
-        return if fields.has("content") { content::texts(fields, "content") } else { Ok(Content::Text(String::new())) };
+        return if fields.has("content") {
+            content::texts(fields, "content")
+        } else {
+            Ok(Content::Text(String::new()))
+        };
     }
     let said = if fields.has("content") { content::optional_texts(fields, "content")? } else { Vec::new() };
     let said = said.into_iter().filter(|text| !text.trim().is_empty()).map(content::Block::Text);
@@ -60,7 +64,7 @@ fn assistant(fields: &mut Fields<'_>) -> Result<Content, ApiError> {
     Ok(Content::Blocks(said.chain(uses.into_iter().map(content::Block::ToolUse)).collect()))
 }
 
-fn tool_use(mut call: Fields<'_>) -> Result<ToolUse, ApiError> {
+fn tool_use(mut call: Fields<'_>) -> Result<Call, ApiError> {
     tools::function_type(&mut call)?;
     let tool_use_id = call.required_text("id")?;
     let mut function = call.object("function")?.ok_or_else(|| invalid(&call.path("function"), "is required"))?;
@@ -69,7 +73,7 @@ fn tool_use(mut call: Fields<'_>) -> Result<ToolUse, ApiError> {
     let input = tools::input(&function.path("arguments"), arguments)?;
     function.end()?;
     call.end()?;
-    Ok(ToolUse { tool_use_id, name, input })
+    Ok(Call { tool_use_id, name, input })
 }
 
 /// The result of a tool. Blank texts are left out, because Converse refuses them.

@@ -112,9 +112,8 @@ fn output_format(fields: &mut Fields<'_>) -> Result<Option<Box<RawValue>>, ApiEr
     let wanted = match format.required_text("type")?.as_str() {
         "text" => None,
         "json_schema" => {
-            let mut schema = format
-                .object("json_schema")?
-                .ok_or_else(|| invalid("response_format.json_schema", "is required"))?;
+            let mut schema =
+                format.object("json_schema")?.ok_or_else(|| invalid("response_format.json_schema", "is required"))?;
             let (name, definition) = (schema.required("name")?, schema.required("schema")?);
             schema.typed::<bool>("strict", "true or false")?;
             schema.end()?;

@@ -11,7 +11,7 @@ use crate::fields::{Fields, invalid, is_text};
 /// A tool use in a message of the assistant.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ToolUse {
+pub struct Call {
     pub tool_use_id: String,
     pub name: String,
     pub input: Box<RawValue>,
