@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod caller;
 mod converse;
 mod ending;
 mod errors;
@@ -11,5 +12,6 @@ mod routes;
 mod steps;
 mod stream;
 
+pub use identity::Callers;
 pub use routes::{Gateway, router};
 pub use steps::Steps;
