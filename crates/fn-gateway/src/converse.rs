@@ -5,12 +5,63 @@
 
 use std::collections::BTreeMap;
 
+use axum::body::Bytes;
+use axum::http::HeaderMap;
 use sentry_contract::answer::{FinalAnswer, Output, Usage};
+use sentry_keys::KeyRecord;
+use sentry_models::adapters::ModelFailure;
+use sentry_models::adapters::stream::Event;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
+use crate::api::{Asked, Form};
 use crate::errors::ApiError;
+use crate::frames;
+use crate::identity::{given_tags, tags};
+
+/// The content type of events. Source: Smithy, "Amazon Event Stream specification".
+pub const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
+
+/// Reads a request to `converse`, or to `converse-stream` if it is `in_events`.
+///
+/// # Errors
+/// If the request is not acceptable, or claims a tag that contradicts the key.
+pub fn asked(
+    key: &KeyRecord,
+    model: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+    in_events: bool,
+) -> Result<Asked, ApiError> {
+    let mut body = read(body)?;
+    let mut given = std::mem::take(&mut body.request_metadata);
+    given.extend(given_tags(headers)?);
+    let document = document(model, body, &tags(key, given)?)?;
+    Ok(Asked { document, in_events, form: Box::new(Converse) })
+}
+
+/// Converse's own form.
+struct Converse;
+
+impl Form for Converse {
+    fn whole(&self, answer: &FinalAnswer, output: &Output, latency_ms: u64) -> Value {
+        response(output, answer.usage.as_ref(), latency_ms)
+    }
+
+    fn content_type(&self) -> &'static str {
+        EVENT_STREAM
+    }
+
+    fn event(&mut self, event: &Event) -> Bytes {
+        frames::event(event.name, &event.fields)
+    }
+
+    fn broken(&mut self, failure: &ModelFailure) -> Bytes {
+        let message = format!("{} [sentry: {}]", failure.error.message, failure.error.code.name());
+        frames::exception("modelStreamErrorException", &message)
+    }
+}
 
 /// The body of a Converse request.
 #[derive(Debug, Deserialize)]
@@ -225,7 +276,7 @@ fn reasoning(additional: &mut BTreeMap<String, Box<RawValue>>) -> Option<Value> 
 }
 
 /// The body of a Converse response. `latency_ms` is the time of the request in the gateway, in milliseconds.
-pub fn response(output: &Output, usage: Option<&Usage>, latency_ms: u64) -> Value {
+fn response(output: &Output, usage: Option<&Usage>, latency_ms: u64) -> Value {
     let message = &output.message;
     json!({
         "output": {"message": {"role": message.role, "content": message.content.to_blocks()}},
@@ -242,20 +293,6 @@ fn usage_of(usage: &Usage) -> Value {
         fields.remove("serviceTier");
     }
     usage
-}
-
-/// The answer's headers: facts of the sentry for which Converse has no field.
-pub fn facts(answer: &FinalAnswer) -> Vec<(&'static str, String)> {
-    let cost = answer.cost.as_ref().map(|cost| json!(cost));
-    let cost = cost.as_ref().and_then(|cost| cost.get("usd")?.as_str()).map(str::to_owned);
-    let model = answer.model.as_ref().and_then(|model| model.model_id.clone());
-    let facts = [
-        ("x-sentry-request-id", answer.tags.get("requestId").map(str::to_owned)),
-        ("x-sentry-model", model),
-        ("x-sentry-cost-usd", cost),
-        ("x-sentry-degraded", answer.degraded.as_ref().map(|degraded| degraded.action().to_owned())),
-    ];
-    facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 #[cfg(test)]

@@ -82,6 +82,7 @@ mod tests {
     use test_support::offline_config;
 
     use super::*;
+    use crate::errors::Reason;
 
     fn headers(name: &'static str, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(header::HeaderName::from_static(name), value.parse().unwrap())])
@@ -116,14 +117,15 @@ mod tests {
         // Every call of this client fails, so an answer other than 503 was given without one.
         let config = offline_config(http_client(Connections::Kept)).into_builder().endpoint_url("http://127.0.0.1:9");
         let table = KeysTable::new(aws_sdk_dynamodb::Client::new(&config.build()), "keys".into());
-        let status =
-            async |headers: &HeaderMap| identify(&table, headers, Utc::now()).await.unwrap_err().status.as_u16();
-        assert_eq!(status(&HeaderMap::new()).await, 401);
+        let reason = async |headers: &HeaderMap| identify(&table, headers, Utc::now()).await.unwrap_err().reason;
+        assert_eq!(reason(&HeaderMap::new()).await, Reason::NoKey);
         let key = Key::random().reveal().to_owned();
         for text in [key.to_uppercase(), key[1..].to_owned(), format!("{key}0"), "x".repeat(10_000)] {
-            assert_eq!(status(&headers("authorization", &format!("Bearer {text}"))).await, 401, "{text}");
+            let header = format!("Bearer {text}");
+            assert_eq!(reason(&headers("authorization", &header)).await, Reason::NoKey, "{text}");
         }
-        assert_eq!(status(&headers("authorization", &format!("Bearer {key}"))).await, 503);
+        let header = format!("Bearer {key}");
+        assert_eq!(reason(&headers("authorization", &header)).await, Reason::KeysUnavailable);
     }
 
     fn record() -> KeyRecord {
@@ -148,7 +150,7 @@ mod tests {
         let expected = [("applicationId", "helper"), ("costCenter", "support"), ("environment", "test")];
         assert_eq!(merged, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
         for claimed in [r#"{"costCenter": "sales"}"#, r#"{"applicationId": "other"}"#, r#"{"costCenter": "Support"}"#] {
-            assert_eq!(tags(&record(), given(claimed)).unwrap_err().status.as_u16(), 403, "{claimed}");
+            assert_eq!(tags(&record(), given(claimed)).unwrap_err().reason, Reason::AccessDenied, "{claimed}");
         }
     }
 
@@ -156,7 +158,7 @@ mod tests {
     fn a_header_that_is_no_object_of_texts_is_refused() {
         for value in ["", "[]", "{\"a\": 1}", "a=b"] {
             let error = given_tags(&headers("x-sentry-tags", value)).unwrap_err();
-            assert_eq!(error.status.as_u16(), 400, "{value}");
+            assert_eq!(error.reason, Reason::Validation, "{value}");
         }
     }
 }

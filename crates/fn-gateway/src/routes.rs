@@ -19,7 +19,8 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::converse::{self, facts};
+use crate::api::{Api, Asked, Form};
+use crate::converse;
 use crate::errors::{ApiError, header_value};
 use crate::identity::{given_tags, identify, tags};
 use crate::steps::{Decided, Steps};
@@ -61,15 +62,22 @@ async fn model(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
     let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
         return ApiError::validation("The request body is incomplete, or larger than 6 MiB.").into_response();
     };
-    match operation {
-        "converse" => converse(gateway, key, &model, &head.headers, &body).await,
-        "converse-stream" => match read(&key, &model, &head.headers, &body) {
-            Ok(document) => stream::respond(gateway, key, document).await,
-            Err(error) => Err(error),
-        },
+    let asked = match operation {
+        "converse" => converse::asked(&key, &model, &head.headers, &body, false),
+        "converse-stream" => converse::asked(&key, &model, &head.headers, &body, true),
         _ => Err(ApiError::unknown_path()),
-    }
-    .unwrap_or_else(IntoResponse::into_response)
+    };
+    answered(gateway, key, Api::Bedrock, asked).await
+}
+
+/// The response to a request that was read.
+async fn answered(gateway: Arc<Gateway>, key: KeyRecord, api: Api, asked: Result<Asked, ApiError>) -> Response {
+    let answer = match asked {
+        Ok(Asked { document, in_events: true, form }) => stream::respond(gateway, key, document, form).await,
+        Ok(Asked { document, in_events: false, form }) => whole(gateway, key, document, form).await,
+        Err(error) => Err(error),
+    };
+    answer.unwrap_or_else(|error| api.error(&error))
 }
 
 /// The model and the operation of a path such as `/model/{id}/converse`.
@@ -79,15 +87,13 @@ fn operation<'p>(method: &Method, path: &'p str) -> Option<(String, &'p str)> {
     Some((model.into_owned(), operation))
 }
 
-async fn converse(
+async fn whole(
     gateway: Arc<Gateway>,
     key: KeyRecord,
-    model: &str,
-    headers: &HeaderMap,
-    body: &[u8],
+    document: Box<RawValue>,
+    form: Box<dyn Form>,
 ) -> Result<Response, ApiError> {
     let began = Instant::now();
-    let document = read(&key, model, headers, body)?;
     // A client that leaves does not end the task, so whatever was held is settled.
     let task = tokio::spawn(async move {
         match gateway.steps.decide(&document, &key).await {
@@ -99,19 +105,25 @@ async fn converse(
     let answer = task.await.map_err(|_| ApiError::unfinished())??;
     let latency = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let Some(output) = &answer.output else { return Err(refusal(&answer)) };
-    let mut response = Json(converse::response(output, answer.usage.as_ref(), latency)).into_response();
+    let mut response = Json(form.whole(&answer, output, latency)).into_response();
     for (name, value) in facts(&answer) {
         response.headers_mut().insert(name, header_value(&value));
     }
     Ok(response)
 }
 
-/// The document of the sentry for a request to Converse.
-fn read(key: &KeyRecord, model: &str, headers: &HeaderMap, body: &[u8]) -> Result<Box<RawValue>, ApiError> {
-    let mut body = converse::read(body)?;
-    let mut given = std::mem::take(&mut body.request_metadata);
-    given.extend(given_tags(headers)?);
-    converse::document(model, body, &tags(key, given)?)
+/// The answer's headers: facts of the sentry for which Converse has no field.
+fn facts(answer: &FinalAnswer) -> Vec<(&'static str, String)> {
+    let cost = answer.cost.as_ref().map(|cost| json!(cost));
+    let cost = cost.as_ref().and_then(|cost| cost.get("usd")?.as_str()).map(str::to_owned);
+    let model = answer.model.as_ref().and_then(|model| model.model_id.clone());
+    let facts = [
+        ("x-sentry-request-id", answer.tags.get("requestId").map(str::to_owned)),
+        ("x-sentry-model", model),
+        ("x-sentry-cost-usd", cost),
+        ("x-sentry-degraded", answer.degraded.as_ref().map(|degraded| degraded.action().to_owned())),
+    ];
+    facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 pub fn not_allowed(model: &str) -> ApiError {
