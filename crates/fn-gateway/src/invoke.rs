@@ -30,6 +30,7 @@ use crate::frames;
 use crate::identity::{given_tags, tags};
 use crate::messages::{self, Messages, Version, with_user};
 use crate::native::Native;
+use crate::nova::{self, Nova};
 use crate::steps::Steps;
 
 const GUARDRAIL: &str = "x-amzn-bedrock-guardrailidentifier";
@@ -104,6 +105,7 @@ fn read(family: Family, mut fields: Fields<'_>) -> Result<Read, ApiError> {
                 messages::read(fields, Version::of("anthropic_version", &version)?)?;
             Ok(Read { prompt, user, native: Box::new(Messages::new(only_stop)) })
         }
+        Family::Nova => Ok(Read { prompt: nova::read(fields)?, user: None, native: Box::new(Nova::default()) }),
         other => {
             let problem = format!("the body of the family {} cannot be translated; use converse", other.name());
             Err(unsupported("invoke", &problem))

@@ -12,6 +12,7 @@ mod invoke;
 pub mod lambda;
 mod messages;
 mod native;
+mod nova;
 mod routes;
 #[allow(dead_code, reason = "an API that is being written uses the rest")]
 mod sse;
