@@ -10,12 +10,13 @@ use axum::http::HeaderMap;
 use sentry_contract::answer::{FinalAnswer, Output, Usage};
 use sentry_models::adapters::ModelFailure;
 use sentry_models::adapters::stream::Event;
-use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::api::{Asked, Form};
 use crate::caller::Caller;
+use crate::document::{Prompt, raw, unsupported};
 use crate::errors::ApiError;
 use crate::frames;
 use crate::identity::{given_tags, tags};
@@ -58,9 +59,14 @@ impl Form for Converse {
     }
 
     fn broken(&mut self, failure: &ModelFailure) -> Bytes {
-        let message = format!("{} [sentry: {}]", failure.error.message, failure.error.code.name());
-        frames::exception("modelStreamErrorException", &message)
+        broken(failure)
     }
+}
+
+/// The frame that ends an answer that broke off.
+pub fn broken(failure: &ModelFailure) -> Bytes {
+    let message = format!("{} [sentry: {}]", failure.error.message, failure.error.code.name());
+    frames::exception("modelStreamErrorException", &message)
 }
 
 /// The body of a Converse request.
@@ -145,38 +151,6 @@ struct JsonSchema {
     name: Option<String>,
 }
 
-/// A request document of the sentry.
-#[derive(Serialize)]
-struct Document<'a> {
-    model: &'a str,
-    prompt: Prompt,
-    tags: &'a BTreeMap<String, String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Prompt {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    system: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    messages: Option<Box<RawValue>>,
-    parameters: BTreeMap<&'static str, Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tools: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_choice: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    guardrail: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    service_tier: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_format: Option<Value>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    additional_model_request_fields: BTreeMap<String, Box<RawValue>>,
-}
-
 /// Reads the body of a Converse request.
 ///
 /// # Errors
@@ -219,12 +193,7 @@ pub fn document(model: &str, body: Body, tags: &BTreeMap<String, String>) -> Res
         output_format: body.output_config.and_then(|config| config.text_format).map(output_format).transpose()?,
         additional_model_request_fields: additional,
     };
-    to_raw_value(&Document { model, prompt, tags })
-        .map_err(|_| ApiError::validation("The request cannot be passed on."))
-}
-
-fn unsupported(field: &str, problem: &str) -> ApiError {
-    ApiError::validation(&format!("{field} cannot be used through the sentry: {problem}."))
+    prompt.document(model, tags)
 }
 
 fn parameters(config: Option<InferenceConfig>) -> BTreeMap<&'static str, Box<RawValue>> {
@@ -250,14 +219,14 @@ fn guardrail(config: GuardrailConfig) -> Result<Value, ApiError> {
     Ok(json!({"identifier": config.guardrail_identifier, "version": config.guardrail_version}))
 }
 
-fn output_format(format: TextFormat) -> Result<Value, ApiError> {
+fn output_format(format: TextFormat) -> Result<Box<RawValue>, ApiError> {
     if format.r#type != "json_schema" {
         return Err(unsupported("outputConfig.textFormat.type", "only json_schema is supported"));
     }
     let JsonSchema { schema, name } = format.structure.json_schema;
     let schema: Value = serde_json::from_str(&schema)
         .map_err(|_| unsupported("outputConfig.textFormat.structure.jsonSchema.schema", "it is not JSON"))?;
-    Ok(json!({"jsonSchema": {"name": name, "schema": schema}}))
+    raw(json!({"jsonSchema": {"name": name, "schema": schema}}))
 }
 
 /// Anthropic's field `thinking` with a budget, in the words of the sentry. Any other `thinking` stays.

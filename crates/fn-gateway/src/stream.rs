@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use futures_util::stream;
 use sentry_contract::answer::FinalAnswer;
+use sentry_contract::request::Tags;
 use sentry_contract::states::{Admitted, Ended, Invoked};
 use sentry_models::adapters::stream::Tally;
 use serde_json::value::RawValue;
@@ -74,7 +75,7 @@ async fn run(
     gateway: Arc<Gateway>,
     caller: Caller,
     document: Box<RawValue>,
-    form: Box<dyn Form>,
+    mut form: Box<dyn Form>,
     begin: oneshot::Sender<Result<Begun, ApiError>>,
 ) {
     // The client may have left. What is held is settled all the same.
@@ -88,7 +89,11 @@ async fn run(
     match gateway.steps.open(&approved).await {
         Ok(opened) => {
             let (sender, frames) = mpsc::unbounded_channel();
-            tell(Ok(Begun { headers: headers(&approved.admitted), frames }));
+            let Admitted { tags, model, .. } = &approved.admitted;
+            form.begin(tags.get(Tags::REQUEST_ID).unwrap_or_default(), &model.model_id);
+            let mut headers = headers(&approved.admitted);
+            headers.extend(form.event_headers());
+            tell(Ok(Begun { headers, frames }));
             forward(&gateway, approved, opened, Client { sender, form }).await;
         }
         Err(failure) => {
