@@ -24,6 +24,8 @@ def pytest_addoption(parser):
     )
     group.addoption("--bedrock-endpoint", help="URL of the Bedrock simulator")
     group.addoption("--gateway-endpoint", help="URL of the gateway, which runs as a server beside the local AWS")
+    group.addoption("--gateway-https-endpoint", help="URL of HTTPS in front of that server")
+    group.addoption("--gateway-certificate", help="the file with the certificate that clients of HTTPS must trust")
     group.addoption("--clients", help="the virtual environment with clients of the gateway (`cargo xtask clients`)")
     group.addoption("--log-dir", help="directory with the logs of the local AWS, searched for prompt and answer texts")
     group.addoption("--region", help="AWS Region of the stack")

@@ -22,7 +22,9 @@ mod sentry;
 mod state;
 mod states;
 mod temporary;
+mod test_groups;
 mod test_run;
+mod tls;
 mod up_report;
 mod workspace;
 
