@@ -38,6 +38,7 @@ def pytest_addoption(parser):
     )
     group.addoption("--repetitions", type=int, default=1, help="how often a hundred clients meet a budget for ten")
     group.addoption("--faults", type=int, default=300, help="faults of the crash campaign, at least")
+    group.addoption("--stream-faults", type=int, default=60, help="faults of the campaign in streams, at least")
     group.addoption("--month", help="the folder of a simulated month (`cargo xtask month`), for its dashboard")
 
 

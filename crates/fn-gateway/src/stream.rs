@@ -114,6 +114,8 @@ async fn forward(gateway: &Gateway, approved: Approved, mut opened: Opened, mut 
                 client.tell(|form| form.event(&event));
             }
             Ok(Ok(None)) => break Ok(tally),
+            // Nothing is missing after the last event, so the usage is known.
+            Ok(Err(_)) | Err(_) if tally.is_complete() => break Ok(tally),
             Ok(Err(failure)) => break Err(failure),
             Err(_) => break Err(gateway.steps.invoker.out_of_time()),
         }
