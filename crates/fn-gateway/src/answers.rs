@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use fn_settle::Kept;
 use sentry_contract::ErrorCode;
-use sentry_keys::KeyRecord;
+use sentry_contract::request::Tags;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tracing::error;
 
+use crate::caller::Caller;
 use crate::errors::{ApiError, Reason};
 use crate::identity::identify;
 use crate::routes::Gateway;
@@ -40,17 +42,18 @@ struct Shown {
 pub async fn show(
     State(gateway): State<Arc<Gateway>>,
     Path(request_id): Path<String>,
-    headers: HeaderMap,
+    head: Parts,
 ) -> Result<Response, ApiError> {
     let now = Utc::now();
-    let key = identify(&gateway.keys, &headers, now).await?;
+    let caller = identify(&gateway.callers, &head, now).await?;
     let missing = || ApiError::not_found("There is no kept answer with this id.");
     let table = gateway.steps.settler.answers().filter(|_| is_id(&request_id)).ok_or_else(missing)?;
-    let found = table.find(&key.application_id, &request_id, now).await.map_err(|failure| {
+    let application = caller.tags.get(Tags::APPLICATION_ID).ok_or_else(missing)?;
+    let found = table.find(application, &request_id, now).await.map_err(|failure| {
         error!(cause = %failure, "a kept answer cannot be read");
         ApiError::table_unavailable("The kept answers could not be read; try again.")
     })?;
-    let Kept { state, answer } = found.filter(|kept| is_own(&key, kept)).ok_or_else(missing)?;
+    let Kept { state, answer } = found.filter(|kept| is_own(&caller, kept)).ok_or_else(missing)?;
     let answer = answer.and_then(|text| RawValue::from_string(text).ok());
     let mut response = Json(Shown { request_id, state, answer }).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -63,13 +66,13 @@ fn is_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= MOST_ID_CHARS && text.bytes().all(fits)
 }
 
-/// `true` if the request has every tag of `key`. The tags of a request without an answer are unknown, so only a key that
-/// fixes nothing but the application can see it.
-fn is_own(key: &KeyRecord, kept: &Kept) -> bool {
+/// `true` if the request has every tag of `caller`. The tags of a request without an answer are unknown, so only a caller
+/// that has nothing but its application can see it.
+fn is_own(caller: &Caller, kept: &Kept) -> bool {
     let answer: Option<Value> = kept.answer.as_ref().and_then(|text| serde_json::from_str(text).ok());
     let tags = answer.as_ref().and_then(|answer| answer.get("tags"));
     // The table has found the request by its application.
-    let mut others = key.tags().filter(|(name, _)| *name != "applicationId");
+    let mut others = caller.tags.iter().filter(|(name, _)| **name != Tags::APPLICATION_ID);
     others.all(|(name, value)| tags.and_then(|tags| tags.get(name)?.as_str()) == Some(value))
 }
 
@@ -88,35 +91,24 @@ pub fn with_place(mut error: ApiError) -> ApiError {
 mod tests {
     use sentry_contract::ErrorBody;
     use sentry_contract::answer::FinalAnswer;
-    use sentry_contract::request::Tags;
-    use sentry_keys::Key;
 
     use super::*;
 
-    fn key(cost_center: Option<&str>) -> KeyRecord {
-        KeyRecord {
-            hash: Key::random().hash(),
-            application_id: "helper".into(),
-            cost_center: cost_center.map(str::to_owned),
-            environment: None,
-            user_id: None,
-            models: None,
-            expires_at: None,
-            enabled: true,
-            created_at: None,
-            note: None,
-        }
+    fn caller(cost_center: Option<&str>) -> Caller {
+        let tags = [("applicationId", Some("helper")), ("costCenter", cost_center)];
+        let tags = tags.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned())));
+        Caller { shown: "key", tags: tags.collect(), models: None }
     }
 
     #[test]
-    fn an_answer_belongs_to_the_keys_whose_tags_it_has() {
+    fn an_answer_belongs_to_the_callers_whose_tags_it_has() {
         let done = |tags: &str| Kept { state: "done".into(), answer: Some(format!(r#"{{"tags": {tags}}}"#)) };
         let of_support = done(r#"{"applicationId": "helper", "costCenter": "support", "environment": "test"}"#);
-        assert!(is_own(&key(Some("support")), &of_support) && is_own(&key(None), &of_support));
-        assert!(!is_own(&key(Some("sales")), &of_support));
-        assert!(!is_own(&key(Some("support")), &done(r#"{"applicationId": "helper"}"#)));
+        assert!(is_own(&caller(Some("support")), &of_support) && is_own(&caller(None), &of_support));
+        assert!(!is_own(&caller(Some("sales")), &of_support));
+        assert!(!is_own(&caller(Some("support")), &done(r#"{"applicationId": "helper"}"#)));
         let running = Kept { state: "running".into(), answer: None };
-        assert!(is_own(&key(None), &running) && !is_own(&key(Some("support")), &running));
+        assert!(is_own(&caller(None), &running) && !is_own(&caller(Some("support")), &running));
     }
 
     #[test]

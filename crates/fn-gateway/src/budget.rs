@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Form, Json};
@@ -13,15 +14,16 @@ use sentry_contract::request::Tags;
 use sentry_contract::states::LimitsFound;
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::BudgetEntry;
-use sentry_keys::{Key, KeyRecord};
+use sentry_keys::Key;
 use sentry_lambda::Failure;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use crate::caller::Caller;
 use crate::converse;
 use crate::errors::ApiError;
-use crate::identity::{find, given_tags, identify, tags};
+use crate::identity::{given_tags, identify, of_key, tags};
 use crate::page;
 use crate::routes::{Gateway, refusal};
 
@@ -41,7 +43,7 @@ pub struct Entered {
 
 /// The budgets of a caller.
 pub struct Budgets {
-    /// The model that the figures are about. `None` for the budgets of the key's tags alone.
+    /// The model that the figures are about. `None` for the budgets of the caller's tags alone.
     pub model: Option<String>,
     /// The figures.
     pub entries: Vec<BudgetEntry>,
@@ -52,23 +54,23 @@ pub struct Budgets {
 /// `GET /v1/budget`. A browser gets the page.
 ///
 /// # Errors
-/// If the key is not valid, or the budgets cannot be read.
+/// If the caller is unknown, or the budgets cannot be read.
 pub async fn show(
     State(gateway): State<Arc<Gateway>>,
     Query(wanted): Query<Wanted>,
-    headers: HeaderMap,
+    head: Parts,
 ) -> Result<Response, ApiError> {
-    let is_browser = wants_page(&headers);
-    if is_browser && !headers.contains_key(header::AUTHORIZATION) {
+    let is_browser = wants_page(&head.headers);
+    if is_browser && !head.headers.contains_key(header::AUTHORIZATION) {
         return Ok(page::entry(StatusCode::OK, None));
     }
     let found = async {
-        let key = identify(&gateway.keys, &headers, Utc::now()).await?;
-        let budgets = budgets(&gateway, &key, wanted.model, given_tags(&headers)?).await?;
-        Ok((key, budgets))
+        let caller = identify(&gateway.callers, &head, Utc::now()).await?;
+        let budgets = budgets(&gateway, &caller, wanted.model, given_tags(&head.headers)?).await?;
+        Ok((caller, budgets))
     };
     match (found.await, is_browser) {
-        (Ok((key, budgets)), true) => Ok(page::budgets(&key, &budgets, Utc::now())),
+        (Ok((caller, budgets)), true) => Ok(page::budgets(&caller, &budgets, Utc::now())),
         (Ok((_, budgets)), false) => Ok(Json(document(&budgets)).into_response()),
         (Err(error), true) => Ok(page::failed(&error)),
         (Err(error), false) => Err(error),
@@ -82,12 +84,12 @@ pub async fn entered(State(gateway): State<Arc<Gateway>>, entered: Result<Form<E
     };
     let model = Some(model.trim().to_owned()).filter(|model| !model.is_empty());
     let found = async {
-        let key = find(&gateway.keys, Key::parse(key.trim()), Utc::now()).await?;
-        let budgets = budgets(&gateway, &key, model, BTreeMap::new()).await?;
-        Ok((key, budgets))
+        let caller = of_key(&gateway.callers, Key::parse(key.trim()), Utc::now()).await?;
+        let budgets = budgets(&gateway, &caller, model, BTreeMap::new()).await?;
+        Ok((caller, budgets))
     };
     match found.await {
-        Ok((key, budgets)) => page::budgets(&key, &budgets, Utc::now()),
+        Ok((caller, budgets)) => page::budgets(&caller, &budgets, Utc::now()),
         Err(error) => page::failed(&error),
     }
 }
@@ -98,18 +100,18 @@ fn wants_page(headers: &HeaderMap) -> bool {
     accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
-/// The budgets of `key` for requests to `model`. Without a model, those for the first model of the key, or those of the
-/// key's tags alone.
+/// The budgets of `caller` for requests to `model`. Without a model, those for its first model, or those of its tags
+/// alone.
 async fn budgets(
     gateway: &Gateway,
-    key: &KeyRecord,
+    caller: &Caller,
     model: Option<String>,
     given: BTreeMap<String, String>,
 ) -> Result<Budgets, ApiError> {
-    let first = || key.models.as_ref().and_then(|models| models.first().cloned());
-    let tags = tags(key, given)?;
+    let first = || caller.models.as_ref().and_then(|models| models.first().cloned());
+    let tags = tags(caller, given)?;
     match model.or_else(first) {
-        Some(model) => of_model(gateway, key, model, &tags).await,
+        Some(model) => of_model(gateway, caller, model, &tags).await,
         None => of_tags(gateway, Tags(tags)).await,
     }
 }
@@ -117,12 +119,12 @@ async fn budgets(
 /// The budgets that a request to `model` would have to fit.
 async fn of_model(
     gateway: &Gateway,
-    key: &KeyRecord,
+    caller: &Caller,
     model: String,
     tags: &BTreeMap<String, String>,
 ) -> Result<Budgets, ApiError> {
     let document = smallest(&model, tags)?;
-    let (entries, error) = match gateway.steps.preview(&document, key).await {
+    let (entries, error) = match gateway.steps.preview(&document, caller).await {
         Ok(entries) => (entries, None),
         Err(answer) => match answer.budget.clone() {
             Some(entries) => (entries, answer.error),
@@ -146,7 +148,7 @@ async fn of_tags(gateway: &Gateway, tags: Tags) -> Result<Budgets, ApiError> {
 }
 
 fn unavailable(failure: Failure) -> ApiError {
-    tracing::error!(cause = %failure, "the budgets of a key cannot be read");
+    tracing::error!(cause = %failure, "the budgets of a caller cannot be read");
     ApiError::table_unavailable("The budgets could not be read; try again.")
 }
 

@@ -12,9 +12,9 @@ mod tools;
 
 use axum::http::HeaderMap;
 use chrono::{DateTime, Utc};
-use sentry_keys::KeyRecord;
 
 use crate::api::Asked;
+use crate::caller::Caller;
 use crate::errors::ApiError;
 use crate::identity::{given_tags, tags};
 
@@ -23,11 +23,11 @@ pub use errors::{error, response_of};
 /// Reads a request that came at `now`.
 ///
 /// # Errors
-/// If the request is not acceptable, or claims a tag that contradicts the key.
-pub fn asked(key: &KeyRecord, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<Asked, ApiError> {
+/// If the request is not acceptable, or claims a tag that contradicts the caller's.
+pub fn asked(caller: &Caller, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<Asked, ApiError> {
     let request::Request { model, prompt, tags: mut given, in_events, with_usage } = request::read(body)?;
     given.extend(given_tags(headers)?);
-    let document = prompt.document(&model, &tags(key, given)?)?;
+    let document = prompt.document(&model, &tags(caller, given)?)?;
     let form = events::Chat::new(now.timestamp(), with_usage);
     Ok(Asked { document, in_events, form: Box::new(form) })
 }

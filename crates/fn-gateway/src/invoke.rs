@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use crate::caller::Caller;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
@@ -15,7 +16,6 @@ use chrono::Utc;
 use sentry_contract::answer::{FinalAnswer, Output, Usage};
 use sentry_contract::request::{Family, Tags};
 use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_keys::KeyRecord;
 use sentry_models::adapters::ModelFailure;
 use sentry_models::adapters::stream::Event;
 use serde_json::{Value, json};
@@ -30,6 +30,7 @@ use crate::frames;
 use crate::identity::{given_tags, tags};
 use crate::messages::{self, Messages, Version, with_user};
 use crate::native::Native;
+use crate::nova::{self, Nova};
 use crate::steps::Steps;
 
 const GUARDRAIL: &str = "x-amzn-bedrock-guardrailidentifier";
@@ -50,7 +51,7 @@ const METRICS: &str = "amazon-bedrock-invocationMetrics";
 /// If the request is not acceptable, or claims a tag that contradicts the key.
 pub async fn asked(
     steps: &Steps,
-    key: &KeyRecord,
+    caller: &Caller,
     model: &str,
     headers: &HeaderMap,
     body: &[u8],
@@ -60,7 +61,7 @@ pub async fn asked(
     let Read { mut prompt, user, native } = read(family, Fields::of_body(body)?)?;
     let mut given = Options::of(headers, in_events)?.apply(&mut prompt)?;
     given.extend(given_tags(headers)?);
-    let document = prompt.document(model, &tags(key, with_user(key, given, user))?)?;
+    let document = prompt.document(model, &tags(caller, with_user(caller, given, user))?)?;
     Ok(Asked { document, in_events, form: Box::new(Invoked::new(native)) })
 }
 
@@ -104,6 +105,7 @@ fn read(family: Family, mut fields: Fields<'_>) -> Result<Read, ApiError> {
                 messages::read(fields, Version::of("anthropic_version", &version)?)?;
             Ok(Read { prompt, user, native: Box::new(Messages::new(only_stop)) })
         }
+        Family::Nova => Ok(Read { prompt: nova::read(fields)?, user: None, native: Box::new(Nova::default()) }),
         other => {
             let problem = format!("the body of the family {} cannot be translated; use converse", other.name());
             Err(unsupported("invoke", &problem))

@@ -3,6 +3,7 @@
 mod answers;
 mod api;
 mod budget;
+mod caller;
 mod chat;
 mod converse;
 mod document;
@@ -16,11 +17,13 @@ pub mod lambda;
 mod messages;
 mod models;
 mod native;
+mod nova;
 mod page;
 mod routes;
 mod sse;
 mod steps;
 mod stream;
 
+pub use identity::Callers;
 pub use routes::{Gateway, router};
 pub use steps::Steps;

@@ -1,4 +1,4 @@
-//! OpenAI's list of models: the names that a key may use.
+//! OpenAI's list of models: the names that a caller may use.
 //!
 //! Source: OpenAI API Reference, "Models".
 
@@ -7,48 +7,48 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use fn_validate_and_tag::ModelName;
-use sentry_keys::KeyRecord;
 use sentry_lambda::Failure;
 use sentry_models::home_of_profile;
 use serde_json::{Value, json};
 use tracing::error;
 
+use crate::caller::Caller;
 use crate::chat::response_of;
 use crate::errors::ApiError;
 use crate::identity::identify;
 use crate::routes::Gateway;
 
 /// `GET /v1/models`.
-pub async fn list(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response {
-    response_of(listed(&gateway, &headers).await)
+pub async fn list(State(gateway): State<Arc<Gateway>>, head: Parts) -> Response {
+    response_of(listed(&gateway, &head).await)
 }
 
 /// `GET /v1/models/{id}`. An id can be an ARN with slashes.
-pub async fn one(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    response_of(found(&gateway, &id, &headers).await)
+pub async fn one(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>, head: Parts) -> Response {
+    response_of(found(&gateway, &id, &head).await)
 }
 
-async fn listed(gateway: &Gateway, headers: &HeaderMap) -> Result<Response, ApiError> {
-    let key = identify(&gateway.keys, headers, Utc::now()).await?;
+async fn listed(gateway: &Gateway, head: &Parts) -> Result<Response, ApiError> {
+    let caller = identify(&gateway.callers, head, Utc::now()).await?;
     let names = gateway.steps.resolver.names(Utc::now().date_naive()).await.map_err(unavailable)?;
-    let mut models: Vec<Value> = names.iter().filter(|name| may_use(&key, name)).map(model).collect();
-    // Ids and ARNs of the key, which are no aliases.
-    let others = key.models.iter().flatten().filter(|id| !names.iter().any(|name| name.name == **id));
+    let mut models: Vec<Value> = names.iter().filter(|name| may_use(&caller, name)).map(model).collect();
+    // Ids and ARNs of the caller, which are no aliases.
+    let others = caller.models.iter().flatten().filter(|id| !names.iter().any(|name| name.name == **id));
     for id in others {
         models.extend(resolved(gateway, id).await?.as_ref().map(model));
     }
     Ok(Json(json!({"object": "list", "data": models})).into_response())
 }
 
-async fn found(gateway: &Gateway, id: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
-    let key = identify(&gateway.keys, headers, Utc::now()).await?;
-    match resolved(gateway, id).await?.filter(|name| may_use(&key, name)) {
+async fn found(gateway: &Gateway, id: &str, head: &Parts) -> Result<Response, ApiError> {
+    let caller = identify(&gateway.callers, head, Utc::now()).await?;
+    match resolved(gateway, id).await?.filter(|name| may_use(&caller, name)) {
         Some(name) => Ok(Json(model(&name)).into_response()),
-        None => Err(ApiError::not_found("The model does not exist, or the key may not use it.")),
+        None => Err(ApiError::not_found("The model does not exist, or the caller may not use it.")),
     }
 }
 
@@ -64,9 +64,9 @@ fn unavailable(failure: Failure) -> ApiError {
     ApiError::table_unavailable("The models could not be read; try again.")
 }
 
-/// `true` if `key` may call the model. The steps of a request have the same rule, and look at the profile policy too.
-fn may_use(key: &KeyRecord, name: &ModelName) -> bool {
-    if let Some(models) = &key.models {
+/// `true` if `caller` may call the model. The steps of a request have the same rule, and look at the profile policy too.
+fn may_use(caller: &Caller, name: &ModelName) -> bool {
+    if let Some(models) = &caller.models {
         if models.iter().any(|each| *each == name.name || *each == name.model_id) {
             return true;
         }
@@ -85,8 +85,6 @@ fn model(name: &ModelName) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use sentry_keys::Key;
-
     use super::*;
 
     const PROFILE: &str = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc";
@@ -99,25 +97,15 @@ mod tests {
         }
     }
 
-    fn key(models: Option<&[&str]>) -> KeyRecord {
-        KeyRecord {
-            hash: Key::random().hash(),
-            application_id: "helper".into(),
-            cost_center: None,
-            environment: None,
-            user_id: None,
-            models: models.map(|models| models.iter().map(|each| (*each).to_owned()).collect()),
-            expires_at: None,
-            enabled: true,
-            created_at: None,
-            note: None,
-        }
+    fn caller(models: Option<&[&str]>) -> Caller {
+        let models = models.map(|models| models.iter().map(|each| (*each).to_owned()).collect());
+        Caller { shown: "key", tags: [("applicationId", "helper".to_owned())].into(), models }
     }
 
     #[test]
-    fn a_key_sees_its_own_models_and_no_profile_that_it_does_not_name() {
+    fn a_caller_sees_its_own_models_and_no_profile_that_it_does_not_name() {
         let (nova, profile) = (name("nova-lite", "us.amazon.nova-lite-v1:0"), name("sales", PROFILE));
-        let sees = |models| (may_use(&key(models), &nova), may_use(&key(models), &profile));
+        let sees = |models| (may_use(&caller(models), &nova), may_use(&caller(models), &profile));
         assert_eq!(sees(None), (true, false));
         assert_eq!(sees(Some(&["nova-lite"])), (true, false));
         assert_eq!(sees(Some(&["us.amazon.nova-lite-v1:0"])), (true, false));

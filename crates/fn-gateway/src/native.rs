@@ -15,6 +15,6 @@ pub trait Native: Send {
     /// The events of this form after `event`, which Bedrock's `ConverseStream` has sent.
     fn parts(&mut self, event: &Event) -> Vec<Value>;
 
-    /// The last events of a complete answer. There is at least one.
+    /// The last events of a complete answer that is settled.
     fn end(&mut self) -> Vec<Value>;
 }

@@ -10,10 +10,10 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
 use sentry_domain::{BudgetEntry, Dollars, Enforcement, Headroom};
-use sentry_keys::KeyRecord;
 use sha2::{Digest, Sha256};
 
 use crate::budget::{Budgets, is_spent};
+use crate::caller::Caller;
 use crate::errors::{ApiError, Reason};
 
 /// The styles of the page, which are part of it.
@@ -33,8 +33,8 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 #[template(path = "page.html")]
 struct Page<'a> {
     styles: &'a str,
-    /// The tags of the key, by name.
-    caller: Vec<(&'static str, &'a str)>,
+    /// The tags of the caller, by name.
+    caller: Vec<(&'a str, &'a str)>,
     model: Option<&'a str>,
     /// The name of a class and a sentence.
     notice: Option<(&'static str, String)>,
@@ -80,8 +80,8 @@ pub fn failed(error: &ApiError) -> Response {
     entry(status, Some(&error.message))
 }
 
-/// The page with the budgets of `key` at `now`.
-pub fn budgets(key: &KeyRecord, found: &Budgets, now: DateTime<Utc>) -> Response {
+/// The page with the budgets of `caller` at `now`.
+pub fn budgets(caller: &Caller, found: &Budgets, now: DateTime<Utc>) -> Response {
     let notice = match (&found.error, &found.model) {
         (Some(error), _) if is_spent(error) => {
             Some(("bad", format!("A request for one token would be denied now. {}", error.message)))
@@ -90,7 +90,7 @@ pub fn budgets(key: &KeyRecord, found: &Budgets, now: DateTime<Utc>) -> Response
         (None, Some(_)) => Some(("good", "A request for one token would be admitted now.".to_owned())),
         (None, None) => None,
     };
-    let caller = key.tags().map(|(name, value)| (words_of_kind(name), value)).collect();
+    let caller = caller.tags.iter().map(|(name, value)| (words_of_kind(name), value.as_str())).collect();
     let cards = found.entries.iter().map(card).collect();
     let model = found.model.as_deref();
     respond(StatusCode::OK, &Page { caller, model, notice, cards, has_budgets: true, ..empty(now) })

@@ -14,6 +14,9 @@ pub fn error(error: &ApiError) -> Response {
         error.respond(status, json!({"type": "error", "error": {"type": kind, "message": error.message}}));
     let again = if matches!(status, 429 | 529) { "true" } else { "false" };
     response.headers_mut().insert("x-should-retry", HeaderValue::from_static(again));
+    if let Some(id) = response.headers().get("x-sentry-request-id").cloned() {
+        response.headers_mut().insert("request-id", id);
+    }
     response
 }
 

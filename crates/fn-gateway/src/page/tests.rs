@@ -1,23 +1,12 @@
 use axum::body::to_bytes;
 use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_keys::Key;
 use serde_json::json;
 
 use super::*;
 
-fn key() -> KeyRecord {
-    KeyRecord {
-        hash: Key::random().hash(),
-        application_id: "helper".into(),
-        cost_center: Some("<b>R&D</b>".into()),
-        environment: None,
-        user_id: None,
-        models: None,
-        expires_at: None,
-        enabled: true,
-        created_at: None,
-        note: None,
-    }
+fn caller() -> Caller {
+    let tags = [("applicationId", "helper".to_owned()), ("costCenter", "<b>R&D</b>".to_owned())];
+    Caller { shown: "key", tags: tags.into(), models: None }
 }
 
 fn entries() -> Vec<BudgetEntry> {
@@ -43,15 +32,16 @@ async fn text(response: Response) -> String {
 #[tokio::test]
 async fn the_page_shows_each_budget_in_words_and_escapes_names() {
     let found = Budgets { model: Some("nova-lite".into()), entries: entries(), error: None };
-    insta::assert_snapshot!(text(budgets(&key(), &found, now())).await.replace(STYLES, "…"));
+    insta::assert_snapshot!(text(budgets(&caller(), &found, now())).await.replace(STYLES, "…"));
 }
 
 #[tokio::test]
 async fn a_denial_is_explained_and_a_key_without_limits_is_told_so() {
     let error = ErrorBody::new(ErrorCode::BudgetExceeded, "The budget is used up.");
-    let denied = text(budgets(&key(), &Budgets { model: None, entries: entries(), error: Some(error) }, now())).await;
+    let denied =
+        text(budgets(&caller(), &Budgets { model: None, entries: entries(), error: Some(error) }, now())).await;
     assert!(denied.contains("A request for one token would be denied now. The budget is used up."));
-    let free = text(budgets(&key(), &Budgets { model: None, entries: Vec::new(), error: None }, now())).await;
+    let free = text(budgets(&caller(), &Budgets { model: None, entries: Vec::new(), error: None }, now())).await;
     assert!(free.contains("No limit of this key's tags is in force."));
 }
 
