@@ -17,6 +17,7 @@ use crate::api::Asked;
 use crate::caller::Caller;
 use crate::errors::ApiError;
 use crate::identity::{given_tags, tags};
+use crate::messages::with_user;
 
 pub use errors::{error, response_of};
 
@@ -25,9 +26,10 @@ pub use errors::{error, response_of};
 /// # Errors
 /// If the request is not acceptable, or claims a tag that contradicts the caller's.
 pub fn asked(caller: &Caller, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<Asked, ApiError> {
-    let request::Request { model, prompt, tags: mut given, in_events, with_usage } = request::read(body)?;
+    let request::Request { model, prompt, tags: mut given, user, in_events, with_usage } = request::read(body)?;
     given.extend(given_tags(headers)?);
-    let document = prompt.document(&model, &tags(caller, given)?)?;
+    let tags = tags(caller, with_user(caller, given, user))?;
+    let document = prompt.document(&model, &tags)?;
     let form = events::Chat::new(now.timestamp(), with_usage);
     Ok(Asked { document, in_events, form: Box::new(form) })
 }

@@ -210,6 +210,7 @@ fn words_of_kind(kind: &str) -> &str {
 
 /// A window in words. Its name is that of docs/CONTRACT.md, such as `2026-11` or `2026-W47`.
 fn words_of_window(name: &str) -> String {
+    let hour = |name: &str| format!("Hour {}:00", name.replace('T', " "));
     let kind = match name.len() {
         _ if name == "total" => return "In all".to_owned(),
         _ if name == "inFlight" => return "At any moment".to_owned(),
@@ -217,7 +218,7 @@ fn words_of_window(name: &str) -> String {
         _ if name.contains('W') => "Week",
         7 => "Month",
         10 => "Day",
-        13 => "Hour",
+        13 => return hour(name),
         _ => "Minute",
     };
     format!("{kind} {}", name.replace('T', " ").replace('/', " to ").trim_end_matches(" to .."))

@@ -62,9 +62,9 @@ pub const ASIDE: [Aside; 8] = [
     },
     Aside {
         label: "The gateway, beside the others (pytest)",
-        files: &["tests/test_gateway.py", "tests/test_gateway_stream.py"],
+        files: &["tests/test_gateway.py", "tests/test_gateway_openai.py", "tests/test_gateway_stream.py"],
         native: false,
-        parameters: &["Gateway=on"],
+        parameters: &["Gateway=on", "KeepAnswersHours=2"],
     },
     Aside {
         label: "Profiles by tags, and every form of the command, beside the others (pytest)",

@@ -16,8 +16,10 @@ pub struct Request {
     pub model: String,
     /// The prompt of the document.
     pub prompt: Prompt,
-    /// `user` and `metadata`, as tags.
+    /// `metadata`, as tags.
     pub tags: BTreeMap<String, String>,
+    /// `user`, the end user.
+    pub user: Option<String>,
     /// `true` if the client wants the answer in events.
     pub in_events: bool,
     /// `true` if the client wants the usage in events.
@@ -33,7 +35,8 @@ pub fn read(body: &[u8]) -> Result<Request, ApiError> {
     let model = fields.required_text("model")?;
     let in_events = fields.typed("stream", "true or false")?.unwrap_or(false);
     let with_usage = with_usage(&mut fields, in_events)?;
-    let tags = tags(&mut fields)?;
+    let tags = fields.typed("metadata", "an object whose values are texts")?.unwrap_or_default();
+    let user = fields.text("user")?;
     let (messages, uses_tools) = messages::read(&mut fields)?;
     let (tools, tool_choice) = tools::read(&mut fields, uses_tools)?;
     let prompt = Prompt {
@@ -48,7 +51,7 @@ pub fn read(body: &[u8]) -> Result<Request, ApiError> {
     };
     accept_defaults(&mut fields)?;
     fields.end()?;
-    Ok(Request { model, prompt, tags, in_events, with_usage })
+    Ok(Request { model, prompt, tags, user, in_events, with_usage })
 }
 
 /// `stream_options.include_usage`.
@@ -64,18 +67,6 @@ fn with_usage(fields: &mut Fields<'_>, in_events: bool) -> Result<bool, ApiError
     }
     options.end()?;
     Ok(with_usage)
-}
-
-/// The tags that a request can state: `metadata`, and `user` as the tag `userId`.
-fn tags(fields: &mut Fields<'_>) -> Result<BTreeMap<String, String>, ApiError> {
-    let metadata = fields.typed::<BTreeMap<String, String>>("metadata", "an object whose values are texts")?;
-    let mut tags = metadata.unwrap_or_default();
-    if let Some(user) = fields.text("user")?
-        && tags.insert("userId".to_owned(), user.clone()).is_some_and(|other| other != user)
-    {
-        return Err(invalid("user", "contradicts metadata.userId"));
-    }
-    Ok(tags)
 }
 
 fn parameters(fields: &mut Fields<'_>) -> Result<BTreeMap<&'static str, Box<RawValue>>, ApiError> {

@@ -42,7 +42,7 @@ async fn a_denial_is_explained_and_a_key_without_limits_is_told_so() {
         text(budgets(&caller(), &Budgets { model: None, entries: entries(), error: Some(error) }, now())).await;
     assert!(denied.contains("A request for one token would be denied now. The budget is used up."));
     let free = text(budgets(&caller(), &Budgets { model: None, entries: Vec::new(), error: None }, now())).await;
-    assert!(free.contains("No limit of this key's tags is in force."));
+    assert!(free.contains("No limit of your tags is in force."));
 }
 
 #[tokio::test]
@@ -63,8 +63,10 @@ fn names_are_in_plain_words() {
         ("2026-11", "Month 2026-11"),
         ("2026-W47", "Week 2026-W47"),
         ("2026-11-21", "Day 2026-11-21"),
-        ("2026-11-21T13", "Hour 2026-11-21 13"),
+        ("2026-11-21T13", "Hour 2026-11-21 13:00"),
         ("2026-11-21T13:05", "Minute 2026-11-21 13:05"),
+        ("2026-11-01T00:00:00Z/2026-12-15T12:00:00Z", "Period 2026-11-01 00:00:00Z to 2026-12-15 12:00:00Z"),
+        ("2026-11-01T00:00:00Z/..", "Period 2026-11-01 00:00:00Z"),
         ("total", "In all"),
         ("inFlight", "At any moment"),
     ] {
