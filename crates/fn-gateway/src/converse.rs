@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use sentry_contract::answer::{FinalAnswer, Output, Usage};
-use sentry_keys::KeyRecord;
 use sentry_models::adapters::ModelFailure;
 use sentry_models::adapters::stream::Event;
 use serde::Deserialize;
@@ -16,6 +15,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::api::{Asked, Form};
+use crate::caller::Caller;
 use crate::document::{Prompt, raw, unsupported};
 use crate::errors::ApiError;
 use crate::frames;
@@ -30,9 +30,9 @@ pub const BROKEN: &str = "modelStreamErrorException";
 /// Reads a request to `converse`, or to `converse-stream` if it is `in_events`.
 ///
 /// # Errors
-/// If the request is not acceptable, or claims a tag that contradicts the key.
+/// If the request is not acceptable, or claims a tag that contradicts the caller's.
 pub fn asked(
-    key: &KeyRecord,
+    caller: &Caller,
     model: &str,
     headers: &HeaderMap,
     body: &[u8],
@@ -41,7 +41,7 @@ pub fn asked(
     let mut body = read(body)?;
     let mut given = std::mem::take(&mut body.request_metadata);
     given.extend(given_tags(headers)?);
-    let document = document(model, body, &tags(key, given)?)?;
+    let document = document(model, body, &tags(caller, given)?)?;
     Ok(Asked { document, in_events, form: Box::new(Converse) })
 }
 

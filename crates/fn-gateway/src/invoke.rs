@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use crate::caller::Caller;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
@@ -15,7 +16,6 @@ use chrono::Utc;
 use sentry_contract::answer::{FinalAnswer, Output, Usage};
 use sentry_contract::request::{Family, Tags};
 use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_keys::KeyRecord;
 use sentry_models::adapters::ModelFailure;
 use sentry_models::adapters::stream::Event;
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ const METRICS: &str = "amazon-bedrock-invocationMetrics";
 /// If the request is not acceptable, or claims a tag that contradicts the key.
 pub async fn asked(
     steps: &Steps,
-    key: &KeyRecord,
+    caller: &Caller,
     model: &str,
     headers: &HeaderMap,
     body: &[u8],
@@ -62,7 +62,7 @@ pub async fn asked(
     let Read { mut prompt, user, native } = read(family, Fields::of_body(body)?)?;
     let mut given = Options::of(headers, in_events)?.apply(&mut prompt)?;
     given.extend(given_tags(headers)?);
-    let document = prompt.document(model, &tags(key, with_user(key, given, user))?)?;
+    let document = prompt.document(model, &tags(caller, with_user(caller, given, user))?)?;
     Ok(Asked { document, in_events, form: Box::new(Invoked::new(native)) })
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod caller;
 mod converse;
 mod document;
 mod ending;
@@ -19,5 +20,6 @@ mod sse;
 mod steps;
 mod stream;
 
+pub use identity::Callers;
 pub use routes::{Gateway, router};
 pub use steps::Steps;

@@ -10,11 +10,11 @@ mod request;
 
 use std::collections::BTreeMap;
 
+use crate::caller::Caller;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use sentry_contract::answer::{FinalAnswer, Output};
 use sentry_contract::request::Tags;
-use sentry_keys::KeyRecord;
 use sentry_models::adapters::ModelFailure;
 use sentry_models::adapters::stream::Event;
 use serde_json::Value;
@@ -66,7 +66,7 @@ impl Version {
 ///
 /// # Errors
 /// If the request is not acceptable, or claims a tag that contradicts the key.
-pub fn asked(key: &KeyRecord, headers: &HeaderMap, body: &[u8]) -> Result<Asked, ApiError> {
+pub fn asked(caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<Asked, ApiError> {
     let version = text_of(headers, VERSION_HEADER)?.ok_or_else(|| invalid(VERSION_HEADER, "is required"))?;
     let version = Version::of(VERSION_HEADER, version)?;
     if let Some(features) = text_of(headers, BETA_HEADER)? {
@@ -78,7 +78,7 @@ pub fn asked(key: &KeyRecord, headers: &HeaderMap, body: &[u8]) -> Result<Asked,
     let mut read = read(fields, version)?;
     let mut given = given_tags(headers)?;
     given.extend(Options::of(headers, in_events)?.apply(&mut read.prompt)?);
-    let tags = tags(key, with_user(key, given, read.user))?;
+    let tags = tags(caller, with_user(caller, given, read.user))?;
     let document = read.prompt.document(&model, &tags)?;
     Ok(Asked { document, in_events, form: Box::new(Served(Messages::new(read.only_stop))) })
 }
@@ -92,14 +92,14 @@ fn text_of<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Ap
     header.map_err(|_| invalid(name, "must be ASCII"))
 }
 
-/// `tags` with the user of `metadata.user_id`. The key or the tags may already name a user, who keeps the tag `userId`.
+/// `tags` with the user of `metadata.user_id`. The caller's tags or the given ones may already name a user, who keeps the tag `userId`.
 pub fn with_user(
-    key: &KeyRecord,
+    caller: &Caller,
     mut tags: BTreeMap<String, String>,
     user: Option<String>,
 ) -> BTreeMap<String, String> {
     if let Some(user) = user {
-        let named = tags.contains_key(Tags::USER_ID) || key.tags().any(|(name, _)| name == Tags::USER_ID);
+        let named = tags.contains_key(Tags::USER_ID) || caller.tags.contains_key(Tags::USER_ID);
         tags.entry(if named { END_USER } else { Tags::USER_ID }.to_owned()).or_insert(user);
     }
     tags

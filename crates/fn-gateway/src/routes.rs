@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Query, Request, State};
+use axum::http::Method;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -15,14 +15,14 @@ use chrono::Utc;
 use percent_encoding::percent_decode_str;
 use sentry_contract::answer::FinalAnswer;
 use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_keys::{KeyRecord, KeysTable};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::api::{Api, Asked, Form};
+use crate::caller::Caller;
 use crate::errors::{ApiError, header_value};
-use crate::identity::{given_tags, identify, tags};
+use crate::identity::{Callers, given_tags, identify, tags};
 use crate::steps::{Decided, Steps};
 use crate::{converse, invoke, messages, stream};
 
@@ -30,11 +30,11 @@ use crate::{converse, invoke, messages, stream};
 const MAX_BODY_BYTES: usize = 6 * 1_048_576;
 const MODEL_PATH: &str = "/model/";
 
-/// The table of keys and the steps, which all requests share.
+/// The known callers and the steps, which all requests share.
 #[derive(Debug)]
 pub struct Gateway {
-    /// The keys of the clients.
-    pub keys: KeysTable,
+    /// The known callers.
+    pub callers: Callers,
     /// The steps of the rate limiter.
     pub steps: Steps,
 }
@@ -54,35 +54,35 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
 
 /// The operations on a model.
 async fn model(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    let Client { key, head, body } = match client(&gateway, request).await {
+    let Client { caller, head, body } = match client(&gateway, request).await {
         Ok(client) => client,
         Err(error) => return Api::Bedrock.error(&error),
     };
     let asked = match operation(&head.method, head.uri.path()) {
-        Some((model, "converse")) => converse::asked(&key, &model, &head.headers, &body, false),
-        Some((model, "converse-stream")) => converse::asked(&key, &model, &head.headers, &body, true),
-        Some((model, "invoke")) => invoke::asked(&gateway.steps, &key, &model, &head.headers, &body, false).await,
+        Some((model, "converse")) => converse::asked(&caller, &model, &head.headers, &body, false),
+        Some((model, "converse-stream")) => converse::asked(&caller, &model, &head.headers, &body, true),
+        Some((model, "invoke")) => invoke::asked(&gateway.steps, &caller, &model, &head.headers, &body, false).await,
         Some((model, "invoke-with-response-stream")) => {
-            invoke::asked(&gateway.steps, &key, &model, &head.headers, &body, true).await
+            invoke::asked(&gateway.steps, &caller, &model, &head.headers, &body, true).await
         }
         _ => Err(ApiError::unknown_path()),
     };
-    answered(gateway, key, Api::Bedrock, asked).await
+    answered(gateway, caller, Api::Bedrock, asked).await
 }
 
 /// Anthropic's Messages.
 async fn messages(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    let Client { key, head, body } = match client(&gateway, request).await {
+    let Client { caller, head, body } = match client(&gateway, request).await {
         Ok(client) => client,
         Err(error) => return Api::Anthropic.error(&error),
     };
-    let asked = messages::asked(&key, &head.headers, &body);
-    answered(gateway, key, Api::Anthropic, asked).await
+    let asked = messages::asked(&caller, &head.headers, &body);
+    answered(gateway, caller, Api::Anthropic, asked).await
 }
 
-/// A request of a client with a valid key.
+/// A request of a client that is known.
 struct Client {
-    key: KeyRecord,
+    caller: Caller,
     head: Parts,
     body: Bytes,
 }
@@ -90,17 +90,17 @@ struct Client {
 /// Identifies the client, then reads the body.
 async fn client(gateway: &Gateway, request: Request) -> Result<Client, ApiError> {
     let (head, body) = request.into_parts();
-    let key = identify(&gateway.keys, &head.headers, Utc::now()).await?;
+    let caller = identify(&gateway.callers, &head, Utc::now()).await?;
     let body = to_bytes(body, MAX_BODY_BYTES).await;
     let body = body.map_err(|_| ApiError::validation("The request body is incomplete, or larger than 6 MiB."))?;
-    Ok(Client { key, head, body })
+    Ok(Client { caller, head, body })
 }
 
 /// The response to a request that was read.
-async fn answered(gateway: Arc<Gateway>, key: KeyRecord, api: Api, asked: Result<Asked, ApiError>) -> Response {
+async fn answered(gateway: Arc<Gateway>, caller: Caller, api: Api, asked: Result<Asked, ApiError>) -> Response {
     let answer = match asked {
-        Ok(Asked { document, in_events: true, form }) => stream::respond(gateway, key, document, form).await,
-        Ok(Asked { document, in_events: false, form }) => whole(gateway, key, document, form).await,
+        Ok(Asked { document, in_events: true, form }) => stream::respond(gateway, caller, document, form).await,
+        Ok(Asked { document, in_events: false, form }) => whole(gateway, caller, document, form).await,
         Err(error) => Err(error),
     };
     answer.unwrap_or_else(|error| api.error(&error))
@@ -115,14 +115,14 @@ fn operation<'p>(method: &Method, path: &'p str) -> Option<(String, &'p str)> {
 
 async fn whole(
     gateway: Arc<Gateway>,
-    key: KeyRecord,
+    caller: Caller,
     document: Box<RawValue>,
     form: Box<dyn Form>,
 ) -> Result<Response, ApiError> {
     let began = Instant::now();
     // A client that leaves does not end the task, so whatever was held is settled.
     let task = tokio::spawn(async move {
-        match gateway.steps.decide(&document, &key).await {
+        match gateway.steps.decide(&document, &caller).await {
             Decided::Approved(approved) => Ok(gateway.steps.finish(*approved).await),
             Decided::Answered(answer) => Ok(*answer),
             Decided::ModelNotAllowed(model) => Err(not_allowed(&model)),
@@ -153,7 +153,7 @@ fn facts(answer: &FinalAnswer) -> Vec<(&'static str, String)> {
 }
 
 pub fn not_allowed(model: &str) -> ApiError {
-    ApiError::access_denied(&format!("The key may not use the model {model}."))
+    ApiError::access_denied(&format!("The caller may not use the model {model}."))
 }
 
 /// The error of an answer without an output.
@@ -167,19 +167,19 @@ struct BudgetQuery {
     model: Option<String>,
 }
 
-/// The budgets that a request of the key to a model would have to fit, with their figures. Nothing is held.
+/// The budgets that a request of the caller to a model would have to fit, with their figures. Nothing is held.
 async fn budget(
     State(gateway): State<Arc<Gateway>>,
     Query(query): Query<BudgetQuery>,
-    headers: HeaderMap,
+    head: Parts,
 ) -> Result<Response, ApiError> {
-    let key = identify(&gateway.keys, &headers, Utc::now()).await?;
-    let first = key.models.as_ref().and_then(|models| models.first().cloned());
+    let caller = identify(&gateway.callers, &head, Utc::now()).await?;
+    let first = caller.models.as_ref().and_then(|models| models.first().cloned());
     let Some(model) = query.model.or(first) else {
         return Err(ApiError::validation("Name a model: /v1/budget?model=claude-haiku-4-5"));
     };
-    let document = smallest(&model, &tags(&key, given_tags(&headers)?)?)?;
-    let (fits, answer) = match gateway.steps.preview(&document, &key).await {
+    let document = smallest(&model, &tags(&caller, given_tags(&head.headers)?)?)?;
+    let (fits, answer) = match gateway.steps.preview(&document, &caller).await {
         Ok(budget) => (true, json!({"budget": budget})),
         Err(answer) => match &answer.budget {
             Some(budget) => (false, json!({"budget": budget, "error": answer.error})),

@@ -9,7 +9,6 @@ use axum::response::Response;
 use futures_util::stream;
 use sentry_contract::request::Tags;
 use sentry_contract::states::{Admitted, Ended, Invoked};
-use sentry_keys::KeyRecord;
 use sentry_models::adapters::stream::Tally;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use crate::api::Form;
+use crate::caller::Caller;
 use crate::errors::{ApiError, header_value};
 use crate::routes::{Gateway, not_allowed, refusal};
 use crate::steps::{Approved, Decided};
@@ -50,13 +50,13 @@ impl Client {
 /// If there is no answer: the request was refused or denied, or the model failed before its first event.
 pub async fn respond(
     gateway: Arc<Gateway>,
-    key: KeyRecord,
+    caller: Caller,
     document: Box<RawValue>,
     form: Box<dyn Form>,
 ) -> Result<Response, ApiError> {
     let (begin, begun) = oneshot::channel();
     let content_type = form.content_type();
-    tokio::spawn(run(gateway, key, document, form, begin));
+    tokio::spawn(run(gateway, caller, document, form, begin));
     let Begun { headers, frames } = begun.await.unwrap_or_else(|_| Err(ApiError::unfinished()))?;
     let frames = stream::unfold(frames, |mut frames| async {
         let frame = frames.recv().await?;
@@ -72,14 +72,14 @@ pub async fn respond(
 
 async fn run(
     gateway: Arc<Gateway>,
-    key: KeyRecord,
+    caller: Caller,
     document: Box<RawValue>,
     mut form: Box<dyn Form>,
     begin: oneshot::Sender<Result<Begun, ApiError>>,
 ) {
     // The client may have left. What is held is settled all the same.
     let tell = |begun| drop(begin.send(begun));
-    let approved = match gateway.steps.decide(&document, &key).await {
+    let approved = match gateway.steps.decide(&document, &caller).await {
         Decided::Approved(approved) => *approved,
         Decided::Answered(answer) => return tell(Err(refusal(&answer))),
         Decided::ModelNotAllowed(model) => return tell(Err(not_allowed(&model))),
@@ -113,6 +113,8 @@ async fn forward(gateway: &Gateway, approved: Approved, mut opened: Opened, mut 
                 client.tell(|form| form.event(&event));
             }
             Ok(Ok(None)) => break Ok(tally),
+            // Nothing is missing after the last event, so the usage is known.
+            Ok(Err(_)) | Err(_) if tally.is_complete() => break Ok(tally),
             Ok(Err(failure)) => break Err(failure),
             Err(_) => break Err(gateway.steps.invoker.out_of_time()),
         }

@@ -310,27 +310,20 @@ fn a_stream_without_a_usage_ends_with_an_error() {
 }
 
 #[test]
-fn a_user_of_the_body_never_replaces_the_user_of_the_key() {
-    let record = |user: Option<&str>| KeyRecord {
-        hash: sentry_keys::Key::random().hash(),
-        application_id: "helper".to_owned(),
-        cost_center: None,
-        environment: None,
-        user_id: user.map(str::to_owned),
+fn a_user_of_the_body_never_replaces_the_user_of_the_caller() {
+    let caller = |user: Option<&str>| Caller {
+        shown: "key",
+        tags: user.map(|user| (Tags::USER_ID, user.to_owned())).into_iter().collect(),
         models: None,
-        expires_at: None,
-        enabled: true,
-        created_at: None,
-        note: None,
     };
-    let tags = |record: &KeyRecord, given: &[(&str, &str)]| {
+    let tags = |caller: &Caller, given: &[(&str, &str)]| {
         let given = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        with_user(record, given, Some("end".to_owned()))
+        with_user(caller, given, Some("end".to_owned()))
     };
-    let open = record(None);
+    let open = caller(None);
     assert_eq!(tags(&open, &[])["userId"], "end");
     let given = tags(&open, &[("userId", "jo")]);
     assert_eq!((given["userId"].as_str(), given["endUserId"].as_str()), ("jo", "end"));
-    let named = tags(&record(Some("jo")), &[]);
+    let named = tags(&caller(Some("jo")), &[]);
     assert_eq!((named.get("userId"), named["endUserId"].as_str()), (None, "end"));
 }
