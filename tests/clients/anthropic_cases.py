@@ -29,7 +29,7 @@ def run(client: Any) -> None:
         last = client.messages.create(**{**asked, "messages": [*asked["messages"], *more]})
         usage = {
             "first": first.usage.output_tokens,
-            "input": first.usage.input_tokens,
+            "input_tokens": first.usage.input_tokens,
             "last": last.usage.output_tokens,
         }
         return {"said": use.name, "input": use.input, "stopped": [first.stop_reason, last.stop_reason], **usage}

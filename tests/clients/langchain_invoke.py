@@ -5,7 +5,7 @@ from langchain_aws import ChatBedrock
 
 
 def chat(model, max_tokens):
-    return ChatBedrock(model=model, max_tokens=max_tokens, beta_use_converse_api=False)
+    return ChatBedrock(model=model, provider="anthropic", max_tokens=max_tokens, beta_use_converse_api=False)
 
 
 def ask(model, text, max_tokens):
