@@ -83,7 +83,7 @@ const ASIDE: [Aside; 4] = [
         parameters: &["Gateway=on"],
     },
     Aside {
-        label: "The command of administrators, the request queue, responses and sizes, beside the others (pytest)",
+        label: "The command of administrators, responses and sizes, beside the others (pytest)",
         files: &[
             "tests/test_cli_ask.py",
             "tests/test_cli_backtest.py",
@@ -93,23 +93,28 @@ const ASIDE: [Aside; 4] = [
             "tests/test_cli_prove.py",
             "tests/test_cli_status.py",
             "tests/test_profile_policy.py",
-            "tests/test_queue.py",
             "tests/test_report.py",
             "tests/test_responses.py",
             "tests/test_sizes.py",
         ],
         native: false,
+        parameters: &["ProfilePolicy=preferred"],
+    },
+    Aside {
+        label: "Models, the request queue and kept answers, beside the others (pytest)",
+        files: &[
+            "tests/test_models.py",
+            "tests/test_queue.py",
+            "tests/test_queue_reset.py",
+            "tests/test_replay.py",
+            "tests/test_three_doors.py",
+        ],
+        native: true,
         parameters: &[
-            "ProfilePolicy=preferred",
+            "Gateway=on",
             "AsyncConcurrency=10",
             "ReplyQueueArns=arn:aws:sqs:us-east-1:000000000000:cost-sentry-e2e-replies",
         ],
-    },
-    Aside {
-        label: "Models and repeated requests, beside the others (pytest)",
-        files: &["tests/test_models.py", "tests/test_duplicates.py"],
-        native: true,
-        parameters: &[],
     },
 ];
 /// Tests that check everything that happened on a local AWS, so they run on each.
@@ -234,7 +239,10 @@ fn run_aside(workspace: &Workspace, group: &Aside) -> Counts {
         let suite = Suite::new(group.label, [group.files, &CLOSING_TESTS]);
         *counts += run_pytest(workspace, running, &suite, Output::AtTheEnd)?;
         if group.native {
-            let native = local_aws::up(workspace, &Options { port: running.state.port, ..options(STACKS[1]) })?;
+            let mut native = options(STACKS[1]);
+            native.port = running.state.port;
+            native.local.parameters.extend(group.parameters.iter().map(ToString::to_string));
+            let native = local_aws::up(workspace, &native)?;
             let label = "End-to-end tests where Step Functions calls the models (pytest)";
             let suite = Suite::new(label, [&NATIVE_TESTS[..], &["--lambda-stack-name", STACKS[0].0]]);
             *counts += run_pytest(workspace, &native, &suite, Output::AtTheEnd)?;
