@@ -15,11 +15,12 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
 use aws_smithy_mocks::{Rule, RuleMode, mock};
 use chrono::{DateTime, Utc};
 use sentry_history::History;
+use sentry_lambda::sqs::{Batch, BatchAnswer};
 use sentry_ledger::Ledger;
 use serde_json::{Value, json};
 use test_support::mock_client;
 
-use crate::{Alerts, Batch, BatchAnswer, Emitter, LateSettlements, MetricValues, UsageHistory};
+use crate::{Alerts, Emitter, LateSettlements, MetricValues, UsageHistory};
 
 /// The time at which batches are read, in seconds since 1970.
 const NOW: i64 = 1_795_237_200;

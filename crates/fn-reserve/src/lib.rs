@@ -236,7 +236,7 @@ fn approved(
     let mut tags = request.tags.clone();
     tags.set(Tags::MODEL_METRIC, model.model_metric.clone());
     let notes = Notes { degraded, would_deny, notices: request.notices.clone(), asked: Some(asked(input)) };
-    let admitted = Admitted { reservation, model, tags, notes };
+    let admitted = Admitted { reservation, model, tags, digest: request.digest.clone(), notes };
     Decision::Approved { approved: true, admitted: Box::new(admitted) }
 }
 
