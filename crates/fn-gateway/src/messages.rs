@@ -143,13 +143,11 @@ impl Form for Served {
     }
 
     fn end(&mut self, answer: &FinalAnswer) -> Bytes {
-        Self::events(match &answer.usage {
-            Some(usage) => self.0.end(usage),
-            None => {
-                let unknown = refusal(answer);
-                vec![error::body(unknown.reason, &unknown.message)]
-            }
-        })
+        let Some(usage) = &answer.usage else {
+            let unknown = refusal(answer);
+            return Self::events(vec![error::body(unknown.reason, &unknown.message)]);
+        };
+        Self::events(self.0.end(usage))
     }
 }
 
