@@ -147,7 +147,7 @@ def audit_sums(data: Data) -> Sums:
 
 
 def audit_figures(line: Row) -> Row:
-    """What one decided request adds."""
+    """The figures that one decided request adds."""
     figures: Row = {"requests": 1, "read": line["input_tokens"], "output": line["output_tokens"]}
     figures["denied" if line["outcome"] == "Denied" else "approved"] = 1
     if line["outcome"] == "InvocationFailed":
