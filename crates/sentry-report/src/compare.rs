@@ -30,7 +30,7 @@ pub enum ReasonKind {
     NotBilledYet,
     /// The bill has another price than the catalogue had.
     PriceChanged,
-    /// Calls went round the sentry, so only the bill has them.
+    /// Calls bypassed the sentry, so only the bill has them.
     Ungoverned,
     /// The bill has the spend without the tag, because the profile has no tag or no profile was called.
     Untagged,
@@ -272,7 +272,7 @@ impl<'i> Sides<'i> {
         runs.iter().filter_map(|run| run.change(name, &ids)).collect()
     }
 
-    /// The cost of the tokens that went round the sentry to the models `ids` on `day`, at the catalogue's price.
+    /// The cost of the tokens that bypassed the sentry to the models `ids` on `day`, at the catalogue's price.
     fn ungoverned_of(&self, ids: &[String], day: NaiveDate) -> Picodollars {
         let costs = ids.iter().map(|id| {
             let sums = sum(self.input.days(&format!("{UNGOVERNED}#{id}")), day, day);
@@ -468,7 +468,7 @@ fn take_unexplained(row: &mut Compared) -> Option<Picodollars> {
 }
 
 fn ungoverned_reason(cost: Picodollars) -> Vec<Reason> {
-    let detail = "tokens that went round the sentry, at the catalogue's price".to_owned();
+    let detail = "tokens that bypassed the sentry, at the catalogue's price".to_owned();
     if cost == 0 { Vec::new() } else { vec![reason(ReasonKind::Ungoverned, -cost, detail)] }
 }
 

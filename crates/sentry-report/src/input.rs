@@ -10,7 +10,7 @@ use crate::bill::Bill;
 use crate::grouping::Grouping;
 use crate::month::Month;
 
-/// Kind of the scopes with the tokens that went round the sentry: `ungoverned#<model id>`.
+/// Kind of the scopes with the tokens that bypassed the sentry: `ungoverned#<model id>`.
 pub const UNGOVERNED: &str = "ungoverned";
 
 /// The days of scopes, by the name of the scope.

@@ -156,7 +156,7 @@ impl Report {
         }
     }
 
-    /// The tokens that went round the sentry.
+    /// The tokens that bypassed the sentry.
     #[must_use]
     pub fn ungoverned_tokens(&self) -> u64 {
         let tokens = self.ungoverned.iter().map(|model| model.input_tokens.saturating_add(model.output_tokens));

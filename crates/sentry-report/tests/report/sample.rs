@@ -1,4 +1,4 @@
-//! A month of a made-up company: four cost centers, three models, budgets in every state, calls round the sentry, and a bill
+//! A month of a made-up company: four cost centers, three models, budgets in every state, calls that bypass the sentry, and a bill
 //! that differs for every reason.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,7 +122,7 @@ pub fn prices() -> BTreeMap<String, Price> {
 }
 
 /// The bill until two days ago: marketing's Nova Lite has no tag, Claude Sonnet 4.5 costs more for a week, and what went
-/// round the sentry is on it. Denied and unknown requests are not.
+/// bypassing the sentry is on it. Denied and unknown requests are not.
 pub fn bill() -> Bill {
     let mut lines = Vec::new();
     let first: NaiveDate = "2026-11-01".parse().unwrap();
