@@ -29,7 +29,7 @@ pub const NATIVE_TESTS: [&str; 9] = [
     "tests/test_logs.py",
 ];
 
-/// The HTTPS endpoint.
+/// The gateway, which serves HTTPS.
 const GATEWAY: &str = "Gateway=on";
 /// Profiles by the tags of a request, where there are any.
 const PROFILES_BY_TAGS: &str = "ProfilePolicy=preferred";
