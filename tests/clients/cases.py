@@ -1,4 +1,4 @@
-"""What all client programs do: read cases from stdin as JSON, and print a line of JSON for each.
+"""Code of all client programs. It reads cases from stdin as JSON, and prints a line of JSON for each.
 
 A case has a model, a text and the maximum of tokens. A client program is started with the address and the key in its
 environment, and has nothing of its own that a client of Bedrock itself would not have.

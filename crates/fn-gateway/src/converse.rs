@@ -24,6 +24,9 @@ use crate::identity::{given_tags, tags};
 /// The content type of events. Source: Smithy, "Amazon Event Stream specification".
 pub const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
+/// The exception of an answer that broke off.
+pub const BROKEN: &str = "modelStreamErrorException";
+
 /// Reads a request to `converse`, or to `converse-stream` if it is `in_events`.
 ///
 /// # Errors
@@ -66,7 +69,7 @@ impl Form for Converse {
 /// The frame that ends an answer that broke off.
 pub fn broken(failure: &ModelFailure) -> Bytes {
     let message = format!("{} [sentry: {}]", failure.error.message, failure.error.code.name());
-    frames::exception("modelStreamErrorException", &message)
+    frames::exception(BROKEN, &message)
 }
 
 /// The body of a Converse request.

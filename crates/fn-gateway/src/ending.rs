@@ -66,7 +66,7 @@ impl Steps {
         };
         match settle.retry(again()).await {
             Ok(Ending::Document(document)) => *document,
-            Ok(Ending::Canceled {}) => self.settle_later(&admitted, ended, times).await,
+            Ok(Ending::Repeated(_) | Ending::Canceled {}) => self.settle_later(&admitted, ended, times).await,
             Err(failure) => {
                 error!(cause = %failure, "a request could not be settled; the queue settles it");
                 self.settle_later(&admitted, ended, times).await

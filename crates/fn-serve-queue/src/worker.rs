@@ -8,12 +8,12 @@ use thiserror::Error as ThisError;
 use tracing::{error, info, warn};
 
 use crate::answers::{AnswersTable, Item, State, TableError};
-use crate::event::{Batch, BatchAnswer, ItemFailure, Record};
 use crate::event_bus::{EventBus, EventError};
 use crate::limiter::{Limiter, NoAnswer};
 use crate::message::Asked;
 use crate::queues::{PutOff, QueueError, Queues};
 use crate::verdict::{Verdict, verdict};
+use sentry_lambda::sqs::{Batch, BatchAnswer, ItemFailure, Record};
 
 /// Wait after a failure of a service, in seconds.
 const FAILURE_WAIT: u64 = 20;

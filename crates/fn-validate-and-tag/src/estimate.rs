@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_bytes_do_not_bound_is_bounded_by_the_context_window_or_refused_where_it_stands() {
+    fn a_part_without_a_bound_in_bytes_is_bounded_by_the_context_window_or_refused() {
         let image = json!({"image": {"format": "png", "source": {"bytes": "YQ=="}}});
         let pdf = json!({"document": {"format": "pdf", "name": "a", "source": {"bytes": "YQ=="}}});
         let html = json!({"document": {"format": "html", "name": "a", "source": {"bytes": "YQ=="}}});

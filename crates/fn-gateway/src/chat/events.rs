@@ -133,7 +133,8 @@ impl Form for Chat {
         sse::data(&errors::of_stream(failure))
     }
 
-    fn end(&mut self) -> Bytes {
+    /// An answer whose usage is unknown ends like any other, because its text is complete.
+    fn end(&mut self, _answer: &FinalAnswer) -> Bytes {
         sse::text("[DONE]")
     }
 }

@@ -1,6 +1,8 @@
 //! Requests and answers by the examples of OpenAI's API Reference.
 
-use sentry_contract::answer::Output;
+use sentry_contract::answer::{FinalAnswer, Output};
+use sentry_contract::request::Tags;
+use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_models::adapters::stream::{Event, broken_off};
 use serde_json::{Value, json};
 
@@ -254,7 +256,8 @@ fn streamed(with_usage: bool) -> String {
     let mut chat = Chat::new(CREATED, with_usage);
     chat.begin("abc123", MODEL);
     let mut bytes: Vec<u8> = events().iter().flat_map(|event| chat.event(event)).collect();
-    bytes.extend(chat.end());
+    let unknown = ErrorBody::new(ErrorCode::ModelError, "The usage is unknown.");
+    bytes.extend(chat.end(&FinalAnswer::refused(Tags::default(), None, unknown, Vec::new())));
     String::from_utf8(bytes).unwrap()
 }
 

@@ -4,10 +4,10 @@ mod world;
 
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use chrono::{TimeDelta, Utc};
+use sentry_lambda::sqs::{Batch, ItemFailure};
 use serde_json::{Value, json};
 
 use self::world::{Effect, MESSAGE, REPLIES, World, document, failed, message, named, succeeded, with};
-use crate::ItemFailure;
 
 fn kinds(effects: &[Effect]) -> Vec<&'static str> {
     let kind = |effect: &Effect| match effect {
@@ -315,7 +315,7 @@ async fn of_a_batch_only_the_messages_that_wait_are_reported() {
     let world = World::answering([failed("ModelThrottled", json!({})), succeeded()]);
     let mut second = message(&document());
     second.message_id = "second".to_owned();
-    let batch = crate::Batch { records: vec![message(&document()), second] };
+    let batch = Batch { records: vec![message(&document()), second] };
     let reported = world.worker().serve(batch).await.batch_item_failures;
     assert_eq!(reported, [ItemFailure { item_identifier: MESSAGE.to_owned() }]);
 }

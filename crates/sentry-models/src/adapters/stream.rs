@@ -30,7 +30,7 @@ pub struct Events(EventReceiver<ConverseStreamOutput, ConverseStreamOutputError>
 pub struct Event {
     /// The name, such as `contentBlockDelta`.
     pub name: &'static str,
-    /// The fields.
+    /// The fields of the event, as JSON.
     pub fields: Value,
 }
 
@@ -81,7 +81,7 @@ pub fn broken_off() -> ModelFailure {
     ModelFailure::new(ErrorCode::ModelUnavailable, message)
 }
 
-/// What the settlement needs to know of an answer in events.
+/// The facts of an answer in events that its settlement needs.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     answer: ConverseAnswer,
@@ -108,7 +108,7 @@ impl Tally {
         Self { blocks: None, ..self }
     }
 
-    /// Reads an event.
+    /// Adds the facts of one event to the tally.
     pub fn read(&mut self, event: &Event) {
         if let Some(blocks) = &mut self.blocks {
             blocks.read(event);
