@@ -133,7 +133,10 @@ def test_chunks_reach_the_client_one_by_one(sentry, caller):
     assert times[-1] - times[0] > 0.7, "the chunks came together"
     assert chunks[-1] == "[DONE]"
     chunks = [json.loads(chunk) for chunk in chunks[:-1]]
-    assert len({chunk["id"] for chunk in chunks}) == 1 and chunks[0]["id"] == f"chatcmpl-{answer.headers['x-sentry-request-id']}"
+    assert (
+        len({chunk["id"] for chunk in chunks}) == 1
+        and chunks[0]["id"] == f"chatcmpl-{answer.headers['x-sentry-request-id']}"
+    )
     said = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks if chunk["choices"])
     assert len(said.split()) == 40 and chunks[-2]["choices"][0]["finish_reason"] == "stop"
     assert (chunks[-1]["choices"], chunks[-1]["usage"]["completion_tokens"]) == ([], 40)
@@ -142,7 +145,9 @@ def test_chunks_reach_the_client_one_by_one(sentry, caller):
 
 def test_a_request_has_the_same_answer_at_both_paths_and_the_usage_of_converse(sentry, caller):
     words = text(output_tokens=9, cache_read=3)
-    one, other = (json.loads(fetch(caller, f"{path}/chat/completions", body(words))[2]) for path in ("/v1", "/openai/v1"))
+    one, other = (
+        json.loads(fetch(caller, f"{path}/chat/completions", body(words))[2]) for path in ("/v1", "/openai/v1")
+    )
     native = caller.converse(words)
     assert one["choices"] == other["choices"]
     assert one["choices"][0]["message"]["content"] == native["output"]["message"]["content"][0]["text"]
@@ -242,7 +247,12 @@ def test_a_caller_sees_the_budgets_of_its_tags_without_a_model(sentry, caller):
     status, _, shown = fetch(caller, "/v1/budget")
     entries = {each["scope"]: each for each in json.loads(shown)["budget"]}
     assert status == 200 and not any(scope.startswith(("model#", "foundation#")) for scope in entries)
-    assert entries[f"costCenter#{caller.center}"]["output"] == {"limit": 1000, "used": 6, "reserved": 0, "remaining": 994}
+    assert entries[f"costCenter#{caller.center}"]["output"] == {
+        "limit": 1000,
+        "used": 6,
+        "reserved": 0,
+        "remaining": 994,
+    }
     sentry.set_limit(f"costCenter#{caller.center}", {"output": BUDGET}, stopped="maintenance")
     assert json.loads(fetch(caller, "/v1/budget")[2])["error"]["code"] == "Stopped"
 

@@ -14,7 +14,12 @@ client = patient.with_options(max_retries=0)
 
 
 def request(model, text, max_tokens, **more):
-    return {"model": model, "messages": [{"role": "user", "content": text}], "max_completion_tokens": max_tokens, **more}
+    return {
+        "model": model,
+        "messages": [{"role": "user", "content": text}],
+        "max_completion_tokens": max_tokens,
+        **more,
+    }
 
 
 def ask(**case):
