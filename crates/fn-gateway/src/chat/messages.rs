@@ -59,13 +59,18 @@ fn assistant(fields: &mut Fields<'_>) -> Result<Content, ApiError> {
     }
     let said = if fields.has("content") { content::optional_texts(fields, "content")? } else { Vec::new() };
     let said = said.into_iter().filter(|text| !text.trim().is_empty()).map(content::Block::Text);
-    let uses = calls.into_iter().map(|(path, call)| tool_use(Fields::of(path, call)?));
+    let uses = calls.into_iter().enumerate().map(|(place, (path, call))| tool_use(place, Fields::of(path, call)?));
     let uses = uses.collect::<Result<Vec<_>, _>>()?;
     Ok(Content::Blocks(said.chain(uses.into_iter().map(content::Block::ToolUse)).collect()))
 }
 
-fn tool_use(mut call: Fields<'_>) -> Result<Call, ApiError> {
+/// The call at `place` in its message.
+fn tool_use(place: usize, mut call: Fields<'_>) -> Result<Call, ApiError> {
     tools::function_type(&mut call)?;
+    // A client that puts a message together from chunks can send back the place of each call.
+    if call.typed::<usize>("index", "a whole number")?.is_some_and(|index| index != place) {
+        return Err(invalid(&call.path("index"), "must be the place of the call in its message"));
+    }
     let tool_use_id = call.required_text("id")?;
     let mut function = call.object("function")?.ok_or_else(|| invalid(&call.path("function"), "is required"))?;
     let name = function.required_text("name")?;

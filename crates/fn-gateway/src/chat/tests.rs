@@ -32,7 +32,7 @@ fn every_part() -> Value {
         "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]}}});
     let function = json!({"name": "get_current_weather", "description": "Get the current weather in a given location",
         "parameters": parameters, "strict": true});
-    let call = json!({"id": "call_abc123", "type": "function",
+    let call = json!({"index": 0, "id": "call_abc123", "type": "function",
         "function": {"name": "get_current_weather", "arguments": "{\n\"location\": \"Boston, MA\"\n}"}});
     let picture = "data:image/jpeg;base64,/9j/4AA=";
     json!({
@@ -167,6 +167,11 @@ fn what_has_no_place_is_refused_by_its_path_and_without_text() {
         (message(json!({"role": "tool", "content": "secret"})), "messages[0].tool_call_id"),
         (call(json!({"name": "f", "arguments": "[\"secret\"]"})), "messages[0].tool_calls[0].function.arguments"),
         (call(json!({"name": "f", "arguments": "{secret"})), "messages[0].tool_calls[0].function.arguments"),
+        (
+            message(json!({"role": "assistant", "tool_calls": [{"index": 1, "id": "t", "type": "function",
+                "function": {"name": "f", "arguments": "{}"}}]})),
+            "messages[0].tool_calls[0].index",
+        ),
         (call(json!({"name": "f"})), "messages[0].tool_calls[0].function.arguments"),
         (part(json!({"type": "input_audio", "input_audio": {"data": "secret"}})), "messages[0].content[0].type"),
         (image("https://secret", "auto"), "messages[0].content[0].image_url.url"),
