@@ -20,6 +20,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::api::{Api, Asked, Form};
+use crate::body::discard;
 use crate::converse;
 use crate::errors::{ApiError, header_value};
 use crate::identity::{given_tags, identify, tags};
@@ -54,7 +55,10 @@ async fn model(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
     let (head, body) = request.into_parts();
     let key = match identify(&gateway.keys, &head.headers, Utc::now()).await {
         Ok(key) => key,
-        Err(error) => return error.into_response(),
+        Err(error) => {
+            discard(body).await;
+            return error.into_response();
+        }
     };
     let Some((model, operation)) = operation(&head.method, head.uri.path()) else {
         return ApiError::unknown_path().into_response();

@@ -62,7 +62,7 @@ pub const ASIDE: [Aside; 8] = [
     },
     Aside {
         label: "The gateway, beside the others (pytest)",
-        files: &["tests/test_gateway.py", "tests/test_gateway_stream.py"],
+        files: &["tests/test_clients.py", "tests/test_gateway.py", "tests/test_gateway_stream.py"],
         native: false,
         parameters: &["Gateway=on"],
     },
