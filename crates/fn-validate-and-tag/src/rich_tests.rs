@@ -161,10 +161,7 @@ fn each_offence_is_named_by_its_path() {
         (with("/reasoning", json!({"off": true, "effort": "low"})), "prompt.reasoning".into()),
         (with("/outputFormat", json!({"jsonSchema": {"name": "a"}})), "prompt.outputFormat.jsonSchema.schema".into()),
         (
-            with(
-                "/outputFormat",
-                json!({"jsonSchema": {"name": "a", "schema": {"type": "object"}, "description": ""}}),
-            ),
+            with("/outputFormat", json!({"jsonSchema": {"name": "a", "schema": {"type": "object"}, "description": 5}})),
             "prompt.outputFormat.jsonSchema.description".into(),
         ),
         (with("/additionalModelRequestFields", json!("x")), "prompt.additionalModelRequestFields".into()),
