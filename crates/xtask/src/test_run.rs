@@ -105,7 +105,6 @@ const ASIDE: [Aside; 4] = [
         files: &[
             "tests/test_models.py",
             "tests/test_queue.py",
-            "tests/test_queue_reset.py",
             "tests/test_replay.py",
             "tests/test_three_doors.py",
         ],
