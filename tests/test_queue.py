@@ -357,7 +357,7 @@ def test_request_of_a_throttled_model_comes_again(queue, waiting):
 def test_request_that_waits_for_a_reset_is_served_in_the_next_window(queue, waiting, command):
     """The budget has room for two requests a minute. The last of the three was sent by the command."""
     answers = [queue.answer(waiting["application"], message_id) for message_id in waiting["minutes"]]
-    windows = Counter()
+    windows: Counter[str] = Counter()
     for answer in answers:
         check_succeeded(answer, None)
         windows.update(entry["window"] for entry in answer["budget"] if "requests" in entry)

@@ -176,18 +176,15 @@ class Doors:
         tags = {"applicationId": APPLICATION, "costCenter": self.centers[door][request.center]}
         parameters = None if request.most is None else {"max_tokens": request.most}
         sent = document(request.model, messages=request.messages or None, tags=tags, parameters=parameters)
-        sent["prompt"]["messages"] = request.messages
-        if request.system:
-            sent["prompt"]["system"] = [{"text": request.system}]
-        if request.tools:
-            sent["prompt"]["tools"] = [{"toolSpec": TOOL}]
-        return sent
+        system = {"system": [{"text": request.system}]} if request.system else {}
+        tools = {"tools": [{"toolSpec": TOOL}]} if request.tools else {}
+        return {**sent, "prompt": {**sent["prompt"], "messages": request.messages, **system, **tools}}
 
     def workflow(self, request):
         return of_document(self.sentry.decided(self.document("workflow", request))[0])
 
     def gateway(self, request):
-        more = {"inferenceConfig": {"maxTokens": request.most}} if request.most is not None else {}
+        more: dict = {"inferenceConfig": {"maxTokens": request.most}} if request.most is not None else {}
         if request.system:
             more["system"] = [{"text": request.system}]
         if request.tools:
@@ -204,7 +201,7 @@ class Doors:
     def ledger(self, door, name):
         """The settled and committed amounts of a cost center, over all items of its scope."""
         scope = f"costCenter#{self.centers[door][name]}"
-        sums = Counter()
+        sums: Counter[str] = Counter()
         for name in (scope, *(f"{scope}##{shard}" for shard in range(16))):
             for item in self.sentry.ledger_items(name):
                 sums.update(
