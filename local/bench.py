@@ -72,13 +72,14 @@ def environment_of(body: dict[str, Any], template: templates.Template, stub: str
 
 
 def literal(value: Any, parameters: dict[str, Any]) -> str:
-    """The text of a variable. A reference to a parameter becomes its default, and a reference to a resource becomes a
-    made-up name. Conditions do not hold, as with the default parameters.
+    """The text of a variable. A reference to a parameter becomes its default, and a reference to a resource becomes its
+    logical name. Conditions do not hold, as with the default parameters.
     """
     if isinstance(value, dict) and "Fn::If" in value:
         return literal(value["Fn::If"][2], parameters)
     if isinstance(value, dict):
-        return str(parameters.get(value.get("Ref", ""), {}).get("Default", "bench"))
+        name = value.get("Ref", "bench")
+        return str(parameters.get(name, {}).get("Default", name))
     return str(value)
 
 
@@ -108,7 +109,6 @@ class Story:
             "fn-settle": self._settle,
             "fn-read-answer": self._settle,
             "fn-emit-metrics": self._emit_metrics,
-            "fn-sweep-holds": dict,
             "fn-index-profiles": dict,
             "fn-serve-queue": lambda: {"Records": []},
             "fn-watch-usage": dict,
@@ -183,7 +183,9 @@ def measure_function(binary: Path, environment: dict[str, str], story: Story, ca
 
 
 def measure_functions(options: argparse.Namespace) -> list[Figures]:
-    """Measures every function that `Story` has an event for. Other functions of the template are reported."""
+    """Measures every function that `Story` has an event for. Other functions of the template are reported: the gateway
+    has a measurement of its own, and a call of `fn-sweep-holds` lasts half a minute, because it makes two passes.
+    """
     template = templates.load(options.template)
     bodies = {
         body["Metadata"]["BuildProperties"]["Binary"]: body
@@ -191,7 +193,7 @@ def measure_functions(options: argparse.Namespace) -> list[Figures]:
     }
     story, stub = Story(), stub_aws.start()
     for unknown in bodies.keys() - set(story.order):
-        say(f"not measured, bench.py has no event for it: {unknown}")
+        say(f"not measured here: {unknown}")
     figures = []
     for name in story.order:
         say(f"  measuring {name}")

@@ -1,7 +1,7 @@
 """A stub of AWS for the measurement of the functions. It answers at once, and always in the same way.
 
 It supports CloudWatch in its CBOR protocol (without usage, and with every write accepted), DynamoDB (one limit,
-`default`, and a ledger in which every condition holds), SQS, and Bedrock's Converse and CountTokens.
+`default`, an empty catalogue table, an empty usage history, and a ledger in which every condition holds), SQS, Bedrock's Converse and CountTokens, and inference profiles (none).
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ LEDGER_ITEM = {
         for counter, number in (("settled", "1000"), ("held", "0"), ("committed", "1000"))
     },
 }
-LEDGER_ANSWERS: dict[str, dict[str, Any]] = {
+FIXED_ANSWERS: dict[str, dict[str, Any]] = {
     "PutItem": {},
     "DeleteItem": {},
-    "GetItem": {"Item": LEDGER_ITEM},
     "UpdateItem": {"Attributes": LEDGER_ITEM},
     "TransactWriteItems": {},
     "SendMessage": {"MessageId": "1", "MD5OfMessageBody": "0"},
+    "GetResources": {"ResourceTagMappingList": [], "PaginationToken": ""},
+    "Query": {"Items": [], "Count": 0, "ScannedCount": 0},
     "Scan": {"Items": [LEDGER_ITEM], "Count": 1, "ScannedCount": 1},
 }
 CONVERSED: dict[str, Any] = {
@@ -49,6 +50,11 @@ def metric_data(request: dict[str, Any]) -> dict[str, Any]:
         for query in request["MetricDataQueries"]
     ]
     return {"MetricDataResults": results, "Messages": []}
+
+
+def get_item(request: dict[str, Any]) -> dict[str, Any]:
+    """An item of the ledger. The catalogue table, by the logical name of the template, has no item."""
+    return {} if request["TableName"] == "CatalogueTable" else {"Item": LEDGER_ITEM}
 
 
 def batch_get_item(request: dict[str, Any]) -> dict[str, Any]:
@@ -69,8 +75,10 @@ class Handler(BaseHTTPRequestHandler):
         operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         if operation == "BatchGetItem":
             self.send(DYNAMODB_JSON, json.dumps(batch_get_item(json.loads(body))).encode())
-        elif operation in LEDGER_ANSWERS:
-            self.send(DYNAMODB_JSON, json.dumps(LEDGER_ANSWERS[operation]).encode())
+        elif operation == "GetItem":
+            self.send(DYNAMODB_JSON, json.dumps(get_item(json.loads(body))).encode())
+        elif operation in FIXED_ANSWERS:
+            self.send(DYNAMODB_JSON, json.dumps(FIXED_ANSWERS[operation]).encode())
         elif self.path.endswith("/GetMetricData"):
             self.send(CBOR, cbor2.dumps(metric_data(cbor2.loads(body))))
         elif self.path.endswith("/PutMetricData"):
@@ -83,6 +91,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send(JSON, json.dumps({"inputTokens": CONVERSED["usage"]["inputTokens"]}).encode())
         else:
             self.send_error(404, f"not stubbed: {self.path} {operation}")
+
+    def do_GET(self) -> None:
+        """Answers ListInferenceProfiles: there are none."""
+        self.send(JSON, json.dumps({"inferenceProfileSummaries": []}).encode())
 
     def send(self, content_type: str, body: bytes) -> None:
         """Writes one successful answer to the connection."""

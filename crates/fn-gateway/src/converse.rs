@@ -5,12 +5,69 @@
 
 use std::collections::BTreeMap;
 
+use axum::body::Bytes;
+use axum::http::HeaderMap;
 use sentry_contract::answer::{FinalAnswer, Output, Usage};
-use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use sentry_models::adapters::ModelFailure;
+use sentry_models::adapters::stream::Event;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::api::{Asked, Form};
+use crate::caller::Caller;
+use crate::document::{Prompt, raw, unsupported};
 use crate::errors::ApiError;
+use crate::frames;
+use crate::identity::{given_tags, tags};
+
+/// The content type of events. Source: Smithy, "Amazon Event Stream specification".
+pub const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
+
+/// Reads a request to `converse`, or to `converse-stream` if it is `in_events`.
+///
+/// # Errors
+/// If the request is not acceptable, or claims a tag that contradicts the caller's.
+pub fn asked(
+    caller: &Caller,
+    model: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+    in_events: bool,
+) -> Result<Asked, ApiError> {
+    let mut body = read(body)?;
+    let mut given = std::mem::take(&mut body.request_metadata);
+    given.extend(given_tags(headers)?);
+    let document = document(model, body, &tags(caller, given)?)?;
+    Ok(Asked { document, in_events, form: Box::new(Converse) })
+}
+
+/// Converse's own form.
+struct Converse;
+
+impl Form for Converse {
+    fn whole(&self, answer: &FinalAnswer, output: &Output, latency_ms: u64) -> Value {
+        response(output, answer.usage.as_ref(), latency_ms)
+    }
+
+    fn content_type(&self) -> &'static str {
+        EVENT_STREAM
+    }
+
+    fn event(&mut self, event: &Event) -> Bytes {
+        frames::event(event.name, &event.fields)
+    }
+
+    fn broken(&mut self, failure: &ModelFailure) -> Bytes {
+        broken(failure)
+    }
+}
+
+/// The frame that ends an answer that broke off.
+pub fn broken(failure: &ModelFailure) -> Bytes {
+    let message = format!("{} [sentry: {}]", failure.error.message, failure.error.code.name());
+    frames::exception("modelStreamErrorException", &message)
+}
 
 /// The body of a Converse request.
 #[derive(Debug, Deserialize)]
@@ -94,38 +151,6 @@ struct JsonSchema {
     name: Option<String>,
 }
 
-/// A request document of the sentry.
-#[derive(Serialize)]
-struct Document<'a> {
-    model: &'a str,
-    prompt: Prompt,
-    tags: &'a BTreeMap<String, String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Prompt {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    system: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    messages: Option<Box<RawValue>>,
-    parameters: BTreeMap<&'static str, Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tools: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_choice: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    guardrail: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    service_tier: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_format: Option<Value>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    additional_model_request_fields: BTreeMap<String, Box<RawValue>>,
-}
-
 /// Reads the body of a Converse request.
 ///
 /// # Errors
@@ -168,12 +193,7 @@ pub fn document(model: &str, body: Body, tags: &BTreeMap<String, String>) -> Res
         output_format: body.output_config.and_then(|config| config.text_format).map(output_format).transpose()?,
         additional_model_request_fields: additional,
     };
-    to_raw_value(&Document { model, prompt, tags })
-        .map_err(|_| ApiError::validation("The request cannot be passed on."))
-}
-
-fn unsupported(field: &str, problem: &str) -> ApiError {
-    ApiError::validation(&format!("{field} cannot be used through the sentry: {problem}."))
+    prompt.document(model, tags)
 }
 
 fn parameters(config: Option<InferenceConfig>) -> BTreeMap<&'static str, Box<RawValue>> {
@@ -199,14 +219,14 @@ fn guardrail(config: GuardrailConfig) -> Result<Value, ApiError> {
     Ok(json!({"identifier": config.guardrail_identifier, "version": config.guardrail_version}))
 }
 
-fn output_format(format: TextFormat) -> Result<Value, ApiError> {
+fn output_format(format: TextFormat) -> Result<Box<RawValue>, ApiError> {
     if format.r#type != "json_schema" {
         return Err(unsupported("outputConfig.textFormat.type", "only json_schema is supported"));
     }
     let JsonSchema { schema, name } = format.structure.json_schema;
     let schema: Value = serde_json::from_str(&schema)
         .map_err(|_| unsupported("outputConfig.textFormat.structure.jsonSchema.schema", "it is not JSON"))?;
-    Ok(json!({"jsonSchema": {"name": name, "schema": schema}}))
+    raw(json!({"jsonSchema": {"name": name, "schema": schema}}))
 }
 
 /// Anthropic's field `thinking` with a budget, in the words of the sentry. Any other `thinking` stays.
@@ -225,7 +245,7 @@ fn reasoning(additional: &mut BTreeMap<String, Box<RawValue>>) -> Option<Value> 
 }
 
 /// The body of a Converse response. `latency_ms` is the time of the request in the gateway, in milliseconds.
-pub fn response(output: &Output, usage: Option<&Usage>, latency_ms: u64) -> Value {
+fn response(output: &Output, usage: Option<&Usage>, latency_ms: u64) -> Value {
     let message = &output.message;
     json!({
         "output": {"message": {"role": message.role, "content": message.content.to_blocks()}},
@@ -242,20 +262,6 @@ fn usage_of(usage: &Usage) -> Value {
         fields.remove("serviceTier");
     }
     usage
-}
-
-/// The answer's headers: facts of the sentry for which Converse has no field.
-pub fn facts(answer: &FinalAnswer) -> Vec<(&'static str, String)> {
-    let cost = answer.cost.as_ref().map(|cost| json!(cost));
-    let cost = cost.as_ref().and_then(|cost| cost.get("usd")?.as_str()).map(str::to_owned);
-    let model = answer.model.as_ref().and_then(|model| model.model_id.clone());
-    let facts = [
-        ("x-sentry-request-id", answer.tags.get("requestId").map(str::to_owned)),
-        ("x-sentry-model", model),
-        ("x-sentry-cost-usd", cost),
-        ("x-sentry-degraded", answer.degraded.as_ref().map(|degraded| degraded.action().to_owned())),
-    ];
-    facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 #[cfg(test)]

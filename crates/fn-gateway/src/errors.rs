@@ -1,4 +1,4 @@
-//! Errors as Bedrock returns them: a status, a type in a header, and a message.
+//! Errors of the gateway, and how Bedrock writes them: a status, a type in a header, and a message.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode};
@@ -9,61 +9,73 @@ use sentry_contract::request::Tags;
 use sentry_contract::{ErrorBody, ErrorCode};
 use serde_json::{Value, json};
 
-/// An error of Bedrock's API.
+/// An error, independent of the API that the client speaks.
 #[derive(Debug)]
 pub struct ApiError {
-    /// Status of the answer. An SDK retries 429 and 503.
-    pub status: StatusCode,
-    /// The name of the exception.
-    pub kind: &'static str,
-    message: String,
+    /// The reason, from which each API takes its status and its name.
+    pub reason: Reason,
+    /// A sentence for a person, with the code, the scope and the reset of the sentry.
+    pub message: String,
     /// Headers of the sentry.
-    headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// The reason of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The key is missing or not valid.
+    NoKey,
+    /// The table of keys cannot be read.
+    KeysUnavailable,
+    /// The gateway failed in the middle of the request.
+    Unfinished,
+    /// The key does not permit it.
+    AccessDenied,
+    /// The request is not acceptable.
+    Validation,
+    /// There is no such path.
+    UnknownPath,
+    /// The sentry has refused or denied the request, or the model has failed.
+    Code(ErrorCode),
 }
 
 impl ApiError {
-    fn new(status: u16, kind: &'static str, message: impl Into<String>) -> Self {
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, kind, message: message.into(), headers: Vec::new() }
+    fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), headers: Vec::new() }
     }
 
     /// The error for every kind of key that is not valid, so that a caller cannot tell them apart.
     pub fn no_key() -> Self {
-        Self::new(401, "UnrecognizedClientException", "The key is missing or not valid.")
+        Self::new(Reason::NoKey, "The key is missing or not valid.")
     }
 
     /// The error if the table of keys cannot be read.
     pub fn keys_unavailable() -> Self {
-        Self::new(503, "ServiceUnavailableException", "The key could not be checked; try again.")
+        Self::new(Reason::KeysUnavailable, "The key could not be checked; try again.")
     }
 
     /// The error if the gateway itself fails in the middle of a request. What it held stays until it expires.
     pub fn unfinished() -> Self {
-        Self::new(
-            500,
-            "InternalServerException",
-            "The gateway could not finish the request; its hold expires by itself.",
-        )
+        Self::new(Reason::Unfinished, "The gateway could not finish the request; its hold expires by itself.")
     }
 
     /// The error for something that the key does not permit.
     pub fn access_denied(message: &str) -> Self {
-        Self::new(403, "AccessDeniedException", message)
+        Self::new(Reason::AccessDenied, message)
     }
 
     /// The error for a request that is not acceptable.
     pub fn validation(message: &str) -> Self {
-        Self::new(400, "ValidationException", message)
+        Self::new(Reason::Validation, message)
     }
 
     /// The error for a path that does not exist.
     pub fn unknown_path() -> Self {
-        Self::new(404, "UnknownOperationException", "The gateway has no such path; see docs/CONTRACT.md.")
+        Self::new(Reason::UnknownPath, "The gateway has no such path; see docs/CONTRACT.md.")
     }
 
     /// The error of an answer that has one.
     pub fn of_answer(answer: &FinalAnswer, error: &ErrorBody) -> Self {
-        let (status, kind) = bedrock_error(error.code);
         let detail = |name| error.details.get(name).and_then(Value::as_str).map(str::to_owned);
         let code = error.code.name();
         let mut message = match detail("bedrockMessage") {
@@ -89,32 +101,58 @@ impl ApiError {
             ("retry-after", retry_after),
         ];
         headers.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
-        Self { headers, ..Self::new(status, kind, message) }
+        Self { headers, ..Self::new(Reason::Code(error.code), message) }
+    }
+
+    /// A response with `status` and `body`, and the headers of the sentry.
+    pub fn respond(&self, status: u16, body: Value) -> Response {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(body)).into_response();
+        for (name, value) in &self.headers {
+            response.headers_mut().insert(*name, header_value(value));
+        }
+        response
+    }
+
+    /// The error as Bedrock returns it.
+    pub fn of_bedrock(&self) -> Response {
+        let (status, kind) = bedrock_error(self.reason);
+        let mut response = self.respond(status, json!({"message": self.message}));
+        response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(kind));
+        response
     }
 }
 
-/// Bedrock's status and exception for a code of the sentry. Source of the pairs: the service model of bedrock-runtime,
-/// 2023-09-30, operation Converse. Clients retry 429 and 503, so only codes that a retry can help have them.
-fn bedrock_error(code: ErrorCode) -> (u16, &'static str) {
-    match code {
-        ErrorCode::InvalidRequest
-        | ErrorCode::UnknownModel
-        | ErrorCode::ModelRejectedRequest
-        | ErrorCode::OutputTooLarge => (400, "ValidationException"),
-        ErrorCode::DuplicateRequest => (400, "ConflictException"),
-        ErrorCode::BudgetExceeded => (400, "ServiceQuotaExceededException"),
-        ErrorCode::BudgetReserved | ErrorCode::ModelThrottled => (429, "ThrottlingException"),
-        ErrorCode::LimitNotConfigured
-        | ErrorCode::LimitMalformed
-        | ErrorCode::ModelNotPriced
-        | ErrorCode::RequestTooLarge
-        | ErrorCode::Stopped
-        | ErrorCode::ModelAccessDenied => (403, "AccessDeniedException"),
-        ErrorCode::UsageUnavailable | ErrorCode::LedgerUnavailable | ErrorCode::ModelUnavailable => {
-            (503, "ServiceUnavailableException")
-        }
-        ErrorCode::ModelTimeout => (408, "ModelTimeoutException"),
-        ErrorCode::ModelError => (424, "ModelErrorException"),
+/// Bedrock's status and exception for a reason. Source of the pairs: the service model of bedrock-runtime, 2023-09-30,
+/// operation Converse. Clients retry 429 and 503, so only errors that a retry can help have them.
+fn bedrock_error(reason: Reason) -> (u16, &'static str) {
+    match reason {
+        Reason::NoKey => (401, "UnrecognizedClientException"),
+        Reason::KeysUnavailable => (503, "ServiceUnavailableException"),
+        Reason::Unfinished => (500, "InternalServerException"),
+        Reason::AccessDenied => (403, "AccessDeniedException"),
+        Reason::Validation => (400, "ValidationException"),
+        Reason::UnknownPath => (404, "UnknownOperationException"),
+        Reason::Code(code) => match code {
+            ErrorCode::InvalidRequest
+            | ErrorCode::UnknownModel
+            | ErrorCode::ModelRejectedRequest
+            | ErrorCode::OutputTooLarge => (400, "ValidationException"),
+            ErrorCode::DuplicateRequest => (400, "ConflictException"),
+            ErrorCode::BudgetExceeded => (400, "ServiceQuotaExceededException"),
+            ErrorCode::BudgetReserved | ErrorCode::ModelThrottled => (429, "ThrottlingException"),
+            ErrorCode::LimitNotConfigured
+            | ErrorCode::LimitMalformed
+            | ErrorCode::ModelNotPriced
+            | ErrorCode::RequestTooLarge
+            | ErrorCode::Stopped
+            | ErrorCode::ModelAccessDenied => (403, "AccessDeniedException"),
+            ErrorCode::UsageUnavailable | ErrorCode::LedgerUnavailable | ErrorCode::ModelUnavailable => {
+                (503, "ServiceUnavailableException")
+            }
+            ErrorCode::ModelTimeout => (408, "ModelTimeoutException"),
+            ErrorCode::ModelError => (424, "ModelErrorException"),
+        },
     }
 }
 
@@ -124,15 +162,10 @@ pub fn header_value(value: &str) -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
+/// The form of paths that belong to no other API.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(json!({"message": self.message}))).into_response();
-        let headers = response.headers_mut();
-        headers.insert("x-amzn-errortype", HeaderValue::from_static(self.kind));
-        for (name, value) in &self.headers {
-            headers.insert(*name, header_value(value));
-        }
-        response
+        self.of_bedrock()
     }
 }
 
@@ -143,7 +176,7 @@ mod tests {
     #[test]
     fn only_what_a_retry_can_help_has_a_status_that_clients_retry() {
         for code in ErrorCode::ALL {
-            let (status, _) = bedrock_error(*code);
+            let (status, _) = bedrock_error(Reason::Code(*code));
             let is_retried = matches!(status, 429 | 503);
             assert!(!is_retried || code.retryable(), "{}", code.name());
             // Bedrock's own status for a model that does not answer in time.

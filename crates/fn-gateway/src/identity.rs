@@ -1,29 +1,44 @@
-//! The client of a request: its key, and the tags that come from it.
+//! Who the caller of a request is, and the tags that come from it.
 
 use std::collections::BTreeMap;
 
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use chrono::{DateTime, Utc};
-use sentry_keys::{Key, KeyRecord, KeysTable};
+use sentry_keys::{Key, KeyHash, KeyRecord, KeysTable};
 use tracing::error;
 
+use crate::caller::Caller;
 use crate::errors::ApiError;
+
+/// The known callers.
+#[derive(Debug)]
+pub struct Callers {
+    /// The keys of clients.
+    pub keys: KeysTable,
+}
 
 /// The header with tags that the key leaves open: a JSON object with texts.
 pub const TAGS_HEADER: &str = "x-sentry-tags";
+/// The header in which clients of Anthropic's API send their key.
+const API_KEY_HEADER: &str = "x-api-key";
 const BEARER: &str = "Bearer ";
 /// The beginning of a signature of version 4. Clients that only know AWS credentials send their key as the access key id.
 const SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=";
 
-/// The valid key that `headers` contain. The table is read once, and only for a text that looks like a key.
+/// The caller of the request with this head. The table is read once, and only for a text that looks like a key.
 ///
 /// # Errors
 /// The same error for a missing, malformed, unknown, expired or disabled key, or another one if the table cannot be
 /// read.
-pub async fn identify(keys: &KeysTable, headers: &HeaderMap, now: DateTime<Utc>) -> Result<KeyRecord, ApiError> {
-    let key = credential(headers).ok_or_else(ApiError::no_key)?;
-    let hash = key.hash();
-    match keys.find(&hash).await {
+pub async fn identify(callers: &Callers, head: &Parts, now: DateTime<Utc>) -> Result<Caller, ApiError> {
+    let key = credential(&head.headers).ok_or_else(ApiError::no_key)?;
+    record(&callers.keys, &key.hash(), now).await.map(|record| Caller::of_record("key", record))
+}
+
+/// The valid record under `hash`.
+async fn record(keys: &KeysTable, hash: &KeyHash, now: DateTime<Utc>) -> Result<KeyRecord, ApiError> {
+    match keys.find(hash).await {
         Ok(Some(Ok(record))) if record.is_valid(now) => Ok(record),
         Ok(Some(Err(invalid))) => {
             error!(key = hash.short(), cause = %invalid, "the item of a key is not understood");
@@ -37,8 +52,12 @@ pub async fn identify(keys: &KeysTable, headers: &HeaderMap, now: DateTime<Utc>)
     }
 }
 
-/// The key in the header `Authorization`. `None` if there is no text that looks like one.
+/// The key in the header `Authorization` or, without this header, in `x-api-key`. `None` if there is no text that looks
+/// like one.
 fn credential(headers: &HeaderMap) -> Option<Key> {
+    if let (None, Some(key)) = (headers.get(header::AUTHORIZATION), headers.get(API_KEY_HEADER)) {
+        return Key::parse(key.to_str().ok()?);
+    }
     let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let key = match text.strip_prefix(SIGNATURE) {
         Some(rest) => rest.split('/').next()?,
@@ -47,16 +66,17 @@ fn credential(headers: &HeaderMap) -> Option<Key> {
     Key::parse(key)
 }
 
-/// The tags of the request: those of the key, and those of `given` that the key leaves open.
+/// The tags of the request: those of the caller, and those of `given` that the caller's leave open.
 ///
 /// # Errors
-/// If a given tag contradicts the key.
-pub fn tags(key: &KeyRecord, given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ApiError> {
+/// If a given tag contradicts one of the caller.
+pub fn tags(caller: &Caller, given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ApiError> {
     let mut tags = given;
-    for (name, value) in key.tags() {
-        match tags.insert(name.to_owned(), value.to_owned()) {
-            Some(claimed) if claimed != value => {
-                let problem = format!("the tag {name} comes from the key and cannot be changed; leave it out");
+    for (name, value) in &caller.tags {
+        match tags.insert((*name).to_owned(), value.clone()) {
+            Some(claimed) if claimed != *value => {
+                let problem =
+                    format!("the tag {name} comes from the {} and cannot be changed; leave it out", caller.shown);
                 return Err(ApiError::access_denied(&problem));
             }
             _ => {}
@@ -82,6 +102,7 @@ mod tests {
     use test_support::offline_config;
 
     use super::*;
+    use crate::errors::Reason;
 
     fn headers(name: &'static str, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(header::HeaderName::from_static(name), value.parse().unwrap())])
@@ -111,23 +132,42 @@ mod tests {
         assert_eq!(credential(&HeaderMap::new()), None);
     }
 
+    fn head(headers: &HeaderMap) -> Parts {
+        let mut head = axum::http::Request::new(()).into_parts().0;
+        head.headers = headers.clone();
+        head
+    }
+
+    #[test]
+    fn a_client_of_anthropic_sends_the_key_in_a_header_of_its_own() {
+        let (key, other) = (Key::random(), Key::random());
+        let mut both = headers("x-api-key", key.reveal());
+        assert_eq!(credential(&both), Some(key));
+        both.insert(header::AUTHORIZATION, format!("Bearer {}", other.reveal()).parse().unwrap());
+        assert_eq!(credential(&both), Some(other));
+        both.insert(header::AUTHORIZATION, "Bearer x".parse().unwrap());
+        assert_eq!(credential(&both), None);
+    }
+
     #[tokio::test]
     async fn a_text_that_is_no_key_causes_no_read() {
         // Every call of this client fails, so an answer other than 503 was given without one.
         let config = offline_config(http_client(Connections::Kept)).into_builder().endpoint_url("http://127.0.0.1:9");
-        let table = KeysTable::new(aws_sdk_dynamodb::Client::new(&config.build()), "keys".into());
-        let status =
-            async |headers: &HeaderMap| identify(&table, headers, Utc::now()).await.unwrap_err().status.as_u16();
-        assert_eq!(status(&HeaderMap::new()).await, 401);
+        let callers = Callers { keys: KeysTable::new(aws_sdk_dynamodb::Client::new(&config.build()), "keys".into()) };
+        let reason =
+            async |headers: &HeaderMap| identify(&callers, &head(headers), Utc::now()).await.unwrap_err().reason;
+        assert_eq!(reason(&HeaderMap::new()).await, Reason::NoKey);
         let key = Key::random().reveal().to_owned();
         for text in [key.to_uppercase(), key[1..].to_owned(), format!("{key}0"), "x".repeat(10_000)] {
-            assert_eq!(status(&headers("authorization", &format!("Bearer {text}"))).await, 401, "{text}");
+            let header = format!("Bearer {text}");
+            assert_eq!(reason(&headers("authorization", &header)).await, Reason::NoKey, "{text}");
         }
-        assert_eq!(status(&headers("authorization", &format!("Bearer {key}"))).await, 503);
+        let header = format!("Bearer {key}");
+        assert_eq!(reason(&headers("authorization", &header)).await, Reason::KeysUnavailable);
     }
 
-    fn record() -> KeyRecord {
-        KeyRecord {
+    fn helper() -> Caller {
+        let record = KeyRecord {
             hash: Key::random().hash(),
             application_id: "helper".into(),
             cost_center: Some("support".into()),
@@ -138,17 +178,18 @@ mod tests {
             enabled: true,
             created_at: None,
             note: None,
-        }
+        };
+        Caller::of_record("key", record)
     }
 
     #[test]
     fn a_header_adds_open_tags_and_changes_none_of_the_key() {
         let given = |value: &str| given_tags(&headers("x-sentry-tags", value)).unwrap();
-        let merged = tags(&record(), given(r#"{"environment": "test", "costCenter": "support"}"#)).unwrap();
+        let merged = tags(&helper(), given(r#"{"environment": "test", "costCenter": "support"}"#)).unwrap();
         let expected = [("applicationId", "helper"), ("costCenter", "support"), ("environment", "test")];
         assert_eq!(merged, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
         for claimed in [r#"{"costCenter": "sales"}"#, r#"{"applicationId": "other"}"#, r#"{"costCenter": "Support"}"#] {
-            assert_eq!(tags(&record(), given(claimed)).unwrap_err().status.as_u16(), 403, "{claimed}");
+            assert_eq!(tags(&helper(), given(claimed)).unwrap_err().reason, Reason::AccessDenied, "{claimed}");
         }
     }
 
@@ -156,7 +197,7 @@ mod tests {
     fn a_header_that_is_no_object_of_texts_is_refused() {
         for value in ["", "[]", "{\"a\": 1}", "a=b"] {
             let error = given_tags(&headers("x-sentry-tags", value)).unwrap_err();
-            assert_eq!(error.status.as_u16(), 400, "{value}");
+            assert_eq!(error.reason, Reason::Validation, "{value}");
         }
     }
 }

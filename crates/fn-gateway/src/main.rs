@@ -8,7 +8,7 @@ use aws_sdk_bedrockruntime::config::retry::RetryConfig;
 use chrono::TimeDelta;
 use fn_count_tokens::TokenCounter;
 use fn_fetch_usage::{SharedFigures, UsageSource};
-use fn_gateway::{Gateway, Steps, lambda, router};
+use fn_gateway::{Callers, Gateway, Steps, lambda, router};
 use fn_invoke_model::Invoker;
 use fn_lookup_limit::{InvalidBudgetTags, LimitsTable};
 use fn_reserve::Reserver;
@@ -51,7 +51,7 @@ async fn gateway() -> Result<Gateway, StartError> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&config);
     sentry_lambda::warm_up(|greeting| dynamodb.list_tables().customize().interceptor(greeting).send()).await;
     let keys = KeysTable::new(dynamodb.clone(), env::required("SENTRY_KEYS_TABLE")?);
-    Ok(Gateway { keys, steps: steps(&config, &dynamodb).await? })
+    Ok(Gateway { callers: Callers { keys }, steps: steps(&config, &dynamodb).await? })
 }
 
 async fn steps(config: &SdkConfig, dynamodb: &aws_sdk_dynamodb::Client) -> Result<Steps, StartError> {

@@ -4,36 +4,37 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::to_bytes;
+use axum::body::{Bytes, to_bytes};
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderMap, Method};
+use axum::http::Method;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::Utc;
 use percent_encoding::percent_decode_str;
 use sentry_contract::answer::FinalAnswer;
 use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_keys::{KeyRecord, KeysTable};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::converse::{self, facts};
+use crate::api::{Api, Asked, Form};
+use crate::caller::Caller;
 use crate::errors::{ApiError, header_value};
-use crate::identity::{given_tags, identify, tags};
+use crate::identity::{Callers, given_tags, identify, tags};
 use crate::steps::{Decided, Steps};
-use crate::stream;
+use crate::{converse, invoke, messages, stream};
 
 /// Largest body, in bytes: that of a function URL. A document of the sentry is smaller (262,144 bytes).
 const MAX_BODY_BYTES: usize = 6 * 1_048_576;
 const MODEL_PATH: &str = "/model/";
 
-/// The table of keys and the steps, which all requests share.
+/// The known callers and the steps, which all requests share.
 #[derive(Debug)]
 pub struct Gateway {
-    /// The keys of the clients.
-    pub keys: KeysTable,
+    /// The known callers.
+    pub callers: Callers,
     /// The steps of the rate limiter.
     pub steps: Steps,
 }
@@ -43,33 +44,66 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { Json(json!({"status": "ok"})) }))
         .route("/v1/budget", get(budget))
+        .route("/v1/messages", post(messages))
+        // The base URL of Bedrock's own Messages endpoint ends with `/anthropic`.
+        .route("/anthropic/v1/messages", post(messages))
         // A model id can be an ARN with slashes, encoded or not. So the path is not split by the router.
         .fallback(model)
         .with_state(gateway)
 }
 
-/// The operations on a model. The body is read only after the key was checked.
+/// The operations on a model.
 async fn model(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    let key = match identify(&gateway.keys, &head.headers, Utc::now()).await {
-        Ok(key) => key,
-        Err(error) => return error.into_response(),
+    let Client { caller, head, body } = match client(&gateway, request).await {
+        Ok(client) => client,
+        Err(error) => return Api::Bedrock.error(&error),
     };
-    let Some((model, operation)) = operation(&head.method, head.uri.path()) else {
-        return ApiError::unknown_path().into_response();
-    };
-    let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
-        return ApiError::validation("The request body is incomplete, or larger than 6 MiB.").into_response();
-    };
-    match operation {
-        "converse" => converse(gateway, key, &model, &head.headers, &body).await,
-        "converse-stream" => match read(&key, &model, &head.headers, &body) {
-            Ok(document) => stream::respond(gateway, key, document).await,
-            Err(error) => Err(error),
-        },
+    let asked = match operation(&head.method, head.uri.path()) {
+        Some((model, "converse")) => converse::asked(&caller, &model, &head.headers, &body, false),
+        Some((model, "converse-stream")) => converse::asked(&caller, &model, &head.headers, &body, true),
+        Some((model, "invoke")) => invoke::asked(&gateway.steps, &caller, &model, &head.headers, &body, false).await,
+        Some((model, "invoke-with-response-stream")) => {
+            invoke::asked(&gateway.steps, &caller, &model, &head.headers, &body, true).await
+        }
         _ => Err(ApiError::unknown_path()),
-    }
-    .unwrap_or_else(IntoResponse::into_response)
+    };
+    answered(gateway, caller, Api::Bedrock, asked).await
+}
+
+/// Anthropic's Messages.
+async fn messages(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let Client { caller, head, body } = match client(&gateway, request).await {
+        Ok(client) => client,
+        Err(error) => return Api::Anthropic.error(&error),
+    };
+    let asked = messages::asked(&caller, &head.headers, &body);
+    answered(gateway, caller, Api::Anthropic, asked).await
+}
+
+/// A request of a client that is known.
+struct Client {
+    caller: Caller,
+    head: Parts,
+    body: Bytes,
+}
+
+/// Identifies the client, then reads the body.
+async fn client(gateway: &Gateway, request: Request) -> Result<Client, ApiError> {
+    let (head, body) = request.into_parts();
+    let caller = identify(&gateway.callers, &head, Utc::now()).await?;
+    let body = to_bytes(body, MAX_BODY_BYTES).await;
+    let body = body.map_err(|_| ApiError::validation("The request body is incomplete, or larger than 6 MiB."))?;
+    Ok(Client { caller, head, body })
+}
+
+/// The response to a request that was read.
+async fn answered(gateway: Arc<Gateway>, caller: Caller, api: Api, asked: Result<Asked, ApiError>) -> Response {
+    let answer = match asked {
+        Ok(Asked { document, in_events: true, form }) => stream::respond(gateway, caller, document, form).await,
+        Ok(Asked { document, in_events: false, form }) => whole(gateway, caller, document, form).await,
+        Err(error) => Err(error),
+    };
+    answer.unwrap_or_else(|error| api.error(&error))
 }
 
 /// The model and the operation of a path such as `/model/{id}/converse`.
@@ -79,18 +113,16 @@ fn operation<'p>(method: &Method, path: &'p str) -> Option<(String, &'p str)> {
     Some((model.into_owned(), operation))
 }
 
-async fn converse(
+async fn whole(
     gateway: Arc<Gateway>,
-    key: KeyRecord,
-    model: &str,
-    headers: &HeaderMap,
-    body: &[u8],
+    caller: Caller,
+    document: Box<RawValue>,
+    form: Box<dyn Form>,
 ) -> Result<Response, ApiError> {
     let began = Instant::now();
-    let document = read(&key, model, headers, body)?;
     // A client that leaves does not end the task, so whatever was held is settled.
     let task = tokio::spawn(async move {
-        match gateway.steps.decide(&document, &key).await {
+        match gateway.steps.decide(&document, &caller).await {
             Decided::Approved(approved) => Ok(gateway.steps.finish(*approved).await),
             Decided::Answered(answer) => Ok(*answer),
             Decided::ModelNotAllowed(model) => Err(not_allowed(&model)),
@@ -99,23 +131,29 @@ async fn converse(
     let answer = task.await.map_err(|_| ApiError::unfinished())??;
     let latency = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let Some(output) = &answer.output else { return Err(refusal(&answer)) };
-    let mut response = Json(converse::response(output, answer.usage.as_ref(), latency)).into_response();
-    for (name, value) in facts(&answer) {
+    let mut response = Json(form.whole(&answer, output, latency)).into_response();
+    for (name, value) in facts(&answer).into_iter().chain(form.headers(&answer, latency)) {
         response.headers_mut().insert(name, header_value(&value));
     }
     Ok(response)
 }
 
-/// The document of the sentry for a request to Converse.
-fn read(key: &KeyRecord, model: &str, headers: &HeaderMap, body: &[u8]) -> Result<Box<RawValue>, ApiError> {
-    let mut body = converse::read(body)?;
-    let mut given = std::mem::take(&mut body.request_metadata);
-    given.extend(given_tags(headers)?);
-    converse::document(model, body, &tags(key, given)?)
+/// The answer's headers: facts of the sentry for which Converse has no field.
+fn facts(answer: &FinalAnswer) -> Vec<(&'static str, String)> {
+    let cost = answer.cost.as_ref().map(|cost| json!(cost));
+    let cost = cost.as_ref().and_then(|cost| cost.get("usd")?.as_str()).map(str::to_owned);
+    let model = answer.model.as_ref().and_then(|model| model.model_id.clone());
+    let facts = [
+        ("x-sentry-request-id", answer.tags.get("requestId").map(str::to_owned)),
+        ("x-sentry-model", model),
+        ("x-sentry-cost-usd", cost),
+        ("x-sentry-degraded", answer.degraded.as_ref().map(|degraded| degraded.action().to_owned())),
+    ];
+    facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 pub fn not_allowed(model: &str) -> ApiError {
-    ApiError::access_denied(&format!("The key may not use the model {model}."))
+    ApiError::access_denied(&format!("The caller may not use the model {model}."))
 }
 
 /// The error of an answer without an output.
@@ -129,19 +167,19 @@ struct BudgetQuery {
     model: Option<String>,
 }
 
-/// The budgets that a request of the key to a model would have to fit, with their figures. Nothing is held.
+/// The budgets that a request of the caller to a model would have to fit, with their figures. Nothing is held.
 async fn budget(
     State(gateway): State<Arc<Gateway>>,
     Query(query): Query<BudgetQuery>,
-    headers: HeaderMap,
+    head: Parts,
 ) -> Result<Response, ApiError> {
-    let key = identify(&gateway.keys, &headers, Utc::now()).await?;
-    let first = key.models.as_ref().and_then(|models| models.first().cloned());
+    let caller = identify(&gateway.callers, &head, Utc::now()).await?;
+    let first = caller.models.as_ref().and_then(|models| models.first().cloned());
     let Some(model) = query.model.or(first) else {
         return Err(ApiError::validation("Name a model: /v1/budget?model=claude-haiku-4-5"));
     };
-    let document = smallest(&model, &tags(&key, given_tags(&headers)?)?)?;
-    let (fits, answer) = match gateway.steps.preview(&document, &key).await {
+    let document = smallest(&model, &tags(&caller, given_tags(&head.headers)?)?)?;
+    let (fits, answer) = match gateway.steps.preview(&document, &caller).await {
         Ok(budget) => (true, json!({"budget": budget})),
         Err(answer) => match &answer.budget {
             Some(budget) => (false, json!({"budget": budget, "error": answer.error})),

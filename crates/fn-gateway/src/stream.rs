@@ -1,4 +1,4 @@
-//! Answers in events: `converse-stream`.
+//! Answers in events.
 //!
 //! One task holds, calls, forwards and settles. It goes on if the client leaves, because Bedrock bills what it has
 //! written, and only the last event says how much that is.
@@ -8,23 +8,20 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use futures_util::stream;
 use sentry_contract::answer::FinalAnswer;
+use sentry_contract::request::Tags;
 use sentry_contract::states::{Admitted, Ended, Invoked};
-use sentry_keys::KeyRecord;
-use sentry_models::adapters::ModelFailure;
 use sentry_models::adapters::stream::Tally;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
+use crate::api::Form;
+use crate::caller::Caller;
 use crate::errors::{ApiError, header_value};
-use crate::frames;
 use crate::routes::{Gateway, not_allowed, refusal};
 use crate::steps::{Approved, Decided};
 use fn_invoke_model::Opened;
-
-/// The content type of events. Source: Smithy, "Amazon Event Stream specification".
-const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
 /// What the client needs to begin: the headers, and the frames to come.
 struct Begun {
@@ -32,20 +29,42 @@ struct Begun {
     frames: mpsc::UnboundedReceiver<Bytes>,
 }
 
+/// The client of an answer. It may have left.
+struct Client {
+    sender: mpsc::UnboundedSender<Bytes>,
+    form: Box<dyn Form>,
+}
+
+impl Client {
+    /// Sends what `write` returns. A client that has left gets nothing; the events are still read to their end.
+    fn tell(&mut self, write: impl FnOnce(&mut dyn Form) -> Bytes) {
+        let bytes = write(self.form.as_mut());
+        if !bytes.is_empty() {
+            let _ = self.sender.send(bytes);
+        }
+    }
+}
+
 /// Answers a request with events, from the first one that Bedrock sends.
 ///
 /// # Errors
 /// If there is no answer: the request was refused or denied, or the model failed before its first event.
-pub async fn respond(gateway: Arc<Gateway>, key: KeyRecord, document: Box<RawValue>) -> Result<Response, ApiError> {
+pub async fn respond(
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    document: Box<RawValue>,
+    form: Box<dyn Form>,
+) -> Result<Response, ApiError> {
     let (begin, begun) = oneshot::channel();
-    tokio::spawn(run(gateway, key, document, begin));
+    let content_type = form.content_type();
+    tokio::spawn(run(gateway, caller, document, form, begin));
     let Begun { headers, frames } = begun.await.unwrap_or_else(|_| Err(ApiError::unfinished()))?;
     let frames = stream::unfold(frames, |mut frames| async {
         let frame = frames.recv().await?;
         Some((Ok::<_, std::convert::Infallible>(frame), frames))
     });
     let mut response = Response::new(Body::from_stream(frames));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     for (name, value) in headers {
         response.headers_mut().insert(name, header_value(&value));
     }
@@ -54,13 +73,14 @@ pub async fn respond(gateway: Arc<Gateway>, key: KeyRecord, document: Box<RawVal
 
 async fn run(
     gateway: Arc<Gateway>,
-    key: KeyRecord,
+    caller: Caller,
     document: Box<RawValue>,
+    mut form: Box<dyn Form>,
     begin: oneshot::Sender<Result<Begun, ApiError>>,
 ) {
     // The client may have left. What is held is settled all the same.
     let tell = |begun| drop(begin.send(begun));
-    let approved = match gateway.steps.decide(&document, &key).await {
+    let approved = match gateway.steps.decide(&document, &caller).await {
         Decided::Approved(approved) => *approved,
         Decided::Answered(answer) => return tell(Err(refusal(&answer))),
         Decided::ModelNotAllowed(model) => return tell(Err(not_allowed(&model))),
@@ -69,8 +89,12 @@ async fn run(
     match gateway.steps.open(&approved).await {
         Ok(opened) => {
             let (sender, frames) = mpsc::unbounded_channel();
-            tell(Ok(Begun { headers: headers(&approved.admitted), frames }));
-            forward(&gateway, approved, opened, sender).await;
+            let Admitted { tags, model, .. } = &approved.admitted;
+            form.begin(tags.get(Tags::REQUEST_ID).unwrap_or_default(), &model.model_id);
+            let mut headers = headers(&approved.admitted);
+            headers.extend(form.event_headers());
+            tell(Ok(Begun { headers, frames }));
+            forward(&gateway, approved, opened, Client { sender, form }).await;
         }
         Err(failure) => {
             let ended = Ended { failure: Some(*failure), ..Ended::default() };
@@ -81,23 +105,25 @@ async fn run(
 }
 
 /// Forwards every event as it comes, then settles. The frames end after the settlement.
-async fn forward(gateway: &Gateway, approved: Approved, mut opened: Opened, client: mpsc::UnboundedSender<Bytes>) {
+async fn forward(gateway: &Gateway, approved: Approved, mut opened: Opened, mut client: Client) {
     let mut tally = Tally::default();
     let ended = loop {
         match tokio::time::timeout_at(opened.deadline, opened.events.next()).await {
             Ok(Ok(Some(event))) => {
                 tally.read(&event);
-                // A client that has left gets nothing. The events are still read to their end.
-                let _ = client.send(frames::event(event.name, &event.fields));
+                client.tell(|form| form.event(&event));
             }
             Ok(Ok(None)) => break Ok(tally),
+            // Nothing is missing after the last event, so the usage is known.
+            Ok(Err(_)) | Err(_) if tally.is_complete() => break Ok(tally),
             Ok(Err(failure)) => break Err(failure),
             Err(_) => break Err(gateway.steps.invoker.out_of_time()),
         }
     };
+    let complete = ended.is_ok();
     if let Err(failure) = &ended {
         warn!(cause = failure.error.code.name(), "an answer broke off; its hold stays until it expires");
-        let _ = client.send(broken(failure));
+        client.tell(|form| form.broken(failure));
     }
     let ended = match gateway.steps.invoker.close(opened, ended) {
         Invoked::Sealed(sealed) => Ended { sealed: Some(*sealed), ..Ended::default() },
@@ -105,13 +131,9 @@ async fn forward(gateway: &Gateway, approved: Approved, mut opened: Opened, clie
         Invoked::Answer(_) => Ended::default(),
     };
     let _: FinalAnswer = gateway.steps.settle(approved.admitted, ended, approved.times).await;
-    drop(client);
-}
-
-/// The last frame of an answer that broke off.
-fn broken(failure: &ModelFailure) -> Bytes {
-    let message = format!("{} [sentry: {}]", failure.error.message, failure.error.code.name());
-    frames::exception("modelStreamErrorException", &message)
+    if complete {
+        client.tell(|form| form.end());
+    }
 }
 
 fn headers(admitted: &Admitted) -> Vec<(&'static str, String)> {

@@ -17,6 +17,7 @@ mod resolve;
 mod rules;
 mod tags;
 
+use std::fmt::Write;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -164,7 +165,12 @@ fn unwritable(_: serde_json::Error) -> Refusal {
 fn digest(parsed: &Value) -> String {
     let mut sorted = parsed.clone();
     sorted.sort_all_objects();
-    Sha256::digest(sorted.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in Sha256::digest(sorted.to_string()) {
+        // A write into a text cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// The request for the following states: with tags, and with a sealed prompt.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 /// A profile in Cargo.toml.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -21,7 +22,10 @@ pub enum Profile {
 
 /// The packages of a local run. With `test-support`, Cargo resolves the same features as for `cargo test --workspace`, and
 /// compiles common dependencies once. A release does not have it, because the functions would get features for tests.
-const LOCAL_PACKAGES: [&str; 3] = ["fn-*", "bedrock-sim", "test-support"];
+const LOCAL_PACKAGES: [&str; 4] = ["fn-*", "bedrock-sim", "local-tls", "test-support"];
+
+/// The folder of the programs that [`build_everything`] has built. What a task has built does not change under it.
+static EVERYTHING: OnceLock<PathBuf> = OnceLock::new();
 
 /// A line of `cargo build --message-format=json`, with only the fields that are needed.
 #[derive(Deserialize)]
@@ -44,11 +48,31 @@ pub fn build_sentry(workspace: &Workspace) -> Result<PathBuf> {
     Ok(folder_of(step, &mut command)?.join("sentry"))
 }
 
+/// Builds every program and example of the workspace with the default profile, and returns the folder of the programs.
+/// From then on, [`build`] has nothing to do, so cargo can compile something else meanwhile.
+///
+/// # Errors
+/// If the build fails. By then, cargo has written its messages to stderr.
+pub fn build_everything(workspace: &Workspace) -> Result<PathBuf> {
+    let step = Step::start("Build all programs");
+    if let Some(packages) = count_packages(workspace, &["--workspace".to_owned()]) {
+        step.count_to(packages);
+    }
+    let mut command = cargo(workspace);
+    command.args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
+    command.args(["--workspace", "--bins", "--examples"]);
+    let folder = folder_of(step, &mut command)?;
+    Ok(EVERYTHING.get_or_init(|| folder).clone())
+}
+
 /// Builds the default members (functions and simulator), and returns the folder of their binaries.
 ///
 /// # Errors
 /// If the build fails. By then, cargo has written its messages to stderr.
 pub fn build(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
+    if let (Profile::Dev, Some(built)) = (profile, EVERYTHING.get()) {
+        return Ok(built.clone());
+    }
     let step = Step::start("Build the functions and the Bedrock simulator");
     let selection: Vec<String> = match profile {
         Profile::Dev => LOCAL_PACKAGES.map(|package| format!("--package={package}")).into(),
@@ -93,7 +117,8 @@ fn follow(step: &Step, lines: impl BufRead) -> Result<Option<PathBuf>> {
             step.at(packages.len() as u64, &name);
         }
         if let Some(executable) = message.executable {
-            folder = executable.parent().map(PathBuf::from);
+            // Examples are in a folder of their own.
+            folder = executable.parent().filter(|folder| !folder.ends_with("examples")).map(PathBuf::from).or(folder);
         }
     }
     Ok(folder)
@@ -121,7 +146,17 @@ fn count_packages(workspace: &Workspace, selection: &[String]) -> Option<u64> {
 
 /// The cargo that runs this program, in the root folder of the checkout.
 pub fn cargo(workspace: &Workspace) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    prepared(workspace, Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())))
+}
+
+/// The same as [`cargo`], with the lowest priority, for work beside tests that wait for answers.
+pub fn cargo_in_the_background(workspace: &Workspace) -> Command {
+    let mut command = Command::new("nice");
+    command.args(["-n", "19"]).arg(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    prepared(workspace, command)
+}
+
+fn prepared(workspace: &Workspace, mut command: Command) -> Command {
     // `cargo run` sets variables that describe this crate. Some build scripts depend on such variables (ring's does).
     // They would run again whenever `cargo build` and `cargo xtask` alternate, and all dependents would be compiled
     // again.

@@ -19,6 +19,8 @@ pub enum Task {
     Down(DownArgs),
     /// Run everything that CI checks, and print the number of passed and failed checks
     Test(TestArgs),
+    /// Install the clients that the tests send to the gateway, and print their folder. `test` does it by itself
+    Clients,
     /// Check formatting, clippy, the Python programs, dependencies, the template, and the state machines
     Lint(LintArgs),
     /// Send real requests through a local AWS, and write an HTML report

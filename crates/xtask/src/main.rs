@@ -23,7 +23,9 @@ mod sentry;
 mod state;
 mod states;
 mod temporary;
+mod test_groups;
 mod test_run;
+mod tls;
 mod up_report;
 mod workspace;
 
@@ -46,6 +48,11 @@ fn run() -> anyhow::Result<ExitCode> {
         cli::Task::Up(args) => up_report::run(&workspace, &args),
         cli::Task::Down(args) => local_aws::down_command(&workspace, &args),
         cli::Task::Test(args) => Ok(test_run::run(&workspace, &args)),
+        cli::Task::Clients => {
+            let clients = python_env::PythonEnv::ensure(&workspace, python_env::Purpose::Clients)?;
+            println!("{}", clients.folder().display());
+            Ok(ExitCode::SUCCESS)
+        }
         cli::Task::Lint(args) => Ok(checks::run(&workspace, &args)),
         cli::Task::Demo(args) => demo::run(&workspace, &args),
         cli::Task::Bench(args) => bench::run(&workspace, &args),

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that CI checks, with one count at the end.
 
-use crate::cargo_build::cargo;
+use crate::cargo_build::{self, cargo, cargo_in_the_background};
 use crate::checks;
 use crate::cli::{LocalArgs, TestArgs};
 use crate::command;
@@ -9,7 +9,10 @@ use crate::counts::{Counts, failures_of_cargo_test, of_cargo_test, of_junit, sum
 use crate::environment;
 use crate::local_aws::{self, Options, Running};
 use crate::network::local_url;
+use crate::python_env::{Purpose, PythonEnv};
 use crate::temporary::with_local_aws;
+use crate::test_groups::{ALONE, ASIDE, Aside, CLOSING_TESTS, NATIVE_TESTS, PARAMETERS, SIMULATOR, STACKS};
+use crate::tls;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -18,129 +21,17 @@ use std::process::{Command, ExitCode, Stdio};
 const SHOWN_LINES: usize = 100;
 /// The beginnings of test output lines that are shown: tables and their titles.
 const SHOWN_STARTS: [&str; 2] = ["|", "## "];
-/// Short times for the end-to-end tests, which wait for a model that hangs and for configuration changes to take
-/// effect. The tests have more applications than the default ceiling of metric values. The watch of ungoverned usage
-/// does not run by itself, because it would look at the models of all tests.
-const PARAMETERS: [&str; 5] = [
-    "ModelTimeoutSeconds=3",
-    "UsageCacheSeconds=0",
-    "MetricsWindowSeconds=1",
-    "MetricValuesCeiling=5000",
-    "WatchUsageEvery=1 hour",
-];
-const SIMULATOR: [&str; 2] = ["--metrics-delay-seconds=1", "--record=10000"];
-
-/// Stack names, each with its value of `ModelInvocation`. In a `lambda` stack, the functions wait for the model. In a
-/// `native` stack, Step Functions calls the model.
-const STACKS: [(&str, &str); 2] = [("cost-sentry", "lambda"), ("cost-sentry-native", "native")];
-/// Tests for the second stack: those that call models, and those that check the whole run. All other tests have the
-/// same result on both stacks.
-const NATIVE_TESTS: [&str; 9] = [
-    "tests/test_native.py",
-    "tests/test_router.py",
-    "tests/test_requests.py",
-    "tests/test_model_failures.py",
-    "tests/test_families.py",
-    "tests/test_rich_prompts.py",
-    "tests/test_numbers.py",
-    "tests/test_wire_shapes.py",
-    "tests/test_logs.py",
-];
-
 /// Number of damaged answers that the adapters read. It is a quarter of the documented run, which takes 34 seconds of
 /// processor time.
 const DAMAGED_ANSWERS: &str = "250000";
 
-/// Tests that run alone, because they need both processors: a hundred clients at once, and a campaign of crashes that
-/// must happen before the caller gives up. They would also delay every other test.
-const ALONE: [&str; 2] = ["tests/test_hard_budget.py", "tests/test_crash_campaign.py"];
-/// Tests that run beside the others, each group on a local AWS of its own, whose functions it may change. Most of their
-/// time they wait: for timeouts, retries, and holds that expire. The groups take about as long as the tests that are in
-/// no group.
-const ASIDE: [Aside; 4] = [
-    Aside {
-        label: "Alerts, degrading and ungoverned usage, beside the others (pytest)",
-        files: &[
-            "tests/test_alerts.py",
-            "tests/test_degrading.py",
-            "tests/test_late_settlement.py",
-            "tests/test_ledger.py",
-            "tests/test_ungoverned.py",
-        ],
-        native: false,
-        parameters: &[],
-    },
-    Aside {
-        label: "Outages, crashes at each step, scopes and the gateway, beside the others (pytest)",
-        files: &[
-            "tests/test_outages.py",
-            "tests/test_crash_steps.py",
-            "tests/test_scopes.py",
-            "tests/test_gateway.py",
-            "tests/test_gateway_stream.py",
-        ],
-        native: false,
-        parameters: &["Gateway=on"],
-    },
-    Aside {
-        label: "The command of administrators, responses and sizes, beside the others (pytest)",
-        files: &[
-            "tests/test_cli_ask.py",
-            "tests/test_cli_backtest.py",
-            "tests/test_cli_forms.py",
-            "tests/test_cli_limits.py",
-            "tests/test_cli_profiles.py",
-            "tests/test_cli_prove.py",
-            "tests/test_cli_status.py",
-            "tests/test_profile_policy.py",
-            "tests/test_report.py",
-            "tests/test_responses.py",
-            "tests/test_sizes.py",
-        ],
-        native: false,
-        parameters: &["ProfilePolicy=preferred"],
-    },
-    Aside {
-        label: "Models, the request queue and kept answers, beside the others (pytest)",
-        files: &[
-            "tests/test_models.py",
-            "tests/test_queue.py",
-            "tests/test_replay.py",
-            "tests/test_three_doors.py",
-        ],
-        native: true,
-        parameters: &[
-            "Gateway=on",
-            "AsyncConcurrency=10",
-            "ReplyQueueArns=arn:aws:sqs:us-east-1:000000000000:cost-sentry-e2e-replies",
-        ],
-    },
-];
-/// Tests that check everything that happened on a local AWS, so they run on each.
-const CLOSING_TESTS: [&str; 2] = ["tests/test_wire_shapes.py", "tests/test_logs.py"];
-
-/// Tests that run beside the others.
-struct Aside {
-    label: &'static str,
-    files: &'static [&'static str],
-    /// Afterwards, the tests of the native stack run on the same local AWS.
-    native: bool,
-    /// Parameters of the stack beside [`PARAMETERS`].
-    parameters: &'static [&'static str],
-}
-
 /// Runs every check and test. Ends with the line `N passed, N failed`. A failed test is an exit code.
 pub fn run(workspace: &Workspace, args: &TestArgs) -> ExitCode {
-    let mut counts = Counts::default();
-    if !args.end_to_end {
-        let of_rust = || {
-            let mut counts = checks::of_rust(workspace);
-            counts += rust_tests(workspace);
-            counts
-        };
-        counts += checks::beside_each_other(of_rust, || checks::without_compiler(workspace));
-    }
-    counts += end_to_end(workspace, !args.end_to_end, &args.pytest);
+    let counts = match programs(workspace, args) {
+        Ok(binaries) if args.pytest.is_empty() => everything(workspace, &binaries, args.end_to_end),
+        Ok(binaries) => chosen(workspace, &binaries, &args.pytest),
+        Err(error) => checks::could_not_run("All checks and tests", &error),
+    };
     if counts.skipped > 0 {
         console::line(&format!("{} skipped; each is named above", counts.skipped));
     }
@@ -148,19 +39,76 @@ pub fn run(workspace: &Workspace, args: &TestArgs) -> ExitCode {
     if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Builds every program, and returns their folder. Meanwhile, the Python packages are installed.
+fn programs(workspace: &Workspace, args: &TestArgs) -> Result<PathBuf> {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // An error comes again where the packages are needed.
+            let _ = PythonEnv::ensure(workspace, Purpose::Local);
+            let _ = PythonEnv::ensure(workspace, Purpose::Clients);
+            if !args.end_to_end {
+                let _ = PythonEnv::ensure(workspace, Purpose::Lint);
+            }
+        });
+        cargo_build::build_everything(workspace)
+    })
+}
+
+/// Runs the tests that need both processors, then all others beside each other. Most end-to-end tests wait, so the checks
+/// and tests of Rust use the processors meanwhile, at the lowest priority.
+fn everything(workspace: &Workspace, binaries: &Path, only_end_to_end: bool) -> Counts {
+    let mut of_rust = (!only_end_to_end).then_some(|| {
+        checks::beside_each_other(|| of_rust(workspace, binaries), || checks::without_compiler(workspace))
+    });
+    let label = "End-to-end tests (pytest)";
+    let mut counts = on_a_local_aws(workspace, label, &[], |running, counts| {
+        let alone = Suite::new("A hundred clients at once, and hundreds of crashes (pytest)", [&ALONE[..]]);
+        *counts += run_pytest(workspace, running, &alone.comparing(binaries), Output::Terminal)?;
+        side_by_side(workspace, label, running, counts, of_rust.take())
+    });
+    if let Some(of_rust) = of_rust {
+        // The local AWS did not start.
+        counts += of_rust();
+    }
+    counts
+}
+
+/// Runs the checks and tests of Rust.
+fn of_rust(workspace: &Workspace, binaries: &Path) -> Counts {
+    let mut counts = checks::of_rust(workspace, cargo_in_the_background);
+    counts += rust_tests(workspace);
+    let label = "The ledger and the usage history against DynamoDB (cargo test -- --ignored)";
+    counts += on_a_local_aws(workspace, label, &[], |running, counts| {
+        *counts += ledger_tests(workspace, running.state.port, label);
+        Ok(())
+    });
+    counts += damaged_answers(binaries);
+    counts
+}
+
+/// Runs the end-to-end tests that the user chooses by arguments for pytest, on one stack.
+fn chosen(workspace: &Workspace, binaries: &Path, pytest: &[String]) -> Counts {
+    let label = "End-to-end tests (pytest)";
+    on_a_local_aws(workspace, label, &[], |running, counts| {
+        let suite = Suite::new(label, [&["tests", "--ignore", NATIVE_TESTS[0]][..]]);
+        *counts += run_pytest(workspace, running, &suite.comparing(binaries).with(pytest), Output::Terminal)?;
+        Ok(())
+    })
+}
+
 /// Runs the tests that need no running service. The other tests are ignored here, because they need the local AWS.
 /// [`ledger_tests`] runs them.
 fn rust_tests(workspace: &Workspace) -> Counts {
     let step = Step::start("Unit, property and model tests (cargo test)");
-    let mut tests = cargo(workspace);
+    let mut tests = cargo_in_the_background(workspace);
     tests.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
     cargo_tests(step, &mut tests)
 }
 
 /// Runs the tests of the ledger and the usage history against the DynamoDB of the local AWS. `cargo test` alone
 /// ignores them.
-fn ledger_tests(workspace: &Workspace, port: u16) -> Counts {
-    let step = Step::start("The ledger and the usage history against DynamoDB (cargo test -- --ignored)");
+fn ledger_tests(workspace: &Workspace, port: u16, label: &str) -> Counts {
+    let step = Step::start(label);
     let mut tests = cargo(workspace);
     environment::isolate(&mut tests, port);
     tests.env("SENTRY_TEST_ENDPOINT", local_url(port));
@@ -191,41 +139,23 @@ fn cargo_tests(step: Step, tests: &mut Command) -> Counts {
     counts
 }
 
-/// Runs everything that needs the local AWS: the ledger tests if `ledger` is true, and the end-to-end tests. If the
-/// user gives arguments for pytest, all tests run on one stack.
-fn end_to_end(workspace: &Workspace, ledger: bool, pytest: &[String]) -> Counts {
-    let label = "End-to-end tests (pytest)";
-    on_a_local_aws(workspace, label, &[], |running, counts| {
-        if ledger {
-            *counts += ledger_tests(workspace, running.state.port);
-        }
-        let examples = examples(workspace, running)?;
-        if ledger {
-            *counts += damaged_answers(&examples);
-        }
-        let without_ledger = examples.join("without_ledger");
-        if pytest.is_empty() {
-            let alone = Suite::new("A hundred clients at once, and hundreds of crashes (pytest)", [&ALONE[..]]);
-            *counts += run_pytest(workspace, running, &alone.comparing(&without_ledger), Output::Terminal)?;
-            side_by_side(workspace, label, running, counts)
-        } else {
-            let suite = Suite::new(label, [&["tests", "--ignore", NATIVE_TESTS[0]][..]]);
-            *counts +=
-                run_pytest(workspace, running, &suite.comparing(&without_ledger).with(pytest), Output::Terminal)?;
-            Ok(())
-        }
-    })
-}
-
-/// Runs the groups of [`ASIDE`], and all other tests on `running` at the same time.
-fn side_by_side(workspace: &Workspace, label: &'static str, running: &Running, counts: &mut Counts) -> Result<()> {
+/// Runs the groups of [`ASIDE`], all other tests on `running`, and `of_rust`, at the same time.
+fn side_by_side(
+    workspace: &Workspace,
+    label: &'static str,
+    running: &Running,
+    counts: &mut Counts,
+    of_rust: Option<impl FnOnce() -> Counts + Send>,
+) -> Result<()> {
     std::thread::scope(|scope| {
-        let aside: Vec<_> = ASIDE.iter().map(|group| scope.spawn(|| run_aside(workspace, group))).collect();
+        let of_rust = of_rust.map(|of_rust| scope.spawn(of_rust));
+        let aside = ASIDE.iter().map(|group| scope.spawn(|| run_aside(workspace, group)));
+        let beside: Vec<_> = aside.chain(of_rust).collect();
         let elsewhere = ASIDE.iter().flat_map(|group| group.files).chain(&ALONE).chain(&NATIVE_TESTS[..1]);
         let suite = Suite::new(label, [&["tests"][..]]).with(elsewhere.flat_map(|file| ["--ignore", file]));
-        let others = run_pytest(workspace, running, &suite, Output::Terminal);
-        for group in aside {
-            *counts += group.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let others = run_pytest(workspace, running, &suite, Output::AtTheEnd);
+        for each in beside {
+            *counts += each.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
         *counts += others?;
         Ok(())
@@ -291,23 +221,10 @@ fn options((stack_name, invocation): (&str, &str)) -> Options {
     }
 }
 
-/// Builds the examples, and returns their folder. `cargo test` has already built them, unless only the end-to-end tests
-/// run. One is the function that decides without the ledger, for comparison. It is an example because it is never
-/// deployed.
-fn examples(workspace: &Workspace, running: &Running) -> Result<PathBuf> {
-    let mut build = cargo(workspace);
-    // The binaries too: one of them is the command `sentry`.
-    build.args(["build", "--quiet", "--workspace", "--examples", "--bins"]);
-    if !build.stdin(Stdio::null()).status().context("cargo could not be started")?.success() {
-        bail!("the examples could not be built");
-    }
-    Ok(running.binaries.join("examples"))
-}
-
 /// Reads damaged answers of models with the example `fuzz_answers`, and shows the row that it prints.
-fn damaged_answers(examples: &Path) -> Counts {
+fn damaged_answers(binaries: &Path) -> Counts {
     let step = Step::start("Damaged answers of models (fuzz_answers)");
-    let output = match command::output(Command::new(examples.join("fuzz_answers")).arg(DAMAGED_ANSWERS)) {
+    let output = match command::output(Command::new(binaries.join("examples/fuzz_answers")).arg(DAMAGED_ANSWERS)) {
         Ok(output) => output,
         Err(error) => {
             step.failed(&format!("{error:#}"));
@@ -339,8 +256,9 @@ impl Suite {
         self
     }
 
-    /// With the function that decides without the ledger, for comparison.
-    fn comparing(self, without_ledger: &Path) -> Self {
+    /// With the function that decides without the ledger, for comparison. It is an example, because it is never deployed.
+    fn comparing(self, binaries: &Path) -> Self {
+        let without_ledger = binaries.join("examples/without_ledger");
         self.with(["--without-ledger".to_owned(), without_ledger.display().to_string()])
     }
 }
@@ -367,6 +285,11 @@ fn run_pytest(workspace: &Workspace, running: &Running, suite: &Suite, to: Outpu
     command.args(["--bedrock-endpoint", &running.state.bedrock_endpoint]);
     if let Some(gateway) = &running.state.gateway {
         command.args(["--gateway-endpoint", &local_url(gateway.port)]);
+        if let Some(tls) = &gateway.tls {
+            command.args(["--gateway-https-endpoint", &tls::url(tls.port)]);
+            command.arg("--gateway-certificate").arg(tls::authority(workspace, port));
+        }
+        command.arg("--clients").arg(PythonEnv::ensure(workspace, Purpose::Clients)?.folder());
     }
     command.arg("--sentry-command").arg(running.binaries.join("sentry"));
     command.arg("--log-dir").arg(&logs).arg(format!("--junitxml={}", report.display())).args(&suite.arguments);

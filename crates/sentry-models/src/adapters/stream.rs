@@ -103,6 +103,12 @@ impl Tally {
         }
     }
 
+    /// `true` if the usage and the reason of the end are known. No event is missing then, even if the connection is lost.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.answer.usage.is_some() && self.answer.stop_reason.is_some()
+    }
+
     /// The reply to a request with `charges`, without its content, after the last event.
     ///
     /// # Errors
@@ -210,6 +216,7 @@ mod tests {
         let part = ContentBlockDeltaEvent::builder().delta(ContentBlockDelta::Text("secret".into()));
         let part = ConverseStreamOutput::ContentBlockDelta(part.content_block_index(0).build().unwrap());
         let tally = read(&[part.clone(), stop(), metadata()]);
+        assert!(tally.is_complete());
         assert!(!format!("{tally:?} {:?}", event(part)).contains("secret"));
         let reply = tally.reply(Charges::default()).unwrap();
         assert_eq!(
@@ -221,6 +228,7 @@ mod tests {
     #[test]
     fn an_answer_without_its_last_events_has_an_unknown_usage() {
         for events in [vec![], vec![stop()]] {
+            assert!(!read(&events).is_complete());
             let failure = read(&events).reply(Charges::default()).unwrap_err();
             assert_eq!((failure.usage, failure.nothing_spent()), (None, false));
         }
