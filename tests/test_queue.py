@@ -203,6 +203,18 @@ def test_the_same_document_twice_is_one_request_and_another_document_is_refused(
     assert sentry.calls(bare) == 1
 
 
+def test_message_with_the_id_of_a_direct_caller_gets_its_answer_for_the_same_document_only(sentry, queue, replies):
+    arn, bare = sentry.profile_arn()
+    sent = asked(model=arn, request_id=unique("e2e-direct"))
+    request_id, first = sent["tags"]["requestId"], check_succeeded(sentry.ask(sent), sent)
+    queue.send(sent, ReplyTo=replies.arn)
+    assert replies.of(request_id, 1) == [{**first, "replayed": True}]
+    queue.send(asked(model=arn, request_id=request_id), ReplyTo=replies.arn)
+    (refused,) = replies.of(request_id, 1)
+    assert check_error(refused, "DuplicateRequest")["usage"] == first["usage"]
+    assert sentry.calls(bare) == 1 and json.loads(queue.item(SOMEBODY, request_id)["answer"]) == first
+
+
 class Replies(Reader):
     """The reply queue."""
 
