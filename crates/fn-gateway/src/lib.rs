@@ -11,7 +11,9 @@ pub mod lambda;
 mod routes;
 mod steps;
 mod stream;
+mod tokens;
 
 pub use identity::Callers;
 pub use routes::{Gateway, router};
 pub use steps::Steps;
+pub use tokens::Tokens;
