@@ -20,7 +20,9 @@ mod routes;
 mod sse;
 mod steps;
 mod stream;
+mod tokens;
 
 pub use identity::Callers;
 pub use routes::{Gateway, router};
 pub use steps::Steps;
+pub use tokens::Tokens;
