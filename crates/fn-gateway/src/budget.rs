@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Query, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Form, Json};
 use chrono::Utc;
@@ -14,7 +14,6 @@ use sentry_contract::request::Tags;
 use sentry_contract::states::LimitsFound;
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::BudgetEntry;
-use sentry_keys::Key;
 use sentry_lambda::Failure;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -23,7 +22,7 @@ use serde_json::{Map, Value, json};
 use crate::caller::Caller;
 use crate::converse;
 use crate::errors::ApiError;
-use crate::identity::{given_tags, identify, of_key, tags};
+use crate::identity::{given_tags, identify, tags};
 use crate::page;
 use crate::routes::{Gateway, refusal};
 
@@ -84,7 +83,7 @@ pub async fn entered(State(gateway): State<Arc<Gateway>>, entered: Result<Form<E
     };
     let model = Some(model.trim().to_owned()).filter(|model| !model.is_empty());
     let found = async {
-        let caller = of_key(&gateway.callers, Key::parse(key.trim()), Utc::now()).await?;
+        let caller = identify(&gateway.callers, &head, Utc::now()).await?;
         let budgets = budgets(&gateway, &caller, model, BTreeMap::new()).await?;
         Ok((caller, budgets))
     };

@@ -10,6 +10,8 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use tower::ServiceExt;
 
+use crate::identity::Verified;
+
 /// An event of a function URL (payload format 2.0). Only the fields that the gateway reads.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,6 +30,20 @@ pub struct Event {
 #[derive(Debug, Deserialize)]
 struct Context {
     http: Http,
+    #[serde(default)]
+    authorizer: Option<Authorizer>,
+}
+
+/// It is there if the URL has the authorization type `AWS_IAM`. Lambda has verified the signature.
+#[derive(Debug, Deserialize)]
+struct Authorizer {
+    iam: Option<Iam>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Iam {
+    user_arn: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,6 +88,9 @@ fn request(event: Event) -> Option<Request<Body>> {
         Request::builder().method(event.request_context.http.method.as_str()).uri(format!("{path}{query}"));
     for (name, value) in &event.headers {
         request = request.header(name, value);
+    }
+    if let Some(iam) = event.request_context.authorizer.and_then(|authorizer| authorizer.iam) {
+        request = request.extension(Verified(iam.user_arn));
     }
     request.body(Body::from(body)).ok()
 }

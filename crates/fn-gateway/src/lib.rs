@@ -2,6 +2,7 @@
 
 mod answers;
 mod api;
+mod body;
 mod budget;
 mod caller;
 mod chat;
@@ -23,7 +24,9 @@ mod routes;
 mod sse;
 mod steps;
 mod stream;
+mod tokens;
 
 pub use identity::Callers;
 pub use routes::{Gateway, router};
 pub use steps::Steps;
+pub use tokens::Tokens;

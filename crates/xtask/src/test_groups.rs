@@ -77,13 +77,7 @@ pub const ASIDE: [Aside; 9] = [
     },
     Aside {
         label: "The request queue and kept answers, beside the others (pytest)",
-        files: &[
-            "tests/test_duplicates.py",
-            "tests/test_queue.py",
-            "tests/test_queue_reset.py",
-            "tests/test_replay.py",
-            "tests/test_three_doors.py",
-        ],
+        files: &["tests/test_queue.py", "tests/test_replay.py", "tests/test_three_doors.py"],
         native: false,
         parameters: &[GATEWAY, QUEUE[0], QUEUE[1]],
     },
