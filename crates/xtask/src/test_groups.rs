@@ -62,9 +62,14 @@ pub const ASIDE: [Aside; 8] = [
     },
     Aside {
         label: "The gateway, beside the others (pytest)",
-        files: &["tests/test_gateway.py", "tests/test_gateway_stream.py"],
+        files: &[
+            "tests/test_gateway.py",
+            "tests/test_gateway_callers.py",
+            "tests/test_gateway_stream.py",
+            "tests/test_team_entry.py",
+        ],
         native: false,
-        parameters: &["Gateway=on"],
+        parameters: &["Gateway=on", "GatewayIam=on"],
     },
     Aside {
         label: "Profiles by tags, and every form of the command, beside the others (pytest)",
