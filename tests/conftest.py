@@ -2,9 +2,11 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
+from client_programs import Programs
 from gateway_client import Client
 from sentry_client import PLENTY, Sentry, unique
 from sentry_command import Command
@@ -24,6 +26,8 @@ def pytest_addoption(parser):
     )
     group.addoption("--bedrock-endpoint", help="URL of the Bedrock simulator")
     group.addoption("--gateway-endpoint", help="URL of the gateway, which runs as a server beside the local AWS")
+    group.addoption("--gateway-https-endpoint", help="URL of HTTPS in front of that server")
+    group.addoption("--gateway-certificate", help="the file with the certificate that clients of HTTPS must trust")
     group.addoption("--clients", help="the virtual environment with clients of the gateway (`cargo xtask clients`)")
     group.addoption("--log-dir", help="directory with the logs of the local AWS, searched for prompt and answer texts")
     group.addoption("--region", help="AWS Region of the stack")
@@ -34,6 +38,7 @@ def pytest_addoption(parser):
     )
     group.addoption("--repetitions", type=int, default=1, help="how often a hundred clients meet a budget for ten")
     group.addoption("--faults", type=int, default=300, help="faults of the crash campaign, at least")
+    group.addoption("--stream-faults", type=int, default=60, help="faults of the campaign in streams, at least")
     group.addoption("--month", help="the folder of a simulated month (`cargo xtask month`), for its dashboard")
 
 
@@ -115,6 +120,18 @@ def client(url, command):
         return Client(url, center, made["key"])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def programs(request, url):
+    """The client programs of `clients/`, for the gateway's HTTPS."""
+    named = [
+        request.config.getoption(name) for name in ("--clients", "--gateway-https-endpoint", "--gateway-certificate")
+    ]
+    if not all(named):
+        pytest.skip("no --clients, --gateway-https-endpoint or --gateway-certificate")
+    environment, https, certificate = named
+    return Programs(Path(environment), https, certificate)
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def of_requests(name, model="us.amazon.nova-lite-v1:0") -> Named:
 
 @dataclass(frozen=True)
 class Cause:
-    """What a metric shows in the trouble and otherwise, every so many minutes. None is no data.
+    """The values of a metric in the trouble and otherwise, every so many minutes. None is no data.
 
     `bad` is one value, or the values one after the other from the beginning of the trouble on, the last of which stays.
     `also` names alarms with another threshold that the same rise crosses.

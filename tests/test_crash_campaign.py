@@ -18,6 +18,7 @@ import pytest
 from contract import check_answer
 from fault_proxy import VARIANTS, FaultProxy, Plan
 from sentry_client import document, unique
+from watched_budget import WatchedBudget
 
 pytestmark = pytest.mark.local
 
@@ -39,14 +40,13 @@ FUNCTIONS = {
 }
 
 
-class Lane:
+class Lane(WatchedBudget):
     """One model with its budgets, and all answers that its clients received."""
 
     def __init__(self, sentry, number):
-        self._sentry = sentry
         self.arn, self.bare = sentry.profile_arn()
+        super().__init__(sentry, [f"model#{self.bare}"], CAPACITY * TOKENS)
         self.tags = {"applicationId": unique("e2e-crash"), "costCenter": unique("e2e-crash")}
-        self.scopes = [f"model#{self.bare}"]
         sentry.set_limit(self.bare, {"output": CAPACITY * TOKENS, "input": 1_000_000})
         for scope in [f"costCenter#{self.tags['costCenter']}", f"application#{self.tags['applicationId']}"][
             : number % 3
@@ -54,7 +54,6 @@ class Lane:
             sentry.set_limit(scope, {"output": CAPACITY * TOKENS})
             self.scopes.append(scope)
         self.answers, self.full, self.running = [], False, True
-        self.breaches, self.latest = [], 0.0
 
     def ask(self, request_id=None):
         tags = {**self.tags, **({"requestId": request_id} if request_id else {})}
@@ -88,32 +87,6 @@ class Lane:
                 time.sleep(1)
             if code == "BudgetExceeded" or reserved > 2:
                 self.full = True
-
-    def watch(self):
-        """Compares the ledger with the limits. Returns the number of holds."""
-        now, holds = time.time(), 0
-        for scope in self.scopes:
-            for item in self._sentry.ledger_items(scope):
-                settled, held = int(item.get("settledOutput", 0)), int(item.get("heldOutput", 0))
-                # A hold in base 36: input tokens, output tokens, picodollars, the time at which it was taken, and its duration.
-                taken = [
-                    [int(number, 36) for number in value.split(" ")]
-                    for name, value in item.items()
-                    if name.startswith("h#")
-                ]
-                holds += len(taken)
-                if settled + held > CAPACITY * TOKENS:
-                    self.breaches.append(f"{scope}: {settled} settled + {held} held")
-                if (
-                    held != sum(output for _, output, *_ in taken)
-                    or int(item.get("committedOutput", 0)) != settled + held
-                ):
-                    self.breaches.append(f"{scope} does not add up: {item}")
-                self.latest = max([self.latest, *(now - (begun + lasts) / 1000 for *_, begun, lasts in taken)])
-        return holds
-
-    def settled(self, scope):
-        return sum(int(item.get("settledOutput", 0)) for item in self._sentry.ledger_items(scope))
 
     def most_settled(self):
         """Returns the settled tokens of the scope that has the least left.

@@ -467,7 +467,7 @@ def test_expired_holds_are_looked_for_every_minute():
     assert with_globals("SweepHoldsFunction")["Timeout"] < 60
 
 
-def test_usage_round_the_sentry_is_looked_for_regularly():
+def test_usage_that_bypasses_the_sentry_is_looked_for_regularly():
     (event,) = FUNCTIONS["WatchUsageFunction"]["Events"].values()
     assert event["Type"] == "Schedule"
     assert event["Properties"]["Schedule"] == {"Fn::Sub": "rate(${WatchUsageEvery})"}

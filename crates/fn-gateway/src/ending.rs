@@ -53,7 +53,7 @@ impl Steps {
         let settled = (|| self.settler.settle(SettleEvent::Settle(Box::new(input())), Utc::now())).retry(again()).await;
         match settled {
             Ok(Ending::Document(document)) => *document,
-            Ok(Ending::Canceled {}) => self.settle_later(&admitted, ended, times).await,
+            Ok(Ending::Repeated(_) | Ending::Canceled {}) => self.settle_later(&admitted, ended, times).await,
             Err(failure) => {
                 error!(cause = %failure, "a request could not be settled; the queue settles it");
                 self.settle_later(&admitted, ended, times).await

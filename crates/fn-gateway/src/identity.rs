@@ -30,6 +30,8 @@ pub struct Verified(pub String);
 
 /// The header with tags that the key leaves open: a JSON object with texts.
 pub const TAGS_HEADER: &str = "x-sentry-tags";
+/// The header in which clients of Anthropic's API send their key.
+const API_KEY_HEADER: &str = "x-api-key";
 const BEARER: &str = "Bearer ";
 /// The beginning of a signature of version 4. Clients that only know AWS credentials send their key as the access key id.
 const SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=";
@@ -80,8 +82,12 @@ async fn record(keys: &KeysTable, hash: &KeyHash, now: DateTime<Utc>) -> Result<
     }
 }
 
-/// The key in the header `Authorization`. `None` if there is no text that looks like one.
+/// The key in the header `Authorization` or, without this header, in `x-api-key`. `None` if there is no text that looks
+/// like one.
 fn credential(headers: &HeaderMap) -> Option<Key> {
+    if let (None, Some(key)) = (headers.get(header::AUTHORIZATION), headers.get(API_KEY_HEADER)) {
+        return Key::parse(key.to_str().ok()?);
+    }
     let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let key = match text.strip_prefix(SIGNATURE) {
         Some(rest) => rest.split('/').next()?,
@@ -168,6 +174,17 @@ mod tests {
         let mut head = axum::http::Request::new(()).into_parts().0;
         head.headers = headers.clone();
         head
+    }
+
+    #[test]
+    fn a_client_of_anthropic_sends_the_key_in_a_header_of_its_own() {
+        let (key, other) = (Key::random(), Key::random());
+        let mut both = headers("x-api-key", key.reveal());
+        assert_eq!(credential(&both), Some(key));
+        both.insert(header::AUTHORIZATION, format!("Bearer {}", other.reveal()).parse().unwrap());
+        assert_eq!(credential(&both), Some(other));
+        both.insert(header::AUTHORIZATION, "Bearer x".parse().unwrap());
+        assert_eq!(credential(&both), None);
     }
 
     #[tokio::test]

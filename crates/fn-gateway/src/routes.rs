@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::to_bytes;
+use axum::body::{Bytes, to_bytes};
 use axum::extract::{Query, Request, State};
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::Utc;
 use percent_encoding::percent_decode_str;
@@ -20,12 +20,12 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::api::{Api, Asked, Form};
+use crate::body::discard;
 use crate::caller::Caller;
-use crate::converse;
 use crate::errors::{ApiError, header_value};
 use crate::identity::{Callers, given_tags, identify, tags};
 use crate::steps::{Decided, Steps};
-use crate::stream;
+use crate::{converse, invoke, messages, stream};
 
 /// Largest body, in bytes: that of a function URL. A document of the sentry is smaller (262,144 bytes).
 const MAX_BODY_BYTES: usize = 6 * 1_048_576;
@@ -45,30 +45,62 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { Json(json!({"status": "ok"})) }))
         .route("/v1/budget", get(budget))
+        .route("/v1/messages", post(messages))
+        // The base URL of Bedrock's own Messages endpoint ends with `/anthropic`.
+        .route("/anthropic/v1/messages", post(messages))
         // A model id can be an ARN with slashes, encoded or not. So the path is not split by the router.
         .fallback(model)
         .with_state(gateway)
 }
 
-/// The operations on a model. The body is read only after the caller was identified.
+/// The operations on a model.
 async fn model(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    let caller = match identify(&gateway.callers, &head, Utc::now()).await {
-        Ok(caller) => caller,
-        Err(error) => return error.into_response(),
+    let Client { caller, head, body } = match client(&gateway, request).await {
+        Ok(client) => client,
+        Err(error) => return Api::Bedrock.error(&error),
     };
-    let Some((model, operation)) = operation(&head.method, head.uri.path()) else {
-        return ApiError::unknown_path().into_response();
-    };
-    let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
-        return ApiError::validation("The request body is incomplete, or larger than 6 MiB.").into_response();
-    };
-    let asked = match operation {
-        "converse" => converse::asked(&caller, &model, &head.headers, &body, false),
-        "converse-stream" => converse::asked(&caller, &model, &head.headers, &body, true),
+    let asked = match operation(&head.method, head.uri.path()) {
+        Some((model, "converse")) => converse::asked(&caller, &model, &head.headers, &body, false),
+        Some((model, "converse-stream")) => converse::asked(&caller, &model, &head.headers, &body, true),
+        Some((model, "invoke")) => invoke::asked(&gateway.steps, &caller, &model, &head.headers, &body, false).await,
+        Some((model, "invoke-with-response-stream")) => {
+            invoke::asked(&gateway.steps, &caller, &model, &head.headers, &body, true).await
+        }
         _ => Err(ApiError::unknown_path()),
     };
     answered(gateway, caller, Api::Bedrock, asked).await
+}
+
+/// Anthropic's Messages.
+async fn messages(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let Client { caller, head, body } = match client(&gateway, request).await {
+        Ok(client) => client,
+        Err(error) => return Api::Anthropic.error(&error),
+    };
+    let asked = messages::asked(&caller, &head.headers, &body);
+    answered(gateway, caller, Api::Anthropic, asked).await
+}
+
+/// A request of a client that is known.
+struct Client {
+    caller: Caller,
+    head: Parts,
+    body: Bytes,
+}
+
+/// Identifies the client, then reads the body.
+async fn client(gateway: &Gateway, request: Request) -> Result<Client, ApiError> {
+    let (head, body) = request.into_parts();
+    let caller = match identify(&gateway.callers, &head, Utc::now()).await {
+        Ok(caller) => caller,
+        Err(error) => {
+            discard(body).await;
+            return Err(error);
+        }
+    };
+    let body = to_bytes(body, MAX_BODY_BYTES).await;
+    let body = body.map_err(|_| ApiError::validation("The request body is incomplete, or larger than 6 MiB."))?;
+    Ok(Client { caller, head, body })
 }
 
 /// The response to a request that was read.
@@ -107,7 +139,7 @@ async fn whole(
     let latency = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let Some(output) = &answer.output else { return Err(refusal(&answer)) };
     let mut response = Json(form.whole(&answer, output, latency)).into_response();
-    for (name, value) in facts(&answer) {
+    for (name, value) in facts(&answer).into_iter().chain(form.headers(&answer, latency)) {
         response.headers_mut().insert(name, header_value(&value));
     }
     Ok(response)

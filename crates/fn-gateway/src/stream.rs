@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use futures_util::stream;
-use sentry_contract::answer::FinalAnswer;
+use sentry_contract::request::Tags;
 use sentry_contract::states::{Admitted, Ended, Invoked};
 use sentry_models::adapters::stream::Tally;
 use serde_json::value::RawValue;
@@ -74,7 +74,7 @@ async fn run(
     gateway: Arc<Gateway>,
     caller: Caller,
     document: Box<RawValue>,
-    form: Box<dyn Form>,
+    mut form: Box<dyn Form>,
     begin: oneshot::Sender<Result<Begun, ApiError>>,
 ) {
     // The client may have left. What is held is settled all the same.
@@ -88,7 +88,11 @@ async fn run(
     match gateway.steps.open(&approved).await {
         Ok(opened) => {
             let (sender, frames) = mpsc::unbounded_channel();
-            tell(Ok(Begun { headers: headers(&approved.admitted), frames }));
+            let Admitted { tags, model, .. } = &approved.admitted;
+            form.begin(tags.get(Tags::REQUEST_ID).unwrap_or_default(), &model.model_id);
+            let mut headers = headers(&approved.admitted);
+            headers.extend(form.event_headers());
+            tell(Ok(Begun { headers, frames }));
             forward(&gateway, approved, opened, Client { sender, form }).await;
         }
         Err(failure) => {
@@ -109,6 +113,8 @@ async fn forward(gateway: &Gateway, approved: Approved, mut opened: Opened, mut 
                 client.tell(|form| form.event(&event));
             }
             Ok(Ok(None)) => break Ok(tally),
+            // Nothing is missing after the last event, so the usage is known.
+            Ok(Err(_)) | Err(_) if tally.is_complete() => break Ok(tally),
             Ok(Err(failure)) => break Err(failure),
             Err(_) => break Err(gateway.steps.invoker.out_of_time()),
         }
@@ -123,9 +129,9 @@ async fn forward(gateway: &Gateway, approved: Approved, mut opened: Opened, mut 
         Invoked::Failure(failure) => Ended { failure: Some(*failure), ..Ended::default() },
         Invoked::Answer(_) => Ended::default(),
     };
-    let _: FinalAnswer = gateway.steps.settle(approved.admitted, ended, approved.times).await;
+    let answer = gateway.steps.settle(approved.admitted, ended, approved.times).await;
     if complete {
-        client.tell(|form| form.end());
+        client.tell(|form| form.end(&answer));
     }
 }
 

@@ -5,9 +5,15 @@ use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sentry_contract::answer::FinalAnswer;
 use sentry_contract::request::Tags;
+use sentry_contract::sizes::MAX_PAYLOAD_BYTES;
+use sentry_contract::states::RepeatInput;
 use sentry_lambda::{InvalidSetting, cause, env};
 use serde_json::json;
+use serde_json::value::RawValue;
 use tracing::error;
+
+/// Attribute with the digest of the document that was answered.
+const DIGEST: &str = "documentDigest";
 
 /// The table in which answers are kept.
 #[derive(Debug)]
@@ -35,8 +41,8 @@ impl AnswersTable {
         Ok(Some(Self::new(client.clone(), name, TimeDelta::hours(hours.into()))))
     }
 
-    /// Keeps `document`. An error is only logged, because the answer itself reaches the client in any case.
-    pub async fn keep(&self, document: &FinalAnswer, now: DateTime<Utc>) {
+    /// Keeps `document`, the answer to the request with this `digest`. An error is only logged, because the answer itself reaches the client in any case.
+    pub async fn keep(&self, document: &FinalAnswer, digest: Option<&str>, now: DateTime<Utc>) {
         let tag = |name: &str| document.tags.get(name).unwrap_or_default().to_owned();
         let text = match serde_json::to_string(document) {
             Ok(text) => text,
@@ -54,11 +60,13 @@ impl AnswersTable {
             .key(Tags::REQUEST_ID, S(tag(Tags::REQUEST_ID)))
             .update_expression(
                 "SET #state = :done, #answer = :answer, #outcome = :outcome, #updated = :updated, \
-                 #expires = if_not_exists(#queued, :expires)",
+                 #digest = :digest, #expires = if_not_exists(#queued, :expires)",
             )
             // A message of the request queue can come later than a direct caller, and must find its answer.
             .expression_attribute_names("#queued", "queuedUntil")
             .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#digest", DIGEST)
+            .expression_attribute_values(":digest", S(digest.unwrap_or_default().to_owned()))
             .expression_attribute_names("#answer", "answer")
             .expression_attribute_names("#outcome", "outcome")
             .expression_attribute_names("#updated", "updatedAt")
@@ -72,4 +80,36 @@ impl AnswersTable {
             error!(request_id = tag(Tags::REQUEST_ID), cause = cause(&problem), "an answer is not kept");
         }
     }
+
+    /// The kept answer to the document that `input` repeats, with `"replayed": true`. `None` if there is none, if it
+    /// answers another document, or if the table does not answer, which is logged.
+    pub async fn first(&self, input: &RepeatInput, now: DateTime<Utc>) -> Option<Box<RawValue>> {
+        let tag = |name: &str| Some(S(input.repeated.get("tags")?.get(name)?.as_str()?.to_owned()));
+        let get = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key(Tags::APPLICATION_ID, tag(Tags::APPLICATION_ID)?)
+            .key(Tags::REQUEST_ID, tag(Tags::REQUEST_ID)?)
+            .consistent_read(true);
+        let item = match get.send().await {
+            Ok(found) => found.item?,
+            Err(problem) => {
+                error!(cause = cause(&problem), "a kept answer cannot be read");
+                return None;
+            }
+        };
+        let expires = item.get("expiresAt")?.as_n().ok()?.parse::<i64>().ok()?;
+        let same = item.get(DIGEST)?.as_s().ok() == input.digest.as_ref();
+        let text = item.get("answer")?.as_s().ok()?;
+        (same && expires > now.timestamp()).then(|| replayed(text)).flatten()
+    }
+}
+
+/// The document `text` with one more field. The rest stays as it is written, numbers included. `None` if it would be too
+/// large for the output of an execution.
+fn replayed(text: &str) -> Option<Box<RawValue>> {
+    let fields = text.trim_end().strip_suffix('}')?;
+    let document = format!("{fields},\"replayed\":true}}");
+    (document.len() <= MAX_PAYLOAD_BYTES).then(|| RawValue::from_string(document).ok()).flatten()
 }

@@ -22,7 +22,7 @@ pub enum Profile {
 
 /// The packages of a local run. With `test-support`, Cargo resolves the same features as for `cargo test --workspace`, and
 /// compiles common dependencies once. A release does not have it, because the functions would get features for tests.
-const LOCAL_PACKAGES: [&str; 3] = ["fn-*", "bedrock-sim", "test-support"];
+const LOCAL_PACKAGES: [&str; 4] = ["fn-*", "bedrock-sim", "local-tls", "test-support"];
 
 /// The folder of the programs that [`build_everything`] has built. What a task has built does not change under it.
 static EVERYTHING: OnceLock<PathBuf> = OnceLock::new();

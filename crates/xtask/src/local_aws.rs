@@ -10,16 +10,14 @@ use crate::network::{free_port, is_healthy, is_taken, local_url};
 use crate::processes::Process;
 use crate::python_env::{Purpose, PythonEnv};
 use crate::state::{Gateway, Simulator, State};
+use crate::tls;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::thread::sleep;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
-const START_TIMEOUT: Duration = Duration::from_mins(1);
-const POLL: Duration = Duration::from_millis(100);
 const ENGINE_HEALTH: &str = "/_ministack/health";
 const GATEWAY_HEALTH: &str = "/healthz";
 /// The output of a stack that has a gateway.
@@ -197,7 +195,8 @@ fn start_engine(workspace: &Workspace, options: &Options, python: &PythonEnv, st
     Ok(())
 }
 
-/// Stops the gateway's server of an earlier deployment. If the stack has a gateway, starts it with its new settings.
+/// Stops the gateway's server of an earlier deployment. If the stack has a gateway, starts it with its new settings, and
+/// HTTPS in front of it.
 fn restart_gateway(
     workspace: &Workspace,
     options: &Options,
@@ -207,15 +206,15 @@ fn restart_gateway(
     wanted: bool,
 ) -> Result<()> {
     let old = state.gateway.take();
-    if let Some(old) = &old {
-        old.process.stop()?;
-        state.save(workspace)?;
+    for process in old.iter().flat_map(Gateway::processes) {
+        process.stop()?;
     }
+    state.save(workspace)?;
     if !wanted {
         return Ok(());
     }
     let step = Step::start("Start the gateway");
-    let port = old.map_or_else(free_port, |old| Ok(old.port))?;
+    let port = old.as_ref().map_or_else(free_port, |old| Ok(old.port))?;
     let mut command = python.script(workspace, "gateway.py");
     environment::isolate(&mut command, state.port);
     move_clock(&mut command, options);
@@ -226,10 +225,16 @@ fn restart_gateway(
     command.arg("--binary").arg(binaries.join("fn-gateway")).args(["--listen", &format!("127.0.0.1:{port}")]);
     let log = workspace.port_folder(state.port).join("gateway.log");
     let process = Process::start("gateway", &mut command, &log)?;
-    state.gateway = Some(Gateway { port, process: process.clone() });
+    state.gateway = Some(Gateway { port, process: process.clone(), tls: None });
     state.save(workspace)?;
     wait_for(&process, port, GATEWAY_HEALTH, &log)?;
-    step.done_with(&local_url(port));
+    let mut urls = local_url(port);
+    if options.profile == Profile::Dev {
+        let port = old.and_then(|old| old.tls).map_or_else(free_port, |old| Ok(old.port))?;
+        tls::start(workspace, binaries, state, port)?;
+        urls += &format!(" and {}", tls::url(port));
+    }
+    step.done_with(&urls);
     Ok(())
 }
 
@@ -250,17 +255,7 @@ fn move_clock(command: &mut Command, options: &Options) {
 }
 
 fn wait_for(process: &Process, port: u16, health: &str, log: &Path) -> Result<()> {
-    let begun = Instant::now();
-    while begun.elapsed() < START_TIMEOUT {
-        if !process.is_alive() {
-            bail!("{} ended; the end of {}:\n{}", process.name, log.display(), command::tail(log));
-        }
-        if is_healthy(port, health) {
-            return Ok(());
-        }
-        sleep(POLL);
-    }
-    bail!("{} does not answer on port {port}; the end of {}:\n{}", process.name, log.display(), command::tail(log))
+    process.wait_until(|| is_healthy(port, health), port, log)
 }
 
 fn deploy(

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bench;
+mod bench_queue;
 mod cargo_build;
 mod checks;
 mod cli;
@@ -24,6 +25,7 @@ mod states;
 mod temporary;
 mod test_groups;
 mod test_run;
+mod tls;
 mod up_report;
 mod workspace;
 

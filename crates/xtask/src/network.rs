@@ -36,6 +36,11 @@ pub fn is_taken(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err()
 }
 
+/// `true` if a program accepts connections on this port.
+pub fn is_listened_on(port: u16) -> bool {
+    TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), HEALTH_TIMEOUT).is_ok()
+}
+
 /// The base URL of a server on this machine.
 pub fn local_url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// Time that a program has to end after a signal.
 const GRACE: Duration = Duration::from_secs(5);
+/// Time that a program has until it is ready.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 
 /// A program that xtask started, in a form that can be saved.
@@ -46,6 +48,24 @@ impl Process {
     /// `true` if this program still runs.
     pub fn is_alive(&self) -> bool {
         start_of(self.pid).as_ref() == Some(&self.started)
+    }
+
+    /// Waits until the program is ready, which `is_ready` says. It serves on `port` and writes to `log`.
+    ///
+    /// # Errors
+    /// If it ends, or if it is not ready in time.
+    pub fn wait_until(&self, is_ready: impl Fn() -> bool, port: u16, log: &Path) -> Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < START_TIMEOUT {
+            if !self.is_alive() {
+                bail!("{} ended; the end of {}:\n{}", self.name, log.display(), command::tail(log));
+            }
+            if is_ready() {
+                return Ok(());
+            }
+            sleep(POLL);
+        }
+        bail!("{} does not answer on port {port}; the end of {}:\n{}", self.name, log.display(), command::tail(log))
     }
 
     /// Ends the program and all programs that it started: first with SIGTERM, then with SIGKILL.

@@ -43,6 +43,25 @@ pub struct Gateway {
     pub port: u16,
     /// Process of the server.
     pub process: Process,
+    /// HTTPS in front of it. Absent in a build for measurements.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+}
+
+/// HTTPS in front of the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// The port on which it serves HTTPS.
+    pub port: u16,
+    /// Process of the program `local-tls`.
+    pub process: Process,
+}
+
+impl Gateway {
+    /// Its processes, in the order in which they are stopped.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.tls.iter().map(|tls| &tls.process).chain([&self.process])
+    }
 }
 
 impl State {
@@ -91,7 +110,7 @@ impl State {
 
     /// All processes, in the order in which they are stopped: each may have calls to the next ones in progress.
     pub fn processes(&self) -> Vec<&Process> {
-        let gateway = self.gateway.iter().map(|gateway| &gateway.process);
+        let gateway = self.gateway.iter().flat_map(Gateway::processes);
         gateway.chain(&self.engine).chain(self.simulator.iter().map(|simulator| &simulator.process)).collect()
     }
 }

@@ -12,6 +12,7 @@ use crate::network::local_url;
 use crate::python_env::{Purpose, PythonEnv};
 use crate::temporary::with_local_aws;
 use crate::test_groups::{ALONE, ASIDE, Aside, CLOSING_TESTS, NATIVE_TESTS, PARAMETERS, SIMULATOR, STACKS};
+use crate::tls;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -167,7 +168,10 @@ fn run_aside(workspace: &Workspace, group: &Aside) -> Counts {
         let suite = Suite::new(group.label, [group.files, &CLOSING_TESTS]);
         *counts += run_pytest(workspace, running, &suite, Output::AtTheEnd)?;
         if group.native {
-            let native = local_aws::up(workspace, &Options { port: running.state.port, ..options(STACKS[1]) })?;
+            let mut native = options(STACKS[1]);
+            native.port = running.state.port;
+            native.local.parameters.extend(group.parameters.iter().map(ToString::to_string));
+            let native = local_aws::up(workspace, &native)?;
             let label = "End-to-end tests where Step Functions calls the models (pytest)";
             let suite = Suite::new(label, [&NATIVE_TESTS[..], &["--lambda-stack-name", STACKS[0].0]]);
             *counts += run_pytest(workspace, &native, &suite, Output::AtTheEnd)?;
@@ -281,6 +285,10 @@ fn run_pytest(workspace: &Workspace, running: &Running, suite: &Suite, to: Outpu
     command.args(["--bedrock-endpoint", &running.state.bedrock_endpoint]);
     if let Some(gateway) = &running.state.gateway {
         command.args(["--gateway-endpoint", &local_url(gateway.port)]);
+        if let Some(tls) = &gateway.tls {
+            command.args(["--gateway-https-endpoint", &tls::url(tls.port)]);
+            command.arg("--gateway-certificate").arg(tls::authority(workspace, port));
+        }
         command.arg("--clients").arg(PythonEnv::ensure(workspace, Purpose::Clients)?.folder());
     }
     command.arg("--sentry-command").arg(running.binaries.join("sentry"));

@@ -5,6 +5,8 @@ use crate::console;
 use crate::environment;
 use crate::local_aws::{self, Options, Running};
 use crate::network::local_url;
+use crate::state::Gateway;
+use crate::tls;
 use crate::workspace::Workspace;
 use anyhow::Result;
 use serde_json::json;
@@ -26,21 +28,25 @@ pub fn run(workspace: &Workspace, args: &UpArgs) -> Result<ExitCode> {
     };
     let running = local_aws::up(workspace, &options)?;
     if args.json {
-        println!("{}", for_programs(&running)?);
+        println!("{}", for_programs(workspace, &running)?);
     } else {
-        println!("{}", for_people(&running));
+        println!("{}", for_people(workspace, &running));
         console::line(&format!("Ready after {}.", console::seconds(begun.elapsed())));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn for_programs(running: &Running) -> Result<String> {
+fn for_programs(workspace: &Workspace, running: &Running) -> Result<String> {
     let port = running.state.port;
     let pids: BTreeMap<_, _> =
         running.state.processes().into_iter().map(|process| (process.name.clone(), process.pid)).collect();
+    let tls = running.state.gateway.as_ref().and_then(|gateway| gateway.tls.as_ref());
+    let of_gateway = tls.map(|tls| BTreeMap::from(tls::of_clients(workspace, port, tls)));
     let document = json!({
         "endpoint": local_url(port),
         "gatewayEndpoint": running.state.gateway.as_ref().map(|gateway| local_url(gateway.port)),
+        "gatewayHttpsEndpoint": tls.map(|tls| tls::url(tls.port)),
+        "gatewayEnvironment": of_gateway,
         "bedrockEndpoint": running.state.bedrock_endpoint,
         "stackName": running.stack_name,
         "outputs": running.outputs,
@@ -50,7 +56,7 @@ fn for_programs(running: &Running) -> Result<String> {
     Ok(serde_json::to_string_pretty(&document)?)
 }
 
-fn for_people(running: &Running) -> String {
+fn for_people(workspace: &Workspace, running: &Running) -> String {
     let port = running.state.port;
     let mut text = format!("\nLocal AWS  {}\nBedrock    {}\n", local_url(port), running.state.bedrock_endpoint);
     text += &format!("\nOutputs of the stack {}\n", running.stack_name);
@@ -64,20 +70,26 @@ fn for_people(running: &Running) -> String {
     }
     text += &examples(running);
     if let Some(gateway) = &running.state.gateway {
-        text += &gateway_example(running.state.port, &local_url(gateway.port));
+        text += &gateway_example(workspace, port, gateway);
     }
     let option = if port == 4566 { String::new() } else { format!(" --port {port}") };
     text + &format!("\nLogs are in .sentry/{port}. Stop it with: cargo xtask down{option}")
 }
 
-/// How to call the gateway. Clients refuse to send a bearer token over HTTP, so the key is the access key id here.
-fn gateway_example(port: u16, url: &str) -> String {
-    format!(
-        "\nGateway    {url}\n  \
-         cargo xtask sentry --port {port} keys create --application first-steps --cost-center support\n  \
-         AWS_ACCESS_KEY_ID=<key> .sentry/venv/bin/aws bedrock-runtime converse --endpoint-url {url} \\\n    \
-         --model-id claude-haiku-4-5 --messages '[{{\"role\": \"user\", \"content\": [{{\"text\": \"Hello\"}}]}}]'\n"
-    )
+/// Lines for the user to paste into a new shell: they make a key, and point clients to the gateway. The certificate
+/// replaces all others, so the shell cannot reach the real AWS.
+fn gateway_example(workspace: &Workspace, port: u16, gateway: &Gateway) -> String {
+    let mut text = format!("\nGateway    {}\n", local_url(gateway.port));
+    let Some(tls) = &gateway.tls else { return text };
+    text += "Clients of the gateway, unmodified, in a shell of their own\n";
+    text +=
+        &format!("  cargo xtask sentry --port {port} keys create --application first-steps --cost-center support\n");
+    text += "  export AWS_BEARER_TOKEN_BEDROCK=<key>\n";
+    for (name, value) in tls::of_clients(workspace, port, tls) {
+        text += &format!("  export {name}={value}\n");
+    }
+    text += "  .sentry/venv/bin/aws bedrock-runtime converse --model-id claude-haiku-4-5 \\\n";
+    text + "    --messages '[{\"role\": \"user\", \"content\": [{\"text\": \"Hello\"}]}]'\n"
 }
 
 /// Two commands for the user to paste: one sets a limit, and one sends a request.

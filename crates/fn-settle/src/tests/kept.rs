@@ -53,3 +53,63 @@ async fn a_failure_that_used_nothing_is_not_kept_because_its_id_can_be_used_agai
     settle(&keeping(&[&rule, &forget], &keep), event).await.unwrap();
     assert_eq!(keep.num_calls(), 0);
 }
+
+/// A read of the answers table that finds `item`.
+fn finds(item: &[(&str, &str)]) -> Rule {
+    let mut found: HashMap<String, AttributeValue> =
+        item.iter().map(|(name, text)| ((*name).to_owned(), S((*text).to_owned()))).collect();
+    if let Some(seconds) = found.get("expiresAt").and_then(|it| it.as_s().ok()).cloned() {
+        found.insert("expiresAt".to_owned(), N(seconds));
+    }
+    mock!(Client::get_item)
+        .match_requests(|get| {
+            let key = get.key().unwrap();
+            get.consistent_read() == Some(true)
+                && (&key["applicationId"], &key["requestId"]) == (&S("helper".to_owned()), &S("r1".to_owned()))
+        })
+        .then_output(move || GetItemOutput::builder().set_item(Some(found.clone())).build())
+}
+
+const KEPT: &str = r#"{"outcome":"Succeeded","output":{"id":12345678901234567890123}}"#;
+
+fn repeated() -> Value {
+    json!({"outcome": "Invalid", "tags": {"applicationId": "helper", "requestId": "r1"},
+           "error": {"code": "DuplicateRequest", "details": {"state": "settled"}}})
+}
+
+async fn repeat(answers: Option<&Rule>) -> String {
+    let settler = answers.map_or_else(|| settler(&[]), |rule| keeping(&[], rule));
+    let event = serde_json::from_value(json!({"repeated": repeated(), "digest": "d1"})).unwrap();
+    let ending = settler.settle(event, "2026-11-21T12:00:07Z".parse().unwrap()).await.unwrap();
+    serde_json::to_string(&ending).unwrap()
+}
+
+#[tokio::test]
+async fn a_repeated_document_gets_its_kept_answer_with_its_numbers_as_they_are() {
+    let kept = finds(&[("answer", KEPT), ("documentDigest", "d1"), ("expiresAt", "1795269607")]);
+    let answer = r#"{"outcome":"Succeeded","output":{"id":12345678901234567890123},"replayed":true}"#;
+    assert_eq!(repeat(Some(&kept)).await, answer);
+}
+
+#[tokio::test]
+async fn without_an_answer_to_the_same_document_a_repetition_is_a_duplicate() {
+    let large = format!("{{\"text\":\"{}\"}}", "x".repeat(262_144 - 11));
+    let others = [
+        vec![("answer", KEPT), ("documentDigest", "d2"), ("expiresAt", "1795269607")],
+        vec![("answer", KEPT), ("expiresAt", "1795269607")],
+        vec![("documentDigest", "d1"), ("expiresAt", "1795269607")],
+        // A second before the repetition.
+        vec![("answer", KEPT), ("documentDigest", "d1"), ("expiresAt", "1795262406")],
+        vec![("answer", &large), ("documentDigest", "d1"), ("expiresAt", "1795269607")],
+    ];
+    let duplicate = repeated().to_string();
+    for item in others {
+        assert_eq!(repeat(Some(&finds(&item))).await, duplicate, "{:?}", item.first());
+    }
+    let failing = mock!(Client::get_item).then_error(|| {
+        aws_sdk_dynamodb::operation::get_item::GetItemError::InternalServerError(InternalServerError::builder().build())
+    });
+    for answers in [Some(&failing), None] {
+        assert_eq!(repeat(answers).await, duplicate);
+    }
+}
