@@ -133,8 +133,11 @@ pub fn given_tags(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiEr
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
+    use aws_smithy_mocks::{RuleMode, mock};
     use sentry_lambda::{Connections, http_client};
-    use test_support::offline_config;
+    use test_support::{mock_client, offline_config};
 
     use super::*;
     use crate::errors::Reason;
@@ -202,8 +205,8 @@ mod tests {
         assert_eq!(reason(&headers("authorization", &header)).await, Reason::KeysUnavailable);
     }
 
-    fn helper() -> Caller {
-        let record = KeyRecord {
+    fn record() -> KeyRecord {
+        KeyRecord {
             hash: Key::random().hash(),
             principal: None,
             application_id: "helper".into(),
@@ -215,8 +218,45 @@ mod tests {
             enabled: true,
             created_at: None,
             note: None,
-        };
-        Caller::of_record("key", record)
+        }
+    }
+
+    fn helper() -> Caller {
+        Caller::of_record("key", record())
+    }
+
+    /// The answer to a request of the principal `arn`, if the table has `item` for every key.
+    async fn of_principal(arn: &str, item: Option<&KeyRecord>, are_principals: bool) -> Result<Caller, ApiError> {
+        let item = item.map(KeyRecord::item);
+        let read = mock!(Client::get_item).then_output(move || GetItemOutput::builder().set_item(item.clone()).build());
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&read]);
+        let callers = Callers { keys: KeysTable::new(client, "keys".into()), tokens: None, are_principals };
+        let mut head = head(&HeaderMap::new());
+        head.extensions.insert(Verified(arn.to_owned()));
+        identify(&callers, &head, Utc::now()).await
+    }
+
+    #[tokio::test]
+    async fn a_principal_is_the_one_of_its_record_and_only_where_principals_are_accepted() {
+        let principal = Principal::parse("arn:aws:iam::123456789012:role/helper").unwrap();
+        let record = KeyRecord { hash: principal.hash(), principal: Some(principal), ..record() };
+        let session = "arn:aws:sts::123456789012:assumed-role/helper/i-1";
+        let caller = of_principal(session, Some(&record), true).await.unwrap();
+        assert_eq!(caller.tags["costCenter"], "support");
+        assert_eq!(of_principal(session, Some(&record), false).await.unwrap_err().reason, Reason::NoKey);
+        let key = KeyRecord { principal: None, ..record.clone() };
+        let disabled = KeyRecord { enabled: false, ..record.clone() };
+        for (arn, item) in [
+            ("arn:aws:sts::123456789012:assumed-role/other/i-1", Some(&record)),
+            ("arn:aws:iam::123456789012:root", Some(&record)),
+            (session, Some(&key)),
+            (session, Some(&disabled)),
+            (session, None),
+        ] {
+            let error = of_principal(arn, item, true).await.unwrap_err();
+            assert_eq!(error.reason, Reason::AccessDenied);
+            assert!(error.message.starts_with(arn), "{}", error.message);
+        }
     }
 
     #[test]

@@ -120,6 +120,26 @@ mod tests {
         assert_eq!(request.headers().get("authorization").unwrap(), "Bearer x");
     }
 
+    /// Source: AWS Lambda Developer Guide, "Invoking Lambda function URLs", request payload format.
+    #[test]
+    fn the_principal_is_that_of_the_events_context_and_of_nothing_else() {
+        let iam = json!({"accessKey": "AKIAIOSFODNN7EXAMPLE", "accountId": "111122223333",
+            "callerId": "AIDACKCEVSQ6C2EXAMPLE", "cognitoIdentity": null, "principalOrgId": null,
+            "userArn": "arn:aws:iam::111122223333:user/example-user", "userId": "AIDACOSFODNN7EXAMPLE2"});
+        let principal = |changes| request(event(changes)).unwrap().extensions().get().map(|Verified(arn)| arn.clone());
+        let context = json!({"http": {"method": "POST"}, "authorizer": {"iam": iam}});
+        let expected = "arn:aws:iam::111122223333:user/example-user";
+        assert_eq!(principal(json!({"requestContext": context})).as_deref(), Some(expected));
+        for none in [
+            json!({"requestContext": {"http": {"method": "POST"}, "authorizer": null}}),
+            json!({"requestContext": {"http": {"method": "POST"}, "authorizer": {"jwt": {"claims": {}}}}}),
+            json!({"authorizer": {"iam": iam}}),
+            json!({"headers": {"authorizer": iam.to_string(), "userarn": expected}}),
+        ] {
+            assert_eq!(principal(none.clone()), None, "{none}");
+        }
+    }
+
     #[test]
     fn an_event_that_is_no_request_is_none() {
         for wrong in [

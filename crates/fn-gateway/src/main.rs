@@ -31,7 +31,6 @@ const COUNT_ATTEMPT: Duration = Duration::from_millis(800);
 const COUNT_OPERATION: Duration = Duration::from_millis(1_800);
 /// The address on which the gateway listens as a server, such as `127.0.0.1:8080`. Without it, it is a function.
 const LISTEN: &str = "SENTRY_GATEWAY_LISTEN";
-
 /// With the value `on`, callers are IAM principals, and the function's URL has the authorization type `AWS_IAM`.
 const IAM: &str = "SENTRY_GATEWAY_IAM";
 

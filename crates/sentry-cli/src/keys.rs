@@ -18,7 +18,7 @@ const LEAST_DIGITS: usize = 6;
 pub enum Task {
     /// Create a key, and show it once. Only its hash is stored
     ///
-    /// With --principal, no key is made. The record then gives an IAM role or user its tags at the address GatewayIamUrl.
+    /// With --principal, no key is made. The record then gives an IAM role or user its tags at the gateway's address for principals.
     ///
     /// Every request with the key has its tags. A tag that the key does not have may be given by the client.
     ///
@@ -27,6 +27,7 @@ pub enum Task {
     ///   sentry keys create --principal arn:aws:iam::123456789012:role/helper \
     ///     --application helper --cost-center support
     #[command(verbatim_doc_comment)]
+    #[allow(clippy::doc_markdown, reason = "the text of --help has no Markdown")]
     Create(CreateArgs),
     /// Show all keys: their tags, models and state, but not the keys themselves
     List,

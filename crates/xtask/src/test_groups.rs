@@ -67,13 +67,15 @@ pub const ASIDE: [Aside; 9] = [
         files: &[
             "tests/test_clients.py",
             "tests/test_gateway.py",
+            "tests/test_gateway_callers.py",
             "tests/test_gateway_campaign.py",
             "tests/test_gateway_invoke.py",
             "tests/test_gateway_openai.py",
             "tests/test_gateway_stream.py",
+            "tests/test_team_entry.py",
         ],
         native: false,
-        parameters: &[GATEWAY, QUEUE[0], QUEUE[1]],
+        parameters: &[GATEWAY, "GatewayIam=on", QUEUE[0], QUEUE[1]],
     },
     Aside {
         label: "The request queue and kept answers, beside the others (pytest)",

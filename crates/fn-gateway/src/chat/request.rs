@@ -106,9 +106,10 @@ fn output_format(fields: &mut Fields<'_>) -> Result<Option<Box<RawValue>>, ApiEr
             let mut schema =
                 format.object("json_schema")?.ok_or_else(|| invalid("response_format.json_schema", "is required"))?;
             let (name, definition) = (schema.required("name")?, schema.required("schema")?);
+            let description = schema.take("description");
             schema.typed::<bool>("strict", "true or false")?;
             schema.end()?;
-            Some(raw(JsonSchema { json_schema: Schema { name, schema: definition } })?)
+            Some(raw(JsonSchema { json_schema: Schema { name, schema: definition, description } })?)
         }
         _ => return Err(unsupported("response_format.type", "only text and json_schema are supported")),
     };
@@ -126,6 +127,8 @@ struct JsonSchema<'a> {
 struct Schema<'a> {
     name: &'a RawValue,
     schema: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a RawValue>,
 }
 
 /// Accepts fields that have no place in a document, if their value is OpenAI's default.

@@ -51,7 +51,7 @@ fn every_part() -> Value {
         "tools": [{"type": "function", "function": function}, {"type": "function", "function": {"name": "now", "strict": false}}],
         "tool_choice": "auto", "parallel_tool_calls": true,
         "max_completion_tokens": 300, "temperature": 0.5, "top_p": 0.9, "stop": "END",
-        "response_format": {"type": "json_schema", "json_schema": {"name": "weather", "strict": true, "schema": parameters}},
+        "response_format": {"type": "json_schema", "json_schema": {"name": "weather", "strict": true, "description": "The weather.", "schema": parameters}},
         "reasoning_effort": "low", "service_tier": "flex", "user": "user_123", "metadata": {"run": "nightly"},
         "stream": true, "stream_options": {"include_usage": true},
         "n": 1, "store": false, "logprobs": false, "frequency_penalty": 0, "presence_penalty": 0.0, "logit_bias": {},

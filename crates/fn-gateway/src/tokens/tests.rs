@@ -263,6 +263,7 @@ async fn keys_for_other_purposes_are_left_out() {
 async fn a_signature_with_rsa_is_verified() {
     let modulus = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
     let head = "eyJhbGciOiJSUzI1NiJ9";
+    // One digit of `exp` is altered below.
     let payload = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
     let signature = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
     let (tokens, _) = tokens(&[]);
@@ -271,7 +272,7 @@ async fn a_signature_with_rsa_is_verified() {
     // The claims have no audience, but they are looked at only after the signature.
     let complete = reason(format!("{head}.{payload}.{signature}"));
     assert!(complete.contains("Missing required claim"), "{complete}");
-    let altered = reason(format!("{head}.{}.{signature}", payload.replace("X2", "X3")));
+    let altered = reason(format!("{head}.{}.{signature}", payload.replace("MDA4", "MDA5")));
     assert_eq!(altered, reason(format!("{head}.{payload}.AAAA")));
     assert!(!altered.contains("Missing required claim"), "{altered}");
 }
