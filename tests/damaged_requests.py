@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from sentry_client import CANARY
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 15
 # A call of the model uses one token.
 WORDS = f"Say something short. {CANARY} [[sim output-tokens=1]]"
 TOOL = {"toolSpec": {"name": "find", "description": "d", "inputSchema": {"json": {"type": "object", "properties": {}}}}}
@@ -60,7 +60,33 @@ SHAPES = [
 ]
 MODELS = ["nova-lite", "claude-haiku-4-5", "amazon.nova-lite-v1:0"]
 # Values that take the place of another one in a document, as text.
-PIECES = ['null', 'true', 'false', '-1', '0', '1e999', '1.5', '18446744073709551616', '-0', '""', '[]', '{}', '[[[[]]]]', '"\\u0000"', '"\\ud800"', '"🦀"', '"user"', '[null]', '{"text":"x"}', '"default"', '{"toolUse":{"toolUseId":"t","name":"n","input":1}}', '"2026-11-28T00:00:00Z"', 'NaN', '01', "'x'"]
+PIECES = [
+    "null",
+    "true",
+    "false",
+    "-1",
+    "0",
+    "1e999",
+    "1.5",
+    "18446744073709551616",
+    "-0",
+    '""',
+    "[]",
+    "{}",
+    "[[[[]]]]",
+    '"\\u0000"',
+    '"\\ud800"',
+    '"🦀"',
+    '"user"',
+    "[null]",
+    '{"text":"x"}',
+    '"default"',
+    '{"toolUse":{"toolUseId":"t","name":"n","input":1}}',
+    '"2026-11-28T00:00:00Z"',
+    "NaN",
+    "01",
+    "'x'",
+]
 BYTES = [
     b"\x00",
     b"\xff",
@@ -190,6 +216,7 @@ def damaged(random: Random, key: str) -> Damaged:
     method, path, body = shape.method, shape.path.format(quote(random.choice(MODELS), safe="")), shape.body
     content = json.dumps(body()).encode() if body else b""
     headers = [("host", "gateway"), ("authorization", f"Bearer {key}"), ("content-type", "application/json")]
+    headers.append(("connection", "close"))
     kinds = random.sample(["document", "bytes", "path", "header", "key", "method", "size"], random.choice([1, 1, 1, 2]))
     if "document" in kinds and body:
         content = damaged_document(random, body()).encode()
@@ -241,20 +268,22 @@ def framed(random, method, path, headers, content, kinds):
 
 
 def send(address, request: Damaged):
-    """Sends a request, and closes its sending side. Returns the status, or 0 if the server closes without an answer."""
+    """Sends a request. Returns the status of the answer, or 0 if the server closes the connection without one.
+
+    The sending side of a request that is not complete is closed, so that the server does not wait for the rest.
+    """
+    received = b""
     with socket.create_connection(address, timeout=WAIT_SECONDS) as connection:
         try:
             connection.sendall(request.wire)
-            connection.shutdown(socket.SHUT_WR)
-        except (BrokenPipeError, ConnectionResetError):
-            # The answer came before the whole request was read.
-            pass
-        received = b""
-        try:
+            if not request.complete:
+                connection.shutdown(socket.SHUT_WR)
             while part := connection.recv(65536):
                 received += part
-        except ConnectionResetError:
-            pass
+        except OSError as error:
+            # The server may close before it has read the whole request. It must not wait for more of a complete one.
+            if isinstance(error, TimeoutError):
+                return -1
     while received.startswith(b"HTTP/1.1 100"):
         received = received.partition(b"\r\n\r\n")[2]
     return int(received[9:12]) if received.startswith(b"HTTP/1.1 ") else 0

@@ -174,6 +174,8 @@ pub enum BenchPart {
     Articles,
     /// The performance analysis of the articles: 501 requests to models of 6.76 to 32.24 seconds (about three minutes)
     Performance,
+    /// The gateway: its overhead beside the workflow's, first bytes, keys, and a thousand streams (about ten minutes)
+    Gateway,
     /// All of the above parts
     All,
 }

@@ -62,9 +62,15 @@ pub const ASIDE: [Aside; 8] = [
     },
     Aside {
         label: "The gateway, beside the others (pytest)",
-        files: &["tests/test_gateway.py", "tests/test_gateway_stream.py"],
+        files: &[
+            "tests/test_gateway.py",
+            "tests/test_gateway_campaign.py",
+            "tests/test_gateway_fuzz.py",
+            "tests/test_gateway_keys.py",
+            "tests/test_gateway_stream.py",
+        ],
         native: false,
-        parameters: &["Gateway=on"],
+        parameters: &["Gateway=on", QUEUE[0]],
     },
     Aside {
         label: "Profiles by tags, and every form of the command, beside the others (pytest)",
