@@ -289,7 +289,7 @@ def measure_calls(bench: Bench) -> None:
 
 def engine_doors(bench: Bench) -> dict[str, Door]:
     """Calls of the local AWS like those of the gateway, by operation."""
-    table = "gateway-bench"
+    table = f"gateway-bench-{secrets.token_hex(4)}"
     key = {
         "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
         "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],

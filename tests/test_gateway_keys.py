@@ -55,9 +55,11 @@ def bad_keys(sentry, count):
 
 def answers_to(port, keys):
     """The answers to keys as a set of status, headers and body, and the milliseconds by kind."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     answers, times = set(), defaultdict(list)
     for kind, key in keys:
+        # A server that has not read the body of a refused request may close the connection.
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.connect()
         begun = time.perf_counter()
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         connection.request("POST", "/model/nova-lite/converse", BODY, headers)
@@ -66,7 +68,7 @@ def answers_to(port, keys):
         times[kind].append((time.perf_counter() - begun) * 1000)
         headers = tuple((name, value) for name, value in answer.getheaders() if name.lower() != "date")
         answers.add((answer.status, headers, body))
-    connection.close()
+        connection.close()
     return answers, times
 
 
@@ -168,7 +170,7 @@ def test_a_key_spends_no_other_budget_whatever_its_request_says(sentry, teams, s
     assert set(statuses.values()) <= {200, 400, 401, 403, 404}, statuses
     refused = {label for label, status in statuses.items() if status != 200}
     # A request that is served is one of ours, because its claim means nothing to the gateway.
-    assert {"metadata", "x-sentry-tags", "X-SENTRY-TAGS", "tags twice", "field costCenter"} <= refused, statuses
+    assert {"metadata", "x-sentry-tags", "X-SENTRY-TAGS", "tags twice", "two keys, an unknown one second"} <= refused, statuses
     assert not sentry.ledger_items(f"costCenter#{theirs.center}")
     assert not sentry.ledger_items(f"model#{bare}") and sentry.calls(bare) == 0
     served = sum(status == 200 for status in statuses.values())

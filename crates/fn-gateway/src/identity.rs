@@ -37,9 +37,11 @@ pub async fn identify(keys: &KeysTable, headers: &HeaderMap, now: DateTime<Utc>)
     }
 }
 
-/// The key in the header `Authorization`. `None` if there is no text that looks like one.
+/// The key in the header `Authorization`. `None` if there is no text that looks like one, or if the header comes twice.
 fn credential(headers: &HeaderMap) -> Option<Key> {
-    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(text), None) = (given.next(), given.next()) else { return None };
+    let text = text.to_str().ok()?;
     let key = match text.strip_prefix(SIGNATURE) {
         Some(rest) => rest.split('/').next()?,
         None => text.strip_prefix(BEARER)?,
@@ -68,9 +70,13 @@ pub fn tags(key: &KeyRecord, given: BTreeMap<String, String>) -> Result<BTreeMap
 /// The tags in the header [`TAGS_HEADER`]. Empty without the header.
 ///
 /// # Errors
-/// If the header is not a JSON object with texts.
+/// If the header is not a JSON object with texts, or comes twice.
 pub fn given_tags(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiError> {
-    let Some(header) = headers.get(TAGS_HEADER) else { return Ok(BTreeMap::new()) };
+    let mut given = headers.get_all(TAGS_HEADER).iter();
+    let Some(header) = given.next() else { return Ok(BTreeMap::new()) };
+    if given.next().is_some() {
+        return Err(ApiError::validation(&format!("the header {TAGS_HEADER} must come once")));
+    }
     serde_json::from_slice(header.as_bytes()).map_err(|_| {
         ApiError::validation(&format!("the header {TAGS_HEADER} must be a JSON object whose values are texts"))
     })
@@ -126,6 +132,19 @@ mod tests {
         }
         let header = format!("Bearer {key}");
         assert_eq!(reason(&headers("authorization", &header)).await, Reason::KeysUnavailable);
+    }
+
+    #[test]
+    fn a_header_that_comes_twice_is_no_key_and_gives_no_tags() {
+        let twice = |name: &'static str, value: &str| {
+            let mut headers = headers(name, value);
+            headers.append(name, value.parse().unwrap());
+            headers
+        };
+        let bearer = format!("Bearer {}", Key::random().reveal());
+        assert_eq!(credential(&twice("authorization", &bearer)), None);
+        let error = given_tags(&twice("x-sentry-tags", "{}")).unwrap_err();
+        assert_eq!(error.status.as_u16(), 400);
     }
 
     fn record() -> KeyRecord {
