@@ -51,7 +51,7 @@ impl Reserver {
         Ok(decision(&input, wanted, stand_in, admission, choice, now))
     }
 
-    /// What [`Self::reserve`] would decide, without a write. An approval comes with the figures of its budgets, because
+    /// Foresees the decision of [`Self::reserve`] without a write. An approval has the figures of its budgets, because
     /// nothing settles it later; its reservation is not held.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl Reserver {
     }
 }
 
-/// What [`Reserver::reserve`] would decide at `now` if the ledger were `book`. It holds nothing: the caller gives the
+/// Makes the decision of [`Reserver::reserve`] at `now` with `book` as the ledger. It holds nothing: the caller gives the
 /// reservation of an approval to [`Book::take`]. For the replay of a past month.
 #[must_use]
 pub fn replay(input: &ReserveInput, book: &mut Book, now: DateTime<Utc>, hold_for: TimeDelta) -> Decision {

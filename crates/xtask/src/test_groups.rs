@@ -29,7 +29,7 @@ pub const NATIVE_TESTS: [&str; 9] = [
     "tests/test_logs.py",
 ];
 
-/// The HTTPS endpoint.
+/// The gateway, which serves HTTPS.
 const GATEWAY: &str = "Gateway=on";
 /// Profiles by the tags of a request, where there are any.
 const PROFILES_BY_TAGS: &str = "ProfilePolicy=preferred";
@@ -67,11 +67,14 @@ pub const ASIDE: [Aside; 9] = [
         files: &[
             "tests/test_clients.py",
             "tests/test_gateway.py",
+            "tests/test_gateway_callers.py",
             "tests/test_gateway_campaign.py",
+            "tests/test_gateway_invoke.py",
             "tests/test_gateway_stream.py",
+            "tests/test_team_entry.py",
         ],
         native: false,
-        parameters: &[GATEWAY, QUEUE[0], QUEUE[1]],
+        parameters: &[GATEWAY, "GatewayIam=on", QUEUE[0], QUEUE[1]],
     },
     Aside {
         label: "The request queue and kept answers, beside the others (pytest)",

@@ -1,4 +1,4 @@
-//! What the catalogue knows, for lists.
+//! The contents of the catalogue, for lists.
 
 use chrono::NaiveDate;
 
