@@ -83,12 +83,12 @@ async fn record(keys: &KeysTable, hash: &KeyHash, now: DateTime<Utc>) -> Result<
 }
 
 /// The key in the header `Authorization` or, without this header, in `x-api-key`. `None` if there is no text that looks
-/// like one.
+/// like one, or if the header comes twice.
 fn credential(headers: &HeaderMap) -> Option<Key> {
-    if let (None, Some(key)) = (headers.get(header::AUTHORIZATION), headers.get(API_KEY_HEADER)) {
-        return Key::parse(key.to_str().ok()?);
+    if !headers.contains_key(header::AUTHORIZATION) {
+        return Key::parse(only(headers, API_KEY_HEADER)?);
     }
-    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let text = only(headers, header::AUTHORIZATION)?;
     let key = match text.strip_prefix(SIGNATURE) {
         Some(rest) => rest.split('/').next()?,
         None => bearer(headers)?,
@@ -98,7 +98,14 @@ fn credential(headers: &HeaderMap) -> Option<Key> {
 
 /// The bearer token in the header `Authorization`.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix(BEARER)
+    only(headers, header::AUTHORIZATION)?.strip_prefix(BEARER)
+}
+
+/// The text of a header. `None` if it is absent, comes twice, or is not ASCII.
+fn only(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
+    let mut given = headers.get_all(name).iter();
+    let (Some(text), None) = (given.next(), given.next()) else { return None };
+    text.to_str().ok()
 }
 
 /// The tags of the request: those of the caller, and those of `given` that the caller's leave open.
@@ -123,9 +130,13 @@ pub fn tags(caller: &Caller, given: BTreeMap<String, String>) -> Result<BTreeMap
 /// The tags in the header [`TAGS_HEADER`]. Empty without the header.
 ///
 /// # Errors
-/// If the header is not a JSON object with texts.
+/// If the header is not a JSON object with texts, or comes twice.
 pub fn given_tags(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiError> {
-    let Some(header) = headers.get(TAGS_HEADER) else { return Ok(BTreeMap::new()) };
+    let mut given = headers.get_all(TAGS_HEADER).iter();
+    let Some(header) = given.next() else { return Ok(BTreeMap::new()) };
+    if given.next().is_some() {
+        return Err(ApiError::validation(&format!("the header {TAGS_HEADER} must come once")));
+    }
     serde_json::from_slice(header.as_bytes()).map_err(|_| {
         ApiError::validation(&format!("the header {TAGS_HEADER} must be a JSON object whose values are texts"))
     })
@@ -203,6 +214,19 @@ mod tests {
         }
         let header = format!("Bearer {key}");
         assert_eq!(reason(&headers("authorization", &header)).await, Reason::KeysUnavailable);
+    }
+
+    #[test]
+    fn a_header_that_comes_twice_is_no_key_and_gives_no_tags() {
+        let twice = |name: &'static str, value: &str| {
+            let mut headers = headers(name, value);
+            headers.append(name, value.parse().unwrap());
+            headers
+        };
+        let bearer = format!("Bearer {}", Key::random().reveal());
+        assert_eq!(credential(&twice("authorization", &bearer)), None);
+        let error = given_tags(&twice("x-sentry-tags", "{}")).unwrap_err();
+        assert_eq!(error.reason, Reason::Validation);
     }
 
     fn record() -> KeyRecord {
