@@ -92,7 +92,11 @@ class Bench:
 
     def doors(self) -> list[Door]:
         """The three ways."""
-        return [self.direct(converse()), self.through_gateway(self.options.gateway, converse()), self.through_workflow()]
+        return [
+            self.direct(converse()),
+            self.through_gateway(self.options.gateway, converse()),
+            self.through_workflow(),
+        ]
 
 
 def aws(service: str, target: str) -> dict[str, str]:
@@ -158,7 +162,9 @@ def overheads(times: Times) -> dict[str, tuple[float, float]]:
 
 def overhead_rows(title: str, times: Times, rates: dict[str, float] | None = None) -> None:
     """The table of the three ways."""
-    print(f"\n### {title}\n\n| way | median | 95th percentile | overhead, median | overhead, 95th | requests a second |")
+    print(
+        f"\n### {title}\n\n| way | median | 95th percentile | overhead, median | overhead, 95th | requests a second |"
+    )
     print("|---|---:|---:|---:|---:|---:|")
     over = overheads(times)
     for name, each in times.items():
@@ -167,7 +173,9 @@ def overhead_rows(title: str, times: Times, rates: dict[str, float] | None = Non
         rate = rates[name] if rates else 1000 / statistics.mean(each)
         print(f"| {name} | {' | '.join(figures)} | {rate:.1f} |")
     ratios = [mine / theirs for mine, theirs in zip(over["gateway"], over["workflow"], strict=True)]
-    print(f"\nThe gateway's overhead is {ratios[0]:.2f} of the workflow's at the median, {ratios[1]:.2f} at the 95th percentile")
+    print(
+        f"\nThe gateway's overhead is {ratios[0]:.2f} of the workflow's at the median, {ratios[1]:.2f} at the 95th percentile"
+    )
 
 
 def measure_overhead(bench: Bench) -> None:
@@ -177,7 +185,9 @@ def measure_overhead(bench: Bench) -> None:
     times = in_turns(doors, requests)
     overhead_rows(f"One client, {requests} requests in turns", times)
     median, high = overheads(times)["gateway"]
-    print(f"(targets: {SHARE:.2f} of the workflow's, {MEDIAN_MS:.0f} ms median, {P95_MS:.0f} ms 95th): {median:.1f}, {high:.1f}")
+    print(
+        f"(targets: {SHARE:.2f} of the workflow's, {MEDIAN_MS:.0f} ms median, {P95_MS:.0f} ms 95th): {median:.1f}, {high:.1f}"
+    )
     overhead_rows(f"{CLIENTS} clients, {requests} requests in {ROUNDS} rounds", *at_once(doors, requests))
 
 
@@ -206,7 +216,9 @@ def measure_calls(bench: Bench) -> None:
             process.terminate()
     proxy.stop()
     alone = {name: door_times(door) for name, door in engine_doors(bench).items()}
-    print(f"\n### The share of the local AWS\n\n| call | in a request | alone, median | 95th percentile |\n|---|---:|---:|---:|")
+    print(
+        "\n### The share of the local AWS\n\n| call | in a request | alone, median | 95th percentile |\n|---|---:|---:|---:|"
+    )
     total = 0.0
     for operation, count in sorted(counts.items()):
         times = alone.get(operation)
@@ -238,7 +250,9 @@ def engine_doors(bench: Bench) -> dict[str, Door]:
         "BatchGetItem": {"RequestItems": {table: {"Keys": [{"id": {"S": name}} for name in "abcd"]}}},
         "PutItem": {"TableName": table, "Item": item},
         "UpdateItem": change,
-        "TransactWriteItems": {"TransactItems": [{"Update": change}, {"Put": {"TableName": table, "Item": {"id": {"S": "b"}}}}]},
+        "TransactWriteItems": {
+            "TransactItems": [{"Update": change}, {"Put": {"TableName": table, "Item": {"id": {"S": "b"}}}}]
+        },
         "SendMessage": {"QueueUrl": queue, "MessageBody": "x" * 2000},
     }
     targets = {"SendMessage": ("sqs", "AmazonSQS")}
@@ -277,7 +291,10 @@ def wait_for(port: int) -> None:
 def measure_first_byte(bench: Bench) -> None:
     """The time to the first byte of a stream, beside that of the same stream from the simulator."""
     body = converse(latency_ms=STREAM_MODEL_MS, output_tokens=8)
-    doors = [bench.direct(body, "converse-stream"), bench.through_gateway(bench.options.gateway, body, "converse-stream")]
+    doors = [
+        bench.direct(body, "converse-stream"),
+        bench.through_gateway(bench.options.gateway, body, "converse-stream"),
+    ]
     times: Times = {door.name: [] for door in doors}
     for number in range(WARM_UP + bench.options.requests):
         for door in doors:
@@ -285,8 +302,14 @@ def measure_first_byte(bench: Bench) -> None:
             if number >= WARM_UP:
                 times[door.name].append(took)
     later = [mine - theirs for mine, theirs in zip(times["gateway"], times["direct"], strict=True)]
-    print(f"\n### First byte of a stream, {len(later)} pairs, a model of {STREAM_MODEL_MS} ms\n\n| | median | 95th percentile |\n|---|---:|---:|")
-    for name, each in [("from the simulator", times["direct"]), ("through the gateway", times["gateway"]), ("later", later)]:
+    print(
+        f"\n### First byte of a stream, {len(later)} pairs, a model of {STREAM_MODEL_MS} ms\n\n| | median | 95th percentile |\n|---|---:|---:|"
+    )
+    for name, each in [
+        ("from the simulator", times["direct"]),
+        ("through the gateway", times["gateway"]),
+        ("later", later),
+    ]:
         print(f"| {name} | {statistics.median(each):.1f} ms | {percentile(each, 0.95):.1f} ms |")
     print(f"\nLater includes the decision before the call (target: at most {FIRST_BYTE_MS:.0f} ms)")
 
@@ -321,11 +344,15 @@ def measure_many(bench: Bench) -> None:
     peak = max(memory for _, memory in seen)
     first = [stream.first_ms for stream in streams.streams if stream.first_ms is not None]
     print(f"\n### {count} streams in one process, {OPENED_A_SECOND:.0f} opened a second\n\n| figure | |\n|---|---:|")
-    print(f"| open at the same time, most | {most} |\n| ended with their last event | {sum(s.ended is not None for s in streams.streams)} |")
+    print(
+        f"| open at the same time, most | {most} |\n| ended with their last event | {sum(s.ended is not None for s in streams.streams)} |"
+    )
     print(f"| memory before | {before / 1000:.1f} MB |\n| memory, most | {peak / 1000:.1f} MB |")
     print(f"| memory a stream | {(peak - before) / max(most, 1):.1f} kB |")
     for name, part in [("first", first[: count // 10]), ("all", first), ("last", first[-count // 10 :])]:
-        print(f"| first byte, {name} {len(part)}: median, 95th | {statistics.median(part):.1f}, {percentile(part, 0.95):.1f} ms |")
+        print(
+            f"| first byte, {name} {len(part)}: median, 95th | {statistics.median(part):.1f}, {percentile(part, 0.95):.1f} ms |"
+        )
     print(f"| memory after they ended | {resident_kb(pid) / 1000:.1f} MB |")
 
 
@@ -338,7 +365,9 @@ def measure_keys(bench: Bench) -> None:
         status, body, took = status_and_time(bench.options.gateway, key)
         answers[status, body] += 1
         times[kind].append(took)
-    print(f"\n### {len(keys)} keys that are not valid, in turns\n\n| kind | keys | median | 95th percentile |\n|---|---:|---:|---:|")
+    print(
+        f"\n### {len(keys)} keys that are not valid, in turns\n\n| kind | keys | median | 95th percentile |\n|---|---:|---:|---:|"
+    )
     for kind, each in times.items():
         print(f"| {kind} | {len(each)} | {statistics.median(each):.2f} ms | {percentile(each, 0.95):.2f} ms |")
     print(f"\n{len(answers)} different answers: {sorted(status for status, _ in answers)}")
