@@ -93,6 +93,7 @@ CAUSES = {
     "SweepHoldsAlarm": Cause(of_function("Errors", "SweepHoldsFunction"), 1, 0),
     "WatchUsageAlarm": Cause(of_function("Errors", "WatchUsageFunction"), 1, 0),
     "GatewayErrorsAlarm": Cause(of_function("Errors", "GatewayFunction"), 1, 0),
+    "GatewayIamErrorsAlarm": Cause(of_function("Errors", "GatewayIamFunction"), 1, 0),
     "RateLimiterFailedAlarm": Cause(of_workflow("ExecutionsFailed"), 1, 0),
     "RateLimiterTimedOutAlarm": Cause(of_workflow("ExecutionsTimedOut"), 1, 0),
     "RateLimiterThrottledAlarm": Cause(of_workflow("ExecutionThrottled"), 1, 0),

@@ -50,17 +50,17 @@ def usual():
     }
 
 
-def check(results, throttled=THROTTLED):
+def check(results, throttled=THROTTLED, denied=QUOTA, invalid=INVALID):
     """Each refusal is the client's own class of error, with the code of the sentry, and a stream arrives bit by bit."""
     assert len(results["answered"]["said"].split()) == 5
     assert len(results["streamed"]["said"].split()) == 20
     assert results["streamed"]["seconds"] > 0.2, "the parts came together"
     expected = {
-        "denied": (QUOTA, "BudgetExceeded"),
-        "denied stream": (QUOTA, "BudgetExceeded"),
+        "denied": (denied, "BudgetExceeded"),
+        "denied stream": (denied, "BudgetExceeded"),
         "reserved": (throttled, "BudgetReserved"),
         "reserved stream": (throttled, "BudgetReserved"),
-        "unknown": (INVALID, "UnknownModel"),
+        "unknown": (invalid, "UnknownModel"),
     }
     for name, (error, code) in expected.items():
         assert results[name]["error"] == error, results[name]
@@ -73,9 +73,10 @@ def settled(sentry, caller):
 
 
 def test_boto3(sentry, caller, programs):
-    results = programs.run("boto3_client.py", caller.key, usual())
+    results = programs.run("boto3_client.py", caller.key, usual() | {"own": case("own_fields")})
     check(results)
-    assert settled(sentry, caller) == 25
+    assert results["own"]["own"] == [5, 5], results["own"]
+    assert settled(sentry, caller) == 35
 
 
 def test_boto3_waits_by_itself_for_a_budget_that_another_request_holds(sentry, caller, programs):
@@ -91,10 +92,38 @@ def test_the_sdk_for_javascript(sentry, caller, programs):
 
 
 def test_langchain(sentry, caller, programs):
-    cases = usual() | {"tool": case("tool", tool="find", output_tokens=5)}
+    cases = usual() | {"tool": case("tool", tool="find", output_tokens=5), "place": case("place", output_tokens=20)}
     results = programs.run("langchain_chat.py", caller.key, cases)
     check(results)
+    assert isinstance(results["place"]["place"], dict), results["place"]
     assert results["tool"]["said"] == "find"
+
+
+def test_langchain_by_invoke(sentry, caller, programs):
+    cases = usual() | {"tool": case("tool", tool="find", output_tokens=5)}
+    results = programs.run("langchain_invoke.py", caller.key, cases)
+    check(results)
+    assert (results["tool"]["said"], results["tool"]["tokens"]) == ("find", 5)
+
+
+# The classes of errors of Anthropic's clients: for a budget that is used up, and for an unknown model.
+ANTHROPIC = [
+    pytest.param("anthropic_bedrock.py", "BadRequestError", "BadRequestError", id="bedrock"),
+    pytest.param("anthropic_messages.py", "PaymentRequiredError", "NotFoundError", id="messages"),
+]
+
+
+@pytest.mark.parametrize("program, denied, unknown", ANTHROPIC)
+def test_anthropics_clients(sentry, caller, programs, program, denied, unknown):
+    cases = usual() | {"tool": case("tool", tool="find", reasoning=6, output_tokens=9)}
+    # The client of Bedrock reads botocore's model of the service at the first event, for about 200 ms.
+    cases["streamed"] = case("stream", output_tokens=20, chunk_words=5, chunk_delay_ms=300)
+    results = programs.run(program, caller.key, cases)
+    check(results, throttled="RateLimitError", denied=denied, invalid=unknown)
+    tool = results["tool"]
+    assert tool["said"] == "find" and tool["input"] and tool["stopped"] == ["tool_use", "end_turn"]
+    assert tool["first"] == 9 and tool["input_tokens"] > 0
+    assert settled(sentry, caller) == 25 + tool["first"] + tool["last"]
 
 
 def test_an_agent_of_strands_uses_its_tool(sentry, caller, programs):
@@ -122,6 +151,29 @@ def test_the_aws_cli(caller, programs):
         ("unknown", INVALID, "UnknownModel"),
     ]:
         done = converse(programs, caller, **cases[name])
+        assert done.returncode != 0
+        assert f"({error})" in done.stderr and f"[sentry: {code}" in done.stderr
+
+
+def test_the_aws_cli_invokes_a_model(sentry, caller, programs):
+    cases = usual()
+
+    def invoke(asked):
+        messages = [{"role": "user", "content": asked["text"]}]
+        body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": asked["max_tokens"], "messages": messages}
+        # The answer goes to a file. Version 1 takes the body as it is.
+        options = ["--model-id", asked["model"], "--body", json.dumps(body), "/dev/stdout"]
+        return programs.execute([programs.program("aws"), "bedrock-runtime", "invoke-model", *options], caller.key)
+
+    answer, _ = json.JSONDecoder().raw_decode(invoke(cases["answered"]).stdout)
+    assert (answer["usage"]["output_tokens"], answer["stop_reason"]) == (5, "end_turn")
+    assert settled(sentry, caller) == 5
+    for name, error, code in [
+        ("denied", QUOTA, "BudgetExceeded"),
+        ("reserved", THROTTLED, "BudgetReserved"),
+        ("unknown", INVALID, "UnknownModel"),
+    ]:
+        done = invoke(cases[name])
         assert done.returncode != 0
         assert f"({error})" in done.stderr and f"[sentry: {code}" in done.stderr
 

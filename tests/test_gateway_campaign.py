@@ -262,7 +262,9 @@ class Campaign:
             counts = [happened[fault, point] for point in range(EVENTS + 1)]
             yield f"{fault:<8}" + "".join(f"{count or '':>5}" for count in counts) + f"{sum(counts):>6}"
         ends = Counter(stream.end for lane in self.lanes for stream in lane.streams)
-        least, most = (sum(each) for each in zip(*(lane.charges(self.gateway.killed) for lane in self.lanes), strict=True))
+        least, most = (
+            sum(each) for each in zip(*(lane.charges(self.gateway.killed) for lane in self.lanes), strict=True)
+        )
         figures = [sum(lane.settled(scope) for lane in self.lanes for scope in lane.scopes[:1])]
         figures += [sum(lane.billed() for lane in self.lanes), len(self.lanes) * CAPACITY * HELD]
         yield f"{self.faults()} faults, {self.gateway.kills} kills in {self.fault_seconds:.0f} s, {self.seconds:.0f} s in all; {len(self.lanes)} lanes; ends: {dict(ends.most_common())}"
@@ -287,7 +289,9 @@ def test_faults_of_every_kind_at_every_event(campaign, say, request):
     met = campaign.happened()
     assert {kind for kind, _ in met} == set(POINTS)
     if campaign.wanted >= 300:
-        missing = [(kind, point) for kind in ("cut", "fail", "leave") for point in range(1, EVENTS) if not met[kind, point]]
+        missing = [
+            (kind, point) for kind in ("cut", "fail", "leave") for point in range(1, EVENTS) if not met[kind, point]
+        ]
         assert not missing
 
 

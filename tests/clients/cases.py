@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 
-def run(ask: Callable[..., str], stream: Callable[..., Iterable[str]], **more: Callable[..., str]) -> None:
+def run(ask: Callable[..., Any], stream: Callable[..., Iterable[str]], **more: Callable[..., Any]) -> None:
     """Calls `ask`, or what the field `call` of a case names: `stream`, or a function of `more`."""
     calls: dict[str, Callable[..., Any]] = {"ask": ask, "stream": lambda **case: read(stream(**case)), **more}
     for name, case in json.load(sys.stdin).items():

@@ -68,8 +68,8 @@ pub trait Form: Send {
     /// The last bytes of an answer that broke off.
     fn broken(&mut self, failure: &ModelFailure) -> Bytes;
 
-    /// The last bytes of an answer that is complete and settled.
-    fn end(&mut self) -> Bytes {
+    /// The last bytes of an answer that is complete and settled. `answer` has no usage if it is unknown.
+    fn end(&mut self, _answer: &FinalAnswer) -> Bytes {
         Bytes::new()
     }
 }

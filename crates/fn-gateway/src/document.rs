@@ -39,6 +39,8 @@ pub struct Prompt {
     pub output_format: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub additional_model_request_fields: BTreeMap<String, Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub additional_model_response_field_paths: Option<Box<RawValue>>,
 }
 
 impl Prompt {

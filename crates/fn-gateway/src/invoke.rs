@@ -31,6 +31,7 @@ use crate::identity::{given_tags, tags};
 use crate::messages::{self, Messages, Version, with_user};
 use crate::native::Native;
 use crate::nova::{self, Nova};
+use crate::routes::refusal;
 use crate::steps::Steps;
 
 const GUARDRAIL: &str = "x-amzn-bedrock-guardrailidentifier";
@@ -105,7 +106,7 @@ fn read(family: Family, mut fields: Fields<'_>) -> Result<Read, ApiError> {
                 messages::read(fields, Version::of("anthropic_version", &version)?)?;
             Ok(Read { prompt, user, native: Box::new(Messages::new(only_stop)) })
         }
-        Family::Nova => Ok(Read { prompt: nova::read(fields)?, user: None, native: Box::new(Nova::default()) }),
+        Family::Nova => Ok(Read { prompt: nova::read(fields)?, user: None, native: Box::new(Nova) }),
         other => {
             let problem = format!("the body of the family {} cannot be translated; use converse", other.name());
             Err(unsupported("invoke", &problem))
@@ -178,25 +179,23 @@ struct Invoked {
     began: Instant,
     first_byte_ms: Option<u64>,
     latency_ms: Option<u64>,
-    usage: Option<Usage>,
 }
 
 impl Invoked {
     fn new(native: Box<dyn Native>) -> Self {
-        Self { native, began: Instant::now(), first_byte_ms: None, latency_ms: None, usage: None }
+        Self { native, began: Instant::now(), first_byte_ms: None, latency_ms: None }
     }
 
     /// The figures of the call, as Bedrock reports them in the last chunk.
-    fn metrics(&self) -> Option<Value> {
-        let tokens = self.usage.as_ref()?.tokens;
-        Some(json!({
+    fn metrics(&self, Usage { tokens, .. }: &Usage) -> Value {
+        json!({
             "inputTokenCount": tokens.input,
             "outputTokenCount": tokens.output,
             "cacheReadInputTokenCount": tokens.cache_read,
             "cacheWriteInputTokenCount": tokens.cache_write,
             "invocationLatency": self.latency_ms,
             "firstByteLatency": self.first_byte_ms,
-        }))
+        })
     }
 
     /// Frames with `parts`, each in base64.
@@ -241,7 +240,6 @@ impl Form for Invoked {
         let elapsed = || u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.first_byte_ms = self.first_byte_ms.or_else(|| Some(elapsed()));
         if event.name == "metadata" {
-            self.usage = event.fields.get("usage").cloned().and_then(|usage| serde_json::from_value(usage).ok());
             self.latency_ms = Some(elapsed());
         }
         Self::chunks(&self.native.parts(event))
@@ -251,10 +249,11 @@ impl Form for Invoked {
         converse::broken(failure)
     }
 
-    fn end(&mut self) -> Bytes {
-        let mut parts = self.native.end();
-        if let (Some(Value::Object(last)), Some(metrics)) = (parts.last_mut(), self.metrics()) {
-            last.insert(METRICS.to_owned(), metrics);
+    fn end(&mut self, answer: &FinalAnswer) -> Bytes {
+        let Some(usage) = &answer.usage else { return frames::exception(converse::BROKEN, &refusal(answer).message) };
+        let mut parts = self.native.end(usage);
+        if let Some(Value::Object(last)) = parts.last_mut() {
+            last.insert(METRICS.to_owned(), self.metrics(usage));
         }
         Self::chunks(&parts)
     }

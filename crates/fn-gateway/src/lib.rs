@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod body;
 mod caller;
 mod converse;
 mod document;
@@ -19,7 +20,9 @@ mod routes;
 mod sse;
 mod steps;
 mod stream;
+mod tokens;
 
 pub use identity::Callers;
 pub use routes::{Gateway, router};
 pub use steps::Steps;
+pub use tokens::Tokens;

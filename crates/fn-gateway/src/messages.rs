@@ -17,14 +17,15 @@ use sentry_contract::answer::{FinalAnswer, Output};
 use sentry_contract::request::Tags;
 use sentry_models::adapters::ModelFailure;
 use sentry_models::adapters::stream::Event;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::api::{Asked, Form};
-use crate::errors::ApiError;
+use crate::errors::{ApiError, Reason};
 use crate::fields::{Fields, invalid};
 use crate::identity::{given_tags, tags};
 use crate::invoke::Options;
 use crate::native::Native;
+use crate::routes::refusal;
 use crate::sse;
 
 pub use answer::Messages;
@@ -137,13 +138,16 @@ impl Form for Served {
     }
 
     fn broken(&mut self, failure: &ModelFailure) -> Bytes {
-        let (kind, _) = error::kind(crate::errors::Reason::Code(failure.error.code));
         let message = format!("{} [sentry: {}]", failure.error.message, failure.error.code.name());
-        Self::events(vec![json!({"type": "error", "error": {"type": kind, "message": message}})])
+        Self::events(vec![error::body(Reason::Code(failure.error.code), &message)])
     }
 
-    fn end(&mut self) -> Bytes {
-        Self::events(self.0.end())
+    fn end(&mut self, answer: &FinalAnswer) -> Bytes {
+        let Some(usage) = &answer.usage else {
+            let unknown = refusal(answer);
+            return Self::events(vec![error::body(unknown.reason, &unknown.message)]);
+        };
+        Self::events(self.0.end(usage))
     }
 }
 

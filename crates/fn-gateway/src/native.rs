@@ -1,6 +1,6 @@
 //! The forms of answers that models have of their own, as JSON.
 
-use sentry_contract::answer::{FinalAnswer, Output};
+use sentry_contract::answer::{FinalAnswer, Output, Usage};
 use sentry_models::adapters::stream::Event;
 use serde_json::Value;
 
@@ -15,6 +15,6 @@ pub trait Native: Send {
     /// The events of this form after `event`, which Bedrock's `ConverseStream` has sent.
     fn parts(&mut self, event: &Event) -> Vec<Value>;
 
-    /// The last events of a complete answer that is settled.
-    fn end(&mut self) -> Vec<Value>;
+    /// The last events of a complete answer that is settled, with its usage.
+    fn end(&mut self, usage: &Usage) -> Vec<Value>;
 }

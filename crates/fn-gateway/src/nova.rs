@@ -68,12 +68,9 @@ fn reasoning_config(mut config: Fields<'_>) -> Result<Value, ApiError> {
     Ok(reasoning)
 }
 
-/// The form of the answer to one request.
-#[derive(Debug, Default)]
-pub struct Nova {
-    /// The last event, which is sent after the settlement.
-    metadata: Option<Value>,
-}
+/// The form of answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Nova;
 
 impl Native for Nova {
     fn whole(&self, answer: &FinalAnswer, output: &Output) -> Value {
@@ -86,17 +83,15 @@ impl Native for Nova {
     }
 
     fn parts(&mut self, event: &Event) -> Vec<Value> {
+        // It is sent after the settlement.
         if event.name == "metadata" {
-            let read = event.fields.get("usage").cloned().and_then(|usage| serde_json::from_value(usage).ok());
-            self.metadata =
-                read.map(|read: Usage| json!({"metadata": {"usage": usage(&read), "metrics": {}, "trace": {}}}));
             return Vec::new();
         }
         vec![Value::Object([(event.name.to_owned(), event.fields.clone())].into_iter().collect())]
     }
 
-    fn end(&mut self) -> Vec<Value> {
-        self.metadata.take().into_iter().collect()
+    fn end(&mut self, total: &Usage) -> Vec<Value> {
+        vec![json!({"metadata": {"usage": usage(total), "metrics": {}, "trace": {}}})]
     }
 }
 

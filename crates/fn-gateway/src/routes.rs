@@ -20,6 +20,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::api::{Api, Asked, Form};
+use crate::body::discard;
 use crate::caller::Caller;
 use crate::errors::{ApiError, header_value};
 use crate::identity::{Callers, given_tags, identify, tags};
@@ -90,7 +91,13 @@ struct Client {
 /// Identifies the client, then reads the body.
 async fn client(gateway: &Gateway, request: Request) -> Result<Client, ApiError> {
     let (head, body) = request.into_parts();
-    let caller = identify(&gateway.callers, &head, Utc::now()).await?;
+    let caller = match identify(&gateway.callers, &head, Utc::now()).await {
+        Ok(caller) => caller,
+        Err(error) => {
+            discard(body).await;
+            return Err(error);
+        }
+    };
     let body = to_bytes(body, MAX_BODY_BYTES).await;
     let body = body.map_err(|_| ApiError::validation("The request body is incomplete, or larger than 6 MiB."))?;
     Ok(Client { caller, head, body })

@@ -7,7 +7,6 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use futures_util::stream;
-use sentry_contract::answer::FinalAnswer;
 use sentry_contract::request::Tags;
 use sentry_contract::states::{Admitted, Ended, Invoked};
 use sentry_models::adapters::stream::Tally;
@@ -130,9 +129,9 @@ async fn forward(gateway: &Gateway, approved: Approved, mut opened: Opened, mut 
         Invoked::Failure(failure) => Ended { failure: Some(*failure), ..Ended::default() },
         Invoked::Answer(_) => Ended::default(),
     };
-    let _: FinalAnswer = gateway.steps.settle(approved.admitted, ended, approved.times).await;
+    let answer = gateway.steps.settle(approved.admitted, ended, approved.times).await;
     if complete {
-        client.tell(|form| form.end());
+        client.tell(|form| form.end(&answer));
     }
 }
 

@@ -106,6 +106,7 @@ fn written(prompt: &Prompt) -> u64 {
         service_tier: _,
         reasoning: _,
         additional_model_request_fields: _,
+        additional_model_response_field_paths: _,
     } = prompt;
     let said = system.iter().chain(messages.iter().map(|message| &message.content)).map(content);
     let tools = tools.iter().map(tool);
@@ -163,8 +164,9 @@ fn tool(tool: &Tool) -> u64 {
 }
 
 fn output_format(format: &OutputFormat) -> u64 {
-    let OutputFormat::JsonSchema(JsonSchema { name, schema }) = format;
-    sum([bytes(name), json(schema), TOKENS_A_TOOL])
+    let OutputFormat::JsonSchema(JsonSchema { name, schema, description }) = format;
+    let description = description.as_deref().map_or(0, quoted);
+    sum([bytes(name), description, json(schema), TOKENS_A_TOOL])
 }
 
 fn sum(tokens: impl IntoIterator<Item = u64>) -> u64 {

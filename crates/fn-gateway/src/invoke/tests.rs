@@ -70,8 +70,13 @@ fn events_are_chunks_and_the_last_one_has_the_figures_of_the_call() {
     let start = chunks(&form.event(&event("messageStart", json!({"role": "assistant"}))));
     assert_eq!(start[0]["message"]["id"], "msg_r");
     assert!(form.event(&event("messageStop", json!({"stopReason": "end_turn"}))).is_empty());
-    assert!(form.event(&event("metadata", json!({"usage": usage}))).is_empty());
-    let last = chunks(&form.end());
+    assert!(form.event(&event("metadata", json!({"usage": {"inputTokens": 0}}))).is_empty());
+    let error = ErrorBody::new(ErrorCode::ModelError, "No usage.");
+    let mut answer = FinalAnswer::refused(Tags::default(), None, error, Vec::new());
+    let broken = form.end(&answer);
+    assert!(String::from_utf8_lossy(&broken).contains(converse::BROKEN));
+    answer.usage = Some(serde_json::from_value(usage).unwrap());
+    let last = chunks(&form.end(&answer));
     assert_eq!(last[0]["usage"]["output_tokens"], 2);
     let metrics = &last[1][METRICS];
     assert_eq!(last[1]["type"], "message_stop");

@@ -20,7 +20,6 @@ pub struct Messages {
     /// Converse's index of the block that has begun and not ended.
     open: Option<u64>,
     stop_reason: Option<StopReason>,
-    usage: Option<Usage>,
 }
 
 impl Messages {
@@ -122,21 +121,12 @@ impl Native for Messages {
                 let reason = fields.get("stopReason").cloned();
                 self.stop_reason = reason.and_then(|reason| serde_json::from_value(reason).ok());
             }
-            "metadata" => {
-                let usage = fields.get("usage").cloned();
-                self.usage = usage.and_then(|usage| serde_json::from_value(usage).ok());
-            }
             _ => {}
         }
         parts
     }
 
-    fn end(&mut self) -> Vec<Value> {
-        let Some(total) = self.usage.as_ref() else {
-            // The same error as for a whole answer without its usage.
-            let message = "The model did not say how many tokens it used. [sentry: ModelError]";
-            return vec![json!({"type": "error", "error": {"type": "api_error", "message": message}})];
-        };
+    fn end(&mut self, total: &Usage) -> Vec<Value> {
         let stop = self.stop_reason.as_ref();
         let delta = json!({"stop_reason": stop.map(stop_reason), "stop_sequence": self.stop_sequence(stop)});
         vec![json!({"type": "message_delta", "delta": delta, "usage": usage(total)}), json!({"type": "message_stop"})]

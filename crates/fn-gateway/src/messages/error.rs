@@ -3,15 +3,14 @@
 use axum::http::HeaderValue;
 use axum::response::Response;
 use sentry_contract::ErrorCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::errors::{ApiError, Reason};
 
 /// The response with an error. Anthropic's clients repeat a request if and only if `x-should-retry` is `true`.
 pub fn error(error: &ApiError) -> Response {
-    let (kind, status) = kind(error.reason);
-    let mut response =
-        error.respond(status, json!({"type": "error", "error": {"type": kind, "message": error.message}}));
+    let (_, status) = kind(error.reason);
+    let mut response = error.respond(status, body(error.reason, &error.message));
     let again = if matches!(status, 429 | 529) { "true" } else { "false" };
     response.headers_mut().insert("x-should-retry", HeaderValue::from_static(again));
     if let Some(id) = response.headers().get("x-sentry-request-id").cloned() {
@@ -20,9 +19,15 @@ pub fn error(error: &ApiError) -> Response {
     response
 }
 
+/// The body of an error, and the last event of a stream that has one.
+pub fn body(reason: Reason, message: &str) -> Value {
+    let (kind, _) = kind(reason);
+    json!({"type": "error", "error": {"type": kind, "message": message}})
+}
+
 /// Anthropic's type and status for a reason. Source of the pairs: Claude Docs, "Errors". A budget that is used up is a
 /// `billing_error`, because no client repeats a 402.
-pub fn kind(reason: Reason) -> (&'static str, u16) {
+fn kind(reason: Reason) -> (&'static str, u16) {
     match reason {
         Reason::NoKey => ("authentication_error", 401),
         Reason::KeysUnavailable => ("overloaded_error", 529),

@@ -48,7 +48,8 @@ pub fn read(mut fields: Fields<'_>, version: Version) -> Result<Read, ApiError> 
     let stop: Option<Vec<String>> =
         prompt.parameters.get("stop_sequences").and_then(|stop| serde_json::from_str(stop.get()).ok());
     let only_stop = stop.filter(|stop| stop.len() == 1).and_then(|mut stop| stop.pop());
-    prompt.system = fields.take("system").map(|system| content("system", system)).transpose()?;
+    let system = fields.take("system").filter(|system| system.get() != "\"\"");
+    prompt.system = system.map(|system| content("system", system)).transpose()?;
     prompt.messages = Some(messages(&mut fields)?);
     prompt.tools = fields.list("tools")?.map(tools).transpose()?;
     prompt.tool_choice = fields.object("tool_choice")?.map(tool_choice).transpose()?;

@@ -3,6 +3,7 @@ use sentry_contract::answer::{AnswerModel, FinalAnswer};
 use sentry_contract::{ErrorBody, ErrorCode, Outcome};
 
 use super::*;
+use serde_json::json;
 
 fn read_body(body: &str, version: Version) -> Result<Read, ApiError> {
     read(Fields::of_body(body.as_bytes()).unwrap(), version)
@@ -261,7 +262,7 @@ fn each_reason_of_an_end_is_one_of_anthropic() {
 }
 
 /// The server-sent events for events of Converse.
-fn served(events: Value) -> String {
+fn served(events: Value, ended: &FinalAnswer) -> String {
     let mut form = Served(Messages::default());
     form.begin("01XFDUDYJgAACzvnptvVoYEL", "us.anthropic.claude-haiku-4-5-20251001-v1:0");
     let names =
@@ -272,7 +273,7 @@ fn served(events: Value) -> String {
         let name = names.into_iter().find(|known| known == name).unwrap();
         bytes.extend(form.event(&Event { name, fields: fields.clone() }));
     }
-    bytes.extend(form.end());
+    bytes.extend(form.end(ended));
     String::from_utf8(bytes).unwrap()
 }
 
@@ -296,14 +297,16 @@ fn events_have_a_start_for_each_block_and_the_usage_at_the_end() {
         stop(4),
         {"messageStop": {"stopReason": "tool_use"}},
         {"metadata": {"usage": {"inputTokens": 472, "outputTokens": 89, "totalTokens": 561}, "metrics": {"latencyMs": 5}}}]);
-    insta::assert_snapshot!("events", served(events));
+    insta::assert_snapshot!("events", served(events, &answer(json!("Hi"), "tool_use")));
 }
 
 #[test]
 fn a_stream_without_a_usage_ends_with_an_error() {
-    let ended = served(json!([{"messageStart": {"role": "assistant"}}, {"messageStop": {"stopReason": "end_turn"}}]));
+    let events = json!([{"messageStart": {"role": "assistant"}}, {"messageStop": {"stopReason": "end_turn"}}]);
+    let error = ErrorBody::new(ErrorCode::ModelError, "No usage.");
+    let ended = served(events, &FinalAnswer::refused(Tags::default(), None, error, Vec::new()));
     let last = ended.trim_end().rsplit("\n\n").next().unwrap();
-    assert!(last.starts_with("event: error\n") && last.contains("api_error"), "{last}");
+    assert!(last.starts_with("event: error\n") && last.contains("api_error") && last.contains("ModelError"), "{last}");
 }
 
 #[test]

@@ -8,17 +8,18 @@ use aws_sdk_bedrockruntime::config::{Builder, StalledStreamProtectionConfig};
 use aws_sdk_bedrockruntime::primitives::event_stream::EventReceiver;
 use aws_sdk_bedrockruntime::types::error::ConverseStreamOutputError;
 use aws_sdk_bedrockruntime::types::{
-    ContentBlockDelta, ContentBlockStart, ConverseStreamMetadataEvent, ConverseStreamOutput,
+    ContentBlockDelta, ContentBlockStart, ConverseStreamMetadataEvent, ConverseStreamOutput, MessageStopEvent,
     ReasoningContentBlockDelta, TokenUsage,
 };
 use aws_smithy_types::base64;
 use sentry_contract::ErrorCode;
+use sentry_contract::answer::ModelFields;
 use sentry_contract::states::InvokeModelInput;
 use sentry_domain::Charges;
 use serde_json::{Value, json};
 
-use super::converse::{AnswerMessage, AnswerTier, ConverseAnswer, ConverseOutput, normalize};
-use super::sdk::{body, cache_detail};
+use super::converse::{AnswerMessage, AnswerTier, ConverseAnswer, ConverseOutput, normalize, own_fields};
+use super::sdk::{body, cache_detail, json as json_of};
 use super::{ModelFailure, Reply, prepare};
 
 /// The events of an answer.
@@ -142,7 +143,7 @@ fn event(output: ConverseStreamOutput) -> Option<Event> {
         ConverseStreamOutput::ContentBlockStop(stop) => {
             ("contentBlockStop", json!({"contentBlockIndex": stop.content_block_index}))
         }
-        ConverseStreamOutput::MessageStop(stop) => (MESSAGE_STOP, json!({"stopReason": stop.stop_reason.as_str()})),
+        ConverseStreamOutput::MessageStop(stop) => (MESSAGE_STOP, stop_fields(stop)),
         ConverseStreamOutput::Metadata(metadata) => (METADATA, metadata_fields(metadata)),
         _ => return None,
     };
@@ -161,6 +162,15 @@ fn delta(delta: ContentBlockDelta) -> Option<Value> {
         }}),
         _ => return None,
     })
+}
+
+fn stop_fields(stop: MessageStopEvent) -> Value {
+    let mut fields = json!({"stopReason": stop.stop_reason.as_str()});
+    let own = stop.additional_model_response_fields.and_then(|own| own_fields(ModelFields(json_of(own))));
+    if let (Some(ModelFields(own)), Some(all)) = (own, fields.as_object_mut()) {
+        all.insert("additionalModelResponseFields".to_owned(), own);
+    }
+    fields
 }
 
 fn metadata_fields(metadata: ConverseStreamMetadataEvent) -> Value {
@@ -190,7 +200,7 @@ fn usage(usage: TokenUsage) -> Value {
 #[cfg(test)]
 mod tests {
     use aws_sdk_bedrockruntime::types::{
-        ContentBlockDeltaEvent, ContentBlockStartEvent, MessageStopEvent, StopReason, ToolUseBlockStart,
+        ContentBlockDeltaEvent, ContentBlockStartEvent, StopReason, ToolUseBlockStart,
     };
     use sentry_domain::TokenUsage as Tokens;
 
