@@ -268,8 +268,8 @@ class Campaign:
         print(f"calls of the model: {calls}, throttled {refused} ({refused / calls:.1%})")
         again = sum(int(item.get("interrupted", 0)) for item in items.values())
         print(
-            f"functions that were killed with a request: {self.queue.died()}; {again} of the requests were sent to the rate "
-            "limiter again, and the others had their answer from the workflow"
+            f"functions that were killed with a request: {self.queue.died()}; {again} of these requests had begun, and had no answer "
+            "when their message came again"
         )
         print(f"settled tokens by hour: {settled}, limit {self.affordable * TOKENS} an hour")
         answers = range(0, self.number, ANSWERED_WHEN_EXCEEDED)
