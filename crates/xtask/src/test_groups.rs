@@ -43,7 +43,7 @@ pub const ALONE: [&str; 2] = ["tests/test_hard_budget.py", "tests/test_crash_cam
 /// Tests that run beside the others, each group on a local AWS of its own, whose functions it may change. Most of their
 /// time they wait: for timeouts, retries, and holds that expire. The groups take about as long as the tests that are in
 /// no group.
-pub const ASIDE: [Aside; 9] = [
+pub const ASIDE: [Aside; 10] = [
     Aside {
         label: "Alerts and ungoverned usage, beside the others (pytest)",
         files: &["tests/test_alerts.py", "tests/test_ungoverned.py"],
@@ -65,15 +65,22 @@ pub const ASIDE: [Aside; 9] = [
     Aside {
         label: "The gateway, beside the others (pytest)",
         files: &[
-            "tests/test_clients.py",
             "tests/test_gateway.py",
-            "tests/test_gateway_callers.py",
             "tests/test_gateway_campaign.py",
             "tests/test_gateway_fuzz.py",
-            "tests/test_gateway_invoke.py",
             "tests/test_gateway_keys.py",
-            "tests/test_gateway_openai.py",
             "tests/test_gateway_stream.py",
+        ],
+        native: false,
+        parameters: &[GATEWAY, QUEUE[0], QUEUE[1]],
+    },
+    Aside {
+        label: "Clients and callers of the gateway, beside the others (pytest)",
+        files: &[
+            "tests/test_clients.py",
+            "tests/test_gateway_callers.py",
+            "tests/test_gateway_invoke.py",
+            "tests/test_gateway_openai.py",
             "tests/test_team_entry.py",
         ],
         native: false,
