@@ -48,9 +48,12 @@ def gateway(request, sentry, url, issuer):
         "SENTRY_GATEWAY_LISTEN": address,
     }
     program = Path(request.config.getoption("--sentry-command")).parent / "fn-gateway"
-    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": sentry.region}
+    local = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": sentry.region}
+    local["AWS_ENDPOINT_URL"] = sentry.endpoint
+    for service in ("BEDROCK_RUNTIME", "BEDROCK", "RESOURCE_GROUPS_TAGGING_API"):
+        local[f"AWS_ENDPOINT_URL_{service}"] = sentry.bedrock_endpoint
     with (Path(request.config.getoption("--log-dir")) / "gateway-tokens.log").open("ab") as log:
-        server = subprocess.Popen([program], env={**os.environ, **keys, **variables, **tokens}, stdout=log, stderr=log)
+        server = subprocess.Popen([program], env={**os.environ, **local, **variables, **tokens}, stdout=log, stderr=log)
     try:
         await_health(f"http://{address}/healthz", server)
         yield f"http://{address}"
@@ -257,7 +260,7 @@ def test_the_documented_hook_signs_for_lambda(sentry, iam_function):
     sent = []
 
     def sign_for_lambda(request, **_):
-        request.context["signing"]["signing_name"] = "lambda"
+        request.context.setdefault("signing", {})["signing_name"] = "lambda"
 
     bedrock.meta.events.register("before-sign.bedrock-runtime.*", sign_for_lambda)
     bedrock.meta.events.register("before-send.bedrock-runtime.*", lambda request, **_: sent.append(request))
