@@ -77,10 +77,19 @@ pub async fn show(
 }
 
 /// `POST /v1/budget`: the page, for the key of the form.
-pub async fn entered(State(gateway): State<Arc<Gateway>>, entered: Result<Form<Entered>, FormRejection>) -> Response {
+pub async fn entered(
+    State(gateway): State<Arc<Gateway>>,
+    mut head: Parts,
+    entered: Result<Form<Entered>, FormRejection>,
+) -> Response {
     let Ok(Form(Entered { key, model })) = entered else {
         return page::entry(StatusCode::BAD_REQUEST, Some("The form could not be read."));
     };
+    // The key is sent on as a program would send it. A text that no header can have is no key.
+    head.headers.remove(header::AUTHORIZATION);
+    if let Ok(bearer) = HeaderValue::from_str(&format!("Bearer {}", key.trim())) {
+        head.headers.insert(header::AUTHORIZATION, bearer);
+    }
     let model = Some(model.trim().to_owned()).filter(|model| !model.is_empty());
     let found = async {
         let caller = identify(&gateway.callers, &head, Utc::now()).await?;
