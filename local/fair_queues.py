@@ -26,7 +26,7 @@ class Times:
     """The recent consumer time of each tenant of a queue, in seconds."""
 
     def __init__(self) -> None:
-        self._spent: Counter[str] = Counter()
+        self._spent: dict[str, float] = {}
         self._at = time.monotonic()
 
     def pass_to_now(self, in_flight: Counter[str]) -> None:
@@ -34,14 +34,13 @@ class Times:
         now = time.monotonic()
         passed, self._at = now - self._at, now
         remaining = 0.5 ** (passed / HALF_LIFE_SECONDS)
-        spent = {tenant: seconds * remaining for tenant, seconds in self._spent.items() if seconds > 0.001}
-        self._spent = Counter(spent)
+        self._spent = {tenant: seconds * remaining for tenant, seconds in self._spent.items() if seconds > 0.001}
         for tenant, number in in_flight.items():
-            self._spent[tenant] += number * passed
+            self._spent[tenant] = self._spent.get(tenant, 0.0) + number * passed
 
     def share(self, tenant: str) -> float:
         """The tenant's part of all consumers' time."""
-        return self._spent[tenant] / (sum(self._spent.values()) or 1)
+        return self._spent.get(tenant, 0.0) / (sum(self._spent.values()) or 1)
 
 
 def in_fair_order(visible: list[Message], in_flight: Counter[str], times: Times) -> list[Message]:

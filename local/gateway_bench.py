@@ -21,7 +21,10 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 import gateway
-from bench import percentile
+import sam_template as templates
+import stub_aws
+from articles_bench import processor_ms
+from bench import environment_of, percentile
 from counting_proxy import CountingProxy
 from deploy import client, outputs, say
 from gateway_clients import SIGNATURE, Door, RequestFailed, Streams
@@ -92,7 +98,11 @@ class Bench:
 
     def doors(self) -> list[Door]:
         """The three ways."""
-        return [self.direct(converse()), self.through_gateway(self.options.gateway, converse()), self.through_workflow()]
+        return [
+            self.direct(converse()),
+            self.through_gateway(self.options.gateway, converse()),
+            self.through_workflow(),
+        ]
 
 
 def aws(service: str, target: str) -> dict[str, str]:
@@ -127,23 +137,48 @@ def in_turns(doors: list[Door], requests: int) -> Times:
     return took
 
 
-def at_once(doors: list[Door], requests: int) -> tuple[Times, dict[str, float]]:
-    """Sends requests from sixteen clients by each way in turn. Returns milliseconds and requests a second by way."""
+def at_once(doors: list[Door], options: argparse.Namespace) -> tuple[Times, dict[str, Load]]:
+    """Sends requests from sixteen clients by each way in turn. Returns milliseconds by way, and the load of each way."""
     took: Times = {door.name: [] for door in doors}
-    seconds: Counter[str] = Counter()
-    each_round = max(CLIENTS, requests // ROUNDS)
+    loads = {door.name: Load() for door in doors}
+    each_round = max(CLIENTS, options.requests // ROUNDS)
     with ThreadPoolExecutor(CLIENTS) as pool:
         for number in range(ROUNDS + 1):
             for door in doors:
-                # Earlier requests cause no more work. The queue's function in particular runs later.
-                time.sleep(SETTLING_SECONDS)
+                before = processor_times(options)
                 begun = time.perf_counter()
                 times = list(pool.map(lambda _, door=door: door.ask(), range(each_round)))  # type: ignore[misc]
+                seconds = time.perf_counter() - begun
+                # The queue's function runs later. Its work belongs to these requests.
+                time.sleep(SETTLING_SECONDS)
                 # The first round is not counted, because it starts the execution environments of the functions.
                 if number > 0:
-                    seconds[door.name] += time.perf_counter() - begun
+                    loads[door.name].add(each_round, seconds, before, processor_times(options))
                     took[door.name] += times
-    return took, {name: len(times) / seconds[name] for name, times in took.items()}
+    return took, loads
+
+
+@dataclass
+class Load:
+    """The requests of a way, the seconds that they took, and the milliseconds of processor time in each process."""
+
+    requests: int = 0
+    seconds: float = 0.0
+    processor_ms: Counter[str] = field(default_factory=Counter)
+
+    def add(self, requests: int, seconds: float, before: dict[str, float], after: dict[str, float]) -> None:
+        """Adds a round."""
+        self.requests += requests
+        self.seconds += seconds
+        for name, later in after.items():
+            self.processor_ms[name] += later - before[name]  # type: ignore[assignment]
+
+
+def processor_times(options: argparse.Namespace) -> dict[str, float]:
+    """The processor time of the engine, its functions, and the gateway so far, in milliseconds."""
+    engine, functions = processor_ms(options.engine_pid)
+    gateway_ms, _ = processor_ms(options.gateway_pid)
+    return {"engine": engine, "functions": functions, "gateway": gateway_ms}
 
 
 def overheads(times: Times) -> dict[str, tuple[float, float]]:
@@ -156,18 +191,26 @@ def overheads(times: Times) -> dict[str, tuple[float, float]]:
     }
 
 
-def overhead_rows(title: str, times: Times, rates: dict[str, float] | None = None) -> None:
+def overhead_rows(title: str, times: Times) -> None:
     """The table of the three ways."""
-    print(f"\n### {title}\n\n| way | median | 95th percentile | overhead, median | overhead, 95th | requests a second |")
-    print("|---|---:|---:|---:|---:|---:|")
+    print(f"\n### {title}\n\n| way | median | 95th percentile | overhead, median | overhead, 95th |")
+    print("|---|---:|---:|---:|---:|")
     over = overheads(times)
     for name, each in times.items():
-        figures = [f"{value:.1f} ms" for value in (statistics.median(each), percentile(each, 0.95))]
-        figures += [f"{value:.1f} ms" for value in over[name]] if name in over else ["", ""]
-        rate = rates[name] if rates else 1000 / statistics.mean(each)
-        print(f"| {name} | {' | '.join(figures)} | {rate:.1f} |")
+        figures = [statistics.median(each), percentile(each, 0.95), *over.get(name, ())]
+        print(f"| {name} | {' | '.join(f'{value:.1f} ms' for value in figures)} |")
     ratios = [mine / theirs for mine, theirs in zip(over["gateway"], over["workflow"], strict=True)]
-    print(f"\nThe gateway's overhead is {ratios[0]:.2f} of the workflow's at the median, {ratios[1]:.2f} at the 95th percentile")
+    print(
+        f"\nThe gateway's overhead / the workflow's: {ratios[0]:.2f} (median), {ratios[1]:.2f} (95th); target {SHARE:.2f}"
+    )
+
+
+def load_rows(loads: dict[str, Load]) -> None:
+    """The table of throughput and processor time."""
+    print("\n| way | requests a second | engine, processor ms | functions | gateway |\n|---|---:|---:|---:|---:|")
+    for name, load in loads.items():
+        each = [load.processor_ms[process] / load.requests for process in ("engine", "functions", "gateway")]
+        print(f"| {name} | {load.requests / load.seconds:.1f} | {' | '.join(f'{value:.1f}' for value in each)} |")
 
 
 def measure_overhead(bench: Bench) -> None:
@@ -177,36 +220,64 @@ def measure_overhead(bench: Bench) -> None:
     times = in_turns(doors, requests)
     overhead_rows(f"One client, {requests} requests in turns", times)
     median, high = overheads(times)["gateway"]
-    print(f"(targets: {SHARE:.2f} of the workflow's, {MEDIAN_MS:.0f} ms median, {P95_MS:.0f} ms 95th): {median:.1f}, {high:.1f}")
-    overhead_rows(f"{CLIENTS} clients, {requests} requests in {ROUNDS} rounds", *at_once(doors, requests))
+    print(f"Targets of the gateway: {MEDIAN_MS:.0f} and {P95_MS:.0f} ms. Measured: {median:.1f} and {high:.1f} ms")
+    times, loads = at_once(doors, bench.options)
+    overhead_rows(f"{CLIENTS} clients, {requests} requests in {ROUNDS} rounds", times)
+    load_rows(loads)
+
+
+def measure_own(bench: Bench) -> None:
+    """The gateway's own time: AWS is a stub that answers at once, as in the measurement of the functions."""
+    stub = stub_aws.start()
+    template = templates.load(bench.options.template)
+    body = template["Resources"][gateway.FUNCTION]
+    with started(bench, environment_of(body, template, stub)) as (url, pid):
+        door = bench.through_gateway(url, converse())
+        for _ in range(WARM_UP):
+            door.ask()
+        before, _ = processor_ms(pid)
+        times = [door.ask() for _ in range(bench.options.requests)]
+        used = (processor_ms(pid)[0] - before) / len(times)
+    alone = door_times(Door("stub", stub, f"/model/{MODEL}/converse", {}, converse()))
+    print(
+        "\n### The gateway alone, with a stub of AWS that answers at once\n\n| figure | median | 95th percentile |\n|---|---:|---:|"
+    )
+    for name, each in [("a request through the gateway", times), ("a call of the stub", alone)]:
+        print(f"| {name} | {statistics.median(each):.2f} ms | {percentile(each, 0.95):.2f} ms |")
+    print(f"\nProcessor time of the gateway: {used:.2f} ms a request")
+
+
+@contextmanager
+def started(bench: Bench, environment: dict[str, str]) -> Iterator[tuple[str, int]]:
+    """Runs another gateway with these variables. Yields its URL and its process id."""
+    port = free_port()
+    program = str(bench.options.binaries / "fn-gateway")
+    listen = {"SENTRY_GATEWAY_LISTEN": f"127.0.0.1:{port}"}
+    with subprocess.Popen([program], env={**os.environ, **environment, **listen}, stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_for(port)
+            yield f"http://127.0.0.1:{port}", process.pid
+        finally:
+            process.terminate()
 
 
 def measure_calls(bench: Bench) -> None:
     """The calls of one request to AWS, and the time of each kind of call at the local AWS."""
     proxy = CountingProxy("gateway", bench.options.endpoint)
-    with subprocess.Popen(
-        [str(bench.options.binaries / "fn-gateway")],
-        env={
-            **os.environ,
-            **gateway.settings(bench.options.stack_name, bench.options.endpoint),
-            "AWS_ENDPOINT_URL": proxy.url,
-            "SENTRY_GATEWAY_LISTEN": "127.0.0.1:" + (port := str(free_port())),
-        },
-    ) as process:
-        try:
-            door = bench.through_gateway(f"http://127.0.0.1:{port}", converse())
-            wait_for(int(port))
-            for _ in range(WARM_UP):
-                door.ask()
-            proxy.calls.clear()
-            for _ in range(COUNTED):
-                door.ask()
-            counts = Counter(call.operation for call in proxy.calls)
-        finally:
-            process.terminate()
+    settings = gateway.settings(bench.options.stack_name, bench.options.endpoint)
+    with started(bench, {**settings, "AWS_ENDPOINT_URL": proxy.url}) as (url, _):
+        door = bench.through_gateway(url, converse())
+        for _ in range(WARM_UP):
+            door.ask()
+        proxy.calls.clear()
+        for _ in range(COUNTED):
+            door.ask()
+        counts = Counter(call.operation for call in proxy.calls)
     proxy.stop()
     alone = {name: door_times(door) for name, door in engine_doors(bench).items()}
-    print(f"\n### The share of the local AWS\n\n| call | in a request | alone, median | 95th percentile |\n|---|---:|---:|---:|")
+    print(
+        "\n### The share of the local AWS\n\n| call | in a request | alone, median | 95th percentile |\n|---|---:|---:|---:|"
+    )
     total = 0.0
     for operation, count in sorted(counts.items()):
         times = alone.get(operation)
@@ -218,7 +289,7 @@ def measure_calls(bench: Bench) -> None:
 
 def engine_doors(bench: Bench) -> dict[str, Door]:
     """Calls of the local AWS like those of the gateway, by operation."""
-    table = "gateway-bench"
+    table = f"gateway-bench-{secrets.token_hex(4)}"
     key = {
         "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
         "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
@@ -238,7 +309,9 @@ def engine_doors(bench: Bench) -> dict[str, Door]:
         "BatchGetItem": {"RequestItems": {table: {"Keys": [{"id": {"S": name}} for name in "abcd"]}}},
         "PutItem": {"TableName": table, "Item": item},
         "UpdateItem": change,
-        "TransactWriteItems": {"TransactItems": [{"Update": change}, {"Put": {"TableName": table, "Item": {"id": {"S": "b"}}}}]},
+        "TransactWriteItems": {
+            "TransactItems": [{"Update": change}, {"Put": {"TableName": table, "Item": {"id": {"S": "b"}}}}]
+        },
         "SendMessage": {"QueueUrl": queue, "MessageBody": "x" * 2000},
     }
     targets = {"SendMessage": ("sqs", "AmazonSQS")}
@@ -277,7 +350,10 @@ def wait_for(port: int) -> None:
 def measure_first_byte(bench: Bench) -> None:
     """The time to the first byte of a stream, beside that of the same stream from the simulator."""
     body = converse(latency_ms=STREAM_MODEL_MS, output_tokens=8)
-    doors = [bench.direct(body, "converse-stream"), bench.through_gateway(bench.options.gateway, body, "converse-stream")]
+    doors = [
+        bench.direct(body, "converse-stream"),
+        bench.through_gateway(bench.options.gateway, body, "converse-stream"),
+    ]
     times: Times = {door.name: [] for door in doors}
     for number in range(WARM_UP + bench.options.requests):
         for door in doors:
@@ -285,8 +361,14 @@ def measure_first_byte(bench: Bench) -> None:
             if number >= WARM_UP:
                 times[door.name].append(took)
     later = [mine - theirs for mine, theirs in zip(times["gateway"], times["direct"], strict=True)]
-    print(f"\n### First byte of a stream, {len(later)} pairs, a model of {STREAM_MODEL_MS} ms\n\n| | median | 95th percentile |\n|---|---:|---:|")
-    for name, each in [("from the simulator", times["direct"]), ("through the gateway", times["gateway"]), ("later", later)]:
+    print(
+        f"\n### First byte of a stream, {len(later)} pairs, a model of {STREAM_MODEL_MS} ms\n\n| | median | 95th percentile |\n|---|---:|---:|"
+    )
+    for name, each in [
+        ("from the simulator", times["direct"]),
+        ("through the gateway", times["gateway"]),
+        ("later", later),
+    ]:
         print(f"| {name} | {statistics.median(each):.1f} ms | {percentile(each, 0.95):.1f} ms |")
     print(f"\nLater includes the decision before the call (target: at most {FIRST_BYTE_MS:.0f} ms)")
 
@@ -321,11 +403,15 @@ def measure_many(bench: Bench) -> None:
     peak = max(memory for _, memory in seen)
     first = [stream.first_ms for stream in streams.streams if stream.first_ms is not None]
     print(f"\n### {count} streams in one process, {OPENED_A_SECOND:.0f} opened a second\n\n| figure | |\n|---|---:|")
-    print(f"| open at the same time, most | {most} |\n| ended with their last event | {sum(s.ended is not None for s in streams.streams)} |")
+    print(
+        f"| open at the same time, most | {most} |\n| ended with their last event | {sum(s.ended is not None for s in streams.streams)} |"
+    )
     print(f"| memory before | {before / 1000:.1f} MB |\n| memory, most | {peak / 1000:.1f} MB |")
     print(f"| memory a stream | {(peak - before) / max(most, 1):.1f} kB |")
     for name, part in [("first", first[: count // 10]), ("all", first), ("last", first[-count // 10 :])]:
-        print(f"| first byte, {name} {len(part)}: median, 95th | {statistics.median(part):.1f}, {percentile(part, 0.95):.1f} ms |")
+        print(
+            f"| first byte, {name} {len(part)}: median, 95th | {statistics.median(part):.1f}, {percentile(part, 0.95):.1f} ms |"
+        )
     print(f"| memory after they ended | {resident_kb(pid) / 1000:.1f} MB |")
 
 
@@ -338,7 +424,9 @@ def measure_keys(bench: Bench) -> None:
         status, body, took = status_and_time(bench.options.gateway, key)
         answers[status, body] += 1
         times[kind].append(took)
-    print(f"\n### {len(keys)} keys that are not valid, in turns\n\n| kind | keys | median | 95th percentile |\n|---|---:|---:|---:|")
+    print(
+        f"\n### {len(keys)} keys that are not valid, in turns\n\n| kind | keys | median | 95th percentile |\n|---|---:|---:|---:|"
+    )
     for kind, each in times.items():
         print(f"| {kind} | {len(each)} | {statistics.median(each):.2f} ms | {percentile(each, 0.95):.2f} ms |")
     print(f"\n{len(answers)} different answers: {sorted(status for status, _ in answers)}")
@@ -346,6 +434,7 @@ def measure_keys(bench: Bench) -> None:
 
 PARTS = {
     "overhead": measure_overhead,
+    "own": measure_own,
     "calls": measure_calls,
     "first-byte": measure_first_byte,
     "keys": measure_keys,
@@ -361,6 +450,8 @@ def main() -> int:
     parser.add_argument("--bedrock-endpoint", required=True)
     parser.add_argument("--gateway", required=True, help="URL of the gateway, which runs as a server")
     parser.add_argument("--gateway-pid", required=True, type=int)
+    parser.add_argument("--engine-pid", required=True, type=int)
+    parser.add_argument("--template", required=True, type=Path)
     parser.add_argument("--binaries", required=True, type=Path)
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--streams", type=int, default=1000)

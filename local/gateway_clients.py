@@ -64,7 +64,9 @@ class Door:
 
     def _is_denied(self, body: bytes) -> bool:
         # An execution ends with 200 whatever its answer is.
-        return self.name == "workflow" and json.loads(json.loads(body).get("output", "{}")).get("outcome") != "Succeeded"
+        return (
+            self.name == "workflow" and json.loads(json.loads(body).get("output", "{}")).get("outcome") != "Succeeded"
+        )
 
 
 @dataclass

@@ -7,7 +7,6 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,19 +36,17 @@ def bad_keys(add: Callable[..., str], count: int) -> list[tuple[str, str]]:
     return [(kind, makers[kind](number)) for number in range(count // len(KINDS)) for kind in KINDS]
 
 
-@cache
-def connection(url: str) -> http.client.HTTPConnection:
-    """The kept connection to a gateway."""
-    address = urlsplit(url)
-    return http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
-
-
 def status_and_time(url: str, key: str) -> tuple[int, bytes, float]:
     """The status and the body of the answer to a key, and its time in milliseconds."""
     headers: dict[str, Any] = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    address = urlsplit(url)
+    # A server that has not read the body of a refused request may close the connection.
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+    connection.connect()
     begun = time.perf_counter()
-    kept = connection(url)
-    kept.request("POST", "/model/nova-lite/converse", BODY, headers)
-    answer = kept.getresponse()
+    connection.request("POST", "/model/nova-lite/converse", BODY, headers)
+    answer = connection.getresponse()
     body = answer.read()
-    return answer.status, body, (time.perf_counter() - begun) * 1000
+    took = (time.perf_counter() - begun) * 1000
+    connection.close()
+    return answer.status, body, took

@@ -14,6 +14,7 @@ import argparse
 import json
 import random
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -23,6 +24,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from bench import percentile
@@ -40,9 +42,10 @@ FAULTS = 4
 ANSWERED_WHEN_EXCEEDED = 5
 # A message whose function dies comes again after this time.
 REDELIVERY_SECONDS = 15
-# The engine keeps functions that are idle. So this many are killed for one that has a request.
-IDLE_FACTOR = 4
-PATIENCE_SECONDS = 1_500
+PATIENCE_SECONDS = 3_600
+POLL_SECONDS = 8
+# The engine's line in its log about a function that ended without an answer.
+DIED = "failed processing SQS batch"
 # The most that a wait is longer than the answer says: the worker spreads them over a minute.
 JITTER_SECONDS = 61
 SMALL, ROUNDS, MODEL_MS = 10, 3, 300
@@ -67,6 +70,8 @@ class Queue:
     names: dict[str, str]
     function: str
     clock: MovableClock
+    log: Path
+    sentry: list[str]
     sqs: Any = field(init=False)
     dynamodb: Any = field(init=False)
 
@@ -134,6 +139,10 @@ class Queue:
         """Kills a function of the queue."""
         return kill_one(self.function, self.engine, chance)
 
+    def died(self) -> int:
+        """The number of functions that ended while they had a request, as the engine's log says."""
+        return self.log.read_text(encoding="utf-8", errors="replace").count(DIED)
+
     def dead_letters(self) -> int:
         """The number of messages that were given up."""
         url = self.names["RequestDeadLetterQueueUrl"]
@@ -185,8 +194,7 @@ class Campaign:
         self.queue, self.number, self.affordable, self.kills = queue, messages, affordable, kills
         self.application, self.model = "queue-campaign", "us.anthropic.claude-haiku-4-5-20251001-v1:0"
         self.scope = f"application#{self.application}"
-        # Functions that were killed, and requests that a killed function had.
-        self.killed, self.interrupted = 0, 0
+        self.killed = 0
         self._loaded = threading.Event()
 
     def run(self) -> None:
@@ -212,12 +220,13 @@ class Campaign:
         first, items = time.monotonic() - begun, self.queue.items(self.application)
         before = Counter(self._end(item) for item in items.values())
         print(f"the first hour took {first:.0f} s of the machine's time: {dict(before)}", flush=True)
+        asked = Waiting(self.queue)
         self.queue.clock.move_to(
             (opened + timedelta(hours=1)).replace(minute=0, second=0, microsecond=0) + timedelta(seconds=JITTER_SECONDS)
         )
         self._wait(lambda items: ended(items.values()) == self.number, "after the reset")
         print(f"all answers were there after {time.monotonic() - begun:.0f} s", flush=True)
-        self._check(before)
+        self._check(before, asked.ends())
 
     def _message(self, number: int) -> Item:
         wait = number % ANSWERED_WHEN_EXCEEDED != 0
@@ -233,32 +242,35 @@ class Campaign:
         return str(item.get("code", "Succeeded")) if item["state"] == "done" else f"waits for {item.get('code')}"
 
     def _kill(self) -> None:
-        """Kills a function each time that a part of the budget was used, until enough of them had a request."""
+        """Kills a function each time that a part of the budget was used. Kills another one for each that had no request."""
         chance = random.Random(24)
-        while self.interrupted < self.kills and not self._loaded.wait(0.2):
-            due = self.queue.calls(self.model) * self.kills * IDLE_FACTOR // self.affordable
+        while self.killed < self.kills and not self._loaded.wait(0.2):
+            due = self.queue.calls(self.model) * self.kills * 10 // (self.affordable * 9)
             if self.killed < due and self.queue.kill(chance):
-                self.killed += 1
+                self.killed = self.queue.died()
 
     def _wait(self, done: Any, when: str) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             items = self.queue.items(self.application)
-            self.interrupted = sum(int(item.get("interrupted", 0)) for item in items.values())
             if len(items) == self.number and done(items):
                 return
             if time.monotonic() > deadline:
                 raise CampaignFailed(f"{when}: {len(items)} requests, {Counter(map(self._end, items.values()))}")
-            time.sleep(2)
+            time.sleep(POLL_SECONDS)
 
-    def _check(self, before: Counter[str]) -> None:
+    def _check(self, before: Counter[str], served: bool) -> None:
         items, settled = self.queue.items(self.application), self.queue.settled(self.scope)
         codes = Counter(self._end(item) for item in items.values())
         calls, windows = self.queue.calls(self.model), sorted(settled)
         refused = calls - codes["Succeeded"]
         print(f"answers: {dict(codes)}; dead letters: {self.queue.dead_letters()}")
         print(f"calls of the model: {calls}, throttled {refused} ({refused / calls:.1%})")
-        print(f"killed functions: {self.killed}, of which {self.interrupted} had a request")
+        again = sum(int(item.get("interrupted", 0)) for item in items.values())
+        print(
+            f"functions that were killed with a request: {self.queue.died()}; {again} of these requests had begun, and had no answer "
+            "when their message came again"
+        )
         print(f"settled tokens by hour: {settled}, limit {self.affordable * TOKENS} an hour")
         answers = range(0, self.number, ANSWERED_WHEN_EXCEEDED)
         mine = {self.ids[number] for number in answers}
@@ -275,7 +287,8 @@ class Campaign:
             and codes["Succeeded"] == self.number - codes["BudgetExceeded"],
             "nothing was paid twice": sum(settled.values()) == codes["Succeeded"] * TOKENS
             and refused == self._faults(items),
-            "functions with a request were killed": self.interrupted >= self.kills,
+            "functions with a request were killed": self.queue.died() >= self.kills,
+            "the command that waits for the reset has its answer": served,
             "no dead letter": self.queue.dead_letters() == 0,
         }
         judge(promises)
@@ -285,6 +298,35 @@ class Campaign:
         served = [number for number, request in enumerate(self.ids) if self._end(items[request]) == "Succeeded"]
         told = [throttled(number) for number in served]
         return sum(int(each.rsplit("=", 1)[1]) for each in told if each)
+
+
+class Waiting:
+    """The command `sentry ask --async --wait-for-reset`, for a budget that is used up.
+
+    # Raises
+    CampaignFailed, if it does not wait.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        queue.limit("application#queue-command", {"requests": 1}, "hour")
+        words = ["--model", "nova-lite", "--application", "queue-command", "--max-tokens", str(TOKENS), "Hello"]
+        first = subprocess.run([*queue.sentry, *words], capture_output=True, text=True, timeout=120, check=False)
+        if first.returncode != 0:
+            raise CampaignFailed(f"the command has no answer: {first.stderr}")
+        line = [*queue.sentry, "--wait-for-reset", *words]
+        self._process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._begun = queue.clock.now()
+        time.sleep(HEAD_START_SECONDS)
+        if self._process.poll() is not None:
+            raise CampaignFailed("the command does not wait for the reset")
+
+    def ends(self) -> bool:
+        """Waits for the end of the command. Returns `True` if it has an answer of the next hour."""
+        output, _ = self._process.communicate(timeout=PATIENCE_SECONDS)
+        answer = json.loads(output)
+        return bool(
+            answer["outcome"] == "Succeeded" and answer["tags"]["timestamp"][:13] > self._begun.isoformat()[:13]
+        )
 
 
 def judge(promises: dict[str, bool]) -> None:
@@ -368,6 +410,8 @@ def options_from(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--stack-name", required=True)
     parser.add_argument("--bedrock-endpoint", required=True)
     parser.add_argument("--engine-pid", required=True, type=int)
+    parser.add_argument("--engine-log", required=True, type=Path)
+    parser.add_argument("--sentry", required=True, help="the program `sentry`")
     parser.add_argument("--messages", type=int, default=5_000)
     parser.add_argument("--affordable", type=int, default=3_000)
     parser.add_argument("--kills", type=int, default=100)
@@ -381,8 +425,17 @@ def main() -> int:
     cloudformation = client("cloudformation", options.endpoint)
     names = outputs(cloudformation, options.stack_name)
     function = functions_of(cloudformation, options.stack_name)["ServeQueueFunction"]
-    clock = MovableClock.of_environment()
-    queue = Queue(options.endpoint, options.bedrock_endpoint, options.engine_pid, names, function, clock)
+    command = [options.sentry, "--stack-name", options.stack_name, "--output", "json", "ask", "--async"]
+    queue = Queue(
+        endpoint=options.endpoint,
+        bedrock=options.bedrock_endpoint,
+        engine=options.engine_pid,
+        names=names,
+        function=function,
+        clock=MovableClock.of_environment(),
+        log=options.engine_log,
+        sentry=command,
+    )
     queue.limit("default", {"input": 10**12, "output": 10**12}, "month")
     queue.sqs.set_queue_attributes(QueueUrl=queue.url, Attributes={"VisibilityTimeout": str(REDELIVERY_SECONDS)})
     try:

@@ -53,7 +53,11 @@ def metric_data(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def get_item(request: dict[str, Any]) -> dict[str, Any]:
-    """An item of the ledger. The catalogue table, by the logical name of the template, has no item."""
+    """A key of the gateway, or an item of the ledger. The catalogue table, by the logical name of the template, has no
+    item.
+    """
+    if hashed := request["Key"].get("keyHash"):
+        return {"Item": {"keyHash": hashed, "applicationId": {"S": "bench"}, "enabled": {"BOOL": True}}}
     return {} if request["TableName"] == "CatalogueTable" else {"Item": LEDGER_ITEM}
 
 

@@ -39,6 +39,8 @@ def pytest_addoption(parser):
     group.addoption("--repetitions", type=int, default=1, help="how often a hundred clients meet a budget for ten")
     group.addoption("--faults", type=int, default=300, help="faults of the crash campaign, at least")
     group.addoption("--stream-faults", type=int, default=60, help="faults of the campaign in streams, at least")
+    group.addoption("--bad-keys", type=int, default=400, help="keys that are not valid, sent to the gateway")
+    group.addoption("--fuzz-requests", type=int, default=1500, help="damaged requests, sent to the gateway")
     group.addoption("--month", help="the folder of a simulated month (`cargo xtask month`), for its dashboard")
 
 

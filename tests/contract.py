@@ -154,7 +154,8 @@ def is_rich(sent):
 
 
 def _output(wrong, output, sent):
-    if wrong.keys(output, "output", ("message", "stopReason")):
+    asked = sent is None or sent["prompt"].get("additionalModelResponseFieldPaths")
+    if wrong.keys(output, "output", ("message", "stopReason"), ("additionalModelResponseFields",) if asked else ()):
         # Any other word comes from the model itself.
         word = output["stopReason"]
         own = isinstance(word, str) and re.fullmatch("[a-z_]+", word)

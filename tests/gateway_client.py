@@ -55,3 +55,11 @@ class Client:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
+
+
+def opened(caller, words, most=TOKENS, model=MODEL, **more):
+    """Begins a stream."""
+    messages = [{"role": "user", "content": [{"text": words}]}]
+    return caller.bedrock.converse_stream(
+        modelId=model, messages=messages, inferenceConfig={"maxTokens": most}, **more
+    )["stream"]

@@ -73,9 +73,10 @@ def settled(sentry, caller):
 
 
 def test_boto3(sentry, caller, programs):
-    results = programs.run("boto3_client.py", caller.key, usual())
+    results = programs.run("boto3_client.py", caller.key, usual() | {"own": case("own_fields")})
     check(results)
-    assert settled(sentry, caller) == 25
+    assert results["own"]["own"] == [5, 5], results["own"]
+    assert settled(sentry, caller) == 35
 
 
 def test_boto3_waits_by_itself_for_a_budget_that_another_request_holds(sentry, caller, programs):
@@ -91,9 +92,10 @@ def test_the_sdk_for_javascript(sentry, caller, programs):
 
 
 def test_langchain(sentry, caller, programs):
-    cases = usual() | {"tool": case("tool", tool="find", output_tokens=5)}
+    cases = usual() | {"tool": case("tool", tool="find", output_tokens=5), "place": case("place", output_tokens=20)}
     results = programs.run("langchain_chat.py", caller.key, cases)
     check(results)
+    assert isinstance(results["place"]["place"], dict), results["place"]
     assert results["tool"]["said"] == "find"
 
 

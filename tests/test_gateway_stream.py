@@ -11,17 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError, EventStreamError
 
-from gateway_client import MODEL, TOKENS
+from gateway_client import MODEL, TOKENS, opened
 from sentry_client import text
 
 pytestmark = pytest.mark.local
-
-
-def opened(caller, words, most=TOKENS, model=MODEL):
-    """Begins a stream."""
-    messages = [{"role": "user", "content": [{"text": words}]}]
-    answer = caller.bedrock.converse_stream(modelId=model, messages=messages, inferenceConfig={"maxTokens": most})
-    return answer["stream"]
 
 
 def refused(caller, words, **options):
@@ -156,6 +149,42 @@ def test_a_stream_that_takes_longer_than_a_model_may_is_ended(sentry, client):
     assert "ModelTimeout" in str(raised.value)
     assert time.monotonic() - begun < int(sentry.parameters["ModelTimeoutSeconds"]) + 5
     assert held(sentry, scope) == (0, TOKENS)
+
+
+@pytest.mark.parametrize("guardrail, used", [("blocksinput", 0), ("blocksoutput", 20)])
+def test_a_stream_that_a_guardrail_stops_is_settled_at_its_usage(sentry, client, guardrail, used):
+    caller = client()
+    scope = budget(sentry, caller)
+    config = {"guardrailIdentifier": guardrail, "guardrailVersion": "1"}
+    events = list(opened(caller, text(output_tokens=20, chunk_words=2), guardrailConfig=config))
+    assert events[-2]["messageStop"]["stopReason"] == "guardrail_intervened"
+    assert events[-1]["metadata"]["usage"]["outputTokens"] == used
+    assert held(sentry, scope) == (used, used)
+
+
+@pytest.mark.parametrize("change", [{"limit": {"output": 10}}, {"limit": {"output": 1000}, "stopped": "a loop"}])
+def test_a_budget_that_is_lowered_in_mid_stream_lets_the_stream_end_and_no_other_begin(sentry, client, change):
+    caller = client()
+    scope = budget(sentry, caller)
+    stream = opened(caller, text(output_tokens=40, chunk_words=4, chunk_delay_ms=60))
+    events = [next(iter(stream)) for _ in range(2)]
+    sentry.limits.put_item(Item={"modelId": scope, **change})
+    code = "Stopped" if "stopped" in change else "BudgetExceeded"
+    assert refused(caller, text(), most=TOKENS)[2] == code
+    events += list(stream)
+    assert events[-1]["metadata"]["usage"]["outputTokens"] == 40
+    assert held(sentry, scope) == (40, 40)
+    assert refused(caller, text(), most=1)[2] == code
+
+
+@pytest.mark.parametrize("fault", ["cut_after", "fail_after"])
+def test_a_stream_that_is_lost_after_its_last_event_is_settled_at_its_usage(sentry, client, fault):
+    caller = client()
+    scope = budget(sentry, caller)
+    # Six events: messageStart, two parts, contentBlockStop, messageStop, metadata.
+    events = list(opened(caller, text(output_tokens=6, chunk_words=3, **{fault: 6})))
+    assert events[-1]["metadata"]["usage"]["outputTokens"] == 6
+    assert held(sentry, scope) == (6, 6)
 
 
 def test_many_streams_at_once_on_a_budget_for_ten(sentry, client, say):

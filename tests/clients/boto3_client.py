@@ -40,4 +40,12 @@ def ask_while_held(**case):
     }
 
 
-cases.run(ask, stream, ask_while_held=ask_while_held)
+def own_fields(**case):
+    """The fields of the model's own answer, in a whole answer and in a stream."""
+    asked = request(**case, additionalModelResponseFieldPaths=["/usage"])
+    stops = [event["messageStop"] for event in bedrock.converse_stream(**asked)["stream"] if "messageStop" in event]
+    answers = [bedrock.converse(**asked), *stops]
+    return {"own": [answer["additionalModelResponseFields"]["usage"]["output_tokens"] for answer in answers]}
+
+
+cases.run(ask, stream, ask_while_held=ask_while_held, own_fields=own_fields)

@@ -1,4 +1,4 @@
-"""What all client programs do: read cases from stdin as JSON, and print a line of JSON for each.
+"""Code of all client programs. It reads cases from stdin as JSON, and prints a line of JSON for each.
 
 A case has a model, a text and the maximum of tokens. A client program is started with the address and the key in its
 environment, and has nothing of its own that a client of Bedrock itself would not have.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 
-def run(ask: Callable[..., str], stream: Callable[..., Iterable[str]], **more: Callable[..., str]) -> None:
+def run(ask: Callable[..., Any], stream: Callable[..., Iterable[str]], **more: Callable[..., Any]) -> None:
     """Calls `ask`, or what the field `call` of a case names: `stream`, or a function of `more`."""
     calls: dict[str, Callable[..., Any]] = {"ask": ask, "stream": lambda **case: read(stream(**case)), **more}
     for name, case in json.load(sys.stdin).items():

@@ -23,4 +23,10 @@ def tool(model, text, max_tokens):
     return chat(model, max_tokens).bind_tools([find]).invoke(text).tool_calls[0]["name"]
 
 
-cases.run(ask, stream, tool=tool)
+def place(model, text, max_tokens):
+    """Asks for an object that matches a schema. LangChain also sends the description of the schema."""
+    schema = {"title": "place", "description": "A place.", "type": "object", "properties": {"name": {"type": "string"}}}
+    return chat(model, max_tokens).with_structured_output(schema, method="json_schema").invoke(text)
+
+
+cases.run(ask, stream, tool=tool, place=lambda **case: {"place": place(**case)})

@@ -113,7 +113,7 @@ async fn each_outcome_puts_all_six_metrics_in_one_call() {
 }
 
 #[tokio::test]
-async fn what_concerns_a_request_beside_is_counted_for_the_whole_stack() {
+async fn the_other_metrics_of_a_request_count_for_the_whole_stack() {
     let held = |more: Value| {
         let mut record = json!({"hold": {"input": 40, "output": 500, "usd": "0.001"}});
         record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -9,6 +9,7 @@ use sentry_models::adapters::stream::Event;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::chat;
 use crate::errors::ApiError;
 use crate::messages;
 
@@ -17,6 +18,8 @@ use crate::messages;
 pub enum Api {
     /// Amazon Bedrock Runtime.
     Bedrock,
+    /// OpenAI's Chat Completions and Models.
+    OpenAi,
     /// Anthropic's Messages API.
     Anthropic,
 }
@@ -26,6 +29,7 @@ impl Api {
     pub fn error(self, error: &ApiError) -> Response {
         match self {
             Self::Bedrock => error.of_bedrock(),
+            Self::OpenAi => chat::error(error),
             Self::Anthropic => messages::error(error),
         }
     }

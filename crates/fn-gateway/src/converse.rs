@@ -82,6 +82,7 @@ pub struct Body {
     tool_config: Option<ToolConfig>,
     guardrail_config: Option<GuardrailConfig>,
     additional_model_request_fields: Option<BTreeMap<String, Box<RawValue>>>,
+    additional_model_response_field_paths: Option<Box<RawValue>>,
     service_tier: Option<Typed>,
     output_config: Option<OutputConfig>,
     performance_config: Option<PerformanceConfig>,
@@ -152,6 +153,7 @@ struct Structure {
 struct JsonSchema {
     schema: String,
     name: Option<String>,
+    description: Option<String>,
 }
 
 /// Reads the body of a Converse request.
@@ -195,6 +197,7 @@ pub fn document(model: &str, body: Body, tags: &BTreeMap<String, String>) -> Res
         reasoning,
         output_format: body.output_config.and_then(|config| config.text_format).map(output_format).transpose()?,
         additional_model_request_fields: additional,
+        additional_model_response_field_paths: body.additional_model_response_field_paths,
     };
     prompt.document(model, tags)
 }
@@ -226,10 +229,14 @@ fn output_format(format: TextFormat) -> Result<Box<RawValue>, ApiError> {
     if format.r#type != "json_schema" {
         return Err(unsupported("outputConfig.textFormat.type", "only json_schema is supported"));
     }
-    let JsonSchema { schema, name } = format.structure.json_schema;
+    let JsonSchema { schema, name, description } = format.structure.json_schema;
     let schema: Value = serde_json::from_str(&schema)
         .map_err(|_| unsupported("outputConfig.textFormat.structure.jsonSchema.schema", "it is not JSON"))?;
-    raw(json!({"jsonSchema": {"name": name, "schema": schema}}))
+    let mut given = json!({"name": name, "schema": schema});
+    if let (Some(fields), Some(description)) = (given.as_object_mut(), description) {
+        fields.insert("description".to_owned(), description.into());
+    }
+    raw(json!({"jsonSchema": given}))
 }
 
 /// Anthropic's field `thinking` with a budget, in the words of the sentry. Any other `thinking` stays.
@@ -250,12 +257,16 @@ fn reasoning(additional: &mut BTreeMap<String, Box<RawValue>>) -> Option<Value> 
 /// The body of a Converse response. `latency_ms` is the time of the request in the gateway, in milliseconds.
 fn response(output: &Output, usage: Option<&Usage>, latency_ms: u64) -> Value {
     let message = &output.message;
-    json!({
+    let mut response = json!({
         "output": {"message": {"role": message.role, "content": message.content.to_blocks()}},
         "stopReason": output.stop_reason,
         "usage": usage.map(usage_of),
         "metrics": {"latencyMs": latency_ms},
-    })
+    });
+    if let (Some(own), Some(fields)) = (&output.additional_model_response_fields, response.as_object_mut()) {
+        fields.insert("additionalModelResponseFields".to_owned(), json!(own));
+    }
+    response
 }
 
 /// Converse's `usage`: without the tier, which has a field of its own.

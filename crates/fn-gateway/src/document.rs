@@ -39,6 +39,8 @@ pub struct Prompt {
     pub output_format: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub additional_model_request_fields: BTreeMap<String, Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub additional_model_response_field_paths: Option<Box<RawValue>>,
 }
 
 impl Prompt {
@@ -61,7 +63,7 @@ pub fn raw(value: impl Serialize) -> Result<Box<RawValue>, ApiError> {
 
 /// The error for a part of a request that the sentry does not have.
 pub fn unsupported(field: &str, problem: &str) -> ApiError {
-    ApiError::validation(&format!("{field} cannot be used through the sentry: {problem}."))
+    ApiError::validation(&format!("{field} cannot be used through the sentry: {problem}.")).at(field)
 }
 
 fn unwritable() -> ApiError {

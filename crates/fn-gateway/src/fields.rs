@@ -157,7 +157,7 @@ pub fn is_text(value: &RawValue) -> bool {
 
 /// The error for the field at `path`.
 pub fn invalid(path: &str, problem: &str) -> ApiError {
-    ApiError::validation(&format!("{path} {problem}."))
+    ApiError::validation(&format!("{path} {problem}.")).at(path)
 }
 
 fn joined(path: &str, name: &str) -> String {

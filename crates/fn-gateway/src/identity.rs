@@ -1,22 +1,32 @@
 //! Who the caller of a request is, and the tags that come from it.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use chrono::{DateTime, Utc};
-use sentry_keys::{Key, KeyHash, KeyRecord, KeysTable};
+use sentry_keys::{Key, KeyHash, KeyRecord, KeysTable, Principal};
 use tracing::error;
 
 use crate::caller::Caller;
-use crate::errors::ApiError;
+use crate::errors::{ApiError, Reason};
+use crate::tokens::{Tokens, is_token};
 
 /// The known callers.
 #[derive(Debug)]
 pub struct Callers {
-    /// The keys of clients.
+    /// The records of keys and of IAM principals.
     pub keys: KeysTable,
+    /// The issuer whose tokens are accepted beside keys.
+    pub tokens: Option<Tokens>,
+    /// `true` if every caller is an IAM principal. Then no key and no token is accepted.
+    pub are_principals: bool,
 }
+
+/// The ARN of the IAM principal whose signature Lambda has verified. Only an event of Lambda gives it to a request.
+#[derive(Clone, Debug)]
+pub struct Verified(pub String);
 
 /// The header with tags that the key leaves open: a JSON object with texts.
 pub const TAGS_HEADER: &str = "x-sentry-tags";
@@ -29,11 +39,31 @@ const SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=";
 /// The caller of the request with this head. The table is read once, and only for a text that looks like a key.
 ///
 /// # Errors
-/// The same error for a missing, malformed, unknown, expired or disabled key, or another one if the table cannot be
-/// read.
+/// The same error for a missing, malformed, unknown, expired or disabled key or token. Another one if the table or the
+/// issuer cannot be read, or if a valid token or principal has no tags.
 pub async fn identify(callers: &Callers, head: &Parts, now: DateTime<Utc>) -> Result<Caller, ApiError> {
+    if callers.are_principals {
+        return principal(callers, head.extensions.get().ok_or_else(ApiError::no_key)?, now).await;
+    }
+    if let (Some(tokens), Some(token)) = (&callers.tokens, bearer(&head.headers).filter(|text| is_token(text))) {
+        return tokens.caller(token, Instant::now()).await;
+    }
     let key = credential(&head.headers).ok_or_else(ApiError::no_key)?;
     record(&callers.keys, &key.hash(), now).await.map(|record| Caller::of_record("key", record))
+}
+
+/// The caller that Lambda has verified. Its record can be turned off like a key.
+async fn principal(callers: &Callers, Verified(arn): &Verified, now: DateTime<Utc>) -> Result<Caller, ApiError> {
+    let unknown = || {
+        let problem = format!("{arn} has no valid record; `sentry keys create --principal` makes one");
+        ApiError::access_denied(&problem)
+    };
+    let principal = Principal::parse(arn).ok_or_else(unknown)?;
+    match record(&callers.keys, &principal.hash(), now).await {
+        Ok(record) if record.principal == Some(principal) => Ok(Caller::of_record("IAM principal", record)),
+        Err(unavailable) if unavailable.reason == Reason::KeysUnavailable => Err(unavailable),
+        _ => Err(unknown()),
+    }
 }
 
 /// The valid record under `hash`.
@@ -53,17 +83,29 @@ async fn record(keys: &KeysTable, hash: &KeyHash, now: DateTime<Utc>) -> Result<
 }
 
 /// The key in the header `Authorization` or, without this header, in `x-api-key`. `None` if there is no text that looks
-/// like one.
+/// like one, or if the header comes twice.
 fn credential(headers: &HeaderMap) -> Option<Key> {
-    if let (None, Some(key)) = (headers.get(header::AUTHORIZATION), headers.get(API_KEY_HEADER)) {
-        return Key::parse(key.to_str().ok()?);
+    if !headers.contains_key(header::AUTHORIZATION) {
+        return Key::parse(only(headers, API_KEY_HEADER)?);
     }
-    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let text = only(headers, header::AUTHORIZATION)?;
     let key = match text.strip_prefix(SIGNATURE) {
         Some(rest) => rest.split('/').next()?,
-        None => text.strip_prefix(BEARER)?,
+        None => bearer(headers)?,
     };
     Key::parse(key)
+}
+
+/// The bearer token in the header `Authorization`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    only(headers, header::AUTHORIZATION)?.strip_prefix(BEARER)
+}
+
+/// The text of a header. `None` if it is absent, comes twice, or is not ASCII.
+fn only(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
+    let mut given = headers.get_all(name).iter();
+    let (Some(text), None) = (given.next(), given.next()) else { return None };
+    text.to_str().ok()
 }
 
 /// The tags of the request: those of the caller, and those of `given` that the caller's leave open.
@@ -88,9 +130,13 @@ pub fn tags(caller: &Caller, given: BTreeMap<String, String>) -> Result<BTreeMap
 /// The tags in the header [`TAGS_HEADER`]. Empty without the header.
 ///
 /// # Errors
-/// If the header is not a JSON object with texts.
+/// If the header is not a JSON object with texts, or comes twice.
 pub fn given_tags(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiError> {
-    let Some(header) = headers.get(TAGS_HEADER) else { return Ok(BTreeMap::new()) };
+    let mut given = headers.get_all(TAGS_HEADER).iter();
+    let Some(header) = given.next() else { return Ok(BTreeMap::new()) };
+    if given.next().is_some() {
+        return Err(ApiError::validation(&format!("the header {TAGS_HEADER} must come once")));
+    }
     serde_json::from_slice(header.as_bytes()).map_err(|_| {
         ApiError::validation(&format!("the header {TAGS_HEADER} must be a JSON object whose values are texts"))
     })
@@ -98,8 +144,11 @@ pub fn given_tags(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiEr
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
+    use aws_smithy_mocks::{RuleMode, mock};
     use sentry_lambda::{Connections, http_client};
-    use test_support::offline_config;
+    use test_support::{mock_client, offline_config};
 
     use super::*;
     use crate::errors::Reason;
@@ -153,7 +202,8 @@ mod tests {
     async fn a_text_that_is_no_key_causes_no_read() {
         // Every call of this client fails, so an answer other than 503 was given without one.
         let config = offline_config(http_client(Connections::Kept)).into_builder().endpoint_url("http://127.0.0.1:9");
-        let callers = Callers { keys: KeysTable::new(aws_sdk_dynamodb::Client::new(&config.build()), "keys".into()) };
+        let keys = KeysTable::new(aws_sdk_dynamodb::Client::new(&config.build()), "keys".into());
+        let callers = Callers { keys, tokens: None, are_principals: false };
         let reason =
             async |headers: &HeaderMap| identify(&callers, &head(headers), Utc::now()).await.unwrap_err().reason;
         assert_eq!(reason(&HeaderMap::new()).await, Reason::NoKey);
@@ -166,9 +216,23 @@ mod tests {
         assert_eq!(reason(&headers("authorization", &header)).await, Reason::KeysUnavailable);
     }
 
-    fn helper() -> Caller {
-        let record = KeyRecord {
+    #[test]
+    fn a_header_that_comes_twice_is_no_key_and_gives_no_tags() {
+        let twice = |name: &'static str, value: &str| {
+            let mut headers = headers(name, value);
+            headers.append(name, value.parse().unwrap());
+            headers
+        };
+        let bearer = format!("Bearer {}", Key::random().reveal());
+        assert_eq!(credential(&twice("authorization", &bearer)), None);
+        let error = given_tags(&twice("x-sentry-tags", "{}")).unwrap_err();
+        assert_eq!(error.reason, Reason::Validation);
+    }
+
+    fn record() -> KeyRecord {
+        KeyRecord {
             hash: Key::random().hash(),
+            principal: None,
             application_id: "helper".into(),
             cost_center: Some("support".into()),
             environment: None,
@@ -178,8 +242,45 @@ mod tests {
             enabled: true,
             created_at: None,
             note: None,
-        };
-        Caller::of_record("key", record)
+        }
+    }
+
+    fn helper() -> Caller {
+        Caller::of_record("key", record())
+    }
+
+    /// The answer to a request of the principal `arn`, if the table has `item` for every key.
+    async fn of_principal(arn: &str, item: Option<&KeyRecord>, are_principals: bool) -> Result<Caller, ApiError> {
+        let item = item.map(KeyRecord::item);
+        let read = mock!(Client::get_item).then_output(move || GetItemOutput::builder().set_item(item.clone()).build());
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&read]);
+        let callers = Callers { keys: KeysTable::new(client, "keys".into()), tokens: None, are_principals };
+        let mut head = head(&HeaderMap::new());
+        head.extensions.insert(Verified(arn.to_owned()));
+        identify(&callers, &head, Utc::now()).await
+    }
+
+    #[tokio::test]
+    async fn a_principal_is_the_one_of_its_record_and_only_where_principals_are_accepted() {
+        let principal = Principal::parse("arn:aws:iam::123456789012:role/helper").unwrap();
+        let record = KeyRecord { hash: principal.hash(), principal: Some(principal), ..record() };
+        let session = "arn:aws:sts::123456789012:assumed-role/helper/i-1";
+        let caller = of_principal(session, Some(&record), true).await.unwrap();
+        assert_eq!(caller.tags["costCenter"], "support");
+        assert_eq!(of_principal(session, Some(&record), false).await.unwrap_err().reason, Reason::NoKey);
+        let key = KeyRecord { principal: None, ..record.clone() };
+        let disabled = KeyRecord { enabled: false, ..record.clone() };
+        for (arn, item) in [
+            ("arn:aws:sts::123456789012:assumed-role/other/i-1", Some(&record)),
+            ("arn:aws:iam::123456789012:root", Some(&record)),
+            (session, Some(&key)),
+            (session, Some(&disabled)),
+            (session, None),
+        ] {
+            let error = of_principal(arn, item, true).await.unwrap_err();
+            assert_eq!(error.reason, Reason::AccessDenied);
+            assert!(error.message.starts_with(arn), "{}", error.message);
+        }
     }
 
     #[test]

@@ -1,7 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod answers;
 mod api;
+mod body;
+mod budget;
 mod caller;
+mod chat;
 mod converse;
 mod document;
 mod ending;
@@ -12,14 +16,17 @@ mod identity;
 mod invoke;
 pub mod lambda;
 mod messages;
+mod models;
 mod native;
 mod nova;
+mod page;
 mod routes;
-#[allow(dead_code, reason = "an API that is being written uses the rest")]
 mod sse;
 mod steps;
 mod stream;
+mod tokens;
 
 pub use identity::Callers;
 pub use routes::{Gateway, router};
 pub use steps::Steps;
+pub use tokens::Tokens;

@@ -92,7 +92,7 @@ fn text_of<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Ap
     header.map_err(|_| invalid(name, "must be ASCII"))
 }
 
-/// `tags` with the user of `metadata.user_id`. The caller's tags or the given ones may already name a user, who keeps the tag `userId`.
+/// `tags` with the end user that a request names. The caller's tags or the given ones may already name a user, who keeps the tag `userId`.
 pub fn with_user(
     caller: &Caller,
     mut tags: BTreeMap<String, String>,

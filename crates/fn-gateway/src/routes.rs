@@ -1,11 +1,10 @@
 //! The paths of the gateway.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::{Bytes, to_bytes};
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -15,16 +14,16 @@ use chrono::Utc;
 use percent_encoding::percent_decode_str;
 use sentry_contract::answer::FinalAnswer;
 use sentry_contract::{ErrorBody, ErrorCode};
-use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::api::{Api, Asked, Form};
+use crate::body::discard;
 use crate::caller::Caller;
 use crate::errors::{ApiError, header_value};
-use crate::identity::{Callers, given_tags, identify, tags};
+use crate::identity::{Callers, identify};
 use crate::steps::{Decided, Steps};
-use crate::{converse, invoke, messages, stream};
+use crate::{answers, budget, chat, converse, invoke, messages, models, stream};
 
 /// Largest body, in bytes: that of a function URL. A document of the sentry is smaller (262,144 bytes).
 const MAX_BODY_BYTES: usize = 6 * 1_048_576;
@@ -43,13 +42,25 @@ pub struct Gateway {
 pub fn router(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { Json(json!({"status": "ok"})) }))
-        .route("/v1/budget", get(budget))
+        .route("/v1/budget", get(budget::show).post(budget::entered))
+        .route("/v1/answers/{request_id}", get(answers::show))
+        .merge(open_ai("/v1"))
+        // The base URL of Bedrock's own endpoint for clients of OpenAI ends with `/openai/v1`.
+        .merge(open_ai("/openai/v1"))
         .route("/v1/messages", post(messages))
         // The base URL of Bedrock's own Messages endpoint ends with `/anthropic`.
         .route("/anthropic/v1/messages", post(messages))
         // A model id can be an ARN with slashes, encoded or not. So the path is not split by the router.
         .fallback(model)
         .with_state(gateway)
+}
+
+/// The paths of OpenAI's API.
+fn open_ai(prefix: &str) -> Router<Arc<Gateway>> {
+    Router::new()
+        .route(&format!("{prefix}/chat/completions"), post(chat))
+        .route(&format!("{prefix}/models"), get(models::list))
+        .route(&format!("{prefix}/models/{{*id}}"), get(models::one))
 }
 
 /// The operations on a model.
@@ -68,6 +79,16 @@ async fn model(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
         _ => Err(ApiError::unknown_path()),
     };
     answered(gateway, caller, Api::Bedrock, asked).await
+}
+
+/// OpenAI's Chat Completions.
+async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let Client { caller, head, body } = match client(&gateway, request).await {
+        Ok(client) => client,
+        Err(error) => return Api::OpenAi.error(&error),
+    };
+    let asked = chat::asked(&caller, &head.headers, &body, Utc::now());
+    answered(gateway, caller, Api::OpenAi, asked).await
 }
 
 /// Anthropic's Messages.
@@ -90,7 +111,13 @@ struct Client {
 /// Identifies the client, then reads the body.
 async fn client(gateway: &Gateway, request: Request) -> Result<Client, ApiError> {
     let (head, body) = request.into_parts();
-    let caller = identify(&gateway.callers, &head, Utc::now()).await?;
+    let caller = match identify(&gateway.callers, &head, Utc::now()).await {
+        Ok(caller) => caller,
+        Err(error) => {
+            discard(body).await;
+            return Err(error);
+        }
+    };
     let body = to_bytes(body, MAX_BODY_BYTES).await;
     let body = body.map_err(|_| ApiError::validation("The request body is incomplete, or larger than 6 MiB."))?;
     Ok(Client { caller, head, body })
@@ -98,11 +125,13 @@ async fn client(gateway: &Gateway, request: Request) -> Result<Client, ApiError>
 
 /// The response to a request that was read.
 async fn answered(gateway: Arc<Gateway>, caller: Caller, api: Api, asked: Result<Asked, ApiError>) -> Response {
+    let keeps_answers = gateway.steps.settler.answers().is_some();
     let answer = match asked {
         Ok(Asked { document, in_events: true, form }) => stream::respond(gateway, caller, document, form).await,
         Ok(Asked { document, in_events: false, form }) => whole(gateway, caller, document, form).await,
         Err(error) => Err(error),
     };
+    let answer = answer.map_err(|error| if keeps_answers { answers::with_place(error) } else { error });
     answer.unwrap_or_else(|error| api.error(&error))
 }
 
@@ -160,44 +189,6 @@ pub fn not_allowed(model: &str) -> ApiError {
 pub fn refusal(answer: &FinalAnswer) -> ApiError {
     let unknown = || ErrorBody::new(ErrorCode::LedgerUnavailable, "The request has no answer; try again.");
     ApiError::of_answer(answer, &answer.error.clone().unwrap_or_else(unknown))
-}
-
-#[derive(Deserialize)]
-struct BudgetQuery {
-    model: Option<String>,
-}
-
-/// The budgets that a request of the caller to a model would have to fit, with their figures. Nothing is held.
-async fn budget(
-    State(gateway): State<Arc<Gateway>>,
-    Query(query): Query<BudgetQuery>,
-    head: Parts,
-) -> Result<Response, ApiError> {
-    let caller = identify(&gateway.callers, &head, Utc::now()).await?;
-    let first = caller.models.as_ref().and_then(|models| models.first().cloned());
-    let Some(model) = query.model.or(first) else {
-        return Err(ApiError::validation("Name a model: /v1/budget?model=claude-haiku-4-5"));
-    };
-    let document = smallest(&model, &tags(&caller, given_tags(&head.headers)?)?)?;
-    let (fits, answer) = match gateway.steps.preview(&document, &caller).await {
-        Ok(budget) => (true, json!({"budget": budget})),
-        Err(answer) => match &answer.budget {
-            Some(budget) => (false, json!({"budget": budget, "error": answer.error})),
-            None => return Err(refusal(&answer)),
-        },
-    };
-    let mut answer = answer;
-    if let Some(fields) = answer.as_object_mut() {
-        fields.insert("model".to_owned(), json!(model));
-        fields.insert("smallestRequestFits".to_owned(), json!(fits));
-    }
-    Ok(Json(answer).into_response())
-}
-
-/// A request for one token.
-fn smallest(model: &str, tags: &BTreeMap<String, String>) -> Result<Box<RawValue>, ApiError> {
-    let body = json!({"messages": [{"role": "user", "content": [{"text": "."}]}], "inferenceConfig": {"maxTokens": 1}});
-    converse::document(model, converse::read(body.to_string().as_bytes())?, tags)
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ async fn run(
         }
         Err(failure) => {
             let ended = Ended { failure: Some(*failure), ..Ended::default() };
-            let answer = gateway.steps.settle(approved.admitted, ended, approved.times).await;
+            let answer = gateway.steps.settle(approved.admitted, ended, approved.times, true).await;
             tell(Err(refusal(&answer)));
         }
     }
@@ -105,7 +105,9 @@ async fn run(
 
 /// Forwards every event as it comes, then settles. The frames end after the settlement.
 async fn forward(gateway: &Gateway, approved: Approved, mut opened: Opened, mut client: Client) {
-    let mut tally = Tally::default();
+    // Without a table of answers, no text is kept in memory.
+    let keeps = gateway.steps.settler.answers().is_some();
+    let mut tally = if keeps { Tally::keeping_texts() } else { Tally::default() };
     let ended = loop {
         match tokio::time::timeout_at(opened.deadline, opened.events.next()).await {
             Ok(Ok(Some(event))) => {
@@ -124,12 +126,13 @@ async fn forward(gateway: &Gateway, approved: Approved, mut opened: Opened, mut 
         warn!(cause = failure.error.code.name(), "an answer broke off; its hold stays until it expires");
         client.tell(|form| form.broken(failure));
     }
-    let ended = match gateway.steps.invoker.close(opened, ended) {
+    let (invoked, is_whole) = gateway.steps.invoker.close(opened, ended);
+    let ended = match invoked {
         Invoked::Sealed(sealed) => Ended { sealed: Some(*sealed), ..Ended::default() },
         Invoked::Failure(failure) => Ended { failure: Some(*failure), ..Ended::default() },
         Invoked::Answer(_) => Ended::default(),
     };
-    let answer = gateway.steps.settle(approved.admitted, ended, approved.times).await;
+    let answer = gateway.steps.settle(approved.admitted, ended, approved.times, is_whole).await;
     if complete {
         client.tell(|form| form.end(&answer));
     }

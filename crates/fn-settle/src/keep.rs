@@ -1,19 +1,40 @@
 //! Keeps answers, so that a client that lost its connection can read the answer that it has paid for.
 
+use std::collections::HashMap;
+use std::fmt;
+
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use sentry_contract::ErrorCode;
 use sentry_contract::answer::FinalAnswer;
 use sentry_contract::request::Tags;
 use sentry_contract::sizes::MAX_PAYLOAD_BYTES;
 use sentry_contract::states::RepeatInput;
-use sentry_lambda::{InvalidSetting, cause, env};
+use sentry_lambda::{Failure, InvalidSetting, cause, env};
 use serde_json::json;
 use serde_json::value::RawValue;
 use tracing::error;
 
 /// Attribute with the digest of the document that was answered.
 const DIGEST: &str = "documentDigest";
+
+/// A request in the table of answers.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// `waiting`, `running` or `done`. Only the request queue writes the first two.
+    pub state: String,
+    /// The answer document, as JSON, if the state is `done`.
+    pub answer: Option<String>,
+}
+
+/// Hides the answer from logs.
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kept({})", self.state)
+    }
+}
 
 /// The table in which answers are kept.
 #[derive(Debug)]
@@ -39,6 +60,23 @@ impl AnswersTable {
         let Some(name) = env::optional("SENTRY_ANSWERS_TABLE") else { return Ok(None) };
         let hours: u16 = env::parsed("SENTRY_KEEP_ANSWERS_HOURS", "a whole number of hours")?;
         Ok(Some(Self::new(client.clone(), name, TimeDelta::hours(hours.into()))))
+    }
+
+    /// The request `request_id` of `application`, by one consistent read. `None` if there is none, or if it has expired at
+    /// `now`.
+    ///
+    /// # Errors
+    /// `LedgerUnavailable` if the table cannot be read.
+    pub async fn find(&self, application: &str, request_id: &str, now: DateTime<Utc>) -> Result<Option<Kept>, Failure> {
+        let item = self.item(S(application.to_owned()), S(request_id.to_owned())).await.map_err(|reason| {
+            Failure::new(ErrorCode::LedgerUnavailable, format!("the answers table cannot be read: {reason}"))
+        })?;
+        let Some(item) = item else { return Ok(None) };
+        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+        let expires = item.get("expiresAt").and_then(|value| value.as_n().ok()?.parse::<i64>().ok());
+        let has_expired = expires.is_some_and(|at| at <= now.timestamp());
+        let kept = text("state").map(|state| Kept { answer: text("answer").filter(|_| state == "done"), state });
+        Ok(kept.filter(|_| !has_expired))
     }
 
     /// Keeps `document`, the answer to the request with this `digest`. An error is only logged, because the answer itself reaches the client in any case.
@@ -85,17 +123,10 @@ impl AnswersTable {
     /// answers another document, or if the table does not answer, which is logged.
     pub async fn first(&self, input: &RepeatInput, now: DateTime<Utc>) -> Option<Box<RawValue>> {
         let tag = |name: &str| Some(S(input.repeated.get("tags")?.get(name)?.as_str()?.to_owned()));
-        let get = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .key(Tags::APPLICATION_ID, tag(Tags::APPLICATION_ID)?)
-            .key(Tags::REQUEST_ID, tag(Tags::REQUEST_ID)?)
-            .consistent_read(true);
-        let item = match get.send().await {
-            Ok(found) => found.item?,
-            Err(problem) => {
-                error!(cause = cause(&problem), "a kept answer cannot be read");
+        let item = match self.item(tag(Tags::APPLICATION_ID)?, tag(Tags::REQUEST_ID)?).await {
+            Ok(item) => item?,
+            Err(cause) => {
+                error!(cause, "a kept answer cannot be read");
                 return None;
             }
         };
@@ -103,6 +134,17 @@ impl AnswersTable {
         let same = item.get(DIGEST)?.as_s().ok() == input.digest.as_ref();
         let text = item.get("answer")?.as_s().ok()?;
         (same && expires > now.timestamp()).then(|| replayed(text)).flatten()
+    }
+
+    /// The item of a request, by one consistent read.
+    async fn item(
+        &self,
+        application: AttributeValue,
+        request_id: AttributeValue,
+    ) -> Result<Option<HashMap<String, AttributeValue>>, String> {
+        let get = self.client.get_item().table_name(&self.name).consistent_read(true);
+        let get = get.key(Tags::APPLICATION_ID, application).key(Tags::REQUEST_ID, request_id);
+        Ok(get.send().await.map_err(|error| cause(&error))?.item)
     }
 }
 

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
-pub use keep::AnswersTable;
+pub use keep::{AnswersTable, Kept};
 pub use queue::MetricsQueue;
 
 /// Output of the function.
@@ -60,13 +60,33 @@ impl Settler {
     /// Returns `LedgerUnavailable` if the ledger or the queue cannot be reached. A repeated call is harmless.
     pub async fn settle(&self, event: SettleEvent, now: DateTime<Utc>) -> Result<Ending, Failure> {
         match event {
-            SettleEvent::Settle(input) => self.end(*input, now).await,
+            SettleEvent::Settle(input) => self.end(*input, self.answers.as_ref(), now).await,
             SettleEvent::Cancel(input) => self.cancel(&input, now).await,
             SettleEvent::Repeat(input) => self.repeat(&input, now).await,
         }
     }
 
-    async fn end(&self, input: SettleInput, now: DateTime<Utc>) -> Result<Ending, Failure> {
+    /// Settles a request whose answer has passed by in events, and of which only the usage is at hand. The answer is not
+    /// kept.
+    ///
+    /// # Errors
+    /// The same as for [`Self::settle`].
+    pub async fn settle_without_text(&self, input: SettleInput, now: DateTime<Utc>) -> Result<Ending, Failure> {
+        self.end(input, None, now).await
+    }
+
+    /// The table in which answers are kept. `None` if they are not kept.
+    #[must_use]
+    pub const fn answers(&self) -> Option<&AnswersTable> {
+        self.answers.as_ref()
+    }
+
+    async fn end(
+        &self,
+        input: SettleInput,
+        answers: Option<&AnswersTable>,
+        now: DateTime<Utc>,
+    ) -> Result<Ending, Failure> {
         let begun = Instant::now();
         let SettleInput { admitted, ended, times } = input;
         let conclusion = Conclusion::of(ended, &admitted.model, self.timeout);
@@ -78,7 +98,7 @@ impl Settler {
         let record = conclusion.record(&admitted, &document, settled.alerts, times);
         let keep = async {
             // Another answer can come again under the same id, so it must not stand in the table.
-            if let (Some(answers), Some(_)) = (&self.answers, conclusion.usage()) {
+            if let (Some(answers), Some(_)) = (answers, conclusion.usage()) {
                 answers.keep(&document, admitted.digest.as_deref(), now).await;
             }
         };

@@ -7,6 +7,7 @@ mod conversation;
 mod document;
 mod estimate;
 mod field;
+mod names;
 mod numbers;
 mod packed;
 mod picture;
@@ -37,6 +38,7 @@ use uuid::Uuid;
 pub use crate::additions::{AttributeItem, KEY, read_addition};
 use crate::document::{Complete, Draft};
 use crate::field::Refusal;
+pub use crate::names::ModelName;
 pub use crate::profile_policy::{PolicyParameter, ProfilePolicy, ProfilesByTags};
 pub use crate::resolve::{ModelRefusal, Resolver};
 

@@ -28,8 +28,8 @@ const OPTIMIZED: &str = "profile.dev.package.sentry-ledger.opt-level=3";
 /// Number of repetitions of the admission of a thousand concurrent requests.
 const REPETITIONS: &str = "20";
 
-/// Measures on a local AWS and prints the tables. The functions are release builds if the functions or the articles
-/// are measured.
+/// Measures on a local AWS and prints the tables. The functions are release builds if the functions, the gateway or
+/// the articles are measured.
 ///
 /// # Errors
 /// If the local AWS cannot be started. A failed measurement is an exit code.
@@ -38,10 +38,15 @@ pub fn run(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode> {
         return Ok(if bench_queue::run(workspace)? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let functions = args.includes(BenchPart::Functions);
-    let release = functions || args.includes(BenchPart::Articles);
+    let gateway = args.includes(BenchPart::Gateway);
+    let release = functions || gateway || args.includes(BenchPart::Articles);
     let options = Options {
         stack_name: "cost-sentry".to_owned(),
-        local: LocalArgs { sim_args: SIMULATOR.map(str::to_owned).to_vec(), ..LocalArgs::default() },
+        local: LocalArgs {
+            sim_args: SIMULATOR.map(str::to_owned).to_vec(),
+            parameters: gateway.then(|| "Gateway=on".to_owned()).into_iter().collect(),
+            ..LocalArgs::default()
+        },
         profile: if release { Profile::Release } else { Profile::Dev },
         traced: args.includes(BenchPart::Articles) || args.includes(BenchPart::Performance),
         ..Options::default()
@@ -56,6 +61,9 @@ pub fn run(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode> {
         }
         if args.includes(BenchPart::Performance) {
             success &= measure_performance(workspace, running)?;
+        }
+        if gateway {
+            success &= measure_gateway(workspace, running, args)?;
         }
         if args.includes(BenchPart::Ledger) {
             success &= measure_ledger(workspace, running)?;
@@ -102,6 +110,24 @@ fn measure_performance(workspace: &Workspace, running: &Running) -> Result<bool>
     command.args(["--endpoint", &local_url(port), "--stack-name", &running.stack_name]);
     command.arg("--trace").arg(local_aws::trace_file(workspace, port));
     succeeds(&mut command, "performance_bench.py")
+}
+
+/// Measures the gateway beside the workflow, on plain HTTP.
+fn measure_gateway(workspace: &Workspace, running: &Running, args: &BenchArgs) -> Result<bool> {
+    let port = running.state.port;
+    let gateway = running.state.gateway.as_ref().context("the gateway does not run")?;
+    let mut command = running.python.script(workspace, "gateway_bench.py");
+    environment::isolate(&mut command, port);
+    for name in ["BEDROCK_RUNTIME", "BEDROCK", "RESOURCE_GROUPS_TAGGING_API"] {
+        command.env(format!("AWS_ENDPOINT_URL_{name}"), &running.state.bedrock_endpoint);
+    }
+    command.args(["--endpoint", &local_url(port), "--stack-name", &running.stack_name]);
+    command.args(["--bedrock-endpoint", &running.state.bedrock_endpoint, "--gateway", &local_url(gateway.port)]);
+    command.args(["--gateway-pid", &gateway.process.pid.to_string(), "--requests", &args.requests.to_string()]);
+    let engine = running.state.engine.as_ref().context("the local AWS does not run")?;
+    command.args(["--engine-pid", &engine.pid.to_string()]);
+    command.arg("--binaries").arg(&running.binaries).arg("--template").arg(workspace.template());
+    succeeds(&mut command, "gateway_bench.py")
 }
 
 fn measure_ledger(workspace: &Workspace, running: &Running) -> Result<bool> {

@@ -47,6 +47,8 @@ fn measure(workspace: &Workspace, running: &Running, clock: &MovableClock) -> Re
     clock.apply(&mut command);
     command.args(["--endpoint", &local_url(port), "--stack-name", &running.stack_name]);
     command.args(["--bedrock-endpoint", &running.state.bedrock_endpoint, "--engine-pid", &engine.pid.to_string()]);
+    command.arg("--engine-log").arg(workspace.port_folder(port).join("engine.log"));
+    command.arg("--sentry").arg(running.binaries.join("sentry"));
     let status = command.stdin(Stdio::null()).status().context("queue_bench.py could not be started")?;
     Ok(status.success())
 }

@@ -177,6 +177,8 @@ pub enum BenchPart {
     /// The request queue: 5,000 messages with throttled calls and killed functions, and a small team beside a large one
     /// (Linux, about fifteen minutes)
     Queue,
+    /// The gateway: its overhead beside the workflow's, first bytes, keys, and a thousand streams (about ten minutes)
+    Gateway,
     /// All of the above parts
     All,
 }

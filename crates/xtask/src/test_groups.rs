@@ -29,7 +29,7 @@ pub const NATIVE_TESTS: [&str; 9] = [
     "tests/test_logs.py",
 ];
 
-/// The HTTPS endpoint.
+/// The gateway, which serves HTTPS.
 const GATEWAY: &str = "Gateway=on";
 /// Profiles by the tags of a request, where there are any.
 const PROFILES_BY_TAGS: &str = "ProfilePolicy=preferred";
@@ -43,7 +43,7 @@ pub const ALONE: [&str; 2] = ["tests/test_hard_budget.py", "tests/test_crash_cam
 /// Tests that run beside the others, each group on a local AWS of its own, whose functions it may change. Most of their
 /// time they wait: for timeouts, retries, and holds that expire. The groups take about as long as the tests that are in
 /// no group.
-pub const ASIDE: [Aside; 9] = [
+pub const ASIDE: [Aside; 10] = [
     Aside {
         label: "Alerts and ungoverned usage, beside the others (pytest)",
         files: &["tests/test_alerts.py", "tests/test_ungoverned.py"],
@@ -65,24 +65,30 @@ pub const ASIDE: [Aside; 9] = [
     Aside {
         label: "The gateway, beside the others (pytest)",
         files: &[
-            "tests/test_clients.py",
             "tests/test_gateway.py",
             "tests/test_gateway_campaign.py",
-            "tests/test_gateway_invoke.py",
+            "tests/test_gateway_fuzz.py",
+            "tests/test_gateway_keys.py",
             "tests/test_gateway_stream.py",
         ],
         native: false,
         parameters: &[GATEWAY, QUEUE[0], QUEUE[1]],
     },
     Aside {
-        label: "The request queue and kept answers, beside the others (pytest)",
+        label: "Clients and callers of the gateway, beside the others (pytest)",
         files: &[
-            "tests/test_duplicates.py",
-            "tests/test_queue.py",
-            "tests/test_queue_reset.py",
-            "tests/test_replay.py",
-            "tests/test_three_doors.py",
+            "tests/test_clients.py",
+            "tests/test_gateway_callers.py",
+            "tests/test_gateway_invoke.py",
+            "tests/test_gateway_openai.py",
+            "tests/test_team_entry.py",
         ],
+        native: false,
+        parameters: &[GATEWAY, "GatewayIam=on", QUEUE[0], QUEUE[1]],
+    },
+    Aside {
+        label: "The request queue and kept answers, beside the others (pytest)",
+        files: &["tests/test_queue.py", "tests/test_replay.py", "tests/test_three_doors.py"],
         native: false,
         parameters: &[GATEWAY, QUEUE[0], QUEUE[1]],
     },

@@ -30,11 +30,11 @@ pub fn body(reason: Reason, message: &str) -> Value {
 fn kind(reason: Reason) -> (&'static str, u16) {
     match reason {
         Reason::NoKey => ("authentication_error", 401),
-        Reason::KeysUnavailable => ("overloaded_error", 529),
+        Reason::KeysUnavailable | Reason::TableUnavailable => ("overloaded_error", 529),
         Reason::Unfinished => ("api_error", 500),
         Reason::AccessDenied => ("permission_error", 403),
         Reason::Validation => ("invalid_request_error", 400),
-        Reason::UnknownPath => ("not_found_error", 404),
+        Reason::UnknownPath | Reason::NotFound => ("not_found_error", 404),
         Reason::Code(code) => match code {
             ErrorCode::InvalidRequest | ErrorCode::ModelRejectedRequest => ("invalid_request_error", 400),
             ErrorCode::UnknownModel => ("not_found_error", 404),
