@@ -327,3 +327,51 @@ fn a_user_of_the_body_never_replaces_the_user_of_the_caller() {
     let named = tags(&caller(Some("jo")), &[]);
     assert_eq!((named.get("userId"), named["endUserId"].as_str()), (None, "end"));
 }
+
+/// `value` with one part after the other replaced by `other`.
+fn damaged(value: &Value, other: &Value) -> Vec<Value> {
+    let mut found = vec![other.clone()];
+    match value {
+        Value::Object(fields) => {
+            for (name, inside) in fields {
+                for changed in damaged(inside, other) {
+                    let mut fields = fields.clone();
+                    fields.insert(name.clone(), changed);
+                    found.push(Value::Object(fields));
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (place, inside) in items.iter().enumerate() {
+                for changed in damaged(inside, other) {
+                    let mut items = items.clone();
+                    items[place] = changed;
+                    found.push(Value::Array(items));
+                }
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+#[test]
+fn any_part_of_a_body_can_be_anything() {
+    let mut refused = 0;
+    for other in
+        [json!(null), json!(0), json!("secret"), json!([]), json!({}), json!(["secret"]), json!({"x": "secret"})]
+    {
+        for body in damaged(&every_part(), &other) {
+            let text = body.to_string();
+            let Ok(fields) = Fields::of_body(text.as_bytes()) else { continue };
+            match read(fields, Version::First) {
+                Ok(read) => drop(read.prompt.document("m", &BTreeMap::new()).unwrap()),
+                Err(error) => {
+                    assert!(!error.message.contains("secret"), "{}", error.message);
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 500, "{refused}");
+}
