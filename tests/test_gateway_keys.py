@@ -170,7 +170,9 @@ def test_a_key_spends_no_other_budget_whatever_its_request_says(sentry, teams, s
     assert set(statuses.values()) <= {200, 400, 401, 403, 404}, statuses
     refused = {label for label, status in statuses.items() if status != 200}
     # A request that is served is one of ours, because its claim means nothing to the gateway.
-    assert {"metadata", "x-sentry-tags", "X-SENTRY-TAGS", "tags twice", "two keys, an unknown one second"} <= refused, statuses
+    assert {"metadata", "x-sentry-tags", "X-SENTRY-TAGS", "tags twice", "two keys, an unknown one second"} <= refused, (
+        statuses
+    )
     assert not sentry.ledger_items(f"costCenter#{theirs.center}")
     assert not sentry.ledger_items(f"model#{bare}") and sentry.calls(bare) == 0
     served = sum(status == 200 for status in statuses.values())
