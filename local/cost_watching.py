@@ -35,7 +35,7 @@ LOOKED_AT_A_MODEL, LOOKED_AT_QUEUES, LOOKS_A_DAY = 4, 2, 24 * 60
 
 @dataclass(frozen=True)
 class Watched:
-    """What is watched in a month. A combination is one of model, cost center, application and environment."""
+    """The extent of watching in a month. A combination is one of model, cost center, application and environment."""
 
     requests: int
     combinations: int

@@ -132,7 +132,7 @@ def tell(program: str, folder: str) -> int:
 
 
 def fault(step: Step, code: int, shown: str) -> str | None:
-    """What the command did that it should not have done."""
+    """The deviation of the command from the step. None if there is none."""
     if code != step.code:
         return f"exit code {code} instead of {step.code}"
     missing = [text for text in step.shows if text not in shown]

@@ -46,6 +46,8 @@ The engine drops points of metrics after two weeks. CloudWatch keeps them for 45
 The engine compares the `MaximumConcurrency` of a queue as text if it is the value of a stack parameter, and then reads no
 queue any more. It becomes a number. Upstream fault: a parameter of the type Number stays text.
 
+The engine returns the messages of a standard queue in the order of sending. `fair_queues.py` adds SQS's fair queues.
+
 `bedrock_integration.py` adds two features of AWS: the service integration of Bedrock's Converse, and expressions as the
 `TimeoutSeconds` of a task. `engine_trace.py` records executions if SENTRY_TRACE_FILE is set. If SENTRY_POINTS_FILE is set,
 every stored point of a metric is written to this file, one line of JSON each.
@@ -76,6 +78,7 @@ from typing import Any
 
 from bedrock_integration import add_converse, evaluate_timeouts
 from engine_trace import FILE_VARIABLE, trace
+from fair_queues import FairOrder
 
 START_SLEEP_SECONDS = 0.15
 EVICTION_SECONDS = 60
@@ -379,8 +382,11 @@ def remove_waits() -> None:
 
 def add_missing() -> None:
     """Adds what the module's first lines describe."""
-    from ministack.services import lambda_svc, stepfunctions
+    from ministack.services import lambda_svc, sqs, stepfunctions
 
+    sqs.in_fair_order = FairOrder()
+    visible = 'visible = [m for m in q["messages"] if m["visible_at"] <= now]\n'
+    replace_text(sqs, "_collect_msgs", visible, visible + "    visible = in_fair_order(q, visible, now)\n")
     add_converse(stepfunctions)
     evaluate_timeouts(stepfunctions)
     replace_text(lambda_svc, "_sqs_esm_concurrency", "return min(limit", "limit = int(limit)\n    return min(limit")

@@ -147,7 +147,7 @@ def audit_sums(data: Data) -> Sums:
 
 
 def audit_figures(line: Row) -> Row:
-    """What one decided request adds."""
+    """The figures that one decided request adds."""
     figures: Row = {"requests": 1, "read": line["input_tokens"], "output": line["output_tokens"]}
     figures["denied" if line["outcome"] == "Denied" else "approved"] = 1
     if line["outcome"] == "InvocationFailed":
@@ -275,7 +275,7 @@ def metrics_against_audit(data: Data) -> list[str]:
 
 
 def ungoverned_problems(data: Data) -> list[str]:
-    """Compares the tokens that went round the sentry with the direct calls in the simulator's log, by model and day.
+    """Compares the tokens that bypassed the sentry with the direct calls in the simulator's log, by model and day.
 
     The hold of a request whose usage is unknown counts as governed, so it can hide as many tokens as it held. Without such a
     request, the figure is exact.

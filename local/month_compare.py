@@ -5,7 +5,7 @@ Of a cost center, the bill minus the history is the sum of these, in dollars:
 | reason | what |
 |---|---|
 | `untagged` | calls of the cost center through no profile, or through one without the tag. They are in the bill's group without a value |
-| `ungoverned` | calls round the sentry |
+| `ungoverned` | calls that bypass the sentry |
 | `price` | the bill has a new price before the administrator enters it |
 | `late` | days that the bill does not have yet |
 | `unknown` | calls whose usage the sentry does not know: the bill has the tokens, the history counts the whole hold |

@@ -157,7 +157,7 @@ def usual_limits(plan: Plan, prices: Prices) -> list[Row]:
 
 
 def planned_cost(prices: Prices, request: Request) -> Decimal:
-    """What a request would cost without a prompt cache: its text in tokens of four bytes, and its answer."""
+    """The cost of a request without a prompt cache: its text in tokens of four bytes, and its answer."""
     text = request.prompt_bytes + (month_plan.CACHED_BYTES if request.application.cached else 0)
     tokens = {"input": text // 4, "output": request.output_tokens}
     return prices.cost(model_of(request), request.at, tokens)

@@ -2,7 +2,7 @@
 
 Twelve applications of four cost centers use eight models. Some call a model through an application inference profile of
 their cost center, whose tags are on the bill, and one profile has no tags. The plan has failures, refused documents,
-repeated ids, cached prompts, a day on which one application spends too much, calls that go round the sentry, and a price
+repeated ids, cached prompts, a day on which one application spends too much, calls that bypass the sentry, and a price
 that changes in mid-month.
 """
 
@@ -62,7 +62,7 @@ class Application:
 
 @dataclass(frozen=True)
 class Request:
-    """One request of an application, or one call round the sentry (`direct`: the id to call)."""
+    """One request of an application, or one call that bypasses the sentry (`direct`: the id to call)."""
 
     number: int
     at: datetime
@@ -148,7 +148,7 @@ APPLICATIONS = [
 BY_NAME = {application.name: application for application in APPLICATIONS}
 # On this day of the month, this application sends so many times its usual requests: a loop that nobody stopped.
 OVERSPENDING_DAY, OVERSPENDER, OVERSPENDING_FACTOR = 18, "campaign-writer", 9
-# Calls round the sentry: who, the id or the name of the profile that is called, calls in the month.
+# Calls that bypass the sentry: who, the id or the name of the profile that is called, calls in the month.
 ROUND_THE_SENTRY = [
     ("code-review", OPUS, 40),
     ("contract-check", NOVA_PRO, 60),
@@ -237,7 +237,7 @@ def repeatable(last: Request, at: datetime, application: Application) -> bool:
 
 
 def add_direct_calls(plan: Plan, chance: random.Random, days: int) -> None:
-    """Adds the calls round the sentry. They happen on weekdays."""
+    """Adds the calls that bypass the sentry. They happen on weekdays."""
     weekdays = [day for day in range(days) if (plan.start + timedelta(days=day)).weekday() < 5]
     share = min(1.0, len(plan.requests) / 5_000)
     for name, called, calls in ROUND_THE_SENTRY:

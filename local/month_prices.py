@@ -83,7 +83,7 @@ class Prices:
         return total
 
     def saved(self, model_id: str, at: datetime, tokens: Tokens) -> Decimal:
-        """What the prompt cache saved in one call: its cached tokens at the input rate, less their cost. It is negative if the
+        """The saving of the prompt cache in one call: its cached tokens at the input rate, less their cost. It is negative if the
         writes cost more than the reads saved.
         """
         cached = {kind: tokens.get(kind, 0) for kind in ("cacheRead", "cacheWrite")}

@@ -5,7 +5,7 @@ budgets does not depend on the machine. The clock is moved only while no request
 because a message that is being processed would become visible again.
 
 The functions with a schedule run at most once an hour of the month by themselves, because the clock skips the minutes in
-between. The program calls them at the end of each day, and after calls round the sentry the one that finds these. The sweep
+between. The program calls them at the end of each day, and after calls that bypass the sentry the one that finds these. The sweep
 makes its second pass half a minute of the machine's time later, so the program does not wait for it.
 """
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
+from client_programs import Programs
 from gateway_client import Client
 from sentry_client import PLENTY, Sentry, unique
 from sentry_command import Command
@@ -120,6 +122,18 @@ def client(url, command):
         return Client(url, center, made["key"])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def programs(request, url):
+    """The client programs of `clients/`, for the gateway's HTTPS."""
+    named = [
+        request.config.getoption(name) for name in ("--clients", "--gateway-https-endpoint", "--gateway-certificate")
+    ]
+    if not all(named):
+        pytest.skip("no --clients, --gateway-https-endpoint or --gateway-certificate")
+    environment, https, certificate = named
+    return Programs(Path(environment), https, certificate)
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def check_answer(answer, sent=None, *, unvalidated=False, unresolved=False, unse
             answer,
             "$",
             ("outcome", "statusCode", "tags", "model", "output", "usage", "cost", "budget"),
-            ("degraded", "wouldDeny", "notices"),
+            ("degraded", "wouldDeny", "notices", "replayed"),
         )
         wrong.of(answer.get("statusCode") == 200, "statusCode", f"is {answer.get('statusCode')!r}")
         _output(wrong, answer.get("output"), sent)
@@ -104,7 +104,7 @@ def check_answer(answer, sent=None, *, unvalidated=False, unresolved=False, unse
             answer,
             "$",
             ("outcome", "statusCode", "tags", "model", "error", "budget"),
-            ("notices", *(("degraded", "wouldDeny") if outcome == "InvocationFailed" else ())),
+            ("notices", *(("degraded", "wouldDeny", "replayed") if outcome == "InvocationFailed" else ())),
         )
         _error(wrong, answer)
     if outcome in {"Succeeded", "InvocationFailed"}:
@@ -116,6 +116,8 @@ def check_answer(answer, sent=None, *, unvalidated=False, unresolved=False, unse
             wrong.of(answer.get("budget"), "budget", "is empty though the request was approved")
     if "notices" in answer:
         _notices(wrong, answer["notices"])
+    if "replayed" in answer:
+        wrong.of(answer["replayed"] is True, "replayed", f"is {answer['replayed']!r}")
     if "wouldDeny" in answer:
         _would_deny(wrong, answer["wouldDeny"])
     if "degraded" in answer:
@@ -152,7 +154,8 @@ def is_rich(sent):
 
 
 def _output(wrong, output, sent):
-    if wrong.keys(output, "output", ("message", "stopReason")):
+    asked = sent is None or sent["prompt"].get("additionalModelResponseFieldPaths")
+    if wrong.keys(output, "output", ("message", "stopReason"), ("additionalModelResponseFields",) if asked else ()):
         # Any other word comes from the model itself.
         word = output["stopReason"]
         own = isinstance(word, str) and re.fullmatch("[a-z_]+", word)

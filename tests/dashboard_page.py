@@ -33,7 +33,7 @@ ALARM_HOURS = 6
 
 @dataclass
 class Shown:
-    """What a page shows. `end` is the end of the range, in seconds since 1970."""
+    """The contents of a page. `end` is the end of the range, in seconds since 1970."""
 
     body: dict[str, Any]
     store: Store

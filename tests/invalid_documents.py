@@ -360,6 +360,7 @@ for label, schema, at in [
     ("no name", {"schema": {"type": "object"}}, "name"),
     ("no schema", {"name": "a"}, "schema"),
     ("schema of a text", {"name": "a", "schema": {"type": "string"}}, "schema.type"),
+    ("description", {"name": "a", "schema": {"type": "object"}, "description": 5}, "description"),
 ]:
     case(f"output format: {label}", changed(FORMAT, {"jsonSchema": schema}), f"prompt.outputFormat.jsonSchema.{at}")
 OWN_FIELDS = ("prompt", "additionalModelRequestFields")

@@ -266,7 +266,7 @@ def _put_request(store: Store, request: Request) -> None:
         put("Degradations", 1, Action="clamp")
 
 
-# Calls round the sentry: each hour of the last two days, with these input and output tokens.
+# Calls that bypass the sentry: each hour of the last two days, with these input and output tokens.
 BYPASSING = "us.amazon.nova-lite-v1:0"
 BYPASSING_TOKENS = (4000, 1000)
 

@@ -63,7 +63,7 @@ def of_requests(name, model="us.amazon.nova-lite-v1:0") -> Named:
 
 @dataclass(frozen=True)
 class Cause:
-    """What a metric shows in the trouble and otherwise, every so many minutes. None is no data.
+    """The values of a metric in the trouble and otherwise, every so many minutes. None is no data.
 
     `bad` is one value, or the values one after the other from the beginning of the trouble on, the last of which stays.
     `also` names alarms with another threshold that the same rise crosses.
@@ -93,6 +93,7 @@ CAUSES = {
     "SweepHoldsAlarm": Cause(of_function("Errors", "SweepHoldsFunction"), 1, 0),
     "WatchUsageAlarm": Cause(of_function("Errors", "WatchUsageFunction"), 1, 0),
     "GatewayErrorsAlarm": Cause(of_function("Errors", "GatewayFunction"), 1, 0),
+    "GatewayIamErrorsAlarm": Cause(of_function("Errors", "GatewayIamFunction"), 1, 0),
     "RateLimiterFailedAlarm": Cause(of_workflow("ExecutionsFailed"), 1, 0),
     "RateLimiterTimedOutAlarm": Cause(of_workflow("ExecutionsTimedOut"), 1, 0),
     "RateLimiterThrottledAlarm": Cause(of_workflow("ExecutionThrottled"), 1, 0),

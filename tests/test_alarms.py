@@ -28,6 +28,7 @@ WATCHED = [
     ("AWS/Lambda", "Errors", "SweepHoldsFunction"),
     ("AWS/Lambda", "Errors", "WatchUsageFunction"),
     ("AWS/Lambda", "Errors", "GatewayFunction"),
+    ("AWS/Lambda", "Errors", "GatewayIamFunction"),
     ("AWS/Lambda", "Invocations", "SweepHoldsFunction"),
     ("AWS/States", "ExecutionsFailed", "RateLimiter"),
     ("AWS/States", "ExecutionsTimedOut", "RateLimiter"),

@@ -1,4 +1,4 @@
-"""`sentry prove` against the stack: budgets, and who can go round the sentry; what it says if it cannot work."""
+"""`sentry prove` against the stack: budgets, and who can bypass the sentry; what it says if it cannot work."""
 
 import csv
 import io
@@ -202,7 +202,7 @@ def test_the_forms_have_the_same_rows_and_a_terminal_of_80_columns_fits_the_tabl
     table, _, rest = shown.partition("\nIAM alone does not show")
     assert all(len(line) <= 80 for line in table.splitlines()), table
     assert "with conditions" in " ".join(table.split())
-    assert "can go round the sentry" in rest and "aws cloudformation deploy" in rest
+    assert "can bypass the sentry" in rest and "aws cloudformation deploy" in rest
 
 
 @pytest.fixture

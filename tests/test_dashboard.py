@@ -12,7 +12,19 @@ import yaml
 
 import dashboard
 import sam_template
-from metric_queries import INSIGHTS, NAMESPACE, PUBLISHED, STATISTIC, Query, check, insights, names_in_math, searches
+from metric_queries import (
+    INSIGHTS,
+    NAMESPACE,
+    PUBLISHED,
+    REQUEST,
+    STATISTIC,
+    Query,
+    check,
+    insights,
+    names_in_math,
+    searches,
+)
+from sentry_client import METRICS
 from test_template import FUNCTIONS, LOG_GROUPS, RESOURCES, ROOT, TEMPLATE, pointed_at
 
 TEXT, VARIABLES = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
@@ -198,6 +210,11 @@ def test_query_reads_a_published_metric_with_its_dimensions(title, query):
 def test_metric_is_in_the_code_of_a_function(metric):
     sources = [path.read_text(encoding="utf-8") for path in ROOT.glob("crates/fn-*/src/**/*.rs")]
     assert any(f'"{metric}"' in source for source in sources)
+
+
+def test_every_metric_of_a_request_is_in_the_list_of_published_metrics():
+    of_requests = {metric for metric, dimensions in PUBLISHED.items() if dimensions == REQUEST}
+    assert of_requests == {*METRICS, "CostUsd"}
 
 
 @pytest.mark.parametrize("metric", sorted(PUBLISHED))

@@ -364,7 +364,7 @@ def test_scope_that_both_share_refuses_both(pair):
     original(pair)
 
 
-def test_what_went_round_the_sentry_counts_for_the_fallback(sentry, pair):
+def test_usage_that_bypassed_the_sentry_counts_for_the_fallback(sentry, pair):
     pair.limit(pair.dear, FALLBACK, output=300)
     pair.limit(pair.cheap, output=5000)
     sentry.put_usage(pair.cheap, OutputTokenCount=3001)

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from gateway_client import MODEL, TOKENS, Client, opened
-from request_queue import RequestQueue
+from queue_client import RequestQueue
 from sentry_client import CANARY, document, text, unique
 
 pytestmark = pytest.mark.local
@@ -82,6 +82,13 @@ def test_a_request_that_meets_a_hold_is_throttled_and_an_invalid_one_names_its_f
     assert status == 400 and "prompt.messages[0].role" in answer["message"] and CANARY not in answer["message"]
     status, answer = caller.post(body={"messages": [], "promptVariables": {}}, **bearer)
     assert status == 400 and "promptVariables" in answer["message"]
+
+
+def test_a_large_request_without_a_valid_key_gets_its_answer(client):
+    """A server that answers before it has read the request would break the connection of a client that still writes."""
+    messages = [{"role": "user", "content": [{"text": "a" * 3_000_000}]}]
+    status, answer = client().post(body={"messages": messages}, Authorization="Bearer csk_wrong")
+    assert status == 401 and "key" in answer["message"]
 
 
 def test_a_key_spends_no_other_budget_by_header_body_or_path(sentry, client):

@@ -186,7 +186,7 @@ def test_answers_close_the_budget_at_once(sentry, profile):
 
 
 @pytest.mark.local
-def test_traffic_that_goes_round_the_sentry_counts_as_soon_as_bedrock_reports_it(sentry, profile):
+def test_traffic_that_bypasses_the_sentry_counts_as_soon_as_bedrock_reports_it(sentry, profile):
     arn, bare = profile
     sentry.set_limit(bare, {"output": 1000})
     sent = document(arn, parameters={"max_tokens": 100}, output_tokens=100)

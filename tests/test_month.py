@@ -99,7 +99,7 @@ def history_item(scope, day, **figures):
 
 
 def small_month():
-    """Four requests and a call round the sentry. Engineering has a profile; marketing calls Mistral without one."""
+    """Four requests and a call that bypasses the sentry. Engineering has a profile; marketing calls Mistral without one."""
     cached = tokens(1_000, 100, read=2_000, write=1_500)
     # 1,000 x 3.30 + 100 x 16.50 + 2,000 x 0.33 + 1,500 x 4.125 = 11,797.5 millionths.
     sonnet, lost = "0.0117975", tokens(400, 40)
@@ -253,7 +253,7 @@ def test_newer_audit_lines_give_the_cached_tokens_and_the_cost():
     assert any("audit line" in problem for problem in problems(data, PRICES))
 
 
-def test_tokens_that_went_round_the_sentry_are_those_of_the_direct_calls():
+def test_tokens_that_bypassed_the_sentry_are_those_of_the_direct_calls():
     data = small_month()
     item = data.rows["history"][-1]
     assert item["scope"] == "ungoverned#abc123abc123"
@@ -308,7 +308,7 @@ def test_every_difference_of_the_bill_has_its_reason():
     engineering, marketing, nobody = (found[name] for name in ("engineering", "marketing", ""))
     assert engineering.leading == Decimal("0.5117975")
     assert marketing.leading == 2
-    # Known usage and the call round the sentry. The last day of the month is not in the bill yet.
+    # Known usage and the call that bypasses the sentry. The last day of the month is not in the bill yet.
     assert engineering.trailing == Decimal("0.0117975") + Decimal("0.0033")
     assert nobody.trailing == Decimal("1.6")
     lost = Decimal("0.00198")

@@ -17,7 +17,8 @@ import pytest
 
 from budget_contract import entry_of
 from contract import check_error, check_succeeded
-from sentry_client import PLENTY, Sentry, document, text, unique
+from queue_client import RequestQueue, asked
+from sentry_client import PLENTY, SOMEBODY, Sentry, document, text, unique
 from test_families import recorded, token
 from test_rich_prompts import IMAGE, NOTES, TOOL
 
@@ -287,3 +288,17 @@ def test_names_are_those_of_the_service_model():
     assert free == {name for name, own, _ in found if own}
     assert binary == {name for name, _, blob in found if blob}
     assert not free & {name for name, own, _ in found if not own}
+
+
+def test_a_message_of_the_queue_is_served_and_its_repetition_replayed(native):
+    """The queue and kept answers do not depend on what calls the model."""
+    if "RequestQueueUrl" not in native.outputs:
+        pytest.skip("the stack has AsyncConcurrency=0")
+    queue = RequestQueue(native)
+    arn, bare = native.profile_arn()
+    sent = asked(model=arn, request_id=unique("e2e-native"), output_tokens=9)
+    queue.send(sent)
+    answer = check_succeeded(queue.answer(SOMEBODY, sent["tags"]["requestId"]), None)
+    assert answer["usage"]["outputTokens"] == 9
+    assert native.ask(sent) == {**answer, "replayed": True}
+    assert native.calls(bare) == 1 and native.ledger_settled(f"model#{bare}") == 9

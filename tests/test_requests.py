@@ -175,6 +175,7 @@ def test_optional_field_that_says_nothing_is_not_given(sentry, nothing):
         "reasoning",
         "outputFormat",
         "additionalModelRequestFields",
+        "additionalModelResponseFieldPaths",
     )
     sent = document(
         "nova-lite",

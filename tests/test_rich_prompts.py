@@ -264,6 +264,18 @@ def test_tokens_of_a_tier_without_a_rate_cost_no_dollars_in_the_ledger(sentry, c
     assert entry_of(answer, scope)["usd"]["used"].rstrip("0") == answer["cost"]["usd"].rstrip("0")
 
 
+# The model's own answer
+
+
+def test_fields_of_the_models_own_answer_come_back_if_they_are_asked_for(sentry):
+    sent = document("claude-haiku-4-5", output_tokens=5)
+    sent["prompt"]["additionalModelResponseFieldPaths"] = ["/usage", "/no_such_field"]
+    answer = check_succeeded(sentry.ask(sent), sent)
+    assert answer["output"]["additionalModelResponseFields"]["usage"]["output_tokens"] == 5
+    assert answer["output"]["additionalModelResponseFields"].keys() == {"usage"}
+    assert arrived(sentry, sent)["additionalModelResponseFieldPaths"] == ["/usage", "/no_such_field"]
+
+
 # Budgets
 
 

@@ -106,6 +106,8 @@ A_FUNCTION_MAY = {
         "dynamodb:PutItem",
         "dynamodb:DeleteItem",
         "dynamodb:Query",
+        # The list of models has the aliases of the catalogue table.
+        "dynamodb:Scan",
         "sqs:SendMessage",
         "cloudwatch:GetMetricData",
         "bedrock:GetInferenceProfile",
@@ -169,10 +171,12 @@ A_FUNCTION_MAY = {
         "dynamodb:UpdateItem",
     },
 }
+A_FUNCTION_MAY["GatewayIamFunction"] = A_FUNCTION_MAY["GatewayFunction"]
 # No state runs these functions. The queues, the schedules and the function URL start them.
 WITHOUT_STATE = {
     "EmitMetricsFunction",
     "GatewayFunction",
+    "GatewayIamFunction",
     "IndexProfilesFunction",
     "ServeQueueFunction",
     "SweepHoldsFunction",
@@ -205,6 +209,8 @@ CONTRACT_PARAMETERS = {
     "InvokeConcurrency": 0,
     "HistoryDays": 400,
     "Gateway": "off",
+    "JwtIssuer": "",
+    "GatewayIam": "off",
     "Observability": "basic",
     "AlertEmail": "",
     "MonthlyBudgetUsd": 0,
@@ -463,7 +469,7 @@ def test_expired_holds_are_looked_for_every_minute():
     assert with_globals("SweepHoldsFunction")["Timeout"] < 60
 
 
-def test_usage_round_the_sentry_is_looked_for_regularly():
+def test_usage_that_bypasses_the_sentry_is_looked_for_regularly():
     (event,) = FUNCTIONS["WatchUsageFunction"]["Events"].values()
     assert event["Type"] == "Schedule"
     assert event["Properties"]["Schedule"] == {"Fn::Sub": "rate(${WatchUsageEvery})"}
@@ -484,11 +490,50 @@ def test_a_stack_without_a_gateway_has_nothing_of_it():
     assert set(TEMPLATE["Parameters"]["Gateway"]["AllowedValues"]) == {"on", "off"}
 
 
+def test_only_gateway_iam_adds_the_endpoint_for_principals():
+    of_iam = {name for name, body in RESOURCES.items() if body.get("Condition") == "HasGatewayIam"}
+    assert of_iam == {"GatewayIamFunction", "GatewayIamErrorsAlarm"}
+    assert TEMPLATE["Conditions"]["HasGatewayIam"] == {
+        "Fn::And": [{"Condition": "HasGateway"}, {"Fn::Equals": [{"Ref": "GatewayIam"}, "on"]}]
+    }
+    for output in ("GatewayIamUrl", "GatewayIamFunctionArn"):
+        assert TEMPLATE["Outputs"][output]["Condition"] == "HasGatewayIam"
+
+
 def test_gateway_streams_checks_keys_itself_and_ends_before_its_holds_expire():
     function = with_globals("GatewayFunction")
     assert function["FunctionUrlConfig"] == {"AuthType": "NONE", "InvokeMode": "RESPONSE_STREAM"}
     parameters = TEMPLATE["Parameters"]
     assert parameters["ModelTimeoutSeconds"]["MaxValue"] < function["Timeout"] < parameters["HoldSeconds"]["MinValue"]
+
+
+def test_principals_have_the_same_gateway_behind_a_url_that_verifies_signatures():
+    keys, iam = with_globals("GatewayFunction"), with_globals("GatewayIamFunction")
+    assert iam["FunctionUrlConfig"] == {"AuthType": "AWS_IAM", "InvokeMode": "RESPONSE_STREAM"}
+    variables = iam["Environment"]["Variables"]
+    assert variables.pop("SENTRY_GATEWAY_IAM") == "on"
+    of_keys = keys["Environment"]["Variables"]
+    tokens = {name for name in of_keys if name.startswith("SENTRY_JWT_")}
+    assert tokens == {"SENTRY_JWT_ISSUER", "SENTRY_JWT_AUDIENCE", "SENTRY_JWT_CLAIMS"}
+    assert variables == {name: value for name, value in of_keys.items() if name not in tokens}
+    assert "SENTRY_GATEWAY_IAM" not in of_keys
+    assert all(iam[part] == keys[part] for part in ("Role", "Timeout", "LoggingConfig"))
+
+
+@pytest.mark.parametrize(
+    "issuer, accepted",
+    [
+        ("", True),
+        ("https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Ab", True),
+        ("https://login.example.com:8443/realms/x/", True),
+        ("http://127.0.0.1:8080", False),
+        ("http://login.example.com", False),
+        ("https://login.example.com?x", False),
+        ("https://jo@login.example.com", False),
+    ],
+)
+def test_an_issuer_of_tokens_has_https(issuer, accepted):
+    assert bool(re.search(TEMPLATE["Parameters"]["JwtIssuer"]["AllowedPattern"], issuer)) == accepted
 
 
 def test_gateway_has_the_settings_of_the_functions_whose_steps_it_does():
@@ -529,6 +574,8 @@ def test_stack_name_of_the_contract():
 def test_each_function_and_workflow_has_a_role_of_its_own():
     roles = {name: pointed_at(properties.get("Role")) for name, properties in {**FUNCTIONS, **STATE_MACHINES}.items()}
     assert all(role in ROLES for role in roles.values()), roles
+    # It is the same program behind another URL.
+    assert roles.pop("GatewayIamFunction") == "GatewayRole"
     assert len(set(roles.values())) == len(roles), roles
 
 
@@ -665,6 +712,8 @@ def test_dependencies_are_the_services_of_the_policy(name):
 
 def binary_of(name):
     """Returns the crate of a function, such as `fn-fetch-usage` for `FetchUsageFunction`."""
+    # One program serves both URLs.
+    name = "GatewayFunction" if name == "GatewayIamFunction" else name
     return "fn" + re.sub(r"([A-Z])", lambda letter: f"-{letter[1].lower()}", name.removesuffix("Function"))
 
 
@@ -701,7 +750,9 @@ def test_function_has_a_log_group_with_retention(name):
 
 
 def test_no_two_share_a_log_group():
-    groups = [pointed_at(with_globals(name)["LoggingConfig"]["LogGroup"]) for name in FUNCTIONS]
+    # Both functions of the gateway are the same program.
+    functions = FUNCTIONS.keys() - {"GatewayIamFunction"}
+    groups = [pointed_at(with_globals(name)["LoggingConfig"]["LogGroup"]) for name in functions]
     groups += [
         pointed_at(destination["CloudWatchLogsLogGroup"]["LogGroupArn"])
         for machine in STATE_MACHINES.values()

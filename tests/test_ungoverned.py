@@ -1,4 +1,4 @@
-"""Tokens of calls round the sentry become a figure and a metric. Governed traffic becomes neither."""
+"""Tokens of calls that bypass the sentry become a figure and a metric. Governed traffic becomes neither."""
 
 import json
 import time
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.local
 
 GOVERNED_REQUESTS = 100
 DIRECT_CALLS = 5
-# The time in which calls round the sentry must be found.
+# The time in which calls that bypass the sentry must be found.
 SECONDS = 60
 
 
@@ -52,7 +52,7 @@ def watch(sentry):
 
 
 def call_directly(sentry, model, calls):
-    """Calls the model round the sentry. Returns the tokens."""
+    """Calls the model without the sentry. Returns the tokens."""
     bedrock = sentry.client("bedrock-runtime", endpoint=sentry.bedrock_endpoint)
     used = {"input": 0, "output": 0}
     for _ in range(calls):
@@ -97,7 +97,7 @@ def traffic(sentry, watch):
     return {name: bare for name, (_, bare) in profiles.items()}, direct, found
 
 
-def test_calls_round_the_sentry_are_found_exactly_within_a_minute(watch, traffic):
+def test_calls_that_bypass_the_sentry_are_found_exactly_within_a_minute(watch, traffic):
     models, direct, found = traffic
     assert direct["direct"] == {"input": 40 * DIRECT_CALLS, "output": 25 * DIRECT_CALLS}
     assert found is not None, {name: watch.item(models[name]) for name in direct}

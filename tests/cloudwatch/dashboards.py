@@ -116,7 +116,7 @@ def _widget(body: Mapping[str, Any], period: int | None) -> Widget:
 
 
 def choices(variable: Mapping[str, Any], store: Store) -> list[str]:
-    """What a drop-down offers: its own values, or those of a dimension of the metrics that its search finds."""
+    """The choices of a drop-down: its own values, or those of a dimension of the metrics that its search finds."""
     if "values" in variable:
         return [str(each["value"]) for each in variable["values"]]
     if "search" not in variable or "populateFrom" not in variable:

@@ -226,7 +226,7 @@ def ids_in(node: Node) -> set[str]:
 
 @dataclass(frozen=True)
 class Context:
-    """What an expression can refer to.
+    """The names that an expression can use.
 
     `resolve` returns the value of an id, `metrics` are the metrics of the request by id, without expressions, `search` runs a
     SEARCH with statistic and period, and `grid` has the periods of the request.

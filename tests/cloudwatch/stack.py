@@ -72,7 +72,7 @@ class Stack:
         return bool(self.resolve(self.template["Conditions"][name]))
 
     def ref(self, logical: str) -> Any:
-        """What Ref returns."""
+        """Returns the value of Ref."""
         if logical in self.pseudo:
             return self.pseudo[logical]
         if logical in self.parameters:
@@ -88,7 +88,7 @@ class Stack:
         return f"{self.name}-{logical}"
 
     def attribute(self, logical: str, attribute: str) -> str:
-        """What Fn::GetAtt returns."""
+        """Returns the value of Fn::GetAtt."""
         if not self.has(logical):
             raise Refused(f"the stack has no {logical}")
         return self._arn(logical) if attribute.endswith("Arn") else f"{self.name}-{logical}"

@@ -45,7 +45,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Observations:
-    """What one datum of PutMetricData adds. `values` is None for a statistic set, of which only the summary is known."""
+    """The values that one datum of PutMetricData adds. `values` is None for a statistic set, which has only a summary."""
 
     time: float
     total: float

@@ -66,6 +66,7 @@ pub fn parse(body: &Map<String, Value>, model: Option<Model<'_>>) -> Result<Prom
     let output = fields.object("outputConfig")?.map(output_config).transpose()?;
     let (schema, effort) = output.unwrap_or_default();
     prompt.schema = schema;
+    prompt.response_paths = response_paths(&fields)?;
     if let Some(model) = model {
         check_limits(&prompt, model)?;
         let extra = fields.object("additionalModelRequestFields")?;
@@ -159,7 +160,31 @@ pub fn answer(reply: &Reply, service_tier: Option<&str>) -> Value {
     if let Some(tier) = service_tier {
         fields::set(&mut answer, "serviceTier", json!({"type": tier}));
     }
+    if let Some(own) = own_fields(reply) {
+        fields::set(&mut answer, "additionalModelResponseFields", own);
+    }
     answer
+}
+
+/// The paths in `additionalModelResponseFieldPaths`. Source: Amazon Bedrock API Reference, Converse: at most 10, and "an
+/// empty JSON Pointer or incorrectly structured JSON Pointer" is rejected.
+fn response_paths(fields: &Fields<'_>) -> Result<Vec<String>, ApiError> {
+    let paths = fields.strings("additionalModelResponseFieldPaths")?;
+    if paths.len() <= 10 && paths.iter().all(|path| path.starts_with('/')) {
+        return Ok(paths);
+    }
+    // This message is the simulator's own. It is not from AWS.
+    Err(ApiError::validation("additionalModelResponseFieldPaths: at most 10 JSON Pointers are accepted."))
+}
+
+/// The fields of Claude's own answer that the request asked for, by their first name. A field that the model does not
+/// have is ignored (as in the API Reference).
+fn own_fields(reply: &Reply) -> Option<Value> {
+    let usage = json!({"input_tokens": reply.usage.input, "output_tokens": reply.usage.output});
+    let all = json!({"stop_reason": reply.stop_reason, "usage": usage});
+    let named = |path: &String| path.strip_prefix('/').and_then(|name| Some((name.to_owned(), all.get(name)?.clone())));
+    let own: Map<String, Value> = reply.response_paths.iter().filter_map(named).collect();
+    (!own.is_empty()).then_some(Value::Object(own))
 }
 
 /// The usage in the answer. Source: shape `TokenUsage` (botocore 1.44.8). `cacheDetails` is "sorted by TTL duration

@@ -57,7 +57,7 @@ pub struct Profile {
     name: String,
     description: Option<Value>,
     source: String,
-    /// Values by key.
+    /// The values of the profile's tags by key.
     pub(crate) tags: BTreeMap<String, String>,
     /// `true` from the first tag on, also if all tags are removed later.
     pub(crate) was_tagged: bool,

@@ -122,6 +122,8 @@ pub struct Prompt {
     pub schema: Option<Value>,
     /// Checkpoints for the prompt cache.
     pub cache_points: Vec<CachePoint>,
+    /// JSON Pointers to the fields of the model's own answer that the caller wants.
+    pub response_paths: Vec<String>,
 }
 
 impl Prompt {

@@ -78,6 +78,8 @@ pub struct Reply {
     pub usage_is_told: bool,
     /// Latency of the call, in milliseconds.
     pub latency_ms: u64,
+    /// JSON Pointers to the fields of the model's own answer that the caller wants.
+    pub response_paths: Vec<String>,
 }
 
 /// Writes filler for a prompt. The same prompt always gets the same text.
@@ -128,6 +130,7 @@ pub fn finish(prompt: &Prompt, directives: &Directives, draft: Draft, base: &str
         usage,
         usage_is_told: directives.fault != Some(Fault::MissingUsage),
         latency_ms: 0,
+        response_paths: prompt.response_paths.clone(),
     }
 }
 

@@ -40,7 +40,9 @@ pub fn events(reply: &Reply, service_tier: Option<&str>, words: Option<u64>) -> 
         events.extend(deltas.map(|delta| ("contentBlockDelta", json!({"contentBlockIndex": index, "delta": delta}))));
         events.push(("contentBlockStop", json!({"contentBlockIndex": index})));
     }
-    events.push(("messageStop", json!({"stopReason": field("stopReason")})));
+    let stop = ["stopReason", "additionalModelResponseFields"].into_iter();
+    let stop = stop.filter_map(|name| Some((name.to_owned(), field(name)?)));
+    events.push(("messageStop", stop.collect()));
     let metadata = ["usage", "metrics", "serviceTier"].into_iter();
     let metadata = metadata.filter_map(|name| Some((name.to_owned(), field(name)?)));
     events.push(("metadata", metadata.collect()));
@@ -142,11 +144,15 @@ mod tests {
             usage,
             usage_is_told: true,
             latency_ms: 0,
+            response_paths: vec!["/stop_reason".to_owned()],
         };
         let events = events(&reply, Some("flex"), Some(2));
         let names: Vec<&str> = events.iter().map(|(name, _)| *name).collect();
         let parts = ["contentBlockDelta", "contentBlockDelta", "contentBlockStop"];
         assert_eq!(names, [&["messageStart"][..], &parts, &["messageStop", "metadata"]].concat());
+        let (_, stop) = events.iter().rev().nth(1).unwrap();
+        let own = json!({"stop_reason": "end_turn"});
+        assert_eq!(*stop, json!({"stopReason": "end_turn", "additionalModelResponseFields": own}));
         let (_, last) = events.last().unwrap();
         let usage = json!({"inputTokens": 1, "outputTokens": 3, "totalTokens": 4});
         assert_eq!(*last, json!({"usage": usage, "metrics": {"latencyMs": 0}, "serviceTier": {"type": "flex"}}));

@@ -72,7 +72,7 @@ fn too_many() -> ApiError {
     )
 }
 
-/// Handles `POST /tagResource`.
+/// Handles `POST /tagResource`, which adds tags to a profile.
 pub async fn tag(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Result<Json<Value>, ApiError> {
     let body = fields::body(&body)?;
     let fields = Fields::new(&body, "#", &["resourceARN", "tags"])?;
@@ -110,7 +110,7 @@ fn change(
     Ok(Json(json!({})))
 }
 
-/// Handles `POST /listTagsForResource`.
+/// Handles `POST /listTagsForResource`, which returns the tags of a profile.
 pub async fn list_tags(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Result<Json<Value>, ApiError> {
     let body = fields::body(&body)?;
     let fields = Fields::new(&body, "#", &["resourceARN"])?;

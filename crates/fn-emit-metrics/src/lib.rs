@@ -25,44 +25,10 @@ use sentry_contract::METRIC_NAMESPACE;
 use sentry_contract::states::{MetricsRecord, QueuedTask};
 use sentry_domain::Alert;
 use sentry_lambda::cause;
-use serde::{Deserialize, Serialize};
+use sentry_lambda::sqs::{Batch, BatchAnswer, ItemFailure, Record};
 use thiserror::Error as ThisError;
 use tracing::error;
 pub use values::MetricValues;
-
-/// Messages of the metrics queue, as Lambda's event source mapping sends them.
-#[derive(Debug, Deserialize)]
-pub struct Batch {
-    /// The messages of this delivery.
-    #[serde(rename = "Records")]
-    pub records: Vec<Message>,
-}
-
-/// One message of the queue.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Message {
-    /// The id that SQS gave the message.
-    pub message_id: String,
-    /// A [`MetricsRecord`] or a [`QueuedTask`], as JSON.
-    pub body: String,
-}
-
-/// The messages that must be delivered again (`ReportBatchItemFailures`).
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchAnswer {
-    /// Empty if every message succeeded.
-    pub batch_item_failures: Vec<ItemFailure>,
-}
-
-/// One message that must be delivered again.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ItemFailure {
-    /// The id that SQS gave the message.
-    pub item_identifier: String,
-}
 
 /// The dimension of metrics that concern a budget.
 const SCOPE: &str = "Scope";
@@ -103,7 +69,7 @@ impl Emitter {
     pub async fn emit(&self, batch: Batch, now: DateTime<Utc>) -> BatchAnswer {
         let mut failed = Vec::new();
         let (mut understood, mut swept, mut given_up) = (Vec::new(), Vec::new(), Vec::new());
-        for Message { message_id, body } in batch.records {
+        for Record { message_id, body, .. } in batch.records {
             match read(&body) {
                 Ok(Understood::Request(request)) => understood.push((message_id, *request)),
                 Ok(Understood::Task(QueuedTask::Alerts(alerts))) => swept.push((message_id, alerts)),

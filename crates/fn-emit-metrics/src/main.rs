@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use fn_emit_metrics::{Alerts, Batch, Emitter, LateSettlements, MetricValues, UsageHistory};
+use fn_emit_metrics::{Alerts, Emitter, LateSettlements, MetricValues, UsageHistory};
 use sentry_history::History;
+use sentry_lambda::sqs::Batch;
 use sentry_lambda::{StartError, env};
 use sentry_ledger::Ledger;
 

@@ -42,7 +42,7 @@ struct Line<'a> {
     message: &'static str,
     v: u8,
     timestamp: String,
-    /// `set` or `ended`.
+    /// `set` at the beginning of a response, `ended` at its end.
     change: &'static str,
     scope: &'a str,
     window: &'a str,

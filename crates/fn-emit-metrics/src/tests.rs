@@ -15,11 +15,12 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
 use aws_smithy_mocks::{Rule, RuleMode, mock};
 use chrono::{DateTime, Utc};
 use sentry_history::History;
+use sentry_lambda::sqs::{Batch, BatchAnswer};
 use sentry_ledger::Ledger;
 use serde_json::{Value, json};
 use test_support::mock_client;
 
-use crate::{Alerts, Batch, BatchAnswer, Emitter, LateSettlements, MetricValues, UsageHistory};
+use crate::{Alerts, Emitter, LateSettlements, MetricValues, UsageHistory};
 
 /// The time at which batches are read, in seconds since 1970.
 const NOW: i64 = 1_795_237_200;
@@ -112,7 +113,7 @@ async fn each_outcome_puts_all_six_metrics_in_one_call() {
 }
 
 #[tokio::test]
-async fn what_concerns_a_request_beside_is_counted_for_the_whole_stack() {
+async fn the_other_metrics_of_a_request_count_for_the_whole_stack() {
     let held = |more: Value| {
         let mut record = json!({"hold": {"input": 40, "output": 500, "usd": "0.001"}});
         record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -9,13 +9,19 @@ use sentry_models::adapters::stream::Event;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::chat;
 use crate::errors::ApiError;
+use crate::messages;
 
 /// An API. It decides how errors look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Api {
     /// Amazon Bedrock Runtime.
     Bedrock,
+    /// OpenAI's Chat Completions and Models.
+    OpenAi,
+    /// Anthropic's Messages API.
+    Anthropic,
 }
 
 impl Api {
@@ -23,6 +29,8 @@ impl Api {
     pub fn error(self, error: &ApiError) -> Response {
         match self {
             Self::Bedrock => error.of_bedrock(),
+            Self::OpenAi => chat::error(error),
+            Self::Anthropic => messages::error(error),
         }
     }
 }
@@ -42,6 +50,19 @@ pub trait Form: Send {
     /// The body of a whole answer. `latency_ms` is the time of the request in the gateway, in milliseconds.
     fn whole(&self, answer: &FinalAnswer, output: &Output, latency_ms: u64) -> Value;
 
+    /// Headers of a whole answer, beside those of the sentry.
+    fn headers(&self, _answer: &FinalAnswer, _latency_ms: u64) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Learns, before the first event, the id of the request and the model that answers it.
+    fn begin(&mut self, _request_id: &str, _model: &str) {}
+
+    /// Headers of an answer in events, beside those of the sentry.
+    fn event_headers(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     /// The content type of events.
     fn content_type(&self) -> &'static str;
 
@@ -51,8 +72,8 @@ pub trait Form: Send {
     /// The last bytes of an answer that broke off.
     fn broken(&mut self, failure: &ModelFailure) -> Bytes;
 
-    /// The last bytes of an answer that is complete and settled.
-    fn end(&mut self) -> Bytes {
+    /// The last bytes of an answer that is complete and settled. `answer` has no usage if it is unknown.
+    fn end(&mut self, _answer: &FinalAnswer) -> Bytes {
         Bytes::new()
     }
 }

@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use sentry_contract::answer::{FinalAnswer, Output, Usage};
-use sentry_keys::KeyRecord;
 use sentry_models::adapters::ModelFailure;
 use sentry_models::adapters::stream::Event;
-use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::api::{Asked, Form};
+use crate::caller::Caller;
+use crate::document::{Prompt, raw, unsupported};
 use crate::errors::ApiError;
 use crate::frames;
 use crate::identity::{given_tags, tags};
@@ -23,12 +24,15 @@ use crate::identity::{given_tags, tags};
 /// The content type of events. Source: Smithy, "Amazon Event Stream specification".
 pub const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
+/// The exception of an answer that broke off.
+pub const BROKEN: &str = "modelStreamErrorException";
+
 /// Reads a request to `converse`, or to `converse-stream` if it is `in_events`.
 ///
 /// # Errors
-/// If the request is not acceptable, or claims a tag that contradicts the key.
+/// If the request is not acceptable, or claims a tag that contradicts the caller's.
 pub fn asked(
-    key: &KeyRecord,
+    caller: &Caller,
     model: &str,
     headers: &HeaderMap,
     body: &[u8],
@@ -37,7 +41,7 @@ pub fn asked(
     let mut body = read(body)?;
     let mut given = std::mem::take(&mut body.request_metadata);
     given.extend(given_tags(headers)?);
-    let document = document(model, body, &tags(key, given)?)?;
+    let document = document(model, body, &tags(caller, given)?)?;
     Ok(Asked { document, in_events, form: Box::new(Converse) })
 }
 
@@ -58,9 +62,14 @@ impl Form for Converse {
     }
 
     fn broken(&mut self, failure: &ModelFailure) -> Bytes {
-        let message = format!("{} [sentry: {}]", failure.error.message, failure.error.code.name());
-        frames::exception("modelStreamErrorException", &message)
+        broken(failure)
     }
+}
+
+/// The frame that ends an answer that broke off.
+pub fn broken(failure: &ModelFailure) -> Bytes {
+    let message = format!("{} [sentry: {}]", failure.error.message, failure.error.code.name());
+    frames::exception(BROKEN, &message)
 }
 
 /// The body of a Converse request.
@@ -73,6 +82,7 @@ pub struct Body {
     tool_config: Option<ToolConfig>,
     guardrail_config: Option<GuardrailConfig>,
     additional_model_request_fields: Option<BTreeMap<String, Box<RawValue>>>,
+    additional_model_response_field_paths: Option<Box<RawValue>>,
     service_tier: Option<Typed>,
     output_config: Option<OutputConfig>,
     performance_config: Option<PerformanceConfig>,
@@ -143,38 +153,7 @@ struct Structure {
 struct JsonSchema {
     schema: String,
     name: Option<String>,
-}
-
-/// A request document of the sentry.
-#[derive(Serialize)]
-struct Document<'a> {
-    model: &'a str,
-    prompt: Prompt,
-    tags: &'a BTreeMap<String, String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Prompt {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    system: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    messages: Option<Box<RawValue>>,
-    parameters: BTreeMap<&'static str, Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tools: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_choice: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    guardrail: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    service_tier: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_format: Option<Value>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    additional_model_request_fields: BTreeMap<String, Box<RawValue>>,
+    description: Option<String>,
 }
 
 /// Reads the body of a Converse request.
@@ -218,13 +197,9 @@ pub fn document(model: &str, body: Body, tags: &BTreeMap<String, String>) -> Res
         reasoning,
         output_format: body.output_config.and_then(|config| config.text_format).map(output_format).transpose()?,
         additional_model_request_fields: additional,
+        additional_model_response_field_paths: body.additional_model_response_field_paths,
     };
-    to_raw_value(&Document { model, prompt, tags })
-        .map_err(|_| ApiError::validation("The request cannot be passed on."))
-}
-
-fn unsupported(field: &str, problem: &str) -> ApiError {
-    ApiError::validation(&format!("{field} cannot be used through the sentry: {problem}."))
+    prompt.document(model, tags)
 }
 
 fn parameters(config: Option<InferenceConfig>) -> BTreeMap<&'static str, Box<RawValue>> {
@@ -250,14 +225,18 @@ fn guardrail(config: GuardrailConfig) -> Result<Value, ApiError> {
     Ok(json!({"identifier": config.guardrail_identifier, "version": config.guardrail_version}))
 }
 
-fn output_format(format: TextFormat) -> Result<Value, ApiError> {
+fn output_format(format: TextFormat) -> Result<Box<RawValue>, ApiError> {
     if format.r#type != "json_schema" {
         return Err(unsupported("outputConfig.textFormat.type", "only json_schema is supported"));
     }
-    let JsonSchema { schema, name } = format.structure.json_schema;
+    let JsonSchema { schema, name, description } = format.structure.json_schema;
     let schema: Value = serde_json::from_str(&schema)
         .map_err(|_| unsupported("outputConfig.textFormat.structure.jsonSchema.schema", "it is not JSON"))?;
-    Ok(json!({"jsonSchema": {"name": name, "schema": schema}}))
+    let mut given = json!({"name": name, "schema": schema});
+    if let (Some(fields), Some(description)) = (given.as_object_mut(), description) {
+        fields.insert("description".to_owned(), description.into());
+    }
+    raw(json!({"jsonSchema": given}))
 }
 
 /// Anthropic's field `thinking` with a budget, in the words of the sentry. Any other `thinking` stays.
@@ -278,12 +257,16 @@ fn reasoning(additional: &mut BTreeMap<String, Box<RawValue>>) -> Option<Value> 
 /// The body of a Converse response. `latency_ms` is the time of the request in the gateway, in milliseconds.
 fn response(output: &Output, usage: Option<&Usage>, latency_ms: u64) -> Value {
     let message = &output.message;
-    json!({
+    let mut response = json!({
         "output": {"message": {"role": message.role, "content": message.content.to_blocks()}},
         "stopReason": output.stop_reason,
         "usage": usage.map(usage_of),
         "metrics": {"latencyMs": latency_ms},
-    })
+    });
+    if let (Some(own), Some(fields)) = (&output.additional_model_response_fields, response.as_object_mut()) {
+        fields.insert("additionalModelResponseFields".to_owned(), json!(own));
+    }
+    response
 }
 
 /// Converse's `usage`: without the tier, which has a field of its own.

@@ -21,7 +21,7 @@ impl Steps {
     /// Calls the model and settles. Returns the final document.
     pub async fn finish(&self, approved: Approved) -> FinalAnswer {
         let ended = self.call(&approved).await;
-        self.settle(approved.admitted, ended, approved.times).await
+        self.settle(approved.admitted, ended, approved.times, true).await
     }
 
     /// The state `Invoke Model`.
@@ -46,14 +46,27 @@ impl Steps {
         self.invoker.open(event(approved)?).await
     }
 
-    /// The state `Settle`, and `Queue Settlement` and `Read Answer` after it has failed.
-    pub(crate) async fn settle(&self, admitted: Admitted, ended: Ended, times: StepTimes) -> FinalAnswer {
+    /// The state `Settle`, and `Queue Settlement` and `Read Answer` after it has failed. An answer that is not
+    /// whole, because its text has passed by in events, is not kept.
+    pub(crate) async fn settle(
+        &self,
+        admitted: Admitted,
+        ended: Ended,
+        times: StepTimes,
+        is_whole: bool,
+    ) -> FinalAnswer {
         let times = StepTimes { ended: Some(Utc::now()), ..times };
-        let input = || SettleInput { admitted: admitted.clone(), ended: ended.clone(), times };
-        let settled = (|| self.settler.settle(SettleEvent::Settle(Box::new(input())), Utc::now())).retry(again()).await;
-        match settled {
+        let settle = async || {
+            let input = SettleInput { admitted: admitted.clone(), ended: ended.clone(), times };
+            if is_whole {
+                self.settler.settle(SettleEvent::Settle(Box::new(input)), Utc::now()).await
+            } else {
+                self.settler.settle_without_text(input, Utc::now()).await
+            }
+        };
+        match settle.retry(again()).await {
             Ok(Ending::Document(document)) => *document,
-            Ok(Ending::Canceled {}) => self.settle_later(&admitted, ended, times).await,
+            Ok(Ending::Repeated(_) | Ending::Canceled {}) => self.settle_later(&admitted, ended, times).await,
             Err(failure) => {
                 error!(cause = %failure, "a request could not be settled; the queue settles it");
                 self.settle_later(&admitted, ended, times).await

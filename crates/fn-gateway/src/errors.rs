@@ -27,6 +27,8 @@ pub enum Reason {
     NoKey,
     /// The table of keys cannot be read.
     KeysUnavailable,
+    /// The table of answers, or that of models, cannot be read.
+    TableUnavailable,
     /// The gateway failed in the middle of the request.
     Unfinished,
     /// The key does not permit it.
@@ -35,6 +37,8 @@ pub enum Reason {
     Validation,
     /// There is no such path.
     UnknownPath,
+    /// There is no such model or answer, or the caller may not know of it.
+    NotFound,
     /// The sentry has refused or denied the request, or the model has failed.
     Code(ErrorCode),
 }
@@ -52,6 +56,11 @@ impl ApiError {
     /// The error if the table of keys cannot be read.
     pub fn keys_unavailable() -> Self {
         Self::new(Reason::KeysUnavailable, "The key could not be checked; try again.")
+    }
+
+    /// The error if a table that the caller asks for cannot be read.
+    pub fn table_unavailable(message: &str) -> Self {
+        Self::new(Reason::TableUnavailable, message)
     }
 
     /// The error if the gateway itself fails in the middle of a request. What it held stays until it expires.
@@ -72,6 +81,22 @@ impl ApiError {
     /// The error for a path that does not exist.
     pub fn unknown_path() -> Self {
         Self::new(Reason::UnknownPath, "The gateway has no such path; see docs/CONTRACT.md.")
+    }
+
+    /// The error for something that does not exist, or that the caller may not know of.
+    pub fn not_found(message: &str) -> Self {
+        Self::new(Reason::NotFound, message)
+    }
+
+    /// The same error, at the field `path` of the request.
+    pub fn at(mut self, path: &str) -> Self {
+        self.headers.push(("x-sentry-path", path.to_owned()));
+        self
+    }
+
+    /// The value of a header of the sentry.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(each, _)| *each == name).map(|(_, value)| value.as_str())
     }
 
     /// The error of an answer that has one.
@@ -128,11 +153,12 @@ impl ApiError {
 fn bedrock_error(reason: Reason) -> (u16, &'static str) {
     match reason {
         Reason::NoKey => (401, "UnrecognizedClientException"),
-        Reason::KeysUnavailable => (503, "ServiceUnavailableException"),
+        Reason::KeysUnavailable | Reason::TableUnavailable => (503, "ServiceUnavailableException"),
         Reason::Unfinished => (500, "InternalServerException"),
         Reason::AccessDenied => (403, "AccessDeniedException"),
         Reason::Validation => (400, "ValidationException"),
         Reason::UnknownPath => (404, "UnknownOperationException"),
+        Reason::NotFound => (404, "ResourceNotFoundException"),
         Reason::Code(code) => match code {
             ErrorCode::InvalidRequest
             | ErrorCode::UnknownModel

@@ -1,29 +1,74 @@
-//! The client of a request: its key, and the tags that come from it.
+//! Who the caller of a request is, and the tags that come from it.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use chrono::{DateTime, Utc};
-use sentry_keys::{Key, KeyRecord, KeysTable};
+use sentry_keys::{Key, KeyHash, KeyRecord, KeysTable, Principal};
 use tracing::error;
 
-use crate::errors::ApiError;
+use crate::caller::Caller;
+use crate::errors::{ApiError, Reason};
+use crate::tokens::{Tokens, is_token};
+
+/// The known callers.
+#[derive(Debug)]
+pub struct Callers {
+    /// The records of keys and of IAM principals.
+    pub keys: KeysTable,
+    /// The issuer whose tokens are accepted beside keys.
+    pub tokens: Option<Tokens>,
+    /// `true` if every caller is an IAM principal. Then no key and no token is accepted.
+    pub are_principals: bool,
+}
+
+/// The ARN of the IAM principal whose signature Lambda has verified. Only an event of Lambda gives it to a request.
+#[derive(Clone, Debug)]
+pub struct Verified(pub String);
 
 /// The header with tags that the key leaves open: a JSON object with texts.
 pub const TAGS_HEADER: &str = "x-sentry-tags";
+/// The header in which clients of Anthropic's API send their key.
+const API_KEY_HEADER: &str = "x-api-key";
 const BEARER: &str = "Bearer ";
 /// The beginning of a signature of version 4. Clients that only know AWS credentials send their key as the access key id.
 const SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=";
 
-/// The valid key that `headers` contain. The table is read once, and only for a text that looks like a key.
+/// The caller of the request with this head. The table is read once, and only for a text that looks like a key.
 ///
 /// # Errors
-/// The same error for a missing, malformed, unknown, expired or disabled key, or another one if the table cannot be
-/// read.
-pub async fn identify(keys: &KeysTable, headers: &HeaderMap, now: DateTime<Utc>) -> Result<KeyRecord, ApiError> {
-    let key = credential(headers).ok_or_else(ApiError::no_key)?;
-    let hash = key.hash();
-    match keys.find(&hash).await {
+/// The same error for a missing, malformed, unknown, expired or disabled key or token. Another one if the table or the
+/// issuer cannot be read, or if a valid token or principal has no tags.
+pub async fn identify(callers: &Callers, head: &Parts, now: DateTime<Utc>) -> Result<Caller, ApiError> {
+    if callers.are_principals {
+        return principal(callers, head.extensions.get().ok_or_else(ApiError::no_key)?, now).await;
+    }
+    if let (Some(tokens), Some(token)) = (&callers.tokens, bearer(&head.headers).filter(|text| is_token(text))) {
+        return tokens.caller(token, Instant::now()).await;
+    }
+    let key = credential(&head.headers).ok_or_else(ApiError::no_key)?;
+    record(&callers.keys, &key.hash(), now).await.map(|record| Caller::of_record("key", record))
+}
+
+/// The caller that Lambda has verified. Its record can be turned off like a key.
+async fn principal(callers: &Callers, Verified(arn): &Verified, now: DateTime<Utc>) -> Result<Caller, ApiError> {
+    let unknown = || {
+        let problem = format!("{arn} has no valid record; `sentry keys create --principal` makes one");
+        ApiError::access_denied(&problem)
+    };
+    let principal = Principal::parse(arn).ok_or_else(unknown)?;
+    match record(&callers.keys, &principal.hash(), now).await {
+        Ok(record) if record.principal == Some(principal) => Ok(Caller::of_record("IAM principal", record)),
+        Err(unavailable) if unavailable.reason == Reason::KeysUnavailable => Err(unavailable),
+        _ => Err(unknown()),
+    }
+}
+
+/// The valid record under `hash`.
+async fn record(keys: &KeysTable, hash: &KeyHash, now: DateTime<Utc>) -> Result<KeyRecord, ApiError> {
+    match keys.find(hash).await {
         Ok(Some(Ok(record))) if record.is_valid(now) => Ok(record),
         Ok(Some(Err(invalid))) => {
             error!(key = hash.short(), cause = %invalid, "the item of a key is not understood");
@@ -37,28 +82,43 @@ pub async fn identify(keys: &KeysTable, headers: &HeaderMap, now: DateTime<Utc>)
     }
 }
 
-/// The key in the header `Authorization`. `None` if there is no text that looks like one, or if the header comes twice.
+/// The key in the header `Authorization` or, without this header, in `x-api-key`. `None` if there is no text that looks
+/// like one, or if the header comes twice.
 fn credential(headers: &HeaderMap) -> Option<Key> {
-    let mut given = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(text), None) = (given.next(), given.next()) else { return None };
-    let text = text.to_str().ok()?;
+    if !headers.contains_key(header::AUTHORIZATION) {
+        return Key::parse(only(headers, API_KEY_HEADER)?);
+    }
+    let text = only(headers, header::AUTHORIZATION)?;
     let key = match text.strip_prefix(SIGNATURE) {
         Some(rest) => rest.split('/').next()?,
-        None => text.strip_prefix(BEARER)?,
+        None => bearer(headers)?,
     };
     Key::parse(key)
 }
 
-/// The tags of the request: those of the key, and those of `given` that the key leaves open.
+/// The bearer token in the header `Authorization`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    only(headers, header::AUTHORIZATION)?.strip_prefix(BEARER)
+}
+
+/// The text of a header. `None` if it is absent, comes twice, or is not ASCII.
+fn only(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
+    let mut given = headers.get_all(name).iter();
+    let (Some(text), None) = (given.next(), given.next()) else { return None };
+    text.to_str().ok()
+}
+
+/// The tags of the request: those of the caller, and those of `given` that the caller's leave open.
 ///
 /// # Errors
-/// If a given tag contradicts the key.
-pub fn tags(key: &KeyRecord, given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ApiError> {
+/// If a given tag contradicts one of the caller.
+pub fn tags(caller: &Caller, given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ApiError> {
     let mut tags = given;
-    for (name, value) in key.tags() {
-        match tags.insert(name.to_owned(), value.to_owned()) {
-            Some(claimed) if claimed != value => {
-                let problem = format!("the tag {name} comes from the key and cannot be changed; leave it out");
+    for (name, value) in &caller.tags {
+        match tags.insert((*name).to_owned(), value.clone()) {
+            Some(claimed) if claimed != *value => {
+                let problem =
+                    format!("the tag {name} comes from the {} and cannot be changed; leave it out", caller.shown);
                 return Err(ApiError::access_denied(&problem));
             }
             _ => {}
@@ -84,8 +144,11 @@ pub fn given_tags(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiEr
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
+    use aws_smithy_mocks::{RuleMode, mock};
     use sentry_lambda::{Connections, http_client};
-    use test_support::offline_config;
+    use test_support::{mock_client, offline_config};
 
     use super::*;
     use crate::errors::Reason;
@@ -118,12 +181,31 @@ mod tests {
         assert_eq!(credential(&HeaderMap::new()), None);
     }
 
+    fn head(headers: &HeaderMap) -> Parts {
+        let mut head = axum::http::Request::new(()).into_parts().0;
+        head.headers = headers.clone();
+        head
+    }
+
+    #[test]
+    fn a_client_of_anthropic_sends_the_key_in_a_header_of_its_own() {
+        let (key, other) = (Key::random(), Key::random());
+        let mut both = headers("x-api-key", key.reveal());
+        assert_eq!(credential(&both), Some(key));
+        both.insert(header::AUTHORIZATION, format!("Bearer {}", other.reveal()).parse().unwrap());
+        assert_eq!(credential(&both), Some(other));
+        both.insert(header::AUTHORIZATION, "Bearer x".parse().unwrap());
+        assert_eq!(credential(&both), None);
+    }
+
     #[tokio::test]
     async fn a_text_that_is_no_key_causes_no_read() {
         // Every call of this client fails, so an answer other than 503 was given without one.
         let config = offline_config(http_client(Connections::Kept)).into_builder().endpoint_url("http://127.0.0.1:9");
-        let table = KeysTable::new(aws_sdk_dynamodb::Client::new(&config.build()), "keys".into());
-        let reason = async |headers: &HeaderMap| identify(&table, headers, Utc::now()).await.unwrap_err().reason;
+        let keys = KeysTable::new(aws_sdk_dynamodb::Client::new(&config.build()), "keys".into());
+        let callers = Callers { keys, tokens: None, are_principals: false };
+        let reason =
+            async |headers: &HeaderMap| identify(&callers, &head(headers), Utc::now()).await.unwrap_err().reason;
         assert_eq!(reason(&HeaderMap::new()).await, Reason::NoKey);
         let key = Key::random().reveal().to_owned();
         for text in [key.to_uppercase(), key[1..].to_owned(), format!("{key}0"), "x".repeat(10_000)] {
@@ -144,12 +226,13 @@ mod tests {
         let bearer = format!("Bearer {}", Key::random().reveal());
         assert_eq!(credential(&twice("authorization", &bearer)), None);
         let error = given_tags(&twice("x-sentry-tags", "{}")).unwrap_err();
-        assert_eq!(error.status.as_u16(), 400);
+        assert_eq!(error.reason, Reason::Validation);
     }
 
     fn record() -> KeyRecord {
         KeyRecord {
             hash: Key::random().hash(),
+            principal: None,
             application_id: "helper".into(),
             cost_center: Some("support".into()),
             environment: None,
@@ -162,14 +245,52 @@ mod tests {
         }
     }
 
+    fn helper() -> Caller {
+        Caller::of_record("key", record())
+    }
+
+    /// The answer to a request of the principal `arn`, if the table has `item` for every key.
+    async fn of_principal(arn: &str, item: Option<&KeyRecord>, are_principals: bool) -> Result<Caller, ApiError> {
+        let item = item.map(KeyRecord::item);
+        let read = mock!(Client::get_item).then_output(move || GetItemOutput::builder().set_item(item.clone()).build());
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&read]);
+        let callers = Callers { keys: KeysTable::new(client, "keys".into()), tokens: None, are_principals };
+        let mut head = head(&HeaderMap::new());
+        head.extensions.insert(Verified(arn.to_owned()));
+        identify(&callers, &head, Utc::now()).await
+    }
+
+    #[tokio::test]
+    async fn a_principal_is_the_one_of_its_record_and_only_where_principals_are_accepted() {
+        let principal = Principal::parse("arn:aws:iam::123456789012:role/helper").unwrap();
+        let record = KeyRecord { hash: principal.hash(), principal: Some(principal), ..record() };
+        let session = "arn:aws:sts::123456789012:assumed-role/helper/i-1";
+        let caller = of_principal(session, Some(&record), true).await.unwrap();
+        assert_eq!(caller.tags["costCenter"], "support");
+        assert_eq!(of_principal(session, Some(&record), false).await.unwrap_err().reason, Reason::NoKey);
+        let key = KeyRecord { principal: None, ..record.clone() };
+        let disabled = KeyRecord { enabled: false, ..record.clone() };
+        for (arn, item) in [
+            ("arn:aws:sts::123456789012:assumed-role/other/i-1", Some(&record)),
+            ("arn:aws:iam::123456789012:root", Some(&record)),
+            (session, Some(&key)),
+            (session, Some(&disabled)),
+            (session, None),
+        ] {
+            let error = of_principal(arn, item, true).await.unwrap_err();
+            assert_eq!(error.reason, Reason::AccessDenied);
+            assert!(error.message.starts_with(arn), "{}", error.message);
+        }
+    }
+
     #[test]
     fn a_header_adds_open_tags_and_changes_none_of_the_key() {
         let given = |value: &str| given_tags(&headers("x-sentry-tags", value)).unwrap();
-        let merged = tags(&record(), given(r#"{"environment": "test", "costCenter": "support"}"#)).unwrap();
+        let merged = tags(&helper(), given(r#"{"environment": "test", "costCenter": "support"}"#)).unwrap();
         let expected = [("applicationId", "helper"), ("costCenter", "support"), ("environment", "test")];
         assert_eq!(merged, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
         for claimed in [r#"{"costCenter": "sales"}"#, r#"{"applicationId": "other"}"#, r#"{"costCenter": "Support"}"#] {
-            assert_eq!(tags(&record(), given(claimed)).unwrap_err().reason, Reason::AccessDenied, "{claimed}");
+            assert_eq!(tags(&helper(), given(claimed)).unwrap_err().reason, Reason::AccessDenied, "{claimed}");
         }
     }
 

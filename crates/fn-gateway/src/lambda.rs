@@ -10,6 +10,8 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use tower::ServiceExt;
 
+use crate::identity::Verified;
+
 /// An event of a function URL (payload format 2.0). Only the fields that the gateway reads.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,6 +30,20 @@ pub struct Event {
 #[derive(Debug, Deserialize)]
 struct Context {
     http: Http,
+    #[serde(default)]
+    authorizer: Option<Authorizer>,
+}
+
+/// It is there if the URL has the authorization type `AWS_IAM`. Lambda has verified the signature.
+#[derive(Debug, Deserialize)]
+struct Authorizer {
+    iam: Option<Iam>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Iam {
+    user_arn: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -73,6 +89,9 @@ fn request(event: Event) -> Option<Request<Body>> {
     for (name, value) in &event.headers {
         request = request.header(name, value);
     }
+    if let Some(iam) = event.request_context.authorizer.and_then(|authorizer| authorizer.iam) {
+        request = request.extension(Verified(iam.user_arn));
+    }
     request.body(Body::from(body)).ok()
 }
 
@@ -99,6 +118,26 @@ mod tests {
             ("POST", "/model/m%3A0/converse?a=1")
         );
         assert_eq!(request.headers().get("authorization").unwrap(), "Bearer x");
+    }
+
+    /// Source: AWS Lambda Developer Guide, "Invoking Lambda function URLs", request payload format.
+    #[test]
+    fn the_principal_is_that_of_the_events_context_and_of_nothing_else() {
+        let iam = json!({"accessKey": "AKIAIOSFODNN7EXAMPLE", "accountId": "111122223333",
+            "callerId": "AIDACKCEVSQ6C2EXAMPLE", "cognitoIdentity": null, "principalOrgId": null,
+            "userArn": "arn:aws:iam::111122223333:user/example-user", "userId": "AIDACOSFODNN7EXAMPLE2"});
+        let principal = |changes| request(event(changes)).unwrap().extensions().get().map(|Verified(arn)| arn.clone());
+        let context = json!({"http": {"method": "POST"}, "authorizer": {"iam": iam}});
+        let expected = "arn:aws:iam::111122223333:user/example-user";
+        assert_eq!(principal(json!({"requestContext": context})).as_deref(), Some(expected));
+        for none in [
+            json!({"requestContext": {"http": {"method": "POST"}, "authorizer": null}}),
+            json!({"requestContext": {"http": {"method": "POST"}, "authorizer": {"jwt": {"claims": {}}}}}),
+            json!({"authorizer": {"iam": iam}}),
+            json!({"headers": {"authorizer": iam.to_string(), "userarn": expected}}),
+        ] {
+            assert_eq!(principal(none.clone()), None, "{none}");
+        }
     }
 
     #[test]

@@ -1,15 +1,32 @@
 #![doc = include_str!("../README.md")]
 
+mod answers;
 mod api;
+mod body;
+mod budget;
+mod caller;
+mod chat;
 mod converse;
+mod document;
 mod ending;
 mod errors;
+mod fields;
 mod frames;
 mod identity;
+mod invoke;
 pub mod lambda;
+mod messages;
+mod models;
+mod native;
+mod nova;
+mod page;
 mod routes;
+mod sse;
 mod steps;
 mod stream;
+mod tokens;
 
+pub use identity::Callers;
 pub use routes::{Gateway, router};
 pub use steps::Steps;
+pub use tokens::Tokens;

@@ -8,7 +8,7 @@ use aws_sdk_bedrockruntime::config::retry::RetryConfig;
 use chrono::TimeDelta;
 use fn_count_tokens::TokenCounter;
 use fn_fetch_usage::{SharedFigures, UsageSource};
-use fn_gateway::{Gateway, Steps, lambda, router};
+use fn_gateway::{Callers, Gateway, Steps, Tokens, lambda, router};
 use fn_invoke_model::Invoker;
 use fn_lookup_limit::{InvalidBudgetTags, LimitsTable};
 use fn_reserve::Reserver;
@@ -31,6 +31,8 @@ const COUNT_ATTEMPT: Duration = Duration::from_millis(800);
 const COUNT_OPERATION: Duration = Duration::from_millis(1_800);
 /// The address on which the gateway listens as a server, such as `127.0.0.1:8080`. Without it, it is a function.
 const LISTEN: &str = "SENTRY_GATEWAY_LISTEN";
+/// With the value `on`, callers are IAM principals, and the function's URL has the authorization type `AWS_IAM`.
+const IAM: &str = "SENTRY_GATEWAY_IAM";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), StartError> {
@@ -51,7 +53,9 @@ async fn gateway() -> Result<Gateway, StartError> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&config);
     sentry_lambda::warm_up(|greeting| dynamodb.list_tables().customize().interceptor(greeting).send()).await;
     let keys = KeysTable::new(dynamodb.clone(), env::required("SENTRY_KEYS_TABLE")?);
-    Ok(Gateway { keys, steps: steps(&config, &dynamodb).await? })
+    let are_principals = env::optional(IAM).as_deref() == Some("on");
+    let callers = Callers { keys, tokens: Tokens::from_environment(&config)?, are_principals };
+    Ok(Gateway { callers, steps: steps(&config, &dynamodb).await? })
 }
 
 async fn steps(config: &SdkConfig, dynamodb: &aws_sdk_dynamodb::Client) -> Result<Steps, StartError> {

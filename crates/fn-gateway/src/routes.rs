@@ -1,40 +1,39 @@
 //! The paths of the gateway.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::to_bytes;
-use axum::extract::{Query, Request, State};
-use axum::http::{HeaderMap, Method};
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::Utc;
 use percent_encoding::percent_decode_str;
 use sentry_contract::answer::FinalAnswer;
 use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_keys::{KeyRecord, KeysTable};
-use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::api::{Api, Asked, Form};
-use crate::converse;
+use crate::body::discard;
+use crate::caller::Caller;
 use crate::errors::{ApiError, header_value};
-use crate::identity::{given_tags, identify, tags};
+use crate::identity::{Callers, identify};
 use crate::steps::{Decided, Steps};
-use crate::stream;
+use crate::{answers, budget, chat, converse, invoke, messages, models, stream};
 
 /// Largest body, in bytes: that of a function URL. A document of the sentry is smaller (262,144 bytes).
 const MAX_BODY_BYTES: usize = 6 * 1_048_576;
 const MODEL_PATH: &str = "/model/";
 
-/// The table of keys and the steps, which all requests share.
+/// The known callers and the steps, which all requests share.
 #[derive(Debug)]
 pub struct Gateway {
-    /// The keys of the clients.
-    pub keys: KeysTable,
+    /// The known callers.
+    pub callers: Callers,
     /// The steps of the rate limiter.
     pub steps: Steps,
 }
@@ -43,40 +42,96 @@ pub struct Gateway {
 pub fn router(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { Json(json!({"status": "ok"})) }))
-        .route("/v1/budget", get(budget))
+        .route("/v1/budget", get(budget::show).post(budget::entered))
+        .route("/v1/answers/{request_id}", get(answers::show))
+        .merge(open_ai("/v1"))
+        // The base URL of Bedrock's own endpoint for clients of OpenAI ends with `/openai/v1`.
+        .merge(open_ai("/openai/v1"))
+        .route("/v1/messages", post(messages))
+        // The base URL of Bedrock's own Messages endpoint ends with `/anthropic`.
+        .route("/anthropic/v1/messages", post(messages))
         // A model id can be an ARN with slashes, encoded or not. So the path is not split by the router.
         .fallback(model)
         .with_state(gateway)
 }
 
-/// The operations on a model. The body is read only after the key was checked.
+/// The paths of OpenAI's API.
+fn open_ai(prefix: &str) -> Router<Arc<Gateway>> {
+    Router::new()
+        .route(&format!("{prefix}/chat/completions"), post(chat))
+        .route(&format!("{prefix}/models"), get(models::list))
+        .route(&format!("{prefix}/models/{{*id}}"), get(models::one))
+}
+
+/// The operations on a model.
 async fn model(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    let key = match identify(&gateway.keys, &head.headers, Utc::now()).await {
-        Ok(key) => key,
-        Err(error) => return error.into_response(),
+    let Client { caller, head, body } = match client(&gateway, request).await {
+        Ok(client) => client,
+        Err(error) => return Api::Bedrock.error(&error),
     };
-    let Some((model, operation)) = operation(&head.method, head.uri.path()) else {
-        return ApiError::unknown_path().into_response();
-    };
-    let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
-        return ApiError::validation("The request body is incomplete, or larger than 6 MiB.").into_response();
-    };
-    let asked = match operation {
-        "converse" => converse::asked(&key, &model, &head.headers, &body, false),
-        "converse-stream" => converse::asked(&key, &model, &head.headers, &body, true),
+    let asked = match operation(&head.method, head.uri.path()) {
+        Some((model, "converse")) => converse::asked(&caller, &model, &head.headers, &body, false),
+        Some((model, "converse-stream")) => converse::asked(&caller, &model, &head.headers, &body, true),
+        Some((model, "invoke")) => invoke::asked(&gateway.steps, &caller, &model, &head.headers, &body, false).await,
+        Some((model, "invoke-with-response-stream")) => {
+            invoke::asked(&gateway.steps, &caller, &model, &head.headers, &body, true).await
+        }
         _ => Err(ApiError::unknown_path()),
     };
-    answered(gateway, key, Api::Bedrock, asked).await
+    answered(gateway, caller, Api::Bedrock, asked).await
+}
+
+/// OpenAI's Chat Completions.
+async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let Client { caller, head, body } = match client(&gateway, request).await {
+        Ok(client) => client,
+        Err(error) => return Api::OpenAi.error(&error),
+    };
+    let asked = chat::asked(&caller, &head.headers, &body, Utc::now());
+    answered(gateway, caller, Api::OpenAi, asked).await
+}
+
+/// Anthropic's Messages.
+async fn messages(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let Client { caller, head, body } = match client(&gateway, request).await {
+        Ok(client) => client,
+        Err(error) => return Api::Anthropic.error(&error),
+    };
+    let asked = messages::asked(&caller, &head.headers, &body);
+    answered(gateway, caller, Api::Anthropic, asked).await
+}
+
+/// A request of a client that is known.
+struct Client {
+    caller: Caller,
+    head: Parts,
+    body: Bytes,
+}
+
+/// Identifies the client, then reads the body.
+async fn client(gateway: &Gateway, request: Request) -> Result<Client, ApiError> {
+    let (head, body) = request.into_parts();
+    let caller = match identify(&gateway.callers, &head, Utc::now()).await {
+        Ok(caller) => caller,
+        Err(error) => {
+            discard(body).await;
+            return Err(error);
+        }
+    };
+    let body = to_bytes(body, MAX_BODY_BYTES).await;
+    let body = body.map_err(|_| ApiError::validation("The request body is incomplete, or larger than 6 MiB."))?;
+    Ok(Client { caller, head, body })
 }
 
 /// The response to a request that was read.
-async fn answered(gateway: Arc<Gateway>, key: KeyRecord, api: Api, asked: Result<Asked, ApiError>) -> Response {
+async fn answered(gateway: Arc<Gateway>, caller: Caller, api: Api, asked: Result<Asked, ApiError>) -> Response {
+    let keeps_answers = gateway.steps.settler.answers().is_some();
     let answer = match asked {
-        Ok(Asked { document, in_events: true, form }) => stream::respond(gateway, key, document, form).await,
-        Ok(Asked { document, in_events: false, form }) => whole(gateway, key, document, form).await,
+        Ok(Asked { document, in_events: true, form }) => stream::respond(gateway, caller, document, form).await,
+        Ok(Asked { document, in_events: false, form }) => whole(gateway, caller, document, form).await,
         Err(error) => Err(error),
     };
+    let answer = answer.map_err(|error| if keeps_answers { answers::with_place(error) } else { error });
     answer.unwrap_or_else(|error| api.error(&error))
 }
 
@@ -89,14 +144,14 @@ fn operation<'p>(method: &Method, path: &'p str) -> Option<(String, &'p str)> {
 
 async fn whole(
     gateway: Arc<Gateway>,
-    key: KeyRecord,
+    caller: Caller,
     document: Box<RawValue>,
     form: Box<dyn Form>,
 ) -> Result<Response, ApiError> {
     let began = Instant::now();
     // A client that leaves does not end the task, so whatever was held is settled.
     let task = tokio::spawn(async move {
-        match gateway.steps.decide(&document, &key).await {
+        match gateway.steps.decide(&document, &caller).await {
             Decided::Approved(approved) => Ok(gateway.steps.finish(*approved).await),
             Decided::Answered(answer) => Ok(*answer),
             Decided::ModelNotAllowed(model) => Err(not_allowed(&model)),
@@ -106,7 +161,7 @@ async fn whole(
     let latency = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let Some(output) = &answer.output else { return Err(refusal(&answer)) };
     let mut response = Json(form.whole(&answer, output, latency)).into_response();
-    for (name, value) in facts(&answer) {
+    for (name, value) in facts(&answer).into_iter().chain(form.headers(&answer, latency)) {
         response.headers_mut().insert(name, header_value(&value));
     }
     Ok(response)
@@ -127,51 +182,13 @@ fn facts(answer: &FinalAnswer) -> Vec<(&'static str, String)> {
 }
 
 pub fn not_allowed(model: &str) -> ApiError {
-    ApiError::access_denied(&format!("The key may not use the model {model}."))
+    ApiError::access_denied(&format!("The caller may not use the model {model}."))
 }
 
 /// The error of an answer without an output.
 pub fn refusal(answer: &FinalAnswer) -> ApiError {
     let unknown = || ErrorBody::new(ErrorCode::LedgerUnavailable, "The request has no answer; try again.");
     ApiError::of_answer(answer, &answer.error.clone().unwrap_or_else(unknown))
-}
-
-#[derive(Deserialize)]
-struct BudgetQuery {
-    model: Option<String>,
-}
-
-/// The budgets that a request of the key to a model would have to fit, with their figures. Nothing is held.
-async fn budget(
-    State(gateway): State<Arc<Gateway>>,
-    Query(query): Query<BudgetQuery>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let key = identify(&gateway.keys, &headers, Utc::now()).await?;
-    let first = key.models.as_ref().and_then(|models| models.first().cloned());
-    let Some(model) = query.model.or(first) else {
-        return Err(ApiError::validation("Name a model: /v1/budget?model=claude-haiku-4-5"));
-    };
-    let document = smallest(&model, &tags(&key, given_tags(&headers)?)?)?;
-    let (fits, answer) = match gateway.steps.preview(&document, &key).await {
-        Ok(budget) => (true, json!({"budget": budget})),
-        Err(answer) => match &answer.budget {
-            Some(budget) => (false, json!({"budget": budget, "error": answer.error})),
-            None => return Err(refusal(&answer)),
-        },
-    };
-    let mut answer = answer;
-    if let Some(fields) = answer.as_object_mut() {
-        fields.insert("model".to_owned(), json!(model));
-        fields.insert("smallestRequestFits".to_owned(), json!(fits));
-    }
-    Ok(Json(answer).into_response())
-}
-
-/// A request for one token.
-fn smallest(model: &str, tags: &BTreeMap<String, String>) -> Result<Box<RawValue>, ApiError> {
-    let body = json!({"messages": [{"role": "user", "content": [{"text": "."}]}], "inferenceConfig": {"maxTokens": 1}});
-    converse::document(model, converse::read(body.to_string().as_bytes())?, tags)
 }
 
 #[cfg(test)]

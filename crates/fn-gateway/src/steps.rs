@@ -21,12 +21,13 @@ use sentry_contract::states::{
 };
 use sentry_contract::usage::MonthRangeInput;
 use sentry_contract::{ErrorBody, ErrorCode, Sealed};
-use sentry_keys::KeyRecord;
 use sentry_lambda::Failure;
 use sentry_models::home_of_profile;
 use serde_json::value::RawValue;
 use tracing::{error, warn};
 use uuid::Uuid;
+
+use crate::caller::Caller;
 
 /// The steps of a request, each with its clients.
 #[derive(Debug)]
@@ -67,20 +68,20 @@ pub enum Decided {
     Approved(Box<Approved>),
     /// The request was refused or denied. Nothing was called.
     Answered(Box<FinalAnswer>),
-    /// The key may not use the model. Nothing was counted.
+    /// The caller may not use the model. Nothing was counted.
     ModelNotAllowed(String),
 }
 
 impl Steps {
-    /// Decides on `document`, which `key` sends. An approval has taken its hold.
-    pub async fn decide(&self, document: &RawValue, key: &KeyRecord) -> Decided {
+    /// Decides on `document`, which `caller` sends. An approval has taken its hold.
+    pub async fn decide(&self, document: &RawValue, caller: &Caller) -> Decided {
         let started = Utc::now();
         let (request, prompt) =
             match validate_and_tag(document, &self.resolver, started, Instant::now(), Uuid::new_v4()).await {
                 Validated::Refused { answer, .. } => return Decided::Answered(answer),
                 Validated::Valid { request, prompt, .. } => (*request, prompt),
             };
-        match self.allows(key, &request).await {
+        match self.allows(caller, &request).await {
             Ok(true) => {}
             Ok(false) => return Decided::ModelNotAllowed(request.model.requested),
             Err(failure) => return Decided::Answered(Box::new(unavailable(&request, failure.name()))),
@@ -117,7 +118,7 @@ impl Steps {
     pub async fn preview(
         &self,
         document: &RawValue,
-        key: &KeyRecord,
+        caller: &Caller,
     ) -> Result<Vec<sentry_domain::BudgetEntry>, Box<FinalAnswer>> {
         let now = Utc::now();
         let (request, prompt) =
@@ -125,10 +126,10 @@ impl Steps {
                 Validated::Refused { answer, .. } => return Err(answer),
                 Validated::Valid { request, prompt, .. } => (*request, prompt),
             };
-        match self.allows(key, &request).await {
+        match self.allows(caller, &request).await {
             Ok(true) => {}
             Ok(false) => {
-                let error = ErrorBody::new(ErrorCode::UnknownModel, "The key may not use this model.");
+                let error = ErrorBody::new(ErrorCode::UnknownModel, "The caller may not use this model.");
                 return Err(Box::new(FinalAnswer::refused(request.tags, None, error, Vec::new())));
             }
             Err(failure) => return Err(Box::new(unavailable(&request, failure.name()))),
@@ -141,12 +142,12 @@ impl Steps {
         }
     }
 
-    /// `true` if `key` may use the model of `request`. An application inference profile has a budget and a bill of its
-    /// own, so the key must name it, unless the policy has chosen it by the tags of the key.
-    async fn allows(&self, key: &KeyRecord, request: &Request) -> Result<bool, Failure> {
+    /// `true` if `caller` may use the model of `request`. An application inference profile has a budget and a bill of its
+    /// own, so the record of the caller must name it, unless the policy has chosen it by the caller's tags.
+    async fn allows(&self, caller: &Caller, request: &Request) -> Result<bool, Failure> {
         let model = &request.model;
         let named = |models: &[String]| models.iter().any(|each| *each == model.requested || *each == model.model_id);
-        if let Some(models) = &key.models {
+        if let Some(models) = &caller.models {
             let foundation = |each: &String| Some(each) == model.foundation.as_ref();
             if named(models) {
                 return Ok(true);

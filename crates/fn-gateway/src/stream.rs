@@ -7,9 +7,8 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use futures_util::stream;
-use sentry_contract::answer::FinalAnswer;
+use sentry_contract::request::Tags;
 use sentry_contract::states::{Admitted, Ended, Invoked};
-use sentry_keys::KeyRecord;
 use sentry_models::adapters::stream::Tally;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use crate::api::Form;
+use crate::caller::Caller;
 use crate::errors::{ApiError, header_value};
 use crate::routes::{Gateway, not_allowed, refusal};
 use crate::steps::{Approved, Decided};
@@ -50,13 +50,13 @@ impl Client {
 /// If there is no answer: the request was refused or denied, or the model failed before its first event.
 pub async fn respond(
     gateway: Arc<Gateway>,
-    key: KeyRecord,
+    caller: Caller,
     document: Box<RawValue>,
     form: Box<dyn Form>,
 ) -> Result<Response, ApiError> {
     let (begin, begun) = oneshot::channel();
     let content_type = form.content_type();
-    tokio::spawn(run(gateway, key, document, form, begin));
+    tokio::spawn(run(gateway, caller, document, form, begin));
     let Begun { headers, frames } = begun.await.unwrap_or_else(|_| Err(ApiError::unfinished()))?;
     let frames = stream::unfold(frames, |mut frames| async {
         let frame = frames.recv().await?;
@@ -72,14 +72,14 @@ pub async fn respond(
 
 async fn run(
     gateway: Arc<Gateway>,
-    key: KeyRecord,
+    caller: Caller,
     document: Box<RawValue>,
-    form: Box<dyn Form>,
+    mut form: Box<dyn Form>,
     begin: oneshot::Sender<Result<Begun, ApiError>>,
 ) {
     // The client may have left. What is held is settled all the same.
     let tell = |begun| drop(begin.send(begun));
-    let approved = match gateway.steps.decide(&document, &key).await {
+    let approved = match gateway.steps.decide(&document, &caller).await {
         Decided::Approved(approved) => *approved,
         Decided::Answered(answer) => return tell(Err(refusal(&answer))),
         Decided::ModelNotAllowed(model) => return tell(Err(not_allowed(&model))),
@@ -88,12 +88,16 @@ async fn run(
     match gateway.steps.open(&approved).await {
         Ok(opened) => {
             let (sender, frames) = mpsc::unbounded_channel();
-            tell(Ok(Begun { headers: headers(&approved.admitted), frames }));
+            let Admitted { tags, model, .. } = &approved.admitted;
+            form.begin(tags.get(Tags::REQUEST_ID).unwrap_or_default(), &model.model_id);
+            let mut headers = headers(&approved.admitted);
+            headers.extend(form.event_headers());
+            tell(Ok(Begun { headers, frames }));
             forward(&gateway, approved, opened, Client { sender, form }).await;
         }
         Err(failure) => {
             let ended = Ended { failure: Some(*failure), ..Ended::default() };
-            let answer = gateway.steps.settle(approved.admitted, ended, approved.times).await;
+            let answer = gateway.steps.settle(approved.admitted, ended, approved.times, true).await;
             tell(Err(refusal(&answer)));
         }
     }
@@ -101,7 +105,9 @@ async fn run(
 
 /// Forwards every event as it comes, then settles. The frames end after the settlement.
 async fn forward(gateway: &Gateway, approved: Approved, mut opened: Opened, mut client: Client) {
-    let mut tally = Tally::default();
+    // Without a table of answers, no text is kept in memory.
+    let keeps = gateway.steps.settler.answers().is_some();
+    let mut tally = if keeps { Tally::keeping_texts() } else { Tally::default() };
     let ended = loop {
         match tokio::time::timeout_at(opened.deadline, opened.events.next()).await {
             Ok(Ok(Some(event))) => {
@@ -120,14 +126,15 @@ async fn forward(gateway: &Gateway, approved: Approved, mut opened: Opened, mut 
         warn!(cause = failure.error.code.name(), "an answer broke off; its hold stays until it expires");
         client.tell(|form| form.broken(failure));
     }
-    let ended = match gateway.steps.invoker.close(opened, ended) {
+    let (invoked, is_whole) = gateway.steps.invoker.close(opened, ended);
+    let ended = match invoked {
         Invoked::Sealed(sealed) => Ended { sealed: Some(*sealed), ..Ended::default() },
         Invoked::Failure(failure) => Ended { failure: Some(*failure), ..Ended::default() },
         Invoked::Answer(_) => Ended::default(),
     };
-    let _: FinalAnswer = gateway.steps.settle(approved.admitted, ended, approved.times).await;
+    let answer = gateway.steps.settle(approved.admitted, ended, approved.times, is_whole).await;
     if complete {
-        client.tell(|form| form.end());
+        client.tell(|form| form.end(&answer));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Calls whose answer arrives in events.
 
 use backon::Retryable;
+use sentry_contract::sizes::{MAX_ANSWER_BYTES, payload_bytes};
 use sentry_contract::states::{AnswerTerms, CallFailure, Carried, Invoked, Target};
 use sentry_models::adapters::stream::{Events, Tally, open};
 use sentry_models::adapters::{self, ModelFailure, Received, answer, failed, invoked, terms, timed_out};
@@ -36,13 +37,29 @@ impl Invoker {
         Ok(Opened { events, deadline, terms: terms(&input.prompt), model: input.model, carried })
     }
 
-    /// The end of a call for the settlement. `ended` is the tally of all events, or the failure that ended them.
+    /// The end of a call for the settlement. `ended` is the tally of all events, or the failure that ended them. The
+    /// second value is `true` if the end has everything that the client was told, so that it can be kept. Texts that do
+    /// not fit into a document are left out, because the client has them already.
     #[must_use]
-    pub fn close(&self, opened: Opened, ended: Result<Tally, ModelFailure>) -> Invoked {
+    pub fn close(&self, opened: Opened, ended: Result<Tally, ModelFailure>) -> (Invoked, bool) {
         let Opened { model, terms, carried, .. } = opened;
-        match ended.and_then(|tally| tally.reply(terms.charges)) {
-            Ok(reply) => invoked(answer(&self.catalogue, &self.region, &model, reply, terms), carried),
-            Err(failure) => Invoked::Failure(failed(failure, carried)),
+        let tally = match ended {
+            Ok(tally) => tally,
+            Err(failure) => return (Invoked::Failure(failed(failure, carried)), true),
+        };
+        let priced = |tally: Tally| {
+            let reply = tally.reply(terms.charges)?;
+            Ok::<_, ModelFailure>(answer(&self.catalogue, &self.region, &model, reply, terms))
+        };
+        if tally.has_texts()
+            && let Ok(answer) = priced(tally.clone())
+            && payload_bytes(&answer).is_ok_and(|bytes| bytes <= MAX_ANSWER_BYTES)
+        {
+            return (invoked(answer, carried), true);
+        }
+        match priced(tally.without_texts()) {
+            Ok(answer) => (invoked(answer, carried), false),
+            Err(failure) => (Invoked::Failure(failed(failure, carried)), true),
         }
     }
 

@@ -113,7 +113,7 @@ async fn usage_and_cost_are_exact_and_an_unpriced_model_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_sent_is_refused_by_name_and_never_sent() {
+async fn a_part_that_cannot_be_sent_is_refused_by_name_and_never_sent() {
     let mut request = input("qwen.qwen3-32b-v1:0", "qwen", json!([{"role": "user", "content": "Hi"}]), json!({}));
     request["prompt"]["reasoning"] = json!({"effort": "low"});
     let (answer, sent) = invoke(&request, vec![converse("never asked")]).await;
@@ -158,7 +158,7 @@ async fn each_error_of_bedrock_has_its_code_and_only_safe_ones_are_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_attempt_may_have_cost_is_not_forgotten_for_a_free_one_before_it() {
+async fn an_attempt_that_may_have_cost_something_counts_after_a_free_one() {
     let answers = vec![error(429, "ThrottlingException"), error(500, "InternalServerException")];
     let (answer, sent) = invoke(&plain(), answers).await;
     assert_eq!((&answer["failure"]["error"]["code"], sent.len()), (&json!("ModelUnavailable"), 2));

@@ -12,6 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use chrono::{DateTime, SecondsFormat, Utc};
+use sentry_contract::request::Tags;
 use sentry_contract::states::{LimitsFound, LookupLimitInput, RequestLimits};
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::{LimitWindow, Limits, MOST_SCOPES, MOST_WINDOWS, Remedy, ScopeLimit};
@@ -74,6 +75,24 @@ impl LimitsTable {
         let scopes = RequestScopes::of(input, &self.budget_tags);
         let items = self.read(scopes.keys()).await?;
         Ok(scopes.limits_in(&items, now))
+    }
+
+    /// The limits of `tags` alone, whatever model a request calls, at `now`.
+    ///
+    /// # Errors
+    /// Returns `LedgerUnavailable` if the table cannot be read completely.
+    pub async fn of_tags(&self, tags: &Tags, now: DateTime<Utc>) -> Result<LimitsFound, Failure> {
+        let scopes = scopes::of_tags(tags, &self.budget_tags);
+        let items = self.read(scopes.iter().flat_map(|scope| &scope.keys)).await?;
+        let found = match all_of(scopes.iter(), &items) {
+            Ok(found) => found,
+            Err(malformed) => return Ok(LimitsFound::Denied { denial: Box::new(malformed.into()) }),
+        };
+        if let Some(stopped) = found.iter().find_map(Understood::stopped) {
+            return Ok(LimitsFound::Denied { denial: Box::new(stopped) });
+        }
+        let limits = RequestLimits { tags: in_force(&found, now), ..RequestLimits::default() };
+        Ok(LimitsFound::Found { limits: Box::new(limits) })
     }
 
     /// The items that exist under `keys`, which are fewer than the 100 keys of one `BatchGetItem`.

@@ -1,4 +1,4 @@
-//! What an item says at a moment, for the command of administrators.
+//! The meaning of an item at a moment, for the command of administrators.
 
 use chrono::{DateTime, Utc};
 use sentry_domain::Limits;

@@ -362,7 +362,7 @@ fn degrading(key: &str, words: &[&str]) -> Item {
 }
 
 #[tokio::test]
-async fn the_fallbacks_limit_is_told_where_a_limit_that_applies_lets_it_step_in() {
+async fn the_fallbacks_limit_is_found_if_a_limit_that_applies_allows_the_fallback() {
     let scope = "model#amazon.nova-micro-v1:0".to_owned();
     let own = || tokens("amazon.nova-micro-v1:0", 7);
     let cases = [

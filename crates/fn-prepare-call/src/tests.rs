@@ -65,7 +65,7 @@ fn max_tokens_is_always_sent() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_refused_by_name_and_costs_nothing() {
+fn a_part_that_cannot_be_sent_is_refused_by_name_and_costs_nothing() {
     let mut sent = input("us.meta.llama3-3-70b-instruct-v1:0", "llama", json!({}));
     sent["prompt"]["reasoning"] = json!({"effort": "low"});
     let failure = &prepare(&sent)["failure"];

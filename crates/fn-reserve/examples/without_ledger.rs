@@ -41,7 +41,7 @@ fn check_only(input: &ReserveInput) -> Decision {
         scopes: limits.wanted().map(scope).collect(),
     };
     let (model, tags) = (request.model.clone(), request.tags.clone());
-    let admitted = Admitted { reservation, model, tags, notes: Notes::default() };
+    let admitted = Admitted { reservation, model, tags, digest: None, notes: Notes::default() };
     Decision::Approved { approved: true, admitted: Box::new(admitted) }
 }
 

@@ -13,7 +13,7 @@ use sentry_contract::states::{
 };
 use sentry_contract::usage::UsageSeries;
 use sentry_contract::{ErrorBody, ErrorCode, Outcome};
-use sentry_domain::{Alert, Amount, BudgetEntry, Price, Reservation, ScopeLimit};
+use sentry_domain::{Alert, Amount, BudgetEntry, Charges, Price, Reservation, ScopeLimit};
 use sentry_lambda::Failure;
 use sentry_ledger::{Admission, Ask, Book, Budget, Choice, Holder, Ledger, LedgerError, Preview};
 
@@ -51,7 +51,7 @@ impl Reserver {
         Ok(decision(&input, wanted, stand_in, admission, choice, now))
     }
 
-    /// What [`Self::reserve`] would decide, without a write. An approval comes with the figures of its budgets, because
+    /// Foresees the decision of [`Self::reserve`] without a write. An approval has the figures of its budgets, because
     /// nothing settles it later; its reservation is not held.
     ///
     /// # Errors
@@ -71,9 +71,29 @@ impl Reserver {
         let Preview { admission, choice, budget } = seen.map_err(|error| unavailable(&error))?;
         Ok((decision(&input, wanted, stand_in, admission, choice, now), budget))
     }
+
+    /// The figures of `limits`, which are limits of tags, without a request.
+    ///
+    /// # Errors
+    /// Returns `LedgerUnavailable` if the ledger cannot be reached.
+    pub async fn figures(&self, limits: &[ScopeLimit], now: DateTime<Utc>) -> Result<Vec<BudgetEntry>, Failure> {
+        let nothing = Ask {
+            input_tokens: 0,
+            max_tokens: 0,
+            given: true,
+            has_fallback: false,
+            price: None,
+            charges: Charges::default(),
+            budgets: limits.iter().map(|limit| Budget { limit, seen: Amount::ZERO }).collect(),
+        };
+        // No request has this id.
+        let nobody = Holder { request_id: "figures", execution_id: "figures" };
+        let seen = self.ledger.preview(nobody, &nothing, None, now, self.hold_for).await;
+        Ok(seen.map_err(|error| unavailable(&error))?.budget)
+    }
 }
 
-/// What [`Reserver::reserve`] would decide at `now` if the ledger were `book`. It holds nothing: the caller gives the
+/// Makes the decision of [`Reserver::reserve`] at `now` with `book` as the ledger. It holds nothing: the caller gives the
 /// reservation of an approval to [`Book::take`]. For the replay of a past month.
 #[must_use]
 pub fn replay(input: &ReserveInput, book: &mut Book, now: DateTime<Utc>, hold_for: TimeDelta) -> Decision {
@@ -236,7 +256,7 @@ fn approved(
     let mut tags = request.tags.clone();
     tags.set(Tags::MODEL_METRIC, model.model_metric.clone());
     let notes = Notes { degraded, would_deny, notices: request.notices.clone(), asked: Some(asked(input)) };
-    let admitted = Admitted { reservation, model, tags, notes };
+    let admitted = Admitted { reservation, model, tags, digest: request.digest.clone(), notes };
     Decision::Approved { approved: true, admitted: Box::new(admitted) }
 }
 

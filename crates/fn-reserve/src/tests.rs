@@ -102,7 +102,7 @@ fn notes(decision: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn what_fits_is_held_at_its_worst_and_bedrocks_count_makes_it_smaller() {
+async fn a_hold_is_the_most_that_a_request_can_use_and_bedrocks_count_lowers_it() {
     let (put, update) = (registers(), writes());
     let limits = one(limit(json!({"input": 100_000, "usd": "1.00"})));
     let decision =
@@ -133,7 +133,7 @@ async fn without_a_count_the_bytes_are_the_bound() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_is_denied_with_the_figures_and_may_come_again() {
+async fn a_request_that_does_not_fit_is_denied_with_the_figures_and_can_be_repeated() {
     let counter = |text: &str| AttributeValue::N(text.to_owned());
     let stored =
         HashMap::from([("settledOutput".to_owned(), counter("4500")), ("committedOutput".to_owned(), counter("4500"))]);
@@ -183,7 +183,7 @@ async fn a_request_that_another_execution_has_is_a_duplicate_and_says_how_that_o
 }
 
 #[tokio::test]
-async fn what_cannot_be_known_is_denied_before_anything_is_written() {
+async fn a_request_with_unknown_figures_is_denied_before_anything_is_written() {
     let fine = one(limit(json!({"output": 5_000})));
     let refusal = json!({"denial": ErrorBody::new(ErrorCode::LimitNotConfigured, "none")});
     let dollars = one(limit(json!({"output": 5_000, "usd": "3"})));

@@ -132,7 +132,8 @@ impl AnswersTable {
         let own = seen.filter(|item| item.first_id.as_ref() == Some(&asked.first_id));
         if own.is_none() {
             // The refusal, denial or failure of another message. An answer that the workflow keeps for this message must stay.
-            changes.extend(["answer", "outcome", "code", "doneAt", "toldAt"].map(|name| (name, None)));
+            changes
+                .extend(["answer", "documentDigest", "outcome", "code", "doneAt", "toldAt"].map(|name| (name, None)));
         }
         let seen_version = Some(seen.map_or(0, |item| item.version));
         self.write(asked, changes, seen_version, now).await?;

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 mod answers;
-mod event;
 mod event_bus;
 mod limiter;
 mod message;
@@ -10,7 +9,6 @@ mod verdict;
 mod worker;
 
 pub use answers::{AnswersTable, Item, State, TableError};
-pub use event::{Attribute, Batch, BatchAnswer, Facts, ItemFailure, Record};
 pub use event_bus::{DETAIL_TYPE, EventBus, EventError, SOURCE};
 pub use limiter::{Limiter, NoAnswer};
 pub use message::{Asked, Poison};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use fn_serve_queue::{AnswersTable, Batch, EventBus, Limiter, Queues, Worker};
+use fn_serve_queue::{AnswersTable, EventBus, Limiter, Queues, Worker};
+use sentry_lambda::sqs::Batch;
 use sentry_lambda::{StartError, env};
 
 /// Time limit of one attempt, which usually takes milliseconds. A slower attempt is retried.

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sentry_contract::sizes::MAX_PAYLOAD_BYTES;
-use sentry_contract::{ErrorBody, ErrorCode};
+use sentry_contract::sizes::{MAX_DOCUMENT_BYTES, MAX_PAYLOAD_BYTES};
+use sentry_contract::{ErrorBody, ErrorCode, Sealed};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use thiserror::Error as ThisError;
 
-use crate::event::Record;
+use sentry_lambda::sqs::Record;
 
 /// Attribute with the ARN of the queue that receives the answer.
 pub(crate) const REPLY_TO: &str = "ReplyTo";
@@ -47,7 +47,8 @@ pub struct Asked {
     pub first_id: String,
     /// SHA-256 of the body, in hexadecimal digits.
     pub digest: String,
-    /// The document with its `requestId`, as the rate limiter receives it.
+    /// The document with its `requestId`, as the rate limiter receives it: packed if it is too large otherwise. Empty if it
+    /// is refused because of its size.
     pub document: String,
     /// The ARN of the queue that receives the answer.
     pub reply_to: Option<String>,
@@ -75,13 +76,15 @@ impl Asked {
         let given = tags.get("requestId").filter(|id| !id.is_null() && id.as_str() != Some(""));
         let document = if given.is_some() { record.body.clone() } else { with_request_id(&record.body, first_id)? };
         let request_id = given.and_then(Value::as_str).filter(|id| is_request_id(id)).unwrap_or(first_id).to_owned();
-        let refusal = refusal(record, &document, reply_queues);
+        let written = document.len();
+        let document = fitted(document);
+        let refusal = refusal(record, written, document.as_deref(), reply_queues);
         Ok(Self {
             application_id,
             request_id,
             first_id: first_id.to_owned(),
             digest: format!("{:x}", Hex(&Sha256::digest(&record.body))),
-            document,
+            document: document.unwrap_or_default(),
             reply_to: record.attribute(REPLY_TO).filter(|arn| reply_queues.iter().any(|it| it == arn)).map(Into::into),
             waits_for_reset: record.attribute(WHEN_EXCEEDED) == Some("wait"),
             refusal,
@@ -128,8 +131,23 @@ fn with_request_id(body: &str, request_id: &str) -> Result<String, Poison> {
     serde_json::to_string(&document).map_err(|_| Poison::NoDocument)
 }
 
-/// The refusal of a message whose attributes are not understood, or whose document Step Functions does not accept.
-fn refusal(record: &Record, document: &str, reply_queues: &[String]) -> Option<ErrorBody> {
+/// The input of an execution for `document`. It is packed if it is larger than an input can be. `None` if it is too large
+/// in spite of that.
+fn fitted(document: String) -> Option<String> {
+    if document.len() <= MAX_PAYLOAD_BYTES {
+        return Some(document);
+    }
+    if document.len() > MAX_DOCUMENT_BYTES {
+        return None;
+    }
+    let raw: &RawValue = serde_json::from_str(&document).ok()?;
+    let packed = json!({"packed": Sealed::new(&raw).ok()?}).to_string();
+    (packed.len() <= MAX_PAYLOAD_BYTES).then_some(packed)
+}
+
+/// The refusal of a message whose attributes are not understood, or whose document, of `written` bytes, does not fit into
+/// the input of an execution.
+fn refusal(record: &Record, written: usize, document: Option<&str>, reply_queues: &[String]) -> Option<ErrorBody> {
     let refused = |path: &str, message: String| {
         Some(ErrorBody::new(ErrorCode::InvalidRequest, message).with("path", json!(path)))
     };
@@ -141,8 +159,11 @@ fn refusal(record: &Record, document: &str, reply_queues: &[String]) -> Option<E
     if record.attribute(WHEN_EXCEEDED).is_some_and(|value| !["wait", "answer"].contains(&value)) {
         return refused(WHEN_EXCEEDED, "The attribute WhenExceeded must be wait or answer.".to_owned());
     }
-    if document.len() > MAX_PAYLOAD_BYTES {
-        let message = format!("The document has {} bytes, at most {MAX_PAYLOAD_BYTES} are possible.", document.len());
+    if document.is_none() {
+        let message = format!(
+            "The document has {written} bytes and does not fit into the {MAX_PAYLOAD_BYTES} bytes of an execution when it is packed. \
+             Shorten the prompt, or send fewer or smaller pictures and files."
+        );
         return refused("$", message);
     }
     None

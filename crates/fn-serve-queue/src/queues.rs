@@ -10,8 +10,8 @@ use serde_json::Value;
 use thiserror::Error as ThisError;
 use tokio::sync::Mutex;
 
-use crate::event::Record;
 use crate::message::{Asked, FIRST_ID};
+use sentry_lambda::sqs::Record;
 
 /// Attribute of a dead letter that says why it is one.
 const REASON: &str = "Reason";

@@ -31,6 +31,9 @@ pub enum Verdict {
 
 /// Judges `answer`, which came at `now`. `waits_for_reset` is the choice of the client for a used-up budget.
 pub fn verdict(answer: &Value, waits_for_reset: bool, now: DateTime<Utc>) -> Verdict {
+    if answer.get("replayed").is_some() {
+        return Verdict::Settled;
+    }
     let Some(error) = answer.get("error") else { return Verdict::Answer };
     let code: Option<ErrorCode> = error.get("code").and_then(|code| serde_json::from_value(code.clone()).ok());
     match code {

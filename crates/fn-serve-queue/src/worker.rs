@@ -8,12 +8,12 @@ use thiserror::Error as ThisError;
 use tracing::{error, info, warn};
 
 use crate::answers::{AnswersTable, Item, State, TableError};
-use crate::event::{Batch, BatchAnswer, ItemFailure, Record};
 use crate::event_bus::{EventBus, EventError};
 use crate::limiter::{Limiter, NoAnswer};
 use crate::message::Asked;
 use crate::queues::{PutOff, QueueError, Queues};
 use crate::verdict::{Verdict, verdict};
+use sentry_lambda::sqs::{Batch, BatchAnswer, ItemFailure, Record};
 
 /// Wait after a failure of a service, in seconds.
 const FAILURE_WAIT: u64 = 20;
@@ -189,9 +189,7 @@ impl Worker {
         now: DateTime<Utc>,
     ) -> Result<Next, Trouble> {
         if item.first_id.is_none() {
-            // A client has asked the rate limiter itself with the same id.
-            self.send(asked, &replayed(answer)).await?;
-            return Ok(Next::Leaves);
+            return self.of_direct_caller(asked).await;
         }
         if item.told {
             return Ok(Next::Leaves);
@@ -207,6 +205,27 @@ impl Worker {
             }
             told => told,
         }
+    }
+
+    /// Delivers the answer to a request whose id a client has used at the rate limiter itself. The rate limiter returns the
+    /// first answer to the same document, and refuses another one. The item stays as it is.
+    async fn of_direct_caller(&self, asked: &Asked) -> Result<Next, Trouble> {
+        if let Some(refusal) = &asked.refusal {
+            self.send(asked, &own_answer(asked, refusal, Utc::now())).await?;
+            return Ok(Next::Leaves);
+        }
+        let answer = match self.limiter.ask(&asked.document).await {
+            Ok(answer) => answer,
+            Err(problem) => {
+                error!(request_id = asked.request_id, %problem, "a request of the queue has no answer yet");
+                return Ok(Next::Again(FAILURE_WAIT));
+            }
+        };
+        if let Verdict::Wait(seconds) = verdict(&answer, asked.waits_for_reset, Utc::now()) {
+            return Ok(Next::Again(seconds));
+        }
+        self.send(asked, &answer).await?;
+        Ok(Next::Leaves)
     }
 
     /// Sends the reply and the event. A failure between them sends the reply twice.

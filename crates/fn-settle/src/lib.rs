@@ -8,23 +8,26 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use sentry_contract::ErrorCode;
 use sentry_contract::answer::{FinalAnswer, Spent};
-use sentry_contract::states::{Admitted, CancelInput, SettleEvent, SettleInput, StepTimes};
+use sentry_contract::states::{Admitted, CancelInput, RepeatInput, SettleEvent, SettleInput, StepTimes};
 use sentry_domain::{Amount, ScopeLimit};
 use sentry_lambda::Failure;
 use sentry_ledger::{Holder, Ledger, LedgerError, Settled, Used};
 use sentry_models::adapters::Conclusion;
 use serde::Serialize;
 use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 
-pub use keep::AnswersTable;
+pub use keep::{AnswersTable, Kept};
 pub use queue::MetricsQueue;
 
 /// Output of the function.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Ending {
     /// The final document of a settled request. The execution ends with it.
     Document(Box<FinalAnswer>),
+    /// The first answer to a request that was repeated, or the answer `DuplicateRequest`.
+    Repeated(Box<RawValue>),
     /// The empty output after a canceled reservation.
     Canceled {},
 }
@@ -57,12 +60,33 @@ impl Settler {
     /// Returns `LedgerUnavailable` if the ledger or the queue cannot be reached. A repeated call is harmless.
     pub async fn settle(&self, event: SettleEvent, now: DateTime<Utc>) -> Result<Ending, Failure> {
         match event {
-            SettleEvent::Settle(input) => self.end(*input, now).await,
+            SettleEvent::Settle(input) => self.end(*input, self.answers.as_ref(), now).await,
             SettleEvent::Cancel(input) => self.cancel(&input, now).await,
+            SettleEvent::Repeat(input) => self.repeat(&input, now).await,
         }
     }
 
-    async fn end(&self, input: SettleInput, now: DateTime<Utc>) -> Result<Ending, Failure> {
+    /// Settles a request whose answer has passed by in events, and of which only the usage is at hand. The answer is not
+    /// kept.
+    ///
+    /// # Errors
+    /// The same as for [`Self::settle`].
+    pub async fn settle_without_text(&self, input: SettleInput, now: DateTime<Utc>) -> Result<Ending, Failure> {
+        self.end(input, None, now).await
+    }
+
+    /// The table in which answers are kept. `None` if they are not kept.
+    #[must_use]
+    pub const fn answers(&self) -> Option<&AnswersTable> {
+        self.answers.as_ref()
+    }
+
+    async fn end(
+        &self,
+        input: SettleInput,
+        answers: Option<&AnswersTable>,
+        now: DateTime<Utc>,
+    ) -> Result<Ending, Failure> {
         let begun = Instant::now();
         let SettleInput { admitted, ended, times } = input;
         let conclusion = Conclusion::of(ended, &admitted.model, self.timeout);
@@ -74,8 +98,8 @@ impl Settler {
         let record = conclusion.record(&admitted, &document, settled.alerts, times);
         let keep = async {
             // Another answer can come again under the same id, so it must not stand in the table.
-            if let (Some(answers), Some(_)) = (&self.answers, conclusion.usage()) {
-                answers.keep(&document, now).await;
+            if let (Some(answers), Some(_)) = (answers, conclusion.usage()) {
+                answers.keep(&document, admitted.digest.as_deref(), now).await;
             }
         };
         let ((), queued) = tokio::join!(keep, self.queue.send(&record));
@@ -95,6 +119,21 @@ impl Settler {
             told: json!(Spent::of(usage, price)).to_string(),
         });
         Box::pin(self.ledger.end(&admitted.reservation, used, conclusion.nothing_spent(), now)).await
+    }
+
+    /// Returns the kept answer to a repeated request. An error of the table does not fail the request, because the answer
+    /// `DuplicateRequest` is true as well.
+    async fn repeat(&self, input: &RepeatInput, now: DateTime<Utc>) -> Result<Ending, Failure> {
+        let kept = match &self.answers {
+            Some(answers) => answers.first(input, now).await,
+            None => None,
+        };
+        let unwritable = |error| Failure::new(ErrorCode::LedgerUnavailable, format!("the answer: {error}"));
+        let answer = match kept {
+            Some(answer) => answer,
+            None => to_raw_value(&input.repeated).map_err(unwritable)?,
+        };
+        Ok(Ending::Repeated(answer))
     }
 
     async fn cancel(&self, input: &CancelInput, now: DateTime<Utc>) -> Result<Ending, Failure> {

@@ -209,7 +209,7 @@ async fn an_answer_that_does_not_fit_into_the_document_is_too_large_and_its_usag
 }
 
 #[tokio::test]
-async fn what_certainly_used_nothing_is_released_and_may_come_again() {
+async fn the_hold_of_a_call_that_used_nothing_is_released_and_the_id_can_be_used_again() {
     let rule = settles(&["-400", "-1000"], item(&[]));
     let forget = mock!(Client::delete_item)
         .match_requests(|delete| delete.table_name() == Some("requests"))
@@ -221,7 +221,7 @@ async fn what_certainly_used_nothing_is_released_and_may_come_again() {
 }
 
 #[tokio::test]
-async fn where_nobody_knows_the_hold_stays_and_is_shown() {
+async fn a_hold_with_unknown_usage_stays_and_is_shown() {
     let held = item(&[("heldOutput", 1_000), ("committedOutput", 1_000)]);
     let get =
         mock!(Client::get_item).then_output(move || GetItemOutput::builder().set_item(Some(held.clone())).build());

@@ -72,6 +72,29 @@ impl Additions {
     }
 }
 
+impl Additions {
+    /// All aliases of the table, each with the id or ARN that it stands for. An invalid item is left out.
+    ///
+    /// # Errors
+    /// `LedgerUnavailable` if the table cannot be read.
+    pub async fn aliases(&self) -> Result<Vec<(String, String)>, Failure> {
+        let mut pages = self.client.scan().table_name(&self.table).into_paginator().items().send();
+        let mut aliases = Vec::new();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|error| {
+                let reason = cause(&error);
+                Failure::new(ErrorCode::LedgerUnavailable, format!("the catalogue table cannot be read: {reason}"))
+            })?;
+            let Some(key) = item.get(KEY).and_then(|key| key.as_s().ok()).cloned() else { continue };
+            let Some(name) = Addition::name_of_alias(&key).map(str::to_owned) else { continue };
+            if let Some(target) = read_addition(&key, item).ok().as_ref().and_then(Addition::target) {
+                aliases.push((name, target.to_owned()));
+            }
+        }
+        Ok(aliases)
+    }
+}
+
 /// Converts an attribute to JSON. `None` for sets and binaries.
 fn json(value: AttributeValue) -> Option<Value> {
     Some(match value {

@@ -100,6 +100,7 @@ impl Draft {
             reasoning: fields.reasoning,
             output_format: fields.output_format,
             additional_model_request_fields: fields.additional_model_request_fields,
+            additional_model_response_field_paths: fields.additional_model_response_field_paths,
         };
         rules::check(&prompt, &model, &takes, max_tokens)?;
         model.price = model.price.and_then(|price| price.for_charges(prompt.charges()));

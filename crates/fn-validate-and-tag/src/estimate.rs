@@ -106,6 +106,7 @@ fn written(prompt: &Prompt) -> u64 {
         service_tier: _,
         reasoning: _,
         additional_model_request_fields: _,
+        additional_model_response_field_paths: _,
     } = prompt;
     let said = system.iter().chain(messages.iter().map(|message| &message.content)).map(content);
     let tools = tools.iter().map(tool);
@@ -163,8 +164,9 @@ fn tool(tool: &Tool) -> u64 {
 }
 
 fn output_format(format: &OutputFormat) -> u64 {
-    let OutputFormat::JsonSchema(JsonSchema { name, schema }) = format;
-    sum([bytes(name), json(schema), TOKENS_A_TOOL])
+    let OutputFormat::JsonSchema(JsonSchema { name, schema, description }) = format;
+    let description = description.as_deref().map_or(0, quoted);
+    sum([bytes(name), description, json(schema), TOKENS_A_TOOL])
 }
 
 fn sum(tokens: impl IntoIterator<Item = u64>) -> u64 {
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_bytes_do_not_bound_is_bounded_by_the_context_window_or_refused_where_it_stands() {
+    fn a_part_without_a_bound_in_bytes_is_bounded_by_the_context_window_or_refused() {
         let image = json!({"image": {"format": "png", "source": {"bytes": "YQ=="}}});
         let pdf = json!({"document": {"format": "pdf", "name": "a", "source": {"bytes": "YQ=="}}});
         let html = json!({"document": {"format": "html", "name": "a", "source": {"bytes": "YQ=="}}});

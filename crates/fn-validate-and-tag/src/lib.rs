@@ -7,7 +7,9 @@ mod conversation;
 mod document;
 mod estimate;
 mod field;
+mod names;
 mod numbers;
+mod packed;
 mod picture;
 mod profile_policy;
 mod profiles;
@@ -16,24 +18,27 @@ mod resolve;
 mod rules;
 mod tags;
 
+use std::fmt::Write;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use sentry_contract::answer::{AnswerModel, FinalAnswer};
 use sentry_contract::request::{Request, Tags, request_key};
-use sentry_contract::sizes::{MAX_PAYLOAD_BYTES, MAX_REQUEST_BYTES, payload_bytes};
+use sentry_contract::sizes::{MAX_DOCUMENT_BYTES, MAX_PAYLOAD_BYTES, MAX_REQUEST_BYTES, payload_bytes};
 use sentry_contract::states::{Validated, timestamp};
 use sentry_contract::{ErrorBody, ErrorCode, Sealed};
 use sentry_lambda::Failure;
 use sentry_models::Resolved;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use tracing::{error, warn};
 use uuid::Uuid;
 
 pub use crate::additions::{AttributeItem, KEY, read_addition};
 use crate::document::{Complete, Draft};
 use crate::field::Refusal;
+pub use crate::names::ModelName;
 pub use crate::profile_policy::{PolicyParameter, ProfilePolicy, ProfilesByTags};
 pub use crate::resolve::{ModelRefusal, Resolver};
 
@@ -44,6 +49,25 @@ pub use crate::resolve::{ModelRefusal, Resolver};
 /// fails, the answer is a denial with the code `LedgerUnavailable`.
 pub async fn validate_and_tag(
     document: &RawValue,
+    resolver: &Resolver,
+    now: DateTime<Utc>,
+    at: Instant,
+    id: Uuid,
+) -> Validated {
+    match packed::unpack(document) {
+        None => of_document(document, MAX_PAYLOAD_BYTES, resolver, now, at, id).await,
+        Some(Ok(unpacked)) => of_document(&unpacked, MAX_DOCUMENT_BYTES, resolver, now, at, id).await,
+        Some(Err(problem)) => {
+            let problem = format!("cannot be unpacked: {problem}");
+            invalid(&Value::Null, Refusal::new("packed", problem), now, id).into()
+        }
+    }
+}
+
+/// Checks a document that may have `most` bytes.
+async fn of_document(
+    document: &RawValue,
+    most: usize,
     resolver: &Resolver,
     now: DateTime<Utc>,
     at: Instant,
@@ -61,14 +85,14 @@ pub async fn validate_and_tag(
             return invalid(&Value::Null, Refusal::new("$", problem), now, id).into();
         }
     };
-    let complete = match check(document, &parsed) {
+    let complete = match check(document, &parsed, most) {
         Ok(draft) => match look_up(draft, resolver, now, at).await {
             Ok(complete) => complete,
             Err(failure) => return unavailable(&parsed, &failure, now, id).into(),
         },
         Err(refusal) => Err(refusal),
     };
-    match complete.and_then(|complete| seal(complete, resolver, now, id)) {
+    match complete.and_then(|complete| seal(complete, digest(&parsed), resolver, now, id)) {
         Ok(valid) => valid,
         Err(refusal) => invalid(&parsed, refusal, now, id).into(),
     }
@@ -125,10 +149,10 @@ async fn fallback_through_profile(
     }
 }
 
-fn check(document: &RawValue, parsed: &Value) -> Result<Draft, Refusal> {
+fn check(document: &RawValue, parsed: &Value, most: usize) -> Result<Draft, Refusal> {
     let bytes = payload_bytes(parsed).map_err(unwritable)?;
-    if bytes > MAX_PAYLOAD_BYTES {
-        return Err(Refusal::new("$", format!("has {bytes} bytes; at most {MAX_PAYLOAD_BYTES} are accepted")));
+    if bytes > most {
+        return Err(Refusal::new("$", format!("has {bytes} bytes; at most {most} are accepted")));
     }
     let draft = document::read(parsed)?;
     numbers::check(document)?;
@@ -139,8 +163,26 @@ fn unwritable(_: serde_json::Error) -> Refusal {
     Refusal::new("$", "cannot be passed on")
 }
 
+/// SHA-256 of the document in hexadecimal digits. White space and the order of fields do not change it.
+fn digest(parsed: &Value) -> String {
+    let mut sorted = parsed.clone();
+    sorted.sort_all_objects();
+    let mut text = String::new();
+    for byte in Sha256::digest(sorted.to_string()) {
+        // A write into a text cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
 /// The request for the following states: with tags, and with a sealed prompt.
-fn seal(complete: Complete, resolver: &Resolver, now: DateTime<Utc>, id: Uuid) -> Result<Validated, Refusal> {
+fn seal(
+    complete: Complete,
+    digest: String,
+    resolver: &Resolver,
+    now: DateTime<Utc>,
+    id: Uuid,
+) -> Result<Validated, Refusal> {
     let Complete { mut tags, model, prompt, estimate, fallback, notices } = complete;
     if tags.get(Tags::REQUEST_ID).is_none() {
         tags.set(Tags::REQUEST_ID, id.to_string());
@@ -151,7 +193,8 @@ fn seal(complete: Complete, resolver: &Resolver, now: DateTime<Utc>, id: Uuid) -
     tags.set(Tags::MODEL_METRIC, model.model_metric.clone());
     let counted_as = resolver.counted_as(&model);
     let sealed = Sealed::new(&prompt).map_err(unwritable)?;
-    let request = Box::new(Request { tags, request_key, model, estimate, counted_as, fallback, notices });
+    let request =
+        Box::new(Request { tags, request_key, digest: Some(digest), model, estimate, counted_as, fallback, notices });
     let valid = Validated::Valid { valid: true, request, prompt: sealed };
     let bytes = payload_bytes(&valid).map_err(unwritable)?;
     if bytes > MAX_REQUEST_BYTES {

@@ -30,10 +30,14 @@ pub struct PromptFields {
     pub reasoning: Option<Reasoning>,
     pub output_format: Option<OutputFormat>,
     pub additional_model_request_fields: Option<Value>,
+    pub additional_model_response_field_paths: Vec<String>,
 }
 
+/// Most paths to fields of the answer, and the most characters of one. Source: Amazon Bedrock API Reference, Converse.
+const MOST_PATHS: usize = 10;
+const MOST_PATH_CHARS: usize = 256;
 /// All fields that a prompt can have.
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 11] = [
     "system",
     "messages",
     "parameters",
@@ -44,6 +48,7 @@ const FIELDS: [&str; 10] = [
     "reasoning",
     "outputFormat",
     "additionalModelRequestFields",
+    "additionalModelResponseFieldPaths",
 ];
 
 /// Reads all fields except `parameters`.
@@ -53,6 +58,7 @@ pub fn read(field: &Field<'_>) -> Result<PromptFields, Refusal> {
     let tools = field.optional("tools")?.map(|given| tools(&given)).transpose()?.unwrap_or_default();
     let tier = field.optional("serviceTier")?;
     let additional = field.optional("additionalModelRequestFields")?;
+    let paths = field.optional("additionalModelResponseFieldPaths")?;
     let fields = PromptFields {
         system: field.optional("system")?.map(|given| content(&given, Role::System)).transpose()?,
         tool_choice: field.optional("toolChoice")?.map(|given| tool_choice(&given, &tools)).transpose()?,
@@ -63,6 +69,7 @@ pub fn read(field: &Field<'_>) -> Result<PromptFields, Refusal> {
         reasoning: field.optional("reasoning")?.map(|given| reasoning(&given)).transpose()?,
         output_format: field.optional("outputFormat")?.map(|given| output_format(&given)).transpose()?,
         additional_model_request_fields: additional.map(|given| json_object(&given)).transpose()?,
+        additional_model_response_field_paths: paths.map(|given| pointers(&given)).transpose()?.unwrap_or_default(),
         messages,
         tools,
     };
@@ -122,13 +129,30 @@ fn reasoning(field: &Field<'_>) -> Result<Reasoning, Refusal> {
     })
 }
 
+/// JSON Pointers (RFC 6901) to fields of the model's own answer.
+fn pointers(field: &Field<'_>) -> Result<Vec<String>, Refusal> {
+    let paths = field.list()?;
+    if paths.len() > MOST_PATHS {
+        return Err(field.refuse(format!("must have at most {MOST_PATHS} paths")));
+    }
+    let pointer = |path: &Field<'_>| {
+        let text = path.text()?;
+        if !text.starts_with('/') || text.chars().count() > MOST_PATH_CHARS {
+            return Err(path.refuse(format!("must be a JSON Pointer of at most {MOST_PATH_CHARS} characters")));
+        }
+        Ok(text.to_owned())
+    };
+    paths.iter().map(pointer).collect()
+}
+
 fn output_format(field: &Field<'_>) -> Result<OutputFormat, Refusal> {
     let (_, inside) = field.only(&["jsonSchema"])?;
-    inside.object_of(&["name", "schema"])?;
+    inside.object_of(&["name", "schema", "description"])?;
     let schema = inside.required("schema")?;
     of_type_object(&schema)?;
     let name = tool_name(&inside.required("name")?)?;
-    Ok(OutputFormat::JsonSchema(JsonSchema { name, schema: json_object(&schema)? }))
+    let description = inside.optional("description")?.map(|given| given.text().map(str::to_owned)).transpose()?;
+    Ok(OutputFormat::JsonSchema(JsonSchema { name, schema: json_object(&schema)?, description }))
 }
 
 /// Checks that a schema has `type: object` at its top. This applies to schemas of tools and of answers. Source: Claude

@@ -76,10 +76,10 @@ pub type Answer = Result<Resolved, ModelRefusal>;
 /// Resolves names with the bundled catalogue, the catalogue table and Bedrock's inference profiles.
 #[derive(Debug)]
 pub struct Resolver {
-    catalogue: Catalogue,
-    additions: Additions,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) additions: Additions,
     profiles: Profiles,
-    region: String,
+    pub(crate) region: String,
     by_tags: Option<ProfilesByTags>,
 }
 

@@ -160,7 +160,19 @@ fn each_offence_is_named_by_its_path() {
         (with("/reasoning", json!({"off": false})), "prompt.reasoning.off".into()),
         (with("/reasoning", json!({"off": true, "effort": "low"})), "prompt.reasoning".into()),
         (with("/outputFormat", json!({"jsonSchema": {"name": "a"}})), "prompt.outputFormat.jsonSchema.schema".into()),
+        (
+            with("/outputFormat", json!({"jsonSchema": {"name": "a", "schema": {"type": "object"}, "description": 5}})),
+            "prompt.outputFormat.jsonSchema.description".into(),
+        ),
         (with("/additionalModelRequestFields", json!("x")), "prompt.additionalModelRequestFields".into()),
+        (
+            with("/additionalModelResponseFieldPaths", json!(["/a", "b"])),
+            "prompt.additionalModelResponseFieldPaths[1]".into(),
+        ),
+        (
+            with("/additionalModelResponseFieldPaths", json!(vec!["/a"; 11])),
+            "prompt.additionalModelResponseFieldPaths".into(),
+        ),
         (block(json!({"reasoningContent": {"reasoningText": {"text": "a"}}})), path("[0].reasoningContent")),
         (
             block(json!({"guardContent": {"image": {"format": "gif", "source": {"bytes": "YQ=="}}}})),

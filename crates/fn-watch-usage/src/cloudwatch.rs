@@ -17,7 +17,7 @@ use thiserror::Error;
 
 /// Namespace of the metrics of queues.
 const QUEUE_NAMESPACE: &str = "AWS/SQS";
-/// Dimension of [`QUEUE_NAMESPACE`].
+/// The dimension of the metrics in [`QUEUE_NAMESPACE`].
 const QUEUE: &str = "QueueName";
 /// The age of the oldest message that is not deleted, in seconds. Messages in flight count.
 const OLDEST: &str = "ApproximateAgeOfOldestMessage";
@@ -53,9 +53,9 @@ pub enum CloudWatchError {
 /// The names of the queues that messages for the history go through.
 #[derive(Clone, Debug)]
 pub struct Queues {
-    /// The metrics queue.
+    /// The name of the metrics queue.
     pub messages: String,
-    /// Its dead-letter queue.
+    /// The name of the dead-letter queue of the metrics queue.
     pub dead_letters: String,
 }
 

@@ -21,6 +21,8 @@ const SERVER: &str = "server.pem";
 const SERVER_KEY: &str = "server-key.pem";
 /// The names of this machine.
 const NAMES: [&str; 3] = ["127.0.0.1", "::1", "localhost"];
+/// The protocols of the server, by their names in ALPN. The first one that the client also has is used.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// Validity of the certificates, in years.
 const YEARS: i32 = 10;
 
@@ -76,8 +78,8 @@ fn write(folder: &Path, name: &str, text: &str, mode: u32) -> Result<(), Failure
     written.map_err(|error| Failure::File(path, error))
 }
 
-/// The server's side of TLS 1.2 and 1.3 with the certificate in `folder`. It offers HTTP/1.1 only, because the server
-/// behind it speaks nothing else.
+/// The server's side of TLS 1.2 and 1.3 with the certificate in `folder`. It offers HTTP/2 and HTTP/1.1: the AWS SDK for
+/// JavaScript speaks only HTTP/2 to Bedrock, and boto3 only HTTP/1.1. The server behind it must understand both.
 ///
 /// # Errors
 /// If the certificate or its key cannot be read, or if they do not belong together.
@@ -90,7 +92,7 @@ pub fn acceptor(folder: &Path) -> Result<TlsAcceptor, Failure> {
         .with_no_client_auth()
         .with_single_cert(chain.map_err(|error| unusable(&error))?, key)
         .map_err(|error| unusable(&error))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

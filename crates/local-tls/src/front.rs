@@ -1,5 +1,6 @@
 //! Connections with TLS, passed on without it.
 
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ async fn pass_on(client: TcpStream, to: u16, acceptor: TlsAcceptor) {
     let _ = client.set_nodelay(true);
     let mut client = match timeout(HANDSHAKE, acceptor.accept(client)).await {
         Ok(Ok(client)) => client,
+        // A client that only looks if somebody listens.
+        Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => return,
         Ok(Err(error)) => return eprintln!("local-tls: no handshake: {error}"),
         Err(_) => return eprintln!("local-tls: no handshake in {} seconds", HANDSHAKE.as_secs()),
     };

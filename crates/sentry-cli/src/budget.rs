@@ -221,7 +221,7 @@ impl Line {
         self.limit.saturating_sub(self.used).saturating_sub(self.held)
     }
 
-    /// What to do if the holds are far above the usage, and take much of the limit.
+    /// The advice if the holds are far above the usage and take much of the limit.
     fn advice(&self) -> Option<&'static str> {
         let is_far = self.held > FAR_ABOVE * self.used.max(1) && self.held > self.limit / 4;
         (is_far && self.unit.unit != Unit::InFlight).then_some(

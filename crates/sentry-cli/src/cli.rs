@@ -105,7 +105,7 @@ pub enum Format {
     Html,
     /// One line for each group
     Csv,
-    /// All figures
+    /// All figures as one document
     Json,
 }
 
@@ -114,7 +114,7 @@ pub struct ReportArgs {
     /// The month, in UTC days [default: this month]
     #[arg(long, value_name = "YYYY-MM")]
     pub month: Option<Month>,
-    /// What to group by: costCenter, application, environment, model, foundation, user, or a declared budget tag
+    /// The kind of the groups: costCenter, application, environment, model, foundation, user, or a declared budget tag
     #[arg(long, value_name = "KEY", default_value = "costCenter")]
     pub by: Grouping,
     /// Form of the report [default: html, or that of --output]

@@ -9,7 +9,7 @@ use crate::output::print;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The shell
+    /// The shell that completes the commands
     #[arg(value_enum)]
     pub shell: Shell,
 }

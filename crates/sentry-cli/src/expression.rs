@@ -11,7 +11,7 @@ pub struct Expression {
     pub text: String,
     /// Names of attributes by placeholder.
     pub names: HashMap<String, String>,
-    /// Values by placeholder.
+    /// The values of the text's placeholders.
     pub values: HashMap<String, AttributeValue>,
 }
 

@@ -10,7 +10,7 @@ use thiserror::Error as ThisError;
 /// Why the command ended without a result.
 #[derive(Debug, ThisError)]
 pub enum Failure {
-    /// What was asked for does not exist, or AWS refuses it. Exit code 1.
+    /// The thing that was asked for does not exist, or AWS refuses the call. Exit code 1.
     #[error("{0}")]
     Refused(String),
     /// The arguments make no sense together. Exit code 2, as for arguments that cannot be parsed.
@@ -25,7 +25,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The exit code.
+    /// The exit code of the command for this failure.
     pub fn code(&self) -> ExitCode {
         match self {
             Self::Refused(_) => ExitCode::from(1),

@@ -1,7 +1,7 @@
 //! `sentry keys`: the keys of the gateway's clients.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use sentry_keys::{Key, KeyHash, KeyRecord, KeysTable, KeysUnavailable};
+use sentry_keys::{Key, KeyHash, KeyRecord, KeysTable, KeysUnavailable, Principal};
 
 use crate::cli::Global;
 use crate::confirm::confirm;
@@ -18,11 +18,16 @@ const LEAST_DIGITS: usize = 6;
 pub enum Task {
     /// Create a key, and show it once. Only its hash is stored
     ///
+    /// With --principal, no key is made. The record then gives an IAM role or user its tags at the gateway's address for principals.
+    ///
     /// Every request with the key has its tags. A tag that the key does not have may be given by the client.
     ///
     /// Example:
     ///   sentry keys create --application helper --cost-center support --expires 90d
+    ///   sentry keys create --principal arn:aws:iam::123456789012:role/helper \
+    ///     --application helper --cost-center support
     #[command(verbatim_doc_comment)]
+    #[allow(clippy::doc_markdown, reason = "the text of --help has no Markdown")]
     Create(CreateArgs),
     /// Show all keys: their tags, models and state, but not the keys themselves
     List,
@@ -52,6 +57,9 @@ pub struct CreateArgs {
     /// The end of the key: an instant, a UTC day such as 2026-12-01, or a time from now such as 30m, 2h, 90d [default: never]
     #[arg(long, value_name = "MOMENT")]
     expires: Option<String>,
+    /// The ARN of an IAM role or user that the record is for, instead of a key. Its path does not count
+    #[arg(long, value_name = "ARN")]
+    principal: Option<String>,
     /// A remark, such as the owner of the key
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
@@ -77,10 +85,12 @@ async fn create(global: &Global, args: &CreateArgs) -> Result<(), Failure> {
     let now = Utc::now();
     let expires_at = args.expires.as_deref().map(|moment_text| moment(moment_text, now)).transpose()?;
     check(args)?;
+    let principal = args.principal.as_deref().map(principal).transpose()?;
     let table = table(global).await?;
     let key = Key::random();
     let stored = KeyRecord {
-        hash: key.hash(),
+        hash: principal.as_ref().map_or_else(|| key.hash(), Principal::hash),
+        principal,
         application_id: args.application.clone(),
         cost_center: Some(args.cost_center.clone()),
         environment: args.environment.clone(),
@@ -91,11 +101,28 @@ async fn create(global: &Global, args: &CreateArgs) -> Result<(), Failure> {
         created_at: Some(now),
         note: args.note.clone(),
     };
-    table.add(&stored).await.map_err(|error| unreachable(&error))?;
     let id = stored.hash.short().to_owned();
+    let stored_already = |error: KeysUnavailable| match (error.code(), &stored.principal) {
+        (Some("ConditionalCheckFailedException"), Some(principal)) => {
+            let arn = principal.arn();
+            Failure::Conflict(format!("{arn} has the record {id} already; `sentry keys rm {id}` deletes it"))
+        }
+        _ => unreachable(&error),
+    };
+    table.add(&stored).await.map_err(stored_already)?;
+    if let Some(principal) = &stored.principal {
+        let shown = [("id", id), ("principal", principal.arn().to_owned()), ("expires", written(expires_at))];
+        return print(&record(&shown, global.output));
+    }
     print(&record(&[("id", id), ("key", key.reveal().to_owned()), ("expires", written(expires_at))], global.output))?;
     eprintln!("Keep the key now. It is not stored, and cannot be shown again");
     Ok(())
+}
+
+/// The principal with this ARN.
+fn principal(arn: &str) -> Result<Principal, Failure> {
+    let form = "such as arn:aws:iam::123456789012:role/helper";
+    Principal::parse(arn).ok_or_else(|| Failure::Usage(format!("--principal is no ARN of an IAM role or user, {form}")))
 }
 
 /// Tags must have the form that requests need, or no request with the key would be accepted.
@@ -128,7 +155,7 @@ async fn list(global: &Global) -> Result<(), Failure> {
         }
     }
     keys.sort_by(|one, other| (&one.application_id, &one.hash).cmp(&(&other.application_id, &other.hash)));
-    let names = ["id", "application", "costCenter", "environment", "user", "models", "expires", "state"];
+    let names = ["id", "application", "costCenter", "environment", "user", "models", "expires", "state", "principal"];
     let now = Utc::now();
     let rows = keys.iter().map(|key| row(key, now)).collect();
     Table { columns: names.map(Column::text).to_vec(), rows }.print(global.output)
@@ -150,6 +177,7 @@ fn row(key: &KeyRecord, now: DateTime<Utc>) -> Vec<String> {
         key.models.as_ref().map(|models| models.join(" ")).unwrap_or_default(),
         written(key.expires_at),
         state.to_owned(),
+        key.principal.as_ref().map(|principal| principal.arn().to_owned()).unwrap_or_default(),
     ]
 }
 

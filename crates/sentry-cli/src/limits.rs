@@ -17,7 +17,7 @@ use crate::failure::Failure;
 pub enum Task {
     /// Show all limits, with their state and who changed them
     List,
-    /// Show one item
+    /// Show one item of the limits table
     Get(edit::KeyArgs),
     /// Add an item, or change its limits. The difference is shown and asked for
     ///
@@ -27,7 +27,7 @@ pub enum Task {
     ///   sentry limits set user#jo --json '{"limit": {"requests": 100}, "window": "day"}'
     #[command(verbatim_doc_comment)]
     Set(Box<edit::SetArgs>),
-    /// Remove an item
+    /// Remove an item from the limits table
     Rm(edit::KeyArgs),
     /// Give the table the items of a file: plan, ask, apply
     ///
@@ -46,7 +46,7 @@ pub enum Task {
     Backtest(backtest::Args),
 }
 
-/// Runs the command.
+/// Runs a command of `sentry limits`.
 pub async fn run(global: &Global, task: &Task) -> Result<(), Failure> {
     match task {
         Task::List => show::list(global).await,

@@ -31,7 +31,7 @@ pub enum Task {
     Check(show::CheckArgs),
 }
 
-/// Runs the command.
+/// Runs a command of `sentry models`.
 pub async fn run(global: &Global, task: &Task) -> Result<(), Failure> {
     match task {
         Task::List => show::list(global).await,

@@ -1,4 +1,4 @@
-//! What a command prints: tables for a terminal, JSON for programs, and CSV for spreadsheets.
+//! The output of a command: tables for a terminal, JSON for programs, and CSV for spreadsheets.
 
 use std::io::{IsTerminal, Write};
 

@@ -34,7 +34,7 @@ pub enum Task {
     Delete(tags::DeleteArgs),
 }
 
-/// Runs the command.
+/// Runs a command of `sentry profiles`.
 pub async fn run(global: &Global, task: &Task) -> Result<(), Failure> {
     match task {
         Task::Create(args) => create::run(global, args).await,

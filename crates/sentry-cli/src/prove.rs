@@ -1,4 +1,4 @@
-//! `sentry prove`: shows in the user's own stack that a budget cannot be overrun, or who can go round the sentry.
+//! `sentry prove`: shows in the user's own stack that a budget cannot be overrun, or who can bypass the sentry.
 
 mod account;
 mod bypass;
@@ -52,7 +52,7 @@ pub struct Args {
     /// The model. It needs a limit of its own or a default
     #[arg(long, default_value = "nova-micro", value_name = "MODEL")]
     pub model: String,
-    /// List who can go round the sentry instead, by the file that `aws iam get-account-authorization-details` writes, or `-` for
+    /// List who can bypass the sentry instead, by the file that `aws iam get-account-authorization-details` writes, or `-` for
     /// standard input. Exits with 1 if somebody can
     #[arg(long, value_name = "FILE", conflicts_with_all = ["requests", "budget", "model"])]
     pub iam: Option<PathBuf>,
@@ -75,7 +75,7 @@ struct Outcome {
 /// Runs the command.
 ///
 /// # Errors
-/// If the budget is overrun, something is still held, somebody can go round the sentry, or AWS cannot be reached.
+/// If the budget is overrun, something is still held, somebody can bypass the sentry, or AWS cannot be reached.
 pub async fn run(global: &Global, args: &Args) -> Result<(), Failure> {
     if let Some(file) = &args.iam {
         return bypass::run(global, file, &args.allowed_role_arns).await;

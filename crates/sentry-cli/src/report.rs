@@ -156,7 +156,7 @@ async fn sources(stack: &Stack, days: &DaysByScope) -> BTreeMap<String, String> 
     sources
 }
 
-/// The catalogue's prices of the models that were called round the sentry.
+/// The catalogue's prices of the models that were called without the sentry.
 fn prices(
     days: &DaysByScope,
     sources: &BTreeMap<String, String>,

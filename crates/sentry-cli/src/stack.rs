@@ -38,7 +38,7 @@ const COST_EXPLORER_URL: &str = "AWS_ENDPOINT_URL_COST_EXPLORER";
 const BEDROCK_URL: &str = "AWS_ENDPOINT_URL_BEDROCK";
 const TAGGING_URL: &str = "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API";
 
-/// The stack.
+/// A deployed stack of the sentry, and the clients' configuration for it.
 pub struct Stack {
     pub name: String,
     pub region: String,

@@ -58,7 +58,7 @@ struct Target {
     is_model: bool,
 }
 
-/// Stops a scope.
+/// Runs `stop`: denies every request of a scope.
 pub async fn stop(global: &Global, args: &StopArgs) -> Result<(), Failure> {
     let stack = Stack::find(global).await?;
     let store = Store::of(&stack)?;

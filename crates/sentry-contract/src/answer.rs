@@ -2,6 +2,7 @@
 
 use sentry_domain::{BudgetEntry, CacheTtl, Discount, Price, ServiceTier, TokenUsage, Usd, UsdDifference};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::content::Content;
 use crate::error::{ErrorBody, Outcome};
@@ -166,6 +167,21 @@ pub struct Output {
     pub message: OutputMessage,
     /// The reason why the model stopped.
     pub stop_reason: StopReason,
+    /// The fields of the model's own answer that the request asked for. Absent if the model has none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub additional_model_response_fields: Option<ModelFields>,
+}
+
+/// Fields of the model's own answer, as any JSON.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ModelFields(pub Value);
+
+/// Hides the fields from logs.
+impl std::fmt::Debug for ModelFields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ModelFields")
+    }
 }
 
 /// The change that was made to a request to make it fit its budget.

@@ -100,6 +100,9 @@ pub struct Prompt {
     /// Fields of the model that Converse does not have: an object with keys that the catalogue allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub additional_model_request_fields: Option<Value>,
+    /// JSON Pointers to fields of the model's own answer that Converse does not have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub additional_model_response_field_paths: Vec<String>,
 }
 
 impl Prompt {

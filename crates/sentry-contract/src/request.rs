@@ -180,6 +180,9 @@ pub struct Request {
     pub tags: Tags,
     /// The ledger's name for the request; see [`request_key`].
     pub request_key: String,
+    /// SHA-256 of the document, by which a repetition is recognized. Absent from versions without kept answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// The model that was requested.
     pub model: Model,
     /// The most that the request can use.

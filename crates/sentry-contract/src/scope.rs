@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_parts_names_is_encoded_and_case_is_folded() {
+    fn separators_in_a_value_are_encoded_and_case_is_ignored() {
         assert_eq!(of_tag("costCenter", "Marketing"), "costCenter#marketing");
         assert_eq!(of_tag("costCenter", "a#B+c%d e"), "costCenter#a%23b%2bc%25d e");
         assert_eq!(of_tag("user", "BÜRO"), "user#büro");

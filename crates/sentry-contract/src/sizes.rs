@@ -7,6 +7,11 @@ use serde::Serialize;
 /// Source: AWS Step Functions Developer Guide, "Step Functions service quotas".
 pub const MAX_PAYLOAD_BYTES: usize = 262_144;
 
+/// Largest document that is sent to the rate limiter in packed form, in bytes of JSON. It is the largest message of SQS.
+///
+/// Source: Amazon SQS Developer Guide, "Amazon SQS message quotas", read in November 2026.
+pub const MAX_DOCUMENT_BYTES: usize = 1_048_576;
+
 /// Room in a payload that a validated request leaves free, in bytes. A fallback model in place of the requested model
 /// uses it, and so do the fields that a state adds to the call.
 const REQUEST_ROOM_BYTES: usize = 8_192;

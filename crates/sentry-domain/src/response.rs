@@ -11,7 +11,7 @@ use crate::limit::{Remedy, ScopeLimit};
 pub enum Reaction {
     /// These limits, which are lower, replace those of the window.
     Set(Limits),
-    /// Another effect.
+    /// An effect other than lower limits.
     Action(Action),
 }
 

@@ -21,7 +21,7 @@ pub const CLAIMED: TimeDelta = TimeDelta::minutes(1);
 /// A response in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
-    /// Its sort key.
+    /// The sort key of the response's item.
     pub name: String,
     /// The response as JSON.
     pub text: String,

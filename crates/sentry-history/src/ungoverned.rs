@@ -22,12 +22,12 @@ const SEEN_AT: &str = "seenAt";
 /// Tokens of the figure that are published as a metric.
 const PUBLISHED: &str = "published";
 
-/// Numbers of tokens.
+/// The tokens of one model on one day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {
     /// Input tokens, including tokens that were read from or written to a prompt cache.
     pub input: u64,
-    /// Output tokens.
+    /// Output tokens that the model wrote.
     pub output: u64,
 }
 

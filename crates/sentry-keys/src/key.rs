@@ -38,12 +38,7 @@ impl Key {
     /// The hash under which the key is stored.
     #[must_use]
     pub fn hash(&self) -> KeyHash {
-        let digest = Sha256::digest(self.0.as_bytes());
-        KeyHash(digest.iter().fold(String::new(), |mut text, byte| {
-            // Writing to a String never fails.
-            let _ = write!(text, "{byte:02x}");
-            text
-        }))
+        KeyHash::of(&self.0)
     }
 }
 
@@ -53,11 +48,22 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The SHA-256 of a key, in 64 hexadecimal digits. It is no secret: the key cannot be found from it.
+/// The SHA-256 of a key, or of the ARN of a principal, in 64 hexadecimal digits. It is no secret: the key cannot be
+/// found from it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyHash(pub String);
 
 impl KeyHash {
+    /// The hash of `text`.
+    pub(crate) fn of(text: &str) -> Self {
+        let digest = Sha256::digest(text.as_bytes());
+        Self(digest.iter().fold(String::new(), |mut digits, byte| {
+            // Writing to a String never fails.
+            let _ = write!(digits, "{byte:02x}");
+            digits
+        }))
+    }
+
     /// The first 12 digits, by which administrators name a key.
     #[must_use]
     pub fn short(&self) -> &str {

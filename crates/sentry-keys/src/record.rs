@@ -7,8 +7,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use thiserror::Error;
 
 use crate::key::KeyHash;
+use crate::principal::Principal;
 
 pub(crate) const HASH: &str = "keyHash";
+const PRINCIPAL: &str = "principal";
 const APPLICATION_ID: &str = "applicationId";
 const COST_CENTER: &str = "costCenter";
 const ENVIRONMENT: &str = "environment";
@@ -22,11 +24,13 @@ const NOTE: &str = "note";
 /// The attributes of an item.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// The properties of a key.
+/// The properties of a key, or of an IAM principal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
     /// The hash of the key.
     pub hash: KeyHash,
+    /// The IAM principal that the record stands for. `None` if it stands for a key.
+    pub principal: Option<Principal>,
     /// The application of every request with this key.
     pub application_id: String,
     /// The cost center. `None` if the client states it.
@@ -82,6 +86,7 @@ impl KeyRecord {
         })?;
         Ok(Self {
             hash: KeyHash(required(HASH, text(HASH)?)?),
+            principal: optional(item, PRINCIPAL, |value| Principal::parse(value.as_s().ok()?))?,
             application_id: required(APPLICATION_ID, text(APPLICATION_ID)?)?,
             cost_center: text(COST_CENTER)?,
             environment: text(ENVIRONMENT)?,
@@ -104,6 +109,7 @@ impl KeyRecord {
             self.models.as_ref().map(|models| AttributeValue::L(models.iter().map(|each| text(each)).collect()));
         let attributes = [
             (HASH, Some(text(&self.hash.0))),
+            (PRINCIPAL, self.principal.as_ref().map(|principal| text(principal.arn()))),
             (APPLICATION_ID, Some(text(&self.application_id))),
             (COST_CENTER, self.cost_center.as_deref().map(text)),
             (ENVIRONMENT, self.environment.as_deref().map(text)),
@@ -138,6 +144,7 @@ mod tests {
     fn record() -> KeyRecord {
         KeyRecord {
             hash: Key::random().hash(),
+            principal: Principal::parse("arn:aws:iam::123456789012:role/helper"),
             application_id: "helper".into(),
             cost_center: Some("support".into()),
             environment: None,
@@ -176,6 +183,7 @@ mod tests {
             (MODELS, AttributeValue::L(vec![AttributeValue::N("1".into())])),
             (ENABLED, AttributeValue::S("false".into())),
             (COST_CENTER, AttributeValue::N("7".into())),
+            (PRINCIPAL, AttributeValue::S("helper".into())),
         ];
         for (attribute, value) in wrong {
             let mut item = record().item();

@@ -4,6 +4,7 @@
 mod aws;
 pub mod env;
 mod failure;
+pub mod sqs;
 mod start;
 #[cfg(feature = "aws")]
 mod warm_up;

@@ -206,7 +206,6 @@ impl Change {
 
     /// The item after the change. `None` if the condition of the change fails.
     #[must_use]
-    #[expect(clippy::too_many_lines, reason = "one arm a change, beside each other for comparison")]
     pub fn apply(&self, item: &Item) -> Option<Item> {
         let mut item = item.clone();
         match self {
@@ -229,74 +228,20 @@ impl Change {
                 item.take(owner, hold);
             }
             Self::Settle { owner, hold, actual, shard, lasted_ms } => {
-                if item.holds.get(owner) != Some(hold) {
-                    return None;
-                }
-                item.holds.remove(owner);
-                item.held = item.held.saturating_sub(hold.amount);
-                item.settled = item.settled + *actual;
-                if *shard {
-                    item.free = item.free + hold.amount.signed() - actual.signed();
-                }
-                if let Some(lasted) = lasted_ms {
-                    item.calls += 1;
-                    item.busy_ms += lasted;
-                }
+                settle(&mut item, owner, hold, actual, *shard, *lasted_ms)?;
             }
             Self::Bar { owner, until_ms, .. } => {
                 item.barred.insert(owner.clone(), *until_ms);
                 item.sweep_by(*until_ms);
             }
-            Self::Lease { shards, change, spent, most, terms, watch, .. } => {
-                let agreed = terms.as_ref().is_none_or(|terms| item.agrees(terms));
-                if !most.allow(&item) || !agreed {
-                    return None;
-                }
-                if terms.is_some() {
-                    item.watch.clone_from(watch);
-                }
-                item.terms = terms.clone().or(item.terms);
-                item.begun = true;
-                item.leases += 1;
-                item.held = Amount::unsigned(&(item.held.signed() + *change - spent.signed()));
-                item.settled = item.settled + *spent;
-                for (shard, holds) in shards {
-                    match holds {
-                        Some(holds) => item.shards.insert(*shard, *holds),
-                        None => item.shards.remove(shard),
-                    };
-                }
-            }
+            Self::Lease { .. } => self.lease(&mut item)?,
             Self::Agree { leases, terms } => {
                 if item.leases != *leases {
                     return None;
                 }
                 item.terms = Some(terms.clone());
             }
-            Self::Leased { known, change, terms, until_ms, spread, .. } => {
-                let less = |now: &PerUnit<i128>, known: &PerUnit<i128>| {
-                    known.iter().any(|(unit, known)| *known != 0 && now.get(unit) < known)
-                };
-                let spent = known.settled.signed();
-                let settled = item.settled.signed();
-                if less(&item.free, &known.free)
-                    || less(&settled, &spent)
-                    || item.terms != known.terms
-                    || item.lease_until_ms != known.lease_until_ms
-                    || is_emptied(known, *until_ms)
-                        && (item.held.requests > 0 || item.settled.requests != known.settled.requests)
-                {
-                    return None;
-                }
-                item.free = item.free + *change;
-                item.settled = Amount::unsigned(&(settled - spent));
-                item.terms = terms.clone().or(item.terms);
-                item.lease_until_ms = *until_ms;
-                item.spread = *spread;
-                if *until_ms > 0 {
-                    item.sweep_by(*until_ms);
-                }
-            }
+            Self::Leased { .. } => self.leased(&mut item)?,
             Self::Spread { from, to, now_ms, settled_since_ms } => {
                 if item.spread != *from || item.spread_at_ms > *settled_since_ms {
                     return None;
@@ -320,6 +265,83 @@ impl Change {
         }
         Some(item)
     }
+
+    /// The part of a changed lease that is in the scope's own item.
+    fn lease(&self, item: &mut Item) -> Option<()> {
+        let Self::Lease { shards, change, spent, most, terms, watch, .. } = self else { return None };
+        let agreed = terms.as_ref().is_none_or(|terms| item.agrees(terms));
+        if !most.allow(item) || !agreed {
+            return None;
+        }
+        if terms.is_some() {
+            item.watch.clone_from(watch);
+        }
+        item.terms = terms.clone().or_else(|| item.terms.take());
+        item.begun = true;
+        item.leases += 1;
+        item.held = Amount::unsigned(&(item.held.signed() + *change - spent.signed()));
+        item.settled = item.settled + *spent;
+        for (shard, holds) in shards {
+            match holds {
+                Some(holds) => item.shards.insert(*shard, *holds),
+                None => item.shards.remove(shard),
+            };
+        }
+        Some(())
+    }
+
+    /// The part of a changed lease that is in the shard.
+    fn leased(&self, item: &mut Item) -> Option<()> {
+        let Self::Leased { known, change, terms, until_ms, spread, .. } = self else { return None };
+        let less = |now: &PerUnit<i128>, known: &PerUnit<i128>| {
+            known.iter().any(|(unit, known)| *known != 0 && now.get(unit) < known)
+        };
+        let spent = known.settled.signed();
+        let settled = item.settled.signed();
+        if less(&item.free, &known.free)
+            || less(&settled, &spent)
+            || item.terms != known.terms
+            || item.lease_until_ms != known.lease_until_ms
+            || is_emptied(known, *until_ms)
+                && (item.held.requests > 0 || item.settled.requests != known.settled.requests)
+        {
+            return None;
+        }
+        item.free = item.free + *change;
+        item.settled = Amount::unsigned(&(settled - spent));
+        item.terms = terms.clone().or_else(|| item.terms.take());
+        item.lease_until_ms = *until_ms;
+        item.spread = *spread;
+        if *until_ms > 0 {
+            item.sweep_by(*until_ms);
+        }
+        Some(())
+    }
+}
+
+/// Replaces `hold` with `actual`. `None` if the owner does not have this hold.
+fn settle(
+    item: &mut Item,
+    owner: &str,
+    hold: &Hold,
+    actual: &Amount,
+    shard: bool,
+    lasted_ms: Option<u64>,
+) -> Option<()> {
+    if item.holds.get(owner) != Some(hold) {
+        return None;
+    }
+    item.holds.remove(owner);
+    item.held = item.held.saturating_sub(hold.amount);
+    item.settled = item.settled + *actual;
+    if shard {
+        item.free = item.free + hold.amount.signed() - actual.signed();
+    }
+    if let Some(lasted) = lasted_ms {
+        item.calls += 1;
+        item.busy_ms += lasted;
+    }
+    Some(())
 }
 
 /// `true` if the change closes a shard that had no hold when it was read as `known`. Nobody reads such a shard again.

@@ -1,172 +1,19 @@
-//! Converts items and changes to attributes and expressions of DynamoDB.
+//! Writes changes as update expressions of DynamoDB.
 
 use std::collections::HashMap;
-use std::str::FromStr;
 
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use sentry_domain::{Amount, PerUnit};
-use thiserror::Error as ThisError;
 
 use crate::alert::Watch;
+use crate::attributes::{
+    self, Attributes, BARRED, BEGUN, BUSY, CALLS, COMMITTED, DELETE_AFTER, DUE, FREE, HELD, HOLD, LEASE_UNTIL, LEASES,
+    Names, SETTLED, SHARD, SPREAD, SPREAD_AT, SWEEP, SWEEP_AT, TERMS, WATCH,
+};
 use crate::change::{Change, is_emptied};
-use crate::item::{Hold, Item};
+use crate::item::Hold;
 use crate::key::Key;
-
-/// Partition key: the name of the scope. For a shard, its number follows.
-pub const SCOPE: &str = "scope";
-/// Sort key: the key of the window.
-pub const WINDOW: &str = "window";
-/// Partition key of the index that the sweep reads.
-pub const SWEEP: &str = "sweep";
-/// The only value of the partition key [`SWEEP`].
-pub const DUE: &str = "due";
-/// Sort key of the sweep's index: milliseconds since 1970 at which the sweep must look at the item. Absent if the item
-/// holds nothing.
-pub const SWEEP_AT: &str = "sweepAtMs";
-/// Prefix of a hold's attribute. The owner follows.
-const HOLD: &str = "h#";
-/// Prefix of the attribute that bars an execution. The owner follows.
-const BARRED: &str = "x#";
-/// Prefix of the attribute that marks an alert as sent or claimed. The threshold follows.
-pub const ALERT: &str = "a#";
-const WATCH: &str = "watch";
-/// Prefix of the attribute that marks a shard. The number of the shard follows.
-const SHARD: &str = "s#";
-const TERMS: &str = "terms";
-/// The number of times that a lease was made, renewed or called back.
-const LEASES: &str = "leases";
-/// The end of a lease, in milliseconds since 1970.
-const LEASE_UNTIL: &str = "leaseUntilMs";
-/// The number of shards that new holds are spread over.
-const SPREAD: &str = "spread";
-/// Milliseconds since 1970 at which [`SPREAD`] last changed.
-const SPREAD_AT: &str = "spreadAtMs";
-/// Present if anything was ever counted in a scope's own item.
-const BEGUN: &str = "begun";
-/// Seconds since 1970 after which DynamoDB may delete the item.
-const DELETE_AFTER: &str = "expiresAt";
-/// The number of holds that were settled by their own requests.
-const CALLS: &str = "calls";
-/// The total duration of these holds, in milliseconds.
-const BUSY: &str = "busyMs";
-
-/// The names of the five attributes of a counter.
-type Names = PerUnit<&'static str>;
-
-const SETTLED: Names = PerUnit {
-    input: "settledInput",
-    output: "settledOutput",
-    usd: "settledUsd",
-    requests: "settledRequests",
-    in_flight: "settledInFlight",
-};
-const HELD: Names = PerUnit {
-    input: "heldInput",
-    output: "heldOutput",
-    usd: "heldUsd",
-    requests: "heldRequests",
-    in_flight: "heldInFlight",
-};
-const COMMITTED: Names = PerUnit {
-    input: "committedInput",
-    output: "committedOutput",
-    usd: "committedUsd",
-    requests: "committedRequests",
-    in_flight: "committedInFlight",
-};
-const FREE: Names = PerUnit {
-    input: "freeInput",
-    output: "freeOutput",
-    usd: "freeUsd",
-    requests: "freeRequests",
-    in_flight: "freeInFlight",
-};
-
-pub type Attributes = HashMap<String, AttributeValue>;
-
-pub fn key(key: &Key) -> Attributes {
-    Attributes::from([
-        (SCOPE.to_owned(), AttributeValue::S(key.scope.clone())),
-        (WINDOW.to_owned(), AttributeValue::S(key.window.clone())),
-    ])
-}
-
-/// The key of an item that was read. `None` if an attribute of the key is missing.
-pub fn read_key(attributes: &Attributes) -> Option<Key> {
-    let text = |name: &str| attributes.get(name)?.as_s().ok().cloned();
-    Some(Key { scope: text(SCOPE)?, window: text(WINDOW)? })
-}
-
-/// An attribute with a value that the ledger does not write.
-#[derive(Debug, ThisError)]
-#[error("the attribute {name} cannot be understood")]
-pub struct DamagedAttribute {
-    name: String,
-}
-
-impl DamagedAttribute {
-    fn new(name: &str) -> Self {
-        Self { name: name.to_owned() }
-    }
-}
-
-/// Reads an item. Unknown attributes are ignored.
-///
-/// # Errors
-/// If a value is not one that the ledger writes.
-pub fn read(attributes: &Attributes) -> Result<Item, DamagedAttribute> {
-    let mut item = Item {
-        begun: attributes.contains_key(BEGUN),
-        settled: Amount::unsigned(&numbers(attributes, &SETTLED)?),
-        held: Amount::unsigned(&numbers(attributes, &HELD)?),
-        free: numbers(attributes, &FREE)?,
-        calls: number(attributes, CALLS)?.unwrap_or_default(),
-        busy_ms: number(attributes, BUSY)?.unwrap_or_default(),
-        leases: number(attributes, LEASES)?.unwrap_or_default(),
-        lease_until_ms: number(attributes, LEASE_UNTIL)?.unwrap_or_default(),
-        spread: number(attributes, SPREAD)?.unwrap_or_default(),
-        spread_at_ms: number(attributes, SPREAD_AT)?.unwrap_or_default(),
-        sweep_at_ms: number(attributes, SWEEP_AT)?,
-        ..Item::default()
-    };
-    item.terms = attributes.get(TERMS).and_then(|terms| terms.as_s().ok()).cloned();
-    if let Some(watch) = attributes.get(WATCH) {
-        let text = watch.as_s().ok().and_then(|text| text.parse().ok());
-        item.watch = Some(text.ok_or_else(|| DamagedAttribute::new(WATCH))?);
-    }
-    for (name, value) in attributes {
-        let wrong = || DamagedAttribute::new(name);
-        let whole = || value.as_n().map_err(|_| wrong());
-        if let Some(owner) = name.strip_prefix(HOLD) {
-            let hold = value.as_s().ok().and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
-            item.holds.insert(owner.to_owned(), hold);
-        } else if let Some(owner) = name.strip_prefix(BARRED) {
-            item.barred.insert(owner.to_owned(), whole()?.parse().map_err(|_| wrong())?);
-        } else if let Some(threshold) = name.strip_prefix(ALERT) {
-            item.alerted.insert(threshold.parse().map_err(|_| wrong())?);
-        } else if let Some(shard) = name.strip_prefix(SHARD) {
-            let holds = whole()?.parse().map_err(|_| wrong())?;
-            item.shards.insert(shard.parse().map_err(|_| wrong())?, holds);
-        }
-    }
-    Ok(item)
-}
-
-fn numbers(attributes: &Attributes, names: &Names) -> Result<PerUnit<i128>, DamagedAttribute> {
-    let mut numbers = PerUnit::default();
-    for (unit, name) in names.iter() {
-        // A counter that is absent is 0, because DynamoDB's `ADD` creates it.
-        *numbers.get_mut(unit) = number(attributes, name)?.unwrap_or_default();
-    }
-    Ok(numbers)
-}
-
-fn number<T: FromStr>(attributes: &Attributes, name: &str) -> Result<Option<T>, DamagedAttribute> {
-    let Some(value) = attributes.get(name) else { return Ok(None) };
-    let number = value.as_n().ok().and_then(|text| text.parse().ok());
-    number.map(Some).ok_or_else(|| DamagedAttribute::new(name))
-}
 
 /// The parts of an update expression and its condition.
 #[derive(Debug, Default)]
@@ -205,22 +52,7 @@ impl Expression {
                 expression.add(&FREE, -needed);
             }
             Change::Settle { owner, hold, actual, shard, lasted_ms } => {
-                let name = expression.name(&format!("{HOLD}{owner}"));
-                let stored = expression.value(AttributeValue::S(hold.to_string()));
-                expression.conditions.push(format!("{name} = {stored}"));
-                expression.removes.push(name);
-                let (held, used) = (hold.amount.signed(), actual.signed());
-                expression.add(&HELD, -held);
-                expression.add(&SETTLED, used);
-                if *shard {
-                    expression.add(&FREE, held - used);
-                } else {
-                    expression.add(&COMMITTED, used - held);
-                }
-                if let Some(lasted) = lasted_ms {
-                    expression.add_one(CALLS, 1);
-                    expression.add_one(BUSY, (*lasted).into());
-                }
+                expression.settle(owner, hold, actual, *shard, *lasted_ms);
             }
             Change::Bar { owner, until_ms, delete_after } => {
                 expression.set(&format!("{BARRED}{owner}"), number_value(until_ms));
@@ -247,23 +79,7 @@ impl Expression {
                 expression.add(&COMMITTED, settled.signed());
                 expression.delete_after(*delete_after);
             }
-            Change::Swept { at_ms, next_ms, unbar } => {
-                expression.require(SWEEP_AT, "=", at_ms);
-                if let Some(next) = next_ms {
-                    expression.set(SWEEP_AT, number_value(next));
-                } else {
-                    expression.counter_is(HELD.requests, 0);
-                    expression.counter_is(LEASE_UNTIL, 0);
-                    for attribute in [SWEEP, SWEEP_AT] {
-                        let name = expression.name(attribute);
-                        expression.removes.push(name);
-                    }
-                }
-                for owner in unbar {
-                    let name = expression.name(&format!("{BARRED}{owner}"));
-                    expression.removes.push(name);
-                }
-            }
+            Change::Swept { at_ms, next_ms, unbar } => expression.swept(*at_ms, *next_ms, unbar),
         }
         expression
     }
@@ -277,6 +93,43 @@ impl Expression {
         self.set(&format!("{HOLD}{owner}"), AttributeValue::S(hold.to_string()));
         self.add(&HELD, hold.amount.signed());
         self.sweep_by(hold.expires_ms);
+    }
+
+    fn settle(&mut self, owner: &str, hold: &Hold, actual: &Amount, shard: bool, lasted_ms: Option<u64>) {
+        let name = self.name(&format!("{HOLD}{owner}"));
+        let stored = self.value(AttributeValue::S(hold.to_string()));
+        self.conditions.push(format!("{name} = {stored}"));
+        self.removes.push(name);
+        let (held, used) = (hold.amount.signed(), actual.signed());
+        self.add(&HELD, -held);
+        self.add(&SETTLED, used);
+        if shard {
+            self.add(&FREE, held - used);
+        } else {
+            self.add(&COMMITTED, used - held);
+        }
+        if let Some(lasted) = lasted_ms {
+            self.add_one(CALLS, 1);
+            self.add_one(BUSY, lasted.into());
+        }
+    }
+
+    fn swept(&mut self, at_ms: i64, next_ms: Option<i64>, unbar: &[String]) {
+        self.require(SWEEP_AT, "=", at_ms);
+        if let Some(next) = next_ms {
+            self.set(SWEEP_AT, number_value(next));
+        } else {
+            self.counter_is(HELD.requests, 0);
+            self.counter_is(LEASE_UNTIL, 0);
+            for attribute in [SWEEP, SWEEP_AT] {
+                let name = self.name(attribute);
+                self.removes.push(name);
+            }
+        }
+        for owner in unbar {
+            let name = self.name(&format!("{BARRED}{owner}"));
+            self.removes.push(name);
+        }
     }
 
     /// The part of a changed lease that is in the scope's own item.
@@ -477,7 +330,7 @@ impl Expression {
         key: &Key,
     ) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
         call.table_name(table)
-            .set_key(Some(self::key(key)))
+            .set_key(Some(attributes::key(key)))
             .update_expression(self.update())
             .set_condition_expression((!self.conditions.is_empty()).then(|| self.conditions.join(" AND ")))
             .set_expression_attribute_names(Some(self.names))
@@ -491,7 +344,7 @@ impl Expression {
     pub fn action(self, table: &str, key: &Key) -> Result<TransactWriteItem, BuildError> {
         let update = Update::builder()
             .table_name(table)
-            .set_key(Some(self::key(key)))
+            .set_key(Some(attributes::key(key)))
             .update_expression(self.update())
             .set_condition_expression((!self.conditions.is_empty()).then(|| self.conditions.join(" AND ")))
             .set_expression_attribute_names(Some(self.names))

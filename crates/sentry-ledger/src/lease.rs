@@ -5,13 +5,11 @@
 //! lease is valid for the limits that it was made under, and for at most a minute, as long as a usage figure of
 //! CloudWatch may be reused.
 //!
-//! The number of shards follows the number of holds in flight ([`grown`], [`shrunk`]) and the amount that is left to
-//! share. Near the limit there are fewer shards, and in the end none. Holds are then taken in the own item, and the
-//! unused part of the leases is called back.
+//! The number of shards follows the number of holds in flight ([`crate::spread`]) and the amount that is left to share.
+//! Near the limit there are fewer shards, and in the end none. Holds are then taken in the own item, and the unused part
+//! of the leases is called back.
 
-use std::collections::BTreeSet;
-
-use sentry_domain::{Amount, Limits, PerUnit, ReservedScope, ScopeLimit, Unit};
+use sentry_domain::{Amount, Limits, PerUnit, ReservedScope, Unit};
 
 use crate::admission::Budget;
 use crate::alert::Watch;
@@ -19,11 +17,10 @@ use crate::change::{Change, Most};
 use crate::item::Item;
 use crate::key::{Key, delete_after};
 use crate::scope_items::ScopeItems;
+use crate::spread::{MOST_SHARDS, candidates, count, shard, shrunk, spread};
 
 /// The longest duration of a lease, in milliseconds. It equals the time for which a usage figure may be reused.
 const LEASE_MS: i64 = 60_000;
-/// The factor by which the number of shards grows when requests conflict.
-const HEAT: u16 = 8;
 /// The number of leases that are made in one transaction. A transaction has at most 100 items.
 const AT_ONCE: usize = 32;
 /// The smallest number of requests that a lease must serve to be worth its writes.
@@ -31,95 +28,10 @@ const LEAST_HOLDS: i128 = 4;
 /// The number of requests that a lease without bounds serves. A lease has no bounds if its limit is exceeded and only
 /// observes.
 const UNBOUNDED_HOLDS: i128 = 64;
-/// The most shards of a scope. DynamoDB accepts about 1,000 write units per second for each partition key, so 256
-/// shards serve a whole company.
-pub const MOST_SHARDS: u16 = 256;
-/// The number of holds above which an item is too large. Every write costs one unit per kilobyte of the item.
-const MOST_HOLDS: usize = 32;
-/// The number of holds per item that a growing scope aims at.
-const USUAL_HOLDS: usize = 16;
-/// The mean number of holds per shard below which half as many shards are enough.
-const FEW_HOLDS: u64 = 4;
-/// Milliseconds for which the number of shards stays before it may grow ([`GROWTH_MS`]) or shrink ([`SHRINKAGE_MS`]).
-const GROWTH_MS: i64 = 200;
-const SHRINKAGE_MS: i64 = 60_000;
-/// The longest time that the first leases of new shards take, in milliseconds.
-const OPENING_MS: i64 = 500;
 
 /// The limits in the form in which a lease records them.
 pub(crate) fn terms(limits: &Limits) -> String {
     Unit::ALL.map(|unit| limits.get(unit).map_or_else(|| "-".to_owned(), |limit| limit.to_string())).join(" ")
-}
-
-/// The number of shards that a scope is spread over: the number in its own item (`own_spread`), but at least the
-/// `shards` of its limit.
-#[must_use]
-pub fn spread(limit: &ScopeLimit, own_spread: u16) -> u16 {
-    own_spread.max(fewest(limit)).clamp(1, MOST_SHARDS)
-}
-
-fn fewest(limit: &ScopeLimit) -> u16 {
-    limit.shards.clamp(1, MOST_SHARDS).next_power_of_two()
-}
-
-/// The shard that `spot` selects from `spread` shards. `None` for the scope's own item.
-#[must_use]
-pub fn shard(spot: u16, spread: u16) -> Option<u16> {
-    (spread > 1).then(|| spot & (spread - 1))
-}
-
-/// Every shard that an execution's `spot` can select, for any number of shards.
-pub fn candidates(spot: u16) -> impl Iterator<Item = u16> {
-    let all: BTreeSet<u16> = (1..=MOST_SHARDS.ilog2()).map(|bits| spot & ((1 << bits) - 1)).collect();
-    all.into_iter()
-}
-
-/// The change that spreads a scope over more shards because one of its items has `holds` holds. `None` if `holds` is
-/// not too many, or the scope has the most shards already.
-#[must_use]
-pub fn grown(limit: &ScopeLimit, own_spread: u16, holds: usize, now_ms: i64) -> Option<Change> {
-    let spread = spread(limit, own_spread);
-    if holds <= MOST_HOLDS || spread >= MOST_SHARDS {
-        return None;
-    }
-    let times = u16::try_from(holds.div_ceil(USUAL_HOLDS).next_power_of_two()).unwrap_or(MOST_SHARDS);
-    let to = spread.saturating_mul(times).min(MOST_SHARDS);
-    Some(Change::Spread { from: own_spread, to, now_ms, settled_since_ms: now_ms - GROWTH_MS })
-}
-
-/// The change that spreads a scope over more shards because requests conflict. `None` if the scope has the most shards
-/// already.
-#[must_use]
-pub fn heated(limit: &ScopeLimit, own_spread: u16, now_ms: i64) -> Option<Change> {
-    let spread = spread(limit, own_spread);
-    let to = spread.saturating_mul(HEAT).min(MOST_SHARDS);
-    (spread < to).then(|| Change::Spread { from: own_spread, to, now_ms, settled_since_ms: now_ms - GROWTH_MS })
-}
-
-/// The change that spreads a scope over half as many shards because few requests are in flight. `None` if many are, or
-/// if its limit does not allow fewer shards.
-fn shrunk(limit: &ScopeLimit, own: &Item, now_ms: i64) -> Option<Change> {
-    let spread = spread(limit, own.spread);
-    let holds = own.shards.values().sum::<u64>().saturating_add(count(own.holds.len()));
-    let to = spread / 2;
-    let is_wide = holds < u64::from(spread) * FEW_HOLDS && to >= fewest(limit) && spread > 1;
-    is_wide.then(|| Change::Spread { from: own.spread, to, now_ms, settled_since_ms: now_ms - SHRINKAGE_MS })
-}
-
-/// `true` if another request is probably making the first leases of the shards that the scope was just spread over.
-#[must_use]
-pub fn is_being_opened(own: &Item, now_ms: i64) -> bool {
-    own.spread > 1 && own.shards.is_empty() && own.spread_at_ms + OPENING_MS > now_ms
-}
-
-/// `true` if a shard has too many holds and its scope can have more shards.
-#[must_use]
-pub fn is_large(shard: &Item) -> bool {
-    shard.holds.len() > MOST_HOLDS && shard.spread < MOST_SHARDS
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 /// A budget of an attempt, and the item in which its hold is to be taken.
@@ -453,79 +365,80 @@ pub(crate) fn make_ready(
     spot: u16,
     now_ms: i64,
 ) -> Option<Groups> {
-    let limit = place.budget.limit;
-    let own_key = place.own_key();
-    // The own item does not count a unit yet that is limited only now. So leases that were made under other limits are
-    // called back first, and then the own item records the new limits.
-    let terms = terms(&limit.limits);
+    let terms = terms(&place.budget.limit.limits);
     if !items.own.agrees(&terms) {
-        if !items.is_complete() {
-            place.all = true;
-            return None;
-        }
-        let back = close(&own_key, items, |shard| !shard.agrees(&terms));
-        let agree = Change::Agree { leases: items.own.leases, terms };
-        return Some(if back.is_empty() { vec![vec![(own_key, agree)]] } else { back });
+        return agreed(place, items, terms);
     }
-    let empty = Item::default();
-    let wide = spread(limit, items.own.spread);
+    let mut groups = ready_in_shard(place, items, hold, spot, now_ms);
+    if place.shard.is_none() {
+        groups.extend(ready_in_own_item(place, items, hold)?);
+    }
+    Some(groups)
+}
+
+/// The changes that make the own item agree to `terms`. It does not count a unit yet that is limited only now. So leases
+/// that were made under other limits are called back first, and then the own item records the new limits. `None` if the
+/// decision needs all shards.
+fn agreed(place: &mut Place<'_>, items: &ScopeItems, terms: String) -> Option<Groups> {
+    if !items.is_complete() {
+        place.all = true;
+        return None;
+    }
+    let own_key = place.own_key();
+    let back = close(&own_key, items, |shard| !shard.agrees(&terms));
+    let agree = Change::Agree { leases: items.own.leases, terms };
+    Some(if back.is_empty() { vec![vec![(own_key, agree)]] } else { back })
+}
+
+/// The changes that give the place's shard a lease that covers `hold`, if the current one does not. The place moves to a
+/// shard with such a lease, or to the own item if the amount that is left does not support shards.
+fn ready_in_shard(place: &mut Place<'_>, items: &ScopeItems, hold: &Amount, spot: u16, now_ms: i64) -> Groups {
+    let (empty, limit, own) = (Item::default(), place.budget.limit, &items.own);
+    let wide = spread(limit, own.spread);
     let mut groups = Groups::new();
     place.shard = shard(spot, wide);
-    if let Some(number) = place.shard {
-        let lease = place.lease(items, number, &empty);
-        if lease.serves(hold, now_ms) {
-            return Some(groups);
-        }
-        let narrow = lease.supported(hold).min(wide);
-        let to = |to| Change::Spread { from: items.own.spread, to, now_ms, settled_since_ms: now_ms };
-        if narrow < wide && items.own.spread > narrow {
-            groups.push(vec![(own_key.clone(), to(narrow))]);
-        } else if narrow == wide {
-            groups.extend(shrunk(limit, &items.own, now_ms).map(|change| vec![(own_key.clone(), change)]));
-        }
-        place.shard = shard(spot, narrow);
-        if let Some(number) = place.shard {
-            let lease = place.lease(items, number, &empty);
-            if !lease.serves(hold, now_ms) {
-                // If all requests renewed the lease, they would conflict. So only a quarter of them renew it, and the
-                // others use another lease that covers the hold, if there is one.
-                let others = candidates(spot).filter(|number| *number < narrow);
-                let serving = others.filter(|number| place.lease(items, *number, &empty).serves(hold, now_ms)).max();
-                if spot >> 14 != 0 && serving.is_some() {
-                    place.shard = serving;
-                    return Some(groups);
-                }
-                groups.extend(lease.renewed(lease.block(hold, narrow), now_ms));
-            }
-            return Some(groups);
-        }
+    let Some(number) = place.shard else { return groups };
+    let lease = place.lease(items, number, &empty);
+    if lease.serves(hold, now_ms) {
+        return groups;
     }
-    let room = place.lease(items, 0, &empty).room();
+    let narrow = lease.supported(hold).min(wide);
+    let to = |to| Change::Spread { from: own.spread, to, now_ms, settled_since_ms: now_ms };
+    if narrow < wide && own.spread > narrow {
+        groups.push(vec![(place.own_key(), to(narrow))]);
+    } else if narrow == wide {
+        groups.extend(shrunk(limit, own, now_ms).map(|change| vec![(place.own_key(), change)]));
+    }
+    place.shard = shard(spot, narrow);
+    let Some(number) = place.shard else { return groups };
+    let lease = place.lease(items, number, &empty);
+    if lease.serves(hold, now_ms) {
+        return groups;
+    }
+    // If all requests renewed the lease, they would conflict. So only a quarter of them renew it, and the others use
+    // another lease that covers the hold, if there is one.
+    let others = candidates(spot).filter(|number| *number < narrow);
+    let serving = others.filter(|number| place.lease(items, *number, &empty).serves(hold, now_ms)).max();
+    if spot >> 14 != 0 && serving.is_some() {
+        place.shard = serving;
+    } else {
+        groups.extend(lease.renewed(lease.block(hold, narrow), now_ms));
+    }
+    groups
+}
+
+/// The changes that call back unused parts of leases if `hold` does not fit into the own item. `None` if the decision
+/// needs all shards.
+fn ready_in_own_item(place: &mut Place<'_>, items: &ScopeItems, hold: &Amount) -> Option<Groups> {
+    let room = place.lease(items, 0, &Item::default()).room();
     let needed = hold.signed();
     let is_short = room.iter().any(|(unit, room)| room.is_some_and(|room| room < *needed.get(unit)));
     if place.unbounded || !is_short {
-        return Some(groups);
+        return Some(Groups::new());
     }
     if !items.is_complete() {
         place.all = true;
         return None;
     }
-    groups.extend(gathered(&own_key, items, &limit.limits, hold));
-    Some(groups)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn an_executions_shard_is_always_among_its_candidates(spot: u16, bits in 1..=8_u32) {
-            let shard = shard(spot, 1 << bits).unwrap();
-            prop_assert!(shard < 1 << bits);
-            prop_assert!(candidates(spot).any(|candidate| candidate == shard));
-            prop_assert!(candidates(spot).count() <= 8);
-        }
-    }
+    Some(gathered(&place.own_key(), items, &place.budget.limit.limits, hold))
 }

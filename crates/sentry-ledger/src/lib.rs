@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod alert;
+mod attributes;
 mod begin;
 mod book;
 pub mod change;
@@ -17,6 +18,7 @@ mod reserve;
 mod response;
 mod scope_items;
 mod settle;
+mod spread;
 mod store;
 mod sweep;
 mod view;
@@ -38,12 +40,11 @@ pub use view::Preview;
 pub mod steps {
     pub use crate::admission::{Standing, Verdict};
     pub use crate::key::{Key, delete_after};
-    pub use crate::lease::{
-        Groups, MOST_SHARDS, Place, candidates, close, closed, grown, heated, leased, opened, shard, spread,
-    };
+    pub use crate::lease::{Groups, Place, close, closed, leased, opened};
     pub use crate::reserve::{Attempt, Step};
     pub use crate::scope_items::ScopeItems;
     pub use crate::settle::{barring, cancellation, expiries, places_of, settlements};
+    pub use crate::spread::{MOST_SHARDS, candidates, grown, heated, shard, spread};
     pub use crate::store::{ROUNDS, longest_pause_ms};
     pub use crate::sweep::{next_look, returned};
 }

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use chrono::{DateTime, Utc};
 use sentry_domain::Alert;
 
-use crate::expression;
+use crate::attributes;
 use crate::key::Key;
 use crate::store::{Ledger, LedgerError, passes, pause, unavailable};
 
@@ -54,7 +54,7 @@ impl Ledger {
         let update = self
             .mark(alert, "SET #mark = :until")
             .condition_expression("attribute_exists(#scope) AND (attribute_not_exists(#mark) OR #mark < :now)")
-            .expression_attribute_names("#scope", expression::SCOPE)
+            .expression_attribute_names("#scope", attributes::SCOPE)
             .expression_attribute_values(":until", second(until))
             .expression_attribute_values(":now", second(now.timestamp()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
@@ -86,7 +86,7 @@ impl Ledger {
         let update = self
             .mark(alert, "SET #mark = :sent")
             .condition_expression("attribute_exists(#scope)")
-            .expression_attribute_names("#scope", expression::SCOPE)
+            .expression_attribute_names("#scope", attributes::SCOPE)
             .expression_attribute_values(":sent", second(SENT));
         write(update, Config::builder()).await.map(drop)
     }
@@ -96,9 +96,9 @@ impl Ledger {
         self.client
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(expression::key(&key)))
+            .set_key(Some(attributes::key(&key)))
             .update_expression(update)
-            .expression_attribute_names("#mark", format!("{}{}", expression::ALERT, alert.threshold))
+            .expression_attribute_names("#mark", format!("{}{}", attributes::ALERT, alert.threshold))
     }
 }
 

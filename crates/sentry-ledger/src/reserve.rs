@@ -17,6 +17,7 @@ use crate::lease::{self, Groups, Place};
 use crate::response;
 use crate::scope_items::ScopeItems;
 use crate::settle::expiries;
+use crate::spread;
 use crate::store::{Earlier, Ledger, LedgerError, ROUNDS, Registered, Written, pause};
 
 /// One in this many holds in shards is followed by a read of the items' sizes, if a transaction took the hold or one
@@ -210,7 +211,7 @@ impl Ledger {
         let (hold, spot, now_ms) = (attempt.hold_amount(), attempt.holder.spot(), attempt.now_ms());
         let mut found = self.glance(&keys).await?;
         for round in WAITS_FOR_OPENING {
-            if !found.values().any(|own| lease::is_being_opened(own, now_ms)) {
+            if !found.values().any(|own| spread::is_being_opened(own, now_ms)) {
                 break;
             }
             pause(round).await;
@@ -222,10 +223,10 @@ impl Ledger {
             let own = if own.begun { own } else { self.begin(limit, key, own, attempt.now).await? };
             let limit = response::in_force(&place.budget, &own, attempt.falls_back);
             place.budget.limit = limit;
-            let (wide, supported) = (lease::spread(limit, own.spread), place.supported(&own, &hold));
-            let by_size = lease::grown(limit, own.spread, own.holds.len(), now_ms).filter(|_| wide == 1);
+            let (wide, supported) = (spread::spread(limit, own.spread), place.supported(&own, &hold));
+            let by_size = spread::grown(limit, own.spread, own.holds.len(), now_ms).filter(|_| wide == 1);
             let by_heat =
-                || lease::heated(limit, own.spread, now_ms).filter(|_| is_hot && fastrand::u32(..HEAT_ONE_IN) == 0);
+                || spread::heated(limit, own.spread, now_ms).filter(|_| is_hot && fastrand::u32(..HEAT_ONE_IN) == 0);
             let own = match by_size.or_else(by_heat).filter(|_| supported > wide) {
                 Some(grown) => {
                     let spread = self.spread(place.budget, &grown.at_most(supported), &hold, now_ms).await?;
@@ -233,7 +234,7 @@ impl Ledger {
                 }
                 None => own,
             };
-            place.shard = lease::leased(spot, lease::spread(limit, own.spread).min(supported), &own);
+            place.shard = lease::leased(spot, spread::spread(limit, own.spread).min(supported), &own);
             found.insert(key.clone(), own);
         }
         attempt.observe(&found);
@@ -294,7 +295,7 @@ impl Ledger {
         let hold = attempt.hold_amount();
         let spread: Vec<&Place<'_>> = attempt.places.iter().filter(|place| place.shard.is_some()).collect();
         let is_told = items.len() == attempt.places.len();
-        let is_small = is_told && items.iter().all(|item| !lease::is_large(item));
+        let is_small = is_told && items.iter().all(|item| !spread::is_large(item));
         if spread.is_empty() || is_small || fastrand::u32(..LOOK_AFTER) != 0 {
             return;
         }

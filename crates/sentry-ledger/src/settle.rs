@@ -13,7 +13,7 @@ use crate::figures::Figures;
 use crate::holder::Holder;
 use crate::item::{Hold, Item};
 use crate::key::{Key, delete_after};
-use crate::lease;
+use crate::spread;
 use crate::store::{Ledger, LedgerError};
 
 /// Milliseconds for which an execution stays barred. This is much longer than a write of one of its functions can be
@@ -182,9 +182,9 @@ pub fn barring(holder: Holder<'_>, limit: &ScopeLimit, now: DateTime<Utc>) -> Ch
 /// The shards in which an execution may have taken a hold, or may still take one. A shard without a lease gives no
 /// hold now, but it can get a lease while a write for it is still on its way.
 pub fn places_of(holder: Holder<'_>, limit: &ScopeLimit, own: &Item, now: DateTime<Utc>) -> impl Iterator<Item = u16> {
-    let spread = lease::spread(limit, own.spread);
+    let spread = spread::spread(limit, own.spread);
     let has_changed_lately = own.spread_at_ms > now.timestamp_millis() - BARRED_MS;
-    lease::candidates(holder.spot())
+    spread::candidates(holder.spot())
         .filter(move |shard| has_changed_lately || own.shards.contains_key(shard) || spread > 1 && *shard < spread)
 }
 

@@ -24,13 +24,15 @@ use sentry_history::History;
 use thiserror::Error as ThisError;
 
 use crate::admission::Budget;
+use crate::attributes::{self, Attributes, DamagedAttribute};
 use crate::change::Change;
-use crate::expression::{self, Attributes, DamagedAttribute, Expression};
+use crate::expression::Expression;
 use crate::holder::Holder;
 use crate::item::Item;
 use crate::key::Key;
 use crate::lease::{self, Place};
 use crate::scope_items::ScopeItems;
+use crate::spread;
 
 // Attributes of the requests table: the key, the execution that has the request, and the second since 1970 after which
 // DynamoDB may delete it.
@@ -409,19 +411,19 @@ impl Ledger {
 
     async fn read_page(&self, keys: &[Key], consistent: bool) -> Result<Vec<(Key, Item)>, LedgerError> {
         if let [key] = keys {
-            let get = self.client.get_item().table_name(&self.table).set_key(Some(expression::key(key)));
+            let get = self.client.get_item().table_name(&self.table).set_key(Some(attributes::key(key)));
             let answer = get.consistent_read(consistent).send().await.map_err(unavailable)?;
             return answer.item().map(|item| Ok((key.clone(), read(key, item)?))).into_iter().collect();
         }
         let mut items = Vec::with_capacity(keys.len());
-        let mut left: Vec<Attributes> = keys.iter().map(expression::key).collect();
+        let mut left: Vec<Attributes> = keys.iter().map(attributes::key).collect();
         for round in 0..ROUNDS {
             let wanted = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(consistent).build();
             let wanted = wanted.map_err(unavailable)?;
             let answer = self.client.batch_get_item().request_items(&self.table, wanted).send().await;
             let answer = answer.map_err(unavailable)?;
             for attributes in answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default() {
-                let Some(key) = expression::read_key(&attributes) else { continue };
+                let Some(key) = attributes::read_key(&attributes) else { continue };
                 let item = read(&key, &attributes)?;
                 items.push((key, item));
             }
@@ -463,12 +465,12 @@ impl Ledger {
             .table_name(&self.table)
             .index_name(SWEEP_INDEX)
             .key_condition_expression("#sweep = :due AND #at <= :now")
-            .expression_attribute_names("#sweep", expression::SWEEP)
-            .expression_attribute_names("#at", expression::SWEEP_AT)
-            .expression_attribute_values(":due", AttributeValue::S(expression::DUE.to_owned()))
+            .expression_attribute_names("#sweep", attributes::SWEEP)
+            .expression_attribute_names("#at", attributes::SWEEP_AT)
+            .expression_attribute_values(":due", AttributeValue::S(attributes::DUE.to_owned()))
             .expression_attribute_values(":now", AttributeValue::N(now_ms.to_string()));
         let answer = query.send().await.map_err(unavailable)?;
-        let keys = answer.items().iter().filter_map(expression::read_key).collect();
+        let keys = answer.items().iter().filter_map(attributes::read_key).collect();
         Ok((keys, answer.last_evaluated_key().is_some_and(|key| !key.is_empty())))
     }
 
@@ -476,7 +478,7 @@ impl Ledger {
     /// shards. Errors are ignored, because a later request does it then.
     pub(crate) async fn grow_from(&self, budget: Budget<'_>, own: &Item, shard: &Item, hold: &Amount, now_ms: i64) {
         let is_current = own.spread == shard.spread;
-        if is_current && let Some(grown) = lease::grown(budget.limit, own.spread, shard.holds.len(), now_ms) {
+        if is_current && let Some(grown) = spread::grown(budget.limit, own.spread, shard.holds.len(), now_ms) {
             let _ = self.spread(budget, &grown, hold, now_ms).await;
         }
     }
@@ -508,9 +510,9 @@ impl Ledger {
 
 /// The shards of a place's scope that must be read.
 fn wanted(place: &Place<'_>, own: &Item, spot: u16) -> BTreeSet<u16> {
-    let spread = lease::spread(place.budget.limit, own.spread);
+    let spread = spread::spread(place.budget.limit, own.spread);
     let is_mine = |shard: &u16| spread > 1 && *shard < spread || own.shards.contains_key(shard);
-    let mut wanted: BTreeSet<u16> = lease::candidates(spot).filter(is_mine).collect();
+    let mut wanted: BTreeSet<u16> = spread::candidates(spot).filter(is_mine).collect();
     if place.all {
         wanted.extend(own.shards.keys());
     }
@@ -518,7 +520,7 @@ fn wanted(place: &Place<'_>, own: &Item, spot: u16) -> BTreeSet<u16> {
 }
 
 fn read(key: &Key, attributes: &Attributes) -> Result<Item, LedgerError> {
-    expression::read(attributes).map_err(|source| LedgerError::Damaged {
+    attributes::read(attributes).map_err(|source| LedgerError::Damaged {
         scope: key.scope.clone(),
         window: key.window.clone(),
         source,

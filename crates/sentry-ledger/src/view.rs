@@ -16,7 +16,7 @@ use crate::scope_items::ScopeItems;
 use crate::settle::expiries;
 use crate::store::{Ledger, LedgerError};
 
-/// What [`Ledger::reserve_either`] would decide. Nothing is held.
+/// The foreseen decision of [`Ledger::reserve_either`]. Nothing is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preview {
     /// The decision. The reservation of an approval has the amounts that would be held, but no hold exists.
@@ -138,7 +138,7 @@ impl Ledger {
         Ok(self.view(limits, now).await?.iter().map(ScopeItems::figures).collect())
     }
 
-    /// What [`Self::reserve_either`] would decide at `now`, without a write.
+    /// Foresees the decision of [`Self::reserve_either`] at `now`, without a write.
     ///
     /// Another request can change the figures at any time, so the real decision can differ.
     ///

@@ -26,7 +26,7 @@ const RESOURCE_TYPE: &str = "bedrock:application-inference-profile";
 /// The tags of a resource by key.
 pub type Tags = BTreeMap<String, String>;
 
-/// A profile.
+/// An application inference profile, as Bedrock lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// Name that its creator gave it.
@@ -47,10 +47,10 @@ pub struct Profile {
 /// The profiles or their tags cannot be listed.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
-    /// `ListInferenceProfiles` failed.
+    /// The call `ListInferenceProfiles` failed.
     #[error("the inference profiles cannot be listed")]
     Profiles(#[source] Box<BedrockError<ListInferenceProfilesError>>),
-    /// `GetResources` failed.
+    /// The call `GetResources` failed.
     #[error("the tags of the inference profiles cannot be listed")]
     Tags(#[source] Box<TaggingError<GetResourcesError>>),
     /// The fixed list cannot be read.

@@ -55,16 +55,16 @@ impl Source for Listing {
 
 /// The stored list of all environments. [`SharedProfiles`] is the one in DynamoDB.
 pub trait Store: Sync {
-    /// See [`SharedProfiles::read`].
+    /// Reads the list, as [`SharedProfiles::read`] does.
     fn read(&self) -> impl Future<Output = Result<Option<Stored>, SharedError>> + Send;
-    /// See [`SharedProfiles::claim`].
+    /// Claims the making of a new list, as [`SharedProfiles::claim`] does.
     fn claim(
         &self,
         now: DateTime<Utc>,
         duration: TimeDelta,
         oldest: DateTime<Utc>,
     ) -> impl Future<Output = Result<bool, SharedError>> + Send;
-    /// See [`SharedProfiles::store`].
+    /// Stores a new list, as [`SharedProfiles::store`] does.
     fn store(
         &self,
         profiles: &[TaggedProfile],

@@ -39,7 +39,7 @@ pub enum ParametersError {
     /// The call could not be made or was refused.
     #[error("the parameters under {path} cannot be read: {reason}")]
     Call {
-        /// The path.
+        /// The path of the parameters.
         path: String,
         /// The text of the error.
         reason: String,

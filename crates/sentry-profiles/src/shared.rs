@@ -24,10 +24,10 @@ const AS_OF: &str = "asOf";
 /// The time until which one environment makes the list, in milliseconds since 1970.
 const CLAIMED_UNTIL: &str = "claimedUntil";
 
-/// The stored list.
+/// The stored list of profiles, and its age.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// The profiles.
+    /// The profiles that have tags.
     pub profiles: Vec<TaggedProfile>,
     /// The time at which the list began to be made.
     pub as_of: DateTime<Utc>,

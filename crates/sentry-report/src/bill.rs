@@ -8,13 +8,13 @@ use sentry_domain::Usd;
 /// An amount of the bill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Billed {
-    /// The UTC day.
+    /// The UTC day of the usage.
     pub day: NaiveDate,
     /// The value of the cost-allocation tag. Empty if what was used does not have the tag.
     pub tag: String,
     /// Bedrock's name of the model, such as `Claude Haiku 4.5`. Absent if the bill was not asked by model.
     pub model: Option<String>,
-    /// The amount.
+    /// The amount of the bill, in dollars.
     pub usd: Usd,
 }
 

@@ -18,7 +18,7 @@ const NEARLY: u32 = 950;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Status {
-    /// Nothing is left.
+    /// Nothing of the limit is left.
     UsedUp,
     /// At least 95 % is used. A request that needs more than the rest is denied, so such a budget may never be used up.
     NearlyUsedUp,
@@ -50,7 +50,7 @@ pub enum Lasts {
     No,
     /// It is used up at about this time.
     Until {
-        /// The moment.
+        /// The moment at which it is used up.
         at: DateTime<Utc>,
     },
     /// It lasts until the window ends, or nothing of it is used.
@@ -65,11 +65,11 @@ pub enum Lasts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BudgetUnit {
-    /// The unit.
+    /// The unit that is limited.
     pub unit: Unit,
     /// The limit, as budgets write it.
     pub limit: String,
-    /// What is used, as budgets write it. Absent if it is not known.
+    /// The used amount, as budgets write it. Absent if it is not known.
     pub used: Option<String>,
     /// `true` if `used` is a floor.
     pub is_floor: bool,
@@ -77,7 +77,7 @@ pub struct BudgetUnit {
     pub used_percent: Option<Pace>,
     /// The elapsed part of the window. Absent if the window never ends.
     pub elapsed_percent: Option<Pace>,
-    /// The state.
+    /// The state of this unit.
     pub status: Status,
     /// The time until which it lasts.
     pub lasts: Lasts,

@@ -17,7 +17,7 @@ const SERIES: usize = 5;
 /// The most labels of the vertical axis above zero.
 const MOST_TICKS: u128 = 4;
 
-/// A rectangle.
+/// A rectangle of the chart, in its units.
 pub struct Bar {
     pub x: u128,
     pub y: u128,

@@ -30,7 +30,7 @@ pub enum ReasonKind {
     NotBilledYet,
     /// The bill has another price than the catalogue had.
     PriceChanged,
-    /// Calls went round the sentry, so only the bill has them.
+    /// Calls bypassed the sentry, so only the bill has them.
     Ungoverned,
     /// The bill has the spend without the tag, because the profile has no tag or no profile was called.
     Untagged,
@@ -48,11 +48,11 @@ pub enum ReasonKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reason {
-    /// The reason.
+    /// The kind of the reason.
     pub reason: ReasonKind,
     /// Its part. All parts together are the difference.
     pub usd: UsdDifference,
-    /// What it is about, such as the days or the model.
+    /// The subject of the reason, such as the days or the model.
     pub detail: String,
     #[serde(skip)]
     pub(crate) picodollars: Picodollars,
@@ -68,7 +68,7 @@ pub struct Compared {
     pub ledger: Spend,
     /// The figure of the bill.
     pub bill: Usd,
-    /// `ledger` minus `bill`.
+    /// The difference: `ledger` minus `bill`.
     pub difference: UsdDifference,
     /// Why they differ. The parts add up to the difference.
     pub reasons: Vec<Reason>,
@@ -84,7 +84,7 @@ pub struct Comparison {
     pub tag_key: String,
     /// The last day that the bill has. Absent if it has none.
     pub billed_until: Option<NaiveDate>,
-    /// All groups together.
+    /// The sums of all groups.
     pub total: Compared,
     /// The groups. Empty if the bill cannot be asked by the report's grouping.
     pub rows: Vec<Compared>,
@@ -101,7 +101,7 @@ struct PriceChange {
     name: String,
     from: NaiveDate,
     until: NaiveDate,
-    /// What the bill has, and what the ledger has, for these days.
+    /// The amount of the bill and the amount of the ledger for these days.
     bill: Picodollars,
     ledger: Picodollars,
     /// Ids of the model.
@@ -158,7 +158,7 @@ impl Part {
     }
 }
 
-/// What is compared, with the figures that several groups need.
+/// Both sides of the comparison, with the figures that several groups need.
 struct Sides<'i> {
     input: &'i Input,
     bill: &'i Bill,
@@ -272,7 +272,7 @@ impl<'i> Sides<'i> {
         runs.iter().filter_map(|run| run.change(name, &ids)).collect()
     }
 
-    /// The cost of the tokens that went round the sentry to the models `ids` on `day`, at the catalogue's price.
+    /// The cost of the tokens that bypassed the sentry to the models `ids` on `day`, at the catalogue's price.
     fn ungoverned_of(&self, ids: &[String], day: NaiveDate) -> Picodollars {
         let costs = ids.iter().map(|id| {
             let sums = sum(self.input.days(&format!("{UNGOVERNED}#{id}")), day, day);
@@ -443,7 +443,7 @@ fn move_untagged(rows: &mut [Compared], rest: &mut Compared, lines: usize) {
     rest.reasons.extend(remainder(too_much, lines));
 }
 
-/// What no other reason explains, of a bill with so many amounts.
+/// The difference that no other reason explains, of a bill with so many amounts.
 fn remainder(rest: Picodollars, lines: usize) -> Option<Reason> {
     let lines = i128::try_from(lines).unwrap_or(i128::MAX);
     match rest {
@@ -468,7 +468,7 @@ fn take_unexplained(row: &mut Compared) -> Option<Picodollars> {
 }
 
 fn ungoverned_reason(cost: Picodollars) -> Vec<Reason> {
-    let detail = "tokens that went round the sentry, at the catalogue's price".to_owned();
+    let detail = "tokens that bypassed the sentry, at the catalogue's price".to_owned();
     if cost == 0 { Vec::new() } else { vec![reason(ReasonKind::Ungoverned, -cost, detail)] }
 }
 

@@ -39,7 +39,7 @@ pub enum Saved {
     /// The amount that the same tokens would have cost more without a cache. It is negative if the cache cost more than
     /// it saved.
     Known {
-        /// The amount.
+        /// The saved amount, in dollars.
         usd: UsdDifference,
         /// `true` if the history has no amount for some of these tokens.
         #[serde(rename = "isFloor")]
@@ -55,7 +55,7 @@ pub enum Saved {
 pub struct Figures {
     /// Known costs, and the holds of requests whose usage is unknown. This is the amount that counts against budgets.
     pub spend: Spend,
-    /// Decided requests.
+    /// Requests that the budget approved or denied.
     pub requests: u64,
     /// Requests that the budget approved.
     pub approved: u64,

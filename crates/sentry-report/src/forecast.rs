@@ -25,7 +25,7 @@ pub enum Forecast {
         /// The full days that a forecast needs.
         needed: u32,
     },
-    /// What is spent, plus the mean of the last full days for each day that is left.
+    /// The spend so far, plus the mean of the last full days for each day that is left.
     Expected {
         /// The expected spend of the whole month.
         usd: Usd,

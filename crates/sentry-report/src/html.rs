@@ -42,7 +42,7 @@ struct MoverRow {
     amounts: String,
 }
 
-/// A model that was called round the sentry.
+/// A model that was called without the sentry.
 struct Around {
     model: Name,
     input: String,

@@ -1,4 +1,4 @@
-//! What a report is made of. Whoever calls this crate has read it.
+//! The data that a report is made of. The caller of this crate has read them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::bill::Bill;
 use crate::grouping::Grouping;
 use crate::month::Month;
 
-/// Kind of the scopes with the tokens that went round the sentry: `ungoverned#<model id>`.
+/// Kind of the scopes with the tokens that bypassed the sentry: `ungoverned#<model id>`.
 pub const UNGOVERNED: &str = "ungoverned";
 
 /// The days of scopes, by the name of the scope.
@@ -19,7 +19,7 @@ pub type DaysByScope = BTreeMap<String, Vec<Day>>;
 /// Something that was to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading<T> {
-    /// It was read.
+    /// The value, which was read.
     Known(T),
     /// It could not be read, for this reason. A report never shows it as zero.
     Unknown(String),
@@ -60,11 +60,11 @@ pub struct Input {
     /// Scopes of items that are shared by all values without an item of their own, such as `costCenter#default`. Their
     /// usage is in other scopes too, so they are no groups. Unknown if the limits cannot be read.
     pub shared: BTreeSet<String>,
-    /// The budgets.
+    /// The budgets at the moment of the report.
     pub budgets: Reading<Vec<BudgetInput>>,
     /// Items of the limits table that deny every request because they are malformed: the key and the reason.
     pub malformed: Vec<(String, String)>,
-    /// Prices of the models that were called round the sentry, by model id.
+    /// Prices of the models whose calls bypassed the sentry, by model id.
     pub prices: BTreeMap<String, Price>,
     /// The foundation models of application inference profiles, by the profile's id. The bill names only models.
     pub sources: BTreeMap<String, String>,

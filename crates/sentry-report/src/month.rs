@@ -25,13 +25,13 @@ impl Month {
         Self { first: day.with_day(1).unwrap_or(day) }
     }
 
-    /// The first day.
+    /// The first day of the month.
     #[must_use]
     pub const fn first(self) -> NaiveDate {
         self.first
     }
 
-    /// The last day.
+    /// The last day of the month.
     #[must_use]
     pub fn last(self) -> NaiveDate {
         self.next().first.pred_opt().unwrap_or(self.first)

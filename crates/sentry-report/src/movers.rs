@@ -25,7 +25,7 @@ pub struct Mover {
     pub now: Usd,
     /// The spend of the same days of the month before.
     pub before: Usd,
-    /// `now` minus `before`.
+    /// The change: `now` minus `before`.
     pub change: UsdDifference,
     #[serde(skip)]
     pub(crate) picodollars: Picodollars,

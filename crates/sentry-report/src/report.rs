@@ -53,25 +53,25 @@ impl Group {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DayTotal {
-    /// The UTC day.
+    /// The UTC day of these sums.
     pub day: NaiveDate,
-    /// The spend.
+    /// The spend of all groups on this day.
     pub spend: Spend,
-    /// Decided requests.
+    /// Requests that the budget approved or denied.
     pub requests: u64,
-    /// Denied requests.
+    /// Requests that the budget denied.
     pub denied: u64,
 }
 
-/// Tokens of a model that went round the sentry.
+/// Tokens of a model in calls that bypassed the sentry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UngovernedModel {
     /// The id of the model.
     pub model: String,
-    /// Tokens read.
+    /// Input tokens of these calls.
     pub input_tokens: u64,
-    /// Tokens written.
+    /// Output tokens of these calls.
     pub output_tokens: u64,
     /// Their cost at the catalogue's price. Absent if it has no price.
     pub usd: Option<Usd>,
@@ -87,7 +87,7 @@ pub struct Report {
     pub stack: String,
     /// The moment of the report.
     pub generated: DateTime<Utc>,
-    /// The month.
+    /// The month of the report.
     pub month: Month,
     /// The kind of the groups.
     pub grouping: Grouping,
@@ -97,7 +97,7 @@ pub struct Report {
     pub is_over: bool,
     /// The account's discount in percent, which every dollar of the sentry is net of. `0` if there is none.
     pub discount_percent: String,
-    /// All requests.
+    /// The figures of all requests.
     pub total: Figures,
     /// The groups, largest spend first.
     pub groups: Vec<Group>,
@@ -112,11 +112,11 @@ pub struct Report {
     pub movers: Movers,
     /// The budgets, those in trouble first. Absent if the limits cannot be read; see `unknown`.
     pub budgets: Option<Vec<Budget>>,
-    /// What went round the sentry, most tokens first.
+    /// The calls that bypassed the sentry, by model, most tokens first.
     pub ungoverned: Vec<UngovernedModel>,
     /// The ledger beside the bill. Absent if nobody asked for it, or if it cannot be read; see `unknown`.
     pub comparison: Option<Comparison>,
-    /// What could not be read, each as a sentence.
+    /// The data that could not be read, one sentence for each.
     pub unknown: Vec<String>,
 }
 
@@ -156,7 +156,7 @@ impl Report {
         }
     }
 
-    /// The tokens that went round the sentry.
+    /// The tokens that bypassed the sentry.
     #[must_use]
     pub fn ungoverned_tokens(&self) -> u64 {
         let tokens = self.ungoverned.iter().map(|model| model.input_tokens.saturating_add(model.output_tokens));

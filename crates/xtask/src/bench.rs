@@ -2,6 +2,7 @@
 //! adds to a request. It also measures the budget ledger: its behavior under load, its cost, and its
 //! over-reservation.
 
+use crate::bench_queue;
 use crate::cargo_build::{Profile, cargo};
 use crate::cli::{BenchArgs, BenchPart, LocalArgs};
 use crate::environment;
@@ -33,6 +34,9 @@ const REPETITIONS: &str = "20";
 /// # Errors
 /// If the local AWS cannot be started. A failed measurement is an exit code.
 pub fn run(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode> {
+    if args.part == BenchPart::Queue {
+        return Ok(if bench_queue::run(workspace)? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let functions = args.includes(BenchPart::Functions);
     let gateway = args.includes(BenchPart::Gateway);
     let release = functions || gateway || args.includes(BenchPart::Articles);
@@ -69,6 +73,7 @@ pub fn run(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode> {
         }
         Ok(success)
     })?;
+    let success = success && (!args.includes(BenchPart::Queue) || bench_queue::run(workspace)?);
     Ok(if success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -17,8 +17,13 @@ use std::process::{Command, ExitCode, Output};
 const NO_DATABASE: &str = "failed to fetch advisory database";
 const SHOWN_LINES: usize = 60;
 /// The templates, relative to the root of the workspace.
-const TEMPLATES: [&str; 4] =
-    ["template.yaml", "templates/close-ways-round.yaml", "templates/billing.yaml", "templates/cost-export.yaml"];
+const TEMPLATES: [&str; 5] = [
+    "template.yaml",
+    "templates/close-ways-round.yaml",
+    "templates/billing.yaml",
+    "templates/cost-export.yaml",
+    "templates/team-entry.yaml",
+];
 
 /// Runs `cargo xtask lint` and prints the counts. A failed check is an exit code.
 pub fn run(workspace: &Workspace, args: &LintArgs) -> ExitCode {

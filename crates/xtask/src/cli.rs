@@ -174,6 +174,9 @@ pub enum BenchPart {
     Articles,
     /// The performance analysis of the articles: 501 requests to models of 6.76 to 32.24 seconds (about three minutes)
     Performance,
+    /// The request queue: 5,000 messages with throttled calls and killed functions, and a small team beside a large one
+    /// (Linux, about fifteen minutes)
+    Queue,
     /// The gateway: its overhead beside the workflow's, first bytes, keys, and a thousand streams (about ten minutes)
     Gateway,
     /// All of the above parts

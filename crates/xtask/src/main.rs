@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bench;
+mod bench_queue;
 mod cargo_build;
 mod checks;
 mod cli;

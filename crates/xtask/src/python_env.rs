@@ -113,7 +113,7 @@ impl PythonEnv {
         command::logged(&mut npm, log).context("the JavaScript packages could not be installed")
     }
 
-    /// Its folder.
+    /// The folder of the environment.
     pub fn folder(&self) -> &Path {
         &self.folder
     }

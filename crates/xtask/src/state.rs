@@ -51,7 +51,7 @@ pub struct Gateway {
 /// HTTPS in front of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tls {
-    /// Port of HTTPS.
+    /// The port on which it serves HTTPS.
     pub port: u16,
     /// Process of the program `local-tls`.
     pub process: Process,

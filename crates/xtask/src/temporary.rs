@@ -10,14 +10,14 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::sync::{Mutex, PoisonError};
 
-/// What is left of a local AWS after its task succeeded. A task that failed leaves the folder with its logs.
+/// The state of a local AWS after its task succeeded. After a failed task, the folder with its logs remains.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Afterwards {
-    /// Nothing.
+    /// The local AWS is stopped, and the folder of its port is removed.
     RemoveAll,
-    /// The folder of its port. The local AWS is stopped.
+    /// The local AWS is stopped, and the folder of its port remains.
     KeepFolder,
-    /// The running local AWS, until `cargo xtask down`.
+    /// The local AWS runs on until `cargo xtask down`.
     KeepRunning,
 }
 

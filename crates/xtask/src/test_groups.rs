@@ -29,6 +29,8 @@ pub const NATIVE_TESTS: [&str; 9] = [
     "tests/test_logs.py",
 ];
 
+/// The gateway, which serves HTTPS.
+const GATEWAY: &str = "Gateway=on";
 /// Profiles by the tags of a request, where there are any.
 const PROFILES_BY_TAGS: &str = "ProfilePolicy=preferred";
 /// The request queue, and the queue to which the tests want answers sent.
@@ -41,7 +43,7 @@ pub const ALONE: [&str; 2] = ["tests/test_hard_budget.py", "tests/test_crash_cam
 /// Tests that run beside the others, each group on a local AWS of its own, whose functions it may change. Most of their
 /// time they wait: for timeouts, retries, and holds that expire. The groups take about as long as the tests that are in
 /// no group.
-pub const ASIDE: [Aside; 8] = [
+pub const ASIDE: [Aside; 10] = [
     Aside {
         label: "Alerts and ungoverned usage, beside the others (pytest)",
         files: &["tests/test_alerts.py", "tests/test_ungoverned.py"],
@@ -70,7 +72,25 @@ pub const ASIDE: [Aside; 8] = [
             "tests/test_gateway_stream.py",
         ],
         native: false,
-        parameters: &["Gateway=on", QUEUE[0]],
+        parameters: &[GATEWAY, QUEUE[0], QUEUE[1]],
+    },
+    Aside {
+        label: "Clients and callers of the gateway, beside the others (pytest)",
+        files: &[
+            "tests/test_clients.py",
+            "tests/test_gateway_callers.py",
+            "tests/test_gateway_invoke.py",
+            "tests/test_gateway_openai.py",
+            "tests/test_team_entry.py",
+        ],
+        native: false,
+        parameters: &[GATEWAY, "GatewayIam=on", QUEUE[0], QUEUE[1]],
+    },
+    Aside {
+        label: "The request queue and kept answers, beside the others (pytest)",
+        files: &["tests/test_queue.py", "tests/test_replay.py", "tests/test_three_doors.py"],
+        native: false,
+        parameters: &[GATEWAY, QUEUE[0], QUEUE[1]],
     },
     Aside {
         label: "Profiles by tags, and every form of the command, beside the others (pytest)",
@@ -79,7 +99,7 @@ pub const ASIDE: [Aside; 8] = [
         parameters: &[PROFILES_BY_TAGS, QUEUE[0], QUEUE[1]],
     },
     Aside {
-        label: "The request queue and the command of administrators, beside the others (pytest)",
+        label: "The command of administrators, beside the others (pytest)",
         files: &[
             "tests/test_cli_ask.py",
             "tests/test_cli_backtest.py",
@@ -87,15 +107,14 @@ pub const ASIDE: [Aside; 8] = [
             "tests/test_cli_profiles.py",
             "tests/test_cli_prove.py",
             "tests/test_cli_status.py",
-            "tests/test_queue.py",
             "tests/test_report.py",
         ],
         native: false,
         parameters: &[PROFILES_BY_TAGS, QUEUE[0], QUEUE[1]],
     },
     Aside {
-        label: "Models, repeated requests, responses and sizes, beside the others (pytest)",
-        files: &["tests/test_duplicates.py", "tests/test_models.py", "tests/test_responses.py", "tests/test_sizes.py"],
+        label: "Models, responses and sizes, beside the others (pytest)",
+        files: &["tests/test_models.py", "tests/test_responses.py", "tests/test_sizes.py"],
         native: false,
         parameters: &[],
     },
@@ -103,7 +122,7 @@ pub const ASIDE: [Aside; 8] = [
         label: "Rich prompts, beside the others (pytest)",
         files: &["tests/test_rich_prompts.py"],
         native: true,
-        parameters: &[],
+        parameters: &[QUEUE[0], QUEUE[1]],
     },
 ];
 /// Tests that check everything that happened on a local AWS, so they run on each.

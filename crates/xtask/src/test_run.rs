@@ -168,7 +168,10 @@ fn run_aside(workspace: &Workspace, group: &Aside) -> Counts {
         let suite = Suite::new(group.label, [group.files, &CLOSING_TESTS]);
         *counts += run_pytest(workspace, running, &suite, Output::AtTheEnd)?;
         if group.native {
-            let native = local_aws::up(workspace, &Options { port: running.state.port, ..options(STACKS[1]) })?;
+            let mut native = options(STACKS[1]);
+            native.port = running.state.port;
+            native.local.parameters.extend(group.parameters.iter().map(ToString::to_string));
+            let native = local_aws::up(workspace, &native)?;
             let label = "End-to-end tests where Step Functions calls the models (pytest)";
             let suite = Suite::new(label, [&NATIVE_TESTS[..], &["--lambda-stack-name", STACKS[0].0]]);
             *counts += run_pytest(workspace, &native, &suite, Output::AtTheEnd)?;

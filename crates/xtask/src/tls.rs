@@ -45,13 +45,15 @@ pub fn url(port: u16) -> String {
 
 /// The settings of a client: the address, and the certificate in the words of boto3 and the AWS CLI, of Node, and of
 /// programs with OpenSSL.
-pub fn of_clients(workspace: &Workspace, of: u16, tls: &Tls) -> [(&'static str, String); 5] {
+pub fn of_clients(workspace: &Workspace, of: u16, tls: &Tls) -> [(&'static str, String); 7] {
     let authority = authority(workspace, of).display().to_string();
     [
         ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", url(tls.port)),
         ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
+        ("AWS_REGION", "us-east-1".to_owned()),
         ("AWS_CA_BUNDLE", authority.clone()),
         ("NODE_EXTRA_CA_CERTS", authority.clone()),
-        ("SSL_CERT_FILE", authority),
+        ("SSL_CERT_FILE", authority.clone()),
+        ("CURL_CA_BUNDLE", authority),
     ]
 }

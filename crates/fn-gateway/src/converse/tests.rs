@@ -20,9 +20,10 @@ fn every_part_of_a_request_has_its_place_in_the_document() {
         "toolConfig": {"tools": tools, "toolChoice": {"auto": {}}},
         "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1", "trace": "disabled"},
         "additionalModelRequestFields": {"top_k": 3, "thinking": {"type": "enabled", "budget_tokens": 2000}, "other": [1]},
+        "additionalModelResponseFieldPaths": ["/usage"],
         "serviceTier": {"type": "flex"},
         "outputConfig": {"textFormat": {"type": "json_schema",
-            "structure": {"jsonSchema": {"name": "n", "schema": schema.to_string()}}}},
+            "structure": {"jsonSchema": {"name": "n", "description": "d", "schema": schema.to_string()}}}},
         "performanceConfig": {"latency": "standard"},
     }));
     let expected = json!({
@@ -36,8 +37,9 @@ fn every_part_of_a_request_has_its_place_in_the_document() {
             "guardrail": {"identifier": "g", "version": "1"},
             "serviceTier": "flex",
             "reasoning": {"budgetTokens": 2000},
-            "outputFormat": {"jsonSchema": {"name": "n", "schema": schema}},
+            "outputFormat": {"jsonSchema": {"name": "n", "schema": schema, "description": "d"}},
             "additionalModelRequestFields": {"other": [1]},
+            "additionalModelResponseFieldPaths": ["/usage"],
         },
         "tags": {"applicationId": "helper"},
     });
@@ -57,10 +59,7 @@ fn a_request_with_messages_only_has_nothing_else_and_numbers_keep_their_digits()
 fn what_the_sentry_does_not_have_is_refused_by_name_and_without_text() {
     for (body, named) in [
         (json!({"messages": [], "promptVariables": {"a": {"text": "secret"}}}), "promptVariables"),
-        (
-            json!({"messages": [], "additionalModelResponseFieldPaths": ["/secret"]}),
-            "additionalModelResponseFieldPaths",
-        ),
+        (json!({"messages": [], "projectIdentifier": "secret"}), "projectIdentifier"),
         (json!({"inferenceConfig": {"maxTokns": 1}}), "maxTokns"),
         (json!({"requestMetadata": {"a": 1}}), "form of Converse"),
         (json!("secret"), "form of Converse"),
@@ -85,7 +84,8 @@ fn what_the_sentry_does_not_have_is_refused_by_name_and_without_text() {
 #[test]
 fn an_answer_is_written_as_converse_writes_it() {
     let output: Output = serde_json::from_value(json!({
-        "message": {"role": "assistant", "content": "Hi"}, "stopReason": "end_turn"}))
+        "message": {"role": "assistant", "content": "Hi"}, "stopReason": "end_turn",
+        "additionalModelResponseFields": {"stop_sequence": null}}))
     .unwrap();
     let usage: Usage = serde_json::from_value(json!({
         "inputTokens": 1, "outputTokens": 2, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 0, "totalTokens": 3,
@@ -98,6 +98,7 @@ fn an_answer_is_written_as_converse_writes_it() {
             "stopReason": "end_turn",
             "usage": {"inputTokens": 1, "outputTokens": 2, "cacheReadInputTokens": 0, "cacheWriteInputTokens": 0, "totalTokens": 3},
             "metrics": {"latencyMs": 7},
+            "additionalModelResponseFields": {"stop_sequence": null},
         })
     );
 }

@@ -1,9 +1,9 @@
 use std::collections::HashMap;
 
+use sentry_lambda::sqs::{Attribute, Facts};
 use serde_json::json;
 
 use super::*;
-use crate::event::{Attribute, Facts};
 
 fn record(body: &str) -> Record {
     Record {
@@ -65,10 +65,27 @@ fn a_body_without_a_place_for_its_answer_is_poison_and_is_not_quoted() {
 }
 
 #[test]
-fn a_document_that_is_too_large_for_step_functions_is_refused() {
-    let body = json!({"prompt": "x".repeat(MAX_PAYLOAD_BYTES), "tags": {"applicationId": "a"}}).to_string();
-    let refusal = read(&body).ok().and_then(|asked| asked.refusal);
-    assert_eq!(refusal.map(|error| error.details["path"].clone()), Some(json!("$")));
+fn a_document_above_the_input_of_an_execution_is_packed_and_keeps_its_text() {
+    let body = json!({"prompt": "x\n".repeat(MAX_PAYLOAD_BYTES / 3), "id": 1_234_567_890_123_456_789_u64,
+                      "tags": {"applicationId": "a", "requestId": "r"}})
+    .to_string();
+    assert!(body.len() > MAX_PAYLOAD_BYTES);
+    let asked = read(&body).unwrap_or_else(|it| panic!("{it}"));
+    assert_eq!(asked.refusal, None);
+    let sent: BTreeMap<String, Sealed> = serde_json::from_str(&asked.document).unwrap();
+    assert_eq!(sent["packed"].open::<Box<RawValue>>().unwrap().get(), body);
+    assert!(asked.document.len() < MAX_PAYLOAD_BYTES);
+}
+
+#[test]
+fn a_document_that_is_too_large_in_spite_of_that_is_refused() {
+    // Every number has its digits by chance, as the base64 of a picture has.
+    let chance: String = (0..80_000_u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20).to_string()).collect();
+    for text in [chance, "x".repeat(MAX_DOCUMENT_BYTES)] {
+        let body = json!({"prompt": text, "tags": {"applicationId": "a"}}).to_string();
+        let refusal = read(&body).ok().and_then(|asked| asked.refusal);
+        assert_eq!(refusal.map(|error| error.details["path"].clone()), Some(json!("$")));
+    }
 }
 
 #[test]

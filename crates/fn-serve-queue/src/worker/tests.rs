@@ -4,10 +4,10 @@ mod world;
 
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use chrono::{TimeDelta, Utc};
+use sentry_lambda::sqs::{Batch, ItemFailure};
 use serde_json::{Value, json};
 
 use self::world::{Effect, MESSAGE, REPLIES, World, document, failed, message, named, succeeded, with};
-use crate::ItemFailure;
 
 fn kinds(effects: &[Effect]) -> Vec<&'static str> {
     let kind = |effect: &Effect| match effect {
@@ -293,12 +293,24 @@ async fn another_document_with_the_same_id_is_refused_unless_the_first_has_no_mo
 }
 
 #[tokio::test]
-async fn an_answer_of_a_direct_caller_is_replayed() {
-    let world = World::answering([]);
+async fn the_rate_limiter_answers_for_the_request_of_a_direct_caller() {
+    let mut replayed = succeeded();
+    replayed["replayed"] = true.into();
+    let duplicate = failed("DuplicateRequest", json!({"state": "settled"}));
+    for told in [replayed, duplicate] {
+        let world = World::answering([told.clone()]);
+        world.put("order-1", &[("state", S("done".into())), ("answer", S(succeeded().to_string()))]);
+        assert!(world.deliver(with(message(&named("order-1")), "ReplyTo", REPLIES)).await);
+        let effects = world.effects();
+        assert_eq!(kinds(&effects), ["asked", "replied", "event"]);
+        let Effect::Sent(_, body, ..) = &effects[1] else { panic!("a reply") };
+        assert_eq!(serde_json::from_str::<Value>(body).unwrap(), told);
+        assert_eq!(world.text("order-1", "firstMessageId"), None);
+        assert_eq!(answer(&world, "order-1"), succeeded());
+    }
+    let world = World::answering([failed("ModelThrottled", json!({}))]);
     world.put("order-1", &[("state", S("done".into())), ("answer", S(succeeded().to_string()))]);
-    assert!(world.deliver(with(message(&named("order-1")), "ReplyTo", REPLIES)).await);
-    assert_eq!(kinds(&world.effects()), ["replied", "event"]);
-    assert_eq!(world.text("order-1", "firstMessageId"), None);
+    assert!(!world.deliver(message(&named("order-1"))).await);
 }
 
 #[tokio::test]
@@ -315,7 +327,7 @@ async fn of_a_batch_only_the_messages_that_wait_are_reported() {
     let world = World::answering([failed("ModelThrottled", json!({})), succeeded()]);
     let mut second = message(&document());
     second.message_id = "second".to_owned();
-    let batch = crate::Batch { records: vec![message(&document()), second] };
+    let batch = Batch { records: vec![message(&document()), second] };
     let reported = world.worker().serve(batch).await.batch_item_failures;
     assert_eq!(reported, [ItemFailure { item_identifier: MESSAGE.to_owned() }]);
 }

@@ -215,6 +215,7 @@ fn what_is_optional_and_empty_is_not_given() {
             "reasoning",
             "outputFormat",
             "additionalModelRequestFields",
+            "additionalModelResponseFieldPaths",
         ] {
             document["prompt"][field] = nothing.clone();
         }

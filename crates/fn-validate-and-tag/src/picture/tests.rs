@@ -92,7 +92,7 @@ fn a_header_that_says_two_things_or_nothing_is_not_read() {
 }
 
 #[test]
-fn what_cannot_be_read_is_held_at_the_largest_picture_of_the_family() {
+fn an_unreadable_picture_is_held_as_the_largest_of_the_family() {
     let damaged = Image { format: ImageFormat::Png, source: ImageSource::Bytes("YQ==".into()) };
     let other = Image { format: ImageFormat::Jpeg, ..image(ImageFormat::Png, 1, 1) };
     for picture in [damaged, other] {

@@ -161,7 +161,7 @@ async fn an_addition_prices_what_the_catalogue_knows_by_its_family_only() {
 }
 
 #[tokio::test]
-async fn what_means_nothing_is_looked_for_once() {
+async fn a_name_without_a_meaning_is_looked_up_once() {
     let aws = Aws::empty();
     let (resolver, now) = (resolver(&aws), Instant::now());
     for _ in 0..3 {

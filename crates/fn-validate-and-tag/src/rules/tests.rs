@@ -36,7 +36,7 @@ fn cached(ttl: &str) -> Value {
 }
 
 #[test]
-fn what_a_model_does_not_take_is_refused_by_path_and_parameter() {
+fn a_part_that_the_model_does_not_take_is_refused_by_path_and_parameter() {
     let prefill = json!({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "I"}]});
     let open_end = json!({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "I "}]});
     let forced = json!({"tools": [tool()], "toolChoice": {"any": {}}});
@@ -113,7 +113,7 @@ fn what_a_model_does_not_take_is_refused_by_path_and_parameter() {
 }
 
 #[test]
-fn what_a_model_takes_is_served() {
+fn a_part_that_the_model_takes_is_accepted() {
     let cases = [
         ("claude-haiku-4-5", parameters(json!({"temperature": 0.5, "top_k": 5}))),
         ("nova-lite", parameters(json!({"temperature": 0.5, "top_p": 0.9}))),

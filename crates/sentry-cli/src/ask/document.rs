@@ -26,22 +26,22 @@ pub struct RequestArgs {
     /// The tag applicationId [default: sentry-cli, or that of --document]
     #[arg(long, value_name = "ID")]
     pub application: Option<String>,
-    /// The tag costCenter
+    /// The value of the tag costCenter
     #[arg(long, value_name = "NAME")]
     pub cost_center: Option<String>,
-    /// The tag environment
+    /// The value of the tag environment
     #[arg(long, value_name = "NAME")]
     pub environment: Option<String>,
-    /// The tag userId
+    /// The value of the tag userId
     #[arg(long, value_name = "ID")]
     pub user: Option<String>,
-    /// Another tag
+    /// Another tag of the request
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = pair)]
     pub tags: Vec<(String, String)>,
     /// The tag requestId, so that a repetition is not paid twice
     #[arg(long, value_name = "ID")]
     pub request_id: Option<String>,
-    /// The system prompt
+    /// The system prompt of the request
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
     /// The most tokens that the answer may have

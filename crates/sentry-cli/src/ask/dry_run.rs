@@ -1,4 +1,4 @@
-//! What would be decided about a request, without a write: the functions' own code, in this process.
+//! The decision about a request, without a write: the functions' own code, in this process.
 
 use std::time::Instant;
 

@@ -43,7 +43,7 @@ pub struct LintArgs {
     pub file: Option<PathBuf>,
 }
 
-/// Runs `limits import`.
+/// Runs `limits import`: puts the items of a file into the table.
 pub async fn import(global: &Global, args: &ImportArgs) -> Result<(), Failure> {
     let wanted = file::read(&args.file)?;
     let stack = Stack::find(global).await?;
@@ -132,7 +132,7 @@ fn put_raise(key: &str, item: &mut Item, window: &str, raise: &AttributeValue) -
     true
 }
 
-/// Runs `limits export`.
+/// Runs `limits export`: writes all items of the table to a file.
 pub async fn export(global: &Global, args: &ExportArgs) -> Result<(), Failure> {
     let stack = Stack::find(global).await?;
     let mut items = Store::of(&stack)?.all().await?;
@@ -188,7 +188,7 @@ pub async fn problems(stack: &Stack, items: &BTreeMap<String, Item>) -> Result<V
     Ok(found)
 }
 
-/// Runs `limits lint`.
+/// Runs `limits lint`: checks the items of the table, or of a file.
 pub async fn lint(global: &Global, args: &LintArgs) -> Result<(), Failure> {
     let from_file = args.file.as_deref().map(file::read).transpose()?;
     let stack = Stack::find(global).await?;

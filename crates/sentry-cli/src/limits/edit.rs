@@ -34,7 +34,7 @@ pub struct SetArgs {
     /// Time zone of the window, such as Europe/Paris [default: UTC]
     #[arg(long, value_name = "ZONE")]
     pub time_zone: Option<String>,
-    /// What happens to a request that does not fit: deny or observe
+    /// The treatment of a request that does not fit: deny or observe
     #[arg(long, value_name = "EFFECT")]
     pub enforce: Option<String>,
     /// A note for people
@@ -57,7 +57,7 @@ pub struct KeyArgs {
     pub key: String,
 }
 
-/// Runs `limits set`.
+/// Runs `limits set`: adds or changes one item.
 pub async fn set(global: &Global, args: &SetArgs) -> Result<(), Failure> {
     let whole = match (&args.file, &args.json) {
         (Some(path), _) => {
@@ -84,7 +84,7 @@ pub async fn set(global: &Global, args: &SetArgs) -> Result<(), Failure> {
     write(global, &stack, &store, vec![change], "set").await
 }
 
-/// Runs `limits rm`.
+/// Runs `limits rm`: removes one item.
 pub async fn rm(global: &Global, args: &KeyArgs) -> Result<(), Failure> {
     let stack = Stack::find(global).await?;
     let store = Store::of(&stack)?;
@@ -314,7 +314,7 @@ fn number(digits: &str) -> Result<AttributeValue, Failure> {
         .ok_or_else(|| Failure::Usage(format!("{digits} is no number")))
 }
 
-/// A string attribute.
+/// An attribute of DynamoDB's type string.
 pub fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }

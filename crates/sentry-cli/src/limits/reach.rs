@@ -1,4 +1,4 @@
-//! Whether a request can reach an item of the limits table: the models that requests can name, and the library's judgment.
+//! Checks that a request can reach an item of the limits table, by the models that requests can name.
 
 use std::collections::HashMap;
 use std::time::Instant;

@@ -16,7 +16,7 @@ use crate::stack::Stack;
 /// One dollar, in picodollars.
 const PICODOLLARS: u128 = 1_000_000_000_000;
 
-/// Runs `limits list`.
+/// Runs `limits list`: shows all items of the table.
 pub async fn list(global: &Global) -> Result<(), Failure> {
     let stack = Stack::find(global).await?;
     let items = Store::of(&stack)?.all().await?;
@@ -53,7 +53,7 @@ pub async fn list(global: &Global) -> Result<(), Failure> {
     Table { rows: rows.collect(), columns: names.iter().map(|name| Column::text(name)).collect() }.print(global.output)
 }
 
-/// Runs `limits get`.
+/// Runs `limits get`: shows one item.
 pub async fn get(global: &Global, args: &KeyArgs) -> Result<(), Failure> {
     let stack = Stack::find(global).await?;
     let item = Store::of(&stack)?.get(&args.key).await?.ok_or_else(|| not_found(&args.key))?;
@@ -71,7 +71,7 @@ pub async fn get(global: &Global, args: &KeyArgs) -> Result<(), Failure> {
     }
 }
 
-/// Runs `limits history`.
+/// Runs `limits history`: shows the recorded changes of one item.
 pub async fn history(global: &Global, args: &KeyArgs) -> Result<(), Failure> {
     let stack = Stack::find(global).await?;
     let store = Store::of(&stack)?;

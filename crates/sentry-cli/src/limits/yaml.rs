@@ -9,7 +9,7 @@ const MOST_LEVELS: usize = 32;
 /// A value, and the line on which it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// From 1.
+    /// The number of the line, counted from 1.
     pub line: usize,
     pub value: Value,
 }
@@ -38,7 +38,7 @@ pub struct Field {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("line {line}: {problem}")]
 pub struct Invalid {
-    /// From 1.
+    /// The number of the line, counted from 1.
     pub line: usize,
     pub problem: String,
 }

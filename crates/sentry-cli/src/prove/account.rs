@@ -61,7 +61,7 @@ pub struct Grant {
     pub statements: Vec<Statement>,
 }
 
-/// The account.
+/// The principals of an account, with their policies.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Account {
     /// Users first, then roles, each in the order of the file.

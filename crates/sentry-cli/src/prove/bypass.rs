@@ -1,4 +1,4 @@
-//! `sentry prove --iam`: who in the account can go round the sentry, and the policy that closes it.
+//! `sentry prove --iam`: who in the account can bypass the sentry, and the policy that closes it.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::limits::yaml::{self, Node, Value};
 use crate::output::{Column, Table, print};
 use crate::stack::Stack;
 
-/// The template that denies all ways round. Its list of actions is the only one.
+/// The template that denies all ways to bypass the sentry. Its list of actions is the only one.
 const TEMPLATE: &str = include_str!("../../../../templates/close-ways-round.yaml");
 /// All resources of Bedrock, also those of `bedrock-mantle`.
 const ANY_OF_BEDROCK: &str = "arn:*:bedrock*:*:*:*";
@@ -64,7 +64,7 @@ struct Row {
 /// Runs the command.
 ///
 /// # Errors
-/// If somebody can go round the sentry, the file cannot be read, or AWS cannot be reached.
+/// If somebody can bypass the sentry, the file cannot be read, or AWS cannot be reached.
 pub async fn run(global: &Global, file: &Path, allowed: &[String]) -> Result<(), Failure> {
     let told = |problem: String| Failure::Refused(format!("the file {}: {problem}", file.display()));
     let is_piped = file == Path::new("-");
@@ -88,7 +88,7 @@ pub async fn run(global: &Global, file: &Path, allowed: &[String]) -> Result<(),
     principals.dedup();
     let command = sentry.command(&stack, allowed);
     let notes = if principals.is_empty() {
-        format!("Nobody else of {} users and roles can go round the sentry.\n\n{UNSEEN}", account.principals.len())
+        format!("Nobody else of {} users and roles can bypass the sentry.\n\n{UNSEEN}", account.principals.len())
     } else {
         format!(
             "{UNSEEN}\nThis makes the policy that denies all of it:\n\n{command}\n\nAttach it as docs/OPERATIONS.md says.\n"
@@ -103,7 +103,7 @@ pub async fn run(global: &Global, file: &Path, allowed: &[String]) -> Result<(),
         return Ok(());
     }
     Err(Failure::Refused(format!(
-        "{} of {} users and roles can go round the sentry, or cannot be judged",
+        "{} of {} users and roles can bypass the sentry, or cannot be judged",
         principals.len(),
         account.principals.len()
     )))

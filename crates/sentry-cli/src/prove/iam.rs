@@ -1,4 +1,4 @@
-//! What policies of IAM allow, by the rules of the IAM User Guide ("Policy evaluation logic", read in November 2026): an explicit Deny
+//! The judgment of policies of IAM, by the rules of the IAM User Guide ("Policy evaluation logic", read in November 2026): an explicit Deny
 //! wins, a permissions boundary must allow too, and what nothing allows is denied.
 //!
 //! Requests can be patterns, such as `bedrock:InvokeModel*` on any resource. Then the judgment errs on one side only: an Allow counts if

@@ -10,7 +10,7 @@ use crate::stack::Resource;
 /// Beginnings of the logical ids of alarms about what clients use, and not about the stack.
 const OF_USE: [&str; 4] = ["Budget", "Profile", "ModelFailures", "UngovernedUsage"];
 
-/// An alarm.
+/// An alarm of the stack, and its present state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
     pub name: String,

@@ -1,4 +1,4 @@
-//! What puts spend on the bill under its tags: profiles, their tags, and the cost allocation tag.
+//! Checks the parts that put spend on the bill under its tags: profiles, their tags, and the cost allocation tag.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use crate::failure::Failure;
 
-/// A judgment.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Ok,
@@ -33,7 +33,7 @@ pub struct Check {
     pub name: &'static str,
     pub state: State,
     pub finding: String,
-    /// What to do. Empty if there is nothing to do.
+    /// The remedy, as a sentence. Empty if none is needed.
     pub todo: String,
 }
 

@@ -22,7 +22,7 @@ pub use limits::{LimitsFound, LookupLimitInput, RequestLimits};
 pub use metrics::{LateSettlement, MetricsModel, MetricsRecord, QueuedTask, RecordedEntry};
 pub use reserve::{Admitted, Decision, Notes, ReserveInput};
 pub use responses::{EndReason, Ending, ResponseChange};
-pub use settle::{CancelInput, Ended, SettleEvent, SettleInput};
+pub use settle::{CancelInput, Ended, RepeatInput, SettleEvent, SettleInput};
 pub use times::{StepMilliseconds, StepTimes};
 pub use validate::{CountTokensInput, TokenCount, Validated};
 

@@ -56,6 +56,9 @@ pub struct Admitted {
     pub model: Model,
     /// The request's tags, with the `modelMetric` of `model`.
     pub tags: Tags,
+    /// The `digest` of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// Facts that the final answer repeats.
     #[serde(default)]
     pub notes: Notes,

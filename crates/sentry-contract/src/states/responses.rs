@@ -37,7 +37,7 @@ pub struct ResponseChange {
 pub struct Ending {
     /// The time at which the end was noticed.
     pub at: DateTime<Utc>,
-    /// The reason.
+    /// The reason why the response ended.
     pub reason: EndReason,
 }
 

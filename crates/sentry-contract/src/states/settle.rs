@@ -57,7 +57,17 @@ pub struct CancelInput {
     pub limits: RequestLimits,
 }
 
-/// Either input of `Settle`.
+/// Input of `Settle` for a request that was settled before. Its first answer may be kept.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct RepeatInput {
+    /// The answer `DuplicateRequest`, which `Settle` returns if it finds no other.
+    pub repeated: Value,
+    /// The `digest` of the request.
+    #[serde(default)]
+    pub digest: Option<String>,
+}
+
+/// Every input of `Settle`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum SettleEvent {
@@ -65,4 +75,6 @@ pub enum SettleEvent {
     Settle(Box<SettleInput>),
     /// The reservation is unknown, and any hold is released.
     Cancel(CancelInput),
+    /// The request was settled before, and its first answer is looked for.
+    Repeat(RepeatInput),
 }

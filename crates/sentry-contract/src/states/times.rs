@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StepTimes {
-    /// The execution started.
+    /// The time at which the execution started.
     #[serde(deserialize_with = "instant", skip_serializing_if = "Option::is_none")]
     pub started: Option<DateTime<Utc>>,
     /// `Validate And Tag` ended.
@@ -43,7 +43,7 @@ fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StepMilliseconds {
-    /// `Validate And Tag`.
+    /// The duration of `Validate And Tag`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validate: Option<u64>,
     /// `Gather`: usage, limits and token count, in parallel.

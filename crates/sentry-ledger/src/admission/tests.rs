@@ -69,7 +69,7 @@ fn what_the_client_wants_fits_or_is_denied_and_is_not_lowered_unless_a_limit_say
 }
 
 #[test]
-fn where_the_client_does_not_say_the_sentry_asks_for_what_is_left() {
+fn without_max_tokens_the_sentry_asks_for_the_remaining_tokens() {
     let limits = outputs(&[100, 90]);
     let ask = ask(&limits, 2_048, false);
     assert_eq!(judge(&ask, &[figures(0, &[]), figures(0, &[])]), fits(90));

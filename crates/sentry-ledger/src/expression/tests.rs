@@ -7,6 +7,7 @@ use sentry_domain::{Limits, Usd};
 
 use super::*;
 use crate::change::{Bounds, Most};
+use crate::item::Item;
 use crate::lease::terms;
 
 const OWNER: &str = "ehhnajOTH1w";

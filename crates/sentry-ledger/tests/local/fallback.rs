@@ -61,7 +61,7 @@ async fn a_repeat_finds_the_hold_for_whichever_model_it_was() {
 
 #[tokio::test]
 #[ignore = "needs the local AWS: cargo xtask test"]
-async fn what_both_refuse_is_refused_as_the_first_and_may_come_again() {
+async fn a_request_that_fits_neither_model_has_the_first_models_denial_and_can_be_repeated() {
     let (ledger, limits) = (ledger().await, pair(50, FALLBACK, 40, 1));
     let (refused, choice) = either(&ledger, &limits, "a", "run-1").await;
     let Admission::Denied { shortage, budget, .. } = refused else { panic!("{refused:?}") };

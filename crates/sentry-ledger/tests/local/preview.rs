@@ -35,7 +35,7 @@ async fn everything(client: &aws_sdk_dynamodb::Client, names: &[&String]) -> Vec
     items
 }
 
-/// What the client would notice: the decision, without the places of the holds.
+/// The part of a decision that a client notices. It does not have the places of the holds.
 fn told(admission: &Admission) -> String {
     match admission {
         Admission::Approved { reservation, would_deny } => {

@@ -172,7 +172,7 @@ async fn editing_the_limit_or_its_shards_never_lets_more_through() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs the local AWS: cargo xtask test"]
-async fn what_goes_round_the_sentry_counts_once_the_larger_figure() {
+async fn usage_that_bypasses_the_sentry_counts_once_as_the_larger_figure() {
     let (ledger, limits) = (ledger().await, [limit("model#m", 100, 1)]);
     let seen = |tokens| {
         let mut ask = ask(&limits, 30);

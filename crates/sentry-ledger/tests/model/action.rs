@@ -100,7 +100,7 @@ impl fmt::Display for Action {
             Self::Open => write!(f, "the new shards are leased"),
             Self::Arrive(number) => write!(f, "late write {number} arrives"),
             Self::Publish(tokens) => write!(f, "CloudWatch shows {tokens}"),
-            Self::Bypass => write!(f, "a token goes round the sentry"),
+            Self::Bypass => write!(f, "a token bypasses the sentry"),
             Self::Tick => write!(f, "time passes"),
         }
     }

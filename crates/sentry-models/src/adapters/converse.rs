@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use sentry_contract::answer::StopReason;
+use sentry_contract::answer::{ModelFields, StopReason};
 use sentry_contract::content::{Block, ReasoningContent, ReasoningText, ToolUse};
 use sentry_contract::request::{Prompt, Tags};
 use sentry_contract::tools::{Guardrail, JsonSchema, OutputFormat, ServiceTier, Tool, ToolChoice};
@@ -36,6 +36,9 @@ pub struct ConverseRequest {
     /// Fields that Converse does not have, in the format of the model's family.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub additional_model_request_fields: Option<Value>,
+    /// The fields of the model's own answer that are returned too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub additional_model_response_field_paths: Vec<String>,
     /// The tools that the model can request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_config: Option<ToolConfig>,
@@ -137,6 +140,9 @@ pub struct SchemaDefinition {
     pub schema: String,
     /// The name by which the model knows the schema.
     pub name: String,
+    /// What the schema is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
 }
 
 /// Hides the schema from logs.
@@ -147,8 +153,9 @@ impl std::fmt::Debug for SchemaDefinition {
 }
 
 impl From<&OutputFormat> for OutputConfig {
-    fn from(OutputFormat::JsonSchema(JsonSchema { name, schema }): &OutputFormat) -> Self {
-        let definition = SchemaDefinition { schema: schema.to_string(), name: name.clone() };
+    fn from(OutputFormat::JsonSchema(JsonSchema { name, schema, description }): &OutputFormat) -> Self {
+        let (name, description) = (name.clone(), description.clone());
+        let definition = SchemaDefinition { schema: schema.to_string(), name, description };
         Self { text_format: TextFormat::JsonSchema(Structure::JsonSchema(definition)) }
     }
 }
@@ -182,6 +189,8 @@ pub struct ConverseAnswer {
     pub usage: Option<ConverseUsage>,
     /// The service tier on which Bedrock processed the request.
     pub service_tier: Option<AnswerTier>,
+    /// The fields of the model's own answer that the request asked for.
+    pub additional_model_response_fields: Option<ModelFields>,
 }
 
 /// The field `serviceTier` of an answer.
@@ -314,6 +323,7 @@ pub fn request(call: Call<'_>, tags: &Tags) -> ConverseRequest {
         reasoning: _,
         output_format,
         additional_model_request_fields: _,
+        additional_model_response_field_paths,
     } = call.prompt;
     let (system, messages) = conversation(&call.conversation);
     ConverseRequest {
@@ -326,6 +336,7 @@ pub fn request(call: Call<'_>, tags: &Tags) -> ConverseRequest {
             stop_sequences: parameters.stop_sequences.clone(),
         },
         additional_model_request_fields: call.additional,
+        additional_model_response_field_paths: additional_model_response_field_paths.clone(),
         tool_config: ToolConfig::of(call.prompt),
         guardrail_config: guardrail.as_ref().map(GuardrailConfig::from),
         service_tier: service_tier.map(|tier| Tier { r#type: tier }),
@@ -368,7 +379,15 @@ pub fn normalize(answer: ConverseAnswer, charges: Charges) -> Result<Reply, Mode
     let asks_for_a_tool = stop_reason == StopReason::ToolUse;
     let content =
         message.content.into_iter().filter_map(|each| block(each, asks_for_a_tool)).collect::<Result<Vec<_>, _>>();
-    Ok(Reply { content: content.map_err(|failure| failure.spent(usage))?, stop_reason, usage })
+    let content = content.map_err(|failure| failure.spent(usage))?;
+    Ok(Reply { content, stop_reason, usage, additional: answer.additional_model_response_fields.and_then(own_fields) })
+}
+
+/// The fields of the model's own answer, with sorted keys like a tool's input. `None` if there are none.
+#[must_use]
+pub fn own_fields(ModelFields(mut fields): ModelFields) -> Option<ModelFields> {
+    fields.sort_all_objects();
+    fields.as_object().is_some_and(|fields| !fields.is_empty()).then_some(ModelFields(fields))
 }
 
 /// Converts a block of the answer. `None` for an empty block and for a block of another kind. `None` also for an

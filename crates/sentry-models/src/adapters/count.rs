@@ -70,6 +70,7 @@ pub async fn count_tokens(client: &Client, model_id: &str, prompt: &Prompt) -> R
         service_tier: _,
         reasoning: _,
         additional_model_request_fields: _,
+        additional_model_response_field_paths: _,
     } = prompt;
     if output_format.is_some() {
         return Ok(Counted::Partly);

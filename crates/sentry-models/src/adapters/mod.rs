@@ -5,6 +5,8 @@
 //! Step Functions. Both paths end with [`answer`], [`failed`] or [`Conclusion`].
 
 mod bedrock_error;
+#[cfg(feature = "bedrock")]
+mod blocks;
 mod call;
 mod conclusion;
 mod conversation;
@@ -26,7 +28,7 @@ mod words;
 
 #[cfg(feature = "bedrock")]
 use aws_sdk_bedrockruntime::Client;
-use sentry_contract::answer::{Cost, Output, OutputMessage, StopReason};
+use sentry_contract::answer::{Cost, ModelFields, Output, OutputMessage, StopReason};
 use sentry_contract::content::{Block, Content};
 use sentry_contract::request::{Prompt, Role};
 use sentry_contract::states::{InvokeModelInput, ModelAnswer, Target};
@@ -53,6 +55,8 @@ pub struct Reply {
     pub stop_reason: StopReason,
     /// The tokens that the model read and wrote.
     pub usage: TokenUsage,
+    /// The fields of the model's own answer that the request asked for.
+    pub additional: Option<ModelFields>,
 }
 
 impl Reply {
@@ -75,8 +79,11 @@ impl Reply {
             self.content.retain(|block| !is_blank(block));
         }
         let content = if rich { Content::Blocks(self.content) } else { Content::Text(self.text()) };
-        let output =
-            Output { message: OutputMessage { role: Role::Assistant, content }, stop_reason: self.stop_reason };
+        let output = Output {
+            message: OutputMessage { role: Role::Assistant, content },
+            stop_reason: self.stop_reason,
+            additional_model_response_fields: self.additional,
+        };
         ModelAnswer { output, usage, cost }
     }
 }

@@ -10,6 +10,7 @@ use aws_sdk_bedrockruntime::types::{self, CacheDetail, ContentBlock, ReasoningCo
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::{Document, Number, base64};
+use sentry_contract::answer::ModelFields;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -57,6 +58,9 @@ fn answer(output: converse::ConverseOutput) -> ConverseAnswer {
         stop_reason: Some(output.stop_reason.as_str().to_owned()),
         usage,
         service_tier: output.service_tier.map(|tier| AnswerTier { r#type: tier.r#type.as_str().to_owned() }),
+        additional_model_response_fields: output
+            .additional_model_response_fields
+            .map(|fields| ModelFields(json(fields))),
     }
 }
 
@@ -92,7 +96,7 @@ fn reasoning(thought: ReasoningContentBlock) -> AnswerReasoning {
 }
 
 /// Converts a document of the SDK to JSON. The keys are in any order.
-fn json(document: Document) -> Value {
+pub fn json(document: Document) -> Value {
     match document {
         Document::Null => Value::Null,
         Document::Bool(value) => value.into(),

@@ -1,24 +1,26 @@
 //! Calls to Bedrock whose answer arrives in events (`ConverseStream`).
 //!
 //! The events keep Bedrock's names and fields. [`Tally`] reads what the settlement needs while they pass: the reason
-//! of the end and the usage. No text is kept.
+//! of the end and the usage. It keeps texts only if it was made with [`Tally::keeping_texts`].
 
 use aws_sdk_bedrockruntime::Client;
 use aws_sdk_bedrockruntime::config::{Builder, StalledStreamProtectionConfig};
 use aws_sdk_bedrockruntime::primitives::event_stream::EventReceiver;
 use aws_sdk_bedrockruntime::types::error::ConverseStreamOutputError;
 use aws_sdk_bedrockruntime::types::{
-    ContentBlockDelta, ContentBlockStart, ConverseStreamMetadataEvent, ConverseStreamOutput,
+    ContentBlockDelta, ContentBlockStart, ConverseStreamMetadataEvent, ConverseStreamOutput, MessageStopEvent,
     ReasoningContentBlockDelta, TokenUsage,
 };
 use aws_smithy_types::base64;
 use sentry_contract::ErrorCode;
+use sentry_contract::answer::ModelFields;
 use sentry_contract::states::InvokeModelInput;
 use sentry_domain::Charges;
 use serde_json::{Value, json};
 
-use super::converse::{AnswerMessage, AnswerTier, ConverseAnswer, ConverseOutput, normalize};
-use super::sdk::{body, cache_detail};
+use super::blocks::Blocks;
+use super::converse::{AnswerMessage, AnswerTier, ConverseAnswer, ConverseOutput, normalize, own_fields};
+use super::sdk::{body, cache_detail, json as json_of};
 use super::{ModelFailure, Reply, prepare};
 
 /// The events of an answer.
@@ -29,7 +31,7 @@ pub struct Events(EventReceiver<ConverseStreamOutput, ConverseStreamOutputError>
 pub struct Event {
     /// The name, such as `contentBlockDelta`.
     pub name: &'static str,
-    /// The fields.
+    /// The fields of the event, as JSON.
     pub fields: Value,
 }
 
@@ -80,15 +82,38 @@ pub fn broken_off() -> ModelFailure {
     ModelFailure::new(ErrorCode::ModelUnavailable, message)
 }
 
-/// What the settlement needs to know of an answer in events.
+/// The facts of an answer in events that its settlement needs.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     answer: ConverseAnswer,
+    /// `None` if texts are not kept.
+    blocks: Option<Blocks>,
 }
 
 impl Tally {
-    /// Reads an event.
+    /// A tally that keeps the blocks of the answer too.
+    #[must_use]
+    pub fn keeping_texts() -> Self {
+        Self { blocks: Some(Blocks::default()), ..Self::default() }
+    }
+
+    /// `true` if the tally keeps the blocks of the answer.
+    #[must_use]
+    pub const fn has_texts(&self) -> bool {
+        self.blocks.is_some()
+    }
+
+    /// The same tally without the blocks of the answer.
+    #[must_use]
+    pub fn without_texts(self) -> Self {
+        Self { blocks: None, ..self }
+    }
+
+    /// Adds the facts of one event to the tally.
     pub fn read(&mut self, event: &Event) {
+        if let Some(blocks) = &mut self.blocks {
+            blocks.read(event);
+        }
         match event.name {
             MESSAGE_STOP => {
                 self.answer.stop_reason = event.fields.get("stopReason").and_then(Value::as_str).map(str::to_owned);
@@ -109,12 +134,12 @@ impl Tally {
         self.answer.usage.is_some() && self.answer.stop_reason.is_some()
     }
 
-    /// The reply to a request with `charges`, without its content, after the last event.
+    /// The reply to a request with `charges`, after the last event. Without texts, its content is empty.
     ///
     /// # Errors
     /// If the answer does not say its usage or the reason of its end.
     pub fn reply(self, charges: Charges) -> Result<Reply, ModelFailure> {
-        let message = Some(AnswerMessage { content: Vec::new() });
+        let message = Some(AnswerMessage { content: self.blocks.map(Blocks::all).unwrap_or_default() });
         normalize(ConverseAnswer { output: ConverseOutput { message }, ..self.answer }, charges)
     }
 }
@@ -142,7 +167,7 @@ fn event(output: ConverseStreamOutput) -> Option<Event> {
         ConverseStreamOutput::ContentBlockStop(stop) => {
             ("contentBlockStop", json!({"contentBlockIndex": stop.content_block_index}))
         }
-        ConverseStreamOutput::MessageStop(stop) => (MESSAGE_STOP, json!({"stopReason": stop.stop_reason.as_str()})),
+        ConverseStreamOutput::MessageStop(stop) => (MESSAGE_STOP, stop_fields(stop)),
         ConverseStreamOutput::Metadata(metadata) => (METADATA, metadata_fields(metadata)),
         _ => return None,
     };
@@ -161,6 +186,15 @@ fn delta(delta: ContentBlockDelta) -> Option<Value> {
         }}),
         _ => return None,
     })
+}
+
+fn stop_fields(stop: MessageStopEvent) -> Value {
+    let mut fields = json!({"stopReason": stop.stop_reason.as_str()});
+    let own = stop.additional_model_response_fields.and_then(|own| own_fields(ModelFields(json_of(own))));
+    if let (Some(ModelFields(own)), Some(all)) = (own, fields.as_object_mut()) {
+        all.insert("additionalModelResponseFields".to_owned(), own);
+    }
+    fields
 }
 
 fn metadata_fields(metadata: ConverseStreamMetadataEvent) -> Value {
@@ -190,7 +224,7 @@ fn usage(usage: TokenUsage) -> Value {
 #[cfg(test)]
 mod tests {
     use aws_sdk_bedrockruntime::types::{
-        ContentBlockDeltaEvent, ContentBlockStartEvent, MessageStopEvent, StopReason, ToolUseBlockStart,
+        ContentBlockDeltaEvent, ContentBlockStartEvent, StopReason, ToolUseBlockStart,
     };
     use sentry_domain::TokenUsage as Tokens;
 

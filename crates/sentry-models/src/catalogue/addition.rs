@@ -29,6 +29,12 @@ impl Addition {
         load::is_alias(name).then(|| format!("{ALIAS}{name}"))
     }
 
+    /// The name of the alias whose item has the key `key`. `None` if it is the key of a model.
+    #[must_use]
+    pub fn name_of_alias(key: &str) -> Option<&str> {
+        key.strip_prefix(ALIAS)
+    }
+
     /// Reads the item that has the key `key`.
     ///
     /// # Errors

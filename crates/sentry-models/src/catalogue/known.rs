@@ -1,4 +1,6 @@
-//! What the catalogue knows, for lists.
+//! The contents of the catalogue, for lists.
+
+use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
 
@@ -35,6 +37,13 @@ impl Catalogue {
         let mut known: Vec<Known> = known.collect();
         known.sort_by(|a, b| a.model.cmp(&b.model));
         known
+    }
+
+    /// Every name that the catalogue has for a model or for a purpose, in alphabetical order.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<&str> {
+        let of_models = self.models.values().flat_map(|entry| &entry.aliases);
+        of_models.chain(self.common.aliases.keys()).map(String::as_str).collect()
     }
 
     /// `true` if an alias of this name in the catalogue table is used instead of the catalogue's. These are the names that

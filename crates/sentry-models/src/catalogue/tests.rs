@@ -263,7 +263,7 @@ fn cache_writes_of_nova_cost_the_input_rate_and_no_other_model_has_a_rate_that_n
 }
 
 #[test]
-fn what_a_model_takes_is_known_by_its_rules() {
+fn the_rules_say_which_parts_a_model_takes() {
     let takes = |name: &str| resolve(name, HERE).unwrap().takes;
     assert_eq!(takes("claude-sonnet-4-5").sampling, Sampling::OneOfTemperatureTopP);
     for name in ["claude-opus-4-7", "claude-sonnet-5", "claude-opus-5-5", "claude-haiku-5-5", "gpt-6-sol", "kimi-k3"] {

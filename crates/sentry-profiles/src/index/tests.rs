@@ -85,7 +85,7 @@ impl Aws {
         ProfileIndex::new(self.clone(), self.clone())
     }
 
-    /// What the scheduled function does.
+    /// Renews the list as the scheduled function does.
     async fn renew(&self, now: DateTime<Utc>) {
         let profiles = self.sweep().await.unwrap();
         self.store(&profiles, now).await.unwrap();

@@ -16,7 +16,7 @@ const MOST_CARDS: usize = 24;
 const WIDTH: u128 = 1_000;
 const HEIGHT: u128 = 200;
 
-/// A budget.
+/// A budget, as the page shows it.
 pub struct Card {
     pub scope: Name,
     pub window: String,
@@ -30,7 +30,7 @@ pub struct Card {
     pub pace: Option<Picture>,
 }
 
-/// A limited unit.
+/// One limited unit of a budget.
 pub struct Meter {
     pub class: &'static str,
     pub noun: &'static str,

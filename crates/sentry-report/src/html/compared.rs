@@ -7,7 +7,7 @@ use crate::compare::{Compared, Comparison, Reason, ReasonKind};
 use crate::report::Report;
 use crate::text;
 
-/// The section.
+/// The section with the ledger beside the bill.
 pub struct Beside {
     pub note: String,
     pub rows: Vec<Line>,

@@ -1,4 +1,4 @@
-//! A month of a made-up company: four cost centers, three models, budgets in every state, calls round the sentry, and a bill
+//! A month of a made-up company: four cost centers, three models, budgets in every state, calls that bypass the sentry, and a bill
 //! that differs for every reason.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,8 +121,8 @@ pub fn prices() -> BTreeMap<String, Price> {
     BTreeMap::from([(MODELS[1].0.to_owned(), serde_json::from_str(rates).unwrap())])
 }
 
-/// The bill until two days ago: marketing's Nova Lite has no tag, Claude Sonnet 4.5 costs more for a week, and what went
-/// round the sentry is on it. Denied and unknown requests are not.
+/// The bill until two days ago: marketing's Nova Lite has no tag, Claude Sonnet 4.5 costs more for a week, and the
+/// calls that bypassed the sentry are on it. Denied and unknown requests are not.
 pub fn bill() -> Bill {
     let mut lines = Vec::new();
     let first: NaiveDate = "2026-11-01".parse().unwrap();

@@ -17,10 +17,11 @@ use aws_sdk_sqs::operation::send_message::{SendMessageError, SendMessageInput, S
 use aws_sdk_sqs::types::error::QueueDoesNotExist;
 use aws_smithy_mocks::{MockResponse, Rule, RuleMode, mock};
 use chrono::TimeDelta;
+use sentry_lambda::sqs::{Attribute, Batch, Facts, Record};
 use serde_json::{Value, json};
 use test_support::mock_client;
 
-use crate::{AnswersTable, Attribute, Batch, EventBus, Facts, Limiter, Queues, Record, Worker};
+use crate::{AnswersTable, EventBus, Limiter, Queues, Worker};
 
 pub const REPLIES: &str = "arn:aws:sqs:us-east-1:123456789012:replies";
 pub const MESSAGE: &str = "11111111-2222-3333-4444-555555555555";

@@ -145,6 +145,7 @@ impl Replay {
         let request = Request {
             tags,
             request_key: key,
+            digest: None,
             model,
             estimate: Estimate {
                 input_tokens: asked.input_tokens,

@@ -184,7 +184,7 @@ fn summary(judgments: &[Judgment]) -> String {
 fn caveats(judgments: &[Judgment]) -> String {
     let mut text = String::from("\n");
     text.push_str(&wrapped(
-        "The usage is that of the requests in the log. Calls that went round the sentry do not count, although CloudWatch shows them to \
+        "The usage is that of the requests in the log. Calls that bypassed the sentry do not count, although CloudWatch shows them to \
          the limits of models.",
     ));
     let count = |is: fn(&Judgment) -> bool| judgments.iter().filter(|judgment| is(judgment)).count();

@@ -50,7 +50,7 @@ fn a_missing_usage_is_an_error_after_which_nobody_knows_what_was_spent() {
 }
 
 #[test]
-fn half_a_usage_is_none_and_a_zero_counts_where_the_total_bears_it_out() {
+fn an_incomplete_usage_is_refused_and_a_zero_counts_only_if_the_total_agrees() {
     let usage = |usage: Value| {
         let mut body = answer("S3", [0; 4]);
         body["usage"] = usage;
@@ -81,7 +81,7 @@ fn a_count_of_cached_tokens_that_is_not_understood_is_not_zero() {
 }
 
 #[test]
-fn what_was_cached_counts_by_its_lifetime_and_where_that_is_not_told_by_the_longest_that_was_asked_for() {
+fn cached_tokens_count_by_their_lifetime_or_by_the_longest_requested_one() {
     let for_an_hour = |details: Value, cache: Option<CacheTtl>| {
         let mut body = answer("S3", [21, 43, 7, 9]);
         body["usage"]["cacheDetails"] = details;

@@ -73,7 +73,7 @@ async fn a_model_that_has_ended_is_told_apart_from_one_that_never_was() {
 }
 
 #[tokio::test]
-async fn what_an_administrator_has_to_do_once_for_an_account_is_said() {
+async fn an_error_says_what_an_administrator_must_do_once_for_an_account() {
     for (status, name, message, to_do) in [
         (404, "ResourceNotFoundException", FORM, "submits it once"),
         (404, "FTUFormNotFilled", FORM, "submits it once"),

@@ -131,8 +131,15 @@ fn parameters() -> impl Strategy<Value = Value> {
 /// The parts of a prompt other than messages. Each has at most one value.
 fn beside() -> impl Strategy<Value = Value> {
     let system = prop::collection::vec(prop_oneof![text(), cache_point(), guarded_text()], 1..3);
-    let format = ("[a-z]{1,9}", prop_oneof![short_json(), any_json()])
-        .prop_map(|(name, schema)| json!({"jsonSchema": {"name": name, "schema": schema}}));
+    let format = ("[a-z]{1,9}", prop_oneof![short_json(), any_json()], prop::option::of("\\PC{1,5}")).prop_map(
+        |(name, schema, description)| {
+            let mut format = json!({"name": name, "schema": schema});
+            if let Some(description) = description {
+                format["description"] = json!(description);
+            }
+            json!({"jsonSchema": format})
+        },
+    );
     let reasoning =
         vec![json!({"effort": "low"}), json!({"effort": "max"}), json!({"budgetTokens": 2_000}), json!({"off": true})];
     let own = prop_oneof![short_json(), any_json()].prop_map(|value| json!({"custom": value}));

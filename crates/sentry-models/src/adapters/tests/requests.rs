@@ -25,7 +25,7 @@ fn a_plain_question_is_sent_with_max_tokens_and_nothing_else() {
 }
 
 #[test]
-fn everything_is_carried_and_top_k_in_the_familys_spelling() {
+fn every_parameter_is_sent_and_top_k_in_the_familys_spelling() {
     let turns = json!([
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "One."},

@@ -32,7 +32,7 @@ fn full() -> Value {
         "messages": every_block(),
         "tools": [{"toolSpec": {"name": "find", "description": "Finds.", "inputSchema": {"json": {"type": "object"}}, "strict": true}},
                   {"cachePoint": {"type": "default", "ttl": "5m"}}],
-        "outputFormat": {"jsonSchema": {"name": "place", "schema": {"const": 9_007_199_254_740_993_u64}}},
+        "outputFormat": {"jsonSchema": {"name": "place", "schema": {"const": 9_007_199_254_740_993_u64}, "description": "A place."}},
         "additionalModelRequestFields": {"inferenceConfig": {"seed": 7}},
         "parameters": {"top_k": 5},
         "toolChoice": {"tool": {"name": "find"}},

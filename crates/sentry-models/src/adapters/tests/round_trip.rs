@@ -64,7 +64,7 @@ fn as_json(messages: &[(String, String)]) -> Value {
 
 proptest! {
     #[test]
-    fn what_goes_in_is_what_the_model_hears(messages in messages()) {
+    fn the_model_gets_the_clients_messages_unchanged(messages in messages()) {
         for (family, model_id) in MODELS {
             let input = input(*family, model_id, &as_json(&messages), &json!({}));
             match prepare(&input, 9) {
@@ -75,7 +75,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_model_says_is_what_the_client_reads(
+    fn the_client_gets_the_models_answer_unchanged(
         said in "[\\PC\n]{0,60}", tokens in [1..1_000_000_u64, 0..1_000_000, 0..1_000_000, 0..1_000_000]
     ) {
         let reply = normalize(serde_json::from_value(answer(&said, tokens)).unwrap(), Charges::default()).unwrap();

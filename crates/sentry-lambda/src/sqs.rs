@@ -1,10 +1,10 @@
-//! The event of Lambda's event source mapping, and its answer.
+//! The event of Lambda's event source mapping for an SQS queue, and the answer to it.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Messages of the request queue.
+/// Messages of a queue.
 #[derive(Debug, Deserialize)]
 pub struct Batch {
     /// The messages of this delivery.
@@ -12,15 +12,16 @@ pub struct Batch {
     pub records: Vec<Record>,
 }
 
-/// One message as it was received. `Debug` is not derived, because the body has the prompt.
+/// One message as it was received. `Debug` is not derived, because the body can have a prompt.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
     /// The id that SQS gave the message.
     pub message_id: String,
     /// The handle of this receipt.
+    #[serde(default)]
     pub receipt_handle: String,
-    /// The request document.
+    /// The text of the message.
     pub body: String,
     /// Facts of SQS about the message.
     #[serde(default)]

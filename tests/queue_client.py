@@ -1,13 +1,15 @@
-"""A client of the request queue and of the table with the kept answers."""
+"""A client of the request queue and the answers table."""
 
 import json
 import time
+
+from sentry_client import SOMEBODY, document
 
 PATIENCE_SECONDS = 85
 
 
 class RequestQueue:
-    """A client of the request queue and the answers table."""
+    """Sends documents, and waits for their answers."""
 
     def __init__(self, sentry):
         self.sentry, self.url = sentry, sentry.outputs["RequestQueueUrl"]
@@ -70,3 +72,10 @@ def until(found, what):
         assert time.monotonic() < deadline, f"{what} does not come"
         time.sleep(0.2)
     return value
+
+
+def asked(application=SOMEBODY, model="nova-lite", request_id=None, **options):
+    tags = {"applicationId": application, "costCenter": "support"}
+    if request_id is not None:
+        tags["requestId"] = request_id
+    return document(model, tags=tags, **options)

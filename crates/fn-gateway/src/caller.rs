@@ -1,0 +1,25 @@
+//! The caller of a request, whatever it has shown.
+
+use std::collections::BTreeMap;
+
+use sentry_keys::KeyRecord;
+
+/// A known caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The thing that the tags come from, for messages to the client: "key".
+    pub shown: &'static str,
+    /// Tags that the caller cannot change, by name. They always have `applicationId`.
+    pub tags: BTreeMap<&'static str, String>,
+    /// Names, ids or ARNs of the models that the caller may use. `None` for all models.
+    pub models: Option<Vec<String>>,
+}
+
+impl Caller {
+    /// The caller that has shown `what` and has this record.
+    #[must_use]
+    pub fn of_record(what: &'static str, record: KeyRecord) -> Self {
+        let tags = record.tags().map(|(name, value)| (name, value.to_owned())).collect();
+        Self { shown: what, tags, models: record.models }
+    }
+}

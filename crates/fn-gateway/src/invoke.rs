@@ -1,0 +1,263 @@
+//! Bedrock's `InvokeModel` and `InvokeModelWithResponseStream`: the body of the model's vendor, and the answer in the
+//! vendor's form. The sentry calls the model through Converse.
+//!
+//! Source: the service model of bedrock-runtime, 2023-09-30; Amazon Bedrock User Guide, "Inference request parameters and
+//! response fields for foundation models".
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::caller::Caller;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::Utc;
+use sentry_contract::answer::{FinalAnswer, Output, Usage};
+use sentry_contract::request::{Family, Tags};
+use sentry_contract::{ErrorBody, ErrorCode};
+use sentry_models::adapters::ModelFailure;
+use sentry_models::adapters::stream::Event;
+use serde_json::{Value, json};
+use tracing::error;
+
+use crate::api::{Asked, Form};
+use crate::converse;
+use crate::document::{Prompt, unsupported};
+use crate::errors::ApiError;
+use crate::fields::{Fields, invalid};
+use crate::frames;
+use crate::identity::{given_tags, tags};
+use crate::messages::{self, Messages, Version, with_user};
+use crate::native::Native;
+use crate::nova::{self, Nova};
+use crate::routes::refusal;
+use crate::steps::Steps;
+
+const GUARDRAIL: &str = "x-amzn-bedrock-guardrailidentifier";
+const GUARDRAIL_VERSION: &str = "x-amzn-bedrock-guardrailversion";
+const TRACE: &str = "x-amzn-bedrock-trace";
+const LATENCY: &str = "x-amzn-bedrock-performanceconfig-latency";
+const TIER: &str = "x-amzn-bedrock-service-tier";
+const METADATA: &str = "x-amzn-bedrock-request-metadata";
+const PROJECT: &str = "x-amzn-bedrock-projectidentifier";
+const STREAM_ACCEPT: &str = "x-amzn-bedrock-accept";
+const JSON: &str = "application/json";
+/// The field of the last chunk with the figures of the call.
+const METRICS: &str = "amazon-bedrock-invocationMetrics";
+
+/// Reads a request to `invoke`, or to `invoke-with-response-stream` if it is `in_events`.
+///
+/// # Errors
+/// If the request is not acceptable, or claims a tag that contradicts the key.
+pub async fn asked(
+    steps: &Steps,
+    caller: &Caller,
+    model: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+    in_events: bool,
+) -> Result<Asked, ApiError> {
+    let family = family(steps, model).await?;
+    let Read { mut prompt, user, native } = read(family, Fields::of_body(body)?)?;
+    let mut given = Options::of(headers, in_events)?.apply(&mut prompt)?;
+    given.extend(given_tags(headers)?);
+    let document = prompt.document(model, &tags(caller, with_user(caller, given, user))?)?;
+    Ok(Asked { document, in_events, form: Box::new(Invoked::new(native)) })
+}
+
+/// A body that was read.
+pub struct Read {
+    /// The prompt of the document.
+    pub prompt: Prompt,
+    /// The end user, if the body names one.
+    pub user: Option<String>,
+    /// The form of the answer.
+    pub native: Box<dyn Native>,
+}
+
+/// The family of the model that a client calls `name`. It decides the form of the body.
+async fn family(steps: &Steps, name: &str) -> Result<Family, ApiError> {
+    let error = match steps.resolver.resolve(name, Utc::now().date_naive(), Instant::now()).await {
+        Ok(Ok(resolved)) => return Ok(resolved.model.family),
+        Ok(Err(refusal)) => {
+            let message = format!("model names no model that can be called: {}.", refusal.problem());
+            ErrorBody::new(ErrorCode::UnknownModel, message).with("path", "model")
+        }
+        Err(failure) => {
+            error!(cause = %failure, "the model of a request to invoke cannot be looked up");
+            let message = "The model could not be looked up, so nothing was sent to it; try again.";
+            ErrorBody::new(ErrorCode::LedgerUnavailable, message).with("reason", "ModelLookup")
+        }
+    };
+    Err(ApiError::of_answer(&FinalAnswer::refused(Tags::default(), None, error.clone(), Vec::new()), &error))
+}
+
+fn read(family: Family, mut fields: Fields<'_>) -> Result<Read, ApiError> {
+    if fields.has("prompt") {
+        let problem =
+            "it has the model's own template, and Converse would apply the template again; send messages to converse";
+        return Err(unsupported("prompt", problem));
+    }
+    match family {
+        Family::Anthropic => {
+            let version = fields.required_text("anthropic_version")?;
+            let messages::Read { prompt, user, only_stop } =
+                messages::read(fields, Version::of("anthropic_version", &version)?)?;
+            Ok(Read { prompt, user, native: Box::new(Messages::new(only_stop)) })
+        }
+        Family::Nova => Ok(Read { prompt: nova::read(fields)?, user: None, native: Box::new(Nova) }),
+        other => {
+            let problem = format!("the body of the family {} cannot be translated; use converse", other.name());
+            Err(unsupported("invoke", &problem))
+        }
+    }
+}
+
+/// What the headers of a request ask for.
+pub struct Options {
+    guardrail: Option<Value>,
+    service_tier: Option<String>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Options {
+    /// Reads the headers of a request.
+    ///
+    /// # Errors
+    /// If one asks for something that the sentry does not have.
+    pub fn of(headers: &HeaderMap, in_events: bool) -> Result<Self, ApiError> {
+        let text = |name: &str| {
+            headers.get(name).map(|value| value.to_str().map_err(|_| invalid(name, "must be ASCII"))).transpose()
+        };
+        for (name, only) in [(TRACE, "DISABLED"), (LATENCY, "standard"), (PROJECT, "default")] {
+            if text(name)?.is_some_and(|given| given != only) {
+                return Err(unsupported(name, &format!("only {only} is supported")));
+            }
+        }
+        let accept = if in_events { STREAM_ACCEPT } else { header::ACCEPT.as_str() };
+        if text(accept)?.is_some_and(|accepted| !accepts_json(accepted)) {
+            return Err(unsupported(accept, "answers are application/json"));
+        }
+        let guardrail = match (text(GUARDRAIL)?, text(GUARDRAIL_VERSION)?) {
+            (None, None) => None,
+            (Some(identifier), Some(version)) => Some(json!({"identifier": identifier, "version": version})),
+            (Some(_), None) => return Err(invalid(GUARDRAIL_VERSION, "is required with a guardrail")),
+            (None, Some(_)) => return Err(invalid(GUARDRAIL, "is required with its version")),
+        };
+        let metadata = text(METADATA)?.map(serde_json::from_str).transpose();
+        let metadata = metadata.map_err(|_| invalid(METADATA, "must be a JSON object whose values are texts"))?;
+        let service_tier = text(TIER)?.map(str::to_owned);
+        Ok(Self { guardrail, service_tier, metadata: metadata.unwrap_or_default() })
+    }
+
+    /// Adds the guardrail and the tier to `prompt`. Returns the tags.
+    ///
+    /// # Errors
+    /// If the body has named another tier.
+    pub fn apply(self, prompt: &mut Prompt) -> Result<BTreeMap<String, String>, ApiError> {
+        if let (Some(one), Some(other)) = (&self.service_tier, &prompt.service_tier)
+            && one != other
+        {
+            return Err(invalid(TIER, "contradicts the body"));
+        }
+        prompt.service_tier = self.service_tier.or(prompt.service_tier.take());
+        prompt.guardrail = self.guardrail;
+        Ok(self.metadata)
+    }
+}
+
+/// `true` if a header `Accept` permits JSON.
+fn accepts_json(accept: &str) -> bool {
+    let kinds = accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    kinds.into_iter().any(|kind| matches!(kind, JSON | "application/*" | "*/*" | ""))
+}
+
+/// The answer of `InvokeModel` in the form of a vendor.
+struct Invoked {
+    native: Box<dyn Native>,
+    began: Instant,
+    first_byte_ms: Option<u64>,
+    latency_ms: Option<u64>,
+}
+
+impl Invoked {
+    fn new(native: Box<dyn Native>) -> Self {
+        Self { native, began: Instant::now(), first_byte_ms: None, latency_ms: None }
+    }
+
+    /// The figures of the call, as Bedrock reports them in the last chunk.
+    fn metrics(&self, Usage { tokens, .. }: &Usage) -> Value {
+        json!({
+            "inputTokenCount": tokens.input,
+            "outputTokenCount": tokens.output,
+            "cacheReadInputTokenCount": tokens.cache_read,
+            "cacheWriteInputTokenCount": tokens.cache_write,
+            "invocationLatency": self.latency_ms,
+            "firstByteLatency": self.first_byte_ms,
+        })
+    }
+
+    /// Frames with `parts`, each in base64.
+    fn chunks(parts: &[Value]) -> Bytes {
+        let chunk = |part: &Value| frames::event("chunk", &json!({"bytes": STANDARD.encode(part.to_string())}));
+        parts.iter().flat_map(chunk).collect()
+    }
+}
+
+impl Form for Invoked {
+    fn whole(&self, answer: &FinalAnswer, output: &Output, _latency_ms: u64) -> Value {
+        self.native.whole(answer, output)
+    }
+
+    fn headers(&self, answer: &FinalAnswer, latency_ms: u64) -> Vec<(&'static str, String)> {
+        let mut headers = vec![("x-amzn-bedrock-invocation-latency", latency_ms.to_string())];
+        if let Some(Usage { tokens, .. }) = &answer.usage {
+            headers.extend([
+                ("x-amzn-bedrock-input-token-count", tokens.input.to_string()),
+                ("x-amzn-bedrock-output-token-count", tokens.output.to_string()),
+                ("x-amzn-bedrock-cache-read-input-token-count", tokens.cache_read.to_string()),
+                ("x-amzn-bedrock-cache-write-input-token-count", tokens.cache_write.to_string()),
+                (TIER, tokens.tier.name().to_owned()),
+            ]);
+        }
+        headers
+    }
+
+    fn begin(&mut self, request_id: &str, model: &str) {
+        self.native.begin(request_id, model);
+    }
+
+    fn event_headers(&self) -> Vec<(&'static str, String)> {
+        vec![("x-amzn-bedrock-content-type", JSON.to_owned())]
+    }
+
+    fn content_type(&self) -> &'static str {
+        converse::EVENT_STREAM
+    }
+
+    fn event(&mut self, event: &Event) -> Bytes {
+        let elapsed = || u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.first_byte_ms = self.first_byte_ms.or_else(|| Some(elapsed()));
+        if event.name == "metadata" {
+            self.latency_ms = Some(elapsed());
+        }
+        Self::chunks(&self.native.parts(event))
+    }
+
+    fn broken(&mut self, failure: &ModelFailure) -> Bytes {
+        converse::broken(failure)
+    }
+
+    fn end(&mut self, answer: &FinalAnswer) -> Bytes {
+        let Some(usage) = &answer.usage else { return frames::exception(converse::BROKEN, &refusal(answer).message) };
+        let mut parts = self.native.end(usage);
+        if let Some(Value::Object(last)) = parts.last_mut() {
+            last.insert(METRICS.to_owned(), self.metrics(usage));
+        }
+        Self::chunks(&parts)
+    }
+}
+
+#[cfg(test)]
+mod tests;
