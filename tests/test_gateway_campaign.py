@@ -190,7 +190,7 @@ class Campaign:
     """Runs lanes until enough faults have happened, then uses up the budget of each lane."""
 
     def __init__(self, sentry, program, log, wanted):
-        self.wanted, self._sentry, self._random = wanted, sentry, Random(11)
+        self.wanted, self.log, self._sentry, self._random = wanted, log, sentry, Random(11)
         self._chosen: Counter[tuple[str, int]] = Counter()
         self._lock, self._over = threading.Lock(), threading.Event()
         self.lanes: list[Lane] = []
@@ -277,9 +277,7 @@ def campaign(sentry, request, url):
     program = Path(option("--sentry-command")).parent / "fn-gateway"
     log = Path(option("--log-dir")) / "gateway-campaign.log"
     log.unlink(missing_ok=True)
-    made = Campaign(sentry, program, log, option("--stream-faults"))
-    made.log = log
-    return made
+    return Campaign(sentry, program, log, option("--stream-faults"))
 
 
 def test_faults_of_every_kind_at_every_event(campaign, say, request):
