@@ -27,17 +27,17 @@ pytestmark = pytest.mark.local
 
 # A request holds `HELD` output tokens and uses `USED`, so a hold that expires in full cannot be taken for a settlement.
 HELD, USED, CAPACITY = 50, 30, 12
-HOLD_SECONDS, MODEL_SECONDS = 6, 1
+HOLD_SECONDS, MODEL_SECONDS = 8, 2
 LANES, CLIENTS = 4, 3
 WORDS, PAUSE_MS = 5, 20
 # messageStart, a contentBlockDelta for each `WORDS` of `USED`, contentBlockStop, messageStop, metadata.
 EVENTS = USED // WORDS + 4
 # After the last event, a stream can still break off.
 POINTS = {"kill": EVENTS, "cut": EVENTS + 1, "fail": EVENTS + 1, "leave": EVENTS, "stall": EVENTS}
-# A stream that a client has left ends within this time.
-LEFT_SECONDS = 1.0
+# A stream that a client has left ends within this time, or the time of the model is over.
+LEFT_SECONDS = 2.0
 # A kill meets every stream that runs, so other faults get time between two kills.
-KILL_SECONDS = 1.5
+KILL_SECONDS = 3
 MOST_SECONDS = 240
 POLL_SECONDS = 0.3
 
@@ -118,7 +118,7 @@ class Lane(WatchedBudget):
             for frame in frames:
                 last = frame.headers.get(":exception-type") or frame.headers[":event-type"]
                 stream.read += ":event-type" in frame.headers
-                if stream.fault == "leave" and stream.read > point:
+                if stream.fault == "leave" and stream.read >= max(point, 1):
                     stream.end = "left"
                     return
                 if stream.fault == "kill" and stream.read == point:
