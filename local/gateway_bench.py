@@ -147,7 +147,7 @@ def at_once(doors: list[Door], options: argparse.Namespace) -> tuple[Times, dict
             for door in doors:
                 before = processor_times(options)
                 begun = time.perf_counter()
-                times = list(pool.map(lambda _, door=door: door.ask(), range(each_round)))  # type: ignore[misc]
+                times = list(pool.map(lambda _, door=door: door.ask(), range(each_round)))
                 seconds = time.perf_counter() - begun
                 # The queue's function runs later. Its work belongs to these requests.
                 time.sleep(SETTLING_SECONDS)

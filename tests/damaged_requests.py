@@ -2,8 +2,10 @@
 
 import json
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 from urllib.parse import quote
 
 from sentry_client import CANARY
@@ -46,7 +48,7 @@ class Shape:
 
     method: str
     path: str
-    body: object
+    body: Callable[[], dict[str, Any]] | None
 
 
 # A new path is one line.

@@ -27,17 +27,17 @@ pytestmark = pytest.mark.local
 
 # A request holds `HELD` output tokens and uses `USED`, so a hold that expires in full cannot be taken for a settlement.
 HELD, USED, CAPACITY = 50, 30, 12
-HOLD_SECONDS, MODEL_SECONDS = 6, 1
+HOLD_SECONDS, MODEL_SECONDS = 8, 2
 LANES, CLIENTS = 4, 3
 WORDS, PAUSE_MS = 5, 20
 # messageStart, a contentBlockDelta for each `WORDS` of `USED`, contentBlockStop, messageStop, metadata.
 EVENTS = USED // WORDS + 4
 # After the last event, a stream can still break off.
 POINTS = {"kill": EVENTS, "cut": EVENTS + 1, "fail": EVENTS + 1, "leave": EVENTS, "stall": EVENTS}
-# A stream that a client has left ends within this time.
-LEFT_SECONDS = 1.0
+# A stream that a client has left ends within this time, or the time of the model is over.
+LEFT_SECONDS = 2.0
 # A kill meets every stream that runs, so other faults get time between two kills.
-KILL_SECONDS = 1.5
+KILL_SECONDS = 3
 MOST_SECONDS = 240
 POLL_SECONDS = 0.3
 
@@ -118,7 +118,7 @@ class Lane(WatchedBudget):
             for frame in frames:
                 last = frame.headers.get(":exception-type") or frame.headers[":event-type"]
                 stream.read += ":event-type" in frame.headers
-                if stream.fault == "leave" and stream.read > point:
+                if stream.fault == "leave" and stream.read >= max(point, 1):
                     stream.end = "left"
                     return
                 if stream.fault == "kill" and stream.read == point:
@@ -190,7 +190,7 @@ class Campaign:
     """Runs lanes until enough faults have happened, then uses up the budget of each lane."""
 
     def __init__(self, sentry, program, log, wanted):
-        self.wanted, self._sentry, self._random = wanted, sentry, Random(11)
+        self.wanted, self.log, self._sentry, self._random = wanted, log, sentry, Random(11)
         self._chosen: Counter[tuple[str, int]] = Counter()
         self._lock, self._over = threading.Lock(), threading.Event()
         self.lanes: list[Lane] = []
@@ -277,9 +277,7 @@ def campaign(sentry, request, url):
     program = Path(option("--sentry-command")).parent / "fn-gateway"
     log = Path(option("--log-dir")) / "gateway-campaign.log"
     log.unlink(missing_ok=True)
-    made = Campaign(sentry, program, log, option("--stream-faults"))
-    made.log = log
-    return made
+    return Campaign(sentry, program, log, option("--stream-faults"))
 
 
 def test_faults_of_every_kind_at_every_event(campaign, say, request):

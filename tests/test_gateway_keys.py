@@ -66,8 +66,8 @@ def answers_to(port, keys):
         answer = connection.getresponse()
         body = answer.read()
         times[kind].append((time.perf_counter() - begun) * 1000)
-        headers = tuple((name, value) for name, value in answer.getheaders() if name.lower() != "date")
-        answers.add((answer.status, headers, body))
+        told = tuple((name, value) for name, value in answer.getheaders() if name.lower() != "date")
+        answers.add((answer.status, told, body))
         connection.close()
     return answers, times
 
