@@ -18,8 +18,8 @@ use tracing::error;
 
 use crate::caller::Caller;
 use crate::errors::{ApiError, Reason};
+use crate::gateway::Gateway;
 use crate::identity::identify;
-use crate::routes::Gateway;
 
 /// Longest id of a request, in characters. Source: docs/CONTRACT.md, `tags.requestId`.
 const MOST_ID_CHARS: usize = 64;

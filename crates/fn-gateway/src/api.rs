@@ -2,38 +2,11 @@
 //! and errors in its own form. The steps between are the same for all.
 
 use axum::body::Bytes;
-use axum::response::Response;
 use sentry_contract::answer::{FinalAnswer, Output};
 use sentry_models::adapters::ModelFailure;
 use sentry_models::adapters::stream::Event;
 use serde_json::Value;
 use serde_json::value::RawValue;
-
-use crate::chat;
-use crate::errors::ApiError;
-use crate::messages;
-
-/// An API. It decides how errors look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Api {
-    /// Amazon Bedrock Runtime.
-    Bedrock,
-    /// OpenAI's Chat Completions and Models.
-    OpenAi,
-    /// Anthropic's Messages API.
-    Anthropic,
-}
-
-impl Api {
-    /// `error` as this API returns it.
-    pub fn error(self, error: &ApiError) -> Response {
-        match self {
-            Self::Bedrock => error.of_bedrock(),
-            Self::OpenAi => chat::error(error),
-            Self::Anthropic => messages::error(error),
-        }
-    }
-}
 
 /// A request that was read.
 pub struct Asked {

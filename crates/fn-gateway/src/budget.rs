@@ -22,9 +22,9 @@ use serde_json::{Map, Value, json};
 use crate::caller::Caller;
 use crate::converse;
 use crate::errors::ApiError;
+use crate::gateway::Gateway;
 use crate::identity::{given_tags, identify, tags};
 use crate::page;
-use crate::routes::{Gateway, refusal};
 
 /// The query of `GET /v1/budget`.
 #[derive(Deserialize)]
@@ -136,7 +136,7 @@ async fn of_model(
         Ok(entries) => (entries, None),
         Err(answer) => match answer.budget.clone() {
             Some(entries) => (entries, answer.error),
-            None => return Err(refusal(&answer)),
+            None => return Err(ApiError::of_refusal(&answer)),
         },
     };
     Ok(Budgets { model: Some(model), entries, error })

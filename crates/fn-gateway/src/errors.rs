@@ -99,6 +99,17 @@ impl ApiError {
         self.headers.iter().find(|(each, _)| *each == name).map(|(_, value)| value.as_str())
     }
 
+    /// The error for a model that the caller's record or token does not allow.
+    pub fn model_not_allowed(model: &str) -> Self {
+        Self::access_denied(&format!("The caller may not use the model {model}."))
+    }
+
+    /// The error of an answer without an output.
+    pub fn of_refusal(answer: &FinalAnswer) -> Self {
+        let unknown = || ErrorBody::new(ErrorCode::LedgerUnavailable, "The request has no answer; try again.");
+        Self::of_answer(answer, &answer.error.clone().unwrap_or_else(unknown))
+    }
+
     /// The error of an answer that has one.
     pub fn of_answer(answer: &FinalAnswer, error: &ErrorBody) -> Self {
         let detail = |name| error.details.get(name).and_then(Value::as_str).map(str::to_owned);

@@ -205,6 +205,18 @@ impl Twice {
     }
 }
 
+/// `true` if the value is a list, and `false` if it is a text.
+///
+/// # Errors
+/// If it is neither.
+pub fn is_list(path: &str, value: &RawValue) -> Result<bool, ApiError> {
+    match value.get().starts_with('[') {
+        true => Ok(true),
+        false if is_text(value) => Ok(false),
+        false => Err(invalid(path, "must be a text or a list")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,7 +31,6 @@ use crate::identity::{given_tags, tags};
 use crate::messages::{self, Messages, Version, with_user};
 use crate::native::Native;
 use crate::nova::{self, Nova};
-use crate::routes::refusal;
 use crate::steps::Steps;
 
 const GUARDRAIL: &str = "x-amzn-bedrock-guardrailidentifier";
@@ -250,7 +249,9 @@ impl Form for Invoked {
     }
 
     fn end(&mut self, answer: &FinalAnswer) -> Bytes {
-        let Some(usage) = &answer.usage else { return frames::exception(converse::BROKEN, &refusal(answer).message) };
+        let Some(usage) = &answer.usage else {
+            return frames::exception(converse::BROKEN, &ApiError::of_refusal(answer).message);
+        };
         let mut parts = self.native.end(usage);
         if let Some(Value::Object(last)) = parts.last_mut() {
             last.insert(METRICS.to_owned(), self.metrics(usage));

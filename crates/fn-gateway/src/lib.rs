@@ -12,6 +12,7 @@ mod ending;
 mod errors;
 mod fields;
 mod frames;
+mod gateway;
 mod identity;
 mod invoke;
 pub mod lambda;
@@ -26,7 +27,8 @@ mod steps;
 mod stream;
 mod tokens;
 
+pub use gateway::Gateway;
 pub use identity::Callers;
-pub use routes::{Gateway, router};
+pub use routes::router;
 pub use steps::Steps;
 pub use tokens::Tokens;

@@ -25,7 +25,6 @@ use crate::fields::{Fields, invalid};
 use crate::identity::{given_tags, tags};
 use crate::invoke::Options;
 use crate::native::Native;
-use crate::routes::refusal;
 use crate::sse;
 
 pub use answer::Messages;
@@ -144,7 +143,7 @@ impl Form for Served {
 
     fn end(&mut self, answer: &FinalAnswer) -> Bytes {
         let Some(usage) = &answer.usage else {
-            let unknown = refusal(answer);
+            let unknown = ApiError::of_refusal(answer);
             return Self::events(vec![error::body(unknown.reason, &unknown.message)]);
         };
         Self::events(self.0.end(usage))

@@ -19,8 +19,8 @@ use tracing::error;
 use crate::caller::Caller;
 use crate::chat::response_of;
 use crate::errors::ApiError;
+use crate::gateway::Gateway;
 use crate::identity::identify;
-use crate::routes::Gateway;
 
 /// `GET /v1/models`.
 pub async fn list(State(gateway): State<Arc<Gateway>>, head: Parts) -> Response {

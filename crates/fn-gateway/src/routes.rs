@@ -13,29 +13,42 @@ use axum::{Json, Router};
 use chrono::Utc;
 use percent_encoding::percent_decode_str;
 use sentry_contract::answer::FinalAnswer;
-use sentry_contract::{ErrorBody, ErrorCode};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::api::{Api, Asked, Form};
+use crate::api::{Asked, Form};
 use crate::body::discard;
 use crate::caller::Caller;
 use crate::errors::{ApiError, header_value};
-use crate::identity::{Callers, identify};
-use crate::steps::{Decided, Steps};
+use crate::gateway::Gateway;
+use crate::identity::identify;
+use crate::steps::Decided;
 use crate::{answers, budget, chat, converse, invoke, messages, models, stream};
 
 /// Largest body, in bytes: that of a function URL. A document of the sentry is smaller (262,144 bytes).
 const MAX_BODY_BYTES: usize = 6 * 1_048_576;
 const MODEL_PATH: &str = "/model/";
 
-/// The known callers and the steps, which all requests share.
-#[derive(Debug)]
-pub struct Gateway {
-    /// The known callers.
-    pub callers: Callers,
-    /// The steps of the rate limiter.
-    pub steps: Steps,
+/// The API of a path. It decides how errors look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Api {
+    /// Amazon Bedrock Runtime: Converse and `InvokeModel`.
+    Bedrock,
+    /// OpenAI's Chat Completions and Models.
+    OpenAi,
+    /// Anthropic's Messages, under a path of its own.
+    Anthropic,
+}
+
+impl Api {
+    /// `error` as this API returns it.
+    fn error(self, error: &ApiError) -> Response {
+        match self {
+            Self::Bedrock => error.of_bedrock(),
+            Self::OpenAi => chat::error(error),
+            Self::Anthropic => messages::error(error),
+        }
+    }
 }
 
 /// The router of all paths.
@@ -81,7 +94,7 @@ async fn model(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
     answered(gateway, caller, Api::Bedrock, asked).await
 }
 
-/// OpenAI's Chat Completions.
+/// Answers a request to OpenAI's Chat Completions.
 async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let Client { caller, head, body } = match client(&gateway, request).await {
         Ok(client) => client,
@@ -91,7 +104,7 @@ async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response
     answered(gateway, caller, Api::OpenAi, asked).await
 }
 
-/// Anthropic's Messages.
+/// Answers a request to Anthropic's Messages.
 async fn messages(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let Client { caller, head, body } = match client(&gateway, request).await {
         Ok(client) => client,
@@ -154,12 +167,12 @@ async fn whole(
         match gateway.steps.decide(&document, &caller).await {
             Decided::Approved(approved) => Ok(gateway.steps.finish(*approved).await),
             Decided::Answered(answer) => Ok(*answer),
-            Decided::ModelNotAllowed(model) => Err(not_allowed(&model)),
+            Decided::ModelNotAllowed(model) => Err(ApiError::model_not_allowed(&model)),
         }
     });
     let answer = task.await.map_err(|_| ApiError::unfinished())??;
     let latency = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let Some(output) = &answer.output else { return Err(refusal(&answer)) };
+    let Some(output) = &answer.output else { return Err(ApiError::of_refusal(&answer)) };
     let mut response = Json(form.whole(&answer, output, latency)).into_response();
     for (name, value) in facts(&answer).into_iter().chain(form.headers(&answer, latency)) {
         response.headers_mut().insert(name, header_value(&value));
@@ -179,16 +192,6 @@ fn facts(answer: &FinalAnswer) -> Vec<(&'static str, String)> {
         ("x-sentry-degraded", answer.degraded.as_ref().map(|degraded| degraded.action().to_owned())),
     ];
     facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
-}
-
-pub fn not_allowed(model: &str) -> ApiError {
-    ApiError::access_denied(&format!("The caller may not use the model {model}."))
-}
-
-/// The error of an answer without an output.
-pub fn refusal(answer: &FinalAnswer) -> ApiError {
-    let unknown = || ErrorBody::new(ErrorCode::LedgerUnavailable, "The request has no answer; try again.");
-    ApiError::of_answer(answer, &answer.error.clone().unwrap_or_else(unknown))
 }
 
 #[cfg(test)]

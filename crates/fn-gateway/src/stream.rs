@@ -18,7 +18,7 @@ use tracing::warn;
 use crate::api::Form;
 use crate::caller::Caller;
 use crate::errors::{ApiError, header_value};
-use crate::routes::{Gateway, not_allowed, refusal};
+use crate::gateway::Gateway;
 use crate::steps::{Approved, Decided};
 use fn_invoke_model::Opened;
 
@@ -81,8 +81,8 @@ async fn run(
     let tell = |begun| drop(begin.send(begun));
     let approved = match gateway.steps.decide(&document, &caller).await {
         Decided::Approved(approved) => *approved,
-        Decided::Answered(answer) => return tell(Err(refusal(&answer))),
-        Decided::ModelNotAllowed(model) => return tell(Err(not_allowed(&model))),
+        Decided::Answered(answer) => return tell(Err(ApiError::of_refusal(&answer))),
+        Decided::ModelNotAllowed(model) => return tell(Err(ApiError::model_not_allowed(&model))),
     };
     drop(document);
     match gateway.steps.open(&approved).await {
@@ -98,7 +98,7 @@ async fn run(
         Err(failure) => {
             let ended = Ended { failure: Some(*failure), ..Ended::default() };
             let answer = gateway.steps.settle(approved.admitted, ended, approved.times, true).await;
-            tell(Err(refusal(&answer)));
+            tell(Err(ApiError::of_refusal(&answer)));
         }
     }
 }

@@ -109,7 +109,7 @@ fn output_format(fields: &mut Fields<'_>) -> Result<Option<Box<RawValue>>, ApiEr
             let description = schema.take("description");
             schema.typed::<bool>("strict", "true or false")?;
             schema.end()?;
-            Some(raw(JsonSchema { json_schema: Schema { name, schema: definition, description } })?)
+            Some(raw(OutputFormat { json_schema: NamedSchema { name, schema: definition, description } })?)
         }
         _ => return Err(unsupported("response_format.type", "only text and json_schema are supported")),
     };
@@ -119,12 +119,12 @@ fn output_format(fields: &mut Fields<'_>) -> Result<Option<Box<RawValue>>, ApiEr
 
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-struct JsonSchema<'a> {
-    json_schema: Schema<'a>,
+struct OutputFormat<'a> {
+    json_schema: NamedSchema<'a>,
 }
 
 #[derive(serde::Serialize)]
-struct Schema<'a> {
+struct NamedSchema<'a> {
     name: &'a RawValue,
     schema: &'a RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::request::is_list;
 use crate::document::{raw, unsupported};
 use crate::errors::ApiError;
-use crate::fields::{Fields, invalid, items};
+use crate::fields::{Fields, invalid, is_list, items};
 
 /// The content of a message or of the system prompt: a text or a list of blocks. The result is always a list, because
 /// the sentry answers lists with all blocks of the model.

@@ -9,7 +9,7 @@ use super::Version;
 use super::blocks::{cache_point, content, is_cached};
 use crate::document::{Prompt, raw, unsupported};
 use crate::errors::ApiError;
-use crate::fields::{Fields, invalid, is_text, items, text};
+use crate::fields::{Fields, invalid, items, text};
 
 /// The name of the schema of `output_config.format`, for which Anthropic has no name and Converse needs one.
 const SCHEMA_NAME: &str = "answer";
@@ -208,17 +208,5 @@ fn service_tier(fields: &mut Fields<'_>) -> Result<(), ApiError> {
     match fields.text("service_tier")?.as_deref() {
         None | Some("auto" | "standard_only") => Ok(()),
         Some(_) => Err(invalid("service_tier", "must be auto or standard_only")),
-    }
-}
-
-/// `true` if the value is a list, and `false` if it is a text.
-///
-/// # Errors
-/// If it is neither.
-pub fn is_list(path: &str, value: &RawValue) -> Result<bool, ApiError> {
-    match value.get().starts_with('[') {
-        true => Ok(true),
-        false if is_text(value) => Ok(false),
-        false => Err(invalid(path, "must be a text or a list")),
     }
 }
