@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sentry_keys::KeyRecord;
 
-/// A known caller.
+/// A caller whose key, token or signature is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The thing that the tags come from, for messages to the client: "key".

@@ -45,7 +45,7 @@ pub fn asked(
     Ok(Asked { document, in_events, form: Box::new(Converse) })
 }
 
-/// Converse's own form.
+/// The form of Converse and `ConverseStream`.
 struct Converse;
 
 impl Form for Converse {

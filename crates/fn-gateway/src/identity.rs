@@ -13,7 +13,7 @@ use crate::caller::Caller;
 use crate::errors::{ApiError, Reason};
 use crate::tokens::{Tokens, is_token};
 
-/// The known callers.
+/// The ways in which a caller can show who it is.
 #[derive(Debug)]
 pub struct Callers {
     /// The records of keys and of IAM principals.

@@ -113,7 +113,7 @@ fn read(family: Family, mut fields: Fields<'_>) -> Result<Read, ApiError> {
     }
 }
 
-/// What the headers of a request ask for.
+/// The options that a client of `InvokeModel` sends in headers.
 pub struct Options {
     guardrail: Option<Value>,
     service_tier: Option<String>,

@@ -55,7 +55,7 @@ pub struct Steps {
 pub struct Approved {
     /// The hold, the model and the tags.
     pub admitted: Admitted,
-    /// The prompt.
+    /// The prompt, which logs do not contain.
     pub prompt: Sealed,
     /// The times of the steps so far.
     pub times: StepTimes,

@@ -22,7 +22,7 @@ use crate::gateway::Gateway;
 use crate::steps::{Approved, Decided};
 use fn_invoke_model::Opened;
 
-/// What the client needs to begin: the headers, and the frames to come.
+/// The beginning of a response: the headers, and the frames to come.
 struct Begun {
     headers: Vec<(&'static str, String)>,
     frames: mpsc::UnboundedReceiver<Bytes>,

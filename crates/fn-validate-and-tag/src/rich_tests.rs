@@ -79,8 +79,17 @@ fn an_image_to_a_model_whose_context_window_nobody_knows_is_refused_where_it_sta
     assert!(error["message"].as_str().unwrap().contains("contextWindow"));
 }
 
+/// Every document is refused, and the answer names the path.
+fn assert_paths<const N: usize>(cases: [(Value, String); N]) {
+    for (document, path) in cases {
+        let answer = validate(&document)["answer"].clone();
+        assert_eq!(answer["error"]["details"]["path"], path, "{answer}");
+        assert_eq!(answer["error"]["code"], "InvalidRequest");
+    }
+}
+
 #[test]
-fn each_offence_is_named_by_its_path() {
+fn each_offence_in_a_message_is_named_by_its_path() {
     let content = "prompt.messages[1].content";
     let block = |block: Value| with("/messages/1/content/0", block);
     let result = |inside: Value| with("/messages/3/content/0/toolResult/content", json!([inside]));
@@ -132,6 +141,18 @@ fn each_offence_is_named_by_its_path() {
             result(json!({"image": {"format": "png", "source": {"bytes": ""}}})),
             "prompt.messages[3].content[0].toolResult.content[0].image.source.bytes".into(),
         ),
+        (block(json!({"reasoningContent": {"reasoningText": {"text": "a"}}})), path("[0].reasoningContent")),
+        (
+            block(json!({"guardContent": {"image": {"format": "gif", "source": {"bytes": "YQ=="}}}})),
+            path("[0].guardContent.image"),
+        ),
+    ];
+    assert_paths(cases);
+}
+
+#[test]
+fn each_offence_outside_the_messages_is_named_by_its_path() {
+    let cases = [
         (with("/tools", json!([])), "prompt.toolChoice".into()),
         (with("/tools/0", json!({"cachePoint": {}})), "prompt.tools[0].cachePoint.type".into()),
         (with("/tools/0", json!({"systemTool": {}})), "prompt.tools[0].systemTool".into()),
@@ -173,17 +194,8 @@ fn each_offence_is_named_by_its_path() {
             with("/additionalModelResponseFieldPaths", json!(vec!["/a"; 11])),
             "prompt.additionalModelResponseFieldPaths".into(),
         ),
-        (block(json!({"reasoningContent": {"reasoningText": {"text": "a"}}})), path("[0].reasoningContent")),
-        (
-            block(json!({"guardContent": {"image": {"format": "gif", "source": {"bytes": "YQ=="}}}})),
-            path("[0].guardContent.image"),
-        ),
     ];
-    for (document, path) in cases {
-        let answer = validate(&document)["answer"].clone();
-        assert_eq!(answer["error"]["details"]["path"], path, "{answer}");
-        assert_eq!(answer["error"]["code"], "InvalidRequest");
-    }
+    assert_paths(cases);
     let mut lonely = full();
     lonely.as_object_mut().unwrap().remove("tools");
     assert_eq!(validate(&with_prompt(lonely))["answer"]["error"]["details"]["path"], "prompt.toolChoice");

@@ -28,9 +28,9 @@ pub const FIRST_AGAIN: Duration = Duration::from_secs(5);
 /// A public key, and the only algorithm that it may be used with (RFC 8725, 3.1).
 #[derive(Clone, Debug)]
 pub struct PublicKey {
-    /// The algorithm.
+    /// RS256 or ES256, as the issuer's document says.
     pub algorithm: Algorithm,
-    /// The key.
+    /// The key in the form of `jsonwebtoken`.
     pub key: DecodingKey,
 }
 
@@ -40,7 +40,7 @@ pub type ById = HashMap<String, PublicKey>;
 /// The answer to the search for a key.
 #[derive(Debug)]
 pub enum Found {
-    /// The key.
+    /// The issuer has published the key, and it was read recently enough.
     Key(PublicKey),
     /// The issuer has no such key.
     Unknown,
@@ -52,7 +52,7 @@ pub enum Found {
 #[derive(Debug, Error)]
 #[error("{url}: {problem}")]
 pub struct Unreadable {
-    /// The address.
+    /// The address that was read: the discovery document or the `jwks_uri`.
     pub url: String,
     /// The problem with it.
     pub problem: String,
