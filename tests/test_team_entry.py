@@ -84,7 +84,8 @@ def test_a_caller_that_states_the_tags_of_another_team_has_its_own(sentry, ask, 
 
 def test_tags_that_are_missing_or_no_object_are_those_of_the_team(ask, team):
     entry = document(output_tokens=5)
-    for stated in ("missing", None, "costCenter", ["costCenter"], 7, {}):
+    cases: tuple[object, ...] = ("missing", None, "costCenter", ["costCenter"], 7, {})
+    for stated in cases:
         changed = {**entry, "tags": stated}
         if stated == "missing":
             del changed["tags"]

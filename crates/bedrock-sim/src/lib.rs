@@ -33,6 +33,7 @@ mod signature;
 mod state;
 mod stream;
 mod tagging;
+mod tags;
 mod thinking;
 mod tokens;
 mod tools;

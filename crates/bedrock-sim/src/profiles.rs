@@ -27,7 +27,7 @@ use crate::{
     fingerprint::fingerprint,
     lock::lock,
     models::{ArnKind, Model, metric_id, parse_arn},
-    tagging,
+    tags,
 };
 
 /// Account id that local AWS emulators use.
@@ -192,7 +192,7 @@ pub async fn create(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Resul
         Some((ArnKind::FoundationModel | ArnKind::InferenceProfile, id)) if Model::parse(id).is_some() => id,
         _ => return Err(ApiError::validation("The provided model source is invalid.")),
     };
-    let tags = tagging::tags(&fields, "tags")?;
+    let tags = tags::tags(&fields, "tags")?;
     let arn = profiles.create(Profile {
         name: name.to_owned(),
         description: fields.string("description")?.map(Value::from),

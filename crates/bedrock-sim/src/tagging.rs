@@ -1,7 +1,6 @@
 //! Tags of application inference profiles: Bedrock's own operations, and `GetResources` of the Resource Groups Tagging API.
 
 use std::{
-    collections::BTreeMap,
     ops::Bound,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -20,14 +19,9 @@ use crate::{
     lock::lock,
     models::metric_id,
     profiles::{Profile, Profiles, unknown},
+    tags::{MOST_TAGS, tags, too_many},
 };
 
-/// The most tags of a resource that a user may set.
-///
-/// Source: AWS General Reference, "Tagging AWS resources".
-const MOST_TAGS: usize = 50;
-const MOST_KEY: usize = 128;
-const MOST_VALUE: usize = 256;
 /// The most resources of a page of `GetResources`, and the number if the caller names none.
 const MOST_LISTED: usize = 100;
 const DEFAULT_LISTED: usize = 50;
@@ -36,41 +30,6 @@ const MOST_FILTERS: usize = 50;
 const MOST_FILTER_VALUES: usize = 20;
 const TARGET: &str = "ResourceGroupsTaggingAPI_20170126.GetResources";
 const RESOURCE_TYPES: [&str; 2] = ["bedrock", "bedrock:application-inference-profile"];
-
-/// The tags in the list `name`, as `CreateInferenceProfile` and `TagResource` have it.
-pub fn tags(fields: &Fields<'_>, name: &'static str) -> Result<BTreeMap<String, String>, ApiError> {
-    let mut tags = BTreeMap::new();
-    for tag in fields.list(name)?.into_iter().flatten() {
-        let text = |field: &str| tag.get(field).and_then(Value::as_str);
-        let (Some(key), Some(value)) = (text("key"), text("value")) else {
-            return Err(ApiError::validation("A tag has no key or no value."));
-        };
-        let is_key = !key.is_empty() && key.chars().count() <= MOST_KEY && key.chars().all(is_allowed);
-        if !is_key || value.chars().count() > MOST_VALUE || !value.chars().all(is_allowed) {
-            return Err(ApiError::validation(
-                "1 validation error detected: Value at 'tags' failed to satisfy constraint: Member must satisfy regular \
-                 expression pattern: [a-zA-Z0-9\\s._:/=+@-]*",
-            ));
-        }
-        if tags.insert(key.to_owned(), value.to_owned()).is_some() {
-            return Err(ApiError::validation("Duplicate tag keys found."));
-        }
-    }
-    if tags.len() > MOST_TAGS { Err(too_many()) } else { Ok(tags) }
-}
-
-/// Characters of keys and values, by the service model: `[a-zA-Z0-9\s._:/=+@-]*`.
-fn is_allowed(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || letter.is_whitespace() || "._:/=+@-".contains(letter)
-}
-
-fn too_many() -> ApiError {
-    ApiError::new(
-        "TooManyTagsException",
-        StatusCode::BAD_REQUEST,
-        "The request contains more tags than can be associated with a resource (50).",
-    )
-}
 
 /// Handles `POST /tagResource`, which adds tags to a profile.
 pub async fn tag(State(profiles): State<Arc<Profiles>>, body: Bytes) -> Result<Json<Value>, ApiError> {

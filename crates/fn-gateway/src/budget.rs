@@ -12,8 +12,6 @@ use axum::{Form, Json};
 use chrono::Utc;
 use sentry_contract::request::Tags;
 use sentry_contract::states::LimitsFound;
-use sentry_contract::{ErrorBody, ErrorCode};
-use sentry_domain::BudgetEntry;
 use sentry_lambda::Failure;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -24,7 +22,7 @@ use crate::converse;
 use crate::errors::ApiError;
 use crate::gateway::Gateway;
 use crate::identity::{given_tags, identify, tags};
-use crate::page;
+use crate::page::{self, Budgets};
 
 /// The query of `GET /v1/budget`.
 #[derive(Deserialize)]
@@ -38,16 +36,6 @@ pub struct Entered {
     key: String,
     #[serde(default)]
     model: String,
-}
-
-/// The budgets of a caller.
-pub struct Budgets {
-    /// The model that the figures are about. `None` for the budgets of the caller's tags alone.
-    pub model: Option<String>,
-    /// The figures.
-    pub entries: Vec<BudgetEntry>,
-    /// The reason why a request would be denied.
-    pub error: Option<ErrorBody>,
 }
 
 /// `GET /v1/budget`. A browser gets the page.
@@ -177,11 +165,6 @@ fn document(Budgets { model, entries, error }: &Budgets) -> Value {
 fn smallest(model: &str, tags: &BTreeMap<String, String>) -> Result<Box<RawValue>, ApiError> {
     let body = json!({"messages": [{"role": "user", "content": [{"text": "."}]}], "inferenceConfig": {"maxTokens": 1}});
     converse::document(model, converse::read(body.to_string().as_bytes())?, tags)
-}
-
-/// `true` if a used-up budget is the reason, and not the configuration.
-pub fn is_spent(error: &ErrorBody) -> bool {
-    matches!(error.code, ErrorCode::BudgetExceeded | ErrorCode::BudgetReserved)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod frames;
 mod gateway;
 mod identity;
 mod invoke;
+mod invoke_headers;
 pub mod lambda;
 mod messages;
 mod models;

@@ -23,7 +23,7 @@ use crate::api::{Asked, Form};
 use crate::errors::{ApiError, Reason};
 use crate::fields::{Fields, invalid};
 use crate::identity::{given_tags, tags};
-use crate::invoke::Options;
+use crate::invoke_headers::Options;
 use crate::native::Native;
 use crate::sse;
 

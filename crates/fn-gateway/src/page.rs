@@ -9,12 +9,27 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
+use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::{BudgetEntry, Dollars, Enforcement, Headroom};
 use sha2::{Digest, Sha256};
 
-use crate::budget::{Budgets, is_spent};
 use crate::caller::Caller;
 use crate::errors::{ApiError, Reason};
+
+/// The budgets of a caller.
+pub struct Budgets {
+    /// The model that the figures are about. `None` for the budgets of the caller's tags alone.
+    pub model: Option<String>,
+    /// The figures.
+    pub entries: Vec<BudgetEntry>,
+    /// The reason why a request would be denied.
+    pub error: Option<ErrorBody>,
+}
+
+/// `true` if a used-up budget is the reason, and not the configuration.
+fn is_spent(error: &ErrorBody) -> bool {
+    matches!(error.code, ErrorCode::BudgetExceeded | ErrorCode::BudgetReserved)
+}
 
 /// The styles of the page, which are part of it.
 const STYLES: &str = include_str!("../templates/page.css");

@@ -7,6 +7,7 @@ mod conversation;
 mod document;
 mod estimate;
 mod field;
+mod model_refusal;
 mod names;
 mod numbers;
 mod packed;
@@ -38,9 +39,10 @@ use uuid::Uuid;
 pub use crate::additions::{AttributeItem, KEY, read_addition};
 use crate::document::{Complete, Draft};
 use crate::field::Refusal;
+pub use crate::model_refusal::ModelRefusal;
 pub use crate::names::ModelName;
 pub use crate::profile_policy::{PolicyParameter, ProfilePolicy, ProfilesByTags};
-pub use crate::resolve::{ModelRefusal, Resolver};
+pub use crate::resolve::Resolver;
 
 /// Checks `document`. Returns the tagged request, or the answer that describes the problem.
 ///

@@ -11,7 +11,7 @@ use sentry_profiles::{Ambiguous, KEYS, ProfileIndex, Snapshot, TaggedProfile, Va
 use serde_json::json;
 
 use crate::field::Refusal;
-use crate::resolve::ModelRefusal;
+use crate::model_refusal::ModelRefusal;
 
 /// The parameter `ProfilePolicy` of a stack that finds profiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,8 +15,8 @@ use sentry_report::{BudgetInput, BudgetUnit, DaysByScope, Lasts, Reading, Status
 use serde_json::Value;
 
 use crate::budgets::{kind, known};
-use crate::cli::{Global, Output};
 use crate::failure::Failure;
+use crate::options::{Global, Output};
 use crate::output::{Column, Table, print};
 use crate::stack::Stack;
 

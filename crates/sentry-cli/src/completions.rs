@@ -1,9 +1,8 @@
 //! `sentry completions` and `sentry man`.
 
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::failure::Failure;
 use crate::output::print;
 
@@ -14,23 +13,23 @@ pub struct Args {
     pub shell: Shell,
 }
 
-/// Prints the completions of a shell.
+/// Prints the completions of a shell for `command`.
 ///
 /// # Errors
 /// If standard output cannot be written to.
-pub fn run(args: &Args) -> Result<(), Failure> {
+pub fn run(args: &Args, mut command: Command) -> Result<(), Failure> {
     let mut written = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "sentry", &mut written);
+    clap_complete::generate(args.shell, &mut command, "sentry", &mut written);
     print(&String::from_utf8_lossy(&written))
 }
 
-/// Prints the manual page, in the format of `man`: `sentry man > sentry.1`.
+/// Prints the manual page of `command`, in the format of `man`: `sentry man > sentry.1`.
 ///
 /// # Errors
 /// If standard output cannot be written to.
-pub fn man() -> Result<(), Failure> {
+pub fn man(command: Command) -> Result<(), Failure> {
     let mut written = Vec::new();
-    let page = clap_mangen::Man::new(Cli::command());
+    let page = clap_mangen::Man::new(command);
     page.render(&mut written).map_err(|error| Failure::Refused(format!("the manual page cannot be made: {error}")))?;
     print(&String::from_utf8_lossy(&written))
 }

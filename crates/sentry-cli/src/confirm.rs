@@ -2,8 +2,8 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
-use crate::cli::Global;
 use crate::failure::Failure;
+use crate::options::Global;
 
 /// Asks `question` on the terminal, unless `--yes` is given.
 ///

@@ -3,9 +3,9 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use sentry_keys::{Key, KeyHash, KeyRecord, KeysTable, KeysUnavailable, Principal};
 
-use crate::cli::Global;
 use crate::confirm::confirm;
 use crate::failure::Failure;
+use crate::options::Global;
 use crate::output::{Column, Table, print};
 use crate::profiles::record;
 use crate::stack::Stack;

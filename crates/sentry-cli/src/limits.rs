@@ -10,8 +10,8 @@ mod show;
 pub mod store;
 pub mod yaml;
 
-use crate::cli::Global;
 use crate::failure::Failure;
+use crate::options::Global;
 
 #[derive(clap::Subcommand)]
 pub enum Task {

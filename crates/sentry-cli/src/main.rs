@@ -13,6 +13,7 @@ mod failure;
 mod keys;
 mod limits;
 mod models;
+mod options;
 mod output;
 mod profiles;
 mod progress;
@@ -26,7 +27,7 @@ mod usage;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::cli::{Cli, Task};
 use crate::failure::Failure;
@@ -58,7 +59,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Task::Usage(args) => usage::run(&cli.global, args).await,
         Task::Status => status::run(&cli.global).await,
         Task::Trace(args) => trace::run(&cli.global, args).await,
-        Task::Completions(args) => completions::run(args),
-        Task::Man => completions::man(),
+        Task::Completions(args) => completions::run(args, Cli::command()),
+        Task::Man => completions::man(Cli::command()),
     }
 }

@@ -9,8 +9,8 @@ use chrono::NaiveDate;
 use fn_validate_and_tag::{AttributeItem, read_addition};
 use sentry_models::{AdditionError, Catalogue, Resolved};
 
-use crate::cli::Global;
 use crate::failure::Failure;
+use crate::options::Global;
 
 #[derive(clap::Subcommand)]
 pub enum Task {

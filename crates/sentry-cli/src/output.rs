@@ -5,8 +5,8 @@ use std::io::{IsTerminal, Write};
 use comfy_table::{CellAlignment, ContentArrangement, TableStyle};
 use serde_json::{Map, Value};
 
-use crate::cli::Output;
 use crate::failure::Failure;
+use crate::options::Output;
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

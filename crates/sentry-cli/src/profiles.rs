@@ -8,8 +8,8 @@ mod tags;
 
 use serde_json::{Map, Value};
 
-use crate::cli::{Global, Output};
 use crate::failure::Failure;
+use crate::options::{Global, Output};
 use crate::output::{Column, Table};
 
 #[derive(clap::Subcommand)]

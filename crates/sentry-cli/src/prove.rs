@@ -22,11 +22,11 @@ use sentry_ledger::Figures;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::cli::{Global, Output};
 use crate::confirm::confirm;
 use crate::failure::Failure;
 use crate::limits::change::Change;
 use crate::limits::store::Store;
+use crate::options::{Global, Output};
 use crate::output::{Column, Table, print};
 use crate::progress;
 use crate::stack::Stack;

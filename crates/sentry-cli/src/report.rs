@@ -1,19 +1,56 @@
 //! `sentry report`: the report of a month.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sentry_domain::Price;
 use sentry_history::{AllDays, HistoryError};
 use sentry_models::Catalogue;
-use sentry_report::{DaysByScope, Input, Month, Reading, Report, UNGOVERNED};
+use sentry_report::{DaysByScope, Grouping, Input, Month, Reading, Report, UNGOVERNED};
 
 use crate::budgets::{self, Known};
-use crate::cli::{Format, Global, Output, ReportArgs};
 use crate::cost_explorer;
 use crate::failure::Failure;
+use crate::options::{Global, Output};
 use crate::output::print;
 use crate::stack::Stack;
+
+/// The form of a report.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// A page that needs nothing else
+    Html,
+    /// One line for each group
+    Csv,
+    /// All figures as one document
+    Json,
+}
+
+#[derive(clap::Args)]
+pub struct ReportArgs {
+    /// The month, in UTC days [default: this month]
+    #[arg(long, value_name = "YYYY-MM")]
+    pub month: Option<Month>,
+    /// The kind of the groups: costCenter, application, environment, model, foundation, user, or a declared budget tag
+    #[arg(long, value_name = "KEY", default_value = "costCenter")]
+    pub by: Grouping,
+    /// Form of the report [default: html, or that of --output]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// File to write to [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Also ask Cost Explorer, and say why it differs. Costs $0.01 for each request to it: usually one, more for many groups
+    #[arg(long)]
+    pub trailing: bool,
+    /// Make the report as of this moment. For simulated months: the days of the history up to it must be there
+    #[arg(long, hide = true, value_name = "INSTANT")]
+    pub now: Option<DateTime<Utc>>,
+    /// Cost-allocation tag for --trailing [default: application or environment if that is the grouping, else costCenter]
+    #[arg(long, value_name = "KEY", requires = "trailing")]
+    pub tag: Option<String>,
+}
 
 /// Runs the command.
 ///

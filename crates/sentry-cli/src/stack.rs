@@ -18,8 +18,8 @@ use sentry_models::Catalogue;
 use sentry_profiles::{Directory, Listing, ProfileIndex, SharedProfiles};
 use serde_json::Value;
 
-use crate::cli::Global;
 use crate::failure::Failure;
+use crate::options::Global;
 
 /// Timeouts of one attempt, and of all attempts of a call.
 const ATTEMPT: Duration = Duration::from_secs(20);

@@ -15,10 +15,10 @@ use sentry_report::DaysByScope;
 
 use self::bill::ProfileTags;
 use self::check::{Check, Gap, Seen, State};
-use crate::cli::{Global, Output};
 use crate::failure::Failure;
 use crate::limits::bulk;
 use crate::limits::store::Store;
+use crate::options::{Global, Output};
 use crate::output::{Column, Table, print};
 use crate::profiles::directory::{self, Profile};
 use crate::stack::{Resource, Stack};

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use fn_lookup_limit::{Item, KEY, scope_of_key};
 
-use crate::cli::Global;
 use crate::failure::Failure;
 use crate::limits::change::Change;
 use crate::limits::edit::{raised, resumed, text, units, valid, write};
 use crate::limits::reach::{self, Models};
 use crate::limits::store::Store;
+use crate::options::Global;
 use crate::stack::Stack;
 
 const STOPPED: &str = "stopped";

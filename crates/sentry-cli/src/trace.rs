@@ -9,10 +9,22 @@ use sentry_contract::request::{Tags, request_key};
 use sentry_ledger::{Earlier, Entry, Ledger};
 use serde_json::{Map, Value, json};
 
-use crate::cli::{Global, Output, TraceArgs};
 use crate::failure::Failure;
+use crate::options::{Global, Output};
 use crate::output::{Column, Table, print};
 use crate::stack::Stack;
+
+#[derive(clap::Args)]
+pub struct TraceArgs {
+    /// The `requestId` of the request
+    pub request_id: String,
+    /// The application of the request, to look it up in the ledger if the logs do not have it
+    #[arg(long, value_name = "ID")]
+    pub application: Option<String>,
+    /// Days to search the logs back
+    #[arg(long, default_value_t = 3, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=400))]
+    pub days: u16,
+}
 
 /// The time around a request in which lines of the functions belong to its story. A request takes at most the five minutes
 /// of an Express workflow.

@@ -2,12 +2,28 @@
 
 use chrono::{Datelike, NaiveDate, Utc};
 use sentry_history::{Day, Sums};
-use sentry_report::{Figures, dollars};
+use sentry_report::{Figures, Grouping, dollars};
 
-use crate::cli::{Global, Output, UsageArgs};
 use crate::failure::Failure;
+use crate::options::{Global, Output};
 use crate::output::{Column, Table};
 use crate::stack::Stack;
+
+#[derive(clap::Args)]
+pub struct UsageArgs {
+    /// Show the days of this scope, such as costCenter#support or application#helper+model#us.amazon.nova-lite-v1:0
+    #[arg(long, value_name = "SCOPE", conflicts_with = "by")]
+    pub scope: Option<String>,
+    /// Show the sums of all values of this kind of scope, such as costCenter or model. Reads the whole usage table
+    #[arg(long, value_name = "KEY", default_value = "costCenter")]
+    pub by: Grouping,
+    /// First UTC day [default: the first day of this month]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub from: Option<NaiveDate>,
+    /// Last UTC day [default: today]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub to: Option<NaiveDate>,
+}
 
 const COUNTS: [&str; 8] = ["requests", "approved", "denied", "failed", "input", "output", "cacheRead", "cacheWrite"];
 

@@ -17,11 +17,14 @@ pub use alert::Alert;
 pub use budget::{Amount, Limits, PerUnit, Unit};
 pub use budget_entry::{BudgetEntry, Dollars, Headroom};
 pub use hash::fnv1a;
-pub use limit::{Enforcement, LimitWindow, MOST_BUDGET_TAGS, MOST_SCOPES, MOST_WINDOWS, Remedy, ScopeLimit};
+pub use limit::{
+    Action, Enforcement, LimitWindow, MOST_BUDGET_TAGS, MOST_SCOPES, MOST_WINDOWS, Reaction, Remedy, Response,
+    ScopeLimit,
+};
 pub use money::{Discount, Usd, UsdDifference};
 pub use price::{Charges, Price, Rates};
 pub use reservation::{Reservation, ReservedScope};
-pub use response::{Action, AlertResponse, Reaction, Response};
+pub use response::AlertResponse;
 pub use tokens::{CacheTtl, ServiceTier, TokenUsage};
 pub use usage_grid::UsageGrid;
 pub use window::{Window, WindowKind};

@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Limits;
-use crate::response::Response;
 use crate::window::Window;
 
 /// The window of a limit that a request falls into.
@@ -137,4 +136,38 @@ impl Remedy {
             Self::Fallback => "fallback",
         }
     }
+}
+
+/// The change that a response makes, as limits items write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reaction {
+    /// These limits, which are lower, replace those of the window.
+    Set(Limits),
+    /// An effect other than lower limits.
+    Action(Action),
+}
+
+/// An effect that is not a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// The fallback of the model answers, if the request has one.
+    Fallback,
+}
+
+/// The automated response of a limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// The percentage of the limit at which the response is set.
+    pub at: u8,
+    /// The change that it makes.
+    #[serde(flatten)]
+    pub reaction: Reaction,
+    /// The limit while the response is in force. Absent in that limit itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<ScopeLimit>,
+    /// In the limit while the response is in force: the limits without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Limits>,
 }

@@ -3,41 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{Limits, Unit};
-use crate::limit::{Remedy, ScopeLimit};
-
-/// The change that a response makes, as limits items write it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Reaction {
-    /// These limits, which are lower, replace those of the window.
-    Set(Limits),
-    /// An effect other than lower limits.
-    Action(Action),
-}
-
-/// An effect that is not a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Action {
-    /// The fallback of the model answers, if the request has one.
-    Fallback,
-}
-
-/// The automated response of a limit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Response {
-    /// The percentage of the limit at which the response is set.
-    pub at: u8,
-    /// The change that it makes.
-    #[serde(flatten)]
-    pub reaction: Reaction,
-    /// The limit while the response is in force. Absent in that limit itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub then: Option<ScopeLimit>,
-    /// In the limit while the response is in force: the limits without it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Limits>,
-}
+use crate::limit::{Action, Reaction, Remedy, Response, ScopeLimit};
 
 /// The response that the alert of its percentage sets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

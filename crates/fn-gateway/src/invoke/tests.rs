@@ -1,4 +1,9 @@
+use std::collections::BTreeMap;
+
+use axum::http::header;
+
 use super::*;
+use crate::invoke_headers::*;
 
 fn headers(given: &[(&'static str, &str)]) -> HeaderMap {
     let header = |(name, value): &(&'static str, &str)| (header::HeaderName::from_static(name), value.parse().unwrap());

@@ -239,13 +239,18 @@ async fn a_profile_that_cannot_be_resolved_is_refused() {
     let cases = [
         (Aws::empty(), json!("ResourceNotFoundException")),
         (Aws::new(&[], denied), json!("AccessDeniedException")),
-        (Aws::with_profile_of(&[]), Value::Null),
-        (Aws::with_profile_of(&[retired]), Value::Null),
+        (Aws::with_profile_of(&[]), serde_json::Value::Null),
+        (Aws::with_profile_of(&[retired]), serde_json::Value::Null),
     ];
     for (aws, bedrock_error) in cases {
         let refusal = resolver(&aws).resolve(ARN, today(), Instant::now()).await.unwrap().unwrap_err();
-        let detail =
-            |name| refusal.details.iter().find(|(key, _)| *key == name).map_or(Value::Null, |(_, value)| value.clone());
+        let detail = |name| {
+            refusal
+                .details
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map_or(serde_json::Value::Null, |(_, value)| value.clone())
+        };
         assert_eq!(detail("bedrockError"), bedrock_error, "{refusal:?}");
     }
     let elsewhere = ARN.replace("us-east-1", "eu-west-1");

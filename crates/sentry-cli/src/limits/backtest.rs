@@ -15,8 +15,8 @@ use sentry_report::Month;
 use self::audit::History;
 use self::replay::{Judgment, Replay};
 use super::file;
-use crate::cli::Global;
 use crate::failure::Failure;
+use crate::options::Global;
 use crate::progress;
 use crate::stack::Stack;
 

@@ -10,8 +10,8 @@ use fn_lookup_limit::{Item, State, check};
 use super::change::{Change, UPDATED_AT, UPDATED_BY};
 use super::store::Store;
 use super::{change, edit, file, reach};
-use crate::cli::{Global, Output};
 use crate::failure::Failure;
+use crate::options::{Global, Output};
 use crate::output::{Column, Table, print};
 use crate::stack::Stack;
 

@@ -12,9 +12,9 @@ use super::change::{self, Change, ENTRY, LIMIT, LIMITS, MONTH, WINDOW};
 use super::file;
 use super::store::Store;
 use super::{reach, yaml};
-use crate::cli::{Global, Output};
 use crate::confirm::confirm;
 use crate::failure::Failure;
+use crate::options::{Global, Output};
 use crate::output::print;
 use crate::stack::Stack;
 

@@ -8,8 +8,8 @@ use super::change::{UPDATED_AT, UPDATED_BY, as_text, differences};
 use super::edit::{KeyArgs, not_found};
 use super::store::{Recorded, Store};
 use super::{change, file};
-use crate::cli::{Global, Output};
 use crate::failure::Failure;
+use crate::options::{Global, Output};
 use crate::output::{Column, Table, print};
 use crate::stack::Stack;
 

@@ -10,9 +10,9 @@ use sentry_models::{Addition, AdditionError, ResolveError};
 use serde_json::Value;
 
 use crate::catalogue::{CatalogueTable, alias_item, alias_key};
-use crate::cli::Global;
 use crate::confirm::confirm;
 use crate::failure::Failure;
+use crate::options::Global;
 use crate::output::{Column, Table};
 use crate::stack::Stack;
 

@@ -8,8 +8,8 @@ use sentry_models::{Resolved, home_of_profile};
 
 use super::Whole;
 use crate::catalogue::{CatalogueTable, aliases_of};
-use crate::cli::{Global, Output};
 use crate::failure::Failure;
+use crate::options::{Global, Output};
 use crate::output::{self, Column, Table};
 use crate::profiles::record;
 use crate::stack::Stack;

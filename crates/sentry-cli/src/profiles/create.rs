@@ -12,9 +12,9 @@ use sentry_models::{Addition, ResolveError, home_of_profile, partition, region_g
 use super::directory;
 use super::rules;
 use crate::catalogue::{CatalogueTable, alias_item, alias_key};
-use crate::cli::Global;
 use crate::confirm::confirm;
 use crate::failure::Failure;
+use crate::options::Global;
 use crate::output;
 use crate::stack::Stack;
 

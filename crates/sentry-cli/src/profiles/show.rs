@@ -8,8 +8,8 @@ use sentry_contract::request::Tags;
 use super::directory::{self, Profile};
 use super::record;
 use crate::catalogue::{CatalogueTable, aliases_of};
-use crate::cli::{Global, Output};
 use crate::failure::Failure;
+use crate::options::{Global, Output};
 use crate::output::{self, Column, Table};
 use crate::stack::Stack;
 

@@ -7,9 +7,9 @@ use aws_sdk_bedrock::types::Tag;
 use super::show::{Found, find, limits_naming};
 use super::{directory, rules};
 use crate::catalogue::{CatalogueTable, alias_key};
-use crate::cli::Global;
 use crate::confirm::confirm;
 use crate::failure::Failure;
+use crate::options::Global;
 use crate::output::{self, Column, Table};
 use crate::stack::Stack;
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use super::account::{Account, Kind, Principal};
 use super::iam::{Opening, Request, Statement, openings};
 use super::pattern::arn_fits;
-use crate::cli::{Global, Output};
 use crate::failure::Failure;
 use crate::limits::yaml::{self, Node, Value};
+use crate::options::{Global, Output};
 use crate::output::{Column, Table, print};
 use crate::stack::Stack;
 

@@ -13,8 +13,8 @@ use sentry_report::dollars;
 
 use super::audit::{Past, Usage};
 use super::replay::{Judgment, Saved, Verdict};
-use crate::cli::Output;
 use crate::failure::Failure;
+use crate::options::Output;
 use crate::output::{Column, Table, print as write};
 
 /// The most applications that the table names for a scope.
