@@ -6,7 +6,7 @@ use aws_smithy_types::base64;
 use serde_json::{Map, Value};
 
 use super::converse::{AnswerBlock, AnswerReasoning, AnswerReasoningText, AnswerToolUse};
-use super::stream::Event;
+use super::event::Event;
 
 /// The blocks of an answer so far, by their index.
 #[derive(Clone, Default)]

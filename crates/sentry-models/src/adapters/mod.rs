@@ -13,6 +13,8 @@ mod conversation;
 pub mod converse;
 #[cfg(feature = "bedrock")]
 mod count;
+#[cfg(feature = "bedrock")]
+mod event;
 mod failure;
 pub mod integration;
 mod meaning;

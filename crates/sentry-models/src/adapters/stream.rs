@@ -20,27 +20,12 @@ use serde_json::{Value, json};
 
 use super::blocks::Blocks;
 use super::converse::{AnswerMessage, AnswerTier, ConverseAnswer, ConverseOutput, normalize, own_fields};
+pub use super::event::Event;
 use super::sdk::{body, cache_detail, json as json_of};
 use super::{ModelFailure, Reply, prepare};
 
 /// The events of an answer.
 pub struct Events(EventReceiver<ConverseStreamOutput, ConverseStreamOutputError>);
-
-/// An event, in the form of Bedrock's API.
-#[derive(Clone, PartialEq)]
-pub struct Event {
-    /// The name, such as `contentBlockDelta`.
-    pub name: &'static str,
-    /// The fields of the event, as JSON.
-    pub fields: Value,
-}
-
-/// Hides the fields from logs.
-impl std::fmt::Debug for Event {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Event({})", self.name)
-    }
-}
 
 /// Calls the model once, for an answer of at most `max_tokens` in events.
 ///
