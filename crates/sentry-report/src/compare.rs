@@ -8,10 +8,10 @@ use sentry_history::{Day, attribute};
 use serde::Serialize;
 
 use crate::bill::{Bill, by_id};
-use crate::figures::Spend;
 use crate::grouping::{Grouping, decoded};
 use crate::input::{Input, UNGOVERNED, sum};
 use crate::signed::{Picodollars, difference, signed};
+use crate::text::Spend;
 
 /// The most that one amount of the bill can differ by rounding, in picodollars. Cost Explorer's amounts have ten
 /// decimals or more, so each is off by at most one unit of the tenth.

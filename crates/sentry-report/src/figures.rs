@@ -5,30 +5,10 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use sentry_domain::{Usd, UsdDifference};
 use sentry_history::{Day, Sums, attribute};
-use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::input::sum;
-use crate::text;
-
-/// Dollars that are spent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spend {
-    /// The amount that is known.
-    pub usd: Usd,
-    /// `true` if something that is spent is not in `usd`, because its price is not known or its item cannot be read.
-    pub is_floor: bool,
-}
-
-impl Serialize for Spend {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Spend", 3)?;
-        fields.serialize_field("usd", &self.usd)?;
-        fields.serialize_field("isFloor", &self.is_floor)?;
-        fields.serialize_field("text", &text::spend(self))?;
-        fields.end()
-    }
-}
+use crate::text::Spend;
 
 /// The saving by the prompt cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -9,12 +9,13 @@ use serde::Serialize;
 
 use crate::budget::Budget;
 use crate::compare::Comparison;
-use crate::figures::{Figures, Spend};
+use crate::figures::Figures;
 use crate::forecast::Forecast;
 use crate::grouping::{Grouping, decoded};
 use crate::input::{Input, Reading, UNGOVERNED, sum};
 use crate::month::Month;
 use crate::movers::{Movers, Spans};
+use crate::text::Spend;
 
 /// The version of the report's JSON. It changes if a field is removed or gets another meaning.
 const VERSION: u32 = 1;

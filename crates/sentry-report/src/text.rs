@@ -1,12 +1,32 @@
 //! Numbers as a person reads them. Exact figures are in the JSON and the CSV.
 
 use sentry_domain::{Usd, UsdDifference};
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
-use crate::figures::Spend;
 use crate::signed::{Picodollars, size};
 
 const DOLLAR: u128 = 1_000_000_000_000;
 const CENT: u128 = DOLLAR / 100;
+
+/// Dollars that are spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spend {
+    /// The amount that is known.
+    pub usd: Usd,
+    /// `true` if something that is spent is not in `usd`, because its price is not known or its item cannot be read.
+    pub is_floor: bool,
+}
+
+impl Serialize for Spend {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Spend", 3)?;
+        fields.serialize_field("usd", &self.usd)?;
+        fields.serialize_field("isFloor", &self.is_floor)?;
+        fields.serialize_field("text", &spend(self))?;
+        fields.end()
+    }
+}
 
 /// Dollars with two decimals and separators: `$1,204.50`. An amount below ten cents has four decimals, and one below a
 /// hundredth of a cent is `<$0.0001`. It is rounded half up.

@@ -6,9 +6,9 @@ use sentry_domain::{Unit, Usd};
 use super::{Name, instant};
 use crate::budget::{Budget, BudgetUnit, Lasts, Status};
 use crate::chart::place;
-use crate::figures::Spend;
 use crate::report::Report;
 use crate::text;
+use crate::text::Spend;
 
 /// The most budgets in the page.
 const MOST_CARDS: usize = 24;
