@@ -42,6 +42,56 @@ def short():
     return {"messages": [{"role": "user", "content": [{"text": WORDS}]}], "inferenceConfig": {"maxTokens": 5}}
 
 
+def messages():
+    """A body of Anthropic's Messages, which `invoke` takes without `model` too."""
+    tool = {"name": "find", "description": "d", "input_schema": {"type": "object", "properties": {}}}
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "YQ=="}}
+    return {
+        "model": "claude-haiku-4-5",
+        "max_tokens": 5,
+        "system": [{"type": "text", "text": "Be short.", "cache_control": {"type": "ephemeral"}}],
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "Hello."}, picture]},
+            {"role": "assistant", "content": "Yes?"},
+            {"role": "user", "content": WORDS},
+        ],
+        "tools": [tool],
+        "tool_choice": {"type": "auto"},
+        "stop_sequences": ["END"],
+        "metadata": {"user_id": "jo"},
+    }
+
+
+def invoked():
+    """A small body of `invoke` for Anthropic Claude."""
+    words = [{"role": "user", "content": WORDS}]
+    return {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 5, "messages": words}
+
+
+def chat():
+    """A body of OpenAI's Chat Completions."""
+    function = {"name": "find", "description": "d", "parameters": {"type": "object", "properties": {}}}
+    return {
+        "model": "claude-haiku-4-5",
+        "max_completion_tokens": 5,
+        "messages": [
+            {"role": "system", "content": "Be short."},
+            {"role": "user", "content": [{"type": "text", "text": WORDS}]},
+        ],
+        "tools": [{"type": "function", "function": function}],
+        "tool_choice": "auto",
+        "temperature": 0.5,
+        "stop": ["END"],
+        "user": "jo",
+        "metadata": {"environment": "test"},
+    }
+
+
+def chat_in_events():
+    """The same, for an answer in events."""
+    return {**chat(), "stream": True, "stream_options": {"include_usage": True}}
+
+
 @dataclass(frozen=True)
 class Shape:
     """A valid request: its method, its path, in which `{}` stands for a model, and the maker of its body."""
@@ -57,6 +107,14 @@ SHAPES = [
     Shape("POST", "/model/{}/converse", short),
     Shape("POST", "/model/{}/converse-stream", short),
     Shape("POST", "/model/{}/converse-stream", converse),
+    Shape("POST", "/model/{}/invoke", invoked),
+    Shape("POST", "/model/{}/invoke-with-response-stream", invoked),
+    Shape("POST", "/v1/messages", messages),
+    Shape("POST", "/v1/chat/completions", chat),
+    Shape("POST", "/openai/v1/chat/completions", chat_in_events),
+    Shape("GET", "/v1/models", None),
+    Shape("GET", "/v1/models/{}", None),
+    Shape("GET", "/v1/answers/{}", None),
     Shape("GET", "/v1/budget?model={}", None),
     Shape("GET", "/healthz", None),
 ]
@@ -218,7 +276,8 @@ def damaged(random: Random, key: str) -> Damaged:
     method, path, body = shape.method, shape.path.format(quote(random.choice(MODELS), safe="")), shape.body
     content = json.dumps(body()).encode() if body else b""
     headers = [("host", "gateway"), ("authorization", f"Bearer {key}"), ("content-type", "application/json")]
-    headers.append(("connection", "close"))
+    # Only Anthropic's path reads this header.
+    headers += [("anthropic-version", "2023-06-01"), ("connection", "close")]
     kinds = random.sample(["document", "bytes", "path", "header", "key", "method", "size"], random.choice([1, 1, 1, 2]))
     if "document" in kinds and body:
         content = damaged_document(random, body()).encode()

@@ -14,7 +14,7 @@ from sentry_client import text, unique
 
 pytestmark = pytest.mark.local
 
-CLAUDE, NOVA = "claude-haiku-4-5", "nova-lite"
+CLAUDE, NOVA, GPT_OSS = "claude-haiku-4-5", "nova-lite", "gpt-oss-20b"
 TOOL = {"name": "find", "description": "Finds.", "input_schema": {"type": "object", "properties": {}}}
 SPEC = {"toolSpec": {"name": "find", "description": "Finds.", "inputSchema": {"json": TOOL["input_schema"]}}}
 
@@ -31,7 +31,16 @@ def nova(words, most=TOKENS, **more):
     return {"schemaVersion": "messages-v1", "messages": messages, "inferenceConfig": {"maxTokens": most}, **more}
 
 
-BODIES = [pytest.param(CLAUDE, claude, id="claude"), pytest.param(NOVA, nova, id="nova")]
+def chat(words, most=TOKENS, **more):
+    """A body of OpenAI's Chat Completions."""
+    return {"messages": [{"role": "user", "content": words}], "max_completion_tokens": most, **more}
+
+
+BODIES = [
+    pytest.param(CLAUDE, claude, id="claude"),
+    pytest.param(NOVA, nova, id="nova"),
+    pytest.param(GPT_OSS, chat, id="gpt-oss"),
+]
 
 
 def invoke(caller, body, model=CLAUDE, **more):
@@ -50,12 +59,23 @@ def chunks(caller, body, model=CLAUDE):
 
 
 def said(parts):
-    """The text of chunks of either vendor."""
-    deltas = [
-        each.get("delta", {}) if "type" in each else each.get("contentBlockDelta", {}).get("delta", {})
-        for each in parts
-    ]
-    return "".join(delta.get("text", "") for delta in deltas)
+    """The text of chunks of any vendor."""
+    return "".join(delta_of(part) for part in parts)
+
+
+def delta_of(part):
+    if "object" in part:
+        return part["choices"][0]["delta"].get("content", "") if part["choices"] else ""
+    delta = part.get("delta", {}) if "type" in part else part.get("contentBlockDelta", {}).get("delta", {})
+    return delta.get("text", "")
+
+
+def text_of(answer):
+    """The text of a whole answer of any vendor."""
+    if "choices" in answer:
+        return answer["choices"][0]["message"]["content"]
+    content = answer["content"] if "content" in answer else answer["output"]["message"]["content"]
+    return content[0]["text"]
 
 
 def budget(sentry, caller, tokens=1000):
@@ -159,12 +179,12 @@ def test_a_body_of_the_vendor_is_answered_in_its_form_and_settled(sentry, client
     caller = client()
     scope = budget(sentry, caller)
     answer, _ = invoke(caller, body(text(output_tokens=7)), model)
-    stopped, usage = (
-        (answer["stop_reason"], answer["usage"]["output_tokens"])
-        if model == CLAUDE
-        else (answer["stopReason"], answer["usage"]["outputTokens"])
-    )
-    assert (stopped, usage) == ("end_turn", 7)
+    stopped, usage = {
+        CLAUDE: lambda: (answer["stop_reason"], answer["usage"]["output_tokens"]),
+        NOVA: lambda: (answer["stopReason"], answer["usage"]["outputTokens"]),
+        GPT_OSS: lambda: (answer["choices"][0]["finish_reason"], answer["usage"]["completion_tokens"]),
+    }[model]()
+    assert (stopped, usage) == ("stop" if model == GPT_OSS else "end_turn", 7)
     assert sentry.ledger_settled(scope) == 7
 
 
@@ -176,8 +196,7 @@ def test_a_stream_has_the_chunks_of_the_vendor_as_they_come(sentry, client, mode
     timed = [(part, time.monotonic()) for part in chunks(caller, sent, model)]
     parts = [part for part, _ in timed]
     whole, _ = invoke(caller, sent, model)
-    content = whole["content"] if model == CLAUDE else whole["output"]["message"]["content"]
-    assert said(parts) == content[0]["text"] and len(said(parts).split()) == 20
+    assert said(parts) == text_of(whole) and len(said(parts).split()) == 20
     assert timed[-1][1] - timed[0][1] > 0.3, "the parts came together"
     metrics = parts[-1]["amazon-bedrock-invocationMetrics"]
     assert metrics["outputTokenCount"] == 20 and metrics["invocationLatency"] >= metrics["firstByteLatency"] >= 0

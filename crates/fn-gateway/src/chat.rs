@@ -20,17 +20,19 @@ use crate::identity::{given_tags, tags};
 use crate::messages::with_user;
 
 pub use errors::{error, response_of};
+pub use events::Chat;
+pub use request::{Request, read_invoked};
 
 /// Reads a request that came at `now`.
 ///
 /// # Errors
 /// If the request is not acceptable, or claims a tag that contradicts the caller's.
 pub fn asked(caller: &Caller, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<Asked, ApiError> {
-    let request::Request { model, prompt, tags: mut given, user, in_events, with_usage } = request::read(body)?;
+    let Request { model, prompt, tags: mut given, user, in_events, with_usage } = request::read(body)?;
     given.extend(given_tags(headers)?);
     let tags = tags(caller, with_user(caller, given, user))?;
     let document = prompt.document(&model, &tags)?;
-    let form = events::Chat::new(now.timestamp(), with_usage);
+    let form = Chat::new(now.timestamp(), with_usage);
     Ok(Asked { document, in_events, form: Box::new(form) })
 }
 

@@ -4,6 +4,7 @@
 //! Source: the service model of bedrock-runtime, 2023-09-30; Amazon Bedrock User Guide, "Inference request parameters and
 //! response fields for foundation models".
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use axum::body::Bytes;
@@ -21,6 +22,7 @@ use tracing::error;
 
 use crate::api::{Asked, Form};
 use crate::caller::Caller;
+use crate::chat::{self, Chat, Request};
 use crate::converse;
 use crate::document::{Prompt, unsupported};
 use crate::errors::ApiError;
@@ -49,8 +51,11 @@ pub async fn asked(
     in_events: bool,
 ) -> Result<Asked, ApiError> {
     let family = family(steps, model).await?;
-    let Read { mut prompt, user, native } = read(family, Fields::of_body(body)?)?;
-    let mut given = Options::of(headers, in_events)?.apply(&mut prompt)?;
+    let Read { mut prompt, user, tags: mut given, native } = match family {
+        Family::GptOss | Family::Qwen | Family::Deepseek => chat_completion(Fields::of_body(body)?, model, in_events)?,
+        family => read(family, Fields::of_body(body)?)?,
+    };
+    given.extend(Options::of(headers, in_events)?.apply(&mut prompt)?);
     given.extend(given_tags(headers)?);
     let document = prompt.document(model, &tags(caller, with_user(caller, given, user))?)?;
     Ok(Asked { document, in_events, form: Box::new(Invoked::new(native)) })
@@ -62,6 +67,8 @@ pub struct Read {
     pub prompt: Prompt,
     /// The end user, if the body names one.
     pub user: Option<String>,
+    /// Tags that the body names.
+    pub tags: BTreeMap<String, String>,
     /// The form of the answer.
     pub native: Box<dyn Native>,
 }
@@ -83,20 +90,31 @@ async fn family(steps: &Steps, name: &str) -> Result<Family, ApiError> {
     Err(ApiError::of_answer(&FinalAnswer::refused(Tags::default(), None, error.clone(), Vec::new()), &error))
 }
 
+/// Reads a body of OpenAI's Chat Completions. Source: Amazon Bedrock User Guide, "OpenAI models", for gpt-oss. Clients such
+/// as `LangChain` send the same body to models of Qwen and `DeepSeek`.
+fn chat_completion(fields: Fields<'_>, model: &str, in_events: bool) -> Result<Read, ApiError> {
+    refuse_prompt(&fields)?;
+    let Request { prompt, tags, user, .. } = chat::read_invoked(fields, model, in_events)?;
+    Ok(Read { prompt, user, tags, native: Box::new(Chat::new(Utc::now().timestamp(), false)) })
+}
+
+fn refuse_prompt(fields: &Fields<'_>) -> Result<(), ApiError> {
+    let problem =
+        "it has the model's own template, and Converse would apply the template again; send messages to converse";
+    if fields.has("prompt") { Err(unsupported("prompt", problem)) } else { Ok(()) }
+}
+
 fn read(family: Family, mut fields: Fields<'_>) -> Result<Read, ApiError> {
-    if fields.has("prompt") {
-        let problem =
-            "it has the model's own template, and Converse would apply the template again; send messages to converse";
-        return Err(unsupported("prompt", problem));
-    }
+    refuse_prompt(&fields)?;
+    let tags = BTreeMap::new();
     match family {
         Family::Anthropic => {
             let version = fields.required_text("anthropic_version")?;
             let messages::Read { prompt, user, only_stop } =
                 messages::read(fields, Version::of("anthropic_version", &version)?)?;
-            Ok(Read { prompt, user, native: Box::new(Messages::new(only_stop)) })
+            Ok(Read { prompt, user, tags, native: Box::new(Messages::new(only_stop)) })
         }
-        Family::Nova => Ok(Read { prompt: nova::read(fields)?, user: None, native: Box::new(Nova) }),
+        Family::Nova => Ok(Read { prompt: nova::read(fields)?, user: None, tags, native: Box::new(Nova) }),
         other => {
             let problem = format!("the body of the family {} cannot be translated; use converse", other.name());
             Err(unsupported("invoke", &problem))

@@ -146,17 +146,7 @@ fn count_packages(workspace: &Workspace, selection: &[String]) -> Option<u64> {
 
 /// The cargo that runs this program, in the root folder of the checkout.
 pub fn cargo(workspace: &Workspace) -> Command {
-    prepared(workspace, Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())))
-}
-
-/// The same as [`cargo`], with the lowest priority, for work beside tests that wait for answers.
-pub fn cargo_in_the_background(workspace: &Workspace) -> Command {
-    let mut command = Command::new("nice");
-    command.args(["-n", "19"]).arg(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    prepared(workspace, command)
-}
-
-fn prepared(workspace: &Workspace, mut command: Command) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // `cargo run` sets variables that describe this crate. Some build scripts depend on such variables (ring's does).
     // They would run again whenever `cargo build` and `cargo xtask` alternate, and all dependents would be compiled
     // again.

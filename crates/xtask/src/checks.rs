@@ -37,7 +37,7 @@ pub fn run(workspace: &Workspace, args: &LintArgs) -> ExitCode {
 
 /// Runs every check except `sam build`. The checks of Rust compile, so the others run beside them.
 fn all(workspace: &Workspace) -> Counts {
-    beside_each_other(|| of_rust(workspace, cargo), || without_compiler(workspace))
+    beside_each_other(|| of_rust(workspace), || without_compiler(workspace))
 }
 
 /// Runs both functions at the same time, and adds up what they count.
@@ -58,8 +58,8 @@ pub fn without_compiler(workspace: &Workspace) -> Counts {
     counts
 }
 
-/// Runs rustfmt and clippy. `cargo` returns the command to run them with.
-pub fn of_rust(workspace: &Workspace, cargo: fn(&Workspace) -> Command) -> Counts {
+/// Runs rustfmt and clippy.
+pub fn of_rust(workspace: &Workspace) -> Counts {
     let mut format = cargo(workspace);
     format.args(["fmt", "--all", "--check"]);
     let mut counts = check("Formatting (cargo fmt --check)", &mut format);

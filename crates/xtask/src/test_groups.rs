@@ -40,19 +40,21 @@ const QUEUE: [&str; 2] =
 /// Tests that run alone, because they need both processors: a hundred clients at once, and a campaign of crashes that
 /// must happen before the caller gives up. They would also delay every other test.
 pub const ALONE: [&str; 2] = ["tests/test_hard_budget.py", "tests/test_crash_campaign.py"];
-/// Tests that run beside the others, each group on a local AWS of its own, whose functions it may change. Most of their
-/// time they wait: for timeouts, retries, and holds that expire. The groups take about as long as the tests that are in
-/// no group.
+/// Number of groups that run at the same time, beside the tests that are in no group. With more, requests exceed their
+/// timeouts on two processors.
+pub const AT_ONCE: usize = 4;
+/// Tests that run beside the others, each group on a local AWS of its own, whose functions it may change. Much of their
+/// time they wait: for timeouts, retries, and holds that expire. The longest groups come first.
 pub const ASIDE: [Aside; 10] = [
     Aside {
-        label: "Alerts and ungoverned usage, beside the others (pytest)",
-        files: &["tests/test_alerts.py", "tests/test_ungoverned.py"],
-        native: false,
-        parameters: &[],
+        label: "Rich prompts, beside the others (pytest)",
+        files: &["tests/test_rich_prompts.py"],
+        native: true,
+        parameters: &[QUEUE[0], QUEUE[1]],
     },
     Aside {
-        label: "Crashes at each step, and late settlements, beside the others (pytest)",
-        files: &["tests/test_crash_steps.py", "tests/test_late_settlement.py"],
+        label: "Models, responses and sizes, beside the others (pytest)",
+        files: &["tests/test_models.py", "tests/test_responses.py", "tests/test_sizes.py"],
         native: false,
         parameters: &[],
     },
@@ -93,10 +95,10 @@ pub const ASIDE: [Aside; 10] = [
         parameters: &[GATEWAY, QUEUE[0], QUEUE[1]],
     },
     Aside {
-        label: "Profiles by tags, and every form of the command, beside the others (pytest)",
-        files: &["tests/test_cli_forms.py", "tests/test_profile_policy.py"],
+        label: "Crashes at each step, and late settlements, beside the others (pytest)",
+        files: &["tests/test_crash_steps.py", "tests/test_late_settlement.py"],
         native: false,
-        parameters: &[PROFILES_BY_TAGS, QUEUE[0], QUEUE[1]],
+        parameters: &[],
     },
     Aside {
         label: "The command of administrators, beside the others (pytest)",
@@ -113,16 +115,16 @@ pub const ASIDE: [Aside; 10] = [
         parameters: &[PROFILES_BY_TAGS, QUEUE[0], QUEUE[1]],
     },
     Aside {
-        label: "Models, responses and sizes, beside the others (pytest)",
-        files: &["tests/test_models.py", "tests/test_responses.py", "tests/test_sizes.py"],
+        label: "Profiles by tags, and every form of the command, beside the others (pytest)",
+        files: &["tests/test_cli_forms.py", "tests/test_profile_policy.py"],
         native: false,
-        parameters: &[],
+        parameters: &[PROFILES_BY_TAGS, QUEUE[0], QUEUE[1]],
     },
     Aside {
-        label: "Rich prompts, beside the others (pytest)",
-        files: &["tests/test_rich_prompts.py"],
-        native: true,
-        parameters: &[QUEUE[0], QUEUE[1]],
+        label: "Alerts and ungoverned usage, beside the others (pytest)",
+        files: &["tests/test_alerts.py", "tests/test_ungoverned.py"],
+        native: false,
+        parameters: &[],
     },
 ];
 /// Tests that check everything that happened on a local AWS, so they run on each.

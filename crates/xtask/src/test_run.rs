@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that CI checks, with one count at the end.
 
-use crate::cargo_build::{self, cargo, cargo_in_the_background};
+use crate::cargo_build::{self, cargo};
 use crate::checks;
 use crate::cli::{LocalArgs, TestArgs};
 use crate::command;
@@ -11,12 +11,13 @@ use crate::local_aws::{self, Options, Running};
 use crate::network::local_url;
 use crate::python_env::{Purpose, PythonEnv};
 use crate::temporary::with_local_aws;
-use crate::test_groups::{ALONE, ASIDE, Aside, CLOSING_TESTS, NATIVE_TESTS, PARAMETERS, SIMULATOR, STACKS};
+use crate::test_groups::{ALONE, ASIDE, AT_ONCE, Aside, CLOSING_TESTS, NATIVE_TESTS, PARAMETERS, SIMULATOR, STACKS};
 use crate::tls;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SHOWN_LINES: usize = 100;
 /// The beginnings of test output lines that are shown: tables and their titles.
@@ -54,34 +55,28 @@ fn programs(workspace: &Workspace, args: &TestArgs) -> Result<PathBuf> {
     })
 }
 
-/// Runs the tests that need both processors, then all others beside each other. Most end-to-end tests wait, so the checks
-/// and tests of Rust use the processors meanwhile, at the lowest priority.
+/// Runs the checks and the tests of Rust, then the tests that need both processors, then all others beside each other.
 fn everything(workspace: &Workspace, binaries: &Path, only_end_to_end: bool) -> Counts {
-    let mut of_rust = (!only_end_to_end).then_some(|| {
-        checks::beside_each_other(|| of_rust(workspace, binaries), || checks::without_compiler(workspace))
-    });
+    let mut counts = Counts::default();
+    if !only_end_to_end {
+        counts += checks::beside_each_other(|| of_rust(workspace, binaries), || checks::without_compiler(workspace));
+    }
     let label = "End-to-end tests (pytest)";
-    let mut counts = on_a_local_aws(workspace, label, &[], |running, counts| {
+    counts += on_a_local_aws(workspace, label, &[], |running, counts| {
+        if !only_end_to_end {
+            *counts += ledger_tests(workspace, running.state.port);
+        }
         let alone = Suite::new("A hundred clients at once, and hundreds of crashes (pytest)", [&ALONE[..]]);
         *counts += run_pytest(workspace, running, &alone.comparing(binaries), Output::Terminal)?;
-        side_by_side(workspace, label, running, counts, of_rust.take())
+        side_by_side(workspace, label, running, counts)
     });
-    if let Some(of_rust) = of_rust {
-        // The local AWS did not start.
-        counts += of_rust();
-    }
     counts
 }
 
-/// Runs the checks and tests of Rust.
+/// Runs the checks and tests of Rust that need no running service.
 fn of_rust(workspace: &Workspace, binaries: &Path) -> Counts {
-    let mut counts = checks::of_rust(workspace, cargo_in_the_background);
+    let mut counts = checks::of_rust(workspace);
     counts += rust_tests(workspace);
-    let label = "The ledger and the usage history against DynamoDB (cargo test -- --ignored)";
-    counts += on_a_local_aws(workspace, label, &[], |running, counts| {
-        *counts += ledger_tests(workspace, running.state.port, label);
-        Ok(())
-    });
     counts += damaged_answers(binaries);
     counts
 }
@@ -100,15 +95,15 @@ fn chosen(workspace: &Workspace, binaries: &Path, pytest: &[String]) -> Counts {
 /// [`ledger_tests`] runs them.
 fn rust_tests(workspace: &Workspace) -> Counts {
     let step = Step::start("Unit, property and model tests (cargo test)");
-    let mut tests = cargo_in_the_background(workspace);
+    let mut tests = cargo(workspace);
     tests.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
     cargo_tests(step, &mut tests)
 }
 
 /// Runs the tests of the ledger and the usage history against the DynamoDB of the local AWS. `cargo test` alone
 /// ignores them.
-fn ledger_tests(workspace: &Workspace, port: u16, label: &str) -> Counts {
-    let step = Step::start(label);
+fn ledger_tests(workspace: &Workspace, port: u16) -> Counts {
+    let step = Step::start("The ledger and the usage history against DynamoDB (cargo test -- --ignored)");
     let mut tests = cargo(workspace);
     environment::isolate(&mut tests, port);
     tests.env("SENTRY_TEST_ENDPOINT", local_url(port));
@@ -139,23 +134,22 @@ fn cargo_tests(step: Step, tests: &mut Command) -> Counts {
     counts
 }
 
-/// Runs the groups of [`ASIDE`], all other tests on `running`, and `of_rust`, at the same time.
-fn side_by_side(
-    workspace: &Workspace,
-    label: &'static str,
-    running: &Running,
-    counts: &mut Counts,
-    of_rust: Option<impl FnOnce() -> Counts + Send>,
-) -> Result<()> {
+/// Runs the groups of [`ASIDE`], [`AT_ONCE`] at a time, and all other tests on `running`, at the same time.
+fn side_by_side(workspace: &Workspace, label: &'static str, running: &Running, counts: &mut Counts) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let groups = || std::iter::from_fn(|| ASIDE.get(next.fetch_add(1, Ordering::Relaxed)));
     std::thread::scope(|scope| {
-        let of_rust = of_rust.map(|of_rust| scope.spawn(of_rust));
-        let aside = ASIDE.iter().map(|group| scope.spawn(|| run_aside(workspace, group)));
-        let beside: Vec<_> = aside.chain(of_rust).collect();
+        let run_groups = || {
+            let mut counts = Counts::default();
+            groups().for_each(|group| counts += run_aside(workspace, group));
+            counts
+        };
+        let beside: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(run_groups)).collect();
         let elsewhere = ASIDE.iter().flat_map(|group| group.files).chain(&ALONE).chain(&NATIVE_TESTS[..1]);
         let suite = Suite::new(label, [&["tests"][..]]).with(elsewhere.flat_map(|file| ["--ignore", file]));
         let others = run_pytest(workspace, running, &suite, Output::AtTheEnd);
-        for each in beside {
-            *counts += each.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        for worker in beside {
+            *counts += worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }
         *counts += others?;
         Ok(())

@@ -35,6 +35,26 @@ pub fn read(body: &[u8]) -> Result<Request, ApiError> {
     let model = fields.required_text("model")?;
     let in_events = fields.typed("stream", "true or false")?.unwrap_or(false);
     let with_usage = with_usage(&mut fields, in_events)?;
+    rest(fields, model, in_events, with_usage)
+}
+
+/// Reads the body of `InvokeModel`. The path names the model, and the operation says how the answer comes.
+///
+/// # Errors
+/// If a field contradicts the path or the operation, has no place in a document, or is of another type.
+pub fn read_invoked(mut fields: Fields<'_>, model: &str, in_events: bool) -> Result<Request, ApiError> {
+    if fields.text("model")?.is_some_and(|named| named != model) {
+        return Err(invalid("model", "must be the model of the path"));
+    }
+    if fields.typed("stream", "true or false")? == Some(!in_events) {
+        return Err(invalid("stream", "contradicts the operation"));
+    }
+    // Every answer of this operation has its usage.
+    with_usage(&mut fields, in_events)?;
+    rest(fields, model.to_owned(), in_events, false)
+}
+
+fn rest(mut fields: Fields<'_>, model: String, in_events: bool, with_usage: bool) -> Result<Request, ApiError> {
     let tags = fields.typed("metadata", "an object whose values are texts")?.unwrap_or_default();
     let user = fields.text("user")?;
     let (messages, uses_tools) = messages::read(&mut fields)?;

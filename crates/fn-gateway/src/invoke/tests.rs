@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use axum::http::header;
 
 use super::*;
@@ -103,4 +101,38 @@ fn a_raw_prompt_and_a_body_of_an_unknown_form_are_refused_by_name() {
     assert!(read(Family::Titan, body).err().unwrap().message.contains("converse"));
     let body = Fields::of_body(br#"{"max_tokens": 1}"#).unwrap();
     assert!(read(Family::Anthropic, body).err().unwrap().message.starts_with("anthropic_version is required"));
+}
+
+#[test]
+fn a_body_of_chat_completions_names_its_model_in_the_path() {
+    // Amazon Bedrock User Guide, "OpenAI models", without its sampling parameters.
+    let body = json!({"model": "openai.gpt-oss-20b-1:0", "stream": false, "max_completion_tokens": 150, "messages": [
+        {"role": "system", "content": "You are a helpful assistant."}, {"role": "user", "content": "Hello"}]});
+    let read = |body: &Value, model: &str, in_events: bool| {
+        let body = body.to_string();
+        chat_completion(Fields::of_body(body.as_bytes()).unwrap(), model, in_events).map(|read| read.prompt)
+    };
+    let prompt = read(&body, "openai.gpt-oss-20b-1:0", false).unwrap();
+    assert_eq!(prompt.parameters["max_tokens"].get(), "150");
+    assert!(read(&body, "qwen.qwen3-32b-v1:0", false).err().unwrap().message.starts_with("model"));
+    assert!(read(&body, "openai.gpt-oss-20b-1:0", true).err().unwrap().message.starts_with("stream"));
+    let template = json!({"prompt": "<|begin|>", "max_tokens": 9});
+    assert!(read(&template, "deepseek.r1-v1:0", false).err().unwrap().message.starts_with("prompt"));
+}
+
+#[test]
+fn the_last_chunk_of_a_chat_completion_has_its_usage_and_the_figures_of_the_call() {
+    let mut form = Invoked::new(Box::new(Chat::new(1_694_268_190, false)));
+    form.begin("r", "openai.gpt-oss-20b-1:0");
+    let event = |name, fields| Event { name, fields };
+    let start = chunks(&form.event(&event("messageStart", json!({"role": "assistant"}))));
+    assert_eq!((&start[0]["object"], &start[0]["id"]), (&json!("chat.completion.chunk"), &json!("chatcmpl-r")));
+    assert!(form.event(&event("metadata", json!({"usage": {"inputTokens": 0}}))).is_empty());
+    let error = ErrorBody::new(ErrorCode::ModelError, "No usage.");
+    let mut answer = FinalAnswer::refused(Tags::default(), None, error, Vec::new());
+    let usage = json!({"inputTokens": 11, "outputTokens": 2, "totalTokens": 13});
+    answer.usage = serde_json::from_value(usage).unwrap();
+    let last = chunks(&form.end(&answer));
+    assert_eq!((&last[0]["choices"], &last[0]["usage"]["total_tokens"]), (&json!([]), &json!(13)));
+    assert_eq!(last[0][METRICS]["inputTokenCount"], 11);
 }
