@@ -89,7 +89,7 @@ impl<'a> Fields<'a> {
         value.transpose().map_err(|_| invalid(&self.path(name), &format!("must be {expected}")))
     }
 
-    /// A text.
+    /// Takes the field `name`, which must be a text if it is there.
     ///
     /// # Errors
     /// If the value is no text.

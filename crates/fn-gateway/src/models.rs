@@ -22,7 +22,7 @@ use crate::errors::ApiError;
 use crate::gateway::Gateway;
 use crate::identity::identify;
 
-/// `GET /v1/models`.
+/// Answers `GET /v1/models`: every model that the caller may use.
 pub async fn list(State(gateway): State<Arc<Gateway>>, head: Parts) -> Response {
     response_of(listed(&gateway, &head).await)
 }

@@ -63,7 +63,7 @@ pub struct Item {
     pub interrupted: u32,
     /// The code of the answer that made the request wait.
     pub code: Option<String>,
-    /// The answer document.
+    /// The answer document of the rate limiter. Absent while the request waits or runs.
     pub answer: Option<Value>,
     /// The time at which this function wrote the answer, in seconds since 1970.
     pub done_at: Option<i64>,

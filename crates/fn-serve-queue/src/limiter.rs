@@ -32,7 +32,7 @@ pub enum NoAnswer {
     },
 }
 
-/// The rate limiter.
+/// Starts executions of the rate limiter and waits for their answers.
 #[derive(Clone, Debug)]
 pub struct Limiter {
     client: Client,

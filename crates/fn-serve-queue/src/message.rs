@@ -39,7 +39,7 @@ pub enum Poison {
 /// A request that has a place for its answer.
 #[derive(Clone, PartialEq)]
 pub struct Asked {
-    /// The tag `applicationId`.
+    /// The tag `applicationId`, the first part of the answer's key.
     pub application_id: String,
     /// The tag `requestId`, or else the id of the message.
     pub request_id: String,

@@ -46,7 +46,7 @@ pub enum PutOff {
     Replaced,
 }
 
-/// The queues.
+/// The request queue, its dead-letter queue, and the queues that may get answers.
 #[derive(Debug)]
 pub struct Queues {
     client: Client,

@@ -119,7 +119,7 @@ pub struct JsonSchema {
     pub name: String,
     /// A JSON Schema, as an object.
     pub schema: Value,
-    /// What the schema is for, for the model.
+    /// The purpose of the schema, for the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }

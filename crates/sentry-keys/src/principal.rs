@@ -29,7 +29,7 @@ impl Principal {
         fits.then(|| Self(format!("arn:{partition}:iam::{account}:{kind}/{name}")))
     }
 
-    /// The ARN.
+    /// The ARN of the role or user, without the name of a session.
     #[must_use]
     pub fn arn(&self) -> &str {
         &self.0

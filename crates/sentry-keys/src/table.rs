@@ -35,7 +35,7 @@ pub struct KeysTable {
 }
 
 impl KeysTable {
-    /// The table `name`.
+    /// Reads and writes the table `name` through `client`.
     #[must_use]
     pub const fn new(client: Client, name: String) -> Self {
         Self { client, name }

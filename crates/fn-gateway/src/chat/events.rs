@@ -17,7 +17,7 @@ use crate::sse;
 /// The form of the answer to one request.
 pub struct Chat {
     id: String,
-    /// Seconds since 1970.
+    /// The time of the request, in seconds since 1970.
     created: i64,
     model: String,
     with_usage: bool,

@@ -16,7 +16,7 @@ pub struct Request {
     pub model: String,
     /// The prompt of the document.
     pub prompt: Prompt,
-    /// `metadata`, as tags.
+    /// The field `metadata`, whose entries become tags.
     pub tags: BTreeMap<String, String>,
     /// `user`, the end user.
     pub user: Option<String>,
@@ -74,7 +74,7 @@ fn rest(mut fields: Fields<'_>, model: String, in_events: bool, with_usage: bool
     Ok(Request { model, prompt, tags, user, in_events, with_usage })
 }
 
-/// `stream_options.include_usage`.
+/// Reads `stream_options.include_usage`: `true` if the client wants the usage in events.
 fn with_usage(fields: &mut Fields<'_>, in_events: bool) -> Result<bool, ApiError> {
     let Some(mut options) = fields.object("stream_options")? else { return Ok(false) };
     if !in_events {

@@ -161,7 +161,7 @@ fn part(path: String, item: &RawValue) -> Result<Box<RawValue>, ApiError> {
 /// A cache point after a block or a tool, with its lifetime if the client gave one.
 pub struct Cached(Option<Box<RawValue>>);
 
-/// Reads `cache_control`.
+/// Reads `cache_control`. `None` if the block has none.
 ///
 /// # Errors
 /// If it has another form than that of Anthropic.

@@ -140,7 +140,7 @@ pub struct SchemaDefinition {
     pub schema: String,
     /// The name by which the model knows the schema.
     pub name: String,
-    /// What the schema is for.
+    /// The purpose of the schema, for the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
