@@ -252,7 +252,7 @@ def test_a_caller_sees_the_budgets_of_its_tags_without_a_model(sentry, caller):
 
 
 def page(url, form=None, **headers):
-    """What a browser gets: the status, the headers and the text."""
+    """The answer to a browser: the status, the headers and the text."""
     data = urllib.parse.urlencode(form).encode() if form is not None else None
     headers = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", **headers}
     try:

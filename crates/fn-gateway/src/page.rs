@@ -20,7 +20,7 @@ use crate::errors::{ApiError, Reason};
 pub struct Budgets {
     /// The model that the figures are about. `None` for the budgets of the caller's tags alone.
     pub model: Option<String>,
-    /// The figures.
+    /// The figures of each scope and window.
     pub entries: Vec<BudgetEntry>,
     /// The reason why a request would be denied.
     pub error: Option<ErrorBody>,
@@ -43,7 +43,7 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::from_str(&policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
 });
 
-/// The page.
+/// The page, which `templates/` has as HTML.
 #[derive(Template)]
 #[template(path = "page.html")]
 struct Page<'a> {

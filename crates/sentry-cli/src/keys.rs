@@ -71,7 +71,7 @@ pub struct NamedArgs {
     id: String,
 }
 
-/// Runs the command.
+/// Creates, lists, disables or removes keys.
 pub async fn run(global: &Global, task: &Task) -> Result<(), Failure> {
     match task {
         Task::Create(args) => create(global, args).await,
