@@ -47,10 +47,10 @@ pub const AT_ONCE: usize = 4;
 /// time they wait: for timeouts, retries, and holds that expire. The longest groups come first.
 pub const ASIDE: [Aside; 10] = [
     Aside {
-        label: "Rich prompts, beside the others (pytest)",
-        files: &["tests/test_rich_prompts.py"],
-        native: true,
-        parameters: &[QUEUE[0], QUEUE[1]],
+        label: "Outages, degrading, the ledger and scopes, beside the others (pytest)",
+        files: &["tests/test_degrading.py", "tests/test_ledger.py", "tests/test_outages.py", "tests/test_scopes.py"],
+        native: false,
+        parameters: &[],
     },
     Aside {
         label: "Models, responses and sizes, beside the others (pytest)",
@@ -59,22 +59,28 @@ pub const ASIDE: [Aside; 10] = [
         parameters: &[],
     },
     Aside {
-        label: "Outages, degrading, the ledger and scopes, beside the others (pytest)",
-        files: &["tests/test_degrading.py", "tests/test_ledger.py", "tests/test_outages.py", "tests/test_scopes.py"],
+        label: "Rich prompts, beside the others (pytest)",
+        files: &["tests/test_rich_prompts.py"],
+        native: true,
+        parameters: &[QUEUE[0], QUEUE[1]],
+    },
+    Aside {
+        label: "Alerts and ungoverned usage, beside the others (pytest)",
+        files: &["tests/test_alerts.py", "tests/test_ungoverned.py"],
         native: false,
         parameters: &[],
     },
     Aside {
-        label: "The gateway, beside the others (pytest)",
-        files: &[
-            "tests/test_gateway.py",
-            "tests/test_gateway_campaign.py",
-            "tests/test_gateway_fuzz.py",
-            "tests/test_gateway_keys.py",
-            "tests/test_gateway_stream.py",
-        ],
+        label: "Crashes at each step, and late settlements, beside the others (pytest)",
+        files: &["tests/test_crash_steps.py", "tests/test_late_settlement.py"],
         native: false,
-        parameters: &[GATEWAY, QUEUE[0], QUEUE[1]],
+        parameters: &[],
+    },
+    Aside {
+        label: "Profiles by tags, and every form of the command, beside the others (pytest)",
+        files: &["tests/test_cli_forms.py", "tests/test_profile_policy.py"],
+        native: false,
+        parameters: &[PROFILES_BY_TAGS, QUEUE[0], QUEUE[1]],
     },
     Aside {
         label: "Clients and callers of the gateway, beside the others (pytest)",
@@ -89,16 +95,22 @@ pub const ASIDE: [Aside; 10] = [
         parameters: &[GATEWAY, "GatewayIam=on", QUEUE[0], QUEUE[1]],
     },
     Aside {
-        label: "The request queue and kept answers, beside the others (pytest)",
-        files: &["tests/test_queue.py", "tests/test_replay.py", "tests/test_three_doors.py"],
+        label: "The gateway, beside the others (pytest)",
+        files: &[
+            "tests/test_gateway.py",
+            "tests/test_gateway_campaign.py",
+            "tests/test_gateway_fuzz.py",
+            "tests/test_gateway_keys.py",
+            "tests/test_gateway_stream.py",
+        ],
         native: false,
         parameters: &[GATEWAY, QUEUE[0], QUEUE[1]],
     },
     Aside {
-        label: "Crashes at each step, and late settlements, beside the others (pytest)",
-        files: &["tests/test_crash_steps.py", "tests/test_late_settlement.py"],
+        label: "The request queue and kept answers, beside the others (pytest)",
+        files: &["tests/test_queue.py", "tests/test_replay.py", "tests/test_three_doors.py"],
         native: false,
-        parameters: &[],
+        parameters: &[GATEWAY, QUEUE[0], QUEUE[1]],
     },
     Aside {
         label: "The command of administrators, beside the others (pytest)",
@@ -113,18 +125,6 @@ pub const ASIDE: [Aside; 10] = [
         ],
         native: false,
         parameters: &[PROFILES_BY_TAGS, QUEUE[0], QUEUE[1]],
-    },
-    Aside {
-        label: "Profiles by tags, and every form of the command, beside the others (pytest)",
-        files: &["tests/test_cli_forms.py", "tests/test_profile_policy.py"],
-        native: false,
-        parameters: &[PROFILES_BY_TAGS, QUEUE[0], QUEUE[1]],
-    },
-    Aside {
-        label: "Alerts and ungoverned usage, beside the others (pytest)",
-        files: &["tests/test_alerts.py", "tests/test_ungoverned.py"],
-        native: false,
-        parameters: &[],
     },
 ];
 /// Tests that check everything that happened on a local AWS, so they run on each.
