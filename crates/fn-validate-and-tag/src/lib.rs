@@ -77,7 +77,7 @@ async fn of_document(
 ) -> Validated {
     // The engine sends valid JSON. The parser can still refuse its depth, a number out of range, or an unpaired
     // surrogate.
-    let parsed: Value = match serde_json::from_str(document.get()) {
+    let mut parsed: Value = match serde_json::from_str(document.get()) {
         Ok(parsed) => parsed,
         Err(error) => {
             let (line, column) = (error.line(), error.column());
@@ -94,7 +94,7 @@ async fn of_document(
         },
         Err(refusal) => Err(refusal),
     };
-    match complete.and_then(|complete| seal(complete, digest(&parsed), resolver, now, id)) {
+    match complete.and_then(|complete| seal(complete, digest(&mut parsed), resolver, now, id)) {
         Ok(valid) => valid,
         Err(refusal) => invalid(&parsed, refusal, now, id).into(),
     }
@@ -165,12 +165,12 @@ fn unwritable(_: serde_json::Error) -> Refusal {
     Refusal::new("$", "cannot be passed on")
 }
 
-/// SHA-256 of the document in hexadecimal digits. White space and the order of fields do not change it.
-fn digest(parsed: &Value) -> String {
-    let mut sorted = parsed.clone();
-    sorted.sort_all_objects();
+/// SHA-256 of the document in hexadecimal digits. White space and the order of fields do not change it, because the fields
+/// are sorted here.
+fn digest(parsed: &mut Value) -> String {
+    parsed.sort_all_objects();
     let mut text = String::new();
-    for byte in Sha256::digest(sorted.to_string()) {
+    for byte in Sha256::digest(parsed.to_string()) {
         // A write into a text cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
