@@ -19,7 +19,7 @@ STORED = 50
 def malformed(number: int) -> str:
     """A text that is no key. The forms are used in turns."""
     key = f"csk_{secrets.token_hex(32)}"
-    forms = (key.upper(), key[:-1], f"{key}0", f"{key[:-1]}g", f"csk-{key[4:]}", "", "x" * 5000, f" {key}", "csk_")
+    forms = (key.upper(), key[:-1], f"{key}0", f"{key[:-1]}g", f"csk-{key[4:]}", "x" * 5000, f" {key}", "csk_")
     return forms[number % len(forms)]
 
 

@@ -161,22 +161,27 @@ def test_the_tags_of_a_request_come_from_the_key_and_then_from_its_fields(sentry
     assert (status, json.loads(told)["error"]["code"]) == (403, "access_denied")
 
 
-def test_a_repeated_request_is_paid_once_and_told_where_its_answer_is(sentry, caller, client):
+def test_a_repeated_request_is_paid_once_and_is_its_first_answer(sentry, caller, client):
     request_id = unique("order")
     asked = body(text(output_tokens=6), metadata={"requestId": request_id})
-    status, _, first = fetch(caller, "/v1/chat/completions", asked)
-    assert status == 200
-    status, headers, told = fetch(caller, "/v1/chat/completions", asked)
-    assert (status, json.loads(told)["error"]["code"]) == (409, "duplicate_request")
-    assert (headers["x-should-retry"], headers["x-sentry-answer"]) == ("false", f"/v1/answers/{request_id}")
-    status, headers, kept = fetch(caller, headers["x-sentry-answer"])
+    status, headers, first = fetch(caller, "/v1/chat/completions", asked)
+    assert (status, headers["x-sentry-replayed"]) == (200, None)
+    status, headers, again = fetch(caller, "/v1/chat/completions", asked)
+    first, again = json.loads(first), json.loads(again)
+    assert (status, headers["x-sentry-replayed"]) == (200, "true")
+    assert all(again[field] == first[field] for field in ("choices", "usage", "model"))
+    said = first["choices"][0]["message"]["content"]
+    status, headers, kept = fetch(caller, f"/v1/answers/{request_id}")
     kept = json.loads(kept)
     assert (status, headers["cache-control"], kept["state"]) == (200, "no-store", "done")
-    said = json.loads(first)["choices"][0]["message"]["content"]
     assert (kept["answer"]["output"]["message"]["content"], kept["answer"]["usage"]["outputTokens"]) == (said, 6)
-    assert settled(sentry, caller) == 6
     # The other key has the same application, and another cost center.
     other = client()
+    for sender, sent in [(caller, {**asked, "max_tokens": 49}), (other, asked)]:
+        status, headers, told = fetch(sender, "/v1/chat/completions", sent)
+        assert (status, json.loads(told)["error"]["code"]) == (409, "duplicate_request")
+        assert (headers["x-should-retry"], headers["x-sentry-answer"]) == ("false", f"/v1/answers/{request_id}")
+    assert settled(sentry, caller) == 6
     answers = [fetch(other, f"/v1/answers/{name}") for name in (request_id, "no-such-order", "not%20an%20id")]
     assert {status for status, _, _ in answers} == {404}
     assert len({told for _, _, told in answers}) == 1
@@ -184,7 +189,7 @@ def test_a_repeated_request_is_paid_once_and_told_where_its_answer_is(sentry, ca
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", f"/model/{MODEL}/converse-stream"])
-def test_the_answer_of_a_client_that_left_is_kept(sentry, caller, path):
+def test_the_answer_of_a_client_that_left_is_kept_and_comes_again(sentry, caller, path):
     request_id = unique("left")
     words = text(output_tokens=40, chunk_words=4, chunk_delay_ms=50)
     asked = body(words, metadata={"requestId": request_id})
@@ -201,6 +206,11 @@ def test_the_answer_of_a_client_that_left_is_kept(sentry, caller, path):
     said = kept["output"]["message"]["content"]
     said = said if isinstance(said, str) else said[0]["text"]
     assert len(said.split()) == 40 and kept["usage"]["outputTokens"] == 40
+    connection, answer = leaving(caller, asked, path)
+    assert (answer.status, answer.getheader("x-sentry-replayed")) == (200, "true")
+    events = answer.read().decode(errors="replace")
+    connection.close()
+    assert json.dumps(said)[1:-1] in events and ("[DONE]" in events or "metadata" in events)
     assert settled(sentry, caller) == 40
 
 

@@ -270,7 +270,7 @@ fn response(output: &Output, usage: Option<&Usage>, latency_ms: u64) -> Value {
 }
 
 /// Converse's `usage`: without the tier, which has a field of its own.
-fn usage_of(usage: &Usage) -> Value {
+pub fn usage_of(usage: &Usage) -> Value {
     let mut usage = json!(usage);
     if let Some(fields) = usage.as_object_mut() {
         fields.remove("serviceTier");

@@ -22,6 +22,7 @@ mod models;
 mod native;
 mod nova;
 mod page;
+mod replay;
 mod routes;
 mod sse;
 mod steps;

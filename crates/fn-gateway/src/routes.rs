@@ -181,7 +181,7 @@ async fn whole(
 }
 
 /// The answer's headers: facts of the sentry for which Converse has no field.
-fn facts(answer: &FinalAnswer) -> Vec<(&'static str, String)> {
+pub fn facts(answer: &FinalAnswer) -> Vec<(&'static str, String)> {
     let cost = answer.cost.as_ref().map(|cost| json!(cost));
     let cost = cost.as_ref().and_then(|cost| cost.get("usd")?.as_str()).map(str::to_owned);
     let model = answer.model.as_ref().and_then(|model| model.model_id.clone());
@@ -190,6 +190,7 @@ fn facts(answer: &FinalAnswer) -> Vec<(&'static str, String)> {
         ("x-sentry-model", model),
         ("x-sentry-cost-usd", cost),
         ("x-sentry-degraded", answer.degraded.as_ref().map(|degraded| degraded.action().to_owned())),
+        ("x-sentry-replayed", answer.replayed.then(|| answer.replayed.to_string())),
     ];
     facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }

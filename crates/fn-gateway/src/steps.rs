@@ -16,14 +16,15 @@ use fn_validate_and_tag::{Resolver, validate_and_tag};
 use sentry_contract::answer::FinalAnswer;
 use sentry_contract::request::Request;
 use sentry_contract::states::{
-    Admitted, CountTokensInput, Decision, Gathered, LookupLimitInput, MetricsRecord, ReserveInput, StepTimes,
-    TokenCount, Validated,
+    Admitted, CountTokensInput, Decision, Gathered, LookupLimitInput, MetricsRecord, RepeatInput, ReserveInput,
+    StepTimes, TokenCount, Validated,
 };
 use sentry_contract::usage::MonthRangeInput;
 use sentry_contract::{ErrorBody, ErrorCode, Sealed};
 use sentry_lambda::Failure;
 use sentry_models::home_of_profile;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use tracing::{error, warn};
 use uuid::Uuid;
 
@@ -66,7 +67,7 @@ pub struct Approved {
 pub enum Decided {
     /// The hold is taken.
     Approved(Box<Approved>),
-    /// The request was refused or denied. Nothing was called.
+    /// The request was refused or denied, or the answer is a kept one. Nothing was called.
     Answered(Box<FinalAnswer>),
     /// The caller may not use the model. Nothing was counted.
     ModelNotAllowed(String),
@@ -99,7 +100,8 @@ impl Steps {
                 if let Some(record) = record {
                     self.count(MetricsRecord { times, ..*record }).await;
                 }
-                Decided::Answered(answer)
+                let kept = self.kept(&answer, &input.request).await;
+                Decided::Answered(kept.map_or(answer, Box::new))
             }
             Err(failure) => {
                 error!(cause = %failure, "the decision could not be made");
@@ -185,6 +187,21 @@ impl Steps {
             gathered: (available(usage), available(limits), Gathered::Available(count)),
             request,
         }
+    }
+
+    /// `Find Kept Answer`: the first answer, if `answer` says that `request` repeats a settled one with the same document.
+    async fn kept(&self, answer: &FinalAnswer, request: &Request) -> Option<FinalAnswer> {
+        let (answers, error) = (self.settler.answers()?, answer.error.as_ref()?);
+        let is_settled = error.details.get("state").and_then(Value::as_str) == Some("settled");
+        if error.code != ErrorCode::DuplicateRequest || !is_settled {
+            return None;
+        }
+        let input = RepeatInput { repeated: json!(answer), digest: request.digest.clone() };
+        let kept = answers.first(&input, Utc::now()).await?;
+        // A message of serde can contain text of the answer.
+        let unreadable =
+            |problem: serde_json::Error| error!(column = problem.column(), "a kept answer is not understood");
+        serde_json::from_str(kept.get()).map_err(unreadable).ok()
     }
 
     /// Queues the message of a denied request. An answer is never withheld because it could not be counted.

@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use futures_util::stream;
+use sentry_contract::answer::FinalAnswer;
 use sentry_contract::request::Tags;
 use sentry_contract::states::{Admitted, Ended, Invoked};
 use sentry_models::adapters::stream::Tally;
@@ -19,6 +20,8 @@ use crate::api::Form;
 use crate::caller::Caller;
 use crate::errors::{ApiError, header_value};
 use crate::gateway::Gateway;
+use crate::replay::events_of;
+use crate::routes::facts;
 use crate::steps::{Approved, Decided};
 use fn_invoke_model::Opened;
 
@@ -81,7 +84,7 @@ async fn run(
     let tell = |begun| drop(begin.send(begun));
     let approved = match gateway.steps.decide(&document, &caller).await {
         Decided::Approved(approved) => *approved,
-        Decided::Answered(answer) => return tell(Err(ApiError::of_refusal(&answer))),
+        Decided::Answered(answer) => return tell(replayed(&answer, form)),
         Decided::ModelNotAllowed(model) => return tell(Err(ApiError::model_not_allowed(&model))),
     };
     drop(document);
@@ -101,6 +104,25 @@ async fn run(
             tell(Err(ApiError::of_refusal(&answer)));
         }
     }
+}
+
+/// The events of a kept answer, all at once.
+///
+/// # Errors
+/// The error of an answer without an output.
+fn replayed(answer: &FinalAnswer, mut form: Box<dyn Form>) -> Result<Begun, ApiError> {
+    let output = answer.output.as_ref().ok_or_else(|| ApiError::of_refusal(answer))?;
+    let model = answer.model.as_ref().and_then(|model| model.model_id.as_deref());
+    form.begin(answer.tags.get(Tags::REQUEST_ID).unwrap_or_default(), model.unwrap_or_default());
+    let mut headers = facts(answer);
+    headers.extend(form.event_headers());
+    let (sender, frames) = mpsc::unbounded_channel();
+    let mut client = Client { sender, form };
+    for event in events_of(output, answer.usage.as_ref()) {
+        client.tell(|form| form.event(&event));
+    }
+    client.tell(|form| form.end(answer));
+    Ok(Begun { headers, frames })
 }
 
 /// Forwards every event as it comes, then settles. The frames end after the settlement.

@@ -264,7 +264,7 @@ impl From<&Model> for AnswerModel {
 }
 
 /// The complete answer document of a request.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FinalAnswer {
     /// The way in which the request ended.
@@ -295,11 +295,14 @@ pub struct FinalAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub degraded: Option<Degraded>,
     /// Denials that limits in `observe` mode would have made.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub would_deny: Vec<ErrorBody>,
     /// Information for the client beside its answer.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Notice>,
+    /// `true` if the answer is a kept one: the request was settled before, and nothing was sent to the model now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
 }
 
 impl FinalAnswer {
@@ -321,6 +324,7 @@ impl FinalAnswer {
             degraded: None,
             would_deny: Vec::new(),
             notices: Vec::new(),
+            replayed: false,
         }
     }
 

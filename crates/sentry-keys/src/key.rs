@@ -54,8 +54,9 @@ impl fmt::Debug for Key {
 pub struct KeyHash(pub String);
 
 impl KeyHash {
-    /// The hash of `text`.
-    pub(crate) fn of(text: &str) -> Self {
+    /// The hash of `text`, which need not have the form of a key.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
         let digest = Sha256::digest(text.as_bytes());
         Self(digest.iter().fold(String::new(), |mut digits, byte| {
             // Writing to a String never fails.

@@ -89,6 +89,7 @@ impl Conclusion {
             degraded: notes.degraded.clone(),
             would_deny: notes.would_deny.clone(),
             notices: notes.notices.clone(),
+            replayed: false,
         }
     }
 
