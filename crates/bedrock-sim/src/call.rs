@@ -1,4 +1,4 @@
-//! Handles one call to Converse, from the request bytes to the answer.
+//! Handles one model call, from the request bytes to the answer.
 
 use std::{sync::Arc, time::Duration, time::SystemTime};
 
@@ -7,6 +7,7 @@ use axum::{
     body::Bytes,
     extract::{ConnectInfo, Path, State},
     response::{IntoResponse, Response},
+    routing::{MethodRouter, post},
 };
 use tokio::time::{Instant, sleep_until};
 
@@ -29,6 +30,7 @@ use crate::{
 
 /// A valid call that is not answered yet.
 struct Call {
+    operation: Operation,
     model_id: String,
     base: String,
     prompt: Prompt,
@@ -38,35 +40,27 @@ struct Call {
     arrived: (Instant, SystemTime),
 }
 
-/// Handles `POST /model/{modelId}/converse`, Converse.
-pub async fn converse(
-    State(sim): State<Arc<Sim>>,
-    ConnectInfo(connection): ConnectInfo<Connection>,
-    Path(model_id): Path<String>,
-    body: Bytes,
-) -> Response {
-    sim.count_call(&model_id);
-    match read(&sim, model_id, &body) {
-        Ok(call) => call.answer(&sim, &connection).await.unwrap_or_else(IntoResponse::into_response),
-        Err(error) => error.into_response(),
-    }
+/// An operation that calls a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operation {
+    /// `true` if the answer is a stream of events.
+    pub streams: bool,
 }
 
-/// Handles `POST /model/{modelId}/converse-stream`, `ConverseStream`.
-pub async fn converse_stream(
-    State(sim): State<Arc<Sim>>,
-    ConnectInfo(connection): ConnectInfo<Connection>,
-    Path(model_id): Path<String>,
-    body: Bytes,
-) -> Response {
-    sim.count_call(&model_id);
-    match read(&sim, model_id, &body) {
-        Ok(call) => call.stream(&sim, &connection).await.unwrap_or_else(IntoResponse::into_response),
-        Err(error) => error.into_response(),
-    }
+/// The handler of `POST /model/{modelId}/…` for an operation.
+pub fn handler(operation: Operation) -> MethodRouter<Arc<Sim>> {
+    post(
+        async move |State(sim): State<Arc<Sim>>, ConnectInfo(connection), Path(model_id): Path<String>, body: Bytes| {
+            sim.count_call(&model_id);
+            match read(&sim, operation, model_id, &body) {
+                Ok(call) => call.serve(&sim, &connection).await.unwrap_or_else(IntoResponse::into_response),
+                Err(error) => error.into_response(),
+            }
+        },
+    )
 }
 
-fn read(sim: &Sim, model_id: String, body: &[u8]) -> Result<Call, ApiError> {
+fn read(sim: &Sim, operation: Operation, model_id: String, body: &[u8]) -> Result<Call, ApiError> {
     let arrived = (Instant::now(), SystemTime::now());
     let base = sim.resolve(&model_id)?;
     let model = Model::parse(&base);
@@ -82,11 +76,13 @@ fn read(sim: &Sim, model_id: String, body: &[u8]) -> Result<Call, ApiError> {
     if directives.fault.is_some() && !sim.meets_fault(prompt.last_user_text(), directives.times) {
         directives.fault = None;
     }
-    Ok(Call { model_id, base, prompt, directives, arrived })
+    Ok(Call { operation, model_id, base, prompt, directives, arrived })
 }
 
 impl Call {
-    async fn answer(self, sim: &Sim, connection: &Connection) -> Result<Response, ApiError> {
+    /// The answer, whole or in events. The latency of the call is the time before the first event. Faults other than missing
+    /// counts and empty texts come before it.
+    async fn serve(self, sim: &Sim, connection: &Connection) -> Result<Response, ApiError> {
         match self.directives.fault {
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::Close) => {
@@ -108,27 +104,11 @@ impl Call {
                 let reply = self.reply(sim).await?;
                 Ok(self.having_spent(&reply, answer::damaged(answer::malformed())))
             }
-            Some(Fault::MissingUsage) => {
-                let reply = self.reply(sim).await?;
-                Ok(self.having_spent(&reply, answer::damaged(self.respond(&reply))))
-            }
-            Some(Fault::Empty) | None => {
+            Some(Fault::MissingUsage | Fault::Empty) | None => {
                 let reply = self.reply(sim).await?;
                 Ok(self.having_spent(&reply, self.respond(&reply)))
             }
         }
-    }
-
-    /// The answer in events. The latency of the call is the time before the first event. Faults other than missing counts
-    /// and empty texts come before it, as in Converse.
-    async fn stream(self, sim: &Sim, connection: &Connection) -> Result<Response, ApiError> {
-        match self.directives.fault {
-            None | Some(Fault::Empty | Fault::MissingUsage) => {}
-            Some(_) => return self.answer(sim, connection).await,
-        }
-        let reply = self.reply(sim).await?;
-        let events = stream::events(&reply, self.prompt.service_tier.as_deref(), self.directives.chunk_words);
-        Ok(stream::respond(events, &self.directives))
     }
 
     /// Writes the reply, waits for the latency, and schedules the metrics.
@@ -170,8 +150,16 @@ impl Call {
     }
 
     fn respond(&self, reply: &Reply) -> Response {
-        let response = Json(converse::answer(reply, self.prompt.service_tier.as_deref())).into_response();
-        if converse::knows_stop_reason(&reply.stop_reason) { response } else { answer::damaged(response) }
+        let tier = self.prompt.service_tier.as_deref();
+        if self.operation.streams {
+            return stream::respond(converse::events(reply, tier, stream::words(&self.directives)), &self.directives);
+        }
+        let response = Json(converse::answer(reply, tier)).into_response();
+        if reply.usage_is_told && converse::knows_stop_reason(&reply.stop_reason) {
+            response
+        } else {
+            answer::damaged(response)
+        }
     }
 
     fn latency_ms(&self, sim: &Sim, output_tokens: u64) -> u64 {

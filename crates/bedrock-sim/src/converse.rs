@@ -1,6 +1,7 @@
 //! Converse: one format for every model.
 
 mod caching;
+mod events;
 mod extra;
 
 use serde_json::{Map, Value, json};
@@ -18,6 +19,8 @@ use crate::{
     tokens::Usage,
     tools,
 };
+
+pub use events::events;
 
 /// Members of the shape `ConverseRequest` (botocore 1.44.8), except the model id, which is in the path.
 const KNOWN: [&str; 13] = [

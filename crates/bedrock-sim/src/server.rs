@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    call,
+    call::{self, Operation},
     connection::{Connection, DroppableListener},
     controls, count_tokens,
     error::ApiError,
@@ -85,8 +85,8 @@ fn router(sim: Arc<Sim>) -> Router {
     let clock = get(controls::clock).post(controls::set_clock).with_state(Arc::clone(&sim.clock));
     let exchanges = get(recorder::exchanges).with_state(Arc::clone(&sim.recorder));
     Router::new()
-        .route("/model/{model_id}/converse", post(call::converse))
-        .route("/model/{model_id}/converse-stream", post(call::converse_stream))
+        .route("/model/{model_id}/converse", call::handler(Operation { streams: false }))
+        .route("/model/{model_id}/converse-stream", call::handler(Operation { streams: true }))
         .route("/model/{model_id}/count-tokens", post(count_tokens::count_tokens))
         .merge(profiles)
         .route("/_sim/health", get(controls::health))
