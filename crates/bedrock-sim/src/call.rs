@@ -6,6 +6,7 @@ use axum::{
     Json,
     body::Bytes,
     extract::{ConnectInfo, Path, State},
+    http::HeaderMap,
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
@@ -14,12 +15,13 @@ use tokio::time::{Instant, sleep_until};
 use crate::{
     answer,
     connection::Connection,
-    converse,
     directives::Directives,
     error::ApiError,
     facts::{self, Rule},
     faults::{Exception, Fault},
-    fields, guardrail,
+    fields,
+    form::Form,
+    guardrail, invoke,
     models::{Model, metric_id},
     prompt::Prompt,
     recorder::Spent,
@@ -31,6 +33,7 @@ use crate::{
 /// A valid call that is not answered yet.
 struct Call {
     operation: Operation,
+    form: Form,
     model_id: String,
     base: String,
     prompt: Prompt,
@@ -43,6 +46,8 @@ struct Call {
 /// An operation that calls a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operation {
+    /// `true` if the body has the form of the model's vendor, as in `InvokeModel`.
+    pub invokes: bool,
     /// `true` if the answer is a stream of events.
     pub streams: bool,
 }
@@ -50,9 +55,13 @@ pub struct Operation {
 /// The handler of `POST /model/{modelId}/…` for an operation.
 pub fn handler(operation: Operation) -> MethodRouter<Arc<Sim>> {
     post(
-        async move |State(sim): State<Arc<Sim>>, ConnectInfo(connection), Path(model_id): Path<String>, body: Bytes| {
+        async move |State(sim): State<Arc<Sim>>,
+                    ConnectInfo(connection),
+                    Path(model_id): Path<String>,
+                    headers: HeaderMap,
+                    body: Bytes| {
             sim.count_call(&model_id);
-            match read(&sim, operation, model_id, &body) {
+            match read(&sim, operation, model_id, &headers, &body) {
                 Ok(call) => call.serve(&sim, &connection).await.unwrap_or_else(IntoResponse::into_response),
                 Err(error) => error.into_response(),
             }
@@ -60,7 +69,7 @@ pub fn handler(operation: Operation) -> MethodRouter<Arc<Sim>> {
     )
 }
 
-fn read(sim: &Sim, operation: Operation, model_id: String, body: &[u8]) -> Result<Call, ApiError> {
+fn read(sim: &Sim, operation: Operation, model_id: String, headers: &HeaderMap, body: &[u8]) -> Result<Call, ApiError> {
     let arrived = (Instant::now(), SystemTime::now());
     let base = sim.resolve(&model_id)?;
     let model = Model::parse(&base);
@@ -71,12 +80,13 @@ fn read(sim: &Sim, operation: Operation, model_id: String, body: &[u8]) -> Resul
         )));
     }
     let body = fields::body(body)?;
-    let prompt = converse::parse(&body, model)?;
+    let form = Form::of(operation, model)?;
+    let prompt = form.read(headers, body, model)?;
     let mut directives = Directives::parse(prompt.last_user_text())?;
     if directives.fault.is_some() && !sim.meets_fault(prompt.last_user_text(), directives.times) {
         directives.fault = None;
     }
-    Ok(Call { operation, model_id, base, prompt, directives, arrived })
+    Ok(Call { operation, form, model_id, base, prompt, directives, arrived })
 }
 
 impl Call {
@@ -98,7 +108,11 @@ impl Call {
                     None => error.into_response(),
                 };
                 // In the service model, only InvokeModel has this exception.
-                Ok(if exception == Exception::Quota { answer::damaged(response) } else { response })
+                Ok(if exception == Exception::Quota && !self.operation.invokes {
+                    answer::damaged(response)
+                } else {
+                    response
+                })
             }
             Some(Fault::Malformed) => {
                 let reply = self.reply(sim).await?;
@@ -150,16 +164,21 @@ impl Call {
     }
 
     fn respond(&self, reply: &Reply) -> Response {
-        let tier = self.prompt.service_tier.as_deref();
-        if self.operation.streams {
-            return stream::respond(converse::events(reply, tier, stream::words(&self.directives)), &self.directives);
+        let Self { operation, form, base, prompt, directives, .. } = self;
+        if operation.streams {
+            let mut response = stream::respond(form.events(reply, prompt, base, directives), directives);
+            if operation.invokes {
+                invoke::set_stream_headers(response.headers_mut(), prompt);
+            }
+            return response;
         }
-        let response = Json(converse::answer(reply, tier)).into_response();
-        if reply.usage_is_told && converse::knows_stop_reason(&reply.stop_reason) {
-            response
-        } else {
-            answer::damaged(response)
+        let mut response = Json(form.answer(reply, prompt, base)).into_response();
+        if operation.invokes {
+            let is_counted = reply.usage_is_told && !guardrail::blocks_input(prompt);
+            invoke::set_headers(response.headers_mut(), reply, prompt, is_counted);
         }
+        let is_whole = reply.usage_is_told && form.knows_stop_reason(&reply.stop_reason);
+        if is_whole { response } else { answer::damaged(response) }
     }
 
     fn latency_ms(&self, sim: &Sim, output_tokens: u64) -> u64 {

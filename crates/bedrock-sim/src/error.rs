@@ -13,6 +13,9 @@ pub const ERROR_TYPE_HEADER: HeaderName = HeaderName::from_static("x-amzn-errort
 /// Exceptions of `GetResources`, by the service model of `resourcegroupstaggingapi` (2017-01-26).
 const TAGGING_ERRORS: [&str; 2] = ["InvalidParameterException", "ThrottledException"];
 
+/// The words of Converse before a message of the model.
+const OF_THE_MODEL: &str = "The model returned the following errors: ";
+
 /// An exception of the Bedrock APIs.
 ///
 /// Names and statuses are those of the service models of `bedrock-runtime` (2023-09-30) and `bedrock` (2023-04-20).
@@ -40,7 +43,15 @@ impl ApiError {
 
     /// The exception for a request that the model itself rejects.
     pub fn model(message: impl std::fmt::Display) -> Self {
-        Self::validation(format!("The model returned the following errors: {message}"))
+        Self::validation(format!("{OF_THE_MODEL}{message}"))
+    }
+
+    /// The same exception as `InvokeModel` returns it: without the words before the model's own message.
+    pub fn of_invoke_model(mut self) -> Self {
+        if let Some(message) = self.message.strip_prefix(OF_THE_MODEL) {
+            self.message = message.to_owned();
+        }
+        self
     }
 
     /// The exception for a caller without permission.

@@ -38,7 +38,8 @@ pub fn apply(prompt: &Prompt, reply: Reply) -> Reply {
     }
     let usage = if blocks_input(prompt) { Usage::default() } else { reply.usage };
     let stop_reason = "guardrail_intervened".to_owned();
-    Reply { text: Some(MESSAGE.to_owned()), thoughts: None, tool_use: None, stop_reason, usage, ..reply }
+    let text = Some(MESSAGE.to_owned());
+    Reply { text, thoughts: None, tool_use: None, stop_reason, stop_sequence: None, usage, ..reply }
 }
 
 /// `true` if the request names the guardrail `id`, by its id or by an ARN that ends with it.

@@ -72,6 +72,8 @@ pub struct Reply {
     pub tool_use: Option<ToolUse>,
     /// Stop reason, in the vocabulary of Converse.
     pub stop_reason: String,
+    /// The stop sequence that ended the text. `None` if none did. Converse does not tell it.
+    pub stop_sequence: Option<String>,
     /// The token counts of the call.
     pub usage: Usage,
     /// `true` if the answer contains the usage.
@@ -107,8 +109,8 @@ pub fn finish(prompt: &Prompt, directives: &Directives, draft: Draft, base: &str
     let thought = wanted.min(MOST_WORDS).min(most.unwrap_or(u64::MAX));
     let left = most.map(|most| most - thought);
     let cut = match draft.stop_reason {
-        Some(reason) => Cut { text: draft.text, stop_reason: reason },
-        None if size_is_given => Cut { text: draft.text, stop_reason: "end_turn" },
+        Some(reason) => Cut { text: draft.text, stop_reason: reason, stop_sequence: None },
+        None if size_is_given => Cut { text: draft.text, stop_reason: "end_turn", stop_sequence: None },
         None => cut(draft.text, &prompt.stop_sequences, left),
     };
     let usage = Usage {
@@ -127,6 +129,7 @@ pub fn finish(prompt: &Prompt, directives: &Directives, draft: Draft, base: &str
         thoughts: (thought > 0).then(|| thoughts(prompt, directives, thought, base)),
         tool_use: None,
         stop_reason: directives.stop_reason.clone().unwrap_or_else(|| cut.stop_reason.to_owned()),
+        stop_sequence: cut.stop_sequence.filter(|_| directives.stop_reason.is_none()),
         usage,
         usage_is_told: directives.fault != Some(Fault::MissingUsage),
         latency_ms: 0,
@@ -161,7 +164,7 @@ pub fn ask_for(tool: Option<ToolUse>, directives: &Directives, mut reply: Reply)
             reply.usage.output = reply.usage.output.saturating_add(written);
         }
         if directives.stop_reason.is_none() {
-            reply.stop_reason = "tool_use".to_owned();
+            (reply.stop_reason, reply.stop_sequence) = ("tool_use".to_owned(), None);
         }
         reply.tool_use = Some(tool);
     }
@@ -171,21 +174,23 @@ pub fn ask_for(tool: Option<ToolUse>, directives: &Directives, mut reply: Reply)
 struct Cut {
     text: String,
     stop_reason: &'static str,
+    stop_sequence: Option<String>,
 }
 
 fn cut(mut text: String, stop_sequences: &[String], most: Option<u64>) -> Cut {
     let mut stop_reason = "end_turn";
-    let found = stop_sequences.iter().filter_map(|stop| text.find(stop.as_str())).min();
-    if let Some(at) = found {
+    let found = stop_sequences.iter().filter_map(|stop| Some((text.find(stop.as_str())?, stop))).min();
+    let mut stop_sequence = found.map(|(_, stop)| stop.clone());
+    if let Some((at, _)) = found {
         text.truncate(at);
         stop_reason = "stop_sequence";
     }
     if let Some(max) = most.filter(|max| tokens::output_tokens(&text) > *max) {
         let kept: Vec<&str> = text.split_whitespace().take(usize::try_from(max).unwrap_or(usize::MAX)).collect();
         text = kept.join(" ");
-        stop_reason = "max_tokens";
+        (stop_reason, stop_sequence) = ("max_tokens", None);
     }
-    Cut { text, stop_reason }
+    Cut { text, stop_reason, stop_sequence }
 }
 
 fn endless_words(seed: u64) -> impl Iterator<Item = &'static str> {
@@ -260,7 +265,7 @@ mod tests {
         let stop_sequences = vec!["never".to_owned(), "river".to_owned()];
         let reply = reply(&Prompt { stop_sequences, ..prompt("Explain S3") });
         assert!(!reply.text.unwrap().contains("river"));
-        assert_eq!(reply.stop_reason, "stop_sequence");
+        assert_eq!((reply.stop_reason.as_str(), reply.stop_sequence.as_deref()), ("stop_sequence", Some("river")));
     }
 
     #[test]

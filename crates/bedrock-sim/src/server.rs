@@ -85,8 +85,13 @@ fn router(sim: Arc<Sim>) -> Router {
     let clock = get(controls::clock).post(controls::set_clock).with_state(Arc::clone(&sim.clock));
     let exchanges = get(recorder::exchanges).with_state(Arc::clone(&sim.recorder));
     Router::new()
-        .route("/model/{model_id}/converse", call::handler(Operation { streams: false }))
-        .route("/model/{model_id}/converse-stream", call::handler(Operation { streams: true }))
+        .route("/model/{model_id}/converse", call::handler(Operation { invokes: false, streams: false }))
+        .route("/model/{model_id}/converse-stream", call::handler(Operation { invokes: false, streams: true }))
+        .route("/model/{model_id}/invoke", call::handler(Operation { invokes: true, streams: false }))
+        .route(
+            "/model/{model_id}/invoke-with-response-stream",
+            call::handler(Operation { invokes: true, streams: true }),
+        )
         .route("/model/{model_id}/count-tokens", post(count_tokens::count_tokens))
         .merge(profiles)
         .route("/_sim/health", get(controls::health))

@@ -1,6 +1,7 @@
 //! Tests of the server over a real connection, as a client uses it.
 
 mod count_tokens;
+mod invoke;
 mod rich;
 mod rules;
 mod tagging;
@@ -230,10 +231,8 @@ async fn unknown_models_bodies_and_operations_are_refused() {
     }
     let answer = server.post(&format!("/model/{HAIKU}/converse"), json!([])).await;
     assert_eq!(answer.error(), (400, "ValidationException"));
-    for operation in ["invoke-with-response-stream", "invoke"] {
-        let answer = server.post(&format!("/model/{HAIKU}/{operation}"), messages("Hi")).await;
-        assert_eq!(answer.error(), (404, "UnknownOperationException"));
-    }
+    let answer = server.post(&format!("/model/{HAIKU}/invoke-with-bidirectional-stream"), messages("Hi")).await;
+    assert_eq!(answer.error(), (404, "UnknownOperationException"));
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ mod tests {
             thoughts: None,
             tool_use: None,
             stop_reason: "end_turn".to_owned(),
+            stop_sequence: None,
             usage,
             usage_is_told: true,
             latency_ms: 0,
