@@ -11,9 +11,11 @@ from botocore.exceptions import ClientError, EventStreamError
 
 from gateway_client import TOKENS
 from sentry_client import text, unique
+from wire_shapes import OF_A_TEST
 
 pytestmark = pytest.mark.local
 
+HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 CLAUDE, NOVA, GPT_OSS = "claude-haiku-4-5", "nova-lite", "gpt-oss-20b"
 TOOL = {"name": "find", "description": "Finds.", "input_schema": {"type": "object", "properties": {}}}
 SPEC = {"toolSpec": {"name": "find", "description": "Finds.", "inputSchema": {"json": TOOL["input_schema"]}}}
@@ -318,3 +320,78 @@ def test_a_guardrail_and_tags_come_in_headers(sentry, client):
     assert refused(invoke, caller, claude(text()), trace="ENABLED")[:2] == ("ValidationException", 400)
     metadata = json.dumps({"costCenter": "other"})
     assert refused(invoke, caller, claude(text()), requestMetadata=metadata)[:2] == ("AccessDeniedException", 403)
+
+
+def shape(value):
+    """A JSON value with the kinds of its values instead of the values."""
+    if isinstance(value, dict):
+        return {name: shape(each) for name, each in value.items()}
+    return [shape(each) for each in value] if isinstance(value, list) else type(value).__name__
+
+
+def joined(parts):
+    """The parts of a stream. Parts of one block and one kind that follow each other are one part."""
+    events: list[dict] = []
+    for part in parts:
+        new, last = delta_in(part), delta_in(events[-1]) if events else None
+        if new and last and new.keys() == last.keys():
+            for name in new.keys() - {"type"}:
+                last[name] += new[name]
+        else:
+            events.append(part)
+    return events
+
+
+def delta_in(part):
+    """The delta of a content block. None for another part."""
+    if part.get("type") == "content_block_delta":
+        return part["delta"]
+    return part.get("contentBlockDelta", {}).get("delta")
+
+
+def both(sentry, caller, body, alias, model, **options):
+    """The answer and the joined chunks of a body: those of Bedrock's double, and those of the gateway."""
+    direct = sentry.client("bedrock-runtime", sentry.bedrock_endpoint)
+    tags = {"requestMetadata": json.dumps(OF_A_TEST)}
+    for bedrock, name, more in ((direct, model, options | tags), (caller.bedrock, alias, options)):
+        sent = {"modelId": name, "body": json.dumps(body), **more}
+        whole = json.load(bedrock.invoke_model(**sent)["body"])
+        stream = bedrock.invoke_model_with_response_stream(**sent)["body"]
+        yield whole, joined([json.loads(event["chunk"]["bytes"]) for event in stream])
+
+
+@pytest.mark.parametrize("more", [{}, {"reasoning": 6, "tool": "find"}], ids=["text", "thoughts and tool"])
+def test_a_message_has_the_form_of_bedrock(sentry, client, more):
+    """The form of the gateway is that of the simulator, which has another author and takes it from the documentation."""
+    body = claude(text(output_tokens=12, chunk_words=5, cache_read=3, **more), tools=[TOOL])
+    (whole, parts), (through, streamed) = both(sentry, client(), body, CLAUDE, HAIKU)
+    assert shape(through) == shape(whole)
+    for told in whole, through:
+        del told["id"], told["model"]
+        for block in told["content"]:
+            block.pop("id", None)
+    assert through == whole
+    for events in parts, streamed:
+        # Anthropic's clients replace the figures of the start by those of the end.
+        start, end = events[0]["message"].pop("usage"), events[-2].pop("usage")
+        assert start | end == whole["usage"]
+        del events[0]["message"]["model"]
+    assert shape(streamed) == shape(parts)
+    assert [delta_in(part) for part in streamed] == [delta_in(part) for part in parts]
+    assert [each.get("delta") for each in streamed[-2:]] == [each.get("delta") for each in parts[-2:]]
+
+
+def test_an_answer_of_nova_has_the_form_of_bedrock(sentry, client):
+    body = nova(text(output_tokens=12, chunk_words=5, cache_read=3))
+    (whole, parts), (through, streamed) = both(sentry, client(), body, NOVA, "amazon.nova-lite-v1:0")
+    assert through == whole
+    assert shape(streamed) == shape(parts)
+    assert [delta_in(part) for part in streamed] == [delta_in(part) for part in parts]
+    assert streamed[-1]["metadata"]["usage"] == parts[-1]["metadata"]["usage"]
+
+
+@pytest.mark.parametrize("guardrail, action", [("other", "NONE"), ("blocksoutput", "INTERVENED")])
+def test_the_action_of_a_guardrail_is_told_as_bedrock_does(sentry, client, guardrail, action):
+    options = {"guardrailIdentifier": guardrail, "guardrailVersion": "1"}
+    for whole, parts in both(sentry, client(), claude(text(output_tokens=12)), CLAUDE, HAIKU, **options):
+        assert whole["amazon-bedrock-guardrailAction"] == parts[-1]["amazon-bedrock-guardrailAction"] == action

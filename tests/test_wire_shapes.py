@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from sentry_client import document
-from wire_shapes import Wire, exchanges
+from sentry_client import document, text
+from wire_shapes import OF_A_TEST, Wire, check_events, exchanges
 
 MODEL = "amazon.nova-lite-v1:0"
 REQUEST = {
@@ -22,6 +22,11 @@ ANSWER = {
     "usage": {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3},
     "metrics": {"latencyMs": 4},
 }
+# A body of InvokeModel and its answer, which the service model does not describe.
+BODY = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 5, "messages": [{"role": "user", "content": "secret"}]}
+MESSAGE = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "secret"}]}
+# The recorder does not keep the answer of a stream.
+UNSEEN = {"answer": None, "status": None}
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +63,8 @@ def test_right_exchanges_pass(wire):
     assert wire.check(exchange(count, {"inputTokens": 3}, operation="count-tokens")) == []
     error = exchange(REQUEST, {"message": "Too many."}, status=429, x_amzn_errortype="ThrottlingException")
     assert wire.check(error) == []
+    assert wire.check(exchange(BODY, MESSAGE, operation="invoke")) == []
+    assert wire.check(exchange(BODY, MESSAGE, operation="invoke-with-response-stream") | UNSEEN) == []
     arn = "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fabc123"
     assert wire.check(exchange(REQUEST, ANSWER, model=arn)) == []
 
@@ -117,6 +124,43 @@ def test_answers_that_are_wrong_on_purpose_are_passed_over(wire):
     assert wire.check(exchange(REQUEST, "{") | {"answer": None, "status": None}) == []
 
 
+def test_wrong_headers_of_invoke_are_found(wire):
+    sent = exchange(BODY, MESSAGE, operation="invoke")
+    sent["request"] = message(BODY, x_amzn_bedrock_trace="SOME", x_amzn_bedrock_guardrailversion="secret")
+    sent["answer"] = message(MESSAGE)
+    found = wire.check(sent)
+    assert len(found) == 3 and "secret" not in str(found)
+    assert "$.trace: is none of" in found[0] and "$.guardrailVersion: does not match" in found[1]
+    assert "answer 200: $: lacks contentType" in found[2]
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    "operation, body, directive, last",
+    [
+        ("converse-stream", "messages", {}, "metadata"),
+        ("invoke-with-response-stream", "claude", {}, "chunk"),
+        ("invoke-with-response-stream", "nova", {}, "chunk"),
+        ("invoke-with-response-stream", "claude", {"fail_after": 3}, "modelStreamErrorException"),
+        ("converse-stream", "messages", {"fail_after": 3}, "modelStreamErrorException"),
+    ],
+)
+def test_every_event_of_a_stream(sentry, wire, operation, body, directive, last):
+    words = text(reasoning=4, output_tokens=9, chunk_words=3, **directive)
+    messages = [{"role": "user", "content": [{"text": words}]}]
+    claude = BODY | {"messages": [{"role": "user", "content": words}]}
+    sent = claude if body == "claude" else {"messages": messages}
+    model = MODEL if body == "nova" else "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+    path = f"/model/{model}/{operation}"
+    headers = {"x-amzn-bedrock-request-metadata": json.dumps(OF_A_TEST)} if "invoke" in operation else {}
+    request = urllib.request.Request(sentry.bedrock_endpoint + path, json.dumps(sent).encode(), headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        found = answer.read()
+    wrong, names = check_events(wire.operation({"method": "POST", "path": path})[0], found)
+    assert not wrong
+    assert names[-1] == last and len(names) > 3
+
+
 @pytest.mark.local
 def test_every_exchange_of_the_run(sentry, wire, capsys):
     sentry.execute_all({model: document(model) for model in ("nova-lite", "claude-haiku-4-5")})
@@ -133,5 +177,8 @@ def test_every_exchange_of_the_run(sentry, wire, capsys):
             f"\n{len(kept)} of {total} exchanges: "
             + ", ".join(f"{count} {name}" for name, count in operations.most_common())
         )
-    assert operations["Converse"] and not operations["InvokeModel"]
+    assert operations["Converse"]
+    invoked = [each for each in kept if "/invoke" in each["path"]]
+    tags = [dict(each["request"]["headers"]).get("x-amzn-bedrock-request-metadata", "{}") for each in invoked]
+    assert all(json.loads(each) == OF_A_TEST for each in tags), "the sentry calls InvokeModel"
     assert not wrong, "\n".join(f"{count} times {complaint}" for complaint, count in wrong.most_common(20))

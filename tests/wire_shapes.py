@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from botocore import parsers
 from botocore.awsrequest import HeadersDict
+from botocore.eventstream import EventStreamBuffer
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
@@ -25,6 +26,8 @@ from botocore.validate import ParamValidator
 # Operations by service; all of them where there is no list. Every operation of the tagging API has the same path, and the
 # simulator has only one.
 SERVICES: dict[str, list[str]] = {"bedrock-runtime": [], "bedrock": [], "resourcegroupstaggingapi": ["GetResources"]}
+# The tags of a call to InvokeModel by a test. The sentry itself calls Converse only.
+OF_A_TEST = {"applicationId": "e2e-direct"}
 KINDS: dict[str, type | tuple[type, ...]] = {
     "structure": dict,
     "list": list,
@@ -121,6 +124,31 @@ def check_answer(operation, exchange):
     return wrong
 
 
+def check_events(operation, body):
+    """Returns all defects of the events in the body of a stream, and the names of the events."""
+    (stream,) = (member for member in operation.output_shape.members.values() if member.is_eventstream)
+    buffer = EventStreamBuffer()
+    buffer.add_data(body)
+    wrong: list[str] = []
+    names = []
+    for event in buffer:
+        headers = event.headers
+        kind = headers[":message-type"]
+        name = headers.get(f":{kind}-type", "")
+        names.append(name)
+        shape = stream.members.get(name)
+        if shape is None or bool(shape.metadata.get("exception")) != (kind == "exception"):
+            wrong.append(f"event {len(names)} is no {kind} of {stream.name}: {name}")
+            continue
+        if headers.get(":content-type") != "application/json":
+            wrong.append(f"event {len(names)}: is no JSON")
+        params = read_body(shape, event.payload, wrong, name)
+        # Bedrock pads its events with this member, which the model does not have.
+        params.pop("p", None)
+        check_value(params, shape, name, wrong)
+    return wrong, names
+
+
 def check_error(operation, status, headers, body):
     kind = headers.get("x-amzn-errortype", "")
     shape = next((each for each in operation.error_shapes if each.name == kind), None)
@@ -140,6 +168,8 @@ def read_body(shape, body, wrong, place):
     payload = shape.serialization.get("payload")
     if not body:
         return {}
+    if payload and shape.members[payload].type_name == "blob":
+        return {payload: body}
     try:
         value = json.loads(body)
     except ValueError:

@@ -104,8 +104,8 @@ pub fn chunks(mut parts: Vec<Value>, reply: &Reply, prompt: &Prompt, directives:
     parts.iter().enumerate().map(|(index, part)| chunk(index, part)).collect()
 }
 
-/// The figures of a call. Source: the chunks in BerriAI/litellm issue 34373, with the tokens of the prompt cache only if
-/// there is one.
+/// The figures of a call. Source: the chunks in BerriAI/litellm issue 34373 and pull request 36878, with the tokens of the
+/// prompt cache only if there is one.
 fn metrics(reply: &Reply, paused_ms: u64) -> Value {
     let usage = &reply.usage;
     let mut metrics = json!({
@@ -114,9 +114,9 @@ fn metrics(reply: &Reply, paused_ms: u64) -> Value {
         "invocationLatency": reply.latency_ms.saturating_add(paused_ms),
         "firstByteLatency": reply.latency_ms,
     });
-    let cached = [("cacheReadInputTokenCount", usage.cache_read), ("cacheWriteInputTokenCount", usage.cache_write)];
-    for (name, count) in cached.into_iter().filter_map(|(name, count)| Some((name, count?))) {
-        fields::set(&mut metrics, name, count);
+    if usage.cache_read.or(usage.cache_write).is_some() {
+        fields::set(&mut metrics, "cacheReadInputTokenCount", usage.cache_read.unwrap_or(0));
+        fields::set(&mut metrics, "cacheWriteInputTokenCount", usage.cache_write.unwrap_or(0));
     }
     metrics
 }

@@ -12,7 +12,7 @@ use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::Utc;
-use sentry_contract::answer::{FinalAnswer, Output, Usage};
+use sentry_contract::answer::{FinalAnswer, Output, StopReason, Usage};
 use sentry_contract::request::{Family, Tags};
 use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_models::adapters::ModelFailure;
@@ -37,6 +37,8 @@ use crate::steps::Steps;
 
 /// The field of the last chunk with the figures of the call.
 const METRICS: &str = "amazon-bedrock-invocationMetrics";
+/// The field that tells if the guardrail of the request intervened. Source: Amazon Bedrock API Reference, `InvokeModel`.
+const ACTION: &str = "amazon-bedrock-guardrailAction";
 
 /// Reads a request to `invoke`, or to `invoke-with-response-stream` if it is `in_events`.
 ///
@@ -57,8 +59,9 @@ pub async fn asked(
     };
     given.extend(Options::of(headers, in_events)?.apply(&mut prompt)?);
     given.extend(given_tags(headers)?);
+    let is_guarded = prompt.guardrail.is_some();
     let document = prompt.document(model, &tags(caller, with_user(caller, given, user))?)?;
-    Ok(Asked { document, in_events, form: Box::new(Invoked::new(native)) })
+    Ok(Asked { document, in_events, form: Box::new(Invoked::new(native, is_guarded)) })
 }
 
 /// A body that was read.
@@ -125,14 +128,28 @@ fn read(family: Family, mut fields: Fields<'_>) -> Result<Read, ApiError> {
 /// The answer of `InvokeModel` in the form of a vendor.
 struct Invoked {
     native: Box<dyn Native>,
+    /// `true` if the request has a guardrail.
+    is_guarded: bool,
+    /// `true` once the guardrail has stopped a stream.
+    has_intervened: bool,
     began: Instant,
     first_byte_ms: Option<u64>,
     latency_ms: Option<u64>,
 }
 
 impl Invoked {
-    fn new(native: Box<dyn Native>) -> Self {
-        Self { native, began: Instant::now(), first_byte_ms: None, latency_ms: None }
+    fn new(native: Box<dyn Native>, is_guarded: bool) -> Self {
+        let (began, first_byte_ms, latency_ms) = (Instant::now(), None, None);
+        Self { native, is_guarded, has_intervened: false, began, first_byte_ms, latency_ms }
+    }
+
+    /// Tells the action of the guardrail in `body`, a whole answer or the last part of one. Without a guardrail there is
+    /// nothing to tell.
+    fn set_action(&self, body: &mut Value, has_intervened: bool) {
+        if let Some(body) = body.as_object_mut().filter(|_| self.is_guarded) {
+            let action = if has_intervened { "INTERVENED" } else { "NONE" };
+            body.insert(ACTION.to_owned(), json!(action));
+        }
     }
 
     /// The figures of the call, as Bedrock reports them in the last chunk.
@@ -156,7 +173,9 @@ impl Invoked {
 
 impl Form for Invoked {
     fn whole(&self, answer: &FinalAnswer, output: &Output, _latency_ms: u64) -> Value {
-        self.native.whole(answer, output)
+        let mut body = self.native.whole(answer, output);
+        self.set_action(&mut body, output.stop_reason == StopReason::GuardrailIntervened);
+        body
     }
 
     fn headers(&self, answer: &FinalAnswer, latency_ms: u64) -> Vec<(&'static str, String)> {
@@ -191,6 +210,9 @@ impl Form for Invoked {
         if event.name == "metadata" {
             self.latency_ms = Some(elapsed());
         }
+        if event.name == "messageStop" {
+            self.has_intervened = event.fields.get("stopReason") == Some(&json!(StopReason::GuardrailIntervened));
+        }
         Self::chunks(&self.native.parts(event))
     }
 
@@ -203,8 +225,11 @@ impl Form for Invoked {
             return frames::exception(converse::BROKEN, &ApiError::of_refusal(answer).message);
         };
         let mut parts = self.native.end(usage);
-        if let Some(Value::Object(last)) = parts.last_mut() {
-            last.insert(METRICS.to_owned(), self.metrics(usage));
+        if let Some(last) = parts.last_mut() {
+            self.set_action(last, self.has_intervened);
+            if let Some(last) = last.as_object_mut() {
+                last.insert(METRICS.to_owned(), self.metrics(usage));
+            }
         }
         Self::chunks(&parts)
     }

@@ -66,7 +66,7 @@ pub fn chunks(frames: &Bytes) -> Vec<Value> {
 
 #[test]
 fn events_are_chunks_and_the_last_one_has_the_figures_of_the_call() {
-    let mut form = Invoked::new(Box::new(Messages::default()));
+    let mut form = Invoked::new(Box::new(Messages::default()), false);
     let usage = json!({"inputTokens": 11, "outputTokens": 2, "cacheReadInputTokens": 3, "totalTokens": 16});
     let event = |name, fields| Event { name, fields };
     form.begin("r", "m");
@@ -82,12 +82,28 @@ fn events_are_chunks_and_the_last_one_has_the_figures_of_the_call() {
     let last = chunks(&form.end(&answer));
     assert_eq!(last[0]["usage"]["output_tokens"], 2);
     let metrics = &last[1][METRICS];
-    assert_eq!(last[1]["type"], "message_stop");
+    assert_eq!((&last[1]["type"], last[1].get(ACTION)), (&json!("message_stop"), None));
     assert_eq!(
         (&metrics["inputTokenCount"], &metrics["outputTokenCount"], &metrics["cacheReadInputTokenCount"]),
         (&json!(11), &json!(2), &json!(3))
     );
     assert!(metrics["invocationLatency"].is_u64() && metrics["firstByteLatency"].is_u64());
+}
+
+#[test]
+fn the_last_chunk_and_a_whole_answer_tell_the_action_of_the_guardrail() {
+    let error = ErrorBody::new(ErrorCode::ModelError, "No usage.");
+    let mut answer = FinalAnswer::refused(Tags::default(), None, error, Vec::new());
+    answer.usage = serde_json::from_value(json!({"inputTokens": 11, "outputTokens": 2, "totalTokens": 13})).unwrap();
+    for (reason, action) in [("end_turn", "NONE"), ("guardrail_intervened", "INTERVENED")] {
+        let mut form = Invoked::new(Box::new(Messages::default()), true);
+        form.begin("r", "m");
+        form.event(&Event { name: "messageStop", fields: json!({"stopReason": reason}) });
+        assert_eq!(chunks(&form.end(&answer)).last().unwrap()[ACTION], action);
+        let message = json!({"role": "assistant", "content": "No."});
+        let output = serde_json::from_value(json!({"message": message, "stopReason": reason})).unwrap();
+        assert_eq!(form.whole(&answer, &output, 0)[ACTION], action);
+    }
 }
 
 #[test]
@@ -122,7 +138,7 @@ fn a_body_of_chat_completions_names_its_model_in_the_path() {
 
 #[test]
 fn the_last_chunk_of_a_chat_completion_has_its_usage_and_the_figures_of_the_call() {
-    let mut form = Invoked::new(Box::new(Chat::new(1_694_268_190, false)));
+    let mut form = Invoked::new(Box::new(Chat::new(1_694_268_190, false)), false);
     form.begin("r", "openai.gpt-oss-20b-1:0");
     let event = |name, fields| Event { name, fields };
     let start = chunks(&form.event(&event("messageStart", json!({"role": "assistant"}))));
