@@ -126,7 +126,7 @@ def check_answer(operation, exchange):
 
 def check_events(operation, body):
     """Returns all defects of the events in the body of a stream, and the names of the events."""
-    (stream,) = (member for member in operation.output_shape.members.values() if member.is_eventstream)
+    stream = operation.get_event_stream_output()
     buffer = EventStreamBuffer()
     buffer.add_data(body)
     wrong: list[str] = []

@@ -1,7 +1,8 @@
 //! The body of `InvokeModel` for Amazon Nova. It differs little from Converse.
 //!
 //! Sources: Amazon Nova user guide, "Complete request schema"
-//! (<https://docs.aws.amazon.com/nova/latest/userguide/complete-request-schema.html>) and "Invoke model responses".
+//! (<https://docs.aws.amazon.com/nova/latest/userguide/complete-request-schema.html>); Amazon Nova 2 user guide, "Using the
+//! Invoke API" (<https://docs.aws.amazon.com/nova/latest/nova2-userguide/using-invoke-api.html>); both read 2026-11-28.
 
 use serde_json::{Map, Value, json};
 
@@ -23,6 +24,13 @@ pub fn document(body: &Map<String, Value>) -> Result<Map<String, Value>, ApiErro
     let body = Fields::new(body, "#", &KNOWN)?;
     if body.string("schemaVersion")?.is_some_and(|version| version != SCHEMA) {
         return Err(fields::malformed(format_args!("#/schemaVersion: must be equal to constant {SCHEMA}")));
+    }
+    // Source: Amazon Nova 2 user guide, "Using the Invoke API": all features of Converse "except for document input". This
+    // message is the simulator's own. It is not from AWS.
+    let messages = body.list("messages")?.into_iter().flatten();
+    let mut blocks = messages.filter_map(|message| message.get("content")?.as_array()).flatten();
+    if blocks.any(|block| block.get("document").is_some()) {
+        return Err(fields::malformed("#/messages: extraneous key [document] is not permitted"));
     }
     let same = ["messages", "system", "toolConfig"].into_iter();
     let mut document: Map<String, Value> =

@@ -280,6 +280,10 @@ async fn nova_answers_in_its_own_form() {
     let last = &parts[parts.len() - 1];
     assert_eq!(last["metadata"], json!({"usage": usage, "metrics": {}, "trace": {}}));
     assert_eq!(last["amazon-bedrock-invocationMetrics"]["outputTokenCount"], 4);
-    let refused = server.post(&format!("/model/{NOVA}/invoke"), json!({"inputText": "Hi"})).await;
-    assert_eq!(refused.error(), (400, "ValidationException"));
+    let document = json!({"document": {"format": "txt", "name": "a", "source": {"text": "a"}}});
+    let asked = json!({"messages": [{"role": "user", "content": [{"text": "Hi"}, document]}]});
+    for refused in [json!({"inputText": "Hi"}), asked] {
+        let answer = server.post(&format!("/model/{NOVA}/invoke"), refused).await;
+        assert_eq!(answer.error(), (400, "ValidationException"));
+    }
 }
