@@ -186,6 +186,27 @@ async fn a_stream_can_fail_or_be_cut_at_every_event() {
 }
 
 #[tokio::test]
+async fn an_answer_can_be_sent_back_with_the_result_of_its_tool() {
+    let server = Server::start(&[]).await;
+    let path = format!("/model/{HAIKU}/invoke");
+    let thinking = json!({"type": "enabled", "budget_tokens": 1024});
+    let more = json!({"tools": tools()["tools"], "thinking": thinking, "max_tokens": 2000});
+    let asked = "Hi [[sim tool=find]]";
+    let answer = server.post(&path, body(asked, &more)).await.json();
+    let id = &answer["content"][2]["id"];
+    let result = json!([{"type": "tool_result", "tool_use_id": id, "content": "Found."}]);
+    let mut next = body(asked, &more);
+    next["messages"] = json!([
+        {"role": "user", "content": asked}, {"role": "assistant", "content": answer["content"]},
+        {"role": "user", "content": result},
+    ]);
+    assert_eq!(server.post(&path, next.clone()).await.status.as_u16(), 200);
+    next["messages"][1]["content"][0]["thinking"] = json!("Another thought.");
+    let message = server.post(&path, next).await.json()["message"].clone();
+    assert_eq!(message, "messages.1.content.0: Invalid `signature` in `thinking` block");
+}
+
+#[tokio::test]
 async fn faults_are_those_of_the_operation() {
     let server = Server::start(&["--record", "9"]).await;
     for operation in ["invoke", "invoke-with-response-stream"] {
