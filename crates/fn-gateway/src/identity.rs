@@ -169,12 +169,7 @@ mod tests {
         ] {
             assert_eq!(credential(&headers("authorization", &value)), Some(text), "{value}");
         }
-        for value in [
-            text.to_owned(),
-            format!("bearer {text}"),
-            format!("Basic {text}"),
-            "Bearer".into(),
-        ] {
+        for value in [text.to_owned(), format!("bearer {text}"), format!("Basic {text}"), "Bearer".into()] {
             assert_eq!(credential(&headers("authorization", &value)), None, "{value}");
         }
         assert_eq!(credential(&HeaderMap::new()), None);
