@@ -33,7 +33,8 @@ impl Opened {
     /// time of the whole answer is over. Tokens may have been used.
     pub async fn next(&mut self) -> Result<Option<Event>, ModelFailure> {
         let pause_ends = Instant::now() + self.patience;
-        let (until, time) = if pause_ends < self.deadline { (pause_ends, self.patience) } else { (self.deadline, self.limit) };
+        let (until, time) =
+            if pause_ends < self.deadline { (pause_ends, self.patience) } else { (self.deadline, self.limit) };
         tokio::time::timeout_at(until, self.events.next()).await.unwrap_or_else(|_| Err(timed_out(time)))
     }
 }

@@ -14,10 +14,13 @@ pub async fn depth(stack: &Stack, output: &str) -> Seen<Option<Depth>> {
 
 /// Shows the request queue. Messages may wait for days for their budget, so a long queue is no fault.
 pub fn requests(name: &'static str, depth: Option<Depth>) -> Check {
-    Check::ok(name, match depth {
-        Some(Depth { waiting, in_work }) => format!("{waiting} requests wait and {in_work} are in work"),
-        None => "off (AsyncConcurrency=0)".to_owned(),
-    })
+    Check::ok(
+        name,
+        match depth {
+            Some(Depth { waiting, in_work }) => format!("{waiting} requests wait and {in_work} are in work"),
+            None => "off (AsyncConcurrency=0)".to_owned(),
+        },
+    )
 }
 
 /// Judges the requests that failed for good.
