@@ -12,6 +12,7 @@ import io
 import json
 import os
 import sys
+import tempfile
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +97,25 @@ def zipped(binary: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def packaged(path: Path) -> tuple[str, Path]:
+    """The SHA-256 of a binary, and its deployment package. The package is kept beside the binaries, because compression takes
+    most of the time of a deployment.
+    """
+    binary = path.read_bytes()
+    digest = hashlib.sha256(binary).hexdigest()
+    folder = path.parent / "packages"
+    package = folder / f"{path.name}-{digest}.zip"
+    if not package.is_file():
+        folder.mkdir(exist_ok=True)
+        for old in folder.glob(f"{path.name}-{'[0-9a-f]' * len(digest)}.zip"):
+            old.unlink(missing_ok=True)
+        # Several deployments can run at once. Each of them sees only whole packages.
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as written:
+            written.write(zipped(binary))
+        os.replace(written.name, package)
+    return digest, package
+
+
 def package_function(name: str, body: dict[str, Any], binaries: Path, artifacts: Artifacts) -> None:
     """Uploads the function's binary and sets CodeUri to it."""
     binary_name = body.get("Metadata", {}).get("BuildProperties", {}).get("Binary")
@@ -104,10 +124,10 @@ def package_function(name: str, body: dict[str, Any], binaries: Path, artifacts:
     path = binaries / binary_name
     if not path.is_file():
         raise TemplateError(f"{name}: {path} does not exist; is there a crate {binary_name}?")
-    binary = path.read_bytes()
-    key = f"functions/{binary_name}/{hashlib.sha256(binary).hexdigest()}.zip"
+    digest, package = packaged(path)
+    key = f"functions/{binary_name}/{digest}.zip"
     if not artifacts.has(key):
-        artifacts.put(key, zipped(binary))
+        artifacts.put(key, package.read_bytes())
     body["Properties"]["CodeUri"] = {"Bucket": BUCKET, "Key": key}
 
 

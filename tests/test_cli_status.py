@@ -19,8 +19,8 @@ pytestmark = pytest.mark.local
 
 STATES = {"ok", "warning", "fault", "unknown"}
 CHECKS = [
-    "stack", "parameters", "workflows", "functions", "decisions", "metric queue", "dead letters", "sweep", "alarms",
-    "notifications", "limits", "bypass", "model ends", "prices", "profiles", "profile tags", "no profile", "cost tag",
+    "stack", "parameters", "workflows", "functions", "decisions", "metric queue", "dead letters", "request queue",
+    "dead requests", "gateway", "sweep", "alarms", "notifications", "limits", "bypass", "model ends", "prices", "profiles", "profile tags", "no profile", "cost tag",
 ]  # fmt: skip
 
 

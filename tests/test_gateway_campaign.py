@@ -194,7 +194,8 @@ class Campaign:
         self._chosen: Counter[tuple[str, int]] = Counter()
         self._lock, self._over = threading.Lock(), threading.Event()
         self.lanes: list[Lane] = []
-        settings = {"SENTRY_HOLD_SECONDS": HOLD_SECONDS, "SENTRY_MODEL_TIMEOUT_SECONDS": MODEL_SECONDS}
+        times = ("SENTRY_MODEL_TIMEOUT_SECONDS", "SENTRY_STREAM_SECONDS")
+        settings = {"SENTRY_HOLD_SECONDS": HOLD_SECONDS, **dict.fromkeys(times, MODEL_SECONDS)}
         begun = time.monotonic()
         with ExitStack() as stack:
             stack.enter_context(sentry.late_metrics(900))

@@ -140,12 +140,28 @@ def test_a_stream_without_a_usage_keeps_its_hold(sentry, client):
     assert held(sentry, scope) == (0, TOKENS)
 
 
-def test_a_stream_that_takes_longer_than_a_model_may_is_ended(sentry, client):
+def test_a_stream_may_last_longer_than_a_whole_answer_and_so_does_its_hold(sentry, client):
+    caller = client()
+    scope = budget(sentry, caller)
+    names = ("ModelTimeoutSeconds", "StreamSeconds", "HoldSeconds")
+    model, most, hold = (int(sentry.parameters[name]) for name in names)
+    used = 2 * model + 2
+    stream = iter(opened(caller, text(output_tokens=used, chunk_words=1, chunk_delay_ms=500)))
+    events = [next(stream)]
+    (item,) = sentry.ledger_items(scope)
+    left = int(item["sweepAtMs"]) / 1000 - time.time()
+    assert hold + most - model - 30 < left <= hold + most - model
+    events += stream
+    assert events[-1]["metadata"]["usage"]["outputTokens"] == used
+    assert held(sentry, scope) == (used, used)
+
+
+def test_a_stream_that_pauses_for_longer_than_a_model_may_is_ended(sentry, client):
     caller = client()
     scope = budget(sentry, caller)
     begun = time.monotonic()
     with pytest.raises(EventStreamError) as raised:
-        list(opened(caller, text(output_tokens=60, chunk_words=1, chunk_delay_ms=200)))
+        list(opened(caller, text(output_tokens=60, chunk_words=30, chunk_delay_ms=8000)))
     assert "ModelTimeout" in str(raised.value)
     assert time.monotonic() - begun < int(sentry.parameters["ModelTimeoutSeconds"]) + 5
     assert held(sentry, scope) == (0, TOKENS)

@@ -204,6 +204,7 @@ OUT_OF_TIME = {"States.Timeout", "Sandbox.Timedout"}
 CONTRACT_PARAMETERS = {
     "Architecture": "arm64",
     "ModelTimeoutSeconds": 240,
+    "StreamSeconds": 840,
     "HoldSeconds": 360,
     "UsageCacheSeconds": 60,
     "ModelInvocation": "lambda",
@@ -504,8 +505,12 @@ def test_only_gateway_iam_adds_the_endpoint_for_principals():
 def test_gateway_streams_checks_keys_itself_and_ends_before_its_holds_expire():
     function = with_globals("GatewayFunction")
     assert function["FunctionUrlConfig"] == {"AuthType": "NONE", "InvokeMode": "RESPONSE_STREAM"}
-    parameters = TEMPLATE["Parameters"]
-    assert parameters["ModelTimeoutSeconds"]["MaxValue"] < function["Timeout"] < parameters["HoldSeconds"]["MinValue"]
+    bounds = {name: TEMPLATE["Parameters"][name] for name in ("ModelTimeoutSeconds", "StreamSeconds", "HoldSeconds")}
+    model, stream, hold = bounds.values()
+    # The time that the last step has, beside the longest call.
+    assert max(model["MaxValue"], stream["MaxValue"]) + 60 <= function["Timeout"] <= 900
+    shortest_hold = hold["MinValue"] + stream["MaxValue"] - model["MaxValue"]
+    assert function["Timeout"] < shortest_hold and model["MaxValue"] + 60 < hold["MinValue"]
 
 
 def test_principals_have_the_same_gateway_behind_a_url_that_verifies_signatures():

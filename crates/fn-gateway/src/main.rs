@@ -61,13 +61,20 @@ async fn gateway() -> Result<Gateway, StartError> {
 async fn steps(config: &SdkConfig, dynamodb: &aws_sdk_dynamodb::Client) -> Result<Steps, StartError> {
     let region = env::required("AWS_REGION")?;
     let timeout = Duration::from_secs(seconds("SENTRY_MODEL_TIMEOUT_SECONDS")?);
+    let stream_limit = Duration::from_secs(seconds("SENTRY_STREAM_SECONDS")?);
     let ledger_table = env::required("SENTRY_LEDGER_TABLE")?;
     let ledger = || {
         let requests = env::required("SENTRY_REQUESTS_TABLE")?;
         Ok::<_, StartError>(Ledger::new(dynamodb.clone(), ledger_table.clone(), requests))
     };
     let history = History::new(dynamodb.clone(), env::required("SENTRY_USAGE_TABLE")?);
-    let hold_for = TimeDelta::seconds(env::parsed::<u32>("SENTRY_HOLD_SECONDS", "a whole number of seconds")?.into());
+    let hold_for = Duration::from_secs(seconds("SENTRY_HOLD_SECONDS")?);
+    // HoldSeconds is longer than a call with the timeout can take. A stream can take longer, and so does its hold.
+    let hold_stream_for = hold_for + stream_limit.saturating_sub(timeout);
+    let reserver = |hold_for| {
+        let lasting = TimeDelta::from_std(hold_for).map_err(|error| StartError::Invalid(error.to_string()))?;
+        Ok::<_, StartError>(Reserver::new(ledger()?.with_history(history.clone()), lasting))
+    };
     let url = env::required("SENTRY_METRICS_QUEUE_URL")?;
     let queue = || MetricsQueue::new(aws_sdk_sqs::Client::new(config), url.clone());
     let shared = SharedFigures::new(dynamodb.clone(), ledger_table.clone());
@@ -83,8 +90,9 @@ async fn steps(config: &SdkConfig, dynamodb: &aws_sdk_dynamodb::Client) -> Resul
         ),
         limits: limits(dynamodb)?,
         counter: counter().await,
-        reserver: Reserver::new(ledger()?.with_history(history), hold_for),
-        invoker: Invoker::new(model_client, catalogue()?, region, timeout),
+        reserver: reserver(hold_for)?,
+        stream_reserver: reserver(hold_stream_for)?,
+        invoker: Invoker::new(model_client, catalogue()?, region, timeout).streaming_for(stream_limit),
         settler: Settler::new(ledger()?, queue(), timeout).keeping(AnswersTable::from_environment(dynamodb)?),
         queue: queue(),
     })

@@ -164,7 +164,7 @@ async fn whole(
     let began = Instant::now();
     // A client that leaves does not end the task, so whatever was held is settled.
     let task = tokio::spawn(async move {
-        match gateway.steps.decide(&document, &caller).await {
+        match gateway.steps.decide(&document, &caller, false).await {
             Decided::Approved(approved) => Ok(gateway.steps.finish(*approved).await),
             Decided::Answered(answer) => Ok(*answer),
             Decided::ModelNotAllowed(model) => Err(ApiError::model_not_allowed(&model)),

@@ -43,6 +43,8 @@ pub struct Steps {
     pub counter: TokenCounter,
     /// Takes holds, for `Reserve`.
     pub reserver: Reserver,
+    /// Takes the holds of requests for events, which last as long as a stream can.
+    pub stream_reserver: Reserver,
     /// Calls models, for `Invoke Model`.
     pub invoker: Invoker,
     /// Settles and cancels holds, for `Settle` and `Cancel Reservation`.
@@ -74,8 +76,9 @@ pub enum Decided {
 }
 
 impl Steps {
-    /// Decides on `document`, which `caller` sends. An approval has taken its hold.
-    pub async fn decide(&self, document: &RawValue, caller: &Caller) -> Decided {
+    /// Decides on `document`, which `caller` sends. An approval has taken its hold, which lasts longer for an answer
+    /// `in_events`.
+    pub async fn decide(&self, document: &RawValue, caller: &Caller, in_events: bool) -> Decided {
         let started = Utc::now();
         let (request, prompt) =
             match validate_and_tag(document, &self.resolver, started, Instant::now(), Uuid::new_v4()).await {
@@ -90,7 +93,8 @@ impl Steps {
         let mut times = StepTimes { started: Some(started), validated: Some(Utc::now()), ..StepTimes::default() };
         let input = self.gathered(request, &prompt).await;
         times.gathered = Some(Utc::now());
-        let decision = (|| self.reserver.reserve(input.clone(), Utc::now())).retry(again()).await;
+        let reserver = if in_events { &self.stream_reserver } else { &self.reserver };
+        let decision = (|| reserver.reserve(input.clone(), Utc::now())).retry(again()).await;
         times.decided = Some(Utc::now());
         match decision {
             Ok(Decision::Approved { admitted, .. }) => {

@@ -82,7 +82,7 @@ async fn run(
 ) {
     // The client may have left. What is held is settled all the same.
     let tell = |begun| drop(begin.send(begun));
-    let approved = match gateway.steps.decide(&document, &caller).await {
+    let approved = match gateway.steps.decide(&document, &caller, true).await {
         Decided::Approved(approved) => *approved,
         Decided::Answered(answer) => return tell(replayed(&answer, form)),
         Decided::ModelNotAllowed(model) => return tell(Err(ApiError::model_not_allowed(&model))),
@@ -131,16 +131,15 @@ async fn forward(gateway: &Gateway, approved: Approved, mut opened: Opened, mut 
     let keeps = gateway.steps.settler.answers().is_some();
     let mut tally = if keeps { Tally::keeping_texts() } else { Tally::default() };
     let ended = loop {
-        match tokio::time::timeout_at(opened.deadline, opened.events.next()).await {
-            Ok(Ok(Some(event))) => {
+        match opened.next().await {
+            Ok(Some(event)) => {
                 tally.read(&event);
                 client.tell(|form| form.event(&event));
             }
-            Ok(Ok(None)) => break Ok(tally),
+            Ok(None) => break Ok(tally),
             // Nothing is missing after the last event, so the usage is known.
-            Ok(Err(_)) | Err(_) if tally.is_complete() => break Ok(tally),
-            Ok(Err(failure)) => break Err(failure),
-            Err(_) => break Err(gateway.steps.invoker.out_of_time()),
+            Err(_) if tally.is_complete() => break Ok(tally),
+            Err(failure) => break Err(failure),
         }
     };
     let complete = ended.is_ok();

@@ -22,6 +22,7 @@ pub struct Invoker {
     catalogue: Catalogue,
     region: String,
     timeout: Duration,
+    stream_limit: Duration,
 }
 
 impl Invoker {
@@ -29,7 +30,13 @@ impl Invoker {
     /// together.
     #[must_use]
     pub fn new(client: Client, catalogue: Catalogue, region: String, timeout: Duration) -> Self {
-        Self { client, catalogue, region, timeout }
+        Self { client, catalogue, region, timeout, stream_limit: timeout }
+    }
+
+    /// Lets an answer in events take up to `limit`, if no pause before an event is longer than the timeout.
+    #[must_use]
+    pub fn streaming_for(self, limit: Duration) -> Self {
+        Self { stream_limit: limit, ..self }
     }
 
     /// Calls the model that `event` names.

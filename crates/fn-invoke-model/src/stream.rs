@@ -1,9 +1,11 @@
 //! Calls whose answer arrives in events.
 
+use std::time::Duration;
+
 use backon::Retryable;
 use sentry_contract::sizes::{MAX_ANSWER_BYTES, payload_bytes};
 use sentry_contract::states::{AnswerTerms, CallFailure, Carried, Invoked, Target};
-use sentry_models::adapters::stream::{Events, Tally, open};
+use sentry_models::adapters::stream::{Event, Events, Tally, open};
 use sentry_models::adapters::{self, ModelFailure, Received, answer, failed, invoked, terms, timed_out};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
@@ -12,13 +14,29 @@ use crate::{Invoker, backoff};
 
 /// An answer that has begun.
 pub struct Opened {
-    /// The events to come.
-    pub events: Events,
-    /// The moment at which the model's time is over.
-    pub deadline: Instant,
+    events: Events,
+    /// The longest pause before an event.
+    patience: Duration,
+    /// The time of the whole answer, and the moment at which it is over.
+    limit: Duration,
+    deadline: Instant,
     model: Target,
     terms: AnswerTerms,
     carried: Carried,
+}
+
+impl Opened {
+    /// The next event. `None` at the end.
+    ///
+    /// # Errors
+    /// If Bedrock ended the answer with an error, the connection was lost, the pause before the event is too long, or the
+    /// time of the whole answer is over. Tokens may have been used.
+    pub async fn next(&mut self) -> Result<Option<Event>, ModelFailure> {
+        let pause_ends = Instant::now() + self.patience;
+        let (until, time) =
+            if pause_ends < self.deadline { (pause_ends, self.patience) } else { (self.deadline, self.limit) };
+        tokio::time::timeout_at(until, self.events.next()).await.unwrap_or_else(|_| Err(timed_out(time)))
+    }
 }
 
 impl Invoker {
@@ -30,11 +48,12 @@ impl Invoker {
         let Received { input, carried } =
             adapters::read_input(event.get()).map_err(|unreadable| failed(unreadable, Carried::Open))?;
         let max_tokens = adapters::max_tokens(&self.catalogue, &input);
-        let deadline = Instant::now() + self.timeout;
+        let (patience, limit) = (self.timeout.min(self.stream_limit), self.stream_limit);
+        let deadline = Instant::now() + limit;
         let attempts = (|| open(&self.client, &input, max_tokens)).retry(backoff()).when(ModelFailure::repeatable);
-        let opened = tokio::time::timeout_at(deadline, attempts).await.unwrap_or_else(|_| Err(timed_out(self.timeout)));
+        let opened = tokio::time::timeout(patience, attempts).await.unwrap_or_else(|_| Err(timed_out(patience)));
         let events = opened.map_err(|failure| failed(failure, carried))?;
-        Ok(Opened { events, deadline, terms: terms(&input.prompt), model: input.model, carried })
+        Ok(Opened { events, patience, limit, deadline, terms: terms(&input.prompt), model: input.model, carried })
     }
 
     /// The end of a call for the settlement. `ended` is the tally of all events, or the failure that ended them. The
@@ -61,11 +80,5 @@ impl Invoker {
             Ok(answer) => (invoked(answer, carried), false),
             Err(failure) => (Invoked::Failure(failed(failure, carried)), true),
         }
-    }
-
-    /// The failure of a call whose time is over.
-    #[must_use]
-    pub fn out_of_time(&self) -> ModelFailure {
-        timed_out(self.timeout)
     }
 }

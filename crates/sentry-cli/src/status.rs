@@ -4,6 +4,7 @@ mod alarms;
 mod bill;
 mod check;
 mod deployment;
+mod doors;
 mod fresh;
 mod models;
 
@@ -98,11 +99,13 @@ async fn checks(stack: &Stack, now: DateTime<Utc>) -> Result<Vec<Check>, Failure
 async fn of_stack(stack: &Stack, read: &Read, now: DateTime<Utc>) -> Vec<Check> {
     let prefix = format!("{}-", stack.name);
     let cloudwatch = stack.cloudwatch();
-    let (workflows, metrics, queue, dead, alarms) = tokio::join!(
+    let (workflows, metrics, queue, dead, requests, dead_requests, alarms) = tokio::join!(
         deployment::workflows(stack),
         fresh::metrics(stack, &read.resources, now),
         fresh::depth(stack, "MetricsQueueUrl"),
         fresh::depth(stack, "MetricsDeadLetterQueueUrl"),
+        doors::depth(stack, "RequestQueueUrl"),
+        doors::depth(stack, "RequestDeadLetterQueueUrl"),
         alarms::read(&cloudwatch, &prefix)
     );
     let alarms = alarms.map(|alarms| alarms::own(alarms, &read.resources));
@@ -114,6 +117,9 @@ async fn of_stack(stack: &Stack, read: &Read, now: DateTime<Utc>) -> Vec<Check> 
         Check::of("decisions", &metrics, |it| fresh::decisions("decisions", it, now)),
         Check::of("metric queue", &queue, |it| fresh::queue("metric queue", *it, &metrics)),
         Check::of("dead letters", &dead, |it| fresh::dead_letters("dead letters", *it)),
+        Check::of("request queue", &requests, |it| doors::requests("request queue", *it)),
+        Check::of("dead requests", &dead_requests, |it| doors::dead_requests("dead requests", *it)),
+        doors::gateway("gateway", stack),
         Check::of("sweep", &metrics, |it| fresh::sweep("sweep", it, stack.deployed.at, now)),
         Check::of("alarms", &alarms, |it| alarms::states("alarms", it, &prefix)),
         Check::of("notifications", &alarms, |it| alarms::heard("notifications", it)),

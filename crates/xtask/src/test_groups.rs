@@ -59,6 +59,12 @@ pub const ASIDE: [Aside; 10] = [
         parameters: &[],
     },
     Aside {
+        label: "Crashes at each step, and late settlements, beside the others (pytest)",
+        files: &["tests/test_crash_steps.py", "tests/test_late_settlement.py"],
+        native: false,
+        parameters: &[],
+    },
+    Aside {
         label: "Rich prompts, beside the others (pytest)",
         files: &["tests/test_rich_prompts.py"],
         native: true,
@@ -71,16 +77,16 @@ pub const ASIDE: [Aside; 10] = [
         parameters: &[],
     },
     Aside {
-        label: "Crashes at each step, and late settlements, beside the others (pytest)",
-        files: &["tests/test_crash_steps.py", "tests/test_late_settlement.py"],
-        native: false,
-        parameters: &[],
-    },
-    Aside {
         label: "Profiles by tags, and every form of the command, beside the others (pytest)",
         files: &["tests/test_cli_forms.py", "tests/test_profile_policy.py"],
         native: false,
         parameters: &[PROFILES_BY_TAGS, QUEUE[0], QUEUE[1]],
+    },
+    Aside {
+        label: "The request queue and kept answers, beside the others (pytest)",
+        files: &["tests/test_queue.py", "tests/test_replay.py", "tests/test_three_doors.py"],
+        native: false,
+        parameters: &[GATEWAY, QUEUE[0], QUEUE[1]],
     },
     Aside {
         label: "Clients and callers of the gateway, beside the others (pytest)",
@@ -103,12 +109,6 @@ pub const ASIDE: [Aside; 10] = [
             "tests/test_gateway_keys.py",
             "tests/test_gateway_stream.py",
         ],
-        native: false,
-        parameters: &[GATEWAY, QUEUE[0], QUEUE[1]],
-    },
-    Aside {
-        label: "The request queue and kept answers, beside the others (pytest)",
-        files: &["tests/test_queue.py", "tests/test_replay.py", "tests/test_three_doors.py"],
         native: false,
         parameters: &[GATEWAY, QUEUE[0], QUEUE[1]],
     },
