@@ -360,12 +360,25 @@ def both(sentry, caller, body, alias, model, **options):
         yield whole, joined([json.loads(event["chunk"]["bytes"]) for event in stream])
 
 
-@pytest.mark.parametrize("more", [{}, {"reasoning": 6, "tool": "find"}], ids=["text", "thoughts and tool"])
-def test_a_message_has_the_form_of_bedrock(sentry, client, more):
+# The simulator's long answers have both words.
+STOPS = {"stop_sequences": ["river", "harbor"]}
+
+
+@pytest.mark.parametrize(
+    "directives, more",
+    [
+        ({"output_tokens": 12, "cache_read": 3}, {}),
+        ({"output_tokens": 12, "cache_read": 3, "reasoning": 6, "tool": "find"}, {}),
+        ({"wanted_tokens": 24, "cache_read": 3}, STOPS),
+    ],
+    ids=["text", "thoughts and tool", "stop sequence"],
+)
+def test_a_message_has_the_form_of_bedrock(sentry, client, directives, more):
     """The form of the gateway is that of the simulator, which has another author and takes it from the documentation."""
-    body = claude(text(output_tokens=12, chunk_words=5, cache_read=3, **more), tools=[TOOL])
+    body = claude(text(chunk_words=5, **directives), tools=[TOOL], **more)
     (whole, parts), (through, streamed) = both(sentry, client(), body, CLAUDE, HAIKU)
     assert shape(through) == shape(whole)
+    assert (whole["stop_reason"] == "stop_sequence") == bool(more)
     for told in whole, through:
         del told["id"], told["model"]
         for block in told["content"]:

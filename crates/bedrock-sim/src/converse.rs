@@ -184,7 +184,7 @@ fn response_paths(fields: &Fields<'_>) -> Result<Vec<String>, ApiError> {
 /// have is ignored (as in the API Reference).
 fn own_fields(reply: &Reply) -> Option<Value> {
     let usage = json!({"input_tokens": reply.usage.input, "output_tokens": reply.usage.output});
-    let all = json!({"stop_reason": reply.stop_reason, "usage": usage});
+    let all = json!({"stop_reason": reply.stop_reason, "stop_sequence": reply.stop_sequence, "usage": usage});
     let named = |path: &String| path.strip_prefix('/').and_then(|name| Some((name.to_owned(), all.get(name)?.clone())));
     let own: Map<String, Value> = reply.response_paths.iter().filter_map(named).collect();
     (!own.is_empty()).then_some(Value::Object(own))

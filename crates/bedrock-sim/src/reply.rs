@@ -72,7 +72,8 @@ pub struct Reply {
     pub tool_use: Option<ToolUse>,
     /// Stop reason, in the vocabulary of Converse.
     pub stop_reason: String,
-    /// The stop sequence that ended the text. `None` if none did. Converse does not tell it.
+    /// The stop sequence that ended the text. `None` if none did. Converse tells it only if it
+    /// is asked for.
     pub stop_sequence: Option<String>,
     /// The token counts of the call.
     pub usage: Usage,

@@ -232,6 +232,11 @@ async fn a_stop_sequence_is_told() {
     let stops = json!({"stop_sequences": ["never", "harbor"]});
     let answer = server.post(&format!("/model/{HAIKU}/invoke"), body("Explain S3", &stops)).await.json();
     assert_eq!((&answer["stop_reason"], &answer["stop_sequence"]), (&json!("stop_sequence"), &json!("harbor")));
+    let mut asked = super::messages("Explain S3");
+    asked["inferenceConfig"] = json!({"stopSequences": ["never", "harbor"]});
+    asked["additionalModelResponseFieldPaths"] = json!(["/stop_sequence"]);
+    let converse = server.post(&format!("/model/{HAIKU}/converse"), asked).await.json();
+    assert_eq!(converse["additionalModelResponseFields"], json!({"stop_sequence": "harbor"}));
     let parts = stream(&server, HAIKU, &body("Explain S3", &stops)).await.parts();
     assert_eq!(parts[parts.len() - 2]["delta"], json!({"stop_reason": "stop_sequence", "stop_sequence": "harbor"}));
 }

@@ -11,8 +11,10 @@ use crate::native::Native;
 /// The form of the answer to one request.
 #[derive(Debug, Default)]
 pub struct Messages {
-    /// The stop sequence of the request, if there is only one. Converse does not say which one the model wrote.
+    /// The stop sequence of the request, if there is only one.
     only_stop: Option<String>,
+    /// The stop sequence that a stream names at its end.
+    named_stop: Option<String>,
     id: String,
     model: String,
     /// The number of blocks that have begun.
@@ -29,15 +31,21 @@ impl Messages {
     }
 
     /// The fields of a message.
-    fn message(&self, id: &str, model: &str, content: Vec<Value>, stop: Option<&StopReason>, usage: Value) -> Value {
-        json!({
+    fn message(id: &str, model: &str, content: Vec<Value>, stop: Value, usage: Value) -> Value {
+        let mut message = json!({
             "id": format!("msg_{id}"), "type": "message", "role": "assistant", "model": model, "content": content,
-            "stop_reason": stop.map(stop_reason), "stop_sequence": self.stop_sequence(stop), "usage": usage,
-        })
+        });
+        if let (Some(message), Value::Object(stop)) = (message.as_object_mut(), stop) {
+            message.extend(stop);
+            message.insert("usage".to_owned(), usage);
+        }
+        message
     }
 
-    fn stop_sequence(&self, stop: Option<&StopReason>) -> Option<&str> {
-        self.only_stop.as_deref().filter(|_| stop == Some(&StopReason::StopSequence))
+    /// The fields about the end of an answer. `named` is the stop sequence that the model says it wrote.
+    fn stop(&self, reason: Option<&StopReason>, named: Option<&str>) -> Value {
+        let sequence = named.or(self.only_stop.as_deref()).filter(|_| reason == Some(&StopReason::StopSequence));
+        json!({"stop_reason": reason.map(stop_reason), "stop_sequence": sequence})
     }
 
     /// Begins the block that `content_block` describes, after the end of the block before.
@@ -84,7 +92,9 @@ impl Native for Messages {
         let model = answer.model.as_ref().and_then(|model| model.model_id.as_deref()).unwrap_or_default();
         let id = answer.tags.get(Tags::REQUEST_ID).unwrap_or_default();
         let content = output.message.content.to_blocks().iter().filter_map(block).collect();
-        self.message(id, model, content, Some(&output.stop_reason), json!(answer.usage.as_ref().map(usage)))
+        let own = output.additional_model_response_fields.as_ref();
+        let stop = self.stop(Some(&output.stop_reason), own.and_then(|own| named_stop(&own.0)));
+        Self::message(id, model, content, stop, json!(answer.usage.as_ref().map(usage)))
     }
 
     fn begin(&mut self, request_id: &str, model: &str) {
@@ -100,7 +110,7 @@ impl Native for Messages {
                 // Bedrock reports the tokens at the end only, so the figures are in `message_delta`. Some clients add
                 // both and some replace the first by the second. With zeros, all of them have the true figures.
                 let none = json!({"input_tokens": 0, "output_tokens": 0});
-                let message = self.message(&self.id, &self.model, Vec::new(), None, none);
+                let message = Self::message(&self.id, &self.model, Vec::new(), self.stop(None, None), none);
                 parts.push(json!({"type": "message_start", "message": message}));
             }
             "contentBlockStart" => {
@@ -120,6 +130,8 @@ impl Native for Messages {
                 self.end_block(&mut parts);
                 let reason = fields.get("stopReason").cloned();
                 self.stop_reason = reason.and_then(|reason| serde_json::from_value(reason).ok());
+                let own = fields.get("additionalModelResponseFields");
+                self.named_stop = own.and_then(named_stop).map(str::to_owned);
             }
             _ => {}
         }
@@ -127,10 +139,14 @@ impl Native for Messages {
     }
 
     fn end(&mut self, total: &Usage) -> Vec<Value> {
-        let stop = self.stop_reason.as_ref();
-        let delta = json!({"stop_reason": stop.map(stop_reason), "stop_sequence": self.stop_sequence(stop)});
+        let delta = self.stop(self.stop_reason.as_ref(), self.named_stop.as_deref());
         vec![json!({"type": "message_delta", "delta": delta, "usage": usage(total)}), json!({"type": "message_stop"})]
     }
+}
+
+/// The stop sequence in the fields of the model's own answer.
+fn named_stop(own: &Value) -> Option<&str> {
+    own.get("stop_sequence").and_then(Value::as_str)
 }
 
 /// The kinds of deltas.

@@ -47,6 +47,10 @@ pub fn read(mut fields: Fields<'_>, version: Version) -> Result<Read, ApiError> 
     let mut prompt = Prompt { parameters: parameters(&mut fields, version)?, ..Prompt::default() };
     let stop: Option<Vec<String>> =
         prompt.parameters.get("stop_sequences").and_then(|stop| serde_json::from_str(stop.get()).ok());
+    if stop.as_ref().is_some_and(|stop| stop.len() > 1) {
+        // Converse has no other field for the one that the model wrote.
+        prompt.additional_model_response_field_paths = Some(raw(["/stop_sequence"])?);
+    }
     let only_stop = stop.filter(|stop| stop.len() == 1).and_then(|mut stop| stop.pop());
     let system = fields.take("system").filter(|system| system.get() != "\"\"");
     prompt.system = system.map(|system| content("system", system)).transpose()?;

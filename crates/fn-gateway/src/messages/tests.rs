@@ -261,6 +261,25 @@ fn each_reason_of_an_end_is_one_of_anthropic() {
     assert_eq!((&message["stop_reason"], &message["stop_sequence"]), (&json!("stop_sequence"), &json!("END")));
 }
 
+#[test]
+fn one_of_several_stop_sequences_is_told_as_converse_names_it() {
+    let ask = |stops: Value| {
+        let body = json!({"max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], "stop_sequences": stops});
+        document(&body)["prompt"]["additionalModelResponseFieldPaths"].clone()
+    };
+    assert_eq!((ask(json!(["a", "b"])), ask(json!(["a"]))), (json!(["/stop_sequence"]), json!(null)));
+    let named = json!({"stop_sequence": "b"});
+    let mut answer = answer(json!("Hi"), "stop_sequence");
+    let output = answer.output.as_mut().unwrap();
+    output.additional_model_response_fields = serde_json::from_value(named.clone()).unwrap();
+    assert_eq!(Messages::new(None).whole(&answer, answer.output.as_ref().unwrap())["stop_sequence"], "b");
+    let mut form = Messages::new(None);
+    let fields = json!({"stopReason": "stop_sequence", "additionalModelResponseFields": named});
+    form.parts(&Event { name: "messageStop", fields });
+    let delta = &form.end(answer.usage.as_ref().unwrap())[0]["delta"];
+    assert_eq!(*delta, json!({"stop_reason": "stop_sequence", "stop_sequence": "b"}));
+}
+
 /// The server-sent events for events of Converse.
 fn served(events: Value, ended: &FinalAnswer) -> String {
     let mut form = Served(Messages::default());
