@@ -18,7 +18,7 @@ const METADATA: &str = "x-amzn-bedrock-request-metadata";
 const METRICS: &str = "amazon-bedrock-invocationMetrics";
 /// The field that tells if the guardrail of the request intervened.
 const ACTION: &str = "amazon-bedrock-guardrailAction";
-/// The padding of a chunk, which hides the length of its text. Its length is not a multiple of the usual sizes.
+/// The padding of a chunk, which hides the length of its text.
 const PADDING: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234";
 
 /// Adds the settings in the headers of a request to its Converse document.
