@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Duration, Utc};
 use futures_util::future::try_join;
-use sentry_domain::{Alert, Amount, BudgetEntry, Enforcement, Remedy, Reservation, ScopeLimit};
+use sentry_domain::{Amount, Enforcement, Remedy, Reservation, ScopeLimit};
 
 use crate::admission::{Ask, Budget, Shortage, Standing, Verdict};
 use crate::alert::{Watch, due_alerts};

@@ -8,16 +8,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Config;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
-    TransactWriteItem,
-};
-use chrono::{DateTime, Utc};
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, KeysAndAttributes, ReturnValue, TransactWriteItem};
 use futures_util::future::join_all;
 use sentry_domain::Amount;
 use sentry_history::History;
@@ -27,7 +20,6 @@ use crate::admission::Budget;
 use crate::attributes::{self, Attributes, DamagedAttribute};
 use crate::change::Change;
 use crate::expression::Expression;
-use crate::holder::Holder;
 use crate::item::Item;
 use crate::key::Key;
 use crate::lease::{self, Place};

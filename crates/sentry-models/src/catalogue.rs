@@ -11,7 +11,7 @@ mod regions;
 mod resolved;
 mod takes;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use chrono::{Days, NaiveDate};
 use sentry_contract::request::{Family, Model, PriceSource};
