@@ -5,9 +5,9 @@ The folder `.sentry/<port>/month` has these files. Every `.jsonl` file has one J
 | file | contents |
 |---|---|
 | `month.json` | `month`, `seed`, `start`, `end`, `now` (the time at the end), `stackName`, `profiles` (`name`, `arn`, `id`, `source`, `tags`), `applications`, `priceChange` (`model`, `at`, `knownAt`, `price` in dollars per million tokens), `overspending` (`application`, `day`), `counts` |
-| `answers.jsonl` | what the clients saw: a line a request (`number`, `at`, `application`, `costCenter`, `environment`, `kind`, `fault`, `requestId`, `requested`, `modelId`, `timestamp`, `outcome`, `statusCode`, `code`, `usage`, `cost`, `wouldDeny`, `executionArn`, `began`, `ended`). `kind` is `usual`, `overspending`, `refused`, `repeated` or `direct` (round the sentry: no more than `modelId` and `usage`) |
+| `answers.jsonl` | what the clients saw: a line a request (`number`, `at`, `application`, `costCenter`, `environment`, `kind`, `fault`, `requestId`, `requested`, `modelId`, `timestamp`, `outcome`, `statusCode`, `code`, `usage`, `cost`, `wouldDeny`, `executionArn`, `began`, `ended`). `kind` is `usual`, `overspending`, `refused`, `repeated` or `direct` (past the sentry: no more than `modelId` and `usage`) |
 | `audit.jsonl` | the audit lines of the log group of Emit Metrics as they were written, in the order of time |
-| `simulator.jsonl` | every Converse call that reached the simulator: `number`, `at`, `modelId`, `status`, `error`, `damaged`, `told` (the answer's `usage`, or null), `spent` (`input`, `output`, `cacheRead`, `cacheWrite`, `cacheWrite1h`, or null), `direct` (true if it came round the sentry), `metadata` (the tags that the sentry sent) |
+| `simulator.jsonl` | every Converse call that reached the simulator: `number`, `at`, `modelId`, `status`, `error`, `damaged`, `told` (the answer's `usage`, or null), `spent` (`input`, `output`, `cacheRead`, `cacheWrite`, `cacheWrite1h`, or null), `direct` (true if it bypassed the sentry), `metadata` (the tags that the sentry sent) |
 | `history.jsonl` | the items of the usage history, without the markers of requests. Numbers are numbers |
 | `ledger.jsonl`, `limits.jsonl`, `catalogue.jsonl` | the items of these tables |
 | `metrics.jsonl` | one line a metric: `namespace`, `name`, `dimensions`, `unit`, `points`: `[seconds since 1970, value, count]`, in the order of time |

@@ -87,6 +87,8 @@ class FaultProxy(ThreadingHTTPServer):
         self.function, self.plan = function, plan
         self.upstream = urlsplit(upstream)
         self.url = url(self.server_address[1])
+        # On a busy machine its start takes seconds. By then, the first caller that is to be killed would have given up.
+        finder().submit(os.getpid).result()
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def __enter__(self):

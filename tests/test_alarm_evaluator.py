@@ -197,7 +197,7 @@ def test_a_series_without_new_data_keeps_its_state_if_missing_data_are_ignored()
         },
     ],
 )
-def test_what_an_alarm_cannot_have_is_refused(changed):
+def test_a_property_that_an_alarm_cannot_have_is_refused(changed):
     with pytest.raises(Refused):
         alarm(**changed)
 

@@ -241,6 +241,6 @@ def test_the_dead_letter_queue_takes_messages_of_its_queue_only(queue, dead_lett
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_what_outlives_the_stack_is_protected_against_deletion(name):
+def test_a_resource_that_outlives_the_stack_is_protected_against_deletion(name):
     retained = RESOURCES[name]["DeletionPolicy"] != "Delete"
     assert TABLES[name].get("DeletionProtectionEnabled", False) is retained

@@ -98,7 +98,7 @@ def test_each_threshold_is_told_once_by_the_request_that_reaches_it(sentry, subs
     assert subscriber.settled(scope, 3) == [50, 80, 100]
 
 
-def test_what_an_alert_says(sentry, subscriber, watched):
+def test_the_text_and_the_attributes_of_an_alert(sentry, subscriber, watched):
     scope, sized = watched([80])
     answer = check_succeeded(sentry.ask(sized(900)))
     assert subscriber.settled(scope, 1, quiet=0) == [80]

@@ -110,7 +110,7 @@ def test_the_budget_is_that_of_the_next_answer(command, center):
     assert piped.count("scope,window") == 2
 
 
-def test_what_cannot_be_done_is_said(command, center):
+def test_a_command_that_cannot_be_done_says_why(command, center):
     assert "no limit applies to costCenterx#a" in command("budget", "costCenterx#a", code=1)
     assert "there is no prompt" in command("ask", code=2)
     assert "cannot be read" in command("ask", "--image", os.devnull + "/x.png", "Hi", code=2)

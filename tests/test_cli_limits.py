@@ -198,7 +198,7 @@ def test_an_import_that_meets_another_change_says_what_was_written(command, sent
     sentry.delete_limit(other)
 
 
-def test_what_is_wrong_is_refused_with_its_place_and_nothing_is_written(command, sentry, center, folder):
+def test_a_mistake_is_refused_with_its_place_and_nothing_is_written(command, sentry, center, folder):
     limits = folder / "limits.yaml"
     limits.write_text(f"limits:\n  - modelId: {center}\n    limit:\n      usd: 5\n    notes: misspelled\n")
     message = command("--yes", "limits", "import", str(limits), code=1)

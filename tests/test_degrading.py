@@ -134,7 +134,7 @@ def test_answer_is_lowered_to_the_room_for_300_tokens_and_says_so(pair):
     assert (details["needed"], details["remaining"]) == (16, 0)
 
 
-def test_what_fits_is_not_lowered(pair):
+def test_a_request_that_fits_is_not_lowered(pair):
     pair.limit(pair.dear, BOTH, output=2000)
     assert pair.served(pair.sized(2000)) == (pair.dear, 2000, None)
 

@@ -254,6 +254,6 @@ def test_source_selects_log_groups():
         "sort mixed",
     ],
 )
-def test_what_cannot_be_known_is_refused(query):
+def test_a_query_whose_answer_cannot_be_known_is_refused(query):
     with pytest.raises(Refused):
         rows(query, *RECORDS, {"done": True, "n": 0, "mixed": "x"}, {"mixed": 1, "n": 0})

@@ -145,7 +145,7 @@ def test_sort_and_slice():
         "1 / 0",
     ],
 )
-def test_what_metric_math_does_not_have_is_refused(expression):
+def test_an_expression_that_metric_math_does_not_have_is_refused(expression):
     with pytest.raises(Refused):
         calculated(expression, a=series(1), b=series(2))
 
@@ -305,7 +305,7 @@ def test_a_metric_without_the_dimension_of_the_group_is_other(balancers):
         "SELECT SUM(m)",
     ],
 )
-def test_what_metrics_insights_does_not_have_is_refused(query):
+def test_a_query_that_metrics_insights_does_not_have_is_refused(query):
     with pytest.raises(Refused):
         metrics_insights.parse(query)
 
@@ -414,7 +414,7 @@ def test_searches(text, expected):
 @pytest.mark.parametrize(
     "text", ["", "{}", "{Custom-Namespace} a", "couNT", "i-1234567890123456", "a OR", "(a", "a)", "x" * 1025]
 )
-def test_what_search_does_not_have_is_refused(text):
+def test_an_expression_that_search_does_not_have_is_refused(text):
     with pytest.raises(Refused):
         search.parse(text)
 
@@ -505,7 +505,7 @@ def test_the_whole_range_is_one_period(lambdas):
         [[".", "m"]],
     ],
 )
-def test_what_a_graph_cannot_have_is_refused(lambdas, metrics):
+def test_a_property_that_a_graph_cannot_have_is_refused(lambdas, metrics):
     with pytest.raises(Refused):
         drawn(lambdas, metrics)
 

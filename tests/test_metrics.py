@@ -193,7 +193,7 @@ def test_degradation_is_counted(sentry):
 
 
 @pytest.mark.local
-def test_what_is_held_and_what_is_used_are_counted(sentry):
+def test_held_and_used_tokens_are_counted(sentry):
     sent = document(parameters={"max_tokens": 500}, input_tokens=10, output_tokens=40)
     # Messages of earlier tests must leave the queue. The figures are then only those of this request.
     time.sleep(5)

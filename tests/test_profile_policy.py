@@ -113,7 +113,7 @@ def test_requests_by_model_and_by_the_name_of_a_cost_center_go_through_the_profi
     command("--yes", "profiles", "delete", sales["arn"], "--with-alias")
 
 
-def test_what_the_command_foresees_is_what_happens(sentry, command, profiles, tmp_path):
+def test_the_decision_that_the_command_foresees_is_made(sentry, command, profiles, tmp_path):
     center = unique("policy")
     arn = profiles(costCenter=center)
     renew(sentry)

@@ -279,7 +279,7 @@ def test_fields_of_the_models_own_answer_come_back_if_they_are_asked_for(sentry)
 # Budgets
 
 
-def test_what_nothing_else_bounds_is_held_at_the_context_window(sentry, center):
+def test_a_prompt_that_nothing_else_bounds_is_held_at_the_context_window(sentry, center):
     scope, tags = center
     sent = rich(NOVA, PDF, tags=tags)
     sentry.set_limit(scope, {"input": NOVA_WINDOW - 1})

@@ -71,7 +71,7 @@ def test_a_stack_has_only_the_resources_whose_condition_holds():
 
 
 @pytest.mark.parametrize("node", [{"Ref": "Quiet"}, {"Fn::GetAtt": ["Nothing", "Arn"]}, {"Fn::ImportValue": "x"}])
-def test_what_a_stack_does_not_have_is_refused(node):
+def test_a_name_that_a_stack_does_not_have_is_refused(node):
     with pytest.raises(Refused):
         resolved(node)
 

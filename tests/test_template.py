@@ -877,7 +877,7 @@ def test_history_of_the_limits_is_keyed_by_item_and_moment_and_no_function_can_c
 
 
 @pytest.mark.parametrize("name", ["LedgerTable", "RequestsTable", "UsageTable", "LimitChangesTable"])
-def test_what_is_over_is_deleted(name):
+def test_items_of_the_past_are_deleted(name):
     assert TABLES[name]["TimeToLiveSpecification"] == {"AttributeName": "expiresAt", "Enabled": True}
 
 
@@ -1082,7 +1082,7 @@ def test_retry_is_for_what_is_safe_to_repeat(file, name, state, siblings):
 
 
 @pytest.mark.parametrize("name", sorted(IDEMPOTENT))
-def test_what_is_idempotent_is_repeated_after_every_error(name):
+def test_an_idempotent_state_is_repeated_after_every_error(name):
     repeated = {error for rule in task(name)["Retry"] if rule["MaxAttempts"] > 0 for error in rule["ErrorEquals"]}
     assert repeated >= {"States.ALL"} | OUT_OF_TIME
 

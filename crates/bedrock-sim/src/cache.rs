@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_until_its_lifetime_ends() {
+    fn a_written_entry_is_read_until_its_lifetime_ends() {
         let cache = Cache::default();
         let both = points(&[("tools", 1_500, Some(Lifetime::Long)), ("text", 4_000, Some(Lifetime::Short))]);
         assert_eq!(serve(&cache, &both, 0), (1_000, 0, 4_000, 1_500));

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_refused_by_name() {
+    fn a_directive_that_cannot_be_read_is_refused_by_name() {
         for (text, named) in [
             ("[[sim fault=trottling]]", "fault=trottling"),
             ("[[sim output-token=1]]", "output-token=1"),

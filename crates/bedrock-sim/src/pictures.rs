@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_published_or_not_readable_costs_the_same_always() {
+    fn a_picture_without_a_published_rule_or_that_is_not_readable_always_costs_the_same() {
         assert_eq!(to("us.amazon.nova-2-lite-v1:0", 9, 9), TOKENS);
         assert_eq!(tokens(None, Some((9, 9))), TOKENS);
         assert_eq!(tokens(Model::parse("amazon.nova-pro-v1:0"), size(b"a")), TOKENS);

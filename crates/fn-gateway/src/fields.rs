@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_missing_twice_or_of_another_type_is_named_without_its_value() {
+    fn a_field_that_is_left_missing_twice_or_of_another_type_is_named_without_its_value() {
         let body = br#"{"a": {"b": "secret"}, "c": "secret"}"#;
         let fields = Fields::of_body(body).unwrap();
         assert!(error(fields.end()).starts_with("a cannot be used through the sentry"));

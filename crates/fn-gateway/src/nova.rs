@@ -17,7 +17,7 @@ use crate::native::Native;
 /// The version of the schema.
 const SCHEMA: &str = "messages-v1";
 
-/// Reads a body.
+/// Reads a body of Nova's `InvokeModel`.
 ///
 /// # Errors
 /// If a field has no place in a document.

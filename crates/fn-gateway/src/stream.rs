@@ -1,4 +1,4 @@
-//! Answers in events.
+//! Answers in events: the task that forwards and settles them.
 //!
 //! One task holds, calls, forwards and settles. It goes on if the client leaves, because Bedrock bills what it has
 //! written, and only the last event says how much that is.

@@ -302,7 +302,7 @@ fn several(limits: &[Value]) -> Value {
 }
 
 #[tokio::test]
-async fn what_one_request_may_not_hold_is_denied_without_a_call_of_the_ledger() {
+async fn a_hold_above_the_limit_of_one_request_is_denied_without_a_call_of_the_ledger() {
     let mut limit = limit(json!({"output": 5_000}));
     limit["perRequest"] = json!({"output": 999});
     for usage in [usage(0, 0), json!({"unavailable": "UsageUnavailable"})] {

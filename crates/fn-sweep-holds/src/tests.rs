@@ -109,7 +109,7 @@ async fn a_hold_that_expires_soon_is_not_left_for_the_next_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_settled_fails_the_run_after_everything_else_is_done() {
+async fn a_hold_that_cannot_be_settled_fails_the_run_after_everything_else_is_done() {
     let (index, items, update) = (index(&[&[0, 1], &[]]), items(), settles());
     let broken = mock!(Client::update_item)
         .match_requests(|update| update.key().unwrap()["scope"] == S("model#0".into()))

@@ -170,7 +170,7 @@ fn an_own_request_id_and_whole_floats_are_kept() {
 }
 
 #[test]
-fn what_no_parser_reads_is_refused_with_its_place() {
+fn a_field_that_no_parser_reads_is_refused_with_its_place() {
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     for (raw, place) in [(deep.as_str(), "line 1, column 128"), (r#"{"model": "\ud83d"}"#, "line 1, column 1")] {
         let answer = run(&RawValue::from_string(raw.to_owned()).unwrap())["answer"].clone();

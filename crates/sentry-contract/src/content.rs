@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_not_read() {
+    fn a_block_that_is_not_known_is_refused() {
         for unknown in [
             json!([{"video": {}}]),
             json!([{"text": "a", "image": {}}]),

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_sealed_is_refused_without_its_text() {
+    fn a_text_that_was_not_sealed_is_refused_and_not_shown() {
         for (text, expected) in [("not base64!", Unsealable::Encoding), ("c2VjcmV0", Unsealable::Compression)] {
             let sealed: Sealed = serde_json::from_value(json!(text)).unwrap();
             assert_eq!(sealed.open::<Value>(), Err(expected));

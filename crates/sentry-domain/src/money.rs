@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_affordable_can_be_paid_and_one_more_cannot() {
+    fn an_affordable_number_can_be_paid_and_one_more_cannot() {
         let (rate, budget) = ("0.80".parse::<Rate>().unwrap(), Usd::from_picodollars(8_000_001));
         let tokens = rate.affordable(budget);
         assert!(rate.times(tokens) <= budget && rate.times(tokens + 1) > budget);

@@ -8,15 +8,15 @@ use sentry_domain::{Amount, Reservation, ReservedScope, ScopeLimit};
 use crate::admission::Ask;
 use crate::alert::{Watch, due_alerts};
 use crate::change::{Bounds, Change};
+use crate::decision::{Admission, Choice};
 use crate::figures::Figures;
 use crate::holder::Holder;
 use crate::item::{Hold, Item};
 use crate::key::{Key, delete_after};
 use crate::lease;
-use crate::reserve::{Admission, Choice};
+use crate::requests::{Earlier, REMEMBERED_SECONDS};
 use crate::scope_items::ScopeItems;
 use crate::settle::settlements;
-use crate::store::{Earlier, REMEMBERED_SECONDS};
 use crate::view::{Preview, Question, expire, limits_of};
 
 /// The items of all scopes in memory. They get the same changes as the items of the table, and decide by the same

@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cloudwatch_has_seen_leaves_room_for_the_rest_only() {
+    fn usage_that_cloudwatch_has_seen_leaves_room_for_the_rest_only() {
         let item = take("a", 10, 20, 5).unwrap().apply(&Item::default()).unwrap();
         assert_eq!(take("b", 6, 20, 5).unwrap().apply(&item), None);
         assert!(take("b", 5, 20, 5).unwrap().apply(&item).is_some());

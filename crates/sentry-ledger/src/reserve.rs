@@ -4,21 +4,23 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Duration, Utc};
 use futures_util::future::try_join;
-use sentry_domain::{Alert, Amount, BudgetEntry, Enforcement, Remedy, Reservation, ScopeLimit};
+use sentry_domain::{Amount, Enforcement, Remedy, Reservation, ScopeLimit};
 
 use crate::admission::{Ask, Budget, Shortage, Standing, Verdict};
 use crate::alert::{Watch, due_alerts};
 use crate::change::{Bounds, Change};
+use crate::decision::{Admission, Choice};
 use crate::figures::Figures;
 use crate::holder::Holder;
 use crate::item::{Hold, Item};
 use crate::key::{Key, delete_after};
 use crate::lease::{self, Groups, Place};
+use crate::requests::Registered;
 use crate::response;
 use crate::scope_items::ScopeItems;
 use crate::settle::expiries;
 use crate::spread;
-use crate::store::{Earlier, Ledger, LedgerError, ROUNDS, Registered, Written, pause};
+use crate::store::{Ledger, LedgerError, ROUNDS, Written, pause};
 
 /// One in this many holds in shards is followed by a read of the items' sizes, if a transaction took the hold or one
 /// of the items is too large. The answer of a transaction does not show the items. Not every hold is followed by this
@@ -30,38 +32,6 @@ const HEAT_ONE_IN: u32 = 4;
 /// The rounds in which a request waits until another one has made the first leases of new shards. The pauses take
 /// about a quarter of a second on average, and about half a second at most.
 const WAITS_FOR_OPENING: std::ops::Range<u32> = 3..6;
-
-/// The result of a request for a hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// The hold is taken in every scope.
-    Approved {
-        /// The hold, as it must be settled.
-        reservation: Reservation,
-        /// The shortages of the limits that only observe.
-        would_deny: Vec<Shortage>,
-    },
-    /// The request does not fit. Nothing is held.
-    Denied {
-        /// The limit that denies, and by how much it is exceeded.
-        shortage: Shortage,
-        /// Every limit, with the figures by which it was judged.
-        budget: Vec<BudgetEntry>,
-        /// Alerts that are due. If every request is denied, nothing else reports usage that bypasses the sentry.
-        alerts: Vec<Alert>,
-    },
-    /// An earlier request has the same id.
-    Duplicate(Earlier),
-}
-
-/// The model that an admission is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// The model that the client asked for.
-    Wanted,
-    /// The model that answers if the limits allow `fallback`.
-    Fallback,
-}
 
 /// The next step after the items of the scopes were read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,12 +5,13 @@ use sentry_domain::{Amount, BudgetEntry, Remedy, ScopeLimit};
 
 use crate::admission::{Ask, Budget, Standing, Verdict};
 use crate::change::Change;
+use crate::decision::{Admission, Choice};
 use crate::figures::Figures;
 use crate::holder::Holder;
 use crate::item::Item;
 use crate::key::{Key, delete_after};
 use crate::lease::Place;
-use crate::reserve::{Admission, Attempt, Choice};
+use crate::reserve::Attempt;
 use crate::response;
 use crate::scope_items::ScopeItems;
 use crate::settle::expiries;

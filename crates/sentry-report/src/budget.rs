@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_unknown_and_not_zero() {
+    fn a_figure_that_cannot_be_read_is_unknown_and_not_zero() {
         let budget = budget(&november(), 1_000, Reading::Unknown("why".to_owned()), "2026-11-11T00:00:00Z");
         assert_eq!((budget.status(), budget.unknown.as_deref()), (Status::Unknown, Some("why")));
         let unit = &budget.units[0];

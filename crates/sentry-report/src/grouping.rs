@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_kind_of_scope_is_refused() {
+    fn an_unknown_kind_of_scope_is_refused() {
         for text in ["", "a#b", "a+b", "a b", "request", "ungoverned"] {
             assert!(text.parse::<Grouping>().is_err(), "{text}");
         }

@@ -37,7 +37,7 @@ async fn the_count_is_what_a_call_with_the_same_input_reads() {
 }
 
 #[tokio::test]
-async fn what_is_not_counted_is_refused() {
+async fn a_call_that_cannot_be_counted_is_refused() {
     let server = Server::start(&[]).await;
     let profile = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc";
     let input = json!({"converse": messages("Hi")});

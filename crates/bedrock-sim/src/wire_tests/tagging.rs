@@ -65,7 +65,7 @@ async fn both_lists_come_in_pages() {
 }
 
 #[tokio::test]
-async fn what_the_service_models_do_not_allow_is_refused() {
+async fn a_call_that_the_service_models_do_not_allow_is_refused() {
     let server = Server::start(&[]).await;
     let arn = profile(&server, "sales", json!([])).await;
     for tag in [

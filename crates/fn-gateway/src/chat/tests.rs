@@ -120,7 +120,7 @@ fn part(part: Value) -> Value {
 }
 
 #[test]
-fn what_has_no_place_is_refused_by_its_path_and_without_text() {
+fn a_field_without_a_place_is_refused_by_its_path_and_without_text() {
     let call = |function: Value| {
         message(json!({"role": "assistant", "tool_calls": [{"id": "t", "type": "function", "function": function}]}))
     };

@@ -56,7 +56,7 @@ fn a_request_with_messages_only_has_nothing_else_and_numbers_keep_their_digits()
 }
 
 #[test]
-fn what_the_sentry_does_not_have_is_refused_by_name_and_without_text() {
+fn a_field_that_the_sentry_does_not_have_is_refused_by_name_and_without_text() {
     for (body, named) in [
         (json!({"messages": [], "promptVariables": {"a": {"text": "secret"}}}), "promptVariables"),
         (json!({"messages": [], "projectIdentifier": "secret"}), "projectIdentifier"),

@@ -113,7 +113,7 @@ fn refused(fields: Value) -> String {
 }
 
 #[test]
-fn what_has_no_place_in_the_document_is_refused_by_name_and_without_text() {
+fn a_field_without_a_place_in_the_document_is_refused_by_name_and_without_text() {
     for (name, value) in [
         ("container", json!("secret")),
         ("mcp_servers", json!([])),

@@ -36,7 +36,7 @@ fn the_older_name_of_the_maximum_and_the_end_of_thinking_are_read() {
 }
 
 #[test]
-fn what_has_no_place_in_the_document_is_refused_by_name() {
+fn a_field_without_a_place_in_the_document_is_refused_by_name() {
     assert_eq!(refused(&json!({"schemaVersion": "messages-v2"})), "schemaVersion");
     assert_eq!(refused(&json!({"guardrailConfig": {}})), "guardrailConfig");
     assert_eq!(refused(&json!({"inferenceConfig": {"seed": 1}})), "inferenceConfig.seed");

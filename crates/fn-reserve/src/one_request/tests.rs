@@ -50,7 +50,7 @@ fn judged(ask: &Ask<'_>, limits: &[ScopeLimit]) -> Result<Judged, ErrorBody> {
 }
 
 #[test]
-fn what_one_request_may_hold_is_a_bound_in_every_unit() {
+fn the_limit_of_one_request_is_a_bound_in_every_unit() {
     let price = price();
     // 400 tokens at $1 a million, 1,000 at $10: $0.0104.
     let cases = [
@@ -76,7 +76,7 @@ fn what_one_request_may_hold_is_a_bound_in_every_unit() {
 }
 
 #[test]
-fn what_the_client_left_open_is_lowered_but_not_below_16() {
+fn max_tokens_that_the_client_left_open_are_lowered_but_not_below_16() {
     let price = price();
     let ask = ask(Some(&price), false);
     let cases = [
@@ -127,7 +127,7 @@ fn a_limit_that_observes_says_what_it_would_deny_and_lowers_nothing() {
 
 proptest! {
     #[test]
-    fn what_is_judged_to_fit_holds_no_more_than_one_request_may(
+    fn a_request_that_is_judged_to_fit_holds_no_more_than_one_request_may(
         input in 0_u64..600, output in 0_u64..2_000, cents in 0_u64..40, given: bool,
     ) {
         let (price, usd) = (price(), format!("0.000{cents:02}"));

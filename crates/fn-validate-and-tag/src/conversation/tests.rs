@@ -203,7 +203,7 @@ fn stop_sequences_of_white_space_are_refused() {
 }
 
 #[test]
-fn what_is_optional_and_empty_is_not_given() {
+fn an_optional_field_that_is_empty_is_not_given() {
     for nothing in [json!(null), json!(""), json!([]), json!({})] {
         let mut document = with_messages(json!([user("Hi")]));
         for field in [

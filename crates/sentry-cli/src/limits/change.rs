@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_in_the_same_way_is_no_difference() {
+    fn values_that_are_read_in_the_same_way_are_no_difference() {
         for (before, after) in [
             ("{modelId: a, limit: {usd: 100}}", "{modelId: a, limit: {usd: 1E+2}, note: null}"),
             ("{modelId: a, limit: {usd: 0.50}}", "{modelId: a, limit: {usd: 5e-1}, updatedBy: jo, updatedAt: now}"),

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_an_item_is_refused_with_its_line() {
+    fn an_entry_that_cannot_be_an_item_is_refused_with_its_line() {
         for (text, line, part) in [
             ("a: 1\na: 2\n", 2, "twice"),
             ("a: &x 1\n", 1, "anchors"),

@@ -76,7 +76,7 @@ fn the_templates_policies_close_every_way_to_others_and_none_to_the_sentry() {
 }
 
 #[test]
-fn what_nothing_allows_is_denied_and_an_explicit_deny_wins() {
+fn an_action_that_nothing_allows_is_denied_and_an_explicit_deny_wins() {
     let get = request("s3:GetObject", "arn:aws:s3:::a/b");
     assert_eq!(judged(&[], None, &get), "denied");
     let allow =

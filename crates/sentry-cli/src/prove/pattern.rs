@@ -125,7 +125,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_covered_overlaps_and_its_texts_fit(a in "[ab*?]{0,5}", b in "[ab*?]{0,5}", text in "[ab]{0,5}") {
+        fn a_covered_pattern_overlaps_and_its_texts_fit(a in "[ab*?]{0,5}", b in "[ab*?]{0,5}", text in "[ab]{0,5}") {
             let chars = |text: &str| text.chars().collect::<Vec<char>>();
             let (in_a, in_b) = (fits(&chars(&a), &chars(&text)), fits(&chars(&b), &chars(&text)));
             prop_assert!(!(in_a && in_b) || overlap(&a, &b));

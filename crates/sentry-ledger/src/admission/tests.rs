@@ -61,7 +61,7 @@ fn shortage(verdict: Verdict) -> Shortage {
 }
 
 #[test]
-fn what_the_client_wants_fits_or_is_denied_and_is_not_lowered_unless_a_limit_says_so() {
+fn max_tokens_of_the_client_fit_or_are_denied_and_are_not_lowered_unless_a_limit_says_so() {
     let limits = outputs(&[100]);
     assert_eq!(judge(&ask(&limits, 60, true), &[figures(40, &[])]), fits(60));
     let short = shortage(judge(&ask(&limits, 61, true), &[figures(40, &[])]));
@@ -115,7 +115,7 @@ fn a_limit_of_zero_allows_nothing() {
 }
 
 #[test]
-fn what_cloudwatch_has_seen_counts_for_its_budget_only() {
+fn usage_that_cloudwatch_has_seen_counts_for_its_budget_only() {
     let limits = outputs(&[100, 100]);
     let mut ask = ask(&limits, 2_048, false);
     ask.budgets[0].seen = Amount { output: 70, ..Amount::ZERO };
@@ -186,7 +186,7 @@ fn a_short_answer_in_dollars_is_what_can_be_paid() {
 }
 
 #[test]
-fn what_only_the_input_exceeds_is_denied() {
+fn a_request_that_only_the_input_exceeds_is_denied() {
     let limit = limit("s", Limits { input: Some(9), ..Limits::default() }, 1);
     let limits = [ScopeLimit { when_exceeded: CLAMP.to_vec(), ..limit }];
     let short = shortage(judge(&ask(&limits, 60, true), &[Figures::default()]));

@@ -6,9 +6,9 @@ use test_support::{at, limit};
 
 use super::Book;
 use crate::admission::{Ask, Budget};
+use crate::decision::Admission;
 use crate::holder::Holder;
-use crate::reserve::Admission;
-use crate::store::Earlier;
+use crate::requests::Earlier;
 
 const HOLD: TimeDelta = Duration::minutes(6);
 

@@ -217,7 +217,7 @@ fn budgets_in_trouble_come_first_and_the_unknown_before_the_healthy() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named_and_never_a_zero() {
+fn a_figure_that_cannot_be_read_is_named_and_never_a_zero() {
     let scope = "costCenter#sales".to_owned();
     let day = NaiveDate::from_ymd_opt(2026, 11, 3).unwrap();
     let mut input = sample::input();

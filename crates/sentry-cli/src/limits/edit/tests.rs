@@ -50,7 +50,7 @@ fn a_limit_is_set_in_its_window() {
 }
 
 #[test]
-fn what_cannot_be_set_is_refused() {
+fn a_value_that_cannot_be_set_is_refused() {
     for (given, part) in [
         (&["--limit", "usd"][..], "no amount"),
         (&["--limit", "euro=5"], "no unit"),
@@ -101,7 +101,7 @@ fn a_raise_goes_into_the_window_that_limits_the_unit() {
 }
 
 #[test]
-fn what_was_written_before_a_failure_is_told() {
+fn the_items_written_before_a_failure_are_named() {
     let change = |key: &str| Change { key: key.to_owned(), before: None, after: None };
     let failure = partly(&[change("a"), change("b"), change("c")], 1, Failure::Conflict("b changed".to_owned()));
     assert_eq!(failure.to_string(), "b changed. Written: a. Not written: b, c");
