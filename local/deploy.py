@@ -112,7 +112,7 @@ def packaged(path: Path) -> tuple[str, Path]:
         # Several deployments can run at once. Each of them sees only whole packages.
         with tempfile.NamedTemporaryFile(dir=folder, delete=False) as written:
             written.write(zipped(binary))
-        os.replace(written.name, package)
+        Path(written.name).replace(package)
     return digest, package
 
 
