@@ -10,6 +10,7 @@ mod converse;
 mod document;
 mod ending;
 mod errors;
+mod facts;
 mod fields;
 mod frames;
 mod gateway;

@@ -12,7 +12,6 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::Utc;
 use percent_encoding::percent_decode_str;
-use sentry_contract::answer::FinalAnswer;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -23,7 +22,7 @@ use crate::errors::{ApiError, header_value};
 use crate::gateway::Gateway;
 use crate::identity::identify;
 use crate::steps::Decided;
-use crate::{answers, budget, chat, converse, invoke, messages, models, stream};
+use crate::{answers, budget, chat, converse, facts, invoke, messages, models, stream};
 
 /// Largest body, in bytes: that of a function URL. A document of the sentry is smaller (262,144 bytes).
 const MAX_BODY_BYTES: usize = 6 * 1_048_576;
@@ -174,25 +173,10 @@ async fn whole(
     let latency = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let Some(output) = &answer.output else { return Err(ApiError::of_refusal(&answer)) };
     let mut response = Json(form.whole(&answer, output, latency)).into_response();
-    for (name, value) in facts(&answer).into_iter().chain(form.headers(&answer, latency)) {
+    for (name, value) in facts::of_answer(&answer).into_iter().chain(form.headers(&answer, latency)) {
         response.headers_mut().insert(name, header_value(&value));
     }
     Ok(response)
-}
-
-/// The answer's headers: facts of the sentry for which Converse has no field.
-pub fn facts(answer: &FinalAnswer) -> Vec<(&'static str, String)> {
-    let cost = answer.cost.as_ref().map(|cost| json!(cost));
-    let cost = cost.as_ref().and_then(|cost| cost.get("usd")?.as_str()).map(str::to_owned);
-    let model = answer.model.as_ref().and_then(|model| model.model_id.clone());
-    let facts = [
-        ("x-sentry-request-id", answer.tags.get("requestId").map(str::to_owned)),
-        ("x-sentry-model", model),
-        ("x-sentry-cost-usd", cost),
-        ("x-sentry-degraded", answer.degraded.as_ref().map(|degraded| degraded.action().to_owned())),
-        ("x-sentry-replayed", answer.replayed.then(|| answer.replayed.to_string())),
-    ];
-    facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 #[cfg(test)]

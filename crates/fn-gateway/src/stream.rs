@@ -19,9 +19,9 @@ use tracing::warn;
 use crate::api::Form;
 use crate::caller::Caller;
 use crate::errors::{ApiError, header_value};
+use crate::facts;
 use crate::gateway::Gateway;
 use crate::replay::events_of;
-use crate::routes::facts;
 use crate::steps::{Approved, Decided};
 use fn_invoke_model::Opened;
 
@@ -93,7 +93,7 @@ async fn run(
             let (sender, frames) = mpsc::unbounded_channel();
             let Admitted { tags, model, .. } = &approved.admitted;
             form.begin(tags.get(Tags::REQUEST_ID).unwrap_or_default(), &model.model_id);
-            let mut headers = headers(&approved.admitted);
+            let mut headers = facts::of_admitted(&approved.admitted);
             headers.extend(form.event_headers());
             tell(Ok(Begun { headers, frames }));
             forward(&gateway, approved, opened, Client { sender, form }).await;
@@ -114,7 +114,7 @@ fn replayed(answer: &FinalAnswer, mut form: Box<dyn Form>) -> Result<Begun, ApiE
     let output = answer.output.as_ref().ok_or_else(|| ApiError::of_refusal(answer))?;
     let model = answer.model.as_ref().and_then(|model| model.model_id.as_deref());
     form.begin(answer.tags.get(Tags::REQUEST_ID).unwrap_or_default(), model.unwrap_or_default());
-    let mut headers = facts(answer);
+    let mut headers = facts::of_answer(answer);
     headers.extend(form.event_headers());
     let (sender, frames) = mpsc::unbounded_channel();
     let mut client = Client { sender, form };
@@ -157,11 +157,4 @@ async fn forward(gateway: &Gateway, approved: Approved, mut opened: Opened, mut 
     if complete {
         client.tell(|form| form.end(&answer));
     }
-}
-
-fn headers(admitted: &Admitted) -> Vec<(&'static str, String)> {
-    let request_id = admitted.tags.get("requestId").unwrap_or_default().to_owned();
-    let degraded = admitted.notes.degraded.as_ref().map(|degraded| degraded.action().to_owned());
-    let always = [("x-sentry-request-id", request_id), ("x-sentry-model", admitted.model.model_id.clone())];
-    always.into_iter().chain(degraded.map(|action| ("x-sentry-degraded", action))).collect()
 }
