@@ -20,7 +20,7 @@ use crate::{
     facts::{self, Rule},
     faults::{Exception, Fault},
     fields,
-    form::Form,
+    form::{Form, Operation},
     guardrail, invoke,
     models::{Model, metric_id},
     prompt::Prompt,
@@ -41,15 +41,6 @@ struct Call {
     /// The instant of arrival, and the machine's time then. The metrics have the machine's time and not the simulated
     /// one, because CloudWatch and the readers of its metrics have the machine's clock.
     arrived: (Instant, SystemTime),
-}
-
-/// An operation that calls a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Operation {
-    /// `true` if the body has the form of the model's vendor, as in `InvokeModel`.
-    pub invokes: bool,
-    /// `true` if the answer is a stream of events.
-    pub streams: bool,
 }
 
 /// The handler of `POST /model/{modelId}/…` for an operation.

@@ -4,7 +4,6 @@ use axum::http::HeaderMap;
 use serde_json::{Map, Value};
 
 use crate::{
-    call::Operation,
     converse,
     directives::Directives,
     error::ApiError,
@@ -15,6 +14,15 @@ use crate::{
     reply::Reply,
     stream::{self, Event},
 };
+
+/// An operation that calls a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operation {
+    /// `true` if the body has the form of the model's vendor, as in `InvokeModel`.
+    pub invokes: bool,
+    /// `true` if the answer is a stream of events.
+    pub streams: bool,
+}
 
 /// The form of a request and of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,10 +23,11 @@ use tokio::{
 };
 
 use crate::{
-    call::{self, Operation},
+    call,
     connection::{Connection, DroppableListener},
     controls, count_tokens,
     error::ApiError,
+    form::Operation,
     options::Options,
     profiles, recorder,
     state::Sim,
