@@ -89,8 +89,9 @@ class Lane(WatchedBudget):
         stream = Stream(fault)
         try:
             connection.request("POST", self._path, json.dumps(request(fault, point, used)), self._headers)
-        except ConnectionRefusedError:
-            # Another lane has killed the gateway. Nothing was sent.
+        except ConnectionError:
+            # Another lane has killed the gateway, before or while this request was sent. Without its whole body, nothing was
+            # decided.
             connection.close()
             time.sleep(0.05)
             return self.stream(fault, point, used)
