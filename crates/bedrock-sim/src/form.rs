@@ -29,9 +29,9 @@ pub struct Operation {
 pub enum Form {
     /// That of Converse and `ConverseStream`, for every model.
     Converse,
-    /// Anthropic's Messages.
+    /// Anthropic's Messages, the body of Claude in `InvokeModel`.
     Messages,
-    /// Amazon Nova's own.
+    /// The body of Amazon Nova in `InvokeModel`.
     Nova,
 }
 
