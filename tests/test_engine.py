@@ -4,16 +4,22 @@ import inspect
 import json
 import os
 import queue
+import socket
 import socketserver
+import subprocess
 import sys
+import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import jsonata
 import pytest
 
+import engine
 from articles_trace import by_state, covered, in_turn, own, way
 from engine import (
     IDLE_SECONDS,
@@ -334,3 +340,73 @@ def test_event_wakes_an_idle_environment_at_once():
     assert 0.2 <= time.monotonic() - begun < IDLE_SECONDS / 2
     with pytest.raises(RuntimeError, match="no longer waits"):
         Events(events).get(timeout=1)
+
+
+@pytest.fixture
+def served():
+    """The address of a small application behind the engine's server, which is stopped as the engine is: by SIGTERM."""
+    application = textwrap.dedent("""
+        import asyncio, sys
+        from types import SimpleNamespace
+        import engine
+
+        async def app(scope, receive, send):
+            if scope["type"] == "lifespan":
+                await receive()
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+                print("ended", flush=True)
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+            body, more = b"", True
+            while more:
+                part = await receive()
+                body, more = body + part.get("body", b""), part.get("more_body", False)
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+            await send({"type": "http.response.body", "body": body})
+
+        asyncio.run(engine.serve(app, SimpleNamespace(bind=["127.0.0.1:" + sys.argv[1]], keep_alive_timeout=75)))
+    """)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {"PYTHONPATH": str(Path(engine.__file__).parent)}
+    command = [sys.executable, "-B", "-c", application, str(port)]
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    for _ in range(200):
+        with suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            break
+        time.sleep(0.05)
+    yield port
+    with socket.create_connection(("127.0.0.1", port)):
+        server.terminate()
+        output, _ = server.communicate(timeout=10)
+    assert output == "ended\n"
+
+
+def exchange(port: int, sent: bytes) -> bytes:
+    """Sends bytes on a connection of their own, and reads until the server closes it."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(sent)
+        received = b""
+        while part := connection.recv(65_536):
+            received += part
+    return received
+
+
+def test_server_reads_http_as_clients_of_aws_write_it(served):
+    large = b"x" * 1_500_000
+    plain = exchange(
+        served, b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(large) + large
+    )
+    assert plain.startswith(b"HTTP/1.1 200 OK\r\n") and plain.endswith(large)
+    assert b"\r\nserver:" not in plain.lower() and b"\r\ndate:" not in plain.lower()
+    # boto3 waits for this line before it sends the body of an upload.
+    expecting = (
+        b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\nab"
+    )
+    assert exchange(served, expecting).startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    chunked = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
+    assert exchange(served, chunked).endswith(b"\r\n\r\nabc")
+    assert exchange(served, b"no request\r\n\r\n").startswith(b"HTTP/1.1 400 ")
