@@ -1,7 +1,7 @@
 //! The form of prompts and answers between functions: compact JSON, deflated, in base64.
 //!
 //! A state machine passes such a text on without reading it. Numbers therefore arrive unchanged, quotes and line ends
-//! need no extra bytes, and execution data never shows a prompt.
+//! need no extra bytes, and execution data never shows a prompt. A short text is stored in the format of deflate as it is.
 
 use std::fmt;
 
@@ -15,6 +15,9 @@ use thiserror::Error;
 
 /// The compression level: zlib's default. Higher levels take several times as long and save about 1 %.
 const LEVEL: u8 = 6;
+/// Longest JSON text that is stored without compression, in bytes. A compressor needs a third of a megabyte of memory before
+/// it reads the first byte, which takes much longer than to copy such a text.
+const MAX_STORED_BYTES: u16 = 4_096;
 /// Largest JSON text that is unpacked, in bytes. A document has at most 262,144 bytes. The limit keeps a forged text
 /// from filling the memory.
 const MAX_OPEN_BYTES: usize = 4 * 1_048_576;
@@ -49,7 +52,8 @@ impl Sealed {
     /// # Errors
     /// Returns an error if `value` cannot be written as JSON.
     pub fn new<T: Serialize>(value: &T) -> Result<Self, serde_json::Error> {
-        Ok(Self(STANDARD.encode(compress_to_vec(&serde_json::to_vec(value)?, LEVEL))))
+        let json = serde_json::to_vec(value)?;
+        Ok(Self(STANDARD.encode(stored(&json).unwrap_or_else(|| compress_to_vec(&json, LEVEL)))))
     }
 
     /// Unpacks the value from the text.
@@ -69,6 +73,18 @@ impl Sealed {
     }
 }
 
+/// `bytes` as the one stored block of a deflated stream (RFC 1951, 3.2.4). `None` if there are too many of them.
+fn stored(bytes: &[u8]) -> Option<Vec<u8>> {
+    const LAST_STORED_BLOCK: u8 = 1;
+    let length = u16::try_from(bytes.len()).ok().filter(|length| *length <= MAX_STORED_BYTES)?;
+    let mut block = Vec::with_capacity(5 + bytes.len());
+    block.push(LAST_STORED_BLOCK);
+    block.extend(length.to_le_bytes());
+    block.extend((!length).to_le_bytes());
+    block.extend(bytes);
+    Some(block)
+}
+
 impl fmt::Debug for Sealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Sealed({} bytes)", self.bytes())
@@ -86,6 +102,18 @@ mod tests {
         let value = json!({"text": "größer 🦀 \" \\ \n \u{1}", "id": 1_234_567_890_123_456_789_u64, "x": 0.300_000_000_000_000_04});
         let sealed = Sealed::new(&value).unwrap();
         assert_eq!(sealed.open::<Value>(), Ok(value));
+    }
+
+    #[test]
+    fn text_up_to_the_limit_is_stored_and_a_longer_one_is_compressed() {
+        let limit = usize::from(MAX_STORED_BYTES);
+        // The JSON of a text has two quotes more.
+        for (length, stored) in [(0, true), (limit - 2, true), (limit - 1, false), (100_000, false)] {
+            let text = "a".repeat(length);
+            let sealed = Sealed::new(&text).unwrap();
+            assert_eq!(sealed.bytes() > length, stored, "{length}: {sealed:?}");
+            assert_eq!(sealed.open::<String>(), Ok(text));
+        }
     }
 
     #[test]
