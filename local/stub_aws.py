@@ -57,13 +57,22 @@ def get_item(request: dict[str, Any]) -> dict[str, Any]:
     item.
     """
     if hashed := request["Key"].get("keyHash"):
-        return {"Item": {"keyHash": hashed, "applicationId": {"S": "bench"}, "enabled": {"BOOL": True}}}
+        return {"Item": key_record(hashed)}
     return {} if request["TableName"] == "CatalogueTable" else {"Item": LEDGER_ITEM}
 
 
+def key_record(hashed: dict[str, str]) -> dict[str, Any]:
+    """The record of a valid key of the gateway."""
+    return {"keyHash": hashed, "applicationId": {"S": "bench"}, "enabled": {"BOOL": True}}
+
+
 def batch_get_item(request: dict[str, Any]) -> dict[str, Any]:
-    """The same limit for every request."""
-    return {"Responses": {table: [LIMIT] for table in request["RequestItems"]}, "UnprocessedKeys": {}}
+    """The same limit for every request, and each key of the gateway."""
+    found = {}
+    for table, wanted in request["RequestItems"].items():
+        hashes = [key["keyHash"] for key in wanted["Keys"] if "keyHash" in key]
+        found[table] = [key_record(hashed) for hashed in hashes] or [LIMIT]
+    return {"Responses": found, "UnprocessedKeys": {}}
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use sentry_keys::KeyRecord;
+use sentry_keys::{KeyHash, KeyRecord};
+
+use crate::ahead::LimitsAhead;
 
 /// A caller whose key, token or signature is valid.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Caller {
     /// The thing that the tags come from, for messages to the client: "key".
     pub shown: &'static str,
@@ -13,13 +15,17 @@ pub struct Caller {
     pub tags: BTreeMap<&'static str, String>,
     /// Names, ids or ARNs of the models that the caller may use. `None` for all models.
     pub models: Option<Vec<String>>,
+    /// The record of the caller. `None` for a caller with a token.
+    pub record: Option<KeyHash>,
+    /// Limits that were read together with the record.
+    pub limits: Option<LimitsAhead>,
 }
 
 impl Caller {
-    /// The caller that has shown `what` and has this record.
+    /// The caller that has shown `what` and has this record, which was read together with `limits`.
     #[must_use]
-    pub fn of_record(what: &'static str, record: KeyRecord) -> Self {
+    pub fn of_record(what: &'static str, record: KeyRecord, limits: Option<LimitsAhead>) -> Self {
         let tags = record.tags().map(|(name, value)| (name, value.to_owned())).collect();
-        Self { shown: what, tags, models: record.models }
+        Self { shown: what, tags, models: record.models, record: Some(record.hash), limits }
     }
 }

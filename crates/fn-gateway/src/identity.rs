@@ -1,14 +1,16 @@
 //! Who the caller of a request is, and the tags that come from it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use chrono::{DateTime, Utc};
-use sentry_keys::{Key, KeyHash, KeyRecord, KeysTable, Principal};
+use sentry_keys::{Key, KeyHash, KeyRecord, KeysTable, KeysUnavailable, Principal};
 use tracing::error;
 
+use crate::ahead::{Ahead, LimitsAhead};
 use crate::caller::Caller;
 use crate::errors::{ApiError, Reason};
 use crate::tokens::{Tokens, is_token};
@@ -18,6 +20,8 @@ use crate::tokens::{Tokens, is_token};
 pub struct Callers {
     /// The records of keys and of IAM principals.
     pub keys: KeysTable,
+    /// Reads limits together with a record.
+    pub ahead: Arc<Ahead>,
     /// The issuer whose tokens are accepted beside keys.
     pub tokens: Option<Tokens>,
     /// `true` if every caller is an IAM principal. Then no key and no token is accepted.
@@ -50,8 +54,8 @@ pub async fn identify(callers: &Callers, head: &Parts, now: DateTime<Utc>) -> Re
     }
     let text = credential(&head.headers).ok_or_else(ApiError::no_key)?;
     // The table is read for any text, so that the time of the answer does not show if the text has the form of a key.
-    let record = record(&callers.keys, &KeyHash::of(text), now).await?;
-    Key::parse(text).map(|_| Caller::of_record("key", record)).ok_or_else(ApiError::no_key)
+    let (record, limits) = record(callers, &KeyHash::of(text), now).await?;
+    Key::parse(text).map(|_| Caller::of_record("key", record, limits)).ok_or_else(ApiError::no_key)
 }
 
 /// The caller that Lambda has verified. Its record can be turned off like a key.
@@ -61,27 +65,39 @@ async fn principal(callers: &Callers, Verified(arn): &Verified, now: DateTime<Ut
         ApiError::access_denied(&problem)
     };
     let principal = Principal::parse(arn).ok_or_else(unknown)?;
-    match record(&callers.keys, &principal.hash(), now).await {
-        Ok(record) if record.principal == Some(principal) => Ok(Caller::of_record("IAM principal", record)),
+    match record(callers, &principal.hash(), now).await {
+        Ok((record, limits)) if record.principal == Some(principal) => {
+            Ok(Caller::of_record("IAM principal", record, limits))
+        }
         Err(unavailable) if unavailable.reason == Reason::KeysUnavailable => Err(unavailable),
         _ => Err(unknown()),
     }
 }
 
-/// The valid record under `hash`.
-async fn record(keys: &KeysTable, hash: &KeyHash, now: DateTime<Utc>) -> Result<KeyRecord, ApiError> {
-    match keys.find(hash).await {
-        Ok(Some(Ok(record))) if record.is_valid(now) => Ok(record),
-        Ok(Some(Err(invalid))) => {
+/// The valid record under `hash`, and limits that were read together with it.
+async fn record(
+    callers: &Callers,
+    hash: &KeyHash,
+    now: DateTime<Utc>,
+) -> Result<(KeyRecord, Option<LimitsAhead>), ApiError> {
+    let (found, limits) = match callers.ahead.read(&callers.keys, hash).await {
+        Some((item, limits)) => (item.map(|item| KeyRecord::read(&item)), Some(limits)),
+        None => (callers.keys.find(hash).await.map_err(unavailable)?, None),
+    };
+    match found {
+        Some(Ok(record)) if record.is_valid(now) => return Ok((record, limits)),
+        Some(Err(invalid)) => {
             error!(key = hash.short(), cause = %invalid, "the item of a key is not understood");
-            Err(ApiError::no_key())
         }
-        Ok(_) => Err(ApiError::no_key()),
-        Err(unavailable) => {
-            error!(cause = sentry_lambda::cause(&unavailable), "the table of keys cannot be read");
-            Err(ApiError::keys_unavailable())
-        }
+        _ => {}
     }
+    callers.ahead.forget(hash);
+    Err(ApiError::no_key())
+}
+
+fn unavailable(unavailable: KeysUnavailable) -> ApiError {
+    error!(cause = sentry_lambda::cause(&unavailable), "the table of keys cannot be read");
+    ApiError::keys_unavailable()
 }
 
 /// The text in the place of a key: in the header `Authorization` or, without this header, in `x-api-key`. `None` if there
@@ -145,6 +161,7 @@ pub fn given_tags(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiEr
 #[cfg(test)]
 mod tests {
     use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
     use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
     use aws_smithy_mocks::{RuleMode, mock};
     use sentry_lambda::{Connections, http_client};
@@ -196,8 +213,7 @@ mod tests {
     async fn only_a_request_without_a_credential_causes_no_read() {
         // Every call of this client fails, so an answer other than 503 was given without one.
         let config = offline_config(http_client(Connections::Kept)).into_builder().endpoint_url("http://127.0.0.1:9");
-        let keys = KeysTable::new(aws_sdk_dynamodb::Client::new(&config.build()), "keys".into());
-        let callers = Callers { keys, tokens: None, are_principals: false };
+        let callers = callers(aws_sdk_dynamodb::Client::new(&config.build()), false);
         let reason =
             async |headers: &HeaderMap| identify(&callers, &head(headers), Utc::now()).await.unwrap_err().reason;
         assert_eq!(reason(&HeaderMap::new()).await, Reason::NoKey);
@@ -253,7 +269,7 @@ mod tests {
     }
 
     fn helper() -> Caller {
-        Caller::of_record("key", record())
+        Caller::of_record("key", record(), None)
     }
 
     /// Callers whose table has `item` for every key.
@@ -261,7 +277,12 @@ mod tests {
         let item = item.map(KeyRecord::item);
         let read = mock!(Client::get_item).then_output(move || GetItemOutput::builder().set_item(item.clone()).build());
         let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&read]);
-        Callers { keys: KeysTable::new(client, "keys".into()), tokens: None, are_principals }
+        callers(client, are_principals)
+    }
+
+    fn callers(client: Client, are_principals: bool) -> Callers {
+        let ahead = Arc::new(Ahead::new(client.clone(), "limits".into()));
+        Callers { keys: KeysTable::new(client, "keys".into()), ahead, tokens: None, are_principals }
     }
 
     /// The answer to a request of the principal `arn`, if the table has `item` for every key.
@@ -270,6 +291,31 @@ mod tests {
         let mut head = head(&HeaderMap::new());
         head.extensions.insert(Verified(arn.to_owned()));
         identify(&callers, &head, Utc::now()).await
+    }
+
+    #[tokio::test]
+    async fn a_key_that_was_disabled_since_its_last_request_is_no_key() {
+        let key = Key::random();
+        let known = KeyRecord { hash: key.hash(), ..record() };
+        for (stored, accepted) in
+            [(Some(known.clone()), true), (Some(KeyRecord { enabled: false, ..known }), false), (None, false)]
+        {
+            let found: Vec<_> = stored.iter().map(KeyRecord::item).collect();
+            let read = mock!(Client::batch_get_item)
+                .then_output(move || BatchGetItemOutput::builder().responses("keys", found.clone()).build());
+            let alone = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
+            let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&read, &alone]);
+            let callers = callers(client, false);
+            callers.ahead.remember(&key.hash(), std::iter::once("default".to_owned()).collect());
+            let head = head(&headers("authorization", &format!("Bearer {}", key.reveal())));
+            for calls in 1..=2 {
+                let caller = identify(&callers, &head, Utc::now()).await;
+                assert_eq!(caller.is_ok(), accepted, "{stored:?}");
+                // A key that is not valid is read alone the next time.
+                assert_eq!(read.num_calls(), if accepted { calls } else { 1 });
+                assert_eq!(caller.is_ok_and(|caller| caller.limits.is_some()), accepted);
+            }
+        }
     }
 
     #[tokio::test]

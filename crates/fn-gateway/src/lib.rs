@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod ahead;
 mod answers;
 mod api;
 mod body;
@@ -30,6 +31,7 @@ mod steps;
 mod stream;
 mod tokens;
 
+pub use ahead::Ahead;
 pub use gateway::Gateway;
 pub use identity::Callers;
 pub use routes::router;

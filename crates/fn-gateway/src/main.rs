@@ -8,7 +8,7 @@ use aws_sdk_bedrockruntime::config::retry::RetryConfig;
 use chrono::TimeDelta;
 use fn_count_tokens::TokenCounter;
 use fn_fetch_usage::{SharedFigures, UsageSource};
-use fn_gateway::{Callers, Gateway, Steps, Tokens, lambda, router};
+use fn_gateway::{Ahead, Callers, Gateway, Steps, Tokens, lambda, router};
 use fn_invoke_model::Invoker;
 use fn_lookup_limit::{InvalidBudgetTags, LimitsTable};
 use fn_reserve::Reserver;
@@ -31,6 +31,8 @@ const COUNT_ATTEMPT: Duration = Duration::from_millis(800);
 const COUNT_OPERATION: Duration = Duration::from_millis(1_800);
 /// The address on which the gateway listens as a server, such as `127.0.0.1:8080`. Without it, it is a function.
 const LISTEN: &str = "SENTRY_GATEWAY_LISTEN";
+/// The name of the limits table.
+const LIMITS_TABLE: &str = "SENTRY_LIMITS_TABLE";
 /// With the value `on`, callers are IAM principals, and the function's URL has the authorization type `AWS_IAM`.
 const IAM: &str = "SENTRY_GATEWAY_IAM";
 
@@ -54,11 +56,17 @@ async fn gateway() -> Result<Gateway, StartError> {
     sentry_lambda::warm_up(|greeting| dynamodb.list_tables().customize().interceptor(greeting).send()).await;
     let keys = KeysTable::new(dynamodb.clone(), env::required("SENTRY_KEYS_TABLE")?);
     let are_principals = env::optional(IAM).as_deref() == Some("on");
-    let callers = Callers { keys, tokens: Tokens::from_environment(&config)?, are_principals };
-    Ok(Gateway { callers, steps: steps(&config, &dynamodb).await? })
+    let ahead = Arc::new(Ahead::new(dynamodb.clone(), env::required(LIMITS_TABLE)?));
+    let tokens = Tokens::from_environment(&config)?;
+    let callers = Callers { keys, ahead: Arc::clone(&ahead), tokens, are_principals };
+    Ok(Gateway { callers, steps: steps(&config, &dynamodb, ahead).await? })
 }
 
-async fn steps(config: &SdkConfig, dynamodb: &aws_sdk_dynamodb::Client) -> Result<Steps, StartError> {
+async fn steps(
+    config: &SdkConfig,
+    dynamodb: &aws_sdk_dynamodb::Client,
+    ahead: Arc<Ahead>,
+) -> Result<Steps, StartError> {
     let region = env::required("AWS_REGION")?;
     let timeout = Duration::from_secs(seconds("SENTRY_MODEL_TIMEOUT_SECONDS")?);
     let stream_limit = Duration::from_secs(seconds("SENTRY_STREAM_SECONDS")?);
@@ -89,6 +97,7 @@ async fn steps(config: &SdkConfig, dynamodb: &aws_sdk_dynamodb::Client) -> Resul
             env::parsed("SENTRY_USAGE_CACHE_SECONDS", "a whole number of seconds")?,
         ),
         limits: limits(dynamodb)?,
+        ahead,
         counter: counter().await,
         reserver: reserver(hold_for)?,
         stream_reserver: reserver(hold_stream_for)?,
@@ -124,7 +133,7 @@ fn resolver(config: &SdkConfig, dynamodb: &aws_sdk_dynamodb::Client, region: &st
 fn limits(dynamodb: &aws_sdk_dynamodb::Client) -> Result<LimitsTable, StartError> {
     let tags = std::env::var("SENTRY_BUDGET_TAGS").unwrap_or_default();
     let tags = tags.parse().map_err(|error: InvalidBudgetTags| StartError::Invalid(error.to_string()))?;
-    Ok(LimitsTable::new(dynamodb.clone(), env::required("SENTRY_LIMITS_TABLE")?, tags))
+    Ok(LimitsTable::new(dynamodb.clone(), env::required(LIMITS_TABLE)?, tags))
 }
 
 async fn counter() -> TokenCounter {

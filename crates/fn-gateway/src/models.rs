@@ -99,7 +99,13 @@ mod tests {
 
     fn caller(models: Option<&[&str]>) -> Caller {
         let models = models.map(|models| models.iter().map(|each| (*each).to_owned()).collect());
-        Caller { shown: "key", tags: [("applicationId", "helper".to_owned())].into(), models }
+        Caller {
+            shown: "key",
+            tags: [("applicationId", "helper".to_owned())].into(),
+            models,
+            record: None,
+            limits: None,
+        }
     }
 
     #[test]

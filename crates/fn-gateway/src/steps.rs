@@ -1,6 +1,7 @@
 //! The steps of the rate limiter up to the decision, in one process. Every decision is made by the library of the
 //! function that makes it in the workflow.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{ConstantBuilder, Retryable};
@@ -28,6 +29,7 @@ use serde_json::{Value, json};
 use tracing::{error, warn};
 use uuid::Uuid;
 
+use crate::ahead::{Ahead, LimitsAhead};
 use crate::caller::Caller;
 
 /// The steps of a request, each with its clients.
@@ -39,6 +41,8 @@ pub struct Steps {
     pub usage: UsageSource,
     /// The limits table, for `Lookup Limit`.
     pub limits: LimitsTable,
+    /// Remembers which limits a caller's requests have.
+    pub ahead: Arc<Ahead>,
     /// Bedrock's counts of prompts, for `Count Tokens`.
     pub counter: TokenCounter,
     /// Takes holds, for `Reserve`.
@@ -91,7 +95,7 @@ impl Steps {
             Err(failure) => return Decided::Answered(Box::new(unavailable(&request, failure.name()))),
         }
         let mut times = StepTimes { started: Some(started), validated: Some(Utc::now()), ..StepTimes::default() };
-        let input = self.gathered(request, &prompt).await;
+        let input = self.gathered(request, &prompt, caller).await;
         times.gathered = Some(Utc::now());
         let reserver = if in_events { &self.stream_reserver } else { &self.reserver };
         let decision = (|| reserver.reserve(input.clone(), Utc::now())).retry(again()).await;
@@ -140,7 +144,7 @@ impl Steps {
             }
             Err(failure) => return Err(Box::new(unavailable(&request, failure.name()))),
         }
-        let input = self.gathered(request, &prompt).await;
+        let input = self.gathered(request, &prompt, caller).await;
         match self.reserver.preview(input.clone(), now).await {
             Ok((Decision::Approved { .. }, budget)) => Ok(budget),
             Ok((Decision::Denied { answer, .. }, _)) => Err(answer),
@@ -170,7 +174,7 @@ impl Steps {
     }
 
     /// `Gather`: usage, limits and token count at once. A look-up that fails leaves its name.
-    async fn gathered(&self, request: Request, prompt: &Sealed) -> ReserveInput {
+    async fn gathered(&self, request: Request, prompt: &Sealed, caller: &Caller) -> ReserveInput {
         let now = Utc::now();
         let model = request.model.clone();
         let range = month_range(MonthRangeInput { model: model.clone(), fallback: request.fallback.clone() }, now);
@@ -184,8 +188,12 @@ impl Steps {
                 None => TokenCount { input_tokens: None },
             }
         };
+        let ahead = caller.limits.as_ref().and_then(LimitsAhead::fresh);
         let (usage, limits, count) =
-            tokio::join!(self.usage.fetch(&range, now), self.limits.lookup(&wanted, now), count);
+            tokio::join!(self.usage.fetch(&range, now), self.limits.lookup_ahead(&wanted, ahead, now), count);
+        if let Some(record) = &caller.record {
+            self.ahead.remember(record, self.limits.keys(&wanted));
+        }
         ReserveInput {
             execution_id: format!("gateway:{}", Uuid::new_v4()),
             gathered: (available(usage), available(limits), Gathered::Available(count)),

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod ahead;
 mod item;
 mod list;
 mod number;
@@ -10,7 +11,6 @@ mod state;
 use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use chrono::{DateTime, SecondsFormat, Utc};
 use sentry_contract::request::Tags;
 use sentry_contract::states::{LimitsFound, LookupLimitInput, RequestLimits};
@@ -18,6 +18,7 @@ use sentry_contract::{ErrorBody, ErrorCode};
 use sentry_domain::{LimitWindow, Limits, MOST_SCOPES, MOST_WINDOWS, Remedy, ScopeLimit};
 use sentry_lambda::{Failure, cause};
 
+pub use crate::ahead::ItemsAhead;
 pub use crate::item::{InvalidItem, Item, KEY, attributes};
 use crate::item::{MOST_ENTRIES, Settings};
 pub use crate::list::{Listed, ListedItem, scope_of_key};
@@ -72,9 +73,31 @@ impl LimitsTable {
     /// # Errors
     /// Returns `LedgerUnavailable` if the table cannot be read completely.
     pub async fn lookup(&self, input: &LookupLimitInput, now: DateTime<Utc>) -> Result<LimitsFound, Failure> {
+        self.lookup_ahead(input, None, now).await
+    }
+
+    /// Does the same as [`Self::lookup`], but reads nothing if `ahead` has all items that can apply.
+    ///
+    /// # Errors
+    /// The same as for [`Self::lookup`].
+    pub async fn lookup_ahead(
+        &self,
+        input: &LookupLimitInput,
+        ahead: Option<&ItemsAhead>,
+        now: DateTime<Utc>,
+    ) -> Result<LimitsFound, Failure> {
         let scopes = RequestScopes::of(input, &self.budget_tags);
+        if let Some(ahead) = ahead.filter(|ahead| scopes.keys().all(|key| ahead.has_read(key))) {
+            return Ok(scopes.limits_in(ahead.items(), now));
+        }
         let items = self.read(scopes.keys()).await?;
         Ok(scopes.limits_in(&items, now))
+    }
+
+    /// The keys of all items that can apply to the request.
+    #[must_use]
+    pub fn keys(&self, input: &LookupLimitInput) -> BTreeSet<String> {
+        RequestScopes::of(input, &self.budget_tags).keys().cloned().collect()
     }
 
     /// The limits of `tags` alone, whatever model a request calls, at `now`.
@@ -97,17 +120,13 @@ impl LimitsTable {
 
     /// The items that exist under `keys`, which are fewer than the 100 keys of one `BatchGetItem`.
     async fn read(&self, keys: impl Iterator<Item = &String>) -> Result<HashMap<String, Item>, Failure> {
-        let keys: BTreeSet<&String> = keys.collect();
-        let keys = keys.into_iter().map(|key| Item::from([(KEY.to_owned(), AttributeValue::S(key.clone()))]));
-        let wanted = KeysAndAttributes::builder().set_keys(Some(keys.collect())).consistent_read(true);
-        let wanted = wanted.build().map_err(|error| unavailable(&cause(&error)))?;
+        let wanted = ahead::wanted(keys).map_err(|error| unavailable(&cause(&error)))?;
         let answer = self.client.batch_get_item().request_items(&self.name, wanted).send().await;
         let answer = answer.map_err(|error| unavailable(&cause(&error)))?;
         if answer.unprocessed_keys().is_some_and(|left| !left.is_empty()) {
             return Err(unavailable("DynamoDB left keys unprocessed: the table is throttled"));
         }
-        let items = answer.responses.unwrap_or_default().remove(&self.name).unwrap_or_default();
-        Ok(items.into_iter().filter_map(|item| Some((item.get(KEY)?.as_s().ok()?.clone(), item))).collect())
+        Ok(ahead::by_key(answer.responses.unwrap_or_default().remove(&self.name).unwrap_or_default()))
     }
 }
 

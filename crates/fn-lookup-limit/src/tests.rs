@@ -15,7 +15,7 @@ use sentry_lambda::Failure;
 use serde_json::{Value, json};
 use test_support::mock_client;
 
-use crate::{Item, LimitsTable, MOST_KEYS};
+use crate::{Item, ItemsAhead, LimitsTable, MOST_KEYS};
 
 const ARN: &str = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/p1";
 const MODEL: [&str; 3] = ["sales", ARN, "p1"];
@@ -397,5 +397,24 @@ async fn an_incomplete_or_failed_read_fails_closed() {
     });
     for rule in [partial, throttled] {
         assert_eq!(try_lookup(&table(&rule), MODEL).await.unwrap_err().name(), "LedgerUnavailable");
+    }
+}
+
+#[tokio::test]
+async fn items_read_ahead_serve_a_request_that_needs_no_others() {
+    let now: DateTime<Utc> = "2026-11-21T13:37:11Z".parse().unwrap();
+    let request = |application: &str| {
+        let tags = [("applicationId", application), ("environment", "Production"), ("requestId", "r1")];
+        let tags = Tags(tags.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        LookupLimitInput { model: model(MODEL), tags, fallback: None }
+    };
+    let read = mock!(Client::batch_get_item)
+        .then_output(|| BatchGetItemOutput::builder().responses("limits", vec![tokens("default", 2)]).build());
+    let table = table(&read);
+    let ahead = ItemsAhead::new(table.keys(&request("helper")), vec![tokens("default", 1)]);
+    for (application, calls, limit) in [("helper", 0, 1), ("other", 1, 2)] {
+        let found = table.lookup_ahead(&request(application), Some(&ahead), now).await.unwrap();
+        let LimitsFound::Found { limits } = found else { panic!("{found:?}") };
+        assert_eq!((read.num_calls(), limits.model[0].limits.input), (calls, Some(limit)), "{application}");
     }
 }

@@ -50,7 +50,7 @@ impl fmt::Debug for Key {
 
 /// The SHA-256 of a key, or of the ARN of a principal, in 64 hexadecimal digits. It is no secret: the key cannot be
 /// found from it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyHash(pub String);
 
 impl KeyHash {

@@ -1,8 +1,10 @@
 //! The table of keys.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use thiserror::Error;
 
 use crate::key::KeyHash;
@@ -48,6 +50,22 @@ impl KeysTable {
     pub async fn find(&self, hash: &KeyHash) -> Result<Option<Result<KeyRecord, InvalidRecord>>, KeysUnavailable> {
         let read = self.client.get_item().table_name(&self.name).key(HASH, key_of(hash)).consistent_read(true);
         Ok(read.send().await?.item.map(|item| KeyRecord::read(&item)))
+    }
+
+    /// The name of the table.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The part of a `BatchGetItem` that reads the key with `hash`, with strong consistency. [`KeyRecord::read`] reads the
+    /// item.
+    ///
+    /// # Errors
+    /// Never, because there is a key.
+    pub fn wanted(hash: &KeyHash) -> Result<KeysAndAttributes, BuildError> {
+        let key = HashMap::from([(HASH.to_owned(), key_of(hash))]);
+        KeysAndAttributes::builder().keys(key).consistent_read(true).build()
     }
 
     /// Stores a new key. It never replaces one: two random keys are never equal.

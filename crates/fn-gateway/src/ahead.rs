@@ -1,0 +1,172 @@
+//! Reads a key and the limits of its next request in one call.
+//!
+//! The limits of a request are known only after its key and its body were read. But most requests of a key have the limits
+//! of the request before. So the same items are read again together with the key. They serve the request if it needs no
+//! others. Only their names are kept from one request to the next: each request reads its key and its limits, with strong
+//! consistency.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use fn_lookup_limit::ItemsAhead;
+use sentry_keys::{KeyHash, KeysTable};
+
+/// Time after which items that were read ahead are read again, because the body of the request took long.
+const FRESH: Duration = Duration::from_millis(100);
+/// Maximum number of keys whose limits are remembered. Beyond it, all are forgotten.
+const MOST_KEYS: usize = 1_000;
+
+type Item = HashMap<String, AttributeValue>;
+
+/// Remembers which limits the last request of each key had.
+#[derive(Debug)]
+pub struct Ahead {
+    client: Client,
+    limits_table: String,
+    last: Mutex<HashMap<KeyHash, BTreeSet<String>>>,
+}
+
+/// Limits that were read together with the key of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitsAhead {
+    items: ItemsAhead,
+    read_at: Instant,
+}
+
+impl LimitsAhead {
+    /// The items, if they were read just now.
+    pub fn fresh(&self) -> Option<&ItemsAhead> {
+        (self.read_at.elapsed() < FRESH).then_some(&self.items)
+    }
+}
+
+impl Ahead {
+    /// Reads limits in the table `limits_table` through `client`.
+    #[must_use]
+    pub fn new(client: Client, limits_table: String) -> Self {
+        Self { client, limits_table, last: Mutex::default() }
+    }
+
+    /// The item of the key with `hash`, if it exists, and the limits of its last request. `None` if no request of the key
+    /// is remembered, or if the call fails. The key must then be read alone.
+    pub async fn read(&self, keys: &KeysTable, hash: &KeyHash) -> Option<(Option<Item>, LimitsAhead)> {
+        let asked = self.last().get(hash).cloned()?;
+        let read_at = Instant::now();
+        let call = self.client.batch_get_item();
+        let call = call.request_items(keys.name(), KeysTable::wanted(hash).ok()?);
+        let call = call.request_items(&self.limits_table, ItemsAhead::wanted(&asked).ok()?);
+        let answer = call.send().await.ok()?;
+        if answer.unprocessed_keys().is_some_and(|left| !left.is_empty()) {
+            return None;
+        }
+        let mut found = answer.responses.unwrap_or_default();
+        let key = found.remove(keys.name()).unwrap_or_default().pop();
+        let items = ItemsAhead::new(asked, found.remove(&self.limits_table).unwrap_or_default());
+        Some((key, LimitsAhead { items, read_at }))
+    }
+
+    /// Remembers that a request of the key with `hash` had the limits under `limits`.
+    pub fn remember(&self, hash: &KeyHash, limits: BTreeSet<String>) {
+        let mut last = self.last();
+        if last.len() >= MOST_KEYS && !last.contains_key(hash) {
+            last.clear();
+        }
+        last.insert(hash.clone(), limits);
+    }
+
+    /// Forgets the key with `hash`, because it is not valid any more.
+    pub fn forget(&self, hash: &KeyHash) {
+        self.last().remove(hash);
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, HashMap<KeyHash, BTreeSet<String>>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::operation::batch_get_item::{BatchGetItemError, BatchGetItemOutput};
+    use aws_sdk_dynamodb::types::KeysAndAttributes;
+    use aws_sdk_dynamodb::types::error::ProvisionedThroughputExceededException;
+    use aws_smithy_mocks::{Rule, RuleMode, mock};
+    use test_support::mock_client;
+
+    use super::*;
+
+    const LIMIT: &str = "default";
+
+    fn text(name: &str, value: &str) -> Item {
+        Item::from([(name.to_owned(), AttributeValue::S(value.to_owned()))])
+    }
+
+    fn hash() -> KeyHash {
+        KeyHash::of("csk")
+    }
+
+    /// Reads a key whose last request had the limit [`LIMIT`].
+    async fn read(rule: &Rule) -> Option<(Option<Item>, LimitsAhead)> {
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[rule]);
+        let (keys, ahead) = (KeysTable::new(client.clone(), "keys".into()), Ahead::new(client, "limits".into()));
+        assert_eq!(ahead.read(&keys, &hash()).await, None, "nothing is known of the key");
+        ahead.remember(&hash(), BTreeSet::from([LIMIT.to_owned()]));
+        let found = ahead.read(&keys, &hash()).await;
+        ahead.forget(&hash());
+        assert_eq!(ahead.read(&keys, &hash()).await, None, "the key is forgotten");
+        assert_eq!(rule.num_calls(), 1);
+        found
+    }
+
+    fn output() -> BatchGetItemOutput {
+        let answer = BatchGetItemOutput::builder().responses("keys", vec![text("keyHash", &hash().0)]);
+        answer.responses("limits", vec![text("modelId", LIMIT)]).build()
+    }
+
+    #[tokio::test]
+    async fn a_key_and_the_limits_of_its_last_request_are_read_in_one_consistent_call() {
+        let rule = mock!(Client::batch_get_item)
+            .match_requests(|call| {
+                let Some(tables) = call.request_items() else { return false };
+                let of = |table: &str, key: Item| {
+                    tables[table].keys() == [key] && tables[table].consistent_read() == Some(true)
+                };
+                tables.len() == 2 && of("keys", text("keyHash", &hash().0)) && of("limits", text("modelId", LIMIT))
+            })
+            .then_output(output);
+        let (key, limits) = read(&rule).await.unwrap();
+        assert_eq!(key, Some(text("keyHash", &hash().0)));
+        let items = ItemsAhead::new(BTreeSet::from([LIMIT.to_owned()]), vec![text("modelId", LIMIT)]);
+        assert_eq!(limits.fresh(), Some(&items));
+        assert_eq!(LimitsAhead { read_at: Instant::now() - FRESH, ..limits }.fresh(), None);
+    }
+
+    #[tokio::test]
+    async fn after_a_call_that_fails_or_leaves_keys_out_the_key_is_read_alone() {
+        let throttled = mock!(Client::batch_get_item).then_error(|| {
+            let error = ProvisionedThroughputExceededException::builder().message("slow down").build();
+            BatchGetItemError::ProvisionedThroughputExceededException(error)
+        });
+        assert_eq!(read(&throttled).await, None);
+        let incomplete = mock!(Client::batch_get_item).then_output(|| {
+            let left = KeysAndAttributes::builder().keys(text("modelId", LIMIT)).build().unwrap();
+            let mut output = output();
+            output.unprocessed_keys = Some(HashMap::from([("limits".to_owned(), left)]));
+            output
+        });
+        assert_eq!(read(&incomplete).await, None);
+    }
+
+    #[test]
+    fn no_more_than_the_maximum_number_of_keys_is_remembered() {
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[]);
+        let ahead = Ahead::new(client, "limits".into());
+        for number in 0..=MOST_KEYS {
+            ahead.remember(&KeyHash::of(&number.to_string()), BTreeSet::new());
+            assert!(ahead.last().len() <= MOST_KEYS);
+        }
+        assert_eq!(ahead.last().len(), 1);
+    }
+}
