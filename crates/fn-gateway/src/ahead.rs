@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(key, Some(text("keyHash", &hash().0)));
         let items = ItemsAhead::new(BTreeSet::from([LIMIT.to_owned()]), vec![text("modelId", LIMIT)]);
         assert_eq!(limits.fresh(), Some(&items));
-        assert_eq!(LimitsAhead { read_at: Instant::now() - FRESH, ..limits }.fresh(), None);
+        assert_eq!(LimitsAhead { read_at: Instant::now().checked_sub(FRESH).unwrap(), ..limits }.fresh(), None);
     }
 
     #[tokio::test]

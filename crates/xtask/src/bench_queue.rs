@@ -1,5 +1,6 @@
 //! `cargo xtask bench --part queue`: a campaign on the request queue, on a local AWS whose clock can be moved.
 
+use crate::cargo_build;
 use crate::cli::LocalArgs;
 use crate::clock::MovableClock;
 use crate::environment;
@@ -8,6 +9,7 @@ use crate::network::{free_port, local_url};
 use crate::temporary::with_local_aws;
 use crate::workspace::Workspace;
 use anyhow::{Context, Result};
+use std::path::Path;
 use std::process::Stdio;
 
 /// Ten requests at once, as in the contract's default.
@@ -22,6 +24,8 @@ const START: &str = "2026-11-21T12:05:00Z";
 /// # Errors
 /// If the local AWS cannot be started.
 pub fn run(workspace: &Workspace) -> Result<bool> {
+    // Before the local AWS starts, whose clock goes on while the command is compiled.
+    let sentry = cargo_build::build_sentry(workspace)?;
     let port = free_port()?;
     let clock = MovableClock::start(workspace, port, START.parse()?)?;
     let options = Options {
@@ -35,10 +39,10 @@ pub fn run(workspace: &Workspace) -> Result<bool> {
         clock: Some(clock.clone()),
         ..Options::default()
     };
-    with_local_aws(workspace, options, |running| measure(workspace, running, &clock))
+    with_local_aws(workspace, options, |running| measure(workspace, running, &clock, &sentry))
 }
 
-fn measure(workspace: &Workspace, running: &Running, clock: &MovableClock) -> Result<bool> {
+fn measure(workspace: &Workspace, running: &Running, clock: &MovableClock, sentry: &Path) -> Result<bool> {
     let port = running.state.port;
     let engine = running.state.engine.as_ref().context("the local AWS does not run")?;
     println!("\n## The request queue\n");
@@ -48,7 +52,7 @@ fn measure(workspace: &Workspace, running: &Running, clock: &MovableClock) -> Re
     command.args(["--endpoint", &local_url(port), "--stack-name", &running.stack_name]);
     command.args(["--bedrock-endpoint", &running.state.bedrock_endpoint, "--engine-pid", &engine.pid.to_string()]);
     command.arg("--engine-log").arg(workspace.port_folder(port).join("engine.log"));
-    command.arg("--sentry").arg(running.binaries.join("sentry"));
+    command.arg("--sentry").arg(sentry);
     let status = command.stdin(Stdio::null()).status().context("queue_bench.py could not be started")?;
     Ok(status.success())
 }
