@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use fn_lookup_limit::ItemsAhead;
 use sentry_keys::{KeyHash, KeysTable};
+use tracing::warn;
 
 /// Time after which items that were read ahead are read again, because the body of the request took long.
 const FRESH: Duration = Duration::from_millis(100);
@@ -58,10 +59,14 @@ impl Ahead {
         let call = self.client.batch_get_item();
         let call = call.request_items(keys.name(), KeysTable::wanted(hash).ok()?);
         let call = call.request_items(&self.limits_table, ItemsAhead::wanted(&asked).ok()?);
-        let answer = call.send().await.ok()?;
-        if answer.unprocessed_keys().is_some_and(|left| !left.is_empty()) {
-            return None;
-        }
+        let answer = match call.send().await {
+            Ok(answer) if answer.unprocessed_keys().is_none_or(HashMap::is_empty) => answer,
+            Ok(_) => return None,
+            Err(error) => {
+                warn!(cause = sentry_lambda::cause(&error), "a key and its limits could not be read in one call");
+                return None;
+            }
+        };
         let mut found = answer.responses.unwrap_or_default();
         let key = found.remove(keys.name()).unwrap_or_default().pop();
         let items = ItemsAhead::new(asked, found.remove(&self.limits_table).unwrap_or_default());
