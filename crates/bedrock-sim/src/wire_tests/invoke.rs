@@ -272,7 +272,7 @@ async fn settings_come_in_headers() {
 }
 
 #[tokio::test]
-async fn what_the_model_refuses_is_refused_in_its_own_words() {
+async fn a_request_that_breaks_a_rule_of_the_model_is_refused_in_its_words() {
     let server = Server::start(&[]).await;
     let path = format!("/model/{HAIKU}/invoke");
     let thinking = json!({"thinking": {"type": "enabled", "budget_tokens": 10}});
