@@ -174,7 +174,7 @@ def read_output(worker: Any) -> None:
         while output.read():
             output.wait()
 
-    def take(self: Any) -> str:
+    def take(self: Any, **_: Any) -> str:
         lines, output = getattr(self, "_output", (None, None))
         # The output of an earlier process of the environment may still be open.
         if output is not None and lines is self._stderr_queue:
