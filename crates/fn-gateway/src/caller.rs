@@ -15,7 +15,7 @@ pub struct Caller {
     pub tags: BTreeMap<&'static str, String>,
     /// Names, ids or ARNs of the models that the caller may use. `None` for all models.
     pub models: Option<Vec<String>>,
-    /// The record of the caller. `None` for a caller with a token.
+    /// The hash of the record of the caller. `None` for a caller with a token.
     pub record: Option<KeyHash>,
     /// Limits that were read together with the record.
     pub limits: Option<LimitsAhead>,
