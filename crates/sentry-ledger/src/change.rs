@@ -162,12 +162,15 @@ pub enum Change {
         delete_after: Option<i64>,
     },
     /// Sets the time at which the sweep must look at the item next.
-    Swept {
-        /// The due time for which the sweep came, in milliseconds since 1970. It must not have changed.
+    NextLook {
+        /// The due time before the change, in milliseconds since 1970. It must not have changed.
         at_ms: i64,
         /// The next due time, in milliseconds since 1970. `None` takes the item out of the sweep's index. The item
         /// must then have no hold, and as a shard no lease.
         next_ms: Option<i64>,
+        /// `true` if the item must have no hold. A hold that was taken since the item was read could expire before
+        /// `next_ms`.
+        is_unheld: bool,
         /// Owners whose bar is removed.
         unbar: Vec<String>,
     },
@@ -210,7 +213,7 @@ impl Change {
         let mut item = item.clone();
         match self {
             Self::Take { owner, hold, bounds, terms, watch, .. } => {
-                if !item.admits(owner) || !bounds.allow(&item) || !item.agrees(terms) {
+                if !item.admits(owner, hold) || !bounds.allow(&item) || !item.agrees(terms) {
                     return None;
                 }
                 item.begun = true;
@@ -221,7 +224,7 @@ impl Change {
                 let needed = hold.amount.signed();
                 let covered = limited.iter().all(|(unit, limited)| !limited || item.free.get(unit) >= needed.get(unit));
                 let valid = item.terms.as_ref() == Some(terms) && item.lease_until_ms > *now_ms;
-                if !item.admits(owner) || !covered || !valid {
+                if !item.admits(owner, hold) || !covered || !valid {
                     return None;
                 }
                 item.free = item.free - needed;
@@ -255,8 +258,9 @@ impl Change {
                 item.begun = true;
                 item.settled = *settled;
             }
-            Self::Swept { at_ms, next_ms, unbar } => {
-                if item.sweep_at_ms != Some(*at_ms) || next_ms.is_none() && item.is_busy() {
+            Self::NextLook { at_ms, next_ms, is_unheld, unbar } => {
+                let is_busy = *is_unheld && item.held.requests > 0 || next_ms.is_none() && item.is_open();
+                if item.sweep_at_ms != Some(*at_ms) || is_busy {
                     return None;
                 }
                 item.sweep_at_ms = *next_ms;
@@ -351,13 +355,9 @@ pub(crate) const fn is_emptied(known: &Item, until_ms: i64) -> bool {
 }
 
 impl Item {
-    /// `true` if the sweep must come again because of a hold or a lease.
-    const fn is_busy(&self) -> bool {
-        self.held.requests > 0 || self.is_open()
-    }
-
-    fn admits(&self, owner: &str) -> bool {
-        !self.holds.contains_key(owner) && !self.barred.contains_key(owner)
+    fn admits(&self, owner: &str, hold: &Hold) -> bool {
+        let is_swept_late = self.sweep_at_ms.is_some_and(|at_ms| at_ms > hold.expires_ms);
+        !self.holds.contains_key(owner) && !self.barred.contains_key(owner) && !is_swept_late
     }
 
     fn take(&mut self, owner: &str, hold: &Hold) {
@@ -366,8 +366,8 @@ impl Item {
         self.sweep_by(hold.expires_ms);
     }
 
-    /// Makes the sweep come at `ms` at the latest. An existing time stays, because holds that are taken later expire
-    /// later.
+    /// Makes the sweep come at `ms` if it has no time to come yet. An existing time stays. A hold is only taken if this
+    /// time is not after its expiry.
     fn sweep_by(&mut self, ms: i64) {
         self.sweep_at_ms.get_or_insert(ms);
     }
@@ -376,6 +376,7 @@ impl Item {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sweep::sooner_look;
 
     fn amount(input: u64, output: u64) -> Amount {
         Amount { input, output, requests: 1, in_flight: 1, ..Amount::ZERO }
@@ -468,7 +469,8 @@ mod tests {
         assert_eq!(take("a", 10, 20, 0).unwrap().apply(&item), None);
         let item = bar("b").apply(&take("b", 10, 20, 0).unwrap().apply(&item).unwrap()).unwrap();
         assert_eq!((item.holds.len(), item.sweep_at_ms), (1, Some(5_000)));
-        let swept = Change::Swept { at_ms: 5_000, next_ms: Some(361_000), unbar: vec!["a".into(), "b".into()] };
+        let unbar = vec!["a".into(), "b".into()];
+        let swept = Change::NextLook { at_ms: 5_000, next_ms: Some(361_000), is_unheld: false, unbar };
         assert!(swept.apply(&item).unwrap().barred.is_empty());
     }
 
@@ -476,11 +478,25 @@ mod tests {
     fn an_item_leaves_the_sweep_only_without_holds() {
         let item = take("a", 10, 20, 0).unwrap().apply(&Item::default()).unwrap();
         assert_eq!(item.sweep_at_ms, Some(361_000));
-        let swept = |next_ms| Change::Swept { at_ms: 361_000, next_ms, unbar: vec![] };
-        assert_eq!(swept(None).apply(&item), None);
-        assert_eq!(swept(Some(400_000)).apply(&item).unwrap().sweep_at_ms, Some(400_000));
+        let look = |next_ms, is_unheld| Change::NextLook { at_ms: 361_000, next_ms, is_unheld, unbar: vec![] };
+        assert_eq!(look(None, true).apply(&item), None);
+        assert_eq!(look(Some(400_000), true).apply(&item), None);
+        assert_eq!(look(Some(400_000), false).apply(&item).unwrap().sweep_at_ms, Some(400_000));
         let settle =
             Change::Settle { owner: "a".into(), hold: hold(0, 10), actual: spent(10), shard: false, lasted_ms: None };
-        assert_eq!(swept(None).apply(&settle.apply(&item).unwrap()).unwrap().sweep_at_ms, None);
+        assert_eq!(look(None, true).apply(&settle.apply(&item).unwrap()).unwrap().sweep_at_ms, None);
+    }
+
+    #[test]
+    fn a_hold_is_taken_only_if_the_sweep_comes_by_its_expiry() {
+        let bar = |until_ms| Change::Bar { owner: "b".into(), until_ms, delete_after: None };
+        let late = bar(361_001).apply(&Item::default()).unwrap();
+        assert_eq!(take("a", 10, 20, 0).unwrap().apply(&late), None);
+        let sooner = sooner_look(&late, 361_000).unwrap().apply(&late).unwrap();
+        let held = take("a", 10, 20, 0).unwrap().apply(&sooner).unwrap();
+        assert_eq!(held.sweep_at_ms, Some(361_000));
+        let in_time = bar(361_000).apply(&Item::default()).unwrap();
+        assert_eq!(sooner_look(&in_time, 361_000), None);
+        assert!(take("a", 10, 20, 0).unwrap().apply(&in_time).is_some());
     }
 }

@@ -79,17 +79,22 @@ impl Expression {
                 expression.add(&COMMITTED, settled.signed());
                 expression.delete_after(*delete_after);
             }
-            Change::Swept { at_ms, next_ms, unbar } => expression.swept(*at_ms, *next_ms, unbar),
+            Change::NextLook { at_ms, next_ms, is_unheld, unbar } => {
+                expression.next_look(*at_ms, *next_ms, *is_unheld, unbar);
+            }
         }
         expression
     }
 
-    /// Takes a hold. The condition is that the execution has no hold and is not barred.
+    /// Takes a hold. The condition is that the execution has no hold and is not barred, and that the sweep does not come
+    /// later than the hold expires.
     fn take(&mut self, owner: &str, hold: &Hold) {
         for prefix in [HOLD, BARRED] {
             let name = self.name(&format!("{prefix}{owner}"));
             self.conditions.push(format!("attribute_not_exists({name})"));
         }
+        let (sweep_at, expires) = (self.name(SWEEP_AT), self.value(number_value(hold.expires_ms)));
+        self.conditions.push(format!("(attribute_not_exists({sweep_at}) OR {sweep_at} <= {expires})"));
         self.set(&format!("{HOLD}{owner}"), AttributeValue::S(hold.to_string()));
         self.add(&HELD, hold.amount.signed());
         self.sweep_by(hold.expires_ms);
@@ -114,12 +119,14 @@ impl Expression {
         }
     }
 
-    fn swept(&mut self, at_ms: i64, next_ms: Option<i64>, unbar: &[String]) {
+    fn next_look(&mut self, at_ms: i64, next_ms: Option<i64>, is_unheld: bool, unbar: &[String]) {
         self.require(SWEEP_AT, "=", at_ms);
+        if is_unheld {
+            self.counter_is(HELD.requests, 0);
+        }
         if let Some(next) = next_ms {
             self.set(SWEEP_AT, number_value(next));
         } else {
-            self.counter_is(HELD.requests, 0);
             self.counter_is(LEASE_UNTIL, 0);
             for attribute in [SWEEP, SWEEP_AT] {
                 let name = self.name(attribute);
@@ -233,8 +240,8 @@ impl Expression {
         }
     }
 
-    /// Makes the sweep come at `ms` at the latest. An existing time stays, because holds that are taken later expire
-    /// later. Without a changed attribute, DynamoDB does not write the index.
+    /// Makes the sweep come at `ms` if it has no time to come yet. An existing time stays. Without a changed attribute,
+    /// DynamoDB does not write the index.
     fn sweep_by(&mut self, ms: i64) {
         for (attribute, value) in [(SWEEP, AttributeValue::S(DUE.to_owned())), (SWEEP_AT, number_value(ms))] {
             let (name, value) = (self.name(attribute), self.value(value));

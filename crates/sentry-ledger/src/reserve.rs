@@ -21,6 +21,7 @@ use crate::scope_items::ScopeItems;
 use crate::settle::expiries;
 use crate::spread;
 use crate::store::{Ledger, LedgerError, ROUNDS, Written, pause};
+use crate::sweep::sooner_look;
 
 /// One in this many holds in shards is followed by a read of the items' sizes, if a transaction took the hold or one
 /// of the items is too large. The answer of a transaction does not show the items. Not every hold is followed by this
@@ -349,7 +350,7 @@ impl Attempt<'_> {
     }
 
     /// The next step after the scopes were read. An earlier hold of this execution is returned. Otherwise expired
-    /// holds are settled first, and then the figures decide.
+    /// holds are settled first, and the sweep is made to come in time for the new hold. Then the figures decide.
     pub fn after(&mut self, scopes: &[ScopeItems]) -> Step {
         let (now_ms, owner) = (self.now_ms(), self.holder.owner());
         // The hold of a barred execution is being given back.
@@ -359,15 +360,16 @@ impl Attempt<'_> {
         if let Some(admission) = self.found(scopes) {
             return Step::Done(admission);
         }
-        let mut expired = Groups::new();
+        let mut first = Groups::new();
         for (place, items) in self.places.iter().zip(scopes) {
             for (shard, item) in items.iter() {
                 let key = Key::of(place.budget.limit, shard);
-                expired.extend(expiries(&key, item, now_ms).into_iter().map(|change| vec![change]));
+                first.extend(expiries(&key, item, now_ms).into_iter().map(|change| vec![change]));
+                first.extend(sooner_look(item, self.expires_at.timestamp_millis()).map(|change| vec![(key, change)]));
             }
         }
-        if !expired.is_empty() {
-            return Step::Again(expired);
+        if !first.is_empty() {
+            return Step::Again(first);
         }
         self.decide(scopes)
     }

@@ -146,5 +146,14 @@ pub fn next_look(item: &Item, now_ms: i64) -> Option<Change> {
     let lease = item.is_open().then_some(item.lease_until_ms.max(now_ms + 1));
     let leased = (!item.shards.is_empty() || item.held.requests > 0).then_some(now_ms + LEASED_MS);
     let next_ms = holds.chain(barred.into_iter().map(|(_, until)| *until)).chain(lease).chain(leased).min();
-    Some(Change::Swept { at_ms, next_ms, unbar: unbar.into_iter().map(|(owner, _)| owner.clone()).collect() })
+    let unbar = unbar.into_iter().map(|(owner, _)| owner.clone()).collect();
+    Some(Change::NextLook { at_ms, next_ms, is_unheld: item.held.requests == 0, unbar })
+}
+
+/// The change that makes the sweep look at an item by `expires_ms`, so that a hold with this expiry can be taken.
+/// `None` if the sweep comes by then. It may come later because of a bar, or because of holds that last longer, such as
+/// those of streams.
+pub(crate) fn sooner_look(item: &Item, expires_ms: i64) -> Option<Change> {
+    let at_ms = item.sweep_at_ms.filter(|at| *at > expires_ms)?;
+    Some(Change::NextLook { at_ms, next_ms: Some(expires_ms), is_unheld: false, unbar: vec![] })
 }

@@ -116,7 +116,7 @@ fn leases() -> [(&'static str, Change); 5] {
 #[test]
 fn every_change_is_one_update_with_its_condition() {
     let seen = Amount { output: 700, ..Amount::ZERO };
-    let swept = |next_ms, unbar| Change::Swept { at_ms: NOON, next_ms, unbar };
+    let look = |next_ms, is_unheld, unbar| Change::NextLook { at_ms: NOON, next_ms, is_unheld, unbar };
     let draw = Change::Draw {
         owner: OWNER.into(),
         hold: hold(),
@@ -135,8 +135,9 @@ fn every_change_is_one_update_with_its_condition() {
         ("agree", Change::Agree { leases: 7, terms: terms(&limits()) }),
         ("spread", Change::Spread { from: 0, to: 2, now_ms: NOON, settled_since_ms: NOON - 200 }),
         ("begin", Change::Begin { settled: spent(), delete_after: Some(KEPT_UNTIL) }),
-        ("swept", swept(Some(NOON + 60_000), vec![OWNER.to_owned()])),
-        ("swept_out", swept(None, vec![])),
+        ("next_look", look(Some(NOON + 60_000), false, vec![OWNER.to_owned()])),
+        ("next_look_without_holds", look(Some(NOON + 60_000), true, vec![])),
+        ("no_next_look", look(None, true, vec![])),
     ];
     let key = Key { scope: "costCenter#support".into(), window: "2026-11".into() };
     for (name, change) in changes.into_iter().chain(leases()) {

@@ -31,7 +31,7 @@ enum Step {
     Agree { stale: bool },
     Spread { stale: bool, to: u16, since_ms: i64 },
     Begin { settled: Amount },
-    Swept { stale: bool, next_ms: Option<i64>, unbar: Vec<u8> },
+    NextLook { stale: bool, next_ms: Option<i64>, is_unheld: bool, unbar: Vec<u8> },
 }
 
 fn amount() -> impl Strategy<Value = Amount> {
@@ -89,7 +89,7 @@ fn step() -> impl Strategy<Value = Step> {
     let leased = (numbers(60), stale, prop::bool::weighted(0.9), any::<bool>());
     let spread = (prop::bool::weighted(0.2), prop::sample::select(vec![1_u16, 2, 8, 256]), 0_i64..2_000);
     let next = proptest::option::of(1_000_i64..400_000);
-    let swept = (prop::bool::weighted(0.2), next, vec(0_u8..6, 0..3));
+    let look = (prop::bool::weighted(0.2), next, any::<bool>(), vec(0_u8..6, 0..3));
     prop_oneof![
         4 => take.prop_map(|(owner, amount, limits, seen)| Step::Take { owner, amount, limits, seen }),
         4 => draw.prop_map(|(owner, amount, limited, terms, now_ms)| Step::Draw { owner, amount, limited, terms, now_ms }),
@@ -100,7 +100,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(|stale| Step::Agree { stale }),
         1 => spread.prop_map(|(stale, to, since_ms)| Step::Spread { stale, to, since_ms }),
         1 => amount().prop_map(|settled| Step::Begin { settled }),
-        1 => swept.prop_map(|(stale, next_ms, unbar)| Step::Swept { stale, next_ms, unbar }),
+        1 => look.prop_map(|(stale, next_ms, is_unheld, unbar)| Step::NextLook { stale, next_ms, is_unheld, unbar }),
     ]
 }
 
@@ -160,9 +160,9 @@ fn change(step: &Step, item: &Item, shard: bool) -> Option<Change> {
             Change::Spread { from: item.spread + u16::from(stale), to, now_ms: 1_000, settled_since_ms: since_ms }
         }
         Step::Begin { settled } => Change::Begin { settled: settled.spent_in_full(), delete_after: None },
-        Step::Swept { stale, next_ms, unbar } => {
+        Step::NextLook { stale, next_ms, is_unheld, unbar } => {
             let at_ms = item.sweep_at_ms.unwrap_or_default() + i64::from(stale);
-            Change::Swept { at_ms, next_ms, unbar: unbar.iter().map(u8::to_string).collect() }
+            Change::NextLook { at_ms, next_ms, is_unheld, unbar: unbar.iter().map(u8::to_string).collect() }
         }
     })
 }

@@ -114,6 +114,19 @@ async fn the_sweeper_settles_expired_holds_and_no_others() {
 
 #[tokio::test]
 #[ignore = "needs the local AWS: cargo xtask test"]
+async fn the_sweeper_settles_a_hold_in_time_that_is_taken_after_a_longer_one() {
+    let (ledger, limits) = (ledger().await, [limit("model#m", 200, 1), limit("costCenter#c", 1_000, 4)]);
+    let stream = Holder { request_id: "a", execution_id: "run-1" };
+    reservation(ledger.reserve(stream, &ask(&limits, 60), noon(), HOLD * 3).await.unwrap());
+    let later = noon() + TimeDelta::seconds(60);
+    reservation(reserve(&ledger, &limits, "b", "run-2", later).await);
+    assert_eq!(sweep(&ledger, later + HOLD - TimeDelta::milliseconds(1)).await.settled, 0);
+    assert_eq!(sweep(&ledger, later + HOLD).await.settled, 2);
+    assert_eq!(sweep(&ledger, noon() + HOLD * 3).await.settled, 2);
+}
+
+#[tokio::test]
+#[ignore = "needs the local AWS: cargo xtask test"]
 async fn cancelling_gives_back_what_the_execution_holds_and_nothing_else() {
     let (ledger, limits) = (ledger().await, [limit("model#m", 10_000, 4), limit("costCenter#c", 200, 1)]);
     reservation(reserve(&ledger, &limits, "a", "run-1", noon()).await);

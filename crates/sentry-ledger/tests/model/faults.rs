@@ -24,11 +24,16 @@ pub fn refund(setup: &Setup, (key, mut change): (Key, Change)) -> (Key, Change) 
     (key, change)
 }
 
-/// The item after a repeated settlement, in the protocol that counts it again.
+/// The item after a change that its condition refuses, in a protocol without this condition: a repeated settlement
+/// counts again, or a hold is taken that the sweep finds late.
 pub fn again(setup: &Setup, item: &Item, change: &Change) -> Option<Item> {
     match (setup.fault, change) {
         (Some(Fault::SettleNotIdempotent), Change::Settle { hold, actual, .. }) => {
             Some(Item { settled: item.settled + *actual, held: item.held.saturating_sub(hold.amount), ..item.clone() })
+        }
+        (Some(Fault::SweepComesLate), Change::Take { .. }) => {
+            let taken = change.apply(&Item { sweep_at_ms: None, ..item.clone() })?;
+            Some(Item { sweep_at_ms: item.sweep_at_ms, ..taken })
         }
         _ => None,
     }
@@ -91,6 +96,7 @@ fn every_broken_protocol_is_caught() {
         (Fault::PagedReadAsOneMoment, paged_reads(), properties::REASON),
         (Fault::WindowLeftOut, Setup { crashes: 0, ..windows() }, properties::LIMIT),
         (Fault::SweepForgets, sweeping(), properties::INDEX),
+        (Fault::SweepComesLate, late(), properties::IN_TIME),
     ] {
         let setup = Setup { fault: Some(fault), ..setup };
         let start = Instant::now();

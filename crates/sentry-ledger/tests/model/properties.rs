@@ -18,6 +18,7 @@ pub const AFTERWARDS: &str = "afterwards nothing is held and all capacity can be
 pub const REFUSED: &str = "whoever is denied or has canceled holds nothing";
 pub const UNMARKED: &str = "a shard without a mark holds nothing and has nothing to hand over";
 pub const INDEX: &str = "the sweep finds whatever holds something or may be drawn from";
+pub const IN_TIME: &str = "the sweep comes as soon as a hold has expired";
 pub const ONE_HOLD: &str = "a request holds once";
 pub const ONE_RUN: &str = "a request is run once";
 pub const REASON: &str = "nobody is refused where there is room";
@@ -50,6 +51,12 @@ pub fn all(setup: &Setup) -> Vec<Property<Setup>> {
         Property::always(INDEX, |_, world: &World| {
             let mut items = world.scopes.iter().flat_map(sentry_ledger::steps::ScopeItems::iter);
             items.all(|(_, item)| item.sweep_at_ms.is_some() || item.holds.is_empty() && !item.is_open())
+        }),
+        Property::always(IN_TIME, |_, world: &World| {
+            let mut items = world.scopes.iter().flat_map(sentry_ledger::steps::ScopeItems::iter);
+            items.all(|(_, item)| {
+                item.holds.values().all(|hold| item.sweep_at_ms.is_none_or(|at_ms| at_ms <= hold.expires_ms))
+            })
         }),
         Property::always(ALONE, |setup: &Setup, world: &World| {
             let waits = |client: &Client| matches!(client.phase, Phase::Write | Phase::Look(_));

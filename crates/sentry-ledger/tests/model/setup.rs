@@ -75,6 +75,8 @@ pub enum Fault {
     WindowLeftOut,
     /// The sweep takes an item out of its index by figures that it read before.
     SweepForgets,
+    /// A hold is taken although the sweep comes later than its expiry.
+    SweepComesLate,
 }
 
 /// A configuration of the model.

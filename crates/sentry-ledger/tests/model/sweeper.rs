@@ -51,7 +51,7 @@ fn changes(setup: &Setup, world: &World, place: usize, shard: Option<u16>) -> Op
 pub fn write(setup: &Setup, world: &mut World) {
     let Some(changes) = world.sweeping.take() else { return };
     if setup.fault == Some(Fault::SweepForgets)
-        && let [(key, Change::Swept { next_ms: None, .. })] = &changes[..]
+        && let [(key, Change::NextLook { next_ms: None, .. })] = &changes[..]
     {
         world.forget_sweep(setup, key);
         return;
