@@ -35,6 +35,7 @@ from engine import (
     parse_once,
     record_points,
     replace_text,
+    split_once,
 )
 
 # Each expression reads $n or $list. It uses a feature that can fail if threads share its syntax tree: variables, functions that
@@ -235,6 +236,28 @@ def test_a_metric_is_found_by_its_key_and_all_without_dimensions():
     finally:
         cloudwatch._get_metric_data = original
         cloudwatch._metrics.clear()
+
+
+def test_expressions_of_dynamodb_are_split_once_and_each_caller_gets_its_own_tokens():
+    from ministack.services import dynamodb
+
+    originals = dynamodb._tokenize, dynamodb._condition_syntax_error
+    expression, wrong = "#n0 = :v0 AND attribute_exists(#n1)", "#n0 = AND"
+    expected = originals[0](expression), originals[1](expression, "ConditionExpression"), originals[1](wrong, "F")
+    try:
+        split_once(dynamodb)
+        for _ in range(2):
+            tokens = dynamodb._tokenize(expression)
+            found = (
+                tokens.copy(),
+                dynamodb._condition_syntax_error(expression, "ConditionExpression"),
+                dynamodb._condition_syntax_error(wrong, "F"),
+            )
+            assert found == expected and found[2] is not None
+            tokens.clear()
+        assert dynamodb._condition_syntax_error.cache_info().hits == 2
+    finally:
+        dynamodb._tokenize, dynamodb._condition_syntax_error = originals
 
 
 def test_points_of_metrics_are_kept_for_455_days():

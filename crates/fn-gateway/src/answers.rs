@@ -97,7 +97,7 @@ mod tests {
     fn caller(cost_center: Option<&str>) -> Caller {
         let tags = [("applicationId", Some("helper")), ("costCenter", cost_center)];
         let tags = tags.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned())));
-        Caller { shown: "key", tags: tags.collect(), models: None, record: None, limits: None }
+        Caller { shown: "key", tags: tags.collect(), models: None, record: None, ahead: None }
     }
 
     #[test]

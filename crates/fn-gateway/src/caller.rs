@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sentry_keys::{KeyHash, KeyRecord};
 
-use crate::ahead::LimitsAhead;
+use crate::ahead::ReadAhead;
 
 /// A caller whose key, token or signature is valid.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,15 +17,15 @@ pub struct Caller {
     pub models: Option<Vec<String>>,
     /// The hash of the record of the caller. `None` for a caller with a token.
     pub record: Option<KeyHash>,
-    /// Limits that were read together with the record.
-    pub limits: Option<LimitsAhead>,
+    /// Limits and budgets that were read together with the record.
+    pub ahead: Option<ReadAhead>,
 }
 
 impl Caller {
-    /// The caller that has shown `what` and has this record, which was read together with `limits`.
+    /// The caller that has shown `what` and has this record, which was read together with `ahead`.
     #[must_use]
-    pub fn of_record(what: &'static str, record: KeyRecord, limits: Option<LimitsAhead>) -> Self {
+    pub fn of_record(what: &'static str, record: KeyRecord, ahead: Option<ReadAhead>) -> Self {
         let tags = record.tags().map(|(name, value)| (name, value.to_owned())).collect();
-        Self { shown: what, tags, models: record.models, record: Some(record.hash), limits }
+        Self { shown: what, tags, models: record.models, record: Some(record.hash), ahead }
     }
 }

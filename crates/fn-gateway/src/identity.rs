@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use sentry_keys::{Key, KeyHash, KeyRecord, KeysTable, KeysUnavailable, Principal};
 use tracing::error;
 
-use crate::ahead::{Ahead, LimitsAhead};
+use crate::ahead::{Ahead, ReadAhead};
 use crate::caller::Caller;
 use crate::errors::{ApiError, Reason};
 use crate::tokens::{Tokens, is_token};
@@ -20,7 +20,7 @@ use crate::tokens::{Tokens, is_token};
 pub struct Callers {
     /// The records of keys and of IAM principals.
     pub keys: KeysTable,
-    /// Reads limits together with a record.
+    /// Reads limits and budgets together with a record.
     pub ahead: Arc<Ahead>,
     /// The issuer whose tokens are accepted beside keys.
     pub tokens: Option<Tokens>,
@@ -54,8 +54,8 @@ pub async fn identify(callers: &Callers, head: &Parts, now: DateTime<Utc>) -> Re
     }
     let text = credential(&head.headers).ok_or_else(ApiError::no_key)?;
     // The table is read for any text, so that the time of the answer does not show if the text has the form of a key.
-    let (record, limits) = record(callers, &KeyHash::of(text), now).await?;
-    Key::parse(text).map(|_| Caller::of_record("key", record, limits)).ok_or_else(ApiError::no_key)
+    let (record, ahead) = record(callers, &KeyHash::of(text), now).await?;
+    Key::parse(text).map(|_| Caller::of_record("key", record, ahead)).ok_or_else(ApiError::no_key)
 }
 
 /// The caller that Lambda has verified. Its record can be turned off like a key.
@@ -66,26 +66,26 @@ async fn principal(callers: &Callers, Verified(arn): &Verified, now: DateTime<Ut
     };
     let principal = Principal::parse(arn).ok_or_else(unknown)?;
     match record(callers, &principal.hash(), now).await {
-        Ok((record, limits)) if record.principal == Some(principal) => {
-            Ok(Caller::of_record("IAM principal", record, limits))
+        Ok((record, ahead)) if record.principal == Some(principal) => {
+            Ok(Caller::of_record("IAM principal", record, ahead))
         }
         Err(unavailable) if unavailable.reason == Reason::KeysUnavailable => Err(unavailable),
         _ => Err(unknown()),
     }
 }
 
-/// The valid record under `hash`, and limits that were read together with it.
+/// The valid record under `hash`, and the limits and budgets that were read together with it.
 async fn record(
     callers: &Callers,
     hash: &KeyHash,
     now: DateTime<Utc>,
-) -> Result<(KeyRecord, Option<LimitsAhead>), ApiError> {
-    let (found, limits) = match callers.ahead.read(&callers.keys, hash).await {
-        Some((item, limits)) => (item.map(|item| KeyRecord::read(&item)), Some(limits)),
+) -> Result<(KeyRecord, Option<ReadAhead>), ApiError> {
+    let (found, ahead) = match callers.ahead.read(&callers.keys, hash).await {
+        Some((item, ahead)) => (item.map(|item| KeyRecord::read(&item)), Some(ahead)),
         None => (callers.keys.find(hash).await.map_err(unavailable)?, None),
     };
     match found {
-        Some(Ok(record)) if record.is_valid(now) => return Ok((record, limits)),
+        Some(Ok(record)) if record.is_valid(now) => return Ok((record, ahead)),
         Some(Err(invalid)) => {
             error!(key = hash.short(), cause = %invalid, "the item of a key is not understood");
         }
@@ -281,7 +281,7 @@ mod tests {
     }
 
     fn callers(client: Client, are_principals: bool) -> Callers {
-        let ahead = Arc::new(Ahead::new(client.clone(), "limits".into()));
+        let ahead = Arc::new(Ahead::new(client.clone(), "limits".into(), "ledger".into()));
         Callers { keys: KeysTable::new(client, "keys".into()), ahead, tokens: None, are_principals }
     }
 
@@ -306,14 +306,14 @@ mod tests {
             let alone = mock!(Client::get_item).then_output(|| GetItemOutput::builder().build());
             let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, &[&read, &alone]);
             let callers = callers(client, false);
-            callers.ahead.remember(&key.hash(), std::iter::once("default".to_owned()).collect());
+            callers.ahead.remember_limits(&key.hash(), std::iter::once("default".to_owned()).collect());
             let head = head(&headers("authorization", &format!("Bearer {}", key.reveal())));
             for calls in 1..=2 {
                 let caller = identify(&callers, &head, Utc::now()).await;
                 assert_eq!(caller.is_ok(), accepted, "{stored:?}");
                 // A key that is not valid is read alone the next time.
                 assert_eq!(read.num_calls(), if accepted { calls } else { 1 });
-                assert_eq!(caller.is_ok_and(|caller| caller.limits.is_some()), accepted);
+                assert_eq!(caller.is_ok_and(|caller| caller.ahead.is_some()), accepted);
             }
         }
     }

@@ -33,6 +33,8 @@ const COUNT_OPERATION: Duration = Duration::from_millis(1_800);
 const LISTEN: &str = "SENTRY_GATEWAY_LISTEN";
 /// The name of the limits table.
 const LIMITS_TABLE: &str = "SENTRY_LIMITS_TABLE";
+/// The name of the ledger table.
+const LEDGER_TABLE: &str = "SENTRY_LEDGER_TABLE";
 /// With the value `on`, callers are IAM principals, and the function's URL has the authorization type `AWS_IAM`.
 const IAM: &str = "SENTRY_GATEWAY_IAM";
 
@@ -56,7 +58,8 @@ async fn gateway() -> Result<Gateway, StartError> {
     sentry_lambda::warm_up(|greeting| dynamodb.list_tables().customize().interceptor(greeting).send()).await;
     let keys = KeysTable::new(dynamodb.clone(), env::required("SENTRY_KEYS_TABLE")?);
     let are_principals = env::optional(IAM).as_deref() == Some("on");
-    let ahead = Arc::new(Ahead::new(dynamodb.clone(), env::required(LIMITS_TABLE)?));
+    let ahead = Ahead::new(dynamodb.clone(), env::required(LIMITS_TABLE)?, env::required(LEDGER_TABLE)?);
+    let ahead = Arc::new(ahead);
     let tokens = Tokens::from_environment(&config)?;
     let callers = Callers { keys, ahead: Arc::clone(&ahead), tokens, are_principals };
     Ok(Gateway { callers, steps: steps(&config, &dynamodb, ahead).await? })
@@ -70,7 +73,7 @@ async fn steps(
     let region = env::required("AWS_REGION")?;
     let timeout = Duration::from_secs(seconds("SENTRY_MODEL_TIMEOUT_SECONDS")?);
     let stream_limit = Duration::from_secs(seconds("SENTRY_STREAM_SECONDS")?);
-    let ledger_table = env::required("SENTRY_LEDGER_TABLE")?;
+    let ledger_table = env::required(LEDGER_TABLE)?;
     let ledger = || {
         let requests = env::required("SENTRY_REQUESTS_TABLE")?;
         Ok::<_, StartError>(Ledger::new(dynamodb.clone(), ledger_table.clone(), requests))

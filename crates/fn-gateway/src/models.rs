@@ -104,7 +104,7 @@ mod tests {
             tags: [("applicationId", "helper".to_owned())].into(),
             models,
             record: None,
-            limits: None,
+            ahead: None,
         }
     }
 

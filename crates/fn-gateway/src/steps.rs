@@ -23,13 +23,14 @@ use sentry_contract::states::{
 use sentry_contract::usage::MonthRangeInput;
 use sentry_contract::{ErrorBody, ErrorCode, Sealed};
 use sentry_lambda::Failure;
+use sentry_ledger::ScopesAhead;
 use sentry_models::home_of_profile;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tracing::{error, warn};
 use uuid::Uuid;
 
-use crate::ahead::{Ahead, LimitsAhead};
+use crate::ahead::{Ahead, ReadAhead};
 use crate::caller::Caller;
 
 /// The steps of a request, each with its clients.
@@ -41,7 +42,7 @@ pub struct Steps {
     pub usage: UsageSource,
     /// The limits table, for `Lookup Limit`.
     pub limits: LimitsTable,
-    /// Remembers which limits a caller's requests have.
+    /// Remembers which limits and budgets a caller's requests have.
     pub ahead: Arc<Ahead>,
     /// Bedrock's counts of prompts, for `Count Tokens`.
     pub counter: TokenCounter,
@@ -98,10 +99,14 @@ impl Steps {
         let input = self.gathered(request, &prompt, caller).await;
         times.gathered = Some(Utc::now());
         let reserver = if in_events { &self.stream_reserver } else { &self.reserver };
-        let decision = (|| reserver.reserve(input.clone(), Utc::now())).retry(again()).await;
+        let ahead = || caller.ahead.as_ref().and_then(ReadAhead::fresh).map(|read| &read.scopes);
+        let decision = (|| reserver.reserve_ahead(input.clone(), ahead(), Utc::now())).retry(again()).await;
         times.decided = Some(Utc::now());
         match decision {
             Ok(Decision::Approved { admitted, .. }) => {
+                if let Some(record) = &caller.record {
+                    self.ahead.remember_scopes(record, ScopesAhead::keys_of(&admitted.reservation));
+                }
                 Decided::Approved(Box::new(Approved { admitted: *admitted, prompt, times }))
             }
             Ok(Decision::Denied { answer, record, .. }) => {
@@ -188,11 +193,11 @@ impl Steps {
                 None => TokenCount { input_tokens: None },
             }
         };
-        let ahead = caller.limits.as_ref().and_then(LimitsAhead::fresh);
+        let ahead = caller.ahead.as_ref().and_then(ReadAhead::fresh).map(|read| &read.limits);
         let (usage, limits, count) =
             tokio::join!(self.usage.fetch(&range, now), self.limits.lookup_ahead(&wanted, ahead, now), count);
         if let Some(record) = &caller.record {
-            self.ahead.remember(record, self.limits.keys(&wanted));
+            self.ahead.remember_limits(record, self.limits.keys(&wanted));
         }
         ReserveInput {
             execution_id: format!("gateway:{}", Uuid::new_v4()),

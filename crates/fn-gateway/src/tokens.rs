@@ -175,7 +175,7 @@ impl Claims {
             let models = claims.get(name).and_then(models);
             models.ok_or_else(|| no_claim(name, MODELS, "a list of texts, or a text with names between spaces"))
         });
-        Ok(Caller { shown: "token", tags, models: models.transpose()?, record: None, limits: None })
+        Ok(Caller { shown: "token", tags, models: models.transpose()?, record: None, ahead: None })
     }
 }
 

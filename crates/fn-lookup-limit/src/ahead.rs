@@ -19,7 +19,7 @@ impl ItemsAhead {
     /// The part of a `BatchGetItem` that reads the items under `keys`, with strong consistency.
     ///
     /// # Errors
-    /// If there are no keys.
+    /// If the SDK cannot build it.
     pub fn wanted(keys: &BTreeSet<String>) -> Result<KeysAndAttributes, BuildError> {
         wanted(keys.iter())
     }

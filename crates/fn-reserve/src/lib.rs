@@ -15,7 +15,7 @@ use sentry_contract::usage::UsageSeries;
 use sentry_contract::{ErrorBody, ErrorCode, Outcome};
 use sentry_domain::{Alert, Amount, BudgetEntry, Charges, Price, Reservation, ScopeLimit};
 use sentry_lambda::Failure;
-use sentry_ledger::{Admission, Ask, Book, Budget, Choice, Holder, Ledger, LedgerError, Preview};
+use sentry_ledger::{Admission, Ask, Book, Budget, Choice, Holder, Ledger, LedgerError, Preview, ScopesAhead};
 
 use crate::one_request::Judged;
 use crate::stand_in::StandIn;
@@ -40,13 +40,26 @@ impl Reserver {
     /// # Errors
     /// Returns `LedgerUnavailable` if the ledger cannot be reached. A hold may then exist. A repeated call finds it.
     pub async fn reserve(&self, input: ReserveInput, now: DateTime<Utc>) -> Result<Decision, Failure> {
+        self.reserve_ahead(input, None, now).await
+    }
+
+    /// Does the same as [`Self::reserve`] with items of the ledger that were read just now.
+    ///
+    /// # Errors
+    /// The same as for [`Self::reserve`].
+    pub async fn reserve_ahead(
+        &self,
+        input: ReserveInput,
+        ahead: Option<&ScopesAhead>,
+        now: DateTime<Utc>,
+    ) -> Result<Decision, Failure> {
         let wanted = match Wanted::of(&input) {
             Ok(wanted) => wanted,
             Err(error) => return Ok(denied(&input, error, Vec::new(), Vec::new())),
         };
         let stand_in = StandIn::of(&input);
         let fallback = stand_in.as_ref().map(|stand_in| &stand_in.ask);
-        let reserved = self.ledger.reserve_either(holder(&input), &wanted.ask, fallback, now, self.hold_for);
+        let reserved = self.ledger.reserve_either(holder(&input), &wanted.ask, fallback, ahead, now, self.hold_for);
         let (admission, choice) = Box::pin(reserved).await.map_err(|error| unavailable(&error))?;
         Ok(decision(&input, wanted, stand_in, admission, choice, now))
     }

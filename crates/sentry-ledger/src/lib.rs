@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod admission;
+mod ahead;
 pub mod alert;
 mod attributes;
 mod begin;
@@ -26,11 +27,13 @@ mod sweep;
 mod view;
 
 pub use admission::{Ask, Budget, LEAST_OUTPUT_TOKENS, Shortage};
+pub use ahead::ScopesAhead;
 pub use book::Book;
 pub use decision::{Admission, Choice};
 pub use ending::{Settled, Used};
 pub use figures::Figures;
 pub use holder::Holder;
+pub use key::Key;
 pub use mark::{Claim, ClaimedUntil};
 pub use requests::{Earlier, Entry};
 pub use settle::After;

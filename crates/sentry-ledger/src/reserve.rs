@@ -7,6 +7,7 @@ use futures_util::future::try_join;
 use sentry_domain::{Amount, Enforcement, Remedy, Reservation, ScopeLimit};
 
 use crate::admission::{Ask, Budget, Shortage, Standing, Verdict};
+use crate::ahead::ScopesAhead;
 use crate::alert::{Watch, due_alerts};
 use crate::change::{Bounds, Change};
 use crate::decision::{Admission, Choice};
@@ -91,11 +92,12 @@ impl Ledger {
         now: DateTime<Utc>,
         hold_for: Duration,
     ) -> Result<Admission, LedgerError> {
-        self.reserve_either(holder, ask, None, now, hold_for).await.map(|(admission, _)| admission)
+        self.reserve_either(holder, ask, None, None, now, hold_for).await.map(|(admission, _)| admission)
     }
 
     /// Does the same as [`Self::reserve`], but takes the hold for `fallback` if `ask` does not fit and its limits
-    /// allow `fallback`. It never takes a hold for both. A denial has the figures of `ask`.
+    /// allow `fallback`. It never takes a hold for both. A denial has the figures of `ask`. If `ahead` has the own items
+    /// of all scopes of `ask`, they are not read again before the first attempt.
     ///
     /// # Errors
     /// The same as for [`Self::reserve`].
@@ -104,6 +106,7 @@ impl Ledger {
         holder: Holder<'_>,
         ask: &Ask<'_>,
         fallback: Option<&Ask<'_>>,
+        ahead: Option<&ScopesAhead>,
         now: DateTime<Utc>,
         hold_for: Duration,
     ) -> Result<(Admission, Choice), LedgerError> {
@@ -113,7 +116,7 @@ impl Ledger {
         // Placing the hold adds no latency, because it runs while the request is registered.
         let (registered, wanted) = try_join(
             self.register(holder.request_id, &owner, now, now + hold_for),
-            Box::pin(self.placed(wanted, false)),
+            Box::pin(self.placed(wanted, ahead, false)),
         )
         .await?;
         let mut progress = match registered {
@@ -162,7 +165,7 @@ impl Ledger {
         if !matches!(&denied, Admission::Denied { shortage, .. } if shortage.may_fall_back) {
             return Ok((denied, Choice::Wanted));
         }
-        let fallback = Box::pin(self.placed(fallback.clone(), false)).await?;
+        let fallback = Box::pin(self.placed(fallback.clone(), None, false)).await?;
         if let approved @ Admission::Approved { .. } = self.admit(fallback, progress).await? {
             return Ok((approved, Choice::Fallback));
         }
@@ -174,13 +177,22 @@ impl Ledger {
         Ok((admission, Choice::Wanted))
     }
 
-    /// Chooses the shards by the scopes' own items. Begins own items that have counted nothing yet with the usage of
-    /// their scopes so far. Replaces the limits whose automated response is in force. Spreads a scope over more shards if its own item has too many holds, or if requests
-    /// conflict (`is_hot`).
-    async fn placed<'a>(&self, mut attempt: Attempt<'a>, is_hot: bool) -> Result<Attempt<'a>, LedgerError> {
+    /// Chooses the shards by the scopes' own items, which are read now unless `ahead` has them. Begins own items that
+    /// have counted nothing yet with the usage of their scopes so far. Replaces the limits whose automated response is
+    /// in force. Spreads a scope over more shards if its own item has too many holds, or if requests conflict
+    /// (`is_hot`).
+    async fn placed<'a>(
+        &self,
+        mut attempt: Attempt<'a>,
+        ahead: Option<&ScopesAhead>,
+        is_hot: bool,
+    ) -> Result<Attempt<'a>, LedgerError> {
         let keys: Vec<Key> = attempt.places.iter().map(Place::own_key).collect();
         let (hold, spot, now_ms) = (attempt.hold_amount(), attempt.holder.spot(), attempt.now_ms());
-        let mut found = self.glance(&keys).await?;
+        let mut found = match ahead.and_then(|ahead| ahead.all(&keys)) {
+            Some(found) => found,
+            None => self.glance(&keys).await?,
+        };
         for round in WAITS_FOR_OPENING {
             if !found.values().any(|own| spread::is_being_opened(own, now_ms)) {
                 break;
@@ -230,7 +242,7 @@ impl Ledger {
                         // If an earlier write may have taken the hold, the attempt must not move to other items. Only the
                         // same items reject a second hold.
                         if round > 0 && !progress.is_uncertain {
-                            attempt = Box::pin(self.placed(attempt, true)).await?;
+                            attempt = Box::pin(self.placed(attempt, None, true)).await?;
                         }
                         continue;
                     }

@@ -335,7 +335,7 @@ fn a_user_of_the_body_never_replaces_the_user_of_the_caller() {
         tags: user.map(|user| (Tags::USER_ID, user.to_owned())).into_iter().collect(),
         models: None,
         record: None,
-        limits: None,
+        ahead: None,
     };
     let tags = |caller: &Caller, given: &[(&str, &str)]| {
         let given = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

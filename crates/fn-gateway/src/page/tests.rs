@@ -6,7 +6,7 @@ use super::*;
 
 fn caller() -> Caller {
     let tags = [("applicationId", "helper".to_owned()), ("costCenter", "<b>R&D</b>".to_owned())];
-    Caller { shown: "key", tags: tags.into(), models: None, record: None, limits: None }
+    Caller { shown: "key", tags: tags.into(), models: None, record: None, ahead: None }
 }
 
 fn entries() -> Vec<BudgetEntry> {

@@ -116,7 +116,7 @@ async fn a_ledger_in_memory_decides_as_the_one_in_dynamodb() {
             let fallback = ask(&instead, size);
             let fallback = rng.bool().then_some(&fallback);
             let Preview { admission, choice, .. } = book.preview(holder, &wanted, fallback, now, HOLD);
-            let really = ledger.reserve_either(holder, &wanted, fallback, now, HOLD).await.unwrap();
+            let really = ledger.reserve_either(holder, &wanted, fallback, None, now, HOLD).await.unwrap();
             assert_eq!(told(&admission, choice), told(&really.0, really.1), "seed {seed}, request {number}");
             match (admission, really.0) {
                 (Admission::Approved { reservation: foreseen, .. }, Admission::Approved { reservation, .. }) => {

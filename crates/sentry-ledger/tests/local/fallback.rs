@@ -19,7 +19,7 @@ fn pair(own: u64, words: &[Remedy], other: u64, shards: u16) -> [Vec<ScopeLimit>
 async fn either(ledger: &Ledger, limits: &[Vec<ScopeLimit>; 2], id: &str, run: &str) -> (Admission, Choice) {
     let holder = Holder { request_id: id, execution_id: run };
     let fallback = ask(&limits[1], 60);
-    ledger.reserve_either(holder, &ask(&limits[0], 60), Some(&fallback), noon(), HOLD).await.unwrap()
+    ledger.reserve_either(holder, &ask(&limits[0], 60), Some(&fallback), None, noon(), HOLD).await.unwrap()
 }
 
 fn taken((admission, choice): (Admission, Choice), expected: Choice) -> Reservation {

@@ -69,7 +69,7 @@ async fn a_preview_decides_as_the_next_reservation_and_writes_nothing() {
             let Preview { admission, choice, .. } =
                 ledger.preview(holder, &wanted, fallback, noon(), HOLD).await.unwrap();
             assert_eq!(everything(&client, &[&table, &requests]).await, before, "seed {seed}, request {number}");
-            let really = ledger.reserve_either(holder, &wanted, fallback, noon(), HOLD).await.unwrap();
+            let really = ledger.reserve_either(holder, &wanted, fallback, None, noon(), HOLD).await.unwrap();
             assert_eq!((told(&admission), choice), (told(&really.0), really.1), "seed {seed}, request {number}");
             match really.0 {
                 Admission::Approved { reservation, .. } => held.push(reservation),
