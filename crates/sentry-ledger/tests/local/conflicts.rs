@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use sentry_domain::{Reservation, ScopeLimit};
-use sentry_ledger::{Admission, Holder, Ledger, LedgerError};
+use sentry_ledger::{Admission, Choice, Holder, Ledger, LedgerError, ScopesAhead};
 use tokio::sync::Semaphore;
 
 use crate::faults::{Fault, Plan, faulty};
@@ -107,6 +107,27 @@ async fn whatever_fails_a_hold_is_taken_once_and_settled_once() {
         for limit in &limits {
             assert_eq!(figures_of(&plain, limit).await, (4, 0), "{case}");
         }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the local AWS: cargo xtask test"]
+async fn scopes_that_were_read_ahead_are_not_read_again() {
+    let plain = client().await;
+    let (table, requests) = tables(&plain).await;
+    let (ledger, limits) = (Ledger::new(plain.clone(), table.clone(), requests.clone()), scopes(1));
+    let Admission::Approved { reservation, .. } = reserve(&ledger, &limits, "a").await.unwrap() else { panic!() };
+    let keys = ScopesAhead::keys_of(&reservation);
+    let call = plain.batch_get_item().request_items(&table, ScopesAhead::wanted(&keys).unwrap());
+    let found = call.send().await.unwrap().responses.unwrap().remove(&table).unwrap();
+    let ahead = ScopesAhead::new(keys, &found);
+    let (client, plan) = faulty(Plan::Next { operation: "GetItem", fault: Fault::Throttled, times: 1 }).await;
+    let ledger = Ledger::new(client, table, requests);
+    for (id, ahead, reads) in [("b", Some(&ahead), false), ("c", None, true)] {
+        let holder = Holder { request_id: id, execution_id: id };
+        let reserved = ledger.reserve_either(holder, &ask(&limits, TOKENS), None, ahead, noon(), HOLD).await.unwrap();
+        assert!(matches!(reserved, (Admission::Approved { .. }, Choice::Wanted)), "{reserved:?}");
+        assert_eq!(matches!(*plan.lock().unwrap(), Plan::Next { times: 0, .. }), reads);
     }
 }
 
