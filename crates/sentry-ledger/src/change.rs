@@ -259,7 +259,8 @@ impl Change {
                 item.settled = *settled;
             }
             Self::NextLook { at_ms, next_ms, is_unheld, unbar } => {
-                let is_busy = *is_unheld && item.held.requests > 0 || next_ms.is_none() && item.is_open();
+                let is_last = next_ms.is_none();
+                let is_busy = (*is_unheld || is_last) && item.held.requests > 0 || is_last && item.is_open();
                 if item.sweep_at_ms != Some(*at_ms) || is_busy {
                     return None;
                 }

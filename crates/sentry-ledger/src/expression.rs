@@ -121,7 +121,7 @@ impl Expression {
 
     fn next_look(&mut self, at_ms: i64, next_ms: Option<i64>, is_unheld: bool, unbar: &[String]) {
         self.require(SWEEP_AT, "=", at_ms);
-        if is_unheld {
+        if is_unheld || next_ms.is_none() {
             self.counter_is(HELD.requests, 0);
         }
         if let Some(next) = next_ms {
