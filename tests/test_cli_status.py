@@ -41,7 +41,7 @@ def test_all_checks_are_there_in_every_form(command, sentry):
     answer = check_succeeded(sentry.ask(sent := document("nova-lite")), sent)
     sentry.wait_for_metrics(sentry.dimensions(answer))
     rows = status(command)
-    (age,) = re.findall(r"^the newest decision in CloudWatch is (\d+) seconds old$", rows["decisions"]["finding"])
+    (age,) = re.findall(r"^the newest decision in CloudWatch is (\d+) seconds? old$", rows["decisions"]["finding"])
     assert int(age) < 120
     assert rows["stack"]["state"] == "ok" and "_COMPLETE since " in rows["stack"]["finding"]
     assert "ModelInvocation=" in rows["parameters"]["finding"]
