@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use fn_lookup_limit::ItemsAhead;
+use fn_lookup_limit::{ItemsAhead, MOST_ITEMS};
 use sentry_keys::{KeyHash, KeysTable};
 use sentry_ledger::{Key, ScopesAhead};
 use tracing::warn;
@@ -20,8 +20,6 @@ use tracing::warn;
 const FRESH: Duration = Duration::from_millis(100);
 /// Maximum number of keys whose limits and budgets are remembered. Beyond it, all are forgotten.
 const MOST_KEYS: usize = 1_000;
-/// Maximum number of items of one `BatchGetItem`, by DynamoDB's quotas.
-const MOST_ITEMS: usize = 100;
 
 type Item = HashMap<String, AttributeValue>;
 

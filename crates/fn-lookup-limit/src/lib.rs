@@ -30,7 +30,7 @@ pub use crate::state::{EntryState, State};
 /// Maximum number of items that one `BatchGetItem` reads, and of actions in one transaction.
 ///
 /// Source: Amazon DynamoDB API Reference, `BatchGetItem` and `TransactWriteItems`.
-const MOST_ITEMS: usize = 100;
+pub const MOST_ITEMS: usize = 100;
 /// Number of scopes that depend on the model: its own, and that of its foundation model.
 const MODEL_SCOPES: usize = 2;
 /// Maximum number of keys of one request. The scope of a model has four (metric, id, alias, `default`), the scope of a

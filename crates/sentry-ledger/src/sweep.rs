@@ -151,8 +151,7 @@ pub fn next_look(item: &Item, now_ms: i64) -> Option<Change> {
 }
 
 /// The change that makes the sweep look at an item by `expires_ms`, so that a hold with this expiry can be taken.
-/// `None` if the sweep comes by then. It may come later because of a bar, or because of holds that last longer, such as
-/// those of streams.
+/// `None` if the sweep comes by then. It can come later because a bar or the hold of a stream lasts longer.
 pub(crate) fn sooner_look(item: &Item, expires_ms: i64) -> Option<Change> {
     let at_ms = item.sweep_at_ms.filter(|at| *at > expires_ms)?;
     Some(Change::NextLook { at_ms, next_ms: Some(expires_ms), is_unheld: false, unbar: vec![] })
