@@ -63,3 +63,17 @@ def test_only_messages_that_were_received_are_in_flight():
     for others, expected in ((delayed, ["a", "b"]), (taken, ["b", "a"])):
         found = FairOrder()({"messages": [*others, *visible]}, visible, now=1.0)
         assert [each["group_id"] for each in found] == expected
+
+
+@pytest.mark.parametrize(("received", "expected"), [(1, ["large", "small"]), (0, ["small", "large"])])
+def test_messages_that_wait_hidden_let_a_large_tenant_seem_quiet(monkeypatch, received, expected):
+    """The reason for which the request queue sends a message that waits again with a delay."""
+    now, order = 1_000.0, FairOrder()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    visible = [message("large", 99), message("small")]
+    waiting = [message("waits", number, visible_at=9.0, received=received) for number in range(1_600)]
+    running = [message("large", number, visible_at=9.0, received=1) for number in range(10)]
+    for in_flight in ([], waiting, running, running):
+        found = order({"messages": [*in_flight, *visible]}, visible, now=1.0)
+        now += 10
+    assert [each["group_id"] for each in found] == expected

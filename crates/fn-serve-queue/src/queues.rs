@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageAttributeValue;
-use chrono::{DateTime, Utc};
 use sentry_lambda::cause;
 use serde_json::Value;
 use thiserror::Error as ThisError;
 use tokio::sync::Mutex;
+use tracing::warn;
 
-use crate::message::{Asked, FIRST_ID};
+use crate::message::{Asked, FIRST_ID, REPLY_TO, WHEN_EXCEEDED};
 use sentry_lambda::sqs::Record;
 
 /// Attribute of a dead letter that says why it is one.
@@ -27,11 +27,6 @@ const MOST_DELAY: u64 = 900;
 ///
 /// Source: Amazon SQS Developer Guide, "Amazon SQS message metadata", read in November 2026.
 const MOST_ATTRIBUTES: usize = 10;
-/// A message that was received this often is sent again. SQS itself gives it up after 1,000 receives.
-const RENEWED_AFTER_RECEIVES: u32 = 500;
-/// A message of this age is sent again, in milliseconds. SQS deletes it after 14 days.
-const RENEWED_AFTER_MS: i64 = 7 * 24 * 3600 * 1000;
-
 /// SQS did not do what it should.
 #[derive(Debug, ThisError)]
 #[error("SQS: {0}")]
@@ -40,10 +35,10 @@ pub struct QueueError(String);
 /// The state of a message after it was put off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutOff {
-    /// The message stays in the queue, so it must be reported.
-    Stays,
     /// A copy of the message was sent, so the message itself is done.
     Replaced,
+    /// SQS did not accept a copy. The message stays in the queue and is hidden, so it must be reported.
+    Hidden,
 }
 
 /// The request queue, its dead-letter queue, and the queues that may get answers.
@@ -63,27 +58,27 @@ impl Queues {
         Self { client, requests, dead_letters, replies: Mutex::default() }
     }
 
-    /// Lets a message come again in about `seconds`. A visibility timeout has at most twelve hours, so the message may
-    /// come earlier.
+    /// Lets a message come again in about `seconds`, or earlier if they are more than the longest delay.
+    ///
+    /// A copy with a delay replaces the message. A hidden message is one in flight: SQS allows 120,000 of them, and fair
+    /// queues would take the messages that wait for the consumers' work.
     ///
     /// # Errors
-    /// If SQS does not answer. The message then comes again after the visibility timeout of the queue.
-    pub async fn put_off(&self, record: &Record, seconds: u64, now: DateTime<Utc>) -> Result<PutOff, QueueError> {
-        let receives = record.attributes.approximate_receive_count.parse::<u32>().unwrap_or_default();
-        let sent = record.attributes.sent_timestamp.parse::<i64>().unwrap_or_else(|_| now.timestamp_millis());
-        if receives >= RENEWED_AFTER_RECEIVES || now.timestamp_millis() - sent >= RENEWED_AFTER_MS {
-            self.renew(record, seconds).await?;
-            return Ok(PutOff::Replaced);
-        }
+    /// If SQS accepts neither a copy nor another visibility timeout. The message then comes again after the visibility
+    /// timeout of the queue.
+    pub async fn put_off(&self, record: &Record, seconds: u64) -> Result<PutOff, QueueError> {
+        // SQS refuses a copy if the first id makes it longer than a message can be.
+        let Err(problem) = self.send_again(record, seconds).await else { return Ok(PutOff::Replaced) };
+        warn!(message_id = record.message_id, %problem, "a copy of a message that waits was not sent");
         let seconds = i32::try_from(seconds.min(MOST_INVISIBLE)).unwrap_or_default();
         let call = self.client.change_message_visibility().queue_url(&self.requests).visibility_timeout(seconds);
         let changed = call.receipt_handle(&record.receipt_handle).send().await;
-        changed.map(|_| PutOff::Stays).map_err(|error| QueueError(cause(&error)))
+        changed.map(|_| PutOff::Hidden).map_err(|error| QueueError(cause(&error)))
     }
 
     /// Sends a copy of a message, which begins with no receives and the full retention. It keeps the first id, by which
     /// the rate limiter knows the request.
-    async fn renew(&self, record: &Record, seconds: u64) -> Result<(), QueueError> {
+    async fn send_again(&self, record: &Record, seconds: u64) -> Result<(), QueueError> {
         let first = record.attribute(FIRST_ID).unwrap_or(&record.message_id).to_owned();
         let attributes = attributes(record, FIRST_ID, &first);
         let call = self.client.send_message().queue_url(&self.requests).message_body(&record.body);
@@ -131,10 +126,10 @@ impl Queues {
     }
 }
 
-/// The attributes of `record` that are text, with one more.
+/// The attributes of `record` that are text, with one more. If they are too many, those that the worker reads stay.
 fn attributes(record: &Record, name: &str, value: &str) -> HashMap<String, MessageAttributeValue> {
     let mut sorted: Vec<_> = record.message_attributes.keys().filter(|other| *other != name).collect();
-    sorted.sort();
+    sorted.sort_by_key(|other| (![REPLY_TO, WHEN_EXCEEDED, FIRST_ID].contains(&other.as_str()), *other));
     let kept = sorted.into_iter().filter_map(|other| Some((other.clone(), text(record.attribute(other)?).ok()?)));
     let mut all: HashMap<_, _> = kept.take(MOST_ATTRIBUTES - 1).collect();
     if let Ok(value) = text(value) {

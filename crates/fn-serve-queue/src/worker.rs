@@ -98,7 +98,7 @@ impl Worker {
                 FAILURE_WAIT
             }
         };
-        match self.queues.put_off(record, seconds.saturating_add(jitter(seconds)), Utc::now()).await {
+        match self.queues.put_off(record, seconds.saturating_add(jitter(seconds))).await {
             Ok(put_off) => put_off == PutOff::Replaced,
             Err(problem) => {
                 warn!(message_id = record.message_id, %problem, "a message comes again only after its visibility timeout");

@@ -41,10 +41,6 @@ impl std::fmt::Debug for Record {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Facts {
-    /// The number of times that the message was received, as text.
-    pub approximate_receive_count: String,
-    /// The time at which the message was sent, in milliseconds since 1970, as text.
-    pub sent_timestamp: String,
     /// The tenant for fair queues.
     pub message_group_id: Option<String>,
 }

@@ -14,7 +14,7 @@ fn kinds(effects: &[Effect]) -> Vec<&'static str> {
         Effect::Asked(_) => "asked",
         Effect::Invisible(_) => "invisible",
         Effect::Sent(url, ..) if url == "dead" => "buried",
-        Effect::Sent(url, ..) if url == "requests" => "renewed",
+        Effect::Sent(url, ..) if url == "requests" => "sent again",
         Effect::Sent(..) => "replied",
         Effect::Event(_) => "event",
     };
@@ -56,15 +56,15 @@ async fn every_code_that_passes_waits_its_time_and_comes_again() {
     let codes = ["BudgetReserved", "ModelThrottled", "ModelUnavailable", "UsageUnavailable", "LedgerUnavailable"];
     for code in codes {
         let world = World::answering([failed(code, json!({})), succeeded()]);
-        assert!(!world.deliver(message(&document())).await, "{code}");
+        assert!(world.deliver(message(&document())).await, "{code}");
         let effects = world.effects();
-        let [Effect::Asked(_), Effect::Invisible(seconds)] = &effects[..] else { panic!("{code}: {effects:?}") };
+        let [Effect::Asked(_), Effect::Sent(.., Some(seconds))] = &effects[..] else { panic!("{code}: {effects:?}") };
         assert!((40..=60).contains(seconds), "{code}: {seconds}");
         assert_eq!(world.text(MESSAGE, "state").as_deref(), Some("waiting"));
         assert_eq!(world.text(MESSAGE, "code").as_deref(), Some(code));
         // Before its time, it is put off again without a question.
-        assert!(!world.deliver(message(&document())).await);
-        assert_eq!(kinds(&world.effects()), ["invisible"]);
+        assert!(world.deliver(message(&document())).await);
+        assert_eq!(kinds(&world.effects()), ["sent again"]);
         world.items.lock().unwrap().get_mut(MESSAGE).unwrap().insert("notBefore".to_owned(), N("1".to_owned()));
         assert!(world.deliver(message(&document())).await);
         assert_eq!(kinds(&world.effects()), ["asked", "event"]);
@@ -82,36 +82,49 @@ async fn other_codes_are_the_answer() {
 }
 
 #[tokio::test]
-async fn a_used_up_budget_is_waited_for_in_pieces_of_twelve_hours() {
+async fn a_used_up_budget_is_waited_for_in_pieces_of_fifteen_minutes() {
     let resets = Utc::now() + TimeDelta::days(20);
     let world = World::answering([failed("BudgetExceeded", json!({"resetsAt": resets.to_rfc3339()}))]);
-    assert!(!world.deliver(with(message(&document()), "WhenExceeded", "wait")).await);
-    assert_eq!(world.effects()[1], Effect::Invisible(43_200));
+    assert!(world.deliver(with(message(&document()), "WhenExceeded", "wait")).await);
+    assert!(matches!(world.effects()[1], Effect::Sent(.., Some(900))));
     let not_before: i64 = world.text(MESSAGE, "notBefore").unwrap().parse().unwrap();
     assert!((0..=2).contains(&(not_before - resets.timestamp())));
 }
 
 #[tokio::test]
-async fn a_message_that_is_old_or_was_received_often_is_sent_again_under_its_first_id() {
-    let old = (Utc::now() - TimeDelta::days(8)).timestamp_millis().to_string();
-    for (sent, receives) in [(old.as_str(), "3"), ("", "500")] {
-        let world = World::answering([failed("ModelThrottled", json!({})), succeeded()]);
-        let mut record = with(message(&document()), "ReplyTo", REPLIES);
-        record.attributes.sent_timestamp = sent.to_owned();
-        record.attributes.approximate_receive_count = receives.to_owned();
-        record.attributes.message_group_id = Some("support".to_owned());
-        assert!(world.deliver(record.clone()).await);
+async fn a_message_that_waits_is_sent_again_under_its_first_id() {
+    let world = World::answering([failed("ModelThrottled", json!({})), succeeded()]);
+    let mut record = with(with(message(&document()), "ReplyTo", REPLIES), "WhenExceeded", "wait");
+    // A message has at most ten attributes, so one of these has no place.
+    for number in 0..8 {
+        record = with(record, &format!("Client{number}"), "x");
+    }
+    record.attributes.message_group_id = Some("support".to_owned());
+    assert!(world.deliver(record.clone()).await);
+    let effects = world.effects();
+    let Effect::Sent(url, body, attributes, group, _) = &effects[1] else { panic!("{effects:?}") };
+    assert_eq!((url.as_str(), body, group.as_deref()), ("requests", &record.body, Some("support")));
+    let kept = ["ReplyTo", "WhenExceeded", "FirstMessageId"].map(|name| attributes[name].as_str());
+    assert_eq!((kept, attributes.len()), ([REPLIES, "wait", MESSAGE], 10));
+    // The copy has another id of SQS, and is the same request.
+    world.items.lock().unwrap().get_mut(MESSAGE).unwrap().insert("notBefore".to_owned(), N("1".to_owned()));
+    let mut copy = with(message(&document()), "FirstMessageId", MESSAGE);
+    copy.message_id = "another".to_owned();
+    assert!(world.deliver(copy).await);
+    assert_eq!(world.effects()[0], Effect::Asked(named(MESSAGE)));
+}
+
+#[tokio::test]
+async fn a_message_whose_copy_is_refused_is_hidden_for_its_wait() {
+    let resets = Utc::now() + TimeDelta::days(20);
+    let exceeded = failed("BudgetExceeded", json!({"resetsAt": resets.to_rfc3339()}));
+    for (answer, waits) in [(failed("ModelThrottled", json!({})), 40..=60), (exceeded, 43_200..=43_200)] {
+        let world = World::answering([answer]);
+        world.broken.lock().unwrap().insert("requests");
+        assert!(!world.deliver(with(message(&document()), "WhenExceeded", "wait")).await);
         let effects = world.effects();
-        let Effect::Sent(url, body, attributes, group, delay) = &effects[1] else { panic!("{effects:?}") };
-        assert_eq!((url.as_str(), body, group.as_deref()), ("requests", &record.body, Some("support")));
-        assert_eq!((attributes["ReplyTo"].as_str(), attributes["FirstMessageId"].as_str()), (REPLIES, MESSAGE));
-        assert!(delay.is_some_and(|delay| (40..=60).contains(&delay)));
-        // The copy has another id of SQS, and is the same request.
-        world.items.lock().unwrap().get_mut(MESSAGE).unwrap().insert("notBefore".to_owned(), N("1".to_owned()));
-        let mut copy = with(message(&document()), "FirstMessageId", MESSAGE);
-        copy.message_id = "another".to_owned();
-        assert!(world.deliver(copy).await);
-        assert_eq!(world.effects()[0], Effect::Asked(named(MESSAGE)));
+        let [Effect::Asked(_), Effect::Invisible(seconds)] = &effects[..] else { panic!("{effects:?}") };
+        assert!(waits.contains(seconds), "{seconds}");
     }
 }
 
@@ -137,8 +150,8 @@ async fn an_execution_that_is_still_in_flight_is_waited_for_and_its_answer_is_fo
         &[("state", S("running".into())), ("firstMessageId", S(MESSAGE.into())), ("version", N("1".into()))],
     );
     *world.kept_meanwhile.lock().unwrap() = Some(succeeded());
-    assert!(!world.deliver(message(&document())).await);
-    assert_eq!(kinds(&world.effects()), ["asked", "invisible"]);
+    assert!(world.deliver(message(&document())).await);
+    assert_eq!(kinds(&world.effects()), ["asked", "sent again"]);
     assert_eq!(world.text(MESSAGE, "interrupted").as_deref(), Some("1"));
     assert!(world.deliver(message(&document())).await);
     assert_eq!((kinds(&world.effects()), answer(&world, MESSAGE)), (vec!["event"], succeeded()));
@@ -152,7 +165,7 @@ async fn a_settled_request_has_its_kept_answer_or_the_honest_refusal() {
     assert!(world.deliver(message(&document())).await);
     assert_eq!(answer(&world, MESSAGE), succeeded());
     let world = World::answering([failed("ModelUnavailable", json!({})), settled]);
-    assert!(!world.deliver(message(&document())).await);
+    assert!(world.deliver(message(&document())).await);
     world.items.lock().unwrap().get_mut(MESSAGE).unwrap().insert("notBefore".to_owned(), N("1".to_owned()));
     assert!(world.deliver(message(&document())).await);
     let details = &answer(&world, MESSAGE)["error"]["details"];
@@ -164,7 +177,7 @@ async fn executions_without_an_answer_are_repeated_and_given_up_in_the_end() {
     let world = World::answering([]);
     for attempt in 1..=5 {
         world.answers.lock().unwrap().push_back(None);
-        assert!(!world.deliver(message(&document())).await);
+        assert!(world.deliver(message(&document())).await);
         assert_eq!(world.text(MESSAGE, "interrupted"), Some(attempt.to_string()));
         world.items.lock().unwrap().get_mut(MESSAGE).unwrap().insert("notBefore".to_owned(), N("1".to_owned()));
     }
@@ -191,7 +204,10 @@ async fn poison_is_buried_with_a_reason_that_has_no_text() {
     assert_eq!((url.as_str(), body, attributes["Trace"].as_str()), ("dead", &record.body, "7"));
     assert_eq!(attributes["Reason"], "the body is not JSON: end error at line 1, column 10");
     world.broken.lock().unwrap().insert("dead");
-    assert!(!world.deliver(record).await, "no message is lost");
+    assert!(world.deliver(record.clone()).await);
+    assert_eq!(kinds(&world.effects()), ["sent again"], "no message is lost");
+    world.broken.lock().unwrap().insert("requests");
+    assert!(!world.deliver(record).await);
     assert_eq!(kinds(&world.effects()), ["invisible"]);
 }
 
@@ -213,7 +229,8 @@ async fn an_answer_is_delivered_again_until_reply_and_event_are_sent() {
     for broken in ["https://replies", "events"] {
         let world = World::answering([succeeded()]);
         world.broken.lock().unwrap().insert(broken);
-        assert!(!world.deliver(record.clone()).await);
+        assert!(world.deliver(record.clone()).await);
+        assert_eq!(kinds(&world.effects()).last(), Some(&"sent again"));
         assert_eq!((answer(&world, MESSAGE), world.text(MESSAGE, "toldAt")), (succeeded(), None));
         world.broken.lock().unwrap().clear();
         world.effects();
@@ -228,7 +245,7 @@ async fn an_answer_that_cannot_be_delivered_becomes_a_dead_letter_and_stays_in_t
     let record = with(message(&document()), "ReplyTo", REPLIES);
     let world = World::answering([succeeded()]);
     world.broken.lock().unwrap().insert("https://replies");
-    assert!(!world.deliver(record.clone()).await);
+    assert!(world.deliver(record.clone()).await);
     let weeks: i64 = world.text(MESSAGE, "expiresAt").unwrap().parse().unwrap();
     assert!(weeks > (Utc::now() + TimeDelta::days(14)).timestamp(), "the message can come again for so long");
     let long_ago = N((Utc::now() - TimeDelta::minutes(31)).timestamp().to_string());
@@ -263,8 +280,8 @@ async fn the_same_document_in_another_message_gets_the_same_answer() {
     running.remove("answer");
     running.insert("state".to_owned(), S("running".to_owned()));
     world.items.lock().unwrap().insert("order-1".to_owned(), running);
-    assert!(!world.deliver(twin()).await);
-    assert_eq!(kinds(&world.effects()), ["invisible"]);
+    assert!(world.deliver(twin()).await);
+    assert_eq!(kinds(&world.effects()), ["sent again"]);
 }
 
 #[tokio::test]
@@ -310,7 +327,8 @@ async fn the_rate_limiter_answers_for_the_request_of_a_direct_caller() {
     }
     let world = World::answering([failed("ModelThrottled", json!({}))]);
     world.put("order-1", &[("state", S("done".into())), ("answer", S(succeeded().to_string()))]);
-    assert!(!world.deliver(message(&named("order-1"))).await);
+    assert!(world.deliver(message(&named("order-1"))).await);
+    assert_eq!(kinds(&world.effects()), ["asked", "sent again"]);
 }
 
 #[tokio::test]
@@ -323,8 +341,9 @@ async fn an_item_that_has_expired_does_not_count() {
 }
 
 #[tokio::test]
-async fn of_a_batch_only_the_messages_that_wait_are_reported() {
+async fn of_a_batch_only_the_messages_that_stay_are_reported() {
     let world = World::answering([failed("ModelThrottled", json!({})), succeeded()]);
+    world.broken.lock().unwrap().insert("requests");
     let mut second = message(&document());
     second.message_id = "second".to_owned();
     let batch = Batch { records: vec![message(&document()), second] };
