@@ -53,10 +53,6 @@ The engine drops points of metrics after two weeks. CloudWatch keeps them for 45
 The engine compares the `MaximumConcurrency` of a queue as text if it is the value of a stack parameter, and then reads no
 queue any more. It becomes a number. Upstream fault: a parameter of the type Number stays text.
 
-The engine ignores the `MaximumBatchingWindowInSeconds` of a queue, and invokes a function for ten messages at most. It starts the
-metrics function after every request, beside the next one. Now it collects messages as Lambda does. Upstream fault: `_poll_sqs` does
-not read the window, and `_receive_messages_for_esm` has the limit of one ReceiveMessage.
-
 The engine returns the messages of a standard queue in the order of sending. `fair_queues.py` adds SQS's fair queues.
 
 `bedrock_integration.py` adds two features of AWS: the service integration of Bedrock's Converse, and expressions as the
@@ -446,26 +442,6 @@ def add_missing() -> None:
     add_converse(stepfunctions)
     evaluate_timeouts(stepfunctions)
     replace_text(lambda_svc, "_sqs_esm_concurrency", "return min(limit", "limit = int(limit)\n    return min(limit")
-    collect_batches(lambda_svc, sqs)
-
-
-def is_collecting(mapping: dict[str, Any], queue: dict[str, Any], now: float) -> bool:
-    """`True` if the visible messages of a queue wait for others: the mapping's window is open, and the batch is not full.
-
-    Source: AWS Lambda Developer Guide, "Batching behavior", read in November 2026. The limit of 6 MB for a batch is left out.
-    """
-    visible: list[float] = [each["visible_at"] for each in queue["messages"] if each["visible_at"] <= now]
-    window: float = mapping["MaximumBatchingWindowInSeconds"]
-    return bool(0 < len(visible) < mapping["BatchSize"] and now < min(visible) + window)
-
-
-def collect_batches(lambda_svc: Any, sqs: Any) -> None:
-    """Lets a function get a batch only when its window ends or it is full."""
-    lambda_svc.is_collecting = is_collecting
-    receive = "            batch = _sqs._receive_messages_for_esm(queue_url, batch_size)\n"
-    wait = "            if is_collecting(esm, queue, now):\n                continue\n"
-    replace_text(lambda_svc, "_poll_sqs", receive, wait + receive)
-    replace_text(sqs, "_receive_messages_for_esm", "min(int(max_number or 1), 10)", "int(max_number or 1)")
 
 
 def record_executions() -> None:

@@ -31,7 +31,6 @@ from engine import (
     change_runtime_api,
     find_metrics_by_key,
     forget_executions,
-    is_collecting,
     keep_points,
     parse_once,
     record_points,
@@ -259,21 +258,6 @@ def test_expressions_of_dynamodb_are_split_once_and_each_caller_gets_its_own_tok
         assert dynamodb._condition_syntax_error.cache_info().hits == 2
     finally:
         dynamodb._tokenize, dynamodb._condition_syntax_error = originals
-
-
-def test_messages_are_collected_until_the_window_ends_or_the_batch_is_full():
-    """The cases are those of the AWS Lambda Developer Guide, "Batching behavior"."""
-    mapping = {"BatchSize": 3, "MaximumBatchingWindowInSeconds": 30}
-
-    def collects(*visible_at, now=100.0, window=30):
-        messages = [{"visible_at": each} for each in visible_at]
-        return is_collecting(mapping | {"MaximumBatchingWindowInSeconds": window}, {"messages": messages}, now)
-
-    assert collects(99.0, 71.0), "the window is open"
-    assert not collects(99.0, 70.0), "the window of the first message has ended"
-    assert not collects(99.0, 99.0, 99.0), "the batch is full"
-    assert collects(99.0, 99.0, 101.0), "a message that is not visible is not in the batch"
-    assert not collects(100.0, window=0), "without a window, nothing waits"
 
 
 def test_points_of_metrics_are_kept_for_455_days():

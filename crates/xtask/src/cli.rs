@@ -67,10 +67,6 @@ pub struct WrittenArgs {
     pub check: bool,
 }
 
-/// The shortest time for which the metrics of requests are collected. With the template's default of half a minute, a person
-/// waits for them.
-pub const PROMPT_METRICS: &str = "MetricsWindowSeconds=1";
-
 // These options are the same for every task that starts a local AWS.
 #[derive(Args, Clone, Default)]
 pub struct LocalArgs {
@@ -83,18 +79,6 @@ pub struct LocalArgs {
     /// Pass an argument to the Bedrock simulator (repeatable), e.g. --sim-arg=--metrics-delay-seconds=1
     #[arg(long = "sim-arg", value_name = "ARG", allow_hyphen_values = true)]
     pub sim_args: Vec<String>,
-}
-
-impl LocalArgs {
-    /// Sets a parameter, given as `NAME=VALUE`, unless the user has set it.
-    #[must_use]
-    pub fn with_default(mut self, parameter: &str) -> Self {
-        let name = parameter.split_inclusive('=').next().unwrap_or(parameter);
-        if !self.parameters.iter().any(|set| set.starts_with(name)) {
-            self.parameters.push(parameter.to_owned());
-        }
-        self
-    }
 }
 
 #[derive(Args)]

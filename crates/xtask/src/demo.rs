@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: sends real requests that tell a story, and writes a report about it.
 
 use crate::cargo_build;
-use crate::cli::{DemoArgs, LocalArgs, PROMPT_METRICS};
+use crate::cli::{DemoArgs, LocalArgs};
 use crate::console;
 use crate::environment;
 use crate::local_aws::{Options, Running};
@@ -39,12 +39,15 @@ pub fn run(workspace: &Workspace, args: &DemoArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shortens the delay of Bedrock's metrics and of the sentry's, because a minute is too long for a demo. The user's own
-/// settings take precedence.
+/// Shortens the delay of Bedrock's metrics, because one minute is too long for a demo. The user's own settings take
+/// precedence.
 fn quick(asked: &LocalArgs) -> LocalArgs {
-    let mut local = asked.clone().with_default("UsageCacheSeconds=0").with_default(PROMPT_METRICS);
+    let mut local = asked.clone();
     if !local.sim_args.iter().any(|arg| arg.starts_with("--metrics-delay-seconds")) {
         local.sim_args.push("--metrics-delay-seconds=1".to_owned());
+    }
+    if !local.parameters.iter().any(|parameter| parameter.starts_with("UsageCacheSeconds=")) {
+        local.parameters.push("UsageCacheSeconds=0".to_owned());
     }
     local
 }

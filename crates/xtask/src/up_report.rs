@@ -1,6 +1,6 @@
 //! `cargo xtask up`: starts the local AWS and reports its addresses, for people and for programs.
 
-use crate::cli::{PROMPT_METRICS, UpArgs};
+use crate::cli::UpArgs;
 use crate::console;
 use crate::environment;
 use crate::local_aws::{self, Options, Running};
@@ -23,7 +23,7 @@ pub fn run(workspace: &Workspace, args: &UpArgs) -> Result<ExitCode> {
     let options = Options {
         port: args.port,
         stack_name: args.stack_name.clone(),
-        local: args.local.clone().with_default(PROMPT_METRICS),
+        local: args.local.clone(),
         ..Options::default()
     };
     let running = local_aws::up(workspace, &options)?;
