@@ -27,6 +27,7 @@ const MOST_DELAY: u64 = 900;
 ///
 /// Source: Amazon SQS Developer Guide, "Amazon SQS message metadata", read in November 2026.
 const MOST_ATTRIBUTES: usize = 10;
+
 /// SQS did not do what it should.
 #[derive(Debug, ThisError)]
 #[error("SQS: {0}")]
@@ -60,8 +61,8 @@ impl Queues {
 
     /// Lets a message come again in about `seconds`, or earlier if they are more than the longest delay.
     ///
-    /// A copy with a delay replaces the message. A hidden message is one in flight: SQS allows 120,000 of them, and fair
-    /// queues would take the messages that wait for the consumers' work.
+    /// A copy with a delay replaces the message. If the message were hidden instead, it would be in flight. SQS allows
+    /// 120,000 messages in flight, and fair queues count them as the work of the consumers.
     ///
     /// # Errors
     /// If SQS accepts neither a copy nor another visibility timeout. The message then comes again after the visibility
